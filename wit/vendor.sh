@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Refreshes wit/deps from the WASI 0.3.0 packages that the locked wasmtime-wasi-http ships, so that what
+# guests are built against is what the host implements.
+#
+#   wit/vendor.sh          copy them
+#   wit/vendor.sh --check  change nothing; say what differs and exit 1
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+source=$(cargo metadata --format-version 1 --locked | python3 -c '
+import json, os, sys
+packages = [p for p in json.load(sys.stdin)["packages"] if p["name"] == "wasmtime-wasi-http"]
+print(os.path.join(os.path.dirname(packages[0]["manifest_path"]), "src/p3/wit/deps"))')
+
+if [ "${1-}" = --check ]; then
+    diff -r "$source" wit/deps || {
+        echo "wit/deps differs from the WASI packages of the locked wasmtime-wasi-http: run wit/vendor.sh" >&2
+        exit 1
+    }
+else
+    rm -rf wit/deps
+    cp -r "$source" wit/deps
+fi
