@@ -1,1 +1,40 @@
-//! placeholder
+//! The attribute behind `epilogue_sdk::task`. Use it from there.
+
+mod check;
+mod expand;
+
+use proc_macro::TokenStream;
+use syn::{Item, LitStr, parse_macro_input};
+
+/// Makes a function a background task. Documented where it is used from: `epilogue_sdk::task`.
+#[proc_macro_attribute]
+pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut name = None;
+    let options = syn::meta::parser(|meta| {
+        if !meta.path.is_ident("name") {
+            return Err(meta.error("`#[task]` knows one option: `name = \"…\"`"));
+        }
+        let value: LitStr = meta.value()?.parse()?;
+        if value.value().is_empty() {
+            return Err(syn::Error::new(
+                value.span(),
+                "a task's name cannot be empty",
+            ));
+        }
+        if name.replace(value).is_some() {
+            return Err(meta.error("`name` is given twice"));
+        }
+        Ok(())
+    });
+    parse_macro_input!(attribute with options);
+
+    let item = parse_macro_input!(item as Item);
+    match check::task(&item) {
+        Ok(function) => expand::task(function, name).into(),
+        // The item stays, so that the one mistake is not followed by "cannot find function".
+        Err(error) => {
+            let error = error.into_compile_error();
+            quote::quote!(#error #item).into()
+        }
+    }
+}

@@ -1,1 +1,82 @@
-//! placeholder
+//! FastAPI's tutorial on background tasks, as a WASI HTTP component.
+//!
+//! `POST /send-notification/{email}?q=…` answers at once. After the answer, the log lines appear in the order in which
+//! they were asked for, and the request's database session closes last.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, RequestPartsExt, Router};
+use epilogue_sdk::{BackgroundTasks, EnqueueError, Scope};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use tower_service::Service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new()
+        .route("/", get(help))
+        .route("/send-notification/{email}", post(send_notification))
+        .call(request)
+        .await
+}
+
+async fn help() -> &'static str {
+    "POST /send-notification/{email}?q=… sends a notification. The answer comes first; what is logged about it, \
+     and about the query if there is one, comes after.\n"
+}
+
+/// Runs after the response: it is enqueued below with its arguments, and called by the host.
+#[epilogue_sdk::task]
+fn write_log(message: String) {
+    println!("{message}");
+}
+
+async fn send_notification(
+    Path(email): Path<String>,
+    _query: LoggedQuery,
+    _session: Session,
+    tasks: BackgroundTasks,
+) -> Result<Json<Value>, EnqueueError> {
+    tasks.add_task(write_log, (format!("message to {email}"),))?;
+    Ok(Json(json!({ "message": "Message sent" })))
+}
+
+/// A dependency with a task of its own, in the same queue as the handler's.
+struct LoggedQuery;
+
+#[derive(Deserialize)]
+struct Search {
+    q: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let (Query(search), tasks) = parts.extract::<(Query<Search>, BackgroundTasks)>().await?;
+        if let Some(q) = search.q {
+            tasks
+                .add_task(write_log, (format!("found query: {q}"),))
+                .map_err(axum::response::IntoResponse::into_response)?;
+        }
+        Ok(Self)
+    }
+}
+
+/// A dependency that is cleaned up once the last task has run, so that tasks may still use it.
+struct Session;
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Scope::current().on_teardown(async { println!("session closed") });
+        Ok(Self)
+    }
+}

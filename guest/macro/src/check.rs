@@ -1,0 +1,104 @@
+//! What a function must be like to be a task, each refusal with the way out.
+
+use syn::visit::{self, Visit};
+use syn::{Error, FnArg, Item, ItemFn, Lifetime, Pat, Result, Type, TypeImplTrait, TypeReference};
+
+/// The function in `item`, if it can be a task.
+pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
+    let Item::Fn(function) = item else {
+        return Err(Error::new_spanned(item, "`#[task]` goes on a function"));
+    };
+    let signature = &function.sig;
+    if let Some(receiver) = signature.receiver() {
+        return Err(Error::new_spanned(
+            receiver,
+            "a method cannot be a task, as `self` would have to be kept until after the response: \
+             make it a free function that takes what it needs",
+        ));
+    }
+    if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
+        return Err(Error::new_spanned(
+            &signature.generics,
+            "a task cannot be generic, as it is looked up by its name: write one task for each type",
+        ));
+    }
+    if let Some(keyword) = &signature.unsafety {
+        return Err(Error::new_spanned(
+            keyword,
+            "a task cannot be `unsafe`, as the host calls it",
+        ));
+    }
+    if let Some(abi) = &signature.abi {
+        return Err(Error::new_spanned(
+            abi,
+            "a task cannot be `extern`: the host calls it by its name, through the SDK",
+        ));
+    }
+    signature.inputs.iter().try_for_each(argument)?;
+    Ok(function)
+}
+
+fn argument(argument: &FnArg) -> Result<()> {
+    let FnArg::Typed(argument) = argument else {
+        return Ok(()); // `self`, which is refused above.
+    };
+    if !matches!(&*argument.pat, Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none())
+        && !matches!(&*argument.pat, Pat::Wild(_))
+    {
+        return Err(Error::new_spanned(
+            &argument.pat,
+            "a task's argument is a plain name: take it apart in the body",
+        ));
+    }
+    let mut check = OwnedType(Ok(()));
+    check.visit_type(&argument.ty);
+    check.0
+}
+
+/// Looks for what cannot outlive the request, anywhere in a type.
+struct OwnedType(Result<()>);
+
+impl OwnedType {
+    fn refuse(&mut self, at: impl quote::ToTokens, why: String) {
+        if self.0.is_ok() {
+            self.0 = Err(Error::new_spanned(at, why));
+        }
+    }
+}
+
+impl Visit<'_> for OwnedType {
+    fn visit_type_reference(&mut self, reference: &TypeReference) {
+        let target = &reference.elem;
+        let owned = match &**target {
+            Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+            Type::Slice(slice) => {
+                let element = &slice.elem;
+                format!("Vec<{}>", quote::quote!(#element))
+            }
+            other => quote::quote!(#other).to_string(),
+        };
+        self.refuse(
+            reference,
+            format!("a task outlives the request that enqueues it, so it owns its arguments: use `{owned}`"),
+        );
+    }
+
+    fn visit_type_impl_trait(&mut self, opaque: &TypeImplTrait) {
+        self.refuse(
+            opaque,
+            "a task's arguments are stored, so their types are named: `impl Trait` cannot be one"
+                .to_owned(),
+        );
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &Lifetime) {
+        if lifetime.ident != "static" {
+            self.refuse(
+                lifetime,
+                "a task outlives the request that enqueues it, so it owns its arguments: use a type that borrows nothing"
+                    .to_owned(),
+            );
+        }
+        visit::visit_lifetime(self, lifetime);
+    }
+}

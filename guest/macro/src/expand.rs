@@ -1,0 +1,104 @@
+//! What a checked function becomes.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
+
+/// A unit struct of the function's name, which stands for the task where it is enqueued and for the function where
+/// it is called.
+pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
+    let ident = &function.sig.ident;
+    let visibility = &function.vis;
+    let (docs, attributes): (Vec<_>, Vec<_>) = function
+        .attrs
+        .iter()
+        .partition(|attribute| attribute.path().is_ident("doc"));
+
+    let arguments: Vec<&PatType> = function.sig.inputs.iter().filter_map(typed).collect();
+    let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
+    let values: Vec<_> = (0..types.len())
+        .map(|index| format_ident!("a{index}"))
+        .collect();
+
+    let bare_name = ident.unraw().to_string();
+    let name = match name {
+        Some(name) => quote!(#name),
+        None => quote!(::epilogue_sdk::__private::without_crate(
+            ::core::concat!(::core::module_path!(), "::", #bare_name)
+        )),
+    };
+    let signature = signature(&bare_name, &arguments);
+
+    // Not of the task's own name, so that a task's body can enqueue the task itself.
+    let body = format_ident!("__{bare_name}");
+    let mut inner = function.sig.clone();
+    inner.ident = body.clone();
+    let block = &function.block;
+
+    let output = match &function.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, output) => quote!(#output),
+    };
+    let (output, call, wait) = match function.sig.asyncness {
+        Some(_) => (
+            quote!(::epilogue_sdk::__private::Called<#output>),
+            quote!(|#(#values),*| ::std::boxed::Box::pin(#body(#(#values),*))),
+            quote!(.await),
+        ),
+        None => (output, quote!(#body), quote!()),
+    };
+
+    quote! {
+        #(#docs)*
+        #[allow(non_camel_case_types, reason = "it stands for the function of this name")]
+        #[derive(Clone, Copy)]
+        #visibility struct #ident;
+
+        const _: () = {
+            #(#attributes)*
+            #inner #block
+
+            impl ::epilogue_sdk::Task for #ident {
+                type Args = (#(#types,)*);
+                const NAME: &'static str = #name;
+
+                async fn run((#(#values,)*): Self::Args) -> ::core::result::Result<(), ::std::string::String> {
+                    ::epilogue_sdk::TaskResult::into_result(#body(#(#values),*) #wait)
+                }
+            }
+
+            impl ::core::ops::Deref for #ident {
+                type Target = fn(#(#types),*) -> #output;
+
+                fn deref(&self) -> &Self::Target {
+                    const CALL: fn(#(#types),*) -> #output = #call;
+                    &CALL
+                }
+            }
+
+            ::epilogue_sdk::__private::submit! {
+                ::epilogue_sdk::__private::Registration::of::<#ident>(
+                    #signature,
+                    ::core::concat!(::core::module_path!(), "::", #bare_name),
+                )
+            }
+        };
+    }
+}
+
+fn typed(argument: &FnArg) -> Option<&PatType> {
+    match argument {
+        FnArg::Typed(argument) => Some(argument),
+        FnArg::Receiver(_) => None,
+    }
+}
+
+/// The task as its author would write it in a message: `write_log(message: String)`.
+fn signature(name: &str, arguments: &[&PatType]) -> String {
+    let arguments: Vec<String> = arguments
+        .iter()
+        .map(|PatType { pat, ty, .. }| quote!(#pat: #ty).to_string().replace(" : ", ": "))
+        .collect();
+    format!("{name}({})", arguments.join(", "))
+}

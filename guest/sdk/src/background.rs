@@ -1,0 +1,155 @@
+use std::fmt;
+
+use crate::bindings::epilogue::background::queue;
+use crate::defer;
+use crate::error::EnqueueError;
+use crate::options::{FailurePolicy, TaskOptions};
+use crate::registry;
+use crate::task::{Task, TaskResult};
+
+/// The queue of the request that is being handled (S5): there is one, and every value of this type is it.
+///
+/// Tasks run after the response has been sent, one at a time, in the order in which they were added, whoever added
+/// them: the handler, what the handler depends on, a library, a running task, or the teardown.
+#[derive(Clone, Copy, Debug)]
+pub struct BackgroundTasks(());
+
+impl BackgroundTasks {
+    /// The queue of the request that is being handled. With axum, take it as an argument instead.
+    pub fn current() -> Self {
+        Self(())
+    }
+
+    /// Adds a task with the default options. `args` is the function's arguments as a tuple, `()` if it takes none.
+    ///
+    /// # Errors
+    ///
+    /// If the task is not accepted; it then never runs.
+    ///
+    /// # Panics
+    ///
+    /// If two tasks of this guest share a name.
+    pub fn add_task<T: Task>(&self, task: T, args: T::Args) -> Result<TaskId, EnqueueError> {
+        BackgroundTask::new(task, args).enqueue()
+    }
+
+    /// Adds a task with options.
+    ///
+    /// # Errors
+    ///
+    /// If the task is not accepted; it then never runs.
+    ///
+    /// # Panics
+    ///
+    /// If two tasks of this guest share a name.
+    pub fn add_task_with<T: Task>(
+        &self,
+        task: T,
+        args: T::Args,
+        options: TaskOptions,
+    ) -> Result<TaskId, EnqueueError> {
+        BackgroundTask::new(task, args).options(options).enqueue()
+    }
+
+    /// Adds a future as a task, under the name `defer` (S15). It may capture what it likes, and so lives in this
+    /// instance's memory: it is `abandoned` if the instance dies before it has run.
+    ///
+    /// # Errors
+    ///
+    /// If the task is not accepted; the future is then dropped.
+    pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
+    where
+        F: Future<Output: TaskResult> + 'static,
+    {
+        self.defer_with("defer", TaskOptions::new(), future)
+    }
+
+    /// Adds a future as a task, under a name of its own and with options.
+    ///
+    /// # Errors
+    ///
+    /// If the task is not accepted, which includes options that ask for more than one attempt: the first consumes the
+    /// future. It is then dropped.
+    pub fn defer_with<F>(
+        &self,
+        name: &str,
+        options: TaskOptions,
+        future: F,
+    ) -> Result<TaskId, EnqueueError>
+    where
+        F: Future<Output: TaskResult> + 'static,
+    {
+        defer::enqueue(name, options, future)
+    }
+
+    /// Takes back a task that has not started; it is recorded as `cancelled`. False if it has started or ended, or
+    /// was never accepted.
+    pub fn cancel(&self, id: TaskId) -> bool {
+        queue::cancel(id.0)
+    }
+
+    /// Sets what a failing task means for those after it, for this request (S4). Until it is called the operator's
+    /// setting holds, which is [`FailurePolicy::Stop`] unless changed.
+    pub fn on_failure(&self, policy: FailurePolicy) {
+        queue::on_failure(policy);
+    }
+}
+
+/// A task with its arguments, not yet added: what a response can carry, as Starlette's `Response(background=…)`.
+///
+/// With axum it goes before the body, as headers do, and is added behind the request's other tasks when the
+/// response is made. If it is not accepted, the answer is the [`EnqueueError`]'s. Without axum, call
+/// [`enqueue`](Self::enqueue).
+#[derive(Clone, Debug)]
+#[must_use = "it does not run unless it is part of a response, or enqueued"]
+pub struct BackgroundTask {
+    name: &'static str,
+    args: Result<Vec<u8>, EnqueueError>,
+    options: TaskOptions,
+}
+
+impl BackgroundTask {
+    /// `task` with `args`, the function's arguments as a tuple, and the default options.
+    pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
+        let args = serde_json::to_vec(&args).map_err(|error| EnqueueError::BadArgs {
+            task: T::NAME,
+            reason: error.to_string(),
+        });
+        Self {
+            name: T::NAME,
+            args,
+            options: TaskOptions::new(),
+        }
+    }
+
+    /// Replaces its options.
+    pub fn options(mut self, options: TaskOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Adds it to the queue of the request that is being handled.
+    ///
+    /// # Errors
+    ///
+    /// If the task is not accepted; it then never runs.
+    ///
+    /// # Panics
+    ///
+    /// If two tasks of this guest share a name.
+    pub fn enqueue(self) -> Result<TaskId, EnqueueError> {
+        registry::check();
+        let id = queue::add_task(self.name, &self.args?, self.options.into_wit(false))?;
+        Ok(TaskId(id))
+    }
+}
+
+/// A task's number within its request: 1, 2, 3 … in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,19 @@
+//! What wit-bindgen makes of `wit/`, and the export that the host calls. Everything else in this crate is safe code.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    reason = "generated: the canonical ABI is raw pointers, and the contract's own comments are its documentation"
+)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "guest",
+    generate_all,
+    additional_derives: [PartialEq, Eq],
+});
+
+export!(Runner with_types_in self);
+
+use crate::runner::Runner;

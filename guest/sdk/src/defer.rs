@@ -1,0 +1,58 @@
+//! Futures as tasks: the host knows a number, this instance keeps what it stands for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::background::TaskId;
+use crate::bindings::epilogue::background::queue;
+use crate::error::EnqueueError;
+use crate::options::TaskOptions;
+use crate::task::{TaskResult, Work, work};
+
+/// A deferred task's arguments. An object, where every other task's are a list.
+#[derive(Serialize, Deserialize)]
+struct Deferred {
+    closure: u64,
+}
+
+thread_local! {
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+    static WAITING: RefCell<BTreeMap<u64, Work>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Adds `future` to the request's queue.
+pub(crate) fn enqueue<F>(
+    name: &str,
+    options: TaskOptions,
+    future: F,
+) -> Result<TaskId, EnqueueError>
+where
+    F: Future<Output: TaskResult> + 'static,
+{
+    if options.retries() {
+        return Err(EnqueueError::Unsupported(
+            "a closure can be tried only once, as its first run consumes it".to_owned(),
+        ));
+    }
+    // Never the same twice in an instance, so that no request can run what an earlier one left behind.
+    let closure = NEXT.replace(NEXT.get() + 1);
+    let args = serde_json::to_vec(&Deferred { closure })
+        .map_err(|error| EnqueueError::Other(error.to_string()))?;
+    let id = queue::add_task(name, &args, options.into_wit(true))?;
+    WAITING.with_borrow_mut(|waiting| waiting.insert(closure, work(future)));
+    Ok(TaskId(id))
+}
+
+/// What a task's arguments stand for, if they are a deferred task's: none if it is no longer there.
+pub(crate) fn take(args: &[u8]) -> Option<Option<Work>> {
+    let Deferred { closure } = serde_json::from_slice(args).ok()?;
+    Some(WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)))
+}
+
+/// Drops what the request's tasks left behind because they were cancelled, skipped or discarded.
+pub(crate) fn forget() {
+    // Out of the cell first: what a future has captured may defer or look again while it is dropped.
+    drop(WAITING.take());
+}

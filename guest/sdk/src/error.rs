@@ -1,0 +1,117 @@
+use std::fmt;
+
+use crate::bindings::epilogue::background::types;
+
+/// Why a task was not accepted. A task that is refused never runs.
+///
+/// A handler that returns `Result<_, EnqueueError>` answers the request with [`status`](Self::status) under axum.
+/// As it is a [`std::error::Error`], `?` also makes an `anyhow::Error` of it, which spin-sdk's handlers may return;
+/// there the request fails as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// The request already has `limit` tasks (S11).
+    QueueFull {
+        /// How many tasks a request may have.
+        limit: u32,
+    },
+    /// The arguments are larger than one task's may be (S11).
+    ArgsTooLarge {
+        /// How large they may be as JSON, in bytes.
+        limit: u64,
+    },
+    /// The arguments of all the request's tasks would together be larger than they may be (S11).
+    RequestArgsTooLarge {
+        /// How large they may be together as JSON, in bytes.
+        limit: u64,
+    },
+    /// The arguments have no form in JSON: a map whose keys are not strings, for instance.
+    BadArgs {
+        /// The task's name.
+        task: &'static str,
+        /// What JSON cannot express.
+        reason: String,
+    },
+    /// The component does not export `runner`, so nothing could run the task: it was built without this SDK's
+    /// export, or a tool removed it.
+    NoRunner,
+    /// The host is shutting down and takes no more tasks (S13).
+    ShuttingDown,
+    /// There is no request to attach the task to: it has been torn down, or none has begun.
+    Closed,
+    /// An option that the host cannot honour; the text says which and why.
+    Unsupported(String),
+    /// Anything else; the text says what.
+    Other(String),
+}
+
+impl EnqueueError {
+    /// The HTTP status that tells the client what happened.
+    ///
+    /// - 503 for [`QueueFull`](Self::QueueFull) and [`ShuttingDown`](Self::ShuttingDown): the same request may
+    ///   succeed later or elsewhere, so axum's response also has `retry-after: 1`.
+    /// - 413 for [`ArgsTooLarge`](Self::ArgsTooLarge) and [`RequestArgsTooLarge`](Self::RequestArgsTooLarge): what
+    ///   is too large is nearly always what the client sent.
+    /// - 500 for all others: the guest or its host has to be changed.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::QueueFull { .. } | Self::ShuttingDown => 503,
+            Self::ArgsTooLarge { .. } | Self::RequestArgsTooLarge { .. } => 413,
+            _ => 500,
+        }
+    }
+}
+
+impl fmt::Display for EnqueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull { limit } => write!(
+                f,
+                "the request has its limit of {limit} background tasks already"
+            ),
+            Self::ArgsTooLarge { limit } => {
+                write!(
+                    f,
+                    "the arguments are larger than one background task's may be, {limit} bytes"
+                )
+            }
+            Self::RequestArgsTooLarge { limit } => write!(
+                f,
+                "the arguments are larger than those of all the request's background tasks may be together, {limit} bytes"
+            ),
+            Self::BadArgs { task, reason } => write!(
+                f,
+                "the arguments of `{task}` have no form in JSON: {reason}"
+            ),
+            Self::NoRunner => f.write_str(
+                "the component does not export `runner`, so no background task could run",
+            ),
+            Self::ShuttingDown => {
+                f.write_str("the host is shutting down and takes no more background tasks")
+            }
+            Self::Closed => f.write_str("there is no open request to attach a background task to"),
+            Self::Unsupported(what) => write!(
+                f,
+                "the host cannot do what the background task asks for: {what}"
+            ),
+            Self::Other(what) => write!(f, "the host did not accept the background task: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for EnqueueError {}
+
+impl From<types::EnqueueError> for EnqueueError {
+    fn from(error: types::EnqueueError) -> Self {
+        match error {
+            types::EnqueueError::QueueFull(limit) => Self::QueueFull { limit },
+            types::EnqueueError::ArgsTooLarge(limit) => Self::ArgsTooLarge { limit },
+            types::EnqueueError::RequestArgsTooLarge(limit) => Self::RequestArgsTooLarge { limit },
+            types::EnqueueError::NoRunner => Self::NoRunner,
+            types::EnqueueError::ShuttingDown => Self::ShuttingDown,
+            types::EnqueueError::Closed => Self::Closed,
+            types::EnqueueError::Unsupported(what) => Self::Unsupported(what),
+            types::EnqueueError::Other(what) => Self::Other(what),
+        }
+    }
+}

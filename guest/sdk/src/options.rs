@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use crate::bindings::epilogue::background::types;
+
+pub use types::{FailurePolicy, RunWhen};
+
+/// How one task is to be run.
+///
+/// ```
+/// # use std::time::Duration;
+/// use epilogue_sdk::{RunWhen, TaskOptions};
+///
+/// let options = TaskOptions::new()
+///     .run_when(RunWhen::Always)
+///     .timeout(Duration::from_secs(5))
+///     .max_attempts(3);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct TaskOptions {
+    run_when: RunWhen,
+    timeout: Option<Duration>,
+    max_attempts: Option<u32>,
+    cancel_on_disconnect: bool,
+    durable: bool,
+}
+
+impl TaskOptions {
+    /// The defaults: after a response only, within the host's own time limit, once, whatever the client does.
+    pub const fn new() -> Self {
+        Self {
+            run_when: RunWhen::Success,
+            timeout: None,
+            max_attempts: None,
+            cancel_on_disconnect: false,
+            durable: false,
+        }
+    }
+
+    /// Which ends of the handler let the task run (S6). Default: [`RunWhen::Success`], which is a response of any
+    /// status.
+    pub const fn run_when(mut self, when: RunWhen) -> Self {
+        self.run_when = when;
+        self
+    }
+
+    /// How long one attempt may take before it is stopped and recorded as `timed-out` (S10). Default, and upper
+    /// bound: the host's own limit, 30 s unless the operator set another.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How often the task may be tried, with a little longer to wait after each failure. Default: once. Zero counts
+    /// as once.
+    pub const fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Whether the task is `cancelled` if the client left before the response was complete (S7). Default: no.
+    pub const fn cancel_on_disconnect(mut self, cancel: bool) -> Self {
+        self.cancel_on_disconnect = cancel;
+        self
+    }
+
+    /// Whether the task is accepted only once it is stored where it survives the host. Default: no. A host without
+    /// such a store refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported).
+    pub const fn durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// Whether more than one attempt was asked for.
+    pub(crate) const fn retries(&self) -> bool {
+        matches!(self.max_attempts, Some(2..))
+    }
+
+    /// As the host takes them. `instance_bound`: the arguments refer to this instance's memory.
+    pub(crate) fn into_wit(self, instance_bound: bool) -> types::TaskOptions {
+        types::TaskOptions {
+            run_when: self.run_when,
+            timeout: self.timeout.map(nanoseconds),
+            max_attempts: self.max_attempts,
+            cancel_on_disconnect: self.cancel_on_disconnect,
+            instance_bound,
+            durable: self.durable,
+        }
+    }
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Saturating: 584 years are as good as for ever.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
