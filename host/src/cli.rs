@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+
+use crate::settings::{HostOverlay, SettingsOverlay};
+
+/// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks they enqueued.
+#[derive(Debug, Parser)]
+#[command(name = "epilogue", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs an application.
+    ///
+    /// Each option can also be set by its variable, and most in the manifest, under the option's name: in
+    /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
+    /// command line comes first, then the variable, the component's table, the application's table.
+    Up(Box<UpArgs>),
+    /// Builds an application's components with the commands in its manifest.
+    Build(BuildArgs),
+}
+
+/// The options of `epilogue up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Which application, and what of it.
+    #[command(flatten)]
+    pub application: ApplicationArgs,
+
+    /// Build the components first, as `epilogue build` does.
+    #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
+    pub build: bool,
+
+    // No variable: a component's environment is in its manifest, and values may contain any separator.
+    /// Set an environment variable for every component; may be repeated.
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
+    pub env: Vec<(String, String)>,
+
+    /// What concerns the host.
+    #[command(flatten, next_help_heading = "Host")]
+    pub host: HostOverlay,
+
+    /// What concerns the components.
+    #[command(flatten, next_help_heading = "Components")]
+    pub settings: SettingsOverlay,
+}
+
+/// The options of `epilogue build`.
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    /// Which application, and what of it.
+    #[command(flatten)]
+    pub application: ApplicationArgs,
+}
+
+/// Which application a command is about, and which of its components.
+#[derive(Args, Debug)]
+pub struct ApplicationArgs {
+    /// The application: a manifest, or a folder with a spin.toml. By default the spin.toml in the current folder, or
+    /// the nearest above it in the same git repository.
+    #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
+    pub from: Option<PathBuf>,
+
+    /// Only this component; may be repeated. By default all of them.
+    #[arg(short, long = "component-id", env = "EPILOGUE_COMPONENT_ID", value_name = "ID", value_delimiter = ',')]
+    pub component_ids: Vec<String>,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory;
+
+    use crate::values::{LogFormat, OnFailure};
+
+    use super::*;
+
+    fn up(arguments: &[&str]) -> Result<UpArgs, clap::Error> {
+        let cli = Cli::try_parse_from(["epilogue", "up"].iter().chain(arguments))?;
+        match cli.command {
+            Command::Up(up) => Ok(*up),
+            Command::Build(_) => panic!("this is not up"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_is_set_by_default() {
+        let up = up(&[]).unwrap();
+        assert_eq!(up.host, HostOverlay::default());
+        assert_eq!(up.settings, SettingsOverlay::default());
+        assert_eq!(up.application.from, None);
+        assert!(!up.build);
+    }
+
+    #[test]
+    fn spins_flags_mean_what_they_mean_in_spin() {
+        let up = up(&[
+            "-f",
+            "app",
+            "--build",
+            "--listen",
+            "127.0.0.1:0",
+            "-e",
+            "A=1",
+            "--env",
+            "B=2=3",
+            "-c",
+            "one",
+            "--component-id",
+            "two",
+            "--tls-cert",
+            "c.pem",
+            "--tls-key",
+            "k.pem",
+            "--quiet",
+            "--allow-transient-write",
+        ])
+        .unwrap();
+        assert_eq!(up.application.from, Some("app".into()));
+        assert_eq!(up.application.component_ids, ["one", "two"]);
+        assert!(up.build);
+        assert_eq!(up.env, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2=3".to_owned())]);
+        let host = up.host.resolve();
+        assert_eq!(host.listen.port(), 0);
+        assert!(host.quiet);
+        assert!(host.tls_files().unwrap().is_some());
+        assert!(up.settings.resolve().allow_transient_write);
+    }
+
+    #[test]
+    fn settings_are_options() {
+        let up = up(&[
+            "--reuse",
+            "1",
+            "--on-failure",
+            "continue",
+            "--task-timeout",
+            "500ms",
+            "--memory",
+            "64MiB",
+            "--grace",
+            "5m",
+            "--log-format",
+            "json",
+            "--workers",
+            "3",
+        ])
+        .unwrap();
+        let (host, settings) = (up.host.resolve(), up.settings.resolve());
+        assert_eq!(settings.reuse.get(), 1);
+        assert_eq!(settings.on_failure, OnFailure::Continue);
+        assert_eq!(settings.task_timeout, Duration::from_millis(500));
+        assert_eq!(settings.memory.bytes(), 64 << 20);
+        assert_eq!(host.grace, Duration::from_secs(300));
+        assert_eq!(host.log_format, LogFormat::Json);
+        assert_eq!(host.workers.get(), 3);
+    }
+
+    #[test]
+    fn bad_values_are_explained() {
+        for (arguments, expected) in [
+            (["--reuse", "0"], "is not a whole number of at least 1"),
+            (["--memory", "lots"], "is not a size such as"),
+            (["--task-timeout", "30"], "is not a duration such as"),
+            (["--on-failure", "retry"], "is not one of \"stop\", \"continue\""),
+            (["--env", "KEY"], "write KEY=VALUE"),
+        ] {
+            let error = up(&arguments).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_variable() {
+        let mut command = Cli::command();
+        let up = command.find_subcommand_mut("up").unwrap();
+        for argument in up.get_arguments().filter(|argument| !["help", "env"].contains(&argument.get_id().as_str())) {
+            let expected = format!("EPILOGUE_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
+            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
+        }
+    }
+
+    #[test]
+    fn every_setting_has_its_default_in_the_help() {
+        let help = Cli::command().find_subcommand_mut("up").unwrap().render_long_help().to_string();
+        for expected in ["[default: 127.0.0.1:3000]", "[default: 30s]", "[default: 5m]", "[default: 128MiB]"] {
+            assert!(help.contains(expected), "{help}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! An application as its `spin.toml` describes it: a Spin manifest of version 2, with this host's settings in the
+//! tables that Spin leaves to tools.
+
+mod check;
+mod component;
+mod files;
+mod parse;
+mod reader;
+mod tool;
+mod triggers;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::{
+    outbound::AllowedHosts,
+    settings::{HostOverlay, Settings, SettingsOverlay},
+};
+
+pub use files::{Files, Mount};
+
+/// The name of a manifest where none is given.
+pub const DEFAULT_NAME: &str = "spin.toml";
+
+/// An application.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The file that this was read from, as it was named.
+    pub path: PathBuf,
+    /// The absolute path of the folder that the manifest is in.
+    pub folder: PathBuf,
+    /// The application's name.
+    pub name: String,
+    /// The application's version; may be empty.
+    pub version: String,
+    /// The host's options in `[application.tool.epilogue]`.
+    pub host: HostOverlay,
+    /// The settings in `[application.tool.epilogue]`, for every component that has none of its own.
+    pub settings: SettingsOverlay,
+    /// The components, in the manifest's order.
+    pub components: Vec<Component>,
+    /// What makes them run, in the manifest's order.
+    pub triggers: Vec<HttpTrigger>,
+    /// What this host can't do for the application, so that it must not run here.
+    unsupported: Vec<Notice>,
+    /// What the author may want to know.
+    warnings: Vec<Notice>,
+}
+
+/// A WebAssembly component and what it is given.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its name in the manifest.
+    pub id: String,
+    /// The absolute path of the WebAssembly file to run here: `source` of `tool.epilogue`, or else the component's own.
+    pub source: PathBuf,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Files that it may read.
+    pub files: Files,
+    /// Where it may connect to.
+    pub allowed_outbound_hosts: AllowedHosts,
+    /// How it is built.
+    pub build: Option<Build>,
+    /// Its own settings; see [`Manifest::settings_of`] for those that hold.
+    pub settings: SettingsOverlay,
+}
+
+/// How a component is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Shell commands, run one after the other.
+    pub commands: Vec<String>,
+    /// The absolute path of the folder to run them in.
+    pub workdir: PathBuf,
+    /// Patterns of the files, relative to `workdir`, whose change calls for another build.
+    pub watch: Vec<String>,
+}
+
+/// An HTTP route and the component that serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTrigger {
+    /// The component's name.
+    pub component: String,
+    /// The route as the manifest writes it; none if it is private, so that no request from outside gets there.
+    pub route: Option<String>,
+}
+
+/// A message about the manifest, and the component it is about if it is about one only.
+#[derive(Clone, Debug)]
+struct Notice {
+    component: Option<String>,
+    message: String,
+}
+
+impl Manifest {
+    /// Finds the manifest that a command line means: this file, the one in this folder or, if nothing is given, the one
+    /// in the current folder or the nearest above it in the same git repository.
+    pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
+        match from {
+            Some(folder) if folder.is_dir() => {
+                let file = folder.join(DEFAULT_NAME);
+                ensure!(file.is_file(), "the folder {} has no {DEFAULT_NAME}", folder.display());
+                Ok(file)
+            }
+            Some(file) => {
+                ensure!(file.exists(), "no such file or folder: {}", file.display());
+                Ok(file.to_owned())
+            }
+            None => search_upwards().with_context(|| {
+                format!(
+                    "there is no {DEFAULT_NAME} here: name the application with --from <FILE or FOLDER>, or see --help"
+                )
+            }),
+        }
+    }
+
+    /// Reads a manifest. What it refers to need not exist yet, and it may ask for what this host does not offer:
+    /// see [`Manifest::select`].
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("can't read the manifest {}", path.display()))?;
+        let absolute = std::path::absolute(path)?;
+        parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), &text)
+    }
+
+    /// Narrows the application to these components, all of them if none is named, and makes sure that this host can
+    /// run what remains.
+    pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
+        self.check_ids(only)?;
+        let chosen = |id: &String| only.is_empty() || only.contains(id);
+        self.components.retain(|component| chosen(&component.id));
+        self.triggers.retain(|trigger| chosen(&trigger.component));
+        self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(chosen));
+        self.warnings.retain(|notice| notice.component.as_ref().is_none_or(chosen));
+        self.check_runnable()?;
+        Ok(self)
+    }
+
+    /// What the author may want to know, ready to be shown.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|notice| notice.message.as_str())
+    }
+
+    /// The settings that hold for a component, given those of the command line.
+    pub fn settings_of(&self, component: &Component, flags: &SettingsOverlay) -> Settings {
+        flags.clone().over(component.settings.clone()).over(self.settings.clone()).resolve()
+    }
+
+    /// The routes that requests from outside can take, and for each the index of its component in `components`.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.triggers.iter().filter_map(|trigger| {
+            let index = self.components.iter().position(|component| component.id == trigger.component)?;
+            Some((trigger.route.as_deref()?, index))
+        })
+    }
+
+    /// Makes sure that there is a component of each of these names.
+    pub(crate) fn check_ids(&self, ids: &[String]) -> anyhow::Result<()> {
+        let known: Vec<&str> = self.components.iter().map(|component| component.id.as_str()).collect();
+        match ids.iter().find(|id| !known.contains(&id.as_str())) {
+            None => Ok(()),
+            Some(id) => {
+                bail!("{} has no component {id:?}, but: {}", self.path.display(), known.join(", "))
+            }
+        }
+    }
+}
+
+fn search_upwards() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    for folder in here.ancestors() {
+        let candidate = folder.join(DEFAULT_NAME);
+        if candidate.is_file() {
+            // In the current folder the plain name reads better in messages.
+            return Some(if folder == here { DEFAULT_NAME.into() } else { candidate });
+        }
+        if folder.join(".git").exists() {
+            return None;
+        }
+    }
+    None
+}

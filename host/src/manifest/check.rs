@@ -1,0 +1,57 @@
+//! What a manifest's parts must be for each other before it runs.
+
+use anyhow::{bail, ensure};
+
+use crate::routes;
+
+use super::{Manifest, Notice};
+
+impl Manifest {
+    /// Makes sure that this host can run the application, and collects warnings.
+    pub(super) fn check_runnable(&mut self) -> anyhow::Result<()> {
+        if !self.unsupported.is_empty() {
+            let messages: Vec<&str> = self.unsupported.iter().map(|notice| notice.message.as_str()).collect();
+            bail!("{}", messages.join("\n"));
+        }
+        ensure!(
+            self.triggers.iter().any(|trigger| trigger.route.is_some()),
+            "{}: there is nothing to serve: no [[trigger.http]] has a public route",
+            self.path.display()
+        );
+        let warnings = [self.duplicate_routes(), self.reserved_routes(), self.idle_components()].concat();
+        self.warnings.extend(
+            warnings
+                .into_iter()
+                .map(|message| Notice { component: None, message: format!("{}: {message}", self.path.display()) }),
+        );
+        Ok(())
+    }
+
+    fn duplicate_routes(&self) -> Vec<String> {
+        let routes: Vec<(&str, usize)> = self.routes().collect();
+        let later =
+            |index: usize, route: &str| routes[index + 1..].iter().find(|(other, _)| routes::same_route(route, other));
+        let message = |(index, (route, component)): (usize, &(&str, usize))| {
+            let (_, winner) = later(index, route)?;
+            let [loser, winner] = [*component, *winner].map(|index| &self.components[index].id);
+            Some(format!("the route {route:?} of component {loser:?} is never used: {winner:?} has it too, and later"))
+        };
+        routes.iter().enumerate().filter_map(message).collect()
+    }
+
+    fn reserved_routes(&self) -> Vec<String> {
+        self.routes()
+            .filter(|(route, _)| route.starts_with(routes::RESERVED))
+            .map(|(route, _)| format!("the route {route:?} is never used: {} belongs to the host", routes::RESERVED))
+            .collect()
+    }
+
+    fn idle_components(&self) -> Vec<String> {
+        let idle = |id: &str| !self.triggers.iter().any(|trigger| trigger.component == id);
+        self.components
+            .iter()
+            .filter(|component| idle(&component.id))
+            .map(|component| format!("the component {:?} has no trigger, so it never runs", component.id))
+            .collect()
+    }
+}

@@ -1,0 +1,151 @@
+//! A component's table.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::outbound::{AllowedHost, AllowedHosts};
+
+use super::{Build, Component, Files, Manifest, Notice, files::FilesEntry, reader::Section, tool};
+
+/// What Spin gives a component and this host does not; the key of each, and what may be done about it.
+const UNSUPPORTED: [(&str, &str); 6] = [
+    ("variables", "Spin's variables are not provided: use environment, or --env"),
+    ("key_value_stores", "key-value stores are not provided"),
+    ("sqlite_databases", "SQLite databases are not provided"),
+    ("ai_models", "AI models are not provided"),
+    ("dependencies", "dependencies are not composed: compose them into the component's file beforehand"),
+    ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
+];
+
+/// Where Spin takes a component's WebAssembly from.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Source {
+    /// A file, relative to the manifest.
+    File(String),
+    /// A download.
+    Elsewhere(toml::Table),
+}
+
+/// Shell commands to build with.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Commands {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// Reads a component's table and adds the component to the manifest.
+pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let (native_source, settings) = tool::component(&mut table, &manifest.folder)?;
+    let source = match (native_source, table.take_spanned("source")?) {
+        (_, None) => return Err(table.missing("source")),
+        (Some(native), Some(_)) => native,
+        (None, Some((Source::File(file), _))) => manifest.folder.join(file),
+        (None, Some((Source::Elsewhere(origin), at))) => {
+            let origin = ["url", "package"].iter().find_map(|key| origin.get(*key)?.as_str());
+            let message = format!(
+                "\"source\" in {} is a download ({}), which this host does not do: name a file under \"source\" in \
+                 its tool.epilogue table",
+                table.name(),
+                origin.unwrap_or("from nowhere")
+            );
+            manifest.unsupported.push(Notice { component: Some(id.clone()), message: table.notice(&at, message) });
+            PathBuf::new()
+        }
+    };
+    let component = Component {
+        source,
+        environment: table.take("environment")?.unwrap_or_default(),
+        files: files(&mut table, &manifest.folder)?,
+        allowed_outbound_hosts: allowed_outbound_hosts(&mut table)?,
+        build: build(&mut table, &manifest.folder)?,
+        settings,
+        id,
+    };
+    for (key, reason) in UNSUPPORTED {
+        if let Some((toml_value, at)) = table.take_spanned::<toml::Value>(key)?
+            && !is_empty(&toml_value)
+        {
+            let message = format!("{key:?} in {} can't work on this host: {reason}", table.name());
+            manifest
+                .unsupported
+                .push(Notice { component: Some(component.id.clone()), message: table.notice(&at, message) });
+        }
+    }
+    table.take::<String>("description")?;
+    table.take::<bool>("dependencies_inherit_configuration")?;
+    for harmless in ["targets", "profile"] {
+        table.take_value(harmless);
+    }
+    table.finish()?;
+    manifest.components.push(component);
+    Ok(())
+}
+
+/// Checks a component's name by Spin's rule: words of letters and digits, in one case each, joined by dashes.
+pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
+    if id.contains('_') {
+        return Err("must separate its words with \"-\", not \"_\"");
+    }
+    let is_word = |word: &str| {
+        let one_case = |c: char| !c.is_ascii_uppercase() == !word.starts_with(|c: char| c.is_ascii_uppercase());
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_digit() || (c.is_ascii_alphabetic() && one_case(c)))
+    };
+    if id.split('-').all(is_word) {
+        Ok(())
+    } else {
+        Err("must be words of letters and digits, each beginning with a letter and of one case, joined by \"-\"")
+    }
+}
+
+fn files(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Files> {
+    let (entries, at) = table.take_spanned::<Vec<FilesEntry>>("files")?.unwrap_or_default();
+    let (exclude, exclude_at) = table.take_spanned::<Vec<String>>("exclude_files")?.unwrap_or_default();
+    Files::new(folder, entries, &exclude).map_err(|error| {
+        let at: Range<usize> = if at.is_empty() { exclude_at } else { at };
+        table.error(&at, format_args!("\"files\" in {}: {error:#}", table.name()))
+    })
+}
+
+fn allowed_outbound_hosts(table: &mut Section<'_>) -> anyhow::Result<AllowedHosts> {
+    let entries: Vec<toml::Spanned<String>> = table.take("allowed_outbound_hosts")?.unwrap_or_default();
+    let read = |entry: toml::Spanned<String>| {
+        AllowedHost::parse(entry.get_ref()).map_err(|error| {
+            let message = format_args!("\"allowed_outbound_hosts\" in {}: {error:#}", table.name()).to_string();
+            table.error(&entry.span(), message)
+        })
+    };
+    Ok(AllowedHosts::new(entries.into_iter().map(read).collect::<anyhow::Result<_>>()?))
+}
+
+fn build(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Option<Build>> {
+    let Some(mut build) = table.section("build")? else { return Ok(None) };
+    let commands = match build.require("command")? {
+        Commands::One(command) => vec![command],
+        Commands::Several(commands) => commands,
+    };
+    let (workdir, at) = build.take_spanned::<String>("workdir")?.unwrap_or_default();
+    if Path::new(&workdir).has_root() {
+        let message = format_args!("\"workdir\" in {} must be relative to the manifest", build.name());
+        return Err(build.error(&at, message));
+    }
+    // Not `join("")`, which would end in a slash.
+    let workdir = if workdir.is_empty() { folder.to_owned() } else { folder.join(workdir) };
+    let watch = build.take("watch")?.unwrap_or_default();
+    build.finish()?;
+    Ok(Some(Build { commands, workdir, watch }))
+}
+
+fn is_empty(value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Array(values) => values.is_empty(),
+        toml::Value::Table(table) => table.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! From a manifest's text to an application.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{
+    Manifest, Notice, component,
+    reader::{Document, Section},
+    tool, triggers,
+};
+
+/// Reads the manifest whose paths are relative to `folder`.
+pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result<Manifest> {
+    let document = Document::new(path, text);
+    let mut root = document.root()?;
+    check_version(&mut root)?;
+    let Some(mut application) = root.section("application")? else {
+        return Err(root.missing("application"));
+    };
+    let (host, settings) = tool::application(&mut application, folder)?;
+    let mut manifest = Manifest {
+        path: path.to_owned(),
+        folder: folder.to_owned(),
+        name: application.require("name")?,
+        version: application.take("version")?.unwrap_or_default(),
+        host,
+        settings,
+        components: Vec::new(),
+        triggers: Vec::new(),
+        unsupported: Vec::new(),
+        warnings: Vec::new(),
+    };
+    application.take::<String>("description")?;
+    application.take::<Vec<String>>("authors")?;
+    application.take_value("targets");
+    triggers::application_options(&mut application, &mut manifest)?;
+    application.finish()?;
+    read_variables(&mut root, &mut manifest)?;
+    if let Some(mut components) = root.section("component")? {
+        for entry in components.take_rest() {
+            let table = components.open(components.child_name(&entry.key), entry.value)?;
+            component::check_id(&entry.key).map_err(|message| {
+                components.error(&entry.span, format_args!("the component name {:?} {message}", entry.key))
+            })?;
+            component::read(entry.key, table, &mut manifest)?;
+        }
+    }
+    triggers::read(&mut root, &mut manifest)?;
+    root.finish()?;
+    Ok(manifest)
+}
+
+/// The manifest's version decides what all other keys mean, so it comes first.
+fn check_version(root: &mut Section<'_>) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Version {
+        Number(i64),
+        Text(String),
+    }
+    let first_line = 0..0;
+    let version = root.take_spanned("spin_manifest_version")?;
+    let version = match version {
+        None => root.take_spanned("spin_version")?,
+        version => version,
+    };
+    match version {
+        Some((Version::Number(2), _)) => Ok(()),
+        None => Err(root.error(
+            &first_line,
+            "there is no spin_manifest_version: a manifest begins with \"spin_manifest_version = 2\"",
+        )),
+        Some((Version::Text(text), at)) if text == "2" => {
+            Err(root.error(&at, "spin_manifest_version is a number: write \"spin_manifest_version = 2\""))
+        }
+        Some((Version::Number(1), at)) => Err(old_version(root, &at)),
+        Some((Version::Text(text), at)) if text == "1" => Err(old_version(root, &at)),
+        Some((Version::Number(version), at)) => Err(wrong_version(root, &at, &version.to_string())),
+        Some((Version::Text(version), at)) => Err(wrong_version(root, &at, &version)),
+    }
+}
+
+fn old_version(root: &Section<'_>, at: &std::ops::Range<usize>) -> anyhow::Error {
+    root.error(at, "this is a manifest of version 1; this host reads version 2: \"spin doctor\" converts it")
+}
+
+fn wrong_version(root: &Section<'_>, at: &std::ops::Range<usize>, version: &str) -> anyhow::Error {
+    root.error(at, format_args!("this host reads manifests of version 2, not {version}"))
+}
+
+/// Variables need an interface that this host lacks. Declaring them does no harm as long as no component takes one.
+fn read_variables(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let Some(mut variables) = root.section("variables")? else { return Ok(()) };
+    if !variables.take_rest().is_empty() {
+        let message = "[variables] has no effect: this host does not provide Spin's variables; a component's \
+                       environment, and --env, work";
+        manifest.warnings.push(Notice { component: None, message: variables.notice(variables.span(), message) });
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Reads TOML tables key by key, so that every mistake is reported with its line, and so that the keys a table may
+//! have are exactly those that somebody asked it for.
+
+use std::{fmt::Display, ops::Range, path::Path};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+/// A manifest's text and the name to report it under.
+pub(super) struct Document<'a> {
+    name: String,
+    text: &'a str,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn new(path: &Path, text: &'a str) -> Self {
+        Self { name: path.display().to_string(), text }
+    }
+
+    /// The outermost table.
+    pub(super) fn root(&'a self) -> anyhow::Result<Section<'a>> {
+        let table = DeTable::parse(self.text).map_err(|error| self.toml_error(&error, 0..0, ""))?;
+        Ok(Section {
+            document: self,
+            name: "the manifest".to_owned(),
+            span: 0..0,
+            table: table.into_inner(),
+            known: Vec::new(),
+        })
+    }
+
+    /// An error at a place in the text: `spin.toml:12: message`.
+    pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
+        anyhow::anyhow!("{}", self.notice(at, message))
+    }
+
+    /// The text of such an error.
+    pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
+        let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
+        format!("{}:{line}: {message}", self.name)
+    }
+
+    fn toml_error(&self, error: &toml::de::Error, at: Range<usize>, prefix: &str) -> anyhow::Error {
+        self.error(&error.span().unwrap_or(at), format_args!("{prefix}{}", error.message()))
+    }
+}
+
+/// A table that is being read. Each key is taken out once; what is left at the end is unknown.
+pub(super) struct Section<'a> {
+    document: &'a Document<'a>,
+    name: String,
+    span: Range<usize>,
+    table: DeTable<'a>,
+    known: Vec<&'static str>,
+}
+
+/// A key and its value that are not known beforehand, such as a component and its name.
+pub(super) struct Entry<'a> {
+    pub(super) key: String,
+    pub(super) span: Range<usize>,
+    pub(super) value: Spanned<DeValue<'a>>,
+}
+
+impl<'a> Section<'a> {
+    /// The value of a key.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<Option<T>> {
+        Ok(self.take_spanned(key)?.map(|(value, _)| value))
+    }
+
+    /// The value of a key, and where it is.
+    pub(super) fn take_spanned<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> anyhow::Result<Option<(T, Range<usize>)>> {
+        let Some(value) = self.take_value(key) else { return Ok(None) };
+        let span = value.span();
+        Ok(Some((self.decode(key, value)?, span)))
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<T> {
+        self.take(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// The error that a key is not there.
+    pub(super) fn missing(&self, key: &str) -> anyhow::Error {
+        self.error(&self.span, format_args!("{} has no {key:?}", self.name))
+    }
+
+    /// The table under a key.
+    pub(super) fn section(&mut self, key: &'static str) -> anyhow::Result<Option<Section<'a>>> {
+        let name = self.child_name(key);
+        self.take_value(key).map(|value| self.open(name, value)).transpose()
+    }
+
+    /// The value of a key as it stands, to be decoded later.
+    pub(super) fn take_value(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    /// Turns a value into what is expected under this key.
+    pub(super) fn decode<T: DeserializeOwned>(&self, key: &str, value: Spanned<DeValue<'a>>) -> anyhow::Result<T> {
+        let span = value.span();
+        T::deserialize(ValueDeserializer::from(value))
+            .map_err(|error| self.document.toml_error(&error, span, &format!("{key:?} in {}: ", self.name)))
+    }
+
+    /// Opens a value as a table under a name of its own.
+    pub(super) fn open(&self, name: String, value: Spanned<DeValue<'a>>) -> anyhow::Result<Section<'a>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Ok(Section { document: self.document, name, span, table, known: Vec::new() }),
+            other => Err(self.error(&span, format_args!("{name} is a {}, not a table", other.type_str()))),
+        }
+    }
+
+    /// Whatever has not been taken yet, in the order of the text.
+    pub(super) fn take_rest(&mut self) -> Vec<Entry<'a>> {
+        let mut entries: Vec<Entry<'a>> = std::mem::take(&mut self.table)
+            .into_iter()
+            .map(|(key, value)| Entry { span: key.span(), key: key.into_inner().into_owned(), value })
+            .collect();
+        entries.sort_by_key(|entry| entry.span.start);
+        entries
+    }
+
+    /// Ends the reading: an error if the table has a key that nobody asked for.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        match self.take_rest().first() {
+            None => Ok(()),
+            Some(entry) => Err(self.unknown_key(&entry.key, &entry.span, &self.known)),
+        }
+    }
+
+    /// The error that a key is unknown; these would be known.
+    pub(super) fn unknown_key(&self, key: &str, at: &Range<usize>, known: &[impl AsRef<str>]) -> anyhow::Error {
+        let hint = match nearest(key, known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => {
+                let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+                format!("it may have: {}", known.join(", "))
+            }
+        };
+        self.error(at, format_args!("unknown key {key:?} in {} ({hint})", self.name))
+    }
+
+    /// The table's name as errors write it: `[component.notify]`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the table begins.
+    pub(super) fn span(&self) -> &Range<usize> {
+        &self.span
+    }
+
+    /// An error at a place in the text.
+    pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
+        self.document.error(at, message)
+    }
+
+    /// The text of such an error.
+    pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
+        self.document.notice(at, message)
+    }
+
+    /// The name of a table inside this one.
+    pub(super) fn child_name(&self, key: &str) -> String {
+        match self.name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            Some(name) => format!("[{name}.{key}]"),
+            None => format!("[{key}]"),
+        }
+    }
+}
+
+/// The known word that a misspelt one most likely stands for.
+pub(super) fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::osa_distance(word, candidate.as_ref()), candidate.as_ref()))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(4))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["source", "files", "environment", "build"];
+        for (word, expected) in [
+            ("soruce", Some("source")),
+            ("sources", Some("source")),
+            ("enviroment", Some("environment")),
+            ("biuld", Some("build")),
+            ("listen", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, &known), expected, "{word}");
+        }
+    }
+}

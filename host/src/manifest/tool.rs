@@ -1,0 +1,94 @@
+//! The `tool.epilogue` tables: what Spin leaves to tools, and this host reads.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::settings::{HostOverlay, SettingsOverlay};
+
+use super::reader::{Entry, Section};
+
+/// A setting's value, as TOML may write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+/// Reads `[application.tool.epilogue]`: the host's options, and settings for every component.
+pub(super) fn application(
+    application: &mut Section<'_>,
+    folder: &Path,
+) -> anyhow::Result<(HostOverlay, SettingsOverlay)> {
+    let (mut host, mut settings) = (HostOverlay::default(), SettingsOverlay::default());
+    let Some(mut table) = epilogue_table(application)? else {
+        return Ok((host, settings));
+    };
+    for entry in table.take_rest() {
+        set(
+            &table,
+            entry,
+            |key, value| Ok(host.set(key, value)? || settings.set(key, value)?),
+            || [HostOverlay::names(), SettingsOverlay::names()].concat(),
+        )?;
+    }
+    for path in [&mut host.tls_cert, &mut host.tls_key].into_iter().flatten() {
+        *path = folder.join(&path);
+    }
+    Ok((host, settings))
+}
+
+/// Reads `[component.ID.tool.epilogue]`: what `epilogue up` runs instead of the component's source, and its settings.
+pub(super) fn component(
+    component: &mut Section<'_>,
+    folder: &Path,
+) -> anyhow::Result<(Option<PathBuf>, SettingsOverlay)> {
+    let mut settings = SettingsOverlay::default();
+    let Some(mut table) = epilogue_table(component)? else {
+        return Ok((None, settings));
+    };
+    let source = table.take::<String>("source")?.map(|source| folder.join(source));
+    for entry in table.take_rest() {
+        set(
+            &table,
+            entry,
+            |key, value| settings.set(key, value),
+            || [vec!["source".to_owned()], SettingsOverlay::names()].concat(),
+        )?;
+    }
+    Ok((source, settings))
+}
+
+fn epilogue_table<'a>(parent: &mut Section<'a>) -> anyhow::Result<Option<Section<'a>>> {
+    match parent.section("tool")? {
+        Some(mut tools) => tools.section("epilogue"),
+        None => Ok(None),
+    }
+}
+
+fn set<'a>(
+    table: &Section<'a>,
+    entry: Entry<'a>,
+    mut set: impl FnMut(&str, &str) -> Result<bool, String>,
+    names: impl Fn() -> Vec<String>,
+) -> anyhow::Result<()> {
+    let at = entry.value.span();
+    let value = match table.decode(&entry.key, entry.value) {
+        Ok(Scalar::Text(text)) => text,
+        Ok(Scalar::Number(number)) => number.to_string(),
+        Ok(Scalar::Flag(flag)) => flag.to_string(),
+        // The key may be the mistake; then its value does not matter.
+        Err(_) if !names().contains(&entry.key) => String::new(),
+        Err(_) => {
+            let message = format_args!("{:?} in {} must be a text, a number, true or false", entry.key, table.name());
+            return Err(table.error(&at, message));
+        }
+    };
+    match set(&entry.key, &value) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(table.unknown_key(&entry.key, &entry.span, &names())),
+        Err(message) => Err(table.error(&at, format_args!("{:?} in {}: {message}", entry.key, table.name()))),
+    }
+}

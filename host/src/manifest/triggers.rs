@@ -1,0 +1,159 @@
+//! What makes components run: HTTP routes. An application with other triggers could not run whole on this host.
+
+use serde::Deserialize;
+use toml::{Spanned, de::DeValue};
+
+use crate::routes;
+
+use super::{HttpTrigger, Manifest, Notice, component, reader::Section};
+
+/// What an HTTP trigger listens to.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Route {
+    Path(String),
+    /// `{ private = true }`
+    Options(toml::Table),
+}
+
+/// The component that a trigger runs: its name, or the component itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Executor {
+    Name(String),
+    /// `{ type = "http" }`
+    Options(toml::Table),
+}
+
+/// Reads `[application.trigger]`, which holds options of the trigger types.
+pub(super) fn application_options(application: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let Some(mut types) = application.section("trigger")? else { return Ok(()) };
+    let Some(mut http) = types.section("http")? else { return Ok(()) };
+    if let Some((base, at)) = http.take_spanned::<String>("base")? {
+        if base != "/" {
+            let message = "\"base\" is obsolete: put it in front of the route of each [[trigger.http]]";
+            return Err(http.error(&at, message));
+        }
+        let message = http.notice(&at, "\"base\" is obsolete, and \"/\" is what it always is");
+        manifest.warnings.push(Notice { component: None, message });
+    }
+    http.finish()
+}
+
+/// Reads `[[trigger.…]]`.
+pub(super) fn read(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let Some(mut types) = root.section("trigger")? else { return Ok(()) };
+    for kind in types.take_rest() {
+        let name = format!("[[trigger.{}]]", kind.key);
+        let DeValue::Array(triggers) = kind.value.into_inner() else {
+            return Err(types.error(&kind.span, format_args!("write {name}, in double brackets")));
+        };
+        for (index, trigger) in triggers.into_iter().enumerate() {
+            let table = types.open(name.clone(), trigger)?;
+            match kind.key.as_str() {
+                "http" => http(table, index + 1, manifest)?,
+                _ => other(table, manifest)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let id: String = table.take("id")?.unwrap_or_else(|| format!("http-trigger{number}"));
+    let route = route(&mut table)?;
+    let executor = executor(&mut table)?;
+    let target = match table.take_value("component") {
+        Some(value) => Some(target(&table, &id, value, manifest)?),
+        None => None,
+    };
+    let composed = ["components", "dependencies", "static_response"].map(|key| {
+        let at = table.take_value(key).map(|value| value.span());
+        at.map(|at| table.notice(&at, format_args!("{key:?} in {} can't work on this host", table.name())))
+    });
+    let unsupported = composed.into_iter().flatten().chain(executor);
+    let before = manifest.unsupported.len();
+    manifest.unsupported.extend(unsupported.map(|message| Notice { component: target.clone(), message }));
+    match target {
+        Some(component) => manifest.triggers.push(HttpTrigger { component, route }),
+        // A static response needs no component; that it can't work here has been noted.
+        None if manifest.unsupported.len() > before => {}
+        None => return Err(table.missing("component")),
+    }
+    table.finish()
+}
+
+fn other(mut table: Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let component = table.take_value("component").and_then(|value| value.into_inner().as_str().map(str::to_owned));
+    let message = format_args!("{} can't work on this host, which runs HTTP triggers only", table.name());
+    let message = table.notice(table.span(), message);
+    manifest.unsupported.push(Notice { component, message });
+    Ok(())
+}
+
+fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
+    match table.take_spanned("route")? {
+        None => Err(table.missing("route")),
+        Some((Route::Path(path), at)) => {
+            routes::check_pattern(&path).map_err(|error| {
+                table.error(&at, format_args!("the route {path:?} in {} is wrong: {error:#}", table.name()))
+            })?;
+            Ok(Some(path))
+        }
+        Some((Route::Options(options), at)) => {
+            let private = options.get("private").and_then(toml::Value::as_bool) == Some(true);
+            if !private || options.len() != 1 {
+                let message = format_args!("\"route\" in {} is a path or {{ private = true }}", table.name());
+                return Err(table.error(&at, message));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Reads how the component is to be called; a message if this host can't.
+fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
+    let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
+    let kind = match &executor {
+        Executor::Name(name) => Some(name.as_str()),
+        Executor::Options(options) => options.get("type").and_then(toml::Value::as_str),
+    };
+    match kind {
+        Some("http" | "spin") => Ok(None),
+        Some("wagi") => {
+            let message = "the executor \"wagi\" can't work on this host, which runs wasi:http components only";
+            Ok(Some(table.notice(&at, message)))
+        }
+        _ => Err(table.error(&at, format_args!("\"executor\" in {} must be {{ type = \"http\" }}", table.name()))),
+    }
+}
+
+/// The name of a trigger's component. One that is written out in the trigger becomes a component of the manifest.
+fn target(
+    table: &Section<'_>,
+    trigger_id: &str,
+    value: Spanned<DeValue<'_>>,
+    manifest: &mut Manifest,
+) -> anyhow::Result<String> {
+    let known = |manifest: &Manifest, id: &str| manifest.components.iter().any(|component| component.id == id);
+    if let Some(id) = value.get_ref().as_str() {
+        if known(manifest, id) {
+            return Ok(id.to_owned());
+        }
+        let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+        let hint = match super::reader::nearest(id, &ids) {
+            Some(near) => format!(": did you mean {near:?}?"),
+            None => format!(": there is no [component.{id}]"),
+        };
+        return Err(table.error(&value.span(), format_args!("unknown component {id:?} in {}{hint}", table.name())));
+    }
+    let natural = format!("{trigger_id}-component");
+    let counted = (1..).map(|number| format!("inline-component{number}"));
+    let id = std::iter::once(natural)
+        .chain(counted)
+        .find(|id| component::check_id(id).is_ok() && !known(manifest, id))
+        .unwrap_or_default();
+    let name = format!("\"component\" in {}", table.name());
+    component::read(id.clone(), table.open(name, value)?, manifest)?;
+    Ok(id)
+}

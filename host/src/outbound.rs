@@ -1,0 +1,391 @@
+//! Where a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. Nothing is allowed that no
+//! entry allows.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use ipnet::IpNet;
+use url::Host;
+
+/// The host under which a component reaches its own application.
+const SELF_HOST: &str = "self.alt";
+/// The domain of Spin's calls between the components of one application.
+const CHAINING_DOMAIN: &str = "spin.internal";
+
+/// A component's allowed destinations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedHosts(Vec<AllowedHost>);
+
+/// One entry, `scheme://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedHost {
+    scheme: Pattern<String>,
+    host: HostPattern,
+    port: Pattern<Range<u32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern<T> {
+    Any,
+    Only(T),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    Any,
+    /// Every name with this ending, which starts with a dot.
+    Subdomain(String),
+    /// The application itself.
+    Own,
+    Exact(Host),
+    Network(IpNet),
+}
+
+impl AllowedHosts {
+    /// Those destinations that at least one entry allows.
+    pub fn new(entries: Vec<AllowedHost>) -> Self {
+        Self(entries)
+    }
+
+    /// Whether a request may go there. Without a port it goes to the scheme's own.
+    pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+        let Some(host) = parse_host(host) else {
+            return false;
+        };
+        let port = port.or(default_port(scheme));
+        self.0.iter().any(|entry| entry.allows_scheme(scheme) && entry.host.matches(&host) && entry.allows_port(port))
+    }
+
+    /// Whether a raw socket may send there; `scheme` is `tcp` or `udp`.
+    pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
+        // A socket that was opened for IPv6 names IPv4 destinations as `::ffff:1.2.3.4`.
+        let host = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Host::<String>::Ipv4(ip),
+            IpAddr::V6(ip) => Host::Ipv6(ip),
+        };
+        self.allows(scheme, &host.to_string(), Some(address.port()))
+    }
+
+    /// Whether a component may send requests to its own application: to a URL without a host, or to one that
+    /// [`is_self`] knows.
+    pub fn allows_self(&self, scheme: &str) -> bool {
+        self.0
+            .iter()
+            .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
+    }
+}
+
+/// Whether a host's name stands for the component's own application.
+pub fn is_self(host: &str) -> bool {
+    host.eq_ignore_ascii_case(SELF_HOST)
+}
+
+impl AllowedHost {
+    /// Reads an entry of `allowed_outbound_hosts`.
+    pub fn parse(entry: &str) -> anyhow::Result<Self> {
+        ensure!(
+            !entry.contains("{{"),
+            "{entry:?} refers to a variable, and this host does not provide Spin's variables: write the host itself"
+        );
+        ensure!(
+            entry != "insecure:allow-all",
+            "\"insecure:allow-all\" is no longer allowed: \"*://*:*\" opens all of the network"
+        );
+        let (scheme, rest) = entry.trim().split_once("://").with_context(|| {
+            format!(
+                "{entry:?} has no scheme: an allowed host is <scheme>://<host>[:<port>], each of which may be \"*\""
+            )
+        })?;
+        Self::parse_parts(scheme, rest).with_context(|| format!("{entry:?} is not an allowed host"))
+    }
+
+    fn parse_parts(scheme: &str, rest: &str) -> anyhow::Result<Self> {
+        // An IPv6 address or network has colons of its own.
+        let (host, port) = match rest.rsplit_once(':') {
+            None => (rest, ""),
+            Some((host, "")) => (host, ""),
+            Some(_) if HostPattern::parse(rest).is_ok() => (rest, ""),
+            Some((host, port)) => (host, port.strip_suffix('/').unwrap_or(port)),
+        };
+        ensure!(!port.contains('/'), "it must not have a path");
+        Ok(Self { port: parse_port(port, scheme)?, scheme: parse_scheme(scheme)?, host: HostPattern::parse(host)? })
+    }
+
+    fn allows_scheme(&self, scheme: &str) -> bool {
+        match &self.scheme {
+            Pattern::Any => true,
+            Pattern::Only(only) => only == scheme,
+        }
+    }
+
+    fn allows_port(&self, port: Option<u16>) -> bool {
+        match &self.port {
+            Pattern::Any => true,
+            Pattern::Only(range) => port.is_some_and(|port| range.contains(&port.into())),
+        }
+    }
+}
+
+impl HostPattern {
+    fn parse(host: &str) -> anyhow::Result<Self> {
+        let host = host.trim();
+        match host {
+            "*" => return Ok(Self::Any),
+            "self" | SELF_HOST => return Ok(Self::Own),
+            _ => {}
+        }
+        if let Ok(network) = host.parse::<IpNet>() {
+            return Ok(Self::Network(network.trunc()));
+        }
+        let host = host.strip_suffix('/').unwrap_or(host);
+        ensure!(!host.contains('/'), "it must not have a path");
+        let pattern = match host.strip_prefix("*.") {
+            Some(domain) => match exact(domain)? {
+                Host::Domain(domain) => Self::Subdomain(format!(".{domain}")),
+                _ => bail!("\"*.\" needs a domain behind it"),
+            },
+            None => Self::Exact(exact(host)?),
+        };
+        ensure!(
+            !pattern.is_chaining(),
+            "calls from one component to another ({CHAINING_DOMAIN}) are not supported on this host: use the route, \
+             through \"http://self\""
+        );
+        Ok(pattern)
+    }
+
+    fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Any, _) => true,
+            (Self::Subdomain(ending), Host::Domain(domain)) => domain.ends_with(ending),
+            (Self::Exact(exact), host) => exact == host,
+            (Self::Network(network), Host::Ipv4(ip)) => network.contains(&IpAddr::V4(*ip)),
+            (Self::Network(network), Host::Ipv6(ip)) => network.contains(&IpAddr::V6(*ip)),
+            (Self::Subdomain(_) | Self::Network(_) | Self::Own, _) => false,
+        }
+    }
+
+    fn is_chaining(&self) -> bool {
+        match self {
+            Self::Exact(Host::Domain(domain)) => {
+                domain.strip_suffix(CHAINING_DOMAIN).is_some_and(|component| component.ends_with('.'))
+            }
+            Self::Subdomain(ending) => ending.strip_prefix('.') == Some(CHAINING_DOMAIN),
+            _ => false,
+        }
+    }
+}
+
+fn exact(host: &str) -> anyhow::Result<Host> {
+    ensure!(!host.contains('*'), "a wildcard can only stand for a whole host or, as \"*.\", in front of a domain");
+    ensure!(!host.starts_with('{'), "lists of hosts are not supported");
+    Host::parse(host).with_context(|| format!("{host:?} is not a host"))
+}
+
+/// Reads the host of a request, an IPv6 address with or without its brackets.
+fn parse_host(host: &str) -> Option<Host> {
+    match host.parse() {
+        Ok(ip) => Some(Host::Ipv6(ip)),
+        Err(_) => Host::parse(host).ok(),
+    }
+}
+
+fn parse_scheme(scheme: &str) -> anyhow::Result<Pattern<String>> {
+    match scheme {
+        "*" => Ok(Pattern::Any),
+        scheme if !scheme.is_empty() && scheme.chars().all(char::is_alphabetic) => Ok(Pattern::Only(scheme.to_owned())),
+        scheme => bail!("the scheme {scheme:?} is neither a word nor \"*\""),
+    }
+}
+
+fn parse_port(port: &str, scheme: &str) -> anyhow::Result<Pattern<Range<u32>>> {
+    let number = |text: &str| {
+        let port: Option<u16> = text.parse().ok();
+        port.map(u32::from).with_context(|| format!("{text:?} is not a port"))
+    };
+    match (port, port.split_once("..")) {
+        ("*", _) => Ok(Pattern::Any),
+        ("", _) => {
+            let port = default_port(scheme)
+                .with_context(|| format!("it has no port, and {scheme:?} is not a scheme whose port is known"))?;
+            Ok(Pattern::Only(single(port.into())))
+        }
+        // As in Spin, the end of a range is not part of it.
+        (_, Some((start, end))) => Ok(Pattern::Only(number(start)?..number(end)?)),
+        (port, None) => Ok(Pattern::Only(single(number(port)?))),
+    }
+}
+
+/// The range of one port. Ports are `u32` here so that the range can end behind the last of them.
+fn single(port: u32) -> Range<u32> {
+    port..port + 1
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        "postgres" => Some(5432),
+        "mysql" => Some(3306),
+        "redis" => Some(6379),
+        "mqtt" => Some(1883),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(entries: &[&str]) -> AllowedHosts {
+        AllowedHosts::new(entries.iter().map(|entry| AllowedHost::parse(entry).unwrap()).collect())
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_default() {
+        let none = AllowedHosts::default();
+        assert!(!none.allows("http", "example.com", None));
+        assert!(!none.allows_self("http"));
+        assert!(!none.allows_socket("tcp", "127.0.0.1:80".parse().unwrap()));
+    }
+
+    #[test]
+    fn allows_what_spin_allows() {
+        for (entry, scheme, host, port, expected) in [
+            ("http://example.com", "http", "example.com", None, true),
+            ("http://example.com", "http", "EXAMPLE.com", Some(80), true),
+            ("http://example.com/", "http", "example.com", None, true),
+            ("http://example.com", "https", "example.com", None, false),
+            ("http://example.com", "http", "example.com", Some(8080), false),
+            ("http://example.com", "http", "sub.example.com", None, false),
+            ("http://example.com:8383/", "http", "example.com", Some(8383), true),
+            ("http://example.com:8000..9000", "http", "example.com", Some(8999), true),
+            ("http://example.com:8000..9000", "http", "example.com", Some(9000), false),
+            ("http://example.com:65535", "http", "example.com", Some(65535), true),
+            ("*://example.com:443", "https", "example.com", None, true),
+            ("https://*", "https", "anything.org", None, true),
+            ("https://*", "https", "anything.org", Some(444), false),
+            ("*://*:*", "mqtt", "1.2.3.4", Some(1), true),
+            ("http://*.example.com", "http", "a.b.example.com", None, true),
+            ("http://*.Example.COM", "http", "a.example.com", None, true),
+            ("http://*.example.com", "http", "example.com", None, false),
+            ("http://*.example.com", "http", "myexample.com", None, false),
+            ("redis://localhost", "redis", "localhost", None, true),
+            ("http://[::1]", "http", "[::1]", None, true),
+            ("http://[::1]", "http", "::1", Some(80), true),
+            ("http://[::1]", "http", "[::2]", None, false),
+            ("http://[::1]:8080/", "http", "[::1]", Some(8080), true),
+            ("http://2001:db8::/32", "http", "[2001:db8:abcd::1]", None, true),
+            ("http://2001:db8::/32:443", "http", "[2001:db8::1]", Some(443), true),
+            ("http://2001:db8::/32", "http", "[2001:db9::1]", None, false),
+            ("*://127.0.0.1/24:63551", "tcp", "127.0.0.9", Some(63551), true),
+            ("http://10.0.0.0/8", "http", "example.com", None, false),
+            ("http://self", "http", "self", None, false),
+            ("*://localhost:*", "unknown", "localhost", None, true),
+            ("*://localhost:80", "unknown", "localhost", None, false),
+        ] {
+            let allowed = hosts(&[entry]).allows(scheme, host, port);
+            assert_eq!(allowed, expected, "{entry} {scheme} {host} {port:?}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_checked_by_address() {
+        let hosts = hosts(&["tcp://127.0.0.0/8:*", "udp://[::1]:53"]);
+        for (scheme, address, expected) in [
+            ("tcp", "127.0.0.1:5432", true),
+            ("udp", "127.0.0.1:5432", false),
+            ("tcp", "[::ffff:127.0.0.1]:5432", true),
+            ("udp", "[::1]:53", true),
+            ("udp", "[::1]:54", false),
+            ("tcp", "128.0.0.1:80", false),
+        ] {
+            assert_eq!(hosts.allows_socket(scheme, address.parse().unwrap()), expected, "{scheme} {address}");
+        }
+    }
+
+    #[test]
+    fn self_is_the_application() {
+        assert!(hosts(&["http://self"]).allows_self("http"));
+        assert!(!hosts(&["http://self"]).allows_self("https"));
+        assert!(hosts(&["*://self:80"]).allows_self("https"));
+        assert!(hosts(&["http://self.alt"]).allows_self("http"));
+        assert!(hosts(&["*://*:*"]).allows_self("http"));
+        assert!(!hosts(&["http://localhost:3000"]).allows_self("http"));
+        assert!(is_self("self.alt") && !is_self("self"));
+    }
+
+    #[test]
+    fn bad_entries_are_explained() {
+        for (entry, expected) in [
+            (
+                "example.com",
+                "\"example.com\" has no scheme: an allowed host is <scheme>://<host>[:<port>], each of which may be \"*\"",
+            ),
+            (
+                "http://{{ host }}",
+                "\"http://{{ host }}\" refers to a variable, and this host does not provide Spin's variables: write \
+                 the host itself",
+            ),
+            ("http://a.com/b", "\"http://a.com/b\" is not an allowed host: it must not have a path"),
+            ("http://a.com:80/b", "\"http://a.com:80/b\" is not an allowed host: it must not have a path"),
+            ("http://a.com:8O", "\"http://a.com:8O\" is not an allowed host: \"8O\" is not a port"),
+            ("http://a.com:99999", "\"http://a.com:99999\" is not an allowed host: \"99999\" is not a port"),
+            (
+                "ftp://a.com",
+                "\"ftp://a.com\" is not an allowed host: it has no port, and \"ftp\" is not a scheme whose port is known",
+            ),
+            (
+                "h2c://a.com:1",
+                "\"h2c://a.com:1\" is not an allowed host: the scheme \"h2c\" is neither a word nor \"*\"",
+            ),
+            (
+                "http://a.*.com",
+                "\"http://a.*.com\" is not an allowed host: a wildcard can only stand for a whole host or, as \"*.\", in \
+                 front of a domain",
+            ),
+            ("http://*.127.0.0.1", "\"http://*.127.0.0.1\" is not an allowed host: \"*.\" needs a domain behind it"),
+            (
+                "http://*.spin.internal",
+                "\"http://*.spin.internal\" is not an allowed host: calls from one component to another \
+                 (spin.internal) are not supported on this host: use the route, through \"http://self\"",
+            ),
+        ] {
+            assert_eq!(format!("{:#}", AllowedHost::parse(entry).unwrap_err()), expected);
+        }
+    }
+
+    #[test]
+    fn what_spin_refuses_is_refused() {
+        for entry in [
+            "*",
+            "",
+            "insecure:allow-all",
+            "localhost:3001",
+            "*://127.0.0.0/24",
+            "http://example.com:8080..70000",
+            "http://self:notaport",
+            "http://*.example.com:8080..",
+            "http://127.0.0.0/24/p",
+            "http://ff00::/8/extra",
+            "http://[::1",
+            "http://[::1]junk",
+            "http://[::1]::80",
+            "http://[v1.]",
+            "http://*.",
+            "http://example%GG.com",
+            "http://example.com:80:90",
+            "http://example.com//",
+            "http://self//",
+            "http://[::1]//",
+            "http://db.spin.internal",
+            "{http,https}://a.com",
+            "http://{a,b}",
+        ] {
+            assert!(AllowedHost::parse(entry).is_err(), "{entry}");
+        }
+    }
+}

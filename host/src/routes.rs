@@ -1,0 +1,232 @@
+//! Which component a path belongs to, as Spin decides it: an exact route before a `:parameter`, that before a trailing
+//! wildcard `/...`, and the longest wildcard first. A trailing slash of a route or a path makes no difference.
+
+use anyhow::{Context as _, bail, ensure};
+use http::{HeaderName, StatusCode};
+
+use crate::spin_headers::parameter_header;
+
+/// Paths under this prefix belong to the host; no component sees them.
+pub const RESERVED: &str = "/.well-known/spin/";
+
+/// Finds the target of a request's path.
+#[derive(Debug)]
+pub struct Router<T> {
+    routes: routefinder::Router<Route<T>>,
+}
+
+/// A route and where it leads.
+#[derive(Clone, Debug)]
+struct Route<T> {
+    /// As the manifest writes it.
+    pattern: String,
+    target: T,
+}
+
+/// A path's route, and what of the path the route left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch<'router, T> {
+    /// Where the route leads.
+    pub target: &'router T,
+    /// The route as the manifest writes it, `/users/:id/...`.
+    pub pattern: &'router str,
+    /// What the trailing wildcard stands for, with its leading slash; empty without a wildcard.
+    pub path_info: String,
+    /// The header and the value of each `:parameter`, in the route's order.
+    pub parameters: Vec<(HeaderName, String)>,
+}
+
+impl<T> Router<T> {
+    /// Builds the router of these routes. Of two equal ones the later holds, as in Spin.
+    pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
+        let mut distinct: Vec<Route<T>> = Vec::new();
+        for (pattern, target) in routes {
+            let route = Route { pattern, target };
+            match distinct.iter_mut().find(|other| same_route(&other.pattern, &route.pattern)) {
+                Some(earlier) => *earlier = route,
+                None => distinct.push(route),
+            }
+        }
+        let mut router = routefinder::Router::new();
+        for route in distinct {
+            let spec = parse_pattern(&route.pattern).with_context(|| format!("{:?} is not a route", route.pattern))?;
+            router.add(spec, route).map_err(anyhow::Error::msg)?;
+        }
+        Ok(Self { routes: router })
+    }
+
+    /// The route of a path, if it has one. The path is that of the request's URI, without the query.
+    pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
+        let found = self.routes.best_match(path)?;
+        let captures = found.captures();
+        let route = found.handler();
+        Some(RouteMatch {
+            target: &route.target,
+            pattern: &route.pattern,
+            path_info: captures.wildcard().map(|rest| path_info(rest, path)).unwrap_or_default(),
+            parameters: captures
+                .iter()
+                .filter_map(|(name, value)| Some((parameter_header(name).ok()?, value.to_owned())))
+                .collect(),
+        })
+    }
+}
+
+impl<T> RouteMatch<'_, T> {
+    /// The route without its trailing wildcard.
+    pub fn prefix(&self) -> &str {
+        self.pattern.strip_suffix("/...").unwrap_or(self.pattern)
+    }
+}
+
+/// Whether two routes match the same paths.
+pub fn same_route(one: &str, other: &str) -> bool {
+    fn plain(route: &str) -> &str {
+        let route = route.strip_prefix('/').unwrap_or(route);
+        route.strip_suffix('/').unwrap_or(route)
+    }
+    plain(one) == plain(other)
+}
+
+/// Checks a route as the manifest writes it.
+pub fn check_pattern(pattern: &str) -> anyhow::Result<()> {
+    parse_pattern(pattern).map(|_| ())
+}
+
+/// The host's own answer to a path under [`RESERVED`]: its health, or that there is nothing else.
+pub fn reserved_response(path: &str) -> Option<(StatusCode, &'static str)> {
+    match path.strip_prefix(RESERVED)? {
+        "health" => Some((StatusCode::OK, "OK")),
+        _ => Some((StatusCode::NOT_FOUND, "")),
+    }
+}
+
+fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
+    let (path, wildcard) = match pattern.strip_suffix("/...").or(pattern.strip_suffix("/*")) {
+        Some(path) => (path, "/*"),
+        None => (pattern, ""),
+    };
+    // The matcher panics on a wildcard in the middle of a route.
+    ensure!(path.split(['/', '.']).all(|segment| segment != "*"), "a wildcard can only be the last segment");
+    if path.split('/').any(|segment| segment == "...") {
+        bail!("a wildcard can only be the last segment");
+    }
+    for segment in path.split(['/', '.']) {
+        if let Some(name) = segment.strip_prefix(':').filter(|name| !name.is_empty()) {
+            parameter_header(name)
+                .with_context(|| format!("the parameter :{name} can't be part of a header's name"))?;
+        }
+    }
+    format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
+}
+
+/// The router drops the slashes around a wildcard's part; Spin's guests expect them.
+fn path_info(rest: &str, path: &str) -> String {
+    match (rest.is_empty(), path.ends_with('/')) {
+        (true, false) => String::new(),
+        (true, true) => "/".to_owned(),
+        (false, false) => format!("/{rest}"),
+        (false, true) => format!("/{rest}/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(patterns: &[&str]) -> Router<String> {
+        Router::new(patterns.iter().map(|pattern| ((*pattern).to_owned(), (*pattern).to_owned()))).unwrap()
+    }
+
+    #[test]
+    fn finds_the_route_that_spin_finds() {
+        let everything =
+            ["/", "/...", "/foo", "/foo/bar", "/one/...", "/one/two/...", "/one/:id", "/users/:id/posts/..."];
+        let reversed: Vec<&str> = everything.iter().rev().copied().collect();
+        for (path, expected) in [
+            ("/", "/"),
+            ("/foo", "/foo"),
+            ("/foo/", "/foo"),
+            ("/foo/bar", "/foo/bar"),
+            ("/foo/baz", "/..."),
+            ("/other", "/..."),
+            ("/one", "/one/..."),
+            ("/one/7", "/one/:id"),
+            ("/one/7/8", "/one/..."),
+            ("/one/two", "/one/two/..."),
+            ("/one/two/three/four", "/one/two/..."),
+            ("/users/7", "/..."),
+            ("/users/7/posts", "/users/:id/posts/..."),
+            ("/users/7/posts/1", "/users/:id/posts/..."),
+        ] {
+            for patterns in [&everything[..], &reversed[..]] {
+                let router = router(patterns);
+                assert_eq!(router.route(path).map(|found| found.pattern), Some(expected), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_route_no_match() {
+        let router = router(&["/foo", "/bar/:id"]);
+        for path in ["/", "/foobar", "/foo/bar", "/bar", "/bar/1/2", "/Foo"] {
+            assert_eq!(router.route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_keeps_its_slashes() {
+        for (pattern, path, expected) in [
+            ("/...", "/1/2/3", "/1/2/3"),
+            ("/...", "/", "/"),
+            ("/1/...", "/1/2/3", "/2/3"),
+            ("/1/*", "/1/2/3", "/2/3"),
+            ("/test/...", "/test", ""),
+            ("/test/...", "/test/", "/"),
+            ("/test/...", "/test/hello", "/hello"),
+            ("/test/...", "/test/hello/", "/hello/"),
+            ("/test", "/test", ""),
+        ] {
+            let router = router(&[pattern]);
+            assert_eq!(router.route(path).unwrap().path_info, expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_captured() {
+        let router = router(&["/1/:two/:user_id/..."]);
+        let found = router.route("/1/2/ada/4").unwrap();
+        let parameters: Vec<(&str, &str)> =
+            found.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(parameters, [("spin-path-match-two", "2"), ("spin-path-match-user-id", "ada")]);
+        assert_eq!(found.path_info, "/4");
+        assert_eq!(found.prefix(), "/1/:two/:user_id");
+    }
+
+    #[test]
+    fn of_equal_routes_the_later_holds() {
+        let routes = [("/foo", 1), ("/...", 2), ("/foo/", 3)].map(|(route, target)| (route.to_owned(), target));
+        let router = Router::new(routes).unwrap();
+        assert_eq!(router.route("/foo").map(|found| *found.target), Some(3));
+        assert_eq!(router.route("/bar").map(|found| *found.target), Some(2));
+    }
+
+    #[test]
+    fn bad_routes_are_refused() {
+        for (pattern, expected) in [
+            ("/a/.../b", "a wildcard can only be the last segment"),
+            ("/a/*/b", "a wildcard can only be the last segment"),
+            ("/a/:/b", "params must be named"),
+            ("/a/:b c", "the parameter :b c can't be part of a header's name"),
+        ] {
+            assert_eq!(check_pattern(pattern).unwrap_err().to_string(), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_host_answers_reserved_paths() {
+        assert_eq!(reserved_response("/.well-known/spin/health"), Some((StatusCode::OK, "OK")));
+        assert_eq!(reserved_response("/.well-known/spin/other"), Some((StatusCode::NOT_FOUND, "")));
+        assert_eq!(reserved_response("/.well-known/spindle"), None);
+    }
+}

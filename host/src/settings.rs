@@ -1,0 +1,259 @@
+//! What an operator can set. Each setting is written down once, below: its name, meaning, variable, type and default.
+//!
+//! From that come a resolved struct, and an overlay of the same settings in which each may be missing. An overlay is
+//! filled by the command line and its `EPILOGUE_…` variables, by a component's `tool.epilogue` table, or by the
+//! application's; laid over each other in that order they resolve to what holds.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::values::{LogFormat, OnFailure, Size, Value};
+
+macro_rules! settings {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $resolved:ident;
+        $(#[doc = $overlay_about:literal])+
+        pub struct $overlay:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                #[arg($($arg:tt)*)]
+                $name:ident: $type:ty $(= $default:expr)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $resolved {
+            $($(#[doc = $doc])+ pub $name: resolved_type!($type $(, $default)?),)+
+        }
+
+        impl Default for $resolved {
+            fn default() -> Self {
+                $overlay::default().resolve()
+            }
+        }
+
+        $(#[doc = $overlay_about])+
+        #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+        pub struct $overlay {
+            $(
+                $(#[doc = $doc])+
+                #[arg(
+                    long,
+                    value_parser = <$type as Value>::parse,
+                    help = help(concat!($($doc),+), None $(.or(Some(Value::show(&$default))))?),
+                    $($arg)*
+                )]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl $overlay {
+            /// The settings' names as a manifest writes them.
+            pub fn names() -> Vec<String> {
+                vec![$(stringify!($name).replace('_', "-")),+]
+            }
+
+            /// Sets what a manifest calls `name`. False if there is no such setting, an error if it can't have this
+            /// value.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
+                $(
+                    if name.replace('-', "_") == stringify!($name) && !name.contains('_') {
+                        self.$name = Some(Value::parse(value)?);
+                        return Ok(true);
+                    }
+                )+
+                Ok(false)
+            }
+
+            /// These settings and, where there is none, those of `below`.
+            pub fn over(self, below: Self) -> Self {
+                Self { $($name: self.$name.or(below.$name)),+ }
+            }
+
+            /// These settings and, where there is none, the default.
+            pub fn resolve(self) -> $resolved {
+                $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
+            }
+        }
+    };
+}
+
+macro_rules! resolved_type {
+    ($type:ty) => { Option<$type> };
+    ($type:ty, $default:expr) => { $type };
+}
+
+macro_rules! resolved_value {
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, $default:expr) => {
+        $value.unwrap_or($default)
+    };
+}
+
+settings! {
+    /// How the host treats one component.
+    pub struct Settings;
+    /// Settings of a component that may be missing; a manifest's or a command line's.
+    pub struct SettingsOverlay {
+        /// Requests that one instance serves, one at a time, before it is dropped; 1 isolates every request.
+        #[arg(env = "EPILOGUE_REUSE", value_name = "COUNT")]
+        reuse: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
+        /// What a failed task means for those after it, unless the guest says otherwise: `stop` skips them,
+        /// `continue` runs them.
+        #[arg(env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
+        on_failure: OnFailure = OnFailure::Stop;
+        /// Time until a handler has returned its response's head; the body may take longer.
+        #[arg(env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
+        request_timeout: Duration = Duration::from_secs(30);
+        /// Time for one task, unless it was enqueued with its own.
+        #[arg(env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
+        task_timeout: Duration = Duration::from_secs(30);
+        /// Time for all tasks of one request together.
+        #[arg(env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
+        drain_timeout: Duration = Duration::from_secs(300);
+        /// Time for closing one request's scope after its last task.
+        #[arg(env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
+        teardown_timeout: Duration = Duration::from_secs(30);
+        /// Tasks that one request may enqueue.
+        #[arg(env = "EPILOGUE_MAX_TASKS", value_name = "COUNT")]
+        max_tasks: u32 = 1_000;
+        /// Size of one task's arguments.
+        #[arg(env = "EPILOGUE_MAX_TASK_ARGS", value_name = "SIZE")]
+        max_task_args: Size = Size::mebibytes(1);
+        /// Size of the arguments of all tasks of one request together.
+        #[arg(env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
+        max_request_args: Size = Size::mebibytes(16);
+        /// Memory that one instance may use.
+        #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
+        memory: Size = Size::mebibytes(128);
+        /// Lets components write to their files: to a copy that is deleted when the host ends.
+        #[arg(
+            env = "EPILOGUE_ALLOW_TRANSIENT_WRITE", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        allow_transient_write: bool = false;
+    }
+}
+
+settings! {
+    /// What concerns the host as a whole.
+    pub struct HostOptions;
+    /// Options of the host that may be missing; a manifest's or a command line's.
+    pub struct HostOverlay {
+        /// Address and port to listen on; port 0 picks a free one.
+        #[arg(env = "EPILOGUE_LISTEN", value_name = "ADDR")]
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 3000));
+        /// Certificate chain to serve https with, as a PEM file; goes with the key.
+        #[arg(env = "EPILOGUE_TLS_CERT", value_name = "FILE")]
+        tls_cert: PathBuf;
+        /// Private key of the certificate, as a PEM file.
+        #[arg(env = "EPILOGUE_TLS_KEY", value_name = "FILE")]
+        tls_key: PathBuf;
+        /// Time that running requests and tasks get to end by themselves when the host is told to stop.
+        #[arg(env = "EPILOGUE_GRACE", value_name = "DURATION")]
+        grace: Duration = Duration::from_secs(30);
+        /// Threads that serve requests, each with its own instances; by default as many as there are cores.
+        #[arg(env = "EPILOGUE_WORKERS", value_name = "COUNT")]
+        workers: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        /// How log events are written: `text` for people, `json` for machines, one object a line.
+        #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
+        log_format: LogFormat = LogFormat::Text;
+        /// Silences what components print to stdout and stderr.
+        #[arg(
+            short, env = "EPILOGUE_QUIET", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        quiet: bool = false;
+    }
+}
+
+impl HostOptions {
+    /// The certificate's and the key's file if https is asked for; an error if only one of the two is there.
+    pub fn tls_files(&self) -> anyhow::Result<Option<(&PathBuf, &PathBuf)>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                anyhow::bail!("tls-cert is set but tls-key is not: https needs both")
+            }
+            (None, Some(_)) => {
+                anyhow::bail!("tls-key is set but tls-cert is not: https needs both")
+            }
+        }
+    }
+}
+
+/// An option's help: its doc comment, and its default as one would type it.
+fn help(doc: &str, default: Option<String>) -> String {
+    let doc = doc.trim().trim_end_matches('.');
+    match default.as_deref() {
+        // What a flag does not do unless it is given needs no saying.
+        None | Some("false") => doc.to_owned(),
+        Some(default) => format!("{doc} [default: {default}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let settings = Settings::default();
+        assert_eq!(settings.reuse.get(), 128);
+        assert_eq!(settings.on_failure, OnFailure::Stop);
+        assert_eq!(settings.task_timeout, Duration::from_secs(30));
+        assert_eq!(settings.drain_timeout, Duration::from_secs(300));
+        assert_eq!(settings.max_tasks, 1_000);
+        assert_eq!(settings.max_task_args.bytes(), 1 << 20);
+        assert_eq!(settings.max_request_args.bytes(), 16 << 20);
+        assert_eq!(settings.memory.bytes(), 128 << 20);
+        assert_eq!(HostOptions::default().listen.to_string(), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn the_upper_overlay_wins_and_the_rest_shows_through() {
+        let mut component = SettingsOverlay::default();
+        let mut application = SettingsOverlay::default();
+        assert_eq!(component.set("task-timeout", "1s"), Ok(true));
+        assert_eq!(application.set("task-timeout", "2s"), Ok(true));
+        assert_eq!(application.set("memory", "64MiB"), Ok(true));
+        let settings = component.over(application).resolve();
+        assert_eq!(settings.task_timeout, Duration::from_secs(1));
+        assert_eq!(settings.memory.bytes(), 64 << 20);
+        assert_eq!(settings.max_tasks, 1_000);
+    }
+
+    #[test]
+    fn a_setting_has_one_name() {
+        let mut overlay = SettingsOverlay::default();
+        assert_eq!(overlay.set("task_timeout", "1s"), Ok(false));
+        assert_eq!(overlay.set("nonsense", "1s"), Ok(false));
+        assert!(SettingsOverlay::names().contains(&"max-request-args".to_owned()));
+    }
+
+    #[test]
+    fn a_component_setting_and_a_host_option_never_share_a_name() {
+        let host = HostOverlay::names();
+        assert!(SettingsOverlay::names().iter().all(|name| !host.contains(name)));
+    }
+
+    #[test]
+    fn https_needs_both_files() {
+        let mut overlay = HostOverlay::default();
+        assert!(overlay.clone().resolve().tls_files().is_ok_and(|files| files.is_none()));
+        assert_eq!(overlay.set("tls-cert", "cert.pem"), Ok(true));
+        let error = overlay.clone().resolve().tls_files().unwrap_err();
+        assert_eq!(error.to_string(), "tls-cert is set but tls-key is not: https needs both");
+        assert_eq!(overlay.set("tls-key", "key.pem"), Ok(true));
+        assert!(overlay.resolve().tls_files().is_ok_and(|files| files.is_some()));
+    }
+}

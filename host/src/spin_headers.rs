@@ -1,0 +1,131 @@
+//! The request headers with which Spin tells a component how it was reached.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, header::InvalidHeaderName};
+
+use crate::routes::RouteMatch;
+
+const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
+const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
+const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
+const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
+const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
+const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+const PARAMETER_PREFIX: &str = "spin-path-match-";
+
+/// How a request reached the host, for its headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// `http` or `https`, whichever the connection speaks.
+    pub scheme: &'a str,
+    /// The request's URI: its path and query, and over HTTP/2 its authority.
+    pub uri: &'a Uri,
+    /// The other end of the connection.
+    pub client: SocketAddr,
+}
+
+/// Sets Spin's headers. What a client sent under their names is gone, so that a component can trust them.
+pub fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Origin<'_>, matched: &RouteMatch<'_, T>) {
+    let forged = |name: &&HeaderName| name.as_str().starts_with(PARAMETER_PREFIX);
+    for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
+    let full_url = full_url(headers, origin);
+    for (name, value) in spin_headers(full_url, origin.client, matched) {
+        match HeaderValue::try_from(value) {
+            Ok(value) => headers.insert(name, value),
+            Err(_) => headers.remove(name),
+        };
+    }
+}
+
+/// The header that carries a route's `:parameter`.
+pub fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
+    HeaderName::try_from(format!("{PARAMETER_PREFIX}{}", parameter.replace('_', "-")))
+}
+
+fn spin_headers<T>(
+    full_url: Vec<u8>,
+    client: SocketAddr,
+    matched: &RouteMatch<'_, T>,
+) -> impl Iterator<Item = (HeaderName, Vec<u8>)> {
+    [
+        (PATH_INFO, matched.path_info.clone().into_bytes()),
+        (FULL_URL, full_url),
+        (MATCHED_ROUTE, matched.pattern.into()),
+        // Spin's applications lost their base path; the header stayed.
+        (BASE_PATH, b"/".to_vec()),
+        (RAW_COMPONENT_ROUTE, matched.pattern.into()),
+        (COMPONENT_ROUTE, matched.prefix().into()),
+        (CLIENT_ADDR, client.to_string().into_bytes()),
+    ]
+    .into_iter()
+    .chain(matched.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())))
+}
+
+fn full_url(headers: &HeaderMap, origin: Origin<'_>) -> Vec<u8> {
+    let authority = origin.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or(authority).unwrap_or(b"localhost");
+    let path = origin.uri.path_and_query().map_or("/", |path| path.as_str());
+    [origin.scheme.as_bytes(), b"://", host, path.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::routes::Router;
+
+    use super::*;
+
+    fn headers_for(pattern: &str, uri: &str, mut headers: HeaderMap) -> HeaderMap {
+        let router = Router::new([(pattern.to_owned(), ())]).unwrap();
+        let uri: Uri = uri.parse().unwrap();
+        let origin = Origin { scheme: "https", uri: &uri, client: "127.0.0.1:8777".parse().unwrap() };
+        set_spin_headers(&mut headers, origin, &router.route(uri.path()).unwrap());
+        headers
+    }
+
+    #[test]
+    fn tell_what_spin_tells() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("fermyon.dev"));
+        let headers = headers_for("/foo/:userid/...", "/foo/42/bar?key1=value1&key2=value2", headers);
+        for (name, expected) in [
+            ("spin-full-url", "https://fermyon.dev/foo/42/bar?key1=value1&key2=value2"),
+            ("spin-path-info", "/bar"),
+            ("spin-matched-route", "/foo/:userid/..."),
+            ("spin-base-path", "/"),
+            ("spin-raw-component-route", "/foo/:userid/..."),
+            ("spin-component-route", "/foo/:userid"),
+            ("spin-client-addr", "127.0.0.1:8777"),
+            ("spin-path-match-userid", "42"),
+            ("host", "fermyon.dev"),
+        ] {
+            assert_eq!(headers.get(name).map(HeaderValue::as_bytes), Some(expected.as_bytes()), "{name}");
+        }
+        assert_eq!(headers.len(), 9);
+    }
+
+    #[test]
+    fn the_authority_of_http2_stands_in_for_the_host() {
+        let headers = headers_for("/...", "https://example.com/x", HeaderMap::new());
+        assert_eq!(headers["spin-full-url"], "https://example.com/x");
+        assert_eq!(headers_for("/...", "/x", HeaderMap::new())["spin-full-url"], "https://localhost/x");
+    }
+
+    #[test]
+    fn a_client_cannot_forge_them() {
+        let mut headers = HeaderMap::new();
+        headers.append("spin-client-addr", HeaderValue::from_static("10.0.0.1:1"));
+        headers.append("spin-client-addr", HeaderValue::from_static("10.0.0.2:1"));
+        headers.append("spin-path-match-admin", HeaderValue::from_static("yes"));
+        headers.append("x-own", HeaderValue::from_static("kept"));
+        let headers = headers_for("/...", "/x", headers);
+        assert_eq!(headers.get_all("spin-client-addr").iter().count(), 1);
+        assert_eq!(headers["spin-client-addr"], "127.0.0.1:8777");
+        assert!(!headers.contains_key("spin-path-match-admin"));
+        assert_eq!(headers["x-own"], "kept");
+    }
+}

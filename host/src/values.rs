@@ -1,0 +1,229 @@
+//! How a setting's value is written, on the command line and in a manifest alike.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The type of a setting.
+pub trait Value: Sized {
+    /// Reads what an operator wrote.
+    fn parse(text: &str) -> Result<Self, String>;
+    /// Writes it as an operator would.
+    fn show(&self) -> String;
+}
+
+/// A number of bytes, written `64KiB`, `1MiB`, `500MB` or plainly `4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(usize);
+
+impl Size {
+    const UNITS: [(&str, usize); 7] = [
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("KB", 1_000),
+        ("B", 1),
+    ];
+
+    /// So many times 1,048,576 bytes.
+    pub const fn mebibytes(count: usize) -> Self {
+        Self(count << 20)
+    }
+
+    /// The number of bytes.
+    pub const fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+impl Value for Size {
+    fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = text[digits.len()..].trim();
+        let factor = match unit {
+            "" => Some(1),
+            unit => Size::UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
+        };
+        let count = digits.trim().parse::<usize>().ok();
+        count
+            .zip(factor)
+            .ok_or_else(|| format!("{text:?} is not a size such as \"1MiB\", \"64KiB\" or \"4096\""))
+            .and_then(|(count, factor)| count.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large")))
+            .map(Size)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |factor: usize| self.0 > 0 && self.0.is_multiple_of(factor);
+        match Size::UNITS.iter().find(|(_, factor)| fits(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// Declares a setting that is one of a few words.
+macro_rules! words {
+    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Value for $name {
+            fn parse(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is not one of {}", [$(concat!("\"", $word, "\"")),+].join(", "))),
+                }
+            }
+
+            fn show(&self) -> String {
+                match self {
+                    $(Self::$variant => $word.to_owned(),)+
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// What becomes of a request's remaining tasks once one of them did not succeed.
+    OnFailure {
+        /// They are not run.
+        Stop = "stop",
+        /// They run all the same.
+        Continue = "continue",
+    }
+}
+
+words! {
+    /// How log events are written.
+    LogFormat {
+        /// Lines for people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+impl Value for Duration {
+    fn parse(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map_err(|_| format!("{text:?} is not a duration such as \"30s\", \"500ms\" or \"5m\""))
+    }
+
+    fn show(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+impl Value for SocketAddr {
+    /// A host name is looked up as well; like Spin this prefers 127.0.0.1 among its addresses.
+    fn parse(text: &str) -> Result<Self, String> {
+        let addresses: Vec<SocketAddr> = text
+            .to_socket_addrs()
+            .map_err(|error| format!("{text:?} is not an address such as \"127.0.0.1:3000\": {error}"))?
+            .collect();
+        let loopback = addresses.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
+        loopback.or(addresses.first()).copied().ok_or_else(|| format!("{text:?} has no address"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(text.into()) }
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// Implements [`Value`] through the type's own text form.
+macro_rules! plain {
+    ($($type:ty: $what:literal,)+) => {
+        $(
+            impl Value for $type {
+                fn parse(text: &str) -> Result<Self, String> {
+                    text.parse().map_err(|_| format!("{text:?} is not {}", $what))
+                }
+
+                fn show(&self) -> String {
+                    self.to_string()
+                }
+            }
+        )+
+    };
+}
+
+plain! {
+    bool: "true or false",
+    u32: "a whole number from 0 to 4294967295",
+    NonZeroU32: "a whole number of at least 1",
+    NonZeroUsize: "a whole number of at least 1",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("0", 0),
+            ("1MiB", 1 << 20),
+            ("128 MiB", 128 << 20),
+            ("64kib", 64 << 10),
+            ("2GiB", 2 << 30),
+            ("500MB", 500_000_000),
+            ("7B", 7),
+        ] {
+            assert_eq!(Size::parse(text).map(Size::bytes), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.5MiB", "-1", "1 TiB", "1MiB2", "99999999999999999GiB", "é"] {
+            assert!(Size::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shown_value_reads_back() {
+        for bytes in [0, 1, 4096, 1_000_000, 1 << 20, 128 << 20, (1 << 20) + 1] {
+            assert_eq!(Size::parse(&Size(bytes).show()), Ok(Size(bytes)));
+        }
+        for millis in [0, 1, 500, 30_000, 300_000, 90_061_000] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(Duration::parse(&duration.show()), Ok(duration));
+        }
+    }
+
+    #[test]
+    fn errors_say_what_would_do() {
+        assert_eq!(Duration::parse("30"), Err(r#""30" is not a duration such as "30s", "500ms" or "5m""#.to_owned()));
+        assert_eq!(OnFailure::parse("stopp"), Err(r#""stopp" is not one of "stop", "continue""#.to_owned()));
+        assert_eq!(NonZeroU32::parse("0"), Err(r#""0" is not a whole number of at least 1"#.to_owned()));
+        assert!(SocketAddr::parse("3000").is_err());
+    }
+
+    #[test]
+    fn a_host_name_prefers_ipv4() {
+        assert_eq!(SocketAddr::parse("localhost:1234"), Ok(SocketAddr::from(([127, 0, 0, 1], 1234))));
+    }
+}
