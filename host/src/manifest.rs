@@ -6,6 +6,8 @@ mod component;
 mod files;
 mod parse;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod triggers;
 

@@ -166,6 +166,13 @@ settings! {
         /// How log events are written: `text` for people, `json` for machines, one object a line.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
+        /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded, `epilogue::task=off` those of
+        /// all tasks.
+        #[arg(env = "EPILOGUE_LOG", value_name = "FILTER")]
+        log: String = "info".to_owned();
+        /// Address to serve metrics on, in Prometheus' format; by default they are not served.
+        #[arg(env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
+        metrics_listen: SocketAddr;
         /// Silences what components print to stdout and stderr.
         #[arg(
             short, env = "EPILOGUE_QUIET", value_name = "BOOL",

@@ -174,6 +174,7 @@ macro_rules! plain {
 }
 
 plain! {
+    String: "a text",
     bool: "true or false",
     u32: "a whole number from 0 to 4294967295",
     NonZeroU32: "a whole number of at least 1",

@@ -68,8 +68,8 @@ pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) 
         id,
     };
     for (key, reason) in UNSUPPORTED {
-        if let Some((toml_value, at)) = table.take_spanned::<toml::Value>(key)?
-            && !is_empty(&toml_value)
+        if let Some((value, at)) = table.take_spanned::<toml::Value>(key)?
+            && !is_empty(&value)
         {
             let message = format!("{key:?} in {} can't work on this host: {reason}", table.name());
             manifest
@@ -93,9 +93,9 @@ pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
         return Err("must separate its words with \"-\", not \"_\"");
     }
     let is_word = |word: &str| {
-        let one_case = |c: char| !c.is_ascii_uppercase() == !word.starts_with(|c: char| c.is_ascii_uppercase());
+        let upper = word.starts_with(|c: char| c.is_ascii_uppercase());
         word.starts_with(|c: char| c.is_ascii_alphabetic())
-            && word.chars().all(|c| c.is_ascii_digit() || (c.is_ascii_alphabetic() && one_case(c)))
+            && word.chars().all(|c| c.is_ascii_digit() || (c.is_ascii_alphabetic() && c.is_ascii_uppercase() == upper))
     };
     if id.split('-').all(is_word) {
         Ok(())

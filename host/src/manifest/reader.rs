@@ -85,9 +85,12 @@ impl<'a> Section<'a> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// The error that a key is not there.
+    /// The error that a key is not there, or that it is misspelt.
     pub(super) fn missing(&self, key: &str) -> anyhow::Error {
-        self.error(&self.span, format_args!("{} has no {key:?}", self.name))
+        match self.table.keys().find(|present| nearest(present.get_ref(), &[key]).is_some()) {
+            Some(present) => self.unknown_key(present.get_ref(), &present.span(), &[key]),
+            None => self.error(&self.span, format_args!("{} has no {key:?}", self.name)),
+        }
     }
 
     /// The table under a key.
@@ -114,7 +117,7 @@ impl<'a> Section<'a> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => Ok(Section { document: self.document, name, span, table, known: Vec::new() }),
-            other => Err(self.error(&span, format_args!("{name} is a {}, not a table", other.type_str()))),
+            other => Err(self.error(&span, format_args!("{name} must be a table, not of type {}", other.type_str()))),
         }
     }
 

@@ -16,7 +16,7 @@ enum Route {
     Options(toml::Table),
 }
 
-/// The component that a trigger runs: its name, or the component itself.
+/// How a trigger calls its component.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Executor {

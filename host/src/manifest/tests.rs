@@ -1,0 +1,232 @@
+mod messages;
+
+use std::{fs, path::Path, time::Duration};
+
+use crate::values::OnFailure;
+
+use super::*;
+
+/// What every manifest below begins with; nine lines.
+const HEAD: &str = r#"spin_manifest_version = 2
+
+[application]
+name = "app"
+
+[[trigger.http]]
+route = "/..."
+component = "notify"
+
+"#;
+
+fn parse(text: &str) -> anyhow::Result<Manifest> {
+    parse::manifest(Path::new("spin.toml"), Path::new("/app"), text)
+}
+
+fn message(result: anyhow::Result<Manifest>) -> String {
+    format!("{:#}", result.unwrap_err())
+}
+
+#[test]
+fn a_whole_manifest_is_read() {
+    let manifest = parse(
+        r#"
+spin_manifest_version = 2
+
+[application]
+name = "app"
+version = "1.0.0"
+description = "An application"
+authors = ["Ada"]
+targets = ["spin-up:4.0"]
+
+[application.tool.epilogue]
+listen = "127.0.0.1:8080"
+tls-cert = "certs/cert.pem"
+grace = "1m"
+log-format = "json"
+workers = 2
+reuse = 16
+task-timeout = "10s"
+
+[application.tool.other]
+anything = "goes"
+
+[[trigger.http]]
+id = "front"
+route = "/users/:id/..."
+component = "notify"
+executor = { type = "http" }
+
+[[trigger.http]]
+route = { private = true }
+component = "hidden"
+
+[component.notify]
+source = "target/portable.wasm"
+description = "Notifies"
+environment = { LEVEL = "info" }
+files = [{ source = "assets", destination = "/" }, "static/*.css"]
+exclude_files = ["static/draft.css"]
+allowed_outbound_hosts = ["https://*.example.com"]
+key_value_stores = []
+targets = []
+
+[component.notify.build]
+command = ["npm install", "cargo build --target wasm32-wasip2"]
+workdir = "notify"
+watch = ["src/**/*.rs"]
+
+[component.notify.tool.epilogue]
+source = "target/guest.wasm"
+on-failure = "continue"
+task-timeout = "1s"
+max-tasks = 1_000
+memory = 1048576
+allow-transient-write = true
+
+[component.hidden]
+source = "hidden.wasm"
+build.command = "make"
+"#,
+    )
+    .unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("app", "1.0.0"));
+    let host = manifest.host.clone().resolve();
+    assert_eq!(host.listen.port(), 8080);
+    assert_eq!(host.tls_cert.as_deref(), Some(Path::new("/app/certs/cert.pem")));
+    assert_eq!(host.grace, Duration::from_secs(60));
+
+    let [notify, hidden] = &manifest.components[..] else { panic!("two components") };
+    assert_eq!(notify.source, Path::new("/app/target/guest.wasm"));
+    assert_eq!(notify.environment["LEVEL"], "info");
+    assert!(!notify.files.is_empty());
+    assert!(notify.allowed_outbound_hosts.allows("https", "a.example.com", None));
+    let build = notify.build.clone().unwrap();
+    assert_eq!(build.commands, ["npm install", "cargo build --target wasm32-wasip2"]);
+    assert_eq!(build.workdir, Path::new("/app/notify"));
+    assert_eq!(build.watch, ["src/**/*.rs"]);
+    assert_eq!(hidden.source, Path::new("/app/hidden.wasm"));
+    assert_eq!(hidden.build.as_ref().unwrap().workdir, Path::new("/app"));
+
+    let mut flags = SettingsOverlay::default();
+    assert_eq!(flags.set("max-tasks", "5"), Ok(true));
+    let settings = manifest.settings_of(notify, &flags);
+    assert_eq!(settings.max_tasks, 5, "the command line comes first");
+    assert_eq!(settings.task_timeout, Duration::from_secs(1), "then the component's table");
+    assert_eq!(settings.reuse.get(), 16, "then the application's");
+    assert_eq!(settings.drain_timeout, Duration::from_secs(300), "then the default");
+    assert_eq!(settings.on_failure, OnFailure::Continue);
+    assert_eq!(settings.memory.bytes(), 1 << 20);
+    assert!(settings.allow_transient_write);
+
+    let manifest = manifest.select(&[]).unwrap();
+    assert_eq!(manifest.routes().collect::<Vec<_>>(), [("/users/:id/...", 0)]);
+    assert_eq!(manifest.warnings().count(), 0);
+}
+
+#[test]
+fn components_keep_the_order_of_the_text() {
+    let components =
+        "[component.zeta]\nsource = \"z\"\n[component.notify]\nsource = \"n\"\n[component.alpha]\nsource = \"a\"";
+    let manifest = parse(&format!("{HEAD}{components}")).unwrap();
+    let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+    assert_eq!(ids, ["zeta", "notify", "alpha"]);
+}
+
+#[test]
+fn a_component_may_be_written_into_its_trigger() {
+    let manifest = parse(
+        r#"
+spin_manifest_version = 2
+application.name = "app"
+[[trigger.http]]
+id = "front"
+route = "/a"
+component = { source = "a.wasm" }
+[[trigger.http]]
+route = "/b"
+component = { source = "b.wasm" }
+[[trigger.http]]
+id = "not_kebab"
+route = "/c"
+component = { source = "c.wasm" }
+"#,
+    )
+    .unwrap();
+    let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+    assert_eq!(ids, ["front-component", "http-trigger2-component", "inline-component1"]);
+    assert_eq!(manifest.triggers[2].component, "inline-component1");
+}
+
+#[test]
+fn a_download_needs_a_file_to_run_here() {
+    let component = "[component.notify]\nsource = { url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }\n";
+    let manifest = parse(&format!("{HEAD}{component}")).unwrap();
+    assert_eq!(
+        message(manifest.select(&[])),
+        "spin.toml:11: \"source\" in [component.notify] is a download (https://a.com/b.wasm), which this host does not \
+         do: name a file under \"source\" in its tool.epilogue table"
+    );
+    let manifest = parse(&format!("{HEAD}{component}tool.epilogue.source = \"b.wasm\"")).unwrap();
+    assert_eq!(manifest.select(&[]).unwrap().components[0].source, Path::new("/app/b.wasm"));
+}
+
+#[test]
+fn only_what_is_selected_has_to_run_here() {
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = \"a\"\n[component.store]\nsource = \"b\"\nkey_value_stores = [\"default\"]\n\
+         [[trigger.redis]]\ncomponent = \"store\"\nchannel = \"x\""
+    );
+    let manifest = parse(&text).unwrap();
+    let selected = manifest.clone().select(&["notify".to_owned()]).unwrap();
+    assert_eq!(selected.components.len(), 1);
+    assert!(manifest.clone().select(&["store".to_owned()]).is_err());
+    assert_eq!(
+        message(manifest.select(&["nobody".to_owned()])),
+        "spin.toml has no component \"nobody\", but: notify, store"
+    );
+}
+
+#[test]
+fn an_application_needs_a_public_route() {
+    let text = "spin_manifest_version = 2\napplication.name = \"app\"\n[component.notify]\nsource = \"a\"";
+    assert_eq!(
+        message(parse(text).unwrap().select(&[])),
+        "spin.toml: there is nothing to serve: no [[trigger.http]] has a public route"
+    );
+}
+
+#[test]
+fn doubtful_things_are_warned_about() {
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = \"a\"\n[component.idle]\nsource = \"b\"\n[component.late]\nsource = \"c\"\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"late\"\n\
+         [[trigger.http]]\nroute = \"/.well-known/spin/x\"\ncomponent = \"late\"\n\
+         [variables]\ntoken = {{ required = true }}"
+    );
+    let manifest = parse(&text).unwrap().select(&[]).unwrap();
+    assert_eq!(
+        manifest.warnings().collect::<Vec<_>>(),
+        [
+            "spin.toml:22: [variables] has no effect: this host does not provide Spin's variables; a component's \
+             environment, and --env, work",
+            "spin.toml: the route \"/...\" of component \"notify\" is never used: \"late\" has it too, and later",
+            "spin.toml: the route \"/.well-known/spin/x\" is never used: /.well-known/spin/ belongs to the host",
+            "spin.toml: the component \"idle\" has no trigger, so it never runs",
+        ]
+    );
+}
+
+#[test]
+fn a_manifest_is_found_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Manifest::find(Some(folder.path())).unwrap_err().to_string();
+    assert!(error.ends_with("has no spin.toml"), "{error}");
+    let error = Manifest::find(Some(&folder.path().join("none.toml"))).unwrap_err().to_string();
+    assert!(error.starts_with("no such file or folder"), "{error}");
+    let file = folder.path().join(DEFAULT_NAME);
+    fs::write(&file, HEAD.to_owned() + "[component.notify]\nsource = \"a.wasm\"").unwrap();
+    assert_eq!(Manifest::find(Some(folder.path())).unwrap(), file);
+    assert_eq!(Manifest::find(Some(&file)).unwrap(), file);
+    assert_eq!(Manifest::load(&file).unwrap().components[0].source, folder.path().join("a.wasm"));
+}

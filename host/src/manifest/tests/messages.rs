@@ -1,0 +1,200 @@
+//! What a wrong manifest is answered with, word for word.
+
+use super::*;
+
+#[test]
+fn mistakes_are_reported_with_their_line() {
+    for (component, expected) in [
+        (
+            "[component.notify]\nsoruce = \"a\"",
+            "spin.toml:11: unknown key \"soruce\" in [component.notify] (did you mean \"source\"?)",
+        ),
+        ("[component.notify]\nfiles = []", "spin.toml:10: [component.notify] has no \"source\""),
+        (
+            "[component.notify]\nsource = \"a\"\nenviroment = {}",
+            "spin.toml:12: unknown key \"enviroment\" in [component.notify] (did you mean \"environment\"?)",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.build]\ncomand = \"make\"\ncommand = \"make\"",
+            "spin.toml:13: unknown key \"comand\" in [component.notify.build] (did you mean \"command\"?)",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nbuild = { workdir = \"x\" }",
+            "spin.toml:12: [component.notify.build] has no \"command\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nbuild = { command = \"make\", workdir = \"/x\" }",
+            "spin.toml:12: \"workdir\" in [component.notify.build] must be relative to the manifest",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nenvironment = { A = 1 }",
+            "spin.toml:12: \"environment\" in [component.notify]: invalid type: integer `1`, expected a string",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nfiles = [\"../x\"]",
+            "spin.toml:12: \"files\" in [component.notify]: \"../x\" leaves the application's folder: use { source = …, \
+             destination = … }",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nallowed_outbound_hosts = [\n  \"http://a.com\",\n  \"b.com\",\n]",
+            "spin.toml:14: \"allowed_outbound_hosts\" in [component.notify]: \"b.com\" has no scheme: an allowed host is \
+             <scheme>://<host>[:<port>], each of which may be \"*\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\ntask-timeuot = \"1s\"",
+            "spin.toml:13: unknown key \"task-timeuot\" in [component.notify.tool.epilogue] (did you mean \
+             \"task-timeout\"?)",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nlisten = \"1.2.3.4:5\"",
+            "spin.toml:13: unknown key \"listen\" in [component.notify.tool.epilogue] (it may have: source, reuse, \
+             on-failure, request-timeout, task-timeout, drain-timeout, teardown-timeout, max-tasks, max-task-args, \
+             max-request-args, memory, allow-transient-write)",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\ntask-timeout = 30",
+            "spin.toml:13: \"task-timeout\" in [component.notify.tool.epilogue]: \"30\" is not a duration such as \"30s\", \
+             \"500ms\" or \"5m\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nreuse = [1]",
+            "spin.toml:13: \"reuse\" in [component.notify.tool.epilogue] must be a text, a number, true or false",
+        ),
+        (
+            "[component.note]\nsource = \"a\"\n[component.notiffy]\nsource = \"b\"",
+            "spin.toml:8: unknown component \"notify\" in [[trigger.http]]: did you mean \"notiffy\"?",
+        ),
+        (
+            "[component.other]\nsource = \"a\"",
+            "spin.toml:8: unknown component \"notify\" in [[trigger.http]]: there is no [component.notify]",
+        ),
+        (
+            "[component.bad_name]\nsource = \"a\"",
+            "spin.toml:10: the component name \"bad_name\" must separate its words with \"-\", not \"_\"",
+        ),
+        (
+            "[component.bad--name]\nsource = \"a\"",
+            "spin.toml:10: the component name \"bad--name\" must be words of letters and digits, each beginning with a \
+             letter and of one case, joined by \"-\"",
+        ),
+        ("[component]\nnotify = 3", "spin.toml:11: [component.notify] must be a table, not of type integer"),
+        (
+            "[component.notify]\nsource = \"a\"\n[aplication]\nname = \"x\"",
+            "spin.toml:12: unknown key \"aplication\" in the manifest (did you mean \"application\"?)",
+        ),
+        ("[component.notify]\nsource = \"a\"\nsource = \"b\"", "spin.toml:12: duplicate key"),
+    ] {
+        assert_eq!(message(parse(&format!("{HEAD}{component}"))), expected);
+    }
+}
+
+#[test]
+fn triggers_are_checked() {
+    for (trigger, expected) in [
+        ("component = \"notify\"", "spin.toml:6: [[trigger.http]] has no \"route\""),
+        ("route = \"/\"", "spin.toml:6: [[trigger.http]] has no \"component\""),
+        (
+            "component = \"notify\"\nroute = { private = false }",
+            "spin.toml:8: \"route\" in [[trigger.http]] is a path or { private = true }",
+        ),
+        (
+            "component = \"notify\"\nroute = \"/a/.../b\"",
+            "spin.toml:8: the route \"/a/.../b\" in [[trigger.http]] is wrong: a wildcard can only be the last segment",
+        ),
+        (
+            "component = \"notify\"\nroute = \"/a\"\nexecutor = { type = \"cgi\" }",
+            "spin.toml:9: \"executor\" in [[trigger.http]] must be { type = \"http\" }",
+        ),
+        (
+            "component = \"notify\"\nroutes = \"/a\"\nroute = \"/b\"",
+            "spin.toml:8: unknown key \"routes\" in [[trigger.http]] (did you mean \"route\"?)",
+        ),
+    ] {
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"app\"\n[component.notify]\nsource = \"a\"\n\
+             [[trigger.http]]\n{trigger}"
+        );
+        assert_eq!(message(parse(&text)), expected);
+    }
+    let single = "spin_manifest_version = 2\napplication.name = \"app\"\n[trigger.http]\nroute = \"/\"";
+    assert_eq!(message(parse(single)), "spin.toml:3: write [[trigger.http]], in double brackets");
+}
+
+#[test]
+fn the_version_comes_first() {
+    for (text, expected) in [
+        (
+            "nonsense = 1",
+            "spin.toml:1: there is no spin_manifest_version: a manifest begins with \"spin_manifest_version = 2\"",
+        ),
+        (
+            "\nspin_manifest_version = \"1\"",
+            "spin.toml:2: this is a manifest of version 1; this host reads version 2: \"spin doctor\" converts it",
+        ),
+        (
+            "spin_version = \"1\"",
+            "spin.toml:1: this is a manifest of version 1; this host reads version 2: \"spin doctor\" converts it",
+        ),
+        ("spin_manifest_version = 3", "spin.toml:1: this host reads manifests of version 2, not 3"),
+        (
+            "spin_manifest_version = \"2\"",
+            "spin.toml:1: spin_manifest_version is a number: write \"spin_manifest_version = 2\"",
+        ),
+        ("spin_manifest_version = 2", "spin.toml:1: the manifest has no \"application\""),
+        ("spin_manifest_version = 2\n[application]", "spin.toml:2: [application] has no \"name\""),
+        (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\ntool.epilogue.lisen = \"x\"",
+            "spin.toml:4: unknown key \"lisen\" in [application.tool.epilogue] (did you mean \"listen\"?)",
+        ),
+        (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\ntrigger.http.base = \"/app\"",
+            "spin.toml:4: \"base\" is obsolete: put it in front of the route of each [[trigger.http]]",
+        ),
+    ] {
+        assert_eq!(message(parse(text)), expected);
+    }
+    assert!(message(parse("spin_manifest_version = ")).starts_with("spin.toml:1: "));
+}
+
+#[test]
+fn what_this_host_lacks_is_named() {
+    for (more, expected) in [
+        (
+            "key_value_stores = [\"default\"]",
+            "spin.toml:12: \"key_value_stores\" in [component.notify] can't work on this host: key-value stores are not \
+             provided",
+        ),
+        (
+            "sqlite_databases = [\"default\"]\nai_models = [\"llama\"]",
+            "spin.toml:12: \"sqlite_databases\" in [component.notify] can't work on this host: SQLite databases are not \
+             provided\nspin.toml:13: \"ai_models\" in [component.notify] can't work on this host: AI models are not \
+             provided",
+        ),
+        (
+            "variables = { token = \"{{ token }}\" }",
+            "spin.toml:12: \"variables\" in [component.notify] can't work on this host: Spin's variables are not \
+             provided: use environment, or --env",
+        ),
+        (
+            "dependencies = { \"a:b\" = \"1.0\" }",
+            "spin.toml:12: \"dependencies\" in [component.notify] can't work on this host: dependencies are not composed: \
+             compose them into the component's file beforehand",
+        ),
+        (
+            "[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"notify\"",
+            "spin.toml:12: [[trigger.redis]] can't work on this host, which runs HTTP triggers only",
+        ),
+        (
+            "[[trigger.http]]\nroute = \"/w\"\ncomponent = \"notify\"\nexecutor = { type = \"wagi\" }",
+            "spin.toml:15: the executor \"wagi\" can't work on this host, which runs wasi:http components only",
+        ),
+        (
+            "[[trigger.http]]\nroute = \"/s\"\nstatic_response = { status_code = 200 }",
+            "spin.toml:14: \"static_response\" in [[trigger.http]] can't work on this host",
+        ),
+    ] {
+        let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}"));
+        let manifest = manifest.expect("it can be built all the same");
+        assert_eq!(message(manifest.select(&[])), expected);
+    }
+}
