@@ -62,7 +62,7 @@ pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) 
         source,
         environment: table.take("environment")?.unwrap_or_default(),
         files: files(&mut table, &manifest.folder)?,
-        allowed_outbound_hosts: allowed_outbound_hosts(&mut table)?,
+        allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported)?,
         build: build(&mut table, &manifest.folder)?,
         settings,
         id,
@@ -113,15 +113,26 @@ fn files(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Files> {
     })
 }
 
-fn allowed_outbound_hosts(table: &mut Section<'_>) -> anyhow::Result<AllowedHosts> {
+/// Reads the entries that this host can read. One that it can't does not stop a build, but must not be missing from
+/// what runs.
+fn allowed_outbound_hosts(
+    table: &mut Section<'_>,
+    id: &str,
+    unsupported: &mut Vec<Notice>,
+) -> anyhow::Result<AllowedHosts> {
     let entries: Vec<toml::Spanned<String>> = table.take("allowed_outbound_hosts")?.unwrap_or_default();
-    let read = |entry: toml::Spanned<String>| {
-        AllowedHost::parse(entry.get_ref()).map_err(|error| {
-            let message = format_args!("\"allowed_outbound_hosts\" in {}: {error:#}", table.name()).to_string();
-            table.error(&entry.span(), message)
-        })
-    };
-    Ok(AllowedHosts::new(entries.into_iter().map(read).collect::<anyhow::Result<_>>()?))
+    let mut hosts = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match AllowedHost::parse(entry.get_ref()) {
+            Ok(host) => hosts.push(host),
+            Err(error) => {
+                let message = format!("\"allowed_outbound_hosts\" in {}: {error:#}", table.name());
+                unsupported
+                    .push(Notice { component: Some(id.to_owned()), message: table.notice(&entry.span(), message) });
+            }
+        }
+    }
+    Ok(AllowedHosts::new(hosts))
 }
 
 fn build(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Option<Build>> {

@@ -36,11 +36,6 @@ fn mistakes_are_reported_with_their_line() {
              destination = … }",
         ),
         (
-            "[component.notify]\nsource = \"a\"\nallowed_outbound_hosts = [\n  \"http://a.com\",\n  \"b.com\",\n]",
-            "spin.toml:14: \"allowed_outbound_hosts\" in [component.notify]: \"b.com\" has no scheme: an allowed host is \
-             <scheme>://<host>[:<port>], each of which may be \"*\"",
-        ),
-        (
             "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\ntask-timeuot = \"1s\"",
             "spin.toml:13: unknown key \"task-timeuot\" in [component.notify.tool.epilogue] (did you mean \
              \"task-timeout\"?)",
@@ -169,6 +164,11 @@ fn what_this_host_lacks_is_named() {
             "spin.toml:12: \"sqlite_databases\" in [component.notify] can't work on this host: SQLite databases are not \
              provided\nspin.toml:13: \"ai_models\" in [component.notify] can't work on this host: AI models are not \
              provided",
+        ),
+        (
+            "allowed_outbound_hosts = [\n  \"http://a.com\",\n  \"b.com\",\n]",
+            "spin.toml:14: \"allowed_outbound_hosts\" in [component.notify]: \"b.com\" has no scheme: an allowed host is \
+             <scheme>://<host>[:<port>], each of which may be \"*\"",
         ),
         (
             "variables = { token = \"{{ token }}\" }",
