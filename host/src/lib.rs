@@ -1,1 +1,54 @@
-//! placeholder
+//! Epilogue runs WebAssembly HTTP components and, after each response has been sent, the background tasks that their
+//! handlers enqueued: in order, observably, and before the request's resources are torn down.
+//!
+//! The life of a request is one function, `request::serve`:
+//!
+//! 1. a connection's request gets an instance of its component, from its thread's pool;
+//! 2. **handle**: the guest's handler runs, and adds tasks to the request's queue;
+//! 3. **send**: the response goes out, until the operating system has its last byte;
+//! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
+//! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
+//!
+//! The binary `epilogue` is [`cli`], [`up`] and [`builder`]; guest authors test with [`testing`]. The numbers S1 to S18 in
+//! the documentation are the promises of the README.
+
+// In reading order: a request's life, what it uses, how requests get there, the application, the command.
+mod drain;
+mod fair;
+mod instance;
+mod queue;
+mod record;
+mod reply;
+mod request;
+mod scope;
+mod sent;
+mod trace;
+
+mod background;
+mod bindings;
+pub mod outbound;
+mod outgoing;
+mod state;
+
+mod connection;
+mod pool;
+pub mod server;
+pub mod shutdown;
+mod summary;
+mod worker;
+
+pub mod app;
+mod component;
+pub mod engine;
+pub mod manifest;
+pub mod routes;
+pub mod settings;
+mod spin_headers;
+pub mod values;
+
+pub mod builder;
+pub mod cli;
+mod logging;
+pub mod testing;
+mod tls;
+pub mod up;

@@ -1,1 +1,17 @@
-fn main(){}
+//! The `epilogue` command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use epilogue::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Up(args) => epilogue::up::up(*args),
+        Command::Build(args) => epilogue::builder::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("Error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

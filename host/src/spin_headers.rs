@@ -17,17 +17,17 @@ const PARAMETER_PREFIX: &str = "spin-path-match-";
 
 /// How a request reached the host, for its headers.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     /// `http` or `https`, whichever the connection speaks.
-    pub scheme: &'a str,
+    pub(crate) scheme: &'a str,
     /// The request's URI: its path and query, and over HTTP/2 its authority.
-    pub uri: &'a Uri,
+    pub(crate) uri: &'a Uri,
     /// The other end of the connection.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
 }
 
 /// Sets Spin's headers. What a client sent under their names is gone, so that a component can trust them.
-pub fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Origin<'_>, matched: &RouteMatch<'_, T>) {
+pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Origin<'_>, matched: &RouteMatch<'_, T>) {
     let forged = |name: &&HeaderName| name.as_str().starts_with(PARAMETER_PREFIX);
     for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
         headers.remove(name);
@@ -42,7 +42,7 @@ pub fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Origin<'_>, matched:
 }
 
 /// The header that carries a route's `:parameter`.
-pub fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
+pub(crate) fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
     HeaderName::try_from(format!("{PARAMETER_PREFIX}{}", parameter.replace('_', "-")))
 }
 

@@ -16,7 +16,7 @@ use tokio_rustls::{
 };
 
 /// What accepts connections with this certificate chain and its key, both PEM files, and offers HTTP/2 and HTTP/1.1.
-pub fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
+pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = read_certificates(certificate)?;
     let private_key = read_key(key)?;
     // Named explicitly, since other crates in the process may bring a provider of their own.

@@ -1,0 +1,79 @@
+//! The application: its components, and which paths are whose.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use wasmtime::Engine;
+
+pub use crate::component::Output;
+use crate::component::{Component, ComponentConfig};
+use crate::engine::linker;
+use crate::manifest::Manifest;
+use crate::outgoing::OwnAddress;
+use crate::routes::Router;
+use crate::settings::SettingsOverlay;
+
+/// A loaded application.
+pub struct App {
+    /// From a path to the component's place in `components`.
+    pub(crate) router: Router<usize>,
+    pub(crate) components: Vec<Arc<Component>>,
+    own_address: OwnAddress,
+    /// Copies of files that components see; deleted with it.
+    _scratch: Option<TempDir>,
+}
+
+/// What of an application's description is not in its manifest.
+#[derive(Default)]
+pub struct AppOptions {
+    /// Settings that go before the manifest's.
+    pub settings: SettingsOverlay,
+    /// Environment variables for every component, before the manifest's.
+    pub environment: Vec<(String, String)>,
+    /// Where components print.
+    pub output: Output,
+}
+
+impl App {
+    /// Loads the application that a manifest describes, which takes a while for components that were not compiled before.
+    ///
+    /// # Errors
+    ///
+    /// If a component cannot run here; the message says which, and why.
+    pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
+        let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
+            true => None,
+            false => Some(tempfile::tempdir().context("cannot make a temporary folder")?),
+        };
+        let own_address = OwnAddress::default();
+        let linker = linker(engine)?;
+        let mut components = Vec::new();
+        for component in &manifest.components {
+            let id = &component.id;
+            let settings = manifest.settings_of(component, &options.settings);
+            let mounts = match &scratch {
+                Some(scratch) => component.files.prepare(&scratch.path().join(id), settings.allow_transient_write),
+                None => Ok(Vec::new()),
+            };
+            let config = ComponentConfig {
+                id: id.clone(),
+                mounts: mounts.with_context(|| format!("component {id:?} cannot have its files"))?,
+                environment: component.environment.clone().into_iter().chain(options.environment.clone()).collect(),
+                allowed_hosts: component.allowed_outbound_hosts.clone(),
+                output: options.output.clone(),
+                settings,
+            };
+            tracing::info!("loading component {id:?} from {}", component.source.display());
+            components.push(Arc::new(Component::load(&linker, &component.source, config, own_address.clone())?));
+        }
+        let router = Router::new(manifest.routes().map(|(route, index)| (route.to_owned(), index)))?;
+        Ok(Self { router, components, own_address, _scratch: scratch })
+    }
+
+    /// Makes known where the application is reached, for the requests that it sends to itself.
+    pub(crate) fn set_address(&self, address: SocketAddr) {
+        _ = self.own_address.set(address);
+    }
+}

@@ -1,0 +1,19 @@
+//! Bindings to the package `epilogue:background` in `wit/`.
+
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated code")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "epilogue:background/guest",
+        imports: { default: trappable },
+        exports: { default: async | store },
+    });
+}
+
+/// How a task's response ended, as its guest is told.
+pub use generated::epilogue::background::types::ResponseOutcome;
+pub(crate) use generated::epilogue::background::types::{
+    self, EnqueueError, FailurePolicy, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,
+};
+pub(crate) use generated::epilogue::background::{context, queue};
+pub(crate) use generated::exports::epilogue::background::runner::{Guest as Runner, GuestIndices as RunnerIndices};

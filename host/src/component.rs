@@ -1,0 +1,205 @@
+//! A component of the application: loaded and checked once, then instantiated as often as needed.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi_http::handler::Proxy;
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::bindings::RunnerIndices;
+use crate::instance::Instance;
+use crate::manifest::Mount;
+use crate::outbound::AllowedHosts;
+use crate::outgoing::{Outgoing, OwnAddress};
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+use crate::state::State;
+
+/// What a component may use, and how the host treats it.
+#[derive(Default)]
+pub(crate) struct ComponentConfig {
+    /// The manifest's name for it.
+    pub(crate) id: String,
+    pub(crate) settings: Settings,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) allowed_hosts: AllowedHosts,
+    pub(crate) output: Output,
+}
+
+/// Where a component's stdout and stderr go.
+#[derive(Debug, Clone, Default)]
+pub enum Output {
+    /// To those of the host.
+    #[default]
+    Inherit,
+    /// Nowhere.
+    Silent,
+    /// To memory.
+    Captured {
+        /// What goes to stdout.
+        stdout: MemoryOutputPipe,
+        /// What goes to stderr.
+        stderr: MemoryOutputPipe,
+    },
+}
+
+/// A loaded component.
+pub(crate) struct Component {
+    pub(crate) id: String,
+    pub(crate) settings: Settings,
+    engine: Engine,
+    instance: InstancePre<State>,
+    handler: Handler,
+    runner: Option<RunnerIndices>,
+    environment: Vec<(String, String)>,
+    mounts: Vec<Mount>,
+    allowed_hosts: Arc<AllowedHosts>,
+    output: Output,
+    own_address: OwnAddress,
+}
+
+/// Which `wasi:http` handler the component exports.
+enum Handler {
+    P2(p2::bindings::ProxyIndices),
+    P3(p3::bindings::ServiceIndices),
+}
+
+impl Component {
+    /// Compiles the component in `file`, or takes it from the cache, and checks that it can run here.
+    pub(crate) fn load(
+        linker: &Linker<State>,
+        file: &Path,
+        config: ComponentConfig,
+        own_address: OwnAddress,
+    ) -> anyhow::Result<Self> {
+        let id = &config.id;
+        let engine = linker.engine();
+        let compiled = compile(engine, file).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let instance = linker.instantiate_pre(&compiled).map_err(anyhow::Error::from).with_context(|| {
+            format!(
+                "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3 \
+                 with wasi:http, and epilogue:background@0.1.0",
+                file.display()
+            )
+        })?;
+        let handler = if let Ok(indices) = p3::bindings::ServiceIndices::new(&instance) {
+            Handler::P3(indices)
+        } else if let Ok(indices) = p2::bindings::ProxyIndices::new(&instance) {
+            Handler::P2(indices)
+        } else {
+            bail!(
+                "component {id:?} ({}) exports no HTTP handler: neither wasi:http/handler@0.3.0 nor \
+                 wasi:http/incoming-handler@0.2.x",
+                file.display()
+            );
+        };
+        let runner = RunnerIndices::new(&instance).ok();
+        if runner.is_none() && imports_queue(engine, &compiled) {
+            tracing::warn!(
+                "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+            );
+        }
+        Ok(Self {
+            engine: engine.clone(),
+            instance,
+            handler,
+            runner,
+            id: config.id,
+            settings: config.settings,
+            environment: config.environment,
+            mounts: config.mounts,
+            allowed_hosts: Arc::new(config.allowed_hosts),
+            output: config.output,
+            own_address,
+        })
+    }
+
+    /// Whether the component can run tasks.
+    pub(crate) fn is_runnable(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    /// Makes a new instance.
+    pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> anyhow::Result<Instance> {
+        let mut store = Store::new(&self.engine, State::new(self, shutdown)?);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let limit = self.settings.request_timeout;
+        let instance = tokio::time::timeout(limit, self.instance.instantiate_async(&mut store))
+            .await
+            .with_context(|| format!("its start took more than {}", humantime::format_duration(limit)))??;
+        let proxy = match &self.handler {
+            Handler::P2(indices) => Proxy::P2(indices.load(&mut store, &instance)?),
+            Handler::P3(indices) => Proxy::P3(indices.load(&mut store, &instance)?),
+        };
+        let runner = match &self.runner {
+            Some(indices) => Some(indices.load(&mut store, &instance)?),
+            None => None,
+        };
+        Ok(Instance::new(store, proxy, runner))
+    }
+
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        Outgoing::new(self.id.clone(), self.allowed_hosts.clone(), self.own_address.clone())
+    }
+
+    /// A new instance's view of the system: nothing but what the manifest grants.
+    pub(crate) fn wasi(&self) -> anyhow::Result<WasiCtx> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(&self.environment);
+        let permissions = if self.settings.allow_transient_write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        for Mount { host, guest } in &self.mounts {
+            wasi.preopened_dir(host, guest, permissions)
+                .map_err(anyhow::Error::from)
+                .with_context(|| format!("cannot mount {} at {guest:?}", host.display()))?;
+        }
+        match &self.output {
+            Output::Inherit => _ = wasi.inherit_stdout().inherit_stderr(),
+            Output::Silent => {}
+            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(stderr.clone()),
+        }
+        let allowed = self.allowed_hosts.clone();
+        wasi.socket_addr_check(move |address, usage| {
+            let allowed = match usage {
+                SocketAddrUse::TcpConnect => allowed.allows_socket("tcp", address),
+                SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
+                // What connecting or sending does first.
+                SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
+                // Requests reach a component through the host.
+                SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+            };
+            Box::pin(async move { allowed })
+        });
+        wasi.allow_ip_name_lookup(true);
+        Ok(wasi.build())
+    }
+}
+
+fn compile(engine: &Engine, file: &Path) -> anyhow::Result<Compiled> {
+    let bytes = fs::read(file).with_context(|| {
+        format!("cannot read {}: if it is not built yet, run `epilogue build` or add `--build`", file.display())
+    })?;
+    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        bail!(
+            "{} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2",
+            file.display()
+        );
+    }
+    Compiled::new(engine, &bytes)
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
+}
+
+fn imports_queue(engine: &Engine, component: &Compiled) -> bool {
+    component.component_type().imports(engine).any(|(name, _)| name.starts_with("epilogue:background/queue@"))
+}

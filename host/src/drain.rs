@@ -1,0 +1,155 @@
+//! The drain: a request's tasks, one after the other, each to exactly one final state (S1, S3, S4, S6, S7, S10, S14, S15).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
+use crate::instance::Interrupted;
+use crate::queue::Task;
+use crate::record::{TaskRecord, TaskState};
+use crate::request::Life;
+
+/// The wait before a task's second attempt. It doubles with each further one …
+const BACKOFF: Duration = Duration::from_millis(100);
+/// … up to this.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+impl Life {
+    /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
+    pub(crate) async fn drain(&mut self) {
+        let mut failed = false;
+        while let Some(task) = self.next_task() {
+            let record = match self.verdict(&task, failed) {
+                Some((state, reason)) => ended(&task, state, reason),
+                None => {
+                    self.settle_briefly().await;
+                    self.run(&task).await
+                }
+            };
+            record.emit(&self.scope.id, &self.record.component);
+            failed |= record.state.is_failure();
+            self.record.tasks.push(record);
+        }
+    }
+
+    fn next_task(&self) -> Option<Task> {
+        self.scope.queue().next()
+    }
+
+    /// The state of a task that is not to run, and why.
+    fn verdict(&mut self, task: &Task, failed: bool) -> Option<(TaskState, &'static str)> {
+        let handler_failed = matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_));
+        let client_gone = matches!(self.record.outcome, ResponseOutcome::ClientGone);
+        if task.cancelled {
+            Some((TaskState::Cancelled, "cancelled by the guest"))
+        } else if task.run_when == RunWhen::Success && handler_failed {
+            Some((TaskState::Discarded, "the handler failed"))
+        } else if task.run_when == RunWhen::Failure && !handler_failed {
+            Some((TaskState::Discarded, "the handler did not fail"))
+        } else if task.cancel_on_disconnect && client_gone {
+            Some((TaskState::Cancelled, "the client left"))
+        } else if failed && self.scope.queue().policy() == FailurePolicy::Stop {
+            Some((TaskState::Skipped, "a task before it did not succeed"))
+        } else if self.stopped {
+            Some((TaskState::Abandoned, "the host stopped"))
+        } else if self.orphaned && task.instance_bound {
+            Some((TaskState::Abandoned, "the instance that held it had died"))
+        } else if self.budget().is_zero() {
+            Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
+        } else {
+            None
+        }
+    }
+
+    /// Runs a task, as often as it may be tried, and says how it ended.
+    async fn run(&mut self, task: &Task) -> TaskRecord {
+        let start = Instant::now();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let (state, error) = self.attempt(task, attempt).await;
+            let last = attempt >= task.max_attempts || !state.is_failure();
+            if last || (task.instance_bound && self.orphaned) || !self.wait(backoff(attempt)).await {
+                let (id, name) = (task.id, task.name.clone());
+                return TaskRecord { id, name, state, attempt, elapsed: start.elapsed(), error };
+            }
+            tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
+        }
+    }
+
+    async fn attempt(&mut self, task: &Task, attempt: u32) -> (TaskState, Option<String>) {
+        let own = self.pool.component.settings.task_timeout;
+        let limit = task.timeout.map_or(own, |asked| asked.min(own)).min(self.budget());
+        // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
+        let span = tracing::info_span!(
+            target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
+        );
+        span.follows_from(&self.span);
+        let call = types::Task {
+            id: task.id,
+            name: task.name.clone(),
+            args: task.args.clone(),
+            attempt,
+            idempotency_key: format!("{}:{}", self.scope.id, task.id),
+            outcome: self.record.outcome.clone(),
+            request_id: self.scope.id.clone(),
+            trace_context: self.scope.trace_context.clone(),
+        };
+        let instance = match self.instance().await {
+            Ok(instance) => instance,
+            Err(error) => return (TaskState::Abandoned, Some(format!("no instance: {error:#}"))),
+        };
+        let interrupted = match instance.run_task(call, limit).instrument(span).await {
+            Ok(Ok(())) => return (TaskState::Succeeded, None),
+            Ok(Err(error)) => return (TaskState::Failed, Some(describe(error, &task.name))),
+            Err(interrupted) => interrupted,
+        };
+        self.lose_instance(&interrupted);
+        let state = match interrupted {
+            Interrupted::Trapped(_) => TaskState::Trapped,
+            Interrupted::TimedOut(_) => TaskState::TimedOut,
+            Interrupted::Stopped => TaskState::Abandoned,
+        };
+        (state, Some(interrupted.to_string()))
+    }
+
+    /// Waits before the next attempt. False if there is no time for it.
+    async fn wait(&mut self, pause: Duration) -> bool {
+        if pause >= self.budget() {
+            return false;
+        }
+        let mut shutdown = self.pool.shutdown.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = shutdown.stopped() => {
+                self.stopped = true;
+                false
+            }
+        }
+    }
+}
+
+fn ended(task: &Task, state: TaskState, reason: &str) -> TaskRecord {
+    TaskRecord {
+        id: task.id,
+        name: task.name.clone(),
+        state,
+        attempt: 0,
+        elapsed: Duration::ZERO,
+        error: Some(reason.to_owned()),
+    }
+}
+
+fn backoff(attempt: u32) -> Duration {
+    BACKOFF.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF)
+}
+
+fn describe(error: TaskError, name: &str) -> String {
+    match error {
+        TaskError::Failed(error) => error,
+        TaskError::UnknownTask => format!("the guest has no task named {name:?}"),
+        TaskError::BadArgs(error) => format!("bad arguments: {error}"),
+    }
+}

@@ -1,0 +1,199 @@
+//! One instance of a component, and the calls the host makes into it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use http::Response;
+use tokio::time::Instant;
+use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut as _, Store};
+use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+
+use crate::bindings::{ResponseOutcome, Runner, TaskError, types};
+use crate::fair::fair;
+use crate::scope::Scope;
+use crate::sent::Sent;
+use crate::state::State;
+
+/// What an instance is busy with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Phase {
+    pub(crate) start: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Phase {
+    pub(crate) fn idle() -> Self {
+        Self { start: Instant::now(), deadline: None }
+    }
+}
+
+/// Why a call came to no end of its own. The instance is then good for nothing: a call cannot be cancelled, only its
+/// store dropped (wasmtime#11833).
+#[derive(Debug)]
+pub(crate) enum Interrupted {
+    /// The guest trapped, as a panic does.
+    Trapped(wasmtime::Error),
+    /// The call was still running after this time.
+    TimedOut(Duration),
+    /// The host's shutdown ran out of grace.
+    Stopped,
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Trapped(error) => write!(f, "{}", error.root_cause()),
+            Self::TimedOut(limit) => write!(f, "still running after {}", humantime::format_duration(*limit)),
+            Self::Stopped => f.write_str("the host stopped"),
+        }
+    }
+}
+
+/// Why the guest's handler returned no response.
+#[derive(Debug)]
+pub(crate) enum HandlerError {
+    /// It returned an error.
+    Returned(ErrorCode),
+    /// It was interrupted.
+    Interrupted(Interrupted),
+}
+
+/// One instance with its store. It serves one request at a time.
+pub(crate) struct Instance {
+    store: Store<State>,
+    proxy: Proxy,
+    runner: Option<Runner>,
+    /// Requests it has begun to serve.
+    pub(crate) served: u32,
+}
+
+impl Instance {
+    pub(crate) fn new(store: Store<State>, proxy: Proxy, runner: Option<Runner>) -> Self {
+        Self { store, proxy, runner, served: 0 }
+    }
+
+    /// Makes `scope` the request whose queue the guest adds to.
+    pub(crate) fn enter(&mut self, scope: &Arc<Scope>) {
+        self.served += 1;
+        self.store.data_mut().scope = Some(scope.clone());
+    }
+
+    /// Ends the request. What the guest does from now on belongs to none.
+    pub(crate) fn leave(&mut self) {
+        self.store.data_mut().scope = None;
+    }
+
+    /// How many entries the host keeps on behalf of the guest: its handles, and its calls and streams (S9).
+    pub(crate) fn resources(&mut self) -> usize {
+        self.store.concurrent_state_table_size() + self.store.data_mut().handles()
+    }
+
+    /// Calls the guest's handler, until it returns a response. The guest may still be writing the body.
+    pub(crate) async fn handle(
+        &mut self,
+        request: Request,
+        limit: Duration,
+    ) -> Result<Response<WasiBody>, HandlerError> {
+        let (sender, receiver) = oneshot::channel();
+        let proxy = &self.proxy;
+        let call = async |accessor: &Accessor<State>| {
+            let prepared = accessor
+                .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, State::http, sender))?;
+            prepared.run(accessor, std::future::pending()).await?;
+            Ok(())
+        };
+        run(&mut self.store, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        match receiver.await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(match error.downcast::<ErrorCode>() {
+                Ok(code) => HandlerError::Returned(code),
+                Err(error) => HandlerError::Interrupted(Interrupted::Trapped(error)),
+            }),
+            Err(oneshot::Canceled) => {
+                let error = wasmtime::format_err!("the handler ended without a response");
+                Err(HandlerError::Interrupted(Interrupted::Trapped(error)))
+            }
+        }
+    }
+
+    /// Lets the guest write its response's body until the response has been sent.
+    pub(crate) async fn stream(&mut self, sent: &mut Sent) -> Result<ResponseOutcome, Interrupted> {
+        run(&mut self.store, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
+    }
+
+    /// Calls the guest's `runner.run`.
+    pub(crate) async fn run_task(
+        &mut self,
+        task: types::Task,
+        limit: Duration,
+    ) -> Result<Result<(), TaskError>, Interrupted> {
+        match &self.runner {
+            Some(runner) => {
+                let call = async |accessor: &Accessor<State>| runner.call_run(accessor, task).await;
+                run(&mut self.store, Some(limit), call).await
+            }
+            // Not reached: a component without it has no task accepted.
+            None => Ok(Err(TaskError::UnknownTask)),
+        }
+    }
+
+    /// Calls the guest's `runner.teardown`, if it has one.
+    pub(crate) async fn teardown(
+        &mut self,
+        outcome: &ResponseOutcome,
+        limit: Duration,
+    ) -> Result<Result<(), String>, Interrupted> {
+        match &self.runner {
+            Some(runner) => {
+                let outcome = outcome.clone();
+                let call = async |accessor: &Accessor<State>| runner.call_teardown(accessor, outcome).await;
+                run(&mut self.store, Some(limit), call).await
+            }
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`.
+    pub(crate) async fn settle(&mut self, limit: Duration) -> Result<bool, Interrupted> {
+        let idle = async |accessor: &Accessor<State>| {
+            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            Ok(())
+        };
+        match run(&mut self.store, Some(limit), idle).await {
+            Ok(()) => Ok(true),
+            Err(Interrupted::TimedOut(_)) => Ok(false),
+            Err(interrupted) => Err(interrupted),
+        }
+    }
+}
+
+/// Runs `call` in the store's event loop. The limits are enforced from outside of it, where they are reliable
+/// (wasmtime#11869, #11870).
+async fn run<R>(
+    store: &mut Store<State>,
+    limit: Option<Duration>,
+    call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
+) -> Result<R, Interrupted> {
+    let start = Instant::now();
+    // A limit that overflows the clock is none.
+    let deadline = limit.and_then(|limit| start.checked_add(limit));
+    let mut shutdown = store.data().shutdown.clone();
+    store.data_mut().phase = Phase { start, deadline };
+    let expired = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        result = fair(store.run_concurrent(call)) => result.flatten().map_err(Interrupted::Trapped),
+        () = expired => Err(Interrupted::TimedOut(limit.unwrap_or_default())),
+        () = shutdown.stopped() => Err(Interrupted::Stopped),
+    }
+}

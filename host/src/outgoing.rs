@@ -1,0 +1,73 @@
+//! The requests that components send: only to where the manifest allows, for tasks as for handlers.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+
+use crate::outbound::{AllowedHosts, is_self};
+
+/// The address under which the application itself is reached, once it is known.
+pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
+
+type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
+
+/// Sends one component's requests.
+pub(crate) struct Outgoing {
+    component: String,
+    allowed: Arc<AllowedHosts>,
+    own_address: OwnAddress,
+}
+
+impl Outgoing {
+    pub(crate) fn new(component: String, allowed: Arc<AllowedHosts>, own_address: OwnAddress) -> Self {
+        Self { component, allowed, own_address }
+    }
+
+    /// Where a request may go, or that it may not.
+    fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+        match uri.host().filter(|host| !is_self(host)) {
+            Some(host) if self.allowed.allows(scheme.as_str(), host, uri.port_u16()) => Ok(uri.clone()),
+            None if self.allowed.allows_self(scheme.as_str()) => self.own(uri).ok_or(Error::DestinationUnavailable),
+            host => {
+                let url =
+                    format!("{scheme}://{}", host.map_or("self", |_| uri.authority().map_or("", Authority::as_str)));
+                tracing::error!(
+                    component = self.component,
+                    "a request to {url} is not allowed; to allow it, add \"{url}\" to allowed_outbound_hosts of \
+                     [component.{}]",
+                    self.component
+                );
+                Err(Error::HttpRequestDenied)
+            }
+        }
+    }
+
+    /// The same resource of the application itself.
+    fn own(&self, uri: &Uri) -> Option<Uri> {
+        let mut parts = uri.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.own_address.get()?.to_string().parse().ok()?);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_error: BoxFuture<Result<(), Error>>,
+    ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
+        let directed = self.direct(request.uri());
+        Box::new(async move {
+            *request.uri_mut() = directed?;
+            let (response, io) = default_send_request(request, options).await?;
+            Ok((response.map(BodyExt::boxed_unsync), Box::new(io) as BoxFuture<_>))
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! The instances of one component on one thread.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::component::Component;
+use crate::instance::Instance;
+use crate::shutdown::Shutdown;
+
+/// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.
+const MAX_IDLE: usize = 128;
+
+/// One component's instances on one thread. Instances stay on their thread, so nothing here is locked.
+pub(crate) struct Pool {
+    pub(crate) component: Arc<Component>,
+    pub(crate) shutdown: Shutdown,
+    idle: RefCell<Vec<Instance>>,
+}
+
+impl Pool {
+    pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown) -> Self {
+        Self { component, shutdown, idle: RefCell::new(Vec::new()) }
+    }
+
+    /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
+    /// new one.
+    pub(crate) async fn take(&self) -> anyhow::Result<Instance> {
+        let idle = self.idle.borrow_mut().pop();
+        match idle {
+            Some(instance) => Ok(instance),
+            None => self.fresh().await,
+        }
+    }
+
+    /// An instance that has served nothing.
+    pub(crate) async fn fresh(&self) -> anyhow::Result<Instance> {
+        self.component.instantiate(self.shutdown.clone()).await
+    }
+
+    /// Keeps an instance for the next request, if it may serve another. Its last one must have been torn down.
+    pub(crate) fn give_back(&self, instance: Instance) {
+        let mut idle = self.idle.borrow_mut();
+        if instance.served < self.component.settings.reuse.get() && idle.len() < MAX_IDLE {
+            idle.push(instance);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What is kept of each task and request: exactly one final state per accepted task (S3).
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::bindings::{ResponseOutcome, TaskId};
+use crate::scope::Scope;
+use crate::trace;
+
+/// How a task ended. Every accepted task ends in exactly one of these (S3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// It ran and returned without an error.
+    Succeeded,
+    /// It ran and returned an error, or the guest had no such task, or the arguments did not fit it.
+    Failed,
+    /// It trapped, as a panic does, which ended its instance.
+    Trapped,
+    /// It was stopped at its deadline, which ended its instance (S10).
+    TimedOut,
+    /// It did not run because one before it did not succeed and the policy is `stop` (S4).
+    Skipped,
+    /// It did not run because the handler's end was not one it runs after (S6).
+    Discarded,
+    /// It was taken back before it started, by the guest or because the client had left (S7).
+    Cancelled,
+    /// It did not run to its end because the host stopped, the drain's budget was used up, or the instance that its
+    /// closure lived in was gone (S13, S10, S15).
+    Abandoned,
+}
+
+impl TaskState {
+    /// The state's name in events, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Trapped => "trapped",
+            Self::TimedOut => "timed-out",
+            Self::Skipped => "skipped",
+            Self::Discarded => "discarded",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Whether the failure policy looks at it (S4): it was tried, and did not succeed.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One task's end.
+#[derive(Debug, Clone)]
+pub struct TaskRecord {
+    /// Its number within the request, from 1.
+    pub id: TaskId,
+    /// The name it was registered under.
+    pub name: String,
+    /// How it ended.
+    pub state: TaskState,
+    /// The last attempt made; 0 if it never started.
+    pub attempt: u32,
+    /// The time from its first attempt's start to its end; zero if it never started.
+    pub elapsed: Duration,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+}
+
+impl TaskRecord {
+    /// Makes the end known: one event and one count (S3).
+    pub(crate) fn emit(&self, request: &str, component: &str) {
+        macro_rules! event {
+            ($level:expr) => {
+                tracing::event!(
+                    target: "epilogue::task",
+                    $level,
+                    request,
+                    component,
+                    task = self.id,
+                    name = self.name,
+                    state = self.state.as_str(),
+                    attempt = self.attempt,
+                    elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
+                    error = self.error,
+                )
+            };
+        }
+        if self.state.is_failure() || self.state == TaskState::Abandoned {
+            event!(tracing::Level::WARN);
+        } else {
+            event!(tracing::Level::INFO);
+        }
+        metrics::counter!(
+            "epilogue_tasks_total",
+            "component" => component.to_owned(),
+            "state" => self.state.as_str(),
+        )
+        .increment(1);
+    }
+}
+
+/// One request's end, after its teardown.
+#[derive(Debug, Clone)]
+pub struct RequestRecord {
+    /// The request's id, which its tasks and events carry.
+    pub id: String,
+    /// The id of the trace that the request belongs to: the client's, or one made for it.
+    pub trace_id: String,
+    /// The manifest's id of the component that handled it.
+    pub component: String,
+    /// The status that was sent.
+    pub status: StatusCode,
+    /// How the response ended.
+    pub outcome: ResponseOutcome,
+    /// Every accepted task, in the order in which they ended.
+    pub tasks: Vec<TaskRecord>,
+    /// How often the scope was torn down: once, and once more for each time that a teardown's tasks opened it anew; 0 if
+    /// the instance had died (S9).
+    pub teardowns: u32,
+    /// What went wrong outside any task: in the teardown, or in work that the guest had spawned.
+    pub errors: Vec<String>,
+    /// How many of the guest's handles the host holds more than before the request (S9).
+    pub leaked: isize,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(scope: &Scope, component: String) -> Self {
+        Self {
+            id: scope.id.clone(),
+            trace_id: trace::id(&scope.trace_context).to_owned(),
+            component,
+            status: StatusCode::OK,
+            outcome: ResponseOutcome::Delivered,
+            tasks: Vec::new(),
+            teardowns: 0,
+            errors: Vec::new(),
+            leaked: 0,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The way back to the client.
+
+use http::{Method, Response};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::sent::{self, Sent, TrackedBody, Unflushed};
+
+/// Where one request's response goes.
+pub(crate) struct Reply {
+    connection: Unflushed,
+    method: Method,
+    response: oneshot::Sender<Response<TrackedBody>>,
+}
+
+impl Reply {
+    /// The way back over `connection` for a `method` request, and its other end.
+    pub(crate) fn new(connection: Unflushed, method: Method) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { connection, method, response: sender }, receiver)
+    }
+
+    /// Hands the response to hyper, and says when it has left.
+    pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
+        let (response, sent) = sent::track(&self.connection, &self.method, response);
+        if self.response.is_closed() {
+            // hyper has dropped the request: the client is gone.
+            sent.refuse();
+        }
+        _ = self.response.send(response);
+        sent
+    }
+}

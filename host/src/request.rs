@@ -1,0 +1,258 @@
+//! The life of one request: handle, send, drain, tear down.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use tokio::time::Instant;
+use tracing::Span;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::Request;
+
+use crate::bindings::ResponseOutcome;
+use crate::instance::{HandlerError, Instance, Interrupted};
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::record::RequestRecord;
+use crate::reply::Reply;
+use crate::scope::Scope;
+use crate::trace;
+
+/// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
+/// task's.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Serves `request` from its arrival until nothing of it is left, and says how it went.
+pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Option<RequestRecord> {
+    let mut life = match Life::begin(pool, &request).await {
+        Ok(life) => life,
+        Err(error) => {
+            tracing::error!(target: "epilogue::request", "no instance: {error:#}");
+            reply.send(unavailable());
+            return None;
+        }
+    };
+    let handled = life.handle(request).await;
+    life.send(handled, reply).await;
+    loop {
+        life.drain().await;
+        life.tear_down().await;
+        if life.scope.queue().close_if_empty() {
+            break;
+        }
+    }
+    Some(life.end().await)
+}
+
+/// A request on its way, with the instance that serves it.
+pub(crate) struct Life {
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) scope: Arc<Scope>,
+    /// None once it has died, until a task needs another.
+    instance: Option<Instance>,
+    /// Whether the first instance, which ran the handler, has died: closures in its memory went with it.
+    pub(crate) orphaned: bool,
+    /// Whether the host's shutdown ran out of grace.
+    pub(crate) stopped: bool,
+    /// When the drain's budget is used up. It begins with the drain.
+    pub(crate) deadline: Option<Instant>,
+    /// What the instance held before the request.
+    resources: usize,
+    pub(crate) record: RequestRecord,
+    pub(crate) span: Span,
+}
+
+impl Life {
+    async fn begin(pool: Rc<Pool>, request: &Request) -> anyhow::Result<Self> {
+        let component = &pool.component;
+        let queue = Queue::new(&component.settings, component.is_runnable());
+        let scope = Arc::new(Scope::new(request.headers(), queue));
+        let mut instance = pool.take().await?;
+        instance.enter(&scope);
+        let span = tracing::info_span!(
+            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
+        );
+        Ok(Self {
+            span,
+            record: RequestRecord::new(&scope, component.id.clone()),
+            resources: instance.resources(),
+            instance: Some(instance),
+            orphaned: false,
+            stopped: false,
+            deadline: None,
+            scope,
+            pool,
+        })
+    }
+
+    /// Runs the guest's handler until it returns its response.
+    async fn handle(&mut self, request: Request) -> Result<Response<WasiBody>, HandlerError> {
+        let limit = self.pool.component.settings.request_timeout;
+        let Some(instance) = &mut self.instance else {
+            return Err(HandlerError::Interrupted(Interrupted::Stopped));
+        };
+        let handled = instance.handle(request, limit).await;
+        if let Err(HandlerError::Interrupted(interrupted)) = &handled {
+            self.lose_instance(interrupted);
+        }
+        handled
+    }
+
+    /// Sends the response, or the host's own if there is none, and waits until its last byte is out (S2).
+    async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) {
+        let (response, failure) = match handled {
+            Ok(response) => (response, None),
+            Err(error) => {
+                let reason = match &error {
+                    HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
+                    HandlerError::Interrupted(interrupted) => format!("the handler was cut short: {interrupted}"),
+                };
+                tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{reason}");
+                (failed(&error), Some(reason))
+            }
+        };
+        self.record.status = response.status();
+        let mut sent = reply.send(response);
+        let mut outcome = match &mut self.instance {
+            Some(instance) => match instance.stream(&mut sent).await {
+                Ok(outcome) => outcome,
+                Err(interrupted) => {
+                    let reason = format!("the guest died while it wrote the body: {interrupted}");
+                    sent.break_body(&reason);
+                    self.lose_instance(&interrupted);
+                    match sent.outcome().await {
+                        // The guest had written all of it.
+                        ResponseOutcome::Delivered => ResponseOutcome::Delivered,
+                        _ => ResponseOutcome::ResponseFailed(reason),
+                    }
+                }
+            },
+            None => sent.outcome().await,
+        };
+        if let Some(reason) = failure {
+            outcome = ResponseOutcome::HandlerFailed(reason);
+        }
+        self.record.outcome = outcome;
+    }
+
+    /// Closes the guest's request scope, once all it spawned has ended (S9, S18). Without an instance there is none.
+    async fn tear_down(&mut self) {
+        let budget = self.budget();
+        self.settle(budget).await;
+        let limit = self.pool.component.settings.teardown_timeout;
+        let Some(instance) = &mut self.instance else { return };
+        let torn_down = instance.teardown(&self.record.outcome, limit).await;
+        self.record.teardowns += 1;
+        match torn_down {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.report(format!("the teardown failed: {error}")),
+            Err(interrupted) => {
+                self.report(format!("the teardown was cut short: {interrupted}"));
+                self.lose_instance(&interrupted);
+            }
+        }
+    }
+
+    /// Gives the instance back, unless something of the request is still alive in it.
+    async fn end(mut self) -> RequestRecord {
+        self.settle(SETTLE).await;
+        if let Some(mut instance) = self.instance.take() {
+            instance.leave();
+            self.record.leaked = instance.resources() as isize - self.resources as isize;
+            self.pool.give_back(instance);
+        }
+        self.record
+    }
+
+    /// Lets work that the guest spawned end, for so long. What goes on after that goes down with the instance, unless the
+    /// request itself still needs it.
+    pub(crate) async fn settle_briefly(&mut self) {
+        let limit = SETTLE.min(self.budget());
+        if let Some(instance) = &mut self.instance
+            && let Err(interrupted) = instance.settle(limit).await
+        {
+            self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
+            self.lose_instance(&interrupted);
+        }
+    }
+
+    async fn settle(&mut self, limit: Duration) {
+        let Some(instance) = &mut self.instance else { return };
+        match instance.settle(limit).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.report("work that the guest had spawned did not end, and was stopped".to_owned());
+                self.instance = None;
+            }
+            Err(interrupted) => {
+                self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
+                self.lose_instance(&interrupted);
+            }
+        }
+    }
+
+    /// What is left of the drain's budget. Its time starts to run when it is first asked for.
+    pub(crate) fn budget(&mut self) -> Duration {
+        let budget = self.pool.component.settings.drain_timeout;
+        let now = Instant::now();
+        let deadline = *self.deadline.get_or_insert_with(|| now.checked_add(budget).unwrap_or(now));
+        deadline.saturating_duration_since(now)
+    }
+
+    /// The instance for the next task: the request's own or, once that has died, a fresh one (S14).
+    pub(crate) async fn instance(&mut self) -> anyhow::Result<&mut Instance> {
+        if self.instance.is_none() {
+            let mut fresh = self.pool.fresh().await?;
+            fresh.enter(&self.scope);
+            self.resources = fresh.resources();
+            self.instance = Some(fresh);
+        }
+        self.instance.as_mut().ok_or_else(|| anyhow::anyhow!("there is no instance"))
+    }
+
+    /// Drops an instance whose call was interrupted: it may not be entered again.
+    pub(crate) fn lose_instance(&mut self, interrupted: &Interrupted) {
+        self.instance = None;
+        self.orphaned = true;
+        self.stopped |= matches!(interrupted, Interrupted::Stopped);
+        if let Interrupted::Trapped(error) = interrupted {
+            tracing::debug!(target: "epilogue::request", request = self.scope.id, "{error:?}");
+        }
+    }
+
+    fn report(&mut self, error: String) {
+        tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{error}");
+        self.record.errors.push(error);
+    }
+}
+
+/// The answer to a request whose handler gave none. What went wrong is for the operator, not for the client.
+fn failed(error: &HandlerError) -> Response<WasiBody> {
+    match error {
+        HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
+        HandlerError::Interrupted(Interrupted::Stopped) => unavailable(),
+        HandlerError::Interrupted(Interrupted::Trapped(_)) | HandlerError::Returned(_) => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// The answer while there is no room.
+fn unavailable() -> Response<WasiBody> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// An answer of the host's own: a status and its name.
+pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
+    let text = status.canonical_reason().unwrap_or_default();
+    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,357 @@
+//! When is a response *sent*? (S2)
+//!
+//! Tasks may start once the operating system has taken the response's last byte. Neither the body nor hyper says when
+//! that is: hyper stops polling a body whose length it knows, and buffers what it took. So three observers work
+//! together, on HTTP/1 and HTTP/2 alike:
+//!
+//! - [`TrackedBody`] sees the body end, and ends it with an empty frame so that HTTP/2's END_STREAM rides on a
+//!   buffer too;
+//! - [`TrackedBuf`] wraps each buffer handed to hyper, and sees it consumed or thrown away;
+//! - [`TrackedIo`] wraps the connection. hyper flushes it only when its own buffers are empty, so once the body has
+//!   ended and all buffers are consumed, the connection's next successful flush means *sent*.
+//!
+//! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::bindings::ResponseOutcome;
+
+/// The responses of one connection that hyper has taken whole and not yet flushed.
+///
+/// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
+#[derive(Clone, Default)]
+pub(crate) struct Unflushed(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    deliveries: Vec<Arc<Delivery>>,
+    /// The connection is gone: nothing will be flushed any more.
+    closed: bool,
+}
+
+impl Unflushed {
+    fn push(&self, delivery: &Arc<Delivery>) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.closed {
+            drop(waiting);
+            delivery.settle(ResponseOutcome::ClientGone);
+        } else {
+            waiting.deliveries.push(delivery.clone());
+        }
+    }
+
+    fn flushed(&self) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for delivery in waiting.deliveries.drain(..) {
+            delivery.settle(ResponseOutcome::Delivered);
+        }
+    }
+
+    fn close(&self) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.closed = true;
+        for delivery in waiting.deliveries.drain(..) {
+            delivery.settle(ResponseOutcome::ClientGone);
+        }
+    }
+}
+
+/// How far one response has come.
+struct Delivery {
+    connection: Unflushed,
+    /// Buffers that hyper holds.
+    held: AtomicUsize,
+    /// Whether the body was read to its end.
+    ended: AtomicBool,
+    /// Why the guest will produce no more of the body.
+    broken: Mutex<Option<String>>,
+    outcome: Mutex<Option<oneshot::Sender<ResponseOutcome>>>,
+}
+
+impl Delivery {
+    /// The first outcome is the outcome.
+    fn settle(&self, outcome: ResponseOutcome) {
+        if let Some(sender) = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            _ = sender.send(outcome);
+        }
+    }
+
+    /// Called when the body is gone or a buffer is: is the connection's next flush all there is to wait for?
+    fn check(self: &Arc<Self>) {
+        if self.ended.load(Relaxed) && self.held.load(Relaxed) == 0 {
+            self.connection.push(self);
+        }
+    }
+}
+
+/// Resolves when a response has been sent, or will not be.
+pub(crate) struct Sent {
+    delivery: Arc<Delivery>,
+    outcome: oneshot::Receiver<ResponseOutcome>,
+}
+
+impl Sent {
+    /// Waits for the end of the response.
+    pub(crate) async fn outcome(&mut self) -> ResponseOutcome {
+        // Without a sender nobody is left who could deliver it.
+        (&mut self.outcome).await.unwrap_or(ResponseOutcome::ClientGone)
+    }
+
+    /// Ends the body with an error where the guest, which is gone, stopped writing. Without this a body of unknown length
+    /// would look complete to the client.
+    pub(crate) fn break_body(&self, reason: &str) {
+        *self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    /// Records that hyper, which has dropped the request, will not take the response.
+    pub(crate) fn refuse(&self) {
+        self.delivery.settle(ResponseOutcome::ClientGone);
+    }
+}
+
+/// Wraps `response`, which answers a `method` request, so that its delivery over `connection` is seen.
+pub(crate) fn track(
+    connection: &Unflushed,
+    method: &Method,
+    response: Response<WasiBody>,
+) -> (Response<TrackedBody>, Sent) {
+    let (sender, outcome) = oneshot::channel();
+    let delivery = Arc::new(Delivery {
+        connection: connection.clone(),
+        held: AtomicUsize::new(0),
+        ended: AtomicBool::new(false),
+        broken: Mutex::new(None),
+        outcome: Mutex::new(Some(sender)),
+    });
+    let (parts, body) = response.into_parts();
+    // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.
+    let bodyless = *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = TrackedBody {
+        remaining: if bodyless { Some(0) } else { length(&parts.headers, &body) },
+        inner: (!bodyless).then_some(body),
+        sealed: false,
+        delivery: delivery.clone(),
+    };
+    (Response::from_parts(parts, body), Sent { delivery, outcome })
+}
+
+/// hyper drops a body, unpolled, once as many bytes as were announced have gone by.
+fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
+    let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    header.or(body.size_hint().exact())
+}
+
+/// A response body that sees its own end.
+pub(crate) struct TrackedBody {
+    /// None where the response must not have a body.
+    inner: Option<WasiBody>,
+    /// Bytes still to come, where known.
+    remaining: Option<u64>,
+    /// Whether the empty last frame has been handed out.
+    sealed: bool,
+    delivery: Arc<Delivery>,
+}
+
+impl TrackedBody {
+    fn buffer(&self, bytes: Bytes) -> Frame<TrackedBuf> {
+        Frame::data(TrackedBuf::new(bytes, &self.delivery))
+    }
+
+    fn fail(&self, error: Error) -> Error {
+        self.delivery.settle(ResponseOutcome::ResponseFailed(error.to_string()));
+        error
+    }
+}
+
+impl Body for TrackedBody {
+    type Data = TrackedBuf;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
+        if self.sealed {
+            return Poll::Ready(None);
+        }
+        let frame = match &mut self.inner {
+            Some(body) => ready!(Pin::new(body).poll_frame(cx)),
+            None => None,
+        };
+        Poll::Ready(Some(match frame {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => {
+                    if let Some(remaining) = &mut self.remaining {
+                        *remaining = remaining.saturating_sub(bytes.len() as u64);
+                    }
+                    Ok(self.buffer(bytes))
+                }
+                Err(frame) => {
+                    // Trailers end the stream by themselves.
+                    self.sealed = true;
+                    Ok(match frame.into_trailers() {
+                        Ok(trailers) => Frame::trailers(self.fence(trailers)),
+                        Err(_) => self.buffer(Bytes::new()),
+                    })
+                }
+            },
+            Some(Err(error)) => Err(self.fail(error)),
+            None => {
+                let broken = self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match broken {
+                    Some(reason) => Err(self.fail(Error::InternalError(Some(reason)))),
+                    None => {
+                        self.sealed = true;
+                        Ok(self.buffer(Bytes::new()))
+                    }
+                }
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sealed
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl TrackedBody {
+    /// Makes one of the trailers hold a buffer until it is encoded, since no buffer of ours follows trailers.
+    fn fence(&self, mut trailers: HeaderMap) -> HeaderMap {
+        if let Some(value) = trailers.values_mut().next() {
+            let fence = Fence(TrackedBuf::new(Bytes::new(), &self.delivery), value.clone());
+            if let Ok(mut fenced) = HeaderValue::from_maybe_shared(Bytes::from_owner(fence)) {
+                // HTTP/2 would keep a copy of any other value in its compression table.
+                fenced.set_sensitive(true);
+                *value = fenced;
+            }
+        }
+        trailers
+    }
+}
+
+impl Drop for TrackedBody {
+    fn drop(&mut self) {
+        if self.sealed || self.remaining == Some(0) {
+            self.delivery.ended.store(true, Relaxed);
+            self.delivery.check();
+        } else {
+            self.delivery.settle(ResponseOutcome::ClientGone);
+        }
+    }
+}
+
+/// A header value that is a buffer as well.
+struct Fence(#[expect(dead_code, reason = "its drop is what counts")] TrackedBuf, HeaderValue);
+
+impl AsRef<[u8]> for Fence {
+    fn as_ref(&self) -> &[u8] {
+        self.1.as_bytes()
+    }
+}
+
+/// A piece of a response body in hyper's hands.
+pub(crate) struct TrackedBuf {
+    bytes: Bytes,
+    delivery: Arc<Delivery>,
+}
+
+impl TrackedBuf {
+    fn new(bytes: Bytes, delivery: &Arc<Delivery>) -> Self {
+        delivery.held.fetch_add(1, Relaxed);
+        Self { bytes, delivery: delivery.clone() }
+    }
+}
+
+impl Buf for TrackedBuf {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for TrackedBuf {
+    fn drop(&mut self) {
+        self.delivery.held.fetch_sub(1, Relaxed);
+        if self.bytes.has_remaining() {
+            self.delivery.settle(ResponseOutcome::ClientGone);
+        } else {
+            self.delivery.check();
+        }
+    }
+}
+
+/// A connection that tells, at each flush, the responses that have left with it.
+pub(crate) struct TrackedIo<T> {
+    io: T,
+    unflushed: Unflushed,
+}
+
+impl<T> TrackedIo<T> {
+    /// Wraps a connection, TLS included: what matters is what has left the process.
+    pub(crate) fn new(io: T, unflushed: Unflushed) -> Self {
+        Self { io, unflushed }
+    }
+}
+
+impl<T> Drop for TrackedIo<T> {
+    fn drop(&mut self) {
+        self.unflushed.close();
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for TrackedIo<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedIo<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.unflushed.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

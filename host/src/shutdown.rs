@@ -1,0 +1,73 @@
+//! Graceful shutdown: stop accepting, finish, and stop by force at the deadline (S13).
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Running,
+    Draining { until: Instant },
+    Stopped,
+}
+
+/// Starts and hastens the shutdown of the servers that hold its [`Shutdown`].
+#[derive(Debug, Clone)]
+pub struct ShutdownTrigger(watch::Sender<Phase>);
+
+/// A server's view of its own end.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Receiver<Phase>);
+
+/// A shutdown that has not begun, and what begins it.
+pub fn channel() -> (ShutdownTrigger, Shutdown) {
+    let (sender, receiver) = watch::channel(Phase::Running);
+    (ShutdownTrigger(sender), Shutdown(receiver))
+}
+
+impl ShutdownTrigger {
+    /// Lets requests and their tasks finish for as long as `grace`, and accepts no more. Later calls change nothing.
+    pub fn drain(&self, grace: Duration) {
+        self.0.send_if_modified(|phase| {
+            let begins = matches!(phase, Phase::Running);
+            if begins {
+                // A grace that overflows the clock has no end worth computing.
+                let until = Instant::now().checked_add(grace);
+                *phase = Phase::Draining { until: until.unwrap_or_else(far_future) };
+            }
+            begins
+        });
+    }
+
+    /// Stops at once: what has not ended is abandoned.
+    pub fn stop(&self) {
+        self.0.send_replace(Phase::Stopped);
+    }
+}
+
+impl Shutdown {
+    /// Waits until the shutdown begins, and returns when it ends.
+    pub(crate) async fn begun(&mut self) -> Instant {
+        let phase = self.0.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);
+        match phase {
+            Ok(Phase::Draining { until }) => until,
+            Ok(_) => Instant::now(),
+            // Nobody is left who could begin it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until everything is to end: the grace has passed, or was cut short.
+    pub(crate) async fn stopped(&mut self) {
+        let until = self.begun().await;
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            Ok(_) = self.0.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+        }
+    }
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(60 * 60 * 24 * 365)
+}

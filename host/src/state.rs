@@ -1,0 +1,61 @@
+//! What the host keeps for one instance: its WASI, its limits, and the request that it serves.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::component::Component;
+use crate::instance::Phase;
+use crate::outgoing::Outgoing;
+use crate::scope::Scope;
+use crate::shutdown::Shutdown;
+
+/// The data of one instance's store.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    table: ResourceTable,
+    pub(crate) limits: StoreLimits,
+    /// The request being served, from its start to the end of its teardown.
+    pub(crate) scope: Option<Arc<Scope>>,
+    /// What the guest is doing, and until when it may.
+    pub(crate) phase: Phase,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl State {
+    pub(crate) fn new(component: &Component, shutdown: Shutdown) -> anyhow::Result<Self> {
+        Ok(Self {
+            wasi: component.wasi()?,
+            http: WasiHttpCtx::new(),
+            outgoing: component.outgoing(),
+            table: ResourceTable::new(),
+            // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
+            limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
+            scope: None,
+            phase: Phase::idle(),
+            shutdown,
+        })
+    }
+
+    /// How many handles the guest holds.
+    pub(crate) fn handles(&mut self) -> usize {
+        self.table.iter_mut().count()
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
+    }
+}

@@ -1,0 +1,57 @@
+//! What became of all requests and tasks, for the exit code and for tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
+
+use crate::record::{RequestRecord, TaskState};
+
+/// What a server did in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Requests that a component served.
+    pub requests: u64,
+    /// Tasks that ended, in any state.
+    pub tasks: u64,
+    /// Those of them that were abandoned.
+    pub abandoned: u64,
+}
+
+/// Counts requests as they end, and hands their records to who asked for them.
+#[derive(Clone, Default)]
+pub(crate) struct Observer {
+    counts: Arc<Counts>,
+    records: Option<Sender<RequestRecord>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    tasks: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl Observer {
+    pub(crate) fn new(records: Option<Sender<RequestRecord>>) -> Self {
+        Self { counts: Arc::default(), records }
+    }
+
+    /// A request has ended, with its teardown.
+    pub(crate) fn ended(&self, record: RequestRecord) {
+        let abandoned = record.tasks.iter().filter(|task| task.state == TaskState::Abandoned).count();
+        self.counts.requests.fetch_add(1, Relaxed);
+        self.counts.tasks.fetch_add(record.tasks.len() as u64, Relaxed);
+        self.counts.abandoned.fetch_add(abandoned as u64, Relaxed);
+        if let Some(records) = &self.records {
+            _ = records.send(record);
+        }
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            requests: self.counts.requests.load(Relaxed),
+            tasks: self.counts.tasks.load(Relaxed),
+            abandoned: self.counts.abandoned.load(Relaxed),
+        }
+    }
+}

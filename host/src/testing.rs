@@ -1,0 +1,333 @@
+//! A host for tests: the real one, on a free port of this machine, whose every request can be waited for.
+//!
+//! ```no_run
+//! use epilogue::testing::TestHost;
+//!
+//! let host = TestHost::start("target/wasm/wasm32-wasip2/release/notify.wasm");
+//! let exchange = host.post("/send-notification/a@b.c?q=x", "");
+//!
+//! assert_eq!(exchange.response().status(), 200);
+//! let states: Vec<_> = exchange.drained().tasks.iter().map(|task| task.state.as_str()).collect();
+//! assert_eq!(states, ["succeeded", "succeeded"]);
+//! assert!(host.stdout().ends_with("session closed\n"));
+//! ```
+//!
+//! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
+//! waited for a minute.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use uuid::Uuid;
+use wasmtime::Engine;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+
+use crate::app::{App, AppOptions};
+use crate::component::Output;
+use crate::manifest::Manifest;
+use crate::server::Server;
+use crate::settings::SettingsOverlay;
+use crate::shutdown::{self, ShutdownTrigger};
+
+pub use crate::bindings::ResponseOutcome;
+pub use crate::record::{RequestRecord, TaskRecord, TaskState};
+pub use crate::summary::Summary;
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is kept of a guest's output.
+const MAX_OUTPUT: usize = 16 << 20;
+
+/// A running host. Dropping it stops it at once.
+pub struct TestHost {
+    address: SocketAddr,
+    stdout: MemoryOutputPipe,
+    stderr: MemoryOutputPipe,
+    trigger: ShutdownTrigger,
+    server: Option<JoinHandle<anyhow::Result<Summary>>>,
+    records: Mutex<Records>,
+}
+
+/// Those that came, until they are asked for.
+struct Records {
+    incoming: Receiver<RequestRecord>,
+    waiting: HashMap<String, RequestRecord>,
+}
+
+/// Describes a host before it starts.
+pub struct TestHostBuilder {
+    manifest: Source,
+    settings: SettingsOverlay,
+    environment: Vec<(String, String)>,
+    workers: usize,
+}
+
+enum Source {
+    File(PathBuf),
+    Text(String),
+}
+
+impl TestHost {
+    /// Runs one component, on all paths, with the default settings.
+    pub fn start(component: impl AsRef<Path>) -> Self {
+        Self::component(component).start()
+    }
+
+    /// Describes a host of one component, on all paths.
+    pub fn component(component: impl AsRef<Path>) -> TestHostBuilder {
+        let source = std::path::absolute(component).expect("the component's path should be valid");
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+             [[trigger.http]]\nroute = \"/...\"\ncomponent = \"test\"\n[component.test]\nsource = {:?}\n",
+            source.display().to_string()
+        );
+        TestHostBuilder::new(Source::Text(text))
+    }
+
+    /// Describes a host of the application in a manifest.
+    pub fn manifest(manifest: impl AsRef<Path>) -> TestHostBuilder {
+        TestHostBuilder::new(Source::File(manifest.as_ref().to_owned()))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends a GET request.
+    pub fn get(&self, path: &str) -> Exchange<'_> {
+        self.send(Request::get(path).body(Bytes::new()).expect("the path should be valid"))
+    }
+
+    /// Sends a POST request.
+    pub fn post(&self, path: &str, body: impl Into<Bytes>) -> Exchange<'_> {
+        self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
+    }
+
+    /// Sends a request, over HTTP/1.1 and a connection of its own. Its URI is a path; a `traceparent` of its own stays.
+    pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
+        let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
+        let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
+            let id = Uuid::now_v7();
+            let parent = format!("00-{}-{:016x}-01", id.simple(), id.as_u64_pair().1);
+            request.headers_mut().insert("traceparent", parent.parse().expect("it is valid"));
+            id.simple().to_string()
+        });
+        let address = self.address;
+        request.headers_mut().entry("host").or_insert(address.to_string().parse().expect("it is valid"));
+        let client = Mutex::new(Some(thread::spawn(move || exchange(address, request))));
+        Exchange { host: self, trace_id, client, response: OnceCell::new() }
+    }
+
+    /// The record of the request with this trace id, once it has ended with its tasks and its teardown. It can be had once.
+    pub fn record(&self, trace_id: &str) -> RequestRecord {
+        let mut records = self.records.lock().unwrap();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(record) = records.waiting.remove(trace_id) {
+                return record;
+            }
+            let record = records
+                .incoming
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+                .unwrap_or_else(|_| panic!("the request did not end; the guest printed:\n{}", self.stderr()));
+            records.waiting.insert(record.trace_id.clone(), record);
+        }
+    }
+
+    /// The record of the request that ends next, of those whose records nobody has had.
+    pub fn next_record(&self) -> RequestRecord {
+        let mut records = self.records.lock().unwrap();
+        if let Some(trace_id) = records.waiting.keys().next().cloned() {
+            return records.waiting.remove(&trace_id).expect("it is there");
+        }
+        let next = records.incoming.recv_timeout(PATIENCE);
+        next.unwrap_or_else(|_| panic!("no request ended; the guest printed:\n{}", self.stderr()))
+    }
+
+    /// What the guests have printed to stdout.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.contents()).into_owned()
+    }
+
+    /// What the guests have printed to stderr.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.contents()).into_owned()
+    }
+
+    /// Begins the shutdown, as a first signal does.
+    pub fn begin_shutdown(&self, grace: Duration) {
+        self.trigger.drain(grace);
+    }
+
+    /// Stops at once, as a second signal does.
+    pub fn stop(&self) {
+        self.trigger.stop();
+    }
+
+    /// Shuts down, and says what the host has done in its life. Records that nobody has had are still there.
+    pub fn shut_down(&mut self, grace: Duration) -> Summary {
+        self.trigger.drain(grace);
+        let server = self.server.take().expect("it should be shut down once");
+        server.join().expect("the server should not panic").expect("the server should end well")
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        self.trigger.stop();
+        if let Some(server) = self.server.take() {
+            _ = server.join();
+        }
+    }
+}
+
+impl TestHostBuilder {
+    fn new(manifest: Source) -> Self {
+        Self { manifest, settings: SettingsOverlay::default(), environment: Vec::new(), workers: 2 }
+    }
+
+    /// Sets what a manifest calls `name`, for all components; `--help` of `epilogue up` lists the names.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        let set = self.settings.set(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(set, "there is no setting {name:?}, but: {}", SettingsOverlay::names().join(", "));
+        self
+    }
+
+    /// Sets an environment variable for all components.
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Allows requests to a destination, as an entry of `allowed_outbound_hosts`. Only for a host of one component.
+    pub fn allow(mut self, destination: &str) -> Self {
+        match &mut self.manifest {
+            Source::Text(text) => text.push_str(&format!("allowed_outbound_hosts = [{destination:?}]\n")),
+            Source::File(_) => panic!("what a component may reach is up to its manifest"),
+        }
+        self
+    }
+
+    /// Sets the number of threads; two unless set.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Starts the host.
+    pub fn start(self) -> TestHost {
+        self.try_start().unwrap_or_else(|error| panic!("the application cannot run: {error:#}"))
+    }
+
+    /// Starts the host, or says why the application cannot run.
+    ///
+    /// # Errors
+    ///
+    /// The same as `epilogue up` reports.
+    pub fn try_start(self) -> anyhow::Result<TestHost> {
+        let folder;
+        let file = match self.manifest {
+            Source::File(file) => file,
+            Source::Text(text) => {
+                folder = tempfile::tempdir()?;
+                let file = folder.path().join("spin.toml");
+                std::fs::write(&file, text)?;
+                file
+            }
+        };
+        let manifest = Manifest::load(&file)?.select(&[])?;
+        let (stdout, stderr) = (MemoryOutputPipe::new(MAX_OUTPUT), MemoryOutputPipe::new(MAX_OUTPUT));
+        let options = AppOptions {
+            settings: self.settings,
+            environment: self.environment,
+            output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
+        };
+        let app = App::load(engine()?, &manifest, options)?;
+        let mut server = Server::bind(app, SocketAddr::from(([127, 0, 0, 1], 0)), self.workers, None)?;
+        let (sender, incoming) = mpsc::channel();
+        server.observe(sender);
+        let address = server.address();
+        let (trigger, shutdown) = shutdown::channel();
+        Ok(TestHost {
+            address,
+            stdout,
+            stderr,
+            trigger,
+            server: Some(thread::spawn(move || server.run(shutdown))),
+            records: Mutex::new(Records { incoming, waiting: HashMap::new() }),
+        })
+    }
+}
+
+/// The engine of all hosts of a test process: each reserves address space for thousands of instances.
+fn engine() -> anyhow::Result<&'static Engine> {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _starting = STARTING.lock().unwrap();
+    match ENGINE.get() {
+        Some(engine) => Ok(engine),
+        None => {
+            let engine = crate::engine::engine()?;
+            Ok(ENGINE.get_or_init(|| engine))
+        }
+    }
+}
+
+/// A request on its way.
+pub struct Exchange<'host> {
+    host: &'host TestHost,
+    trace_id: String,
+    client: Mutex<Option<JoinHandle<anyhow::Result<Response<Bytes>>>>>,
+    response: OnceCell<Response<Bytes>>,
+}
+
+impl Exchange<'_> {
+    /// The whole response.
+    pub fn response(&self) -> &Response<Bytes> {
+        self.response.get_or_init(|| {
+            let client = self.client.lock().unwrap().take().expect("it is taken once");
+            client
+                .join()
+                .expect("the client should not panic")
+                .unwrap_or_else(|error| panic!("no response: {error:#}; the guest printed:\n{}", self.host.stderr()))
+        })
+    }
+
+    /// The response's body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(self.response().body()).expect("the body should be text")
+    }
+
+    /// Waits until the request has ended, with its tasks and its teardown, and says how. It can be had once.
+    pub fn drained(&self) -> RequestRecord {
+        self.host.record(&self.trace_id)
+    }
+}
+
+/// One request and its response.
+fn exchange(address: SocketAddr, request: Request<Bytes>) -> anyhow::Result<Response<Bytes>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let conversation = async {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let (parts, body) = sender.send_request(request.map(Full::new)).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        connection.abort();
+        Ok(Response::from_parts(parts, body))
+    };
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, conversation).await? })
+}

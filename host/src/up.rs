@@ -1,0 +1,106 @@
+//! `epilogue up`: load the application, serve it, and end it in order.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, AppOptions};
+use crate::cli::UpArgs;
+use crate::component::Output;
+use crate::manifest::Manifest;
+use crate::server::Server;
+use crate::shutdown::{self, ShutdownTrigger};
+use crate::{builder, engine, logging, tls};
+
+/// The exit code of a host that had to abandon tasks.
+const ABANDONED: u8 = 3;
+
+/// Runs an application until a signal ends it.
+///
+/// # Errors
+///
+/// If it cannot run; the message says why.
+pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let manifest = Manifest::load(&Manifest::find(args.application.from.as_deref())?)?;
+    let manifest = manifest.select(&args.application.component_ids)?;
+    let host = args.host.over(manifest.host.clone()).resolve();
+    logging::init(&host)?;
+    for warning in manifest.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if args.build {
+        builder::build(&manifest, &args.application.component_ids)?;
+    }
+    let tls = match host.tls_files()? {
+        Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
+        None => None,
+    };
+    if let Some(address) = host.metrics_listen {
+        logging::serve_metrics(address)?;
+    }
+    let options = AppOptions {
+        settings: args.settings,
+        environment: args.env,
+        output: if host.quiet { Output::Silent } else { Output::Inherit },
+    };
+    let app = App::load(&engine::engine()?, &manifest, options)?;
+    let server = Server::bind(app, host.listen, host.workers.get(), tls)?;
+    let (trigger, shutdown) = shutdown::channel();
+    handle_signals(trigger, host.grace)?;
+    announce(&manifest, &server.url());
+    let summary = server.run(shutdown)?;
+    tracing::info!(
+        "stopped after {} requests and {} tasks, {} of them abandoned",
+        summary.requests,
+        summary.tasks,
+        summary.abandoned
+    );
+    Ok(if summary.abandoned > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS })
+}
+
+/// The first line is for programs: it says where the application is.
+fn announce(manifest: &Manifest, url: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads it: then nobody misses it.
+    _ = writeln!(out, "Serving {url}");
+    _ = writeln!(out, "Available Routes:");
+    for (route, component) in manifest.routes() {
+        let id = manifest.components.get(component).map_or("", |component| component.id.as_str());
+        match route.strip_suffix("/...") {
+            Some(base) => _ = writeln!(out, "  {id}: {url}{base} (wildcard)"),
+            None => _ = writeln!(out, "  {id}: {url}{route}"),
+        }
+    }
+}
+
+/// The first SIGINT or SIGTERM begins the shutdown, the second ends it (S13).
+fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let watch = async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!(
+            "stopping: requests and tasks have {} to end; another signal stops them at once",
+            humantime::format_duration(grace)
+        );
+        trigger.drain(grace);
+        next().await;
+        tracing::warn!("stopping at once");
+        trigger.stop();
+    };
+    let thread = std::thread::Builder::new().name("epilogue-signals".into());
+    thread.spawn(move || runtime.block_on(watch)).context("cannot start the signal thread")?;
+    Ok(())
+}
