@@ -1,7 +1,10 @@
 //! What a function must be like to be a task, each refusal with the way out.
 
+use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{Error, FnArg, Item, ItemFn, Lifetime, Pat, Result, Type, TypeImplTrait, TypeReference};
+
+use crate::expand::source;
 
 /// The function in `item`, if it can be a task.
 pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
@@ -23,10 +26,7 @@ pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
         ));
     }
     if let Some(keyword) = &signature.unsafety {
-        return Err(Error::new_spanned(
-            keyword,
-            "a task cannot be `unsafe`, as the host calls it",
-        ));
+        return Err(Error::new_spanned(keyword, "a task cannot be `unsafe`, as the host calls it"));
     }
     if let Some(abi) = &signature.abi {
         return Err(Error::new_spanned(
@@ -45,10 +45,7 @@ fn argument(argument: &FnArg) -> Result<()> {
     if !matches!(&*argument.pat, Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none())
         && !matches!(&*argument.pat, Pat::Wild(_))
     {
-        return Err(Error::new_spanned(
-            &argument.pat,
-            "a task's argument is a plain name: take it apart in the body",
-        ));
+        return Err(Error::new_spanned(&argument.pat, "a task's argument is a plain name: take it apart in the body"));
     }
     let mut check = OwnedType(Ok(()));
     check.visit_type(&argument.ty);
@@ -59,7 +56,7 @@ fn argument(argument: &FnArg) -> Result<()> {
 struct OwnedType(Result<()>);
 
 impl OwnedType {
-    fn refuse(&mut self, at: impl quote::ToTokens, why: String) {
+    fn refuse(&mut self, at: impl ToTokens, why: String) {
         if self.0.is_ok() {
             self.0 = Err(Error::new_spanned(at, why));
         }
@@ -72,10 +69,9 @@ impl Visit<'_> for OwnedType {
         let owned = match &**target {
             Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
             Type::Slice(slice) => {
-                let element = &slice.elem;
-                format!("Vec<{}>", quote::quote!(#element))
+                format!("Vec<{}>", source(&slice.elem))
             }
-            other => quote::quote!(#other).to_string(),
+            other => source(other),
         };
         self.refuse(
             reference,
@@ -86,8 +82,7 @@ impl Visit<'_> for OwnedType {
     fn visit_type_impl_trait(&mut self, opaque: &TypeImplTrait) {
         self.refuse(
             opaque,
-            "a task's arguments are stored, so their types are named: `impl Trait` cannot be one"
-                .to_owned(),
+            "a task's arguments are stored, so their types are named: `impl Trait` cannot be one".to_owned(),
         );
     }
 

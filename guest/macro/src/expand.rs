@@ -1,7 +1,7 @@
 //! What a checked function becomes.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
@@ -10,23 +10,21 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;
-    let (docs, attributes): (Vec<_>, Vec<_>) = function
-        .attrs
-        .iter()
-        .partition(|attribute| attribute.path().is_ident("doc"));
+    let (docs, attributes): (Vec<_>, Vec<_>) =
+        function.attrs.iter().partition(|attribute| attribute.path().is_ident("doc"));
 
     let arguments: Vec<&PatType> = function.sig.inputs.iter().filter_map(typed).collect();
     let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
-    let values: Vec<_> = (0..types.len())
-        .map(|index| format_ident!("a{index}"))
-        .collect();
+    // Where the compiler points if one of them is not what serde can write and read.
+    let args = quote_spanned!(function.sig.paren_token.span.join()=> (#(#types,)*));
+    let values: Vec<_> = (0..types.len()).map(|index| format_ident!("a{index}")).collect();
 
     let bare_name = ident.unraw().to_string();
     let name = match name {
         Some(name) => quote!(#name),
-        None => quote!(::epilogue_sdk::__private::without_crate(
-            ::core::concat!(::core::module_path!(), "::", #bare_name)
-        )),
+        None => {
+            quote!(::epilogue_sdk::__private::without_crate(::core::concat!(::core::module_path!(), "::", #bare_name)))
+        }
     };
     let signature = signature(&bare_name, &arguments);
 
@@ -40,13 +38,13 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, output) => quote!(#output),
     };
-    let (output, call, wait) = match function.sig.asyncness {
+    let (called, call, wait) = match function.sig.asyncness {
         Some(_) => (
             quote!(::epilogue_sdk::__private::Called<#output>),
             quote!(|#(#values),*| ::std::boxed::Box::pin(#body(#(#values),*))),
             quote!(.await),
         ),
-        None => (output, quote!(#body), quote!()),
+        None => (output.clone(), quote!(#body), quote!()),
     };
 
     quote! {
@@ -60,19 +58,19 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
             #inner #block
 
             impl ::epilogue_sdk::Task for #ident {
-                type Args = (#(#types,)*);
+                type Args = #args;
                 const NAME: &'static str = #name;
 
                 async fn run((#(#values,)*): Self::Args) -> ::core::result::Result<(), ::std::string::String> {
-                    ::epilogue_sdk::TaskResult::into_result(#body(#(#values),*) #wait)
+                    <#output as ::epilogue_sdk::TaskResult>::into_result(#body(#(#values),*) #wait)
                 }
             }
 
             impl ::core::ops::Deref for #ident {
-                type Target = fn(#(#types),*) -> #output;
+                type Target = fn(#(#types),*) -> #called;
 
                 fn deref(&self) -> &Self::Target {
-                    const CALL: fn(#(#types),*) -> #output = #call;
+                    const CALL: fn(#(#types),*) -> #called = #call;
                     &CALL
                 }
             }
@@ -80,7 +78,9 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
             ::epilogue_sdk::__private::submit! {
                 ::epilogue_sdk::__private::Registration::of::<#ident>(
                     #signature,
-                    ::core::concat!(::core::module_path!(), "::", #bare_name),
+                    ::core::concat!(
+                        ::core::module_path!(), "::", #bare_name, " (", ::core::file!(), ":", ::core::line!(), ")"
+                    ),
                 )
             }
         };
@@ -94,11 +94,15 @@ fn typed(argument: &FnArg) -> Option<&PatType> {
     }
 }
 
-/// The task as its author would write it in a message: `write_log(message: String)`.
+/// The task as its author wrote it: `write_log(message: String)`.
 fn signature(name: &str, arguments: &[&PatType]) -> String {
-    let arguments: Vec<String> = arguments
-        .iter()
-        .map(|PatType { pat, ty, .. }| quote!(#pat: #ty).to_string().replace(" : ", ": "))
-        .collect();
+    let arguments: Vec<String> = arguments.iter().map(|PatType { pat, ty, .. }| source(quote!(#pat: #ty))).collect();
     format!("{name}({})", arguments.join(", "))
+}
+
+/// Tokens without the spaces that they are printed with.
+pub(crate) fn source(tokens: impl ToTokens) -> String {
+    [(" : ", ": "), (" :: ", "::"), (" < ", "<"), (" >", ">"), (" ,", ","), (" ;", ";")]
+        .iter()
+        .fold(tokens.to_token_stream().to_string(), |text, (printed, written)| text.replace(printed, written))
 }

@@ -16,10 +16,7 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
         }
         let value: LitStr = meta.value()?.parse()?;
         if value.value().is_empty() {
-            return Err(syn::Error::new(
-                value.span(),
-                "a task's name cannot be empty",
-            ));
+            return Err(syn::Error::new(value.span(), "a task's name cannot be empty"));
         }
         if name.replace(value).is_some() {
             return Err(meta.error("`name` is given twice"));

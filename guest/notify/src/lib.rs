@@ -19,11 +19,7 @@ use tower_service::Service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new()
-        .route("/", get(help))
-        .route("/send-notification/{email}", post(send_notification))
-        .call(request)
-        .await
+    Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)).call(request).await
 }
 
 async fn help() -> &'static str {

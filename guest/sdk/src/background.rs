@@ -42,12 +42,7 @@ impl BackgroundTasks {
     /// # Panics
     ///
     /// If two tasks of this guest share a name.
-    pub fn add_task_with<T: Task>(
-        &self,
-        task: T,
-        args: T::Args,
-        options: TaskOptions,
-    ) -> Result<TaskId, EnqueueError> {
+    pub fn add_task_with<T: Task>(&self, task: T, args: T::Args, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         BackgroundTask::new(task, args).options(options).enqueue()
     }
 
@@ -70,12 +65,7 @@ impl BackgroundTasks {
     ///
     /// If the task is not accepted, which includes options that ask for more than one attempt: the first consumes the
     /// future. It is then dropped.
-    pub fn defer_with<F>(
-        &self,
-        name: &str,
-        options: TaskOptions,
-        future: F,
-    ) -> Result<TaskId, EnqueueError>
+    pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
     {
@@ -111,15 +101,9 @@ pub struct BackgroundTask {
 impl BackgroundTask {
     /// `task` with `args`, the function's arguments as a tuple, and the default options.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
-        let args = serde_json::to_vec(&args).map_err(|error| EnqueueError::BadArgs {
-            task: T::NAME,
-            reason: error.to_string(),
-        });
-        Self {
-            name: T::NAME,
-            args,
-            options: TaskOptions::new(),
-        }
+        let args = serde_json::to_vec(&args)
+            .map_err(|error| EnqueueError::BadArgs { task: T::NAME, reason: error.to_string() });
+        Self { name: T::NAME, args, options: TaskOptions::new() }
     }
 
     /// Replaces its options.
@@ -151,5 +135,34 @@ pub struct TaskId(pub u64);
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::task;
+
+    #[task]
+    fn write_log(_message: String, _count: u32) {}
+
+    #[task]
+    fn write_map(_map: BTreeMap<(u8, u8), u8>) {}
+
+    #[test]
+    fn arguments_are_a_list_in_json() {
+        let task = BackgroundTask::new(write_log, ("a \"b\"".into(), 3));
+        assert_eq!(task.args.as_deref(), Ok(br#"["a \"b\"",3]"#.as_slice()));
+    }
+
+    #[test]
+    fn arguments_without_a_form_in_json_are_refused() {
+        let error = BackgroundTask::new(write_map, (BTreeMap::from([((1, 2), 3)]),)).enqueue().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the arguments of `background::tests::write_map` have no form in JSON: key must be a string"
+        );
     }
 }

@@ -80,10 +80,7 @@ pub struct Stop {
 /// it is all it takes to stop listening.
 pub async fn stopping() -> Stop {
     let context::Stop { reason, grace } = context::stopping().await;
-    Stop {
-        reason,
-        grace: Duration::from_nanos(grace),
-    }
+    Stop { reason, grace: Duration::from_nanos(grace) }
 }
 
 /// What the host has called this instance for, apart from requests.
@@ -130,5 +127,54 @@ struct Restore(Option<Running>);
 impl Drop for Restore {
     fn drop(&mut self) {
         RUNNING.set(self.0.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::now;
+
+    fn running() -> Running {
+        let trace_context = TraceContext { traceparent: "00-1-2-01".to_owned(), tracestate: None };
+        Running::task(types::Task {
+            id: 3,
+            name: "write_log".to_owned(),
+            args: Vec::new(),
+            attempt: 2,
+            idempotency_key: "key".to_owned(),
+            outcome: ResponseOutcome::ClientGone,
+            request_id: "request".to_owned(),
+            trace_context,
+        })
+    }
+
+    #[test]
+    fn a_task_knows_itself() {
+        now(running().scope(async {
+            let task = TaskContext::current().unwrap();
+            assert_eq!((task.id(), task.name(), task.attempt()), (TaskId(3), "write_log", 2));
+            assert_eq!(outcome(), Some(ResponseOutcome::ClientGone));
+        }));
+        assert!(TaskContext::current().is_none());
+        assert!(outcome().is_none());
+    }
+
+    #[test]
+    fn a_task_dropped_half_way_leaves_nothing_behind() {
+        let mut task = Box::pin(running().scope(pending::<()>()));
+        assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(TaskContext::current().is_none());
+        drop(task);
+        assert!(TaskContext::current().is_none());
+    }
+
+    #[test]
+    fn an_axum_handler_may_wait_for_the_stop() {
+        fn assert_send(_: impl Send) {}
+        assert_send(stopping());
     }
 }

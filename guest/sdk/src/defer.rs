@@ -11,10 +11,11 @@ use crate::error::EnqueueError;
 use crate::options::TaskOptions;
 use crate::task::{TaskResult, Work, work};
 
-/// A deferred task's arguments. An object, where every other task's are a list.
+/// A deferred task's arguments: `{"closure": 7}`. Every other task's are a list, which an `enum` is never read from.
 #[derive(Serialize, Deserialize)]
-struct Deferred {
-    closure: u64,
+#[serde(rename_all = "lowercase")]
+enum Args {
+    Closure(u64),
 }
 
 thread_local! {
@@ -23,11 +24,7 @@ thread_local! {
 }
 
 /// Adds `future` to the request's queue.
-pub(crate) fn enqueue<F>(
-    name: &str,
-    options: TaskOptions,
-    future: F,
-) -> Result<TaskId, EnqueueError>
+pub(crate) fn enqueue<F>(name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
 where
     F: Future<Output: TaskResult> + 'static,
 {
@@ -38,8 +35,7 @@ where
     }
     // Never the same twice in an instance, so that no request can run what an earlier one left behind.
     let closure = NEXT.replace(NEXT.get() + 1);
-    let args = serde_json::to_vec(&Deferred { closure })
-        .map_err(|error| EnqueueError::Other(error.to_string()))?;
+    let args = serde_json::to_vec(&Args::Closure(closure)).map_err(|error| EnqueueError::Other(error.to_string()))?;
     let id = queue::add_task(name, &args, options.into_wit(true))?;
     WAITING.with_borrow_mut(|waiting| waiting.insert(closure, work(future)));
     Ok(TaskId(id))
@@ -47,7 +43,7 @@ where
 
 /// What a task's arguments stand for, if they are a deferred task's: none if it is no longer there.
 pub(crate) fn take(args: &[u8]) -> Option<Option<Work>> {
-    let Deferred { closure } = serde_json::from_slice(args).ok()?;
+    let Args::Closure(closure) = serde_json::from_slice(args).ok()?;
     Some(WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)))
 }
 
@@ -55,4 +51,29 @@ pub(crate) fn take(args: &[u8]) -> Option<Option<Work>> {
 pub(crate) fn forget() {
     // Out of the cell first: what a future has captured may defer or look again while it is dropped.
     drop(WAITING.take());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::now;
+
+    #[test]
+    fn a_closure_runs_once() {
+        WAITING.with_borrow_mut(|waiting| waiting.insert(7, work(async { Err::<(), _>("ran") })));
+        assert_eq!(take(br#"{"closure":7}"#).unwrap().map(now), Some(Err("ran".to_owned())));
+        assert!(take(br#"{"closure":7}"#).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_tasks_list_is_not_taken_for_a_closure() {
+        assert!(take(b"[7]").is_none());
+        assert!(take(b"null").is_none());
+    }
+
+    #[test]
+    fn more_than_one_attempt_is_refused() {
+        let error = enqueue("defer", TaskOptions::new().max_attempts(2), async {}).unwrap_err();
+        assert!(matches!(error, EnqueueError::Unsupported(_)));
+    }
 }

@@ -65,35 +65,19 @@ impl EnqueueError {
 impl fmt::Display for EnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::QueueFull { limit } => write!(
-                f,
-                "the request has its limit of {limit} background tasks already"
-            ),
+            Self::QueueFull { limit } => write!(f, "the request has its limit of {limit} background tasks already"),
             Self::ArgsTooLarge { limit } => {
-                write!(
-                    f,
-                    "the arguments are larger than one background task's may be, {limit} bytes"
-                )
+                write!(f, "the arguments are larger than one background task's may be, {limit} bytes")
             }
             Self::RequestArgsTooLarge { limit } => write!(
                 f,
                 "the arguments are larger than those of all the request's background tasks may be together, {limit} bytes"
             ),
-            Self::BadArgs { task, reason } => write!(
-                f,
-                "the arguments of `{task}` have no form in JSON: {reason}"
-            ),
-            Self::NoRunner => f.write_str(
-                "the component does not export `runner`, so no background task could run",
-            ),
-            Self::ShuttingDown => {
-                f.write_str("the host is shutting down and takes no more background tasks")
-            }
+            Self::BadArgs { task, reason } => write!(f, "the arguments of `{task}` have no form in JSON: {reason}"),
+            Self::NoRunner => f.write_str("the component does not export `runner`, so no background task could run"),
+            Self::ShuttingDown => f.write_str("the host is shutting down and takes no more background tasks"),
             Self::Closed => f.write_str("there is no open request to attach a background task to"),
-            Self::Unsupported(what) => write!(
-                f,
-                "the host cannot do what the background task asks for: {what}"
-            ),
+            Self::Unsupported(what) => write!(f, "the host cannot do what the background task asks for: {what}"),
             Self::Other(what) => write!(f, "the host did not accept the background task: {what}"),
         }
     }
@@ -113,5 +97,38 @@ impl From<types::EnqueueError> for EnqueueError {
             types::EnqueueError::Unsupported(what) => Self::Unsupported(what),
             types::EnqueueError::Other(what) => Self::Other(what),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_names_the_limit() {
+        let message = |error: types::EnqueueError| EnqueueError::from(error).to_string();
+        assert_eq!(
+            message(types::EnqueueError::QueueFull(1000)),
+            "the request has its limit of 1000 background tasks already"
+        );
+        assert!(message(types::EnqueueError::ArgsTooLarge(1024)).ends_with("1024 bytes"));
+        assert!(message(types::EnqueueError::RequestArgsTooLarge(4096)).ends_with("4096 bytes"));
+        assert!(
+            message(types::EnqueueError::Unsupported("durable: no store".to_owned())).ends_with("durable: no store")
+        );
+    }
+
+    #[test]
+    fn the_status_says_whose_turn_it_is() {
+        assert_eq!(EnqueueError::QueueFull { limit: 1 }.status(), 503);
+        assert_eq!(EnqueueError::ShuttingDown.status(), 503);
+        assert_eq!(EnqueueError::ArgsTooLarge { limit: 1 }.status(), 413);
+        assert_eq!(EnqueueError::NoRunner.status(), 500);
+    }
+
+    #[test]
+    fn it_becomes_an_anyhow_error() {
+        let error: anyhow::Error = EnqueueError::Closed.into();
+        assert_eq!(error.downcast_ref(), Some(&EnqueueError::Closed));
     }
 }

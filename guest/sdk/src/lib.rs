@@ -1,4 +1,70 @@
-//! Background tasks for WASI HTTP components, as FastAPI has them.
+//! Background tasks for WASI HTTP components: work that a handler asks for and that runs after its response has
+//! been sent. It is to a Rust guest what `BackgroundTasks` is to FastAPI.
+//!
+//! FastAPI's tutorial, with axum in a component of spin-sdk's:
+//!
+//! ```no_run
+//! use axum::{Router, extract::Path, routing::post};
+//! use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
+//! use spin_sdk::http::{IntoResponse, Request};
+//! use spin_sdk::http_service;
+//! use tower_service::Service;
+//!
+//! #[task]
+//! async fn write_log(message: String) -> anyhow::Result<()> {
+//!     println!("{message}");
+//!     Ok(())
+//! }
+//!
+//! async fn send_notification(
+//!     Path(email): Path<String>,
+//!     tasks: BackgroundTasks,
+//! ) -> Result<&'static str, EnqueueError> {
+//!     tasks.add_task(write_log, (format!("message to {email}"),))?;
+//!     Ok("Message sent")
+//! }
+//!
+//! #[http_service]
+//! async fn handle(request: Request) -> impl IntoResponse {
+//!     Router::new()
+//!         .route("/send-notification/{email}", post(send_notification))
+//!         .call(request)
+//!         .await
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! A dependency that adds tasks is an extractor that takes [`BackgroundTasks`] too: there is one queue per request,
+//! whoever adds to it. What a dependency opened, it closes after the last task with [`Scope::on_teardown`].
+//!
+//! Without axum, everything is there as a plain value:
+//!
+//! ```no_run
+//! # use epilogue_sdk::{BackgroundTasks, task};
+//! # use spin_sdk::http::{IntoResponse, Request};
+//! # use spin_sdk::http_service;
+//! # #[task] fn write_log(message: String) { println!("{message}"); }
+//! #[http_service]
+//! async fn handle(request: Request) -> anyhow::Result<&'static str> {
+//!     BackgroundTasks::current().add_task(write_log, (request.uri().to_string(),))?;
+//!     Ok("Message sent")
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! A guest needs no more than this crate beside its HTTP SDK: what the host calls after the response is exported from
+//! here. A panic, in a task as elsewhere, ends the instance; the host records it and goes on in another.
+//!
+//! Numbers such as S5 name the rules that the host keeps, each of them a test.
+//!
+//! # Features
+//!
+//! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] is part of a
+//!   response, and [`EnqueueError`] is a response.
+
+// `#[task]` names this crate as its users do.
+#[cfg(test)]
+extern crate self as epilogue_sdk;
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -15,11 +81,60 @@ mod task;
 
 pub use background::{BackgroundTask, BackgroundTasks, TaskId};
 pub use context::{ResponseOutcome, Stop, StopReason, TaskContext, TraceContext, stopping};
-pub use epilogue_macro::task;
 pub use error::EnqueueError;
 pub use options::{FailurePolicy, RunWhen, TaskOptions};
 pub use scope::Scope;
 pub use task::{Task, TaskResult};
+
+/// Makes a function a background task: something to give to [`BackgroundTasks::add_task`].
+///
+/// The function is `async` or not (S17); a task that is not blocks nothing but its own instance. It may return `()` or
+/// a `Result<(), E>` whose error can be displayed. It owns its arguments, which [`serde`] can write and read: they are
+/// kept as JSON until the task runs. It can still be called as a function.
+///
+/// ```no_run
+/// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
+/// #[task]
+/// async fn write_log(message: String) -> Result<(), std::io::Error> {
+///     std::fs::write("log.txt", message)
+/// }
+///
+/// # async fn handler(tasks: BackgroundTasks) -> Result<(), Box<dyn std::error::Error>> {
+/// tasks.add_task(write_log, ("message to a@b.c".to_owned(),))?; // After the response.
+/// write_log("message to a@b.c".to_owned()).await?; // Now.
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Names
+///
+/// The host knows a task by its name: the function's, behind its module's path within the crate if that is not the
+/// root, as in `mail::send`. It is what a stored task is found by after the guest was changed, and `name` sets one
+/// that survives refactoring. No two tasks of a guest may share a name: the first use of any task then panics, naming both.
+///
+/// ```
+/// # use epilogue_sdk::{Task, task};
+/// #[task(name = "mail.welcome")]
+/// fn send_welcome(to: String, locale: Option<String>) {}
+///
+/// assert_eq!(send_welcome::NAME, "mail.welcome");
+/// ```
+///
+/// # Limits
+///
+/// The function's name also names a type, so nothing nearby can have that name as a variable. An `async` task's
+/// future is [`Send`], as axum wants it of what a handler awaits; [`BackgroundTasks::defer`] takes those that are not.
+pub use epilogue_macro::task;
+
+/// The output of a future that has nothing to wait for.
+#[cfg(test)]
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the future waits"),
+    }
+}
 
 /// What `#[task]` expands to. Not covered by any promise.
 #[doc(hidden)]

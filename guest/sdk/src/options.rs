@@ -99,3 +99,45 @@ impl Default for TaskOptions {
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let expected = types::TaskOptions {
+            run_when: RunWhen::Success,
+            timeout: None,
+            max_attempts: None,
+            cancel_on_disconnect: false,
+            instance_bound: false,
+            durable: false,
+        };
+        assert_eq!(TaskOptions::default().into_wit(false), expected);
+    }
+
+    #[test]
+    fn every_option_arrives() {
+        let options = TaskOptions::new()
+            .run_when(RunWhen::Failure)
+            .timeout(Duration::from_millis(1))
+            .max_attempts(3)
+            .cancel_on_disconnect(true)
+            .durable(true);
+        let expected = types::TaskOptions {
+            run_when: RunWhen::Failure,
+            timeout: Some(1_000_000),
+            max_attempts: Some(3),
+            cancel_on_disconnect: true,
+            instance_bound: true,
+            durable: true,
+        };
+        assert_eq!(options.into_wit(true), expected);
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_clock_is_the_longest() {
+        assert_eq!(TaskOptions::new().timeout(Duration::MAX).into_wit(false).timeout, Some(u64::MAX));
+    }
+}

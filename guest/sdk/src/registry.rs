@@ -9,25 +9,19 @@ use crate::task::{Task, Work};
 pub struct Registration {
     name: &'static str,
     signature: &'static str,
-    path: &'static str,
+    location: &'static str,
     start: fn(&[u8]) -> Result<Work, serde_json::Error>,
 }
 
 impl Registration {
     /// What the attribute submits for `T`.
-    pub const fn of<T: Task>(signature: &'static str, path: &'static str) -> Self {
-        Self {
-            name: T::NAME,
-            signature,
-            path,
-            start: |args| Ok(Box::pin(T::run(serde_json::from_slice(args)?))),
-        }
+    pub const fn of<T: Task>(signature: &'static str, location: &'static str) -> Self {
+        Self { name: T::NAME, signature, location, start: |args| Ok(Box::pin(T::run(serde_json::from_slice(args)?))) }
     }
 
     /// The task, ready to run with `args`; or how they do not fit it.
     pub(crate) fn start(&self, args: &[u8]) -> Result<Work, String> {
-        (self.start)(args)
-            .map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
+        (self.start)(args).map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
     }
 }
 
@@ -71,12 +65,79 @@ fn by_name(
     let mut tasks = BTreeMap::new();
     for task in registrations {
         if let Some(other) = tasks.insert(task.name, task) {
-            let (a, b) = (task.path.min(other.path), task.path.max(other.path));
+            let (one, two) = (task.location.min(other.location), task.location.max(other.location));
             panic!(
-                "`{a}` and `{b}` are both named `{}`: give one another name with `#[task(name = \"…\")]`",
+                "two tasks are named `{}`, {one} and {two}: name one of them with `#[task(name = \"…\")]`",
                 task.name
             );
         }
     }
     tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{now, task};
+
+    #[task]
+    async fn write_log(_message: String, _levels: Vec<Option<u8>>) {}
+
+    /// Does nothing.
+    #[task(name = "noop")]
+    fn do_nothing() {}
+
+    #[task]
+    fn fail(r#type: String) -> Result<(), String> {
+        Err(r#type)
+    }
+
+    #[test]
+    fn a_task_is_named_after_its_function_and_module() {
+        assert_eq!(write_log::NAME, "registry::tests::write_log");
+        assert_eq!(do_nothing::NAME, "noop");
+        assert_eq!(without_crate("notify::write_log"), "write_log");
+        assert_eq!(without_crate("notify::mail::send"), "mail::send");
+    }
+
+    #[test]
+    fn a_task_is_found_by_its_name() {
+        assert!(find("noop").is_some());
+        assert!(find("registry::tests::write_log").is_some());
+        assert!(find("write_log").is_none());
+    }
+
+    #[test]
+    fn a_task_runs_with_its_arguments() {
+        let start = |name, args: &str| find(name).unwrap().start(args.as_bytes()).unwrap();
+        assert_eq!(now(start("registry::tests::fail", r#"["it broke"]"#)), Err("it broke".to_owned()));
+        assert_eq!(now(start("registry::tests::write_log", r#"["a",[1,null]]"#)), Ok(()));
+        assert_eq!(now(start("noop", "null")), Ok(()));
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_are_explained() {
+        let error = find(write_log::NAME).unwrap().start(b"[1,[]]").err().unwrap();
+        assert_eq!(
+            error,
+            "`write_log(_message: String, _levels: Vec<Option<u8>>)` cannot take these arguments: \
+             invalid type: integer `1`, expected a string at line 1 column 2"
+        );
+    }
+
+    #[test]
+    fn a_task_is_still_a_function() {
+        assert_eq!(fail("now".to_owned()), Err("now".to_owned()));
+        now(write_log("now".to_owned(), Vec::new()));
+    }
+
+    #[test]
+    #[should_panic(expected = "two tasks are named `noop`, a::f (a.rs:1) and b::f (b.rs:2)")]
+    fn two_tasks_cannot_share_a_name() {
+        static TWO: [Registration; 2] = [
+            Registration::of::<do_nothing>("f()", "b::f (b.rs:2)"),
+            Registration::of::<do_nothing>("f()", "a::f (a.rs:1)"),
+        ];
+        by_name(&TWO);
+    }
 }

@@ -11,10 +11,7 @@ pub(crate) struct Runner;
 impl Guest for Runner {
     async fn run(task: Task) -> Result<(), TaskError> {
         let work = find(&task)?;
-        Running::task(task)
-            .scope(work)
-            .await
-            .map_err(TaskError::Failed)
+        Running::task(task).scope(work).await.map_err(TaskError::Failed)
     }
 
     async fn teardown(outcome: ResponseOutcome) -> Result<(), String> {
@@ -24,13 +21,54 @@ impl Guest for Runner {
 
 fn find(task: &Task) -> Result<Work, TaskError> {
     if let Some(deferred) = defer::take(&task.args) {
-        return deferred.ok_or_else(|| {
-            TaskError::BadArgs(format!(
-                "the closure of `{}` is not in this instance",
-                task.name
-            ))
-        });
+        return deferred
+            .ok_or_else(|| TaskError::BadArgs(format!("the closure of `{}` is not in this instance", task.name)));
     }
     let registration = registry::find(&task.name).ok_or(TaskError::UnknownTask)?;
     registration.start(&task.args).map_err(TaskError::BadArgs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TaskContext, TraceContext, now};
+
+    fn task(name: &str, args: &str) -> Task {
+        let trace_context = TraceContext { traceparent: String::new(), tracestate: None };
+        Task {
+            id: 1,
+            name: name.to_owned(),
+            args: args.into(),
+            attempt: 1,
+            idempotency_key: String::new(),
+            outcome: ResponseOutcome::Delivered,
+            request_id: String::new(),
+            trace_context,
+        }
+    }
+
+    #[crate::task(name = "runner test")]
+    async fn only_seven(number: u8) -> anyhow::Result<()> {
+        anyhow::ensure!(TaskContext::current().is_some_and(|task| task.name() == "runner test"));
+        if number == 7 { Ok(()) } else { Err(anyhow::anyhow!("{number} is not 7").context("no luck")) }
+    }
+
+    #[test]
+    fn a_task_succeeds_or_fails_with_all_its_causes() {
+        assert_eq!(now(Runner::run(task("runner test", "[7]"))), Ok(()));
+        assert_eq!(
+            now(Runner::run(task("runner test", "[8]"))),
+            Err(TaskError::Failed("no luck: 8 is not 7".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_told_apart() {
+        assert_eq!(now(Runner::run(task("nobody", "[]"))), Err(TaskError::UnknownTask));
+        assert!(matches!(now(Runner::run(task("runner test", "[]"))), Err(TaskError::BadArgs(_))));
+        assert_eq!(
+            now(Runner::run(task("mail", r#"{"closure":123456}"#))),
+            Err(TaskError::BadArgs("the closure of `mail` is not in this instance".to_owned()))
+        );
+    }
 }

@@ -65,3 +65,54 @@ impl Drop for Clear {
         drop(TEARDOWNS.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::now;
+
+    #[test]
+    fn the_last_registered_runs_first_and_errors_are_joined() {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let scope = Scope::current();
+        for number in 1..=3 {
+            let order = order.clone();
+            scope.on_teardown(async move {
+                order.borrow_mut().push(number);
+                if number == 2 { Ok(()) } else { Err(format!("{number} failed")) }
+            });
+        }
+        assert_eq!(now(close(ResponseOutcome::Delivered)), Err("3 failed; 1 failed".to_owned()));
+        assert_eq!(*order.borrow(), [3, 2, 1]);
+        assert_eq!(now(close(ResponseOutcome::Delivered)), Ok(()));
+    }
+
+    #[test]
+    fn a_teardown_knows_the_outcome_and_may_register_more() {
+        let outcomes = Rc::new(RefCell::new(Vec::new()));
+        let inner = outcomes.clone();
+        Scope::current().on_teardown(async move {
+            inner.borrow_mut().push(Scope::current().outcome());
+            Scope::current().on_teardown(async move { inner.borrow_mut().push(Scope::current().outcome()) });
+        });
+        assert_eq!(now(close(ResponseOutcome::ClientGone)), Ok(()));
+        assert_eq!(*outcomes.borrow(), [Some(ResponseOutcome::ClientGone), Some(ResponseOutcome::ClientGone)]);
+    }
+
+    #[test]
+    fn a_scope_given_up_half_way_is_not_the_next_requests() {
+        let ran = Rc::new(Cell::new(false));
+        let inner = ran.clone();
+        Scope::current().on_teardown(async move { inner.set(true) });
+        Scope::current().on_teardown(std::future::pending::<()>());
+        let mut closing = Box::pin(close(ResponseOutcome::Delivered));
+        assert!(closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(closing);
+        assert_eq!(now(close(ResponseOutcome::Delivered)), Ok(()));
+        assert!(!ran.get());
+    }
+}

@@ -21,10 +21,7 @@ pub trait Task: Copy + 'static {
     const NAME: &'static str;
 
     #[doc(hidden)]
-    #[allow(
-        async_fn_in_trait,
-        reason = "nobody but the runner calls it, and on one thread"
-    )]
+    #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]
     async fn run(args: Self::Args) -> Result<(), String>;
 }
 

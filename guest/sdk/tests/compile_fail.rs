@@ -1,0 +1,6 @@
+//! Mistakes that must not compile, and what their authors read then. `TRYBUILD=overwrite` renews the messages.
+
+#[test]
+fn mistakes_do_not_compile() {
+    trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
+}

@@ -1,0 +1,6 @@
+use epilogue_sdk::task;
+
+#[task]
+fn write_log<T: std::fmt::Display>(_message: T) {}
+
+fn main() {}

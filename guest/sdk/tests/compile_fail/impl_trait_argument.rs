@@ -1,0 +1,6 @@
+use epilogue_sdk::task;
+
+#[task]
+fn write_log(_message: impl Into<String>) {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use epilogue_sdk::task;
+
+struct Mailer;
+
+impl Mailer {
+    #[task]
+    fn send(&self, _to: String) {}
+}
+
+fn main() {}

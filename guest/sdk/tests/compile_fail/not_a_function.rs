@@ -1,0 +1,6 @@
+use epilogue_sdk::task;
+
+#[task]
+struct WriteLog;
+
+fn main() {}

@@ -1,0 +1,7 @@
+use epilogue_sdk::BackgroundTasks;
+
+fn write_log(_message: String) {}
+
+fn main() {
+    let _ = BackgroundTasks::current().add_task(write_log, ("message".to_owned(),));
+}
