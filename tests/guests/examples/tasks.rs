@@ -1,0 +1,109 @@
+//! Enqueues what its query says, in that order: `/?run=ok,fail,panic,…`, each a task of that name.
+
+use axum::Router;
+use axum::extract::Query;
+use axum::routing::get;
+use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, RunWhen, TaskContext, TaskOptions};
+use serde::Deserialize;
+use spin_sdk::http::{IntoResponse, Request, StatusCode};
+use spin_sdk::http_service;
+use tower_service::Service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new().route("/", get(enqueue)).call(request).await
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    /// The tasks, separated by commas.
+    run: String,
+    /// Whether a failing task stops the rest; the operator's setting if missing.
+    on_failure: Option<String>,
+    /// When the tasks run.
+    when: Option<String>,
+    /// The response's status.
+    status: Option<u16>,
+}
+
+async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<(StatusCode, String), EnqueueError> {
+    match wanted.on_failure.as_deref() {
+        Some("stop") => tasks.on_failure(FailurePolicy::Stop),
+        Some("continue") => tasks.on_failure(FailurePolicy::Continue),
+        _ => {}
+    }
+    let when = match wanted.when.as_deref() {
+        Some("failure") => RunWhen::Failure,
+        Some("always") => RunWhen::Always,
+        _ => RunWhen::Success,
+    };
+    let options = || TaskOptions::new().run_when(when);
+    let mut ids = Vec::new();
+    for name in wanted.run.split(',').filter(|name| !name.is_empty()) {
+        let id = match name {
+            "ok" => tasks.add_task_with(ok, (), options()),
+            "sync" => tasks.add_task_with(sync, (), options()),
+            "fail" => tasks.add_task_with(fail, (), options()),
+            "panic" => tasks.add_task_with(panics, (), options()),
+            "spin" => tasks.add_task_with(spin, (), options().timeout(std::time::Duration::from_millis(200))),
+            "sleep" => tasks.add_task_with(sleep, (), options().timeout(std::time::Duration::from_millis(200))),
+            "flaky" => tasks.add_task_with(flaky, (), options().max_attempts(3)),
+            "nested" => tasks.add_task_with(nested, (), options()),
+            "closure" => tasks.defer_with("closure", options(), async { println!("closure") }),
+            other => unreachable!("there is no task {other}"),
+        };
+        ids.push(id?.to_string());
+    }
+    let status = wanted.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+    Ok((status, ids.join(",")))
+}
+
+#[epilogue_sdk::task(name = "ok")]
+async fn ok() {
+    println!("ok");
+}
+
+#[epilogue_sdk::task(name = "sync")]
+fn sync() {
+    println!("sync");
+}
+
+#[epilogue_sdk::task(name = "fail")]
+async fn fail() -> anyhow::Result<()> {
+    println!("fail");
+    Err(anyhow::anyhow!("no paper").context("cannot print"))
+}
+
+#[epilogue_sdk::task(name = "panic")]
+async fn panics() {
+    panic!("on purpose");
+}
+
+#[epilogue_sdk::task(name = "spin")]
+fn spin() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+#[epilogue_sdk::task(name = "sleep")]
+async fn sleep() {
+    spin_sdk::time::sleep(std::time::Duration::from_secs(3600)).await;
+}
+
+/// Succeeds at the third attempt.
+#[epilogue_sdk::task(name = "flaky")]
+async fn flaky() -> anyhow::Result<()> {
+    let attempt = TaskContext::current().map_or(0, |context| context.attempt());
+    println!("flaky {attempt}");
+    anyhow::ensure!(attempt == 3, "not yet");
+    Ok(())
+}
+
+/// Adds a task while it runs.
+#[epilogue_sdk::task(name = "nested")]
+async fn nested() -> Result<(), EnqueueError> {
+    println!("nested");
+    BackgroundTasks::current().add_task(ok, ())?;
+    Ok(())
+}
