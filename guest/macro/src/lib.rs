@@ -6,7 +6,7 @@ mod expand;
 use proc_macro::TokenStream;
 use syn::{Item, LitStr, parse_macro_input};
 
-/// Makes a function a background task. Documented where it is used from: `epilogue_sdk::task`.
+#[allow(missing_docs, reason = "it is documented where it is used from")]
 #[proc_macro_attribute]
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut name = None;

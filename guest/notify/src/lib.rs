@@ -7,18 +7,18 @@ use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, RequestPartsExt, Router};
 use epilogue_sdk::{BackgroundTasks, EnqueueError, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use tower_service::Service;
 
 #[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
+async fn handle(request: Request) -> impl spin_sdk::http::IntoResponse {
     Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)).call(request).await
 }
 
@@ -57,9 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let (Query(search), tasks) = parts.extract::<(Query<Search>, BackgroundTasks)>().await?;
         if let Some(q) = search.q {
-            tasks
-                .add_task(write_log, (format!("found query: {q}"),))
-                .map_err(axum::response::IntoResponse::into_response)?;
+            tasks.add_task(write_log, (format!("found query: {q}"),)).map_err(IntoResponse::into_response)?;
         }
         Ok(Self)
     }

@@ -1,3 +1,5 @@
+//! The request's queue, and a task on its way there.
+
 use std::fmt;
 
 use crate::bindings::epilogue::background::queue;
@@ -11,6 +13,20 @@ use crate::task::{Task, TaskResult};
 ///
 /// Tasks run after the response has been sent, one at a time, in the order in which they were added, whoever added
 /// them: the handler, what the handler depends on, a library, a running task, or the teardown.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use epilogue_sdk::{BackgroundTasks, EnqueueError, TaskOptions, task};
+/// # #[task] async fn write_log(message: String) {}
+/// # async fn warm_cache() {}
+/// # fn handler() -> Result<(), EnqueueError> {
+/// let tasks = BackgroundTasks::current();
+/// tasks.add_task(write_log, ("received".into(),))?;
+/// tasks.add_task_with(write_log, ("stored".into(),), TaskOptions::new().timeout(Duration::from_secs(1)))?;
+/// tasks.defer(async { warm_cache().await })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BackgroundTasks(());
 
@@ -73,7 +89,7 @@ impl BackgroundTasks {
     }
 
     /// Takes back a task that has not started; it is recorded as `cancelled`. False if it has started or ended, or
-    /// was never accepted.
+    /// was never accepted. What a deferred future has captured is kept until the teardown begins.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }
@@ -90,6 +106,17 @@ impl BackgroundTasks {
 /// With axum it goes before the body, as headers do, and is added behind the request's other tasks when the
 /// response is made. If it is not accepted, the answer is the [`EnqueueError`]'s. Without axum, call
 /// [`enqueue`](Self::enqueue).
+///
+/// ```no_run
+/// # use epilogue_sdk::{BackgroundTask, task};
+/// # use axum::extract::Path;
+/// # use axum::response::IntoResponse;
+/// # #[task] async fn write_log(message: String) {}
+/// async fn send_notification(Path(email): Path<String>) -> impl IntoResponse {
+///     (BackgroundTask::new(write_log, (format!("message to {email}"),)), "Message sent")
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/{email}", axum::routing::get(send_notification));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "it does not run unless it is part of a response, or enqueued"]
 pub struct BackgroundTask {

@@ -1,3 +1,5 @@
+//! What running code can learn from the host about itself.
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -76,8 +78,22 @@ pub struct Stop {
 }
 
 /// Returns when the running handler, task or teardown should come to an end, and not before (S10): when its deadline
-/// is near, or the host is shutting down. Meant to be raced against the work, with `select` or the like; dropping
-/// it is all it takes to stop listening.
+/// is near, or the host is shutting down. Meant to be raced against the work; to stop listening, drop it.
+///
+/// ```no_run
+/// # use std::pin::pin;
+/// # use epilogue_sdk::{stopping, task};
+/// # use futures::future::{Either, select};
+/// # async fn copy_rows() {}
+/// # fn remember_where_we_are() {}
+/// #[task]
+/// async fn copy_table() {
+///     if let Either::Right((stop, _)) = select(pin!(copy_rows()), pin!(stopping())).await {
+///         println!("{:?}, {:?} left", stop.reason, stop.grace);
+///         remember_where_we_are();
+///     }
+/// }
+/// ```
 pub async fn stopping() -> Stop {
     let context::Stop { reason, grace } = context::stopping().await;
     Stop { reason, grace: Duration::from_nanos(grace) }

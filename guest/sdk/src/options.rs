@@ -1,3 +1,5 @@
+//! How one task is to be run.
+
 use std::time::Duration;
 
 use crate::bindings::epilogue::background::types;

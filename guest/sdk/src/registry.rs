@@ -36,7 +36,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name, so that no request is served before somebody has seen it.
+/// Panics if two tasks of this guest share a name: before anything is enqueued, as the wrong one might run.
 pub(crate) fn check() {
     tasks();
 }

@@ -1,3 +1,5 @@
+//! What is cleaned up at the end of the request.
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -7,6 +9,13 @@ use crate::task::{TaskResult, Work, work};
 
 /// The scope of the request that is being handled (S9): what is registered here is cleaned up after the request's
 /// last task, so tasks may use what the handler opened. It is what the code behind a `yield` is in FastAPI.
+///
+/// ```
+/// # use epilogue_sdk::Scope;
+/// # struct Session; impl Session { async fn close(self) -> Result<(), String> { Ok(()) } }
+/// # let session = Session;
+/// Scope::current().on_teardown(async move { session.close().await });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scope(());
 

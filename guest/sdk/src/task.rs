@@ -1,3 +1,5 @@
+//! What a task is to the compiler.
+
 use std::pin::Pin;
 
 use serde::Serialize;
