@@ -41,7 +41,7 @@ pub enum EnqueueError {
     ShuttingDown,
     /// There is no request to attach the task to: it has been torn down, or none has begun.
     Closed,
-    /// An option that the host cannot honour; the text says which and why.
+    /// An option that the host, or a deferred future, cannot honour; the text says which and why.
     Unsupported(String),
     /// Anything else; the text says what.
     Other(String),
@@ -79,7 +79,7 @@ impl fmt::Display for EnqueueError {
             Self::NoRunner => f.write_str("the component does not export `runner`, so no background task could run"),
             Self::ShuttingDown => f.write_str("the host is shutting down and takes no more background tasks"),
             Self::Closed => f.write_str("there is no open request to attach a background task to"),
-            Self::Unsupported(what) => write!(f, "the host cannot do what the background task asks for: {what}"),
+            Self::Unsupported(what) => write!(f, "the background task asks for what cannot be done: {what}"),
             Self::Other(what) => write!(f, "the host did not accept the background task: {what}"),
         }
     }

@@ -53,7 +53,9 @@
 //! ```
 //!
 //! A guest needs no more than this crate beside its HTTP SDK: what the host calls after the response is exported from
-//! here. A panic, in a task as elsewhere, ends the instance; the host records it and goes on in another.
+//! here. A panic, in a task as elsewhere, ends the instance; the host records it and goes on in another. So does a wait
+//! for nothing but other code of the guest, such as a channel: what is awaited has to come from the host in the end, as
+//! a clock, a stream or a response does.
 //!
 //! Numbers such as S5 name the rules that the host keeps, each of them a test.
 //!
