@@ -9,7 +9,7 @@ use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types}
 use crate::instance::Interrupted;
 use crate::queue::Task;
 use crate::record::{TaskRecord, TaskState};
-use crate::request::Life;
+use crate::request::{Life, SETTLE};
 
 /// The wait before a task's second attempt. It doubles with each further one …
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -24,7 +24,8 @@ impl Life {
             let record = match self.verdict(&task, failed) {
                 Some((state, reason)) => ended(&task, state, reason),
                 None => {
-                    self.settle_briefly().await;
+                    let limit = SETTLE.min(self.budget());
+                    self.settle(limit).await;
                     self.run(&task).await
                 }
             };

@@ -24,7 +24,7 @@ use crate::trace;
 
 /// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
 /// task's.
-const SETTLE: Duration = Duration::from_secs(1);
+pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// Serves `request` from its arrival until nothing of it is left, and says how it went.
 pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Option<RequestRecord> {
@@ -142,7 +142,9 @@ impl Life {
     /// Closes the guest's request scope, once all it spawned has ended (S9, S18). Without an instance there is none.
     async fn tear_down(&mut self) {
         let budget = self.budget();
-        self.settle(budget).await;
+        if !self.settle(budget).await {
+            self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
+        }
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
@@ -159,8 +161,8 @@ impl Life {
 
     /// Gives the instance back, unless something of the request is still alive in it.
     async fn end(mut self) -> RequestRecord {
-        self.settle(SETTLE).await;
-        if let Some(mut instance) = self.instance.take() {
+        let settled = self.settle(SETTLE).await;
+        if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();
             self.record.leaked = instance.resources() as isize - self.resources as isize;
             self.pool.give_back(instance);
@@ -168,29 +170,15 @@ impl Life {
         self.record
     }
 
-    /// Lets work that the guest spawned end, for so long. What goes on after that goes down with the instance, unless the
-    /// request itself still needs it.
-    pub(crate) async fn settle_briefly(&mut self) {
-        let limit = SETTLE.min(self.budget());
-        if let Some(instance) = &mut self.instance
-            && let Err(interrupted) = instance.settle(limit).await
-        {
-            self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
-            self.lose_instance(&interrupted);
-        }
-    }
-
-    async fn settle(&mut self, limit: Duration) {
-        let Some(instance) = &mut self.instance else { return };
+    /// Lets work that the guest spawned end, for so long. False if it goes on.
+    pub(crate) async fn settle(&mut self, limit: Duration) -> bool {
+        let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit).await {
-            Ok(true) => {}
-            Ok(false) => {
-                self.report("work that the guest had spawned did not end, and was stopped".to_owned());
-                self.instance = None;
-            }
+            Ok(settled) => settled,
             Err(interrupted) => {
                 self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
                 self.lose_instance(&interrupted);
+                true
             }
         }
     }

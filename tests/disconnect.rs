@@ -1,0 +1,55 @@
+//! A client that leaves cancels nothing, unless a task asked for it (S7).
+
+use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
+
+use crate::gate::Gate;
+use crate::{client, guests};
+
+fn states(record: &RequestRecord) -> Vec<&'static str> {
+    record.tasks.iter().map(|task| task.state.as_str()).collect()
+}
+
+#[test]
+fn s7_a_client_that_leaves_amid_the_body_cancels_no_task() {
+    let host = TestHost::start(guests::BODY);
+    let mut stream = client::connect(host.address());
+    client::request(&mut stream, "GET", &format!("/body?size={}", 64 << 20));
+    client::read(&mut stream, 1000);
+    drop(stream);
+
+    let record = host.next_record();
+    assert_eq!(states(&record), ["succeeded"]);
+    assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{:?}", record.outcome);
+    assert!(host.stdout().contains("ClientGone"), "the task is told as well");
+}
+
+#[test]
+fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let mut stream = client::connect(host.address());
+    client::request(&mut stream, "GET", &format!("/?gate={}&at=handler", gate.url()));
+    let handler = gate.wait();
+    drop(stream);
+    handler.open();
+
+    let record = host.next_record();
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\nteardown\n");
+    assert_eq!(states(&record), ["succeeded", "succeeded"]);
+}
+
+#[test]
+fn s7_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
+    let mut stream = client::connect(host.address());
+    client::request(&mut stream, "GET", &format!("/?gate={}&at=handler&cancel=true", gate.url()));
+    let handler = gate.wait();
+    drop(stream);
+    // The thread that answers this has by then seen that the first connection is closed.
+    host.get("/?gate=none&at=none").drained();
+    handler.open();
+
+    let record = host.next_record();
+    assert_eq!(states(&record), ["succeeded", "cancelled"], "{record:?}");
+}

@@ -1,0 +1,85 @@
+//! Responses of every kind, each with a task that says when it ran.
+
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Query;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use epilogue_sdk::{BackgroundTasks, EnqueueError, TaskContext};
+use futures::stream;
+use serde::Deserialize;
+use spin_sdk::http::{IntoResponse, Request, StatusCode};
+use spin_sdk::http_service;
+use tower_service::Service;
+
+const CHUNK: usize = 64 * 1024;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new()
+        .route("/body", get(body))
+        .route("/echo", post(echo))
+        .route("/broken", get(broken))
+        .route("/panic", get(panics))
+        .call(request)
+        .await
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    size: usize,
+    /// Whether the length is announced.
+    #[serde(default)]
+    fixed: bool,
+    status: Option<u16>,
+}
+
+/// As many bytes as asked for, in chunks.
+async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Response, EnqueueError> {
+    tasks.add_task(after, ())?;
+    let Wanted { size, fixed, status } = wanted;
+    let chunk = Bytes::from(vec![b'x'; CHUNK]);
+    let chunks = stream::unfold(size, move |left| {
+        let next = chunk.slice(..left.min(CHUNK));
+        async move { (left > 0).then(|| (Ok::<_, std::io::Error>(next.clone()), left - next.len())) }
+    });
+    let mut response = Body::from_stream(chunks).into_response();
+    *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+    if fixed {
+        response.headers_mut().insert("content-length", size.into());
+    }
+    Ok(response)
+}
+
+/// What comes in goes out, as it comes.
+async fn echo(tasks: BackgroundTasks, request: Body) -> Result<Body, EnqueueError> {
+    tasks.add_task(after, ())?;
+    Ok(Body::from_stream(request.into_data_stream()))
+}
+
+/// A body that ends with an error.
+async fn broken(tasks: BackgroundTasks) -> Result<Body, EnqueueError> {
+    tasks.add_task(after, ())?;
+    let frames = [Ok(Bytes::from("some")), Err(std::io::Error::other("no more"))];
+    Ok(Body::from_stream(stream::iter(frames)))
+}
+
+/// A body whose making traps.
+async fn panics(tasks: BackgroundTasks) -> Result<Body, EnqueueError> {
+    tasks.add_task(after, ())?;
+    let frames = stream::unfold(0, |count| async move {
+        assert!(count == 0, "on purpose");
+        Some((Ok::<_, std::io::Error>(Bytes::from("some")), count + 1))
+    });
+    Ok(Body::from_stream(frames))
+}
+
+#[epilogue_sdk::task(name = "after")]
+async fn after() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let outcome = TaskContext::current().map(|context| context.outcome().clone());
+    println!("after {} {outcome:?}", now.as_micros());
+}

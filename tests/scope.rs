@@ -1,0 +1,51 @@
+//! The request's scope: torn down after the last task, once, in reverse order, and gone before the next request (S9).
+
+use epilogue::testing::TestHost;
+
+use crate::gate::Gate;
+use crate::guests;
+
+#[test]
+fn s9_the_teardown_comes_last() {
+    let host = TestHost::start(guests::GATE);
+    let exchange = host.get("/?gate=none&at=none");
+    assert_eq!(exchange.text(), "passed");
+    let record = exchange.drained();
+    assert_eq!(record.teardowns, 1);
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\nteardown\n");
+}
+
+#[test]
+fn s9_an_instance_serves_no_other_request_before_its_teardown() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
+    let first = host.get(&format!("/?gate={}&at=teardown", gate.url()));
+    first.response();
+    let teardown = gate.wait();
+
+    // Another instance serves it, from its start to its end.
+    let second = host.get("/?gate=none&at=none");
+    second.response();
+    second.drained();
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\n".repeat(2) + "teardown\n");
+
+    teardown.open();
+    first.drained();
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\n".repeat(2) + "teardown\nteardown\n");
+}
+
+#[test]
+fn s9_nothing_is_left_in_an_instance_after_a_request() {
+    let host = TestHost::component(guests::BODY).workers(1).start();
+    // What the guest opens once, such as its stdout, is opened now.
+    host.get("/body?size=10").drained();
+    for path in
+        ["/body?size=10", "/body?size=1000000", "/body?size=10&fixed=true", "/body?size=0&status=204", "/broken"]
+    {
+        for _ in 0..20 {
+            let record = host.get(path).drained();
+            assert_eq!(record.leaked, 0, "{path}: {record:?}");
+            assert_eq!(record.teardowns, 1);
+        }
+    }
+}

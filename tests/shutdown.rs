@@ -1,0 +1,91 @@
+//! Graceful shutdown: what has begun ends, and what cannot end in time is abandoned, and said to be (S13).
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use epilogue::testing::{Summary, TestHost};
+
+use crate::gate::Gate;
+use crate::guests;
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let task = gate.wait();
+    host.begin_shutdown(LONG);
+    task.open();
+
+    let summary = host.shut_down(LONG);
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0 });
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\nteardown\n");
+}
+
+#[test]
+fn s13_a_running_handler_ends_its_request_before_the_host_does() {
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let address = host.address();
+    let exchange = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let handler = gate.wait();
+    host.begin_shutdown(LONG);
+    while TcpStream::connect(address).is_ok() {
+        // The listeners of all workers are about to close.
+        std::thread::yield_now();
+    }
+    handler.open();
+    assert_eq!(exchange.text(), "passed");
+    drop(exchange);
+    assert_eq!(host.shut_down(LONG).tasks, 2);
+    assert_eq!(host.stdout(), "handler\ntask\nsecond\nteardown\n");
+}
+
+#[test]
+fn s13_what_does_not_end_within_the_grace_is_abandoned() {
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let _never_opened = gate.wait();
+
+    let summary = host.shut_down(Duration::from_millis(200));
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 2 });
+    let states: Vec<_> = host.next_record().tasks.iter().map(|task| task.state.as_str()).collect();
+    assert_eq!(states, ["abandoned", "abandoned"]);
+}
+
+#[test]
+fn s13_a_stop_cuts_the_grace_short() {
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let _never_opened = gate.wait();
+    host.begin_shutdown(LONG);
+    host.stop();
+    assert_eq!(host.shut_down(LONG).abandoned, 2);
+}
+
+#[test]
+fn s13_a_task_is_told_that_the_host_stops() {
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    host.get(&format!("/?gate={}&at=stopping", gate.url())).response();
+    gate.wait().open();
+    let summary = host.shut_down(LONG);
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0 });
+    assert_eq!(host.stdout(), "handler\nstopping: StopReason::Shutdown\nsecond\nteardown\n");
+}
+
+#[test]
+fn s10_a_task_is_told_that_its_deadline_is_near() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("task-timeout", "2s").start();
+    let exchange = host.get(&format!("/?gate={}&at=stopping", gate.url()));
+    exchange.response();
+    gate.wait().open();
+    let record = exchange.drained();
+    assert_eq!(record.tasks[0].state.as_str(), "succeeded", "it heeded the signal in time: {record:?}");
+    assert_eq!(host.stdout(), "handler\nstopping: StopReason::Deadline\nsecond\nteardown\n");
+}

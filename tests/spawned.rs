@@ -1,0 +1,39 @@
+//! Work that the guest spawned past its return is waited for before the teardown (S18).
+
+use epilogue::testing::TestHost;
+
+use crate::gate::Gate;
+use crate::guests;
+
+#[test]
+fn s18_spawned_work_ends_before_the_teardown() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let exchange = host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    assert_eq!(exchange.text(), "passed");
+    let spawned = gate.wait();
+    spawned.open();
+    exchange.drained();
+    let stdout = host.stdout();
+    assert!(stdout.ends_with("teardown\n") && stdout.contains("spawned\n"), "{stdout}");
+}
+
+#[test]
+fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_runs() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::GATE)
+        .allow("http://127.0.0.1:*")
+        .setting("drain-timeout", "500ms")
+        .workers(1)
+        .start();
+    let exchange = host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    exchange.response();
+    let _never_opened = gate.wait();
+    let record = exchange.drained();
+    assert!(record.errors.iter().any(|error| error.contains("spawned")), "{record:?}");
+    assert_eq!(record.teardowns, 1);
+
+    // The instance went with it: nothing of the request appears in the next one.
+    host.get("/?gate=none&at=none").drained();
+    assert!(!host.stdout().contains("spawned"), "{}", host.stdout());
+}
