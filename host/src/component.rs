@@ -1,19 +1,21 @@
 //! A component of the application: loaded and checked once, then instantiated as often as needed.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::handler::Proxy;
-use wasmtime_wasi_http::{p2, p3};
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::bindings::RunnerIndices;
+use crate::fair::fair;
 use crate::instance::Instance;
 use crate::manifest::Mount;
 use crate::outbound::AllowedHosts;
@@ -57,7 +59,7 @@ pub(crate) struct Component {
     pub(crate) settings: Settings,
     engine: Engine,
     instance: InstancePre<State>,
-    handler: Handler,
+    handler: ServiceIndices,
     runner: Option<RunnerIndices>,
     environment: Vec<(String, String)>,
     mounts: Vec<Mount>,
@@ -66,10 +68,22 @@ pub(crate) struct Component {
     own_address: OwnAddress,
 }
 
-/// Which `wasi:http` handler the component exports.
-enum Handler {
-    P2(p2::bindings::ProxyIndices),
-    P3(p3::bindings::ServiceIndices),
+/// Why there is no instance.
+#[derive(Debug)]
+pub(crate) enum NoInstance {
+    /// As many exist as the engine has room for.
+    Full,
+    /// The component could not be started.
+    Failed(wasmtime::Error),
+}
+
+impl fmt::Display for NoInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("there is no room for another instance"),
+            Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
+        }
+    }
 }
 
 impl Component {
@@ -85,22 +99,14 @@ impl Component {
         let compiled = compile(engine, file).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let instance = linker.instantiate_pre(&compiled).map_err(anyhow::Error::from).with_context(|| {
             format!(
-                "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3 \
-                 with wasi:http, and epilogue:background@0.1.0",
+                "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3, \
+                 wasi:http@0.3.0, and epilogue:background@0.1.0",
                 file.display()
             )
         })?;
-        let handler = if let Ok(indices) = p3::bindings::ServiceIndices::new(&instance) {
-            Handler::P3(indices)
-        } else if let Ok(indices) = p2::bindings::ProxyIndices::new(&instance) {
-            Handler::P2(indices)
-        } else {
-            bail!(
-                "component {id:?} ({}) exports no HTTP handler: neither wasi:http/handler@0.3.0 nor \
-                 wasi:http/incoming-handler@0.2.x",
-                file.display()
-            );
-        };
+        let handler = ServiceIndices::new(&instance)
+            .map_err(|_| no_handler(engine, &compiled))
+            .with_context(|| format!("component {id:?} ({}) cannot serve requests", file.display()))?;
         let runner = RunnerIndices::new(&instance).ok();
         if runner.is_none() && imports_queue(engine, &compiled) {
             tracing::warn!(
@@ -128,19 +134,27 @@ impl Component {
     }
 
     /// Makes a new instance.
-    pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> anyhow::Result<Instance> {
+    pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> Result<Instance, NoInstance> {
+        let limit = self.settings.request_timeout;
+        match tokio::time::timeout(limit, self.start(shutdown)).await {
+            Ok(Ok(instance)) => Ok(instance),
+            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::Full),
+            Ok(Err(error)) => Err(NoInstance::Failed(error)),
+            Err(_) => {
+                let limit = humantime::format_duration(limit);
+                Err(NoInstance::Failed(wasmtime::format_err!("its start took more than {limit}")))
+            }
+        }
+    }
+
+    async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
         let mut store = Store::new(&self.engine, State::new(self, shutdown)?);
         store.limiter(|state| &mut state.limits);
+        // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let limit = self.settings.request_timeout;
-        let instance = tokio::time::timeout(limit, self.instance.instantiate_async(&mut store))
-            .await
-            .with_context(|| format!("its start took more than {}", humantime::format_duration(limit)))??;
-        let proxy = match &self.handler {
-            Handler::P2(indices) => Proxy::P2(indices.load(&mut store, &instance)?),
-            Handler::P3(indices) => Proxy::P3(indices.load(&mut store, &instance)?),
-        };
+        let instance = fair(self.instance.instantiate_async(&mut store)).await?;
+        let proxy = Proxy::P3(self.handler.load(&mut store, &instance)?);
         let runner = match &self.runner {
             Some(indices) => Some(indices.load(&mut store, &instance)?),
             None => None,
@@ -153,14 +167,13 @@ impl Component {
     }
 
     /// A new instance's view of the system: nothing but what the manifest grants.
-    pub(crate) fn wasi(&self) -> anyhow::Result<WasiCtx> {
+    pub(crate) fn wasi(&self) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment);
         let permissions = if self.settings.allow_transient_write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         for Mount { host, guest } in &self.mounts {
             wasi.preopened_dir(host, guest, permissions)
-                .map_err(anyhow::Error::from)
-                .with_context(|| format!("cannot mount {} at {guest:?}", host.display()))?;
+                .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
         match &self.output {
             Output::Inherit => _ = wasi.inherit_stdout().inherit_stderr(),
@@ -198,6 +211,18 @@ fn compile(engine: &Engine, file: &Path) -> anyhow::Result<Compiled> {
     Compiled::new(engine, &bytes)
         .map_err(anyhow::Error::from)
         .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
+}
+
+fn no_handler(engine: &Engine, component: &Compiled) -> anyhow::Error {
+    let exports = component.component_type();
+    if exports.exports(engine).any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2")) {
+        anyhow!(
+            "it exports wasi:http/incoming-handler of WASI 0.2, and this host runs WASI 0.3: build it with an SDK that \
+             exports wasi:http/handler@0.3.0, such as spin-sdk 7"
+        )
+    } else {
+        anyhow!("it does not export wasi:http/handler@0.3.0")
+    }
 }
 
 fn imports_queue(engine: &Engine, component: &Compiled) -> bool {

@@ -100,7 +100,7 @@ impl Life {
         };
         let instance = match self.instance().await {
             Ok(instance) => instance,
-            Err(error) => return (TaskState::Abandoned, Some(format!("no instance: {error:#}"))),
+            Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
         let interrupted = match instance.run_task(call, limit).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),

@@ -63,6 +63,15 @@ pub(crate) enum HandlerError {
     Interrupted(Interrupted),
 }
 
+impl From<wasmtime::Error> for HandlerError {
+    fn from(error: wasmtime::Error) -> Self {
+        match error.downcast::<ErrorCode>() {
+            Ok(code) => Self::Returned(code),
+            Err(error) => Self::Interrupted(Interrupted::Trapped(error)),
+        }
+    }
+}
+
 /// One instance with its store. It serves one request at a time.
 pub(crate) struct Instance {
     store: Store<State>,
@@ -105,15 +114,12 @@ impl Instance {
             let prepared = accessor
                 .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, State::http, sender))?;
             prepared.run(accessor, std::future::pending()).await?;
-            Ok(())
+            Ok(receiver.await)
         };
-        run(&mut self.store, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
-        match receiver.await {
+        let handled = run(&mut self.store, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        match handled {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(match error.downcast::<ErrorCode>() {
-                Ok(code) => HandlerError::Returned(code),
-                Err(error) => HandlerError::Interrupted(Interrupted::Trapped(error)),
-            }),
+            Ok(Err(error)) => Err(HandlerError::from(error)),
             Err(oneshot::Canceled) => {
                 let error = wasmtime::format_err!("the handler ended without a response");
                 Err(HandlerError::Interrupted(Interrupted::Trapped(error)))

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::component::Component;
+use crate::component::{Component, NoInstance};
 use crate::instance::Instance;
 use crate::shutdown::Shutdown;
 
@@ -24,7 +24,7 @@ impl Pool {
 
     /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
     /// new one.
-    pub(crate) async fn take(&self) -> anyhow::Result<Instance> {
+    pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         let idle = self.idle.borrow_mut().pop();
         match idle {
             Some(instance) => Ok(instance),
@@ -33,7 +33,7 @@ impl Pool {
     }
 
     /// An instance that has served nothing.
-    pub(crate) async fn fresh(&self) -> anyhow::Result<Instance> {
+    pub(crate) async fn fresh(&self) -> Result<Instance, NoInstance> {
         self.component.instantiate(self.shutdown.clone()).await
     }
 

@@ -14,6 +14,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
 use crate::bindings::ResponseOutcome;
+use crate::component::NoInstance;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
@@ -31,8 +32,11 @@ pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Opt
     let mut life = match Life::begin(pool, &request).await {
         Ok(life) => life,
         Err(error) => {
-            tracing::error!(target: "epilogue::request", "no instance: {error:#}");
-            reply.send(unavailable());
+            tracing::error!(target: "epilogue::request", "{error}");
+            reply.send(match error {
+                NoInstance::Full => unavailable(),
+                NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
+            });
             return None;
         }
     };
@@ -63,11 +67,14 @@ pub(crate) struct Life {
     /// What the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
+    /// Lasts as long as the request, so that its tasks' spans can be linked to it.
     pub(crate) span: Span,
+    /// Within it, the time until the response is out: a request's latency does not include its tasks.
+    respond: Option<Span>,
 }
 
 impl Life {
-    async fn begin(pool: Rc<Pool>, request: &Request) -> anyhow::Result<Self> {
+    async fn begin(pool: Rc<Pool>, request: &Request) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.is_runnable());
         let scope = Arc::new(Scope::new(request.headers(), queue));
@@ -77,6 +84,7 @@ impl Life {
             target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
         );
         Ok(Self {
+            respond: Some(tracing::info_span!(target: "epilogue::request", parent: &span, "respond")),
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
             resources: instance.resources(),
@@ -137,6 +145,7 @@ impl Life {
             outcome = ResponseOutcome::HandlerFailed(reason);
         }
         self.record.outcome = outcome;
+        self.respond = None;
     }
 
     /// Closes the guest's request scope, once all it spawned has ended (S9, S18). Without an instance there is none.
@@ -192,14 +201,17 @@ impl Life {
     }
 
     /// The instance for the next task: the request's own or, once that has died, a fresh one (S14).
-    pub(crate) async fn instance(&mut self) -> anyhow::Result<&mut Instance> {
-        if self.instance.is_none() {
-            let mut fresh = self.pool.fresh().await?;
-            fresh.enter(&self.scope);
-            self.resources = fresh.resources();
-            self.instance = Some(fresh);
-        }
-        self.instance.as_mut().ok_or_else(|| anyhow::anyhow!("there is no instance"))
+    pub(crate) async fn instance(&mut self) -> Result<&mut Instance, NoInstance> {
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => {
+                let mut fresh = self.pool.fresh().await?;
+                fresh.enter(&self.scope);
+                self.resources = fresh.resources();
+                fresh
+            }
+        };
+        Ok(self.instance.insert(instance))
     }
 
     /// Drops an instance whose call was interrupted: it may not be entered again.

@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(component: &Component, shutdown: Shutdown) -> anyhow::Result<Self> {
+    pub(crate) fn new(component: &Component, shutdown: Shutdown) -> wasmtime::Result<Self> {
         Ok(Self {
             wasi: component.wasi()?,
             http: WasiHttpCtx::new(),
