@@ -2,6 +2,8 @@
 
 mod order;
 
+mod support;
+
 /// Where the guests' components are.
 mod guests {
     test_artifacts::guests!();
