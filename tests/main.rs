@@ -1,8 +1,12 @@
 //! The end-to-end suite: real guests, real sockets, and the host as `epilogue up` runs it. One file a promise.
 
+mod failure;
 mod order;
+mod states;
 
+mod client;
 mod support;
+mod telling;
 
 /// Where the guests' components are.
 mod guests {
