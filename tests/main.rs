@@ -1,6 +1,8 @@
 //! The end-to-end suite: real guests, real sockets, and the host as `epilogue up` runs it. One file a promise.
 
+mod closure;
 mod failure;
+mod kinds;
 mod order;
 mod states;
 
