@@ -4,6 +4,7 @@ mod closure;
 mod failure;
 mod kinds;
 mod order;
+mod parity;
 mod states;
 
 mod client;
