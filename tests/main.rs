@@ -1,5 +1,7 @@
 //! The end-to-end suite: real guests, real sockets, and the host as `epilogue up` runs it. One file a promise.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
 mod closure;
 mod failure;
 mod kinds;
