@@ -3,7 +3,8 @@
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 
 use crate::gate::Gate;
-use crate::{client, guests};
+use crate::guests;
+use crate::socket::Socket;
 
 fn states(record: &RequestRecord) -> Vec<&'static str> {
     record.tasks.iter().map(|task| task.state.as_str()).collect()
@@ -12,10 +13,9 @@ fn states(record: &RequestRecord) -> Vec<&'static str> {
 #[test]
 fn s7_a_client_that_leaves_amid_the_body_cancels_no_task() {
     let host = TestHost::start(guests::BODY);
-    let mut stream = client::connect(host.address());
-    client::request(&mut stream, "GET", &format!("/body?size={}", 64 << 20));
-    client::read(&mut stream, 1000);
-    drop(stream);
+    let mut client = Socket::get(&host, &format!("/body?size={}", 64 << 20));
+    client.read(1000);
+    drop(client);
 
     let record = host.next_record();
     assert_eq!(states(&record), ["succeeded"]);
@@ -27,10 +27,9 @@ fn s7_a_client_that_leaves_amid_the_body_cancels_no_task() {
 fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks() {
     let gate = Gate::new();
     let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    let mut stream = client::connect(host.address());
-    client::request(&mut stream, "GET", &format!("/?gate={}&at=handler", gate.url()));
+    let client = Socket::get(&host, &format!("/?gate={}&at=handler", gate.url()));
     let handler = gate.wait();
-    drop(stream);
+    drop(client);
     handler.open();
 
     let record = host.next_record();
@@ -42,10 +41,9 @@ fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks
 fn s7_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
     let gate = Gate::new();
     let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
-    let mut stream = client::connect(host.address());
-    client::request(&mut stream, "GET", &format!("/?gate={}&at=handler&cancel=true", gate.url()));
+    let client = Socket::get(&host, &format!("/?gate={}&at=handler&cancel=true", gate.url()));
     let handler = gate.wait();
-    drop(stream);
+    drop(client);
     // The thread that answers this has by then seen that the first connection is closed.
     host.get("/?gate=none&at=none").drained();
     handler.open();

@@ -1,12 +1,17 @@
 //! Sent: no task starts before the response's last byte is out (S2, S8). The exact moment is tested in `host/src/sent.rs`,
 //! byte by byte; here the whole host is.
 
-use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use epilogue::testing::{RequestRecord, ResponseOutcome, TaskState, TestHost};
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::client;
 use crate::guests;
+use crate::socket::Socket;
 
 const MIB: usize = 1 << 20;
 const SIZE: usize = 64 * MIB;
@@ -18,6 +23,38 @@ fn task_time(host: &TestHost) -> u128 {
     let stdout = host.stdout();
     let line = stdout.lines().find(|line| line.starts_with("after ")).expect("the task should have run");
     line.split(' ').nth(1).and_then(|time| time.parse().ok()).expect("the task should print a time")
+}
+
+/// The time of day in microseconds, as guests see it too.
+fn now() -> u128 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros()
+}
+
+/// Makes a request over HTTP/2, granting 64 KiB at a time, and calls `nearly` when so many bytes of the body have come.
+/// Returns how many came.
+fn http2(address: SocketAddr, method: &str, path: &str, nearly_at: usize, mut nearly: impl FnMut()) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(65_535)
+            .initial_connection_window_size(65_535)
+            .handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+        let response = requests.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        let (mut body, mut count) = (response.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            let before = count;
+            count += frame.unwrap().into_data().map_or(0, |data| data.len());
+            if before < nearly_at && count >= nearly_at {
+                nearly();
+            }
+        }
+        count
+    })
 }
 
 fn assert_ran(record: &RequestRecord) {
@@ -34,12 +71,11 @@ fn assert_delivered(record: &RequestRecord) {
 fn s2_a_task_waits_for_a_slow_http1_client() {
     for fixed in [true, false] {
         let host = TestHost::start(guests::BODY);
-        let mut stream = client::connect(host.address());
-        client::request(&mut stream, "GET", &format!("/body?size={SIZE}&fixed={fixed}"));
+        let mut client = Socket::get(&host, &format!("/body?size={SIZE}&fixed={fixed}"));
 
-        client::read(&mut stream, SIZE - BUFFERS);
-        let nearly = client::now();
-        client::read(&mut stream, BUFFERS);
+        client.read(SIZE - BUFFERS);
+        let nearly = now();
+        client.read(BUFFERS);
 
         assert_delivered(&host.next_record());
         assert!(task_time(&host) > nearly, "the task ran while the host still had bytes to send");
@@ -54,7 +90,7 @@ fn s2_a_task_waits_for_a_slow_http2_client() {
         let size = 8 * MIB;
         let path = format!("/body?size={size}&fixed={fixed}");
         // The client grants 64 KiB at a time, so the host cannot have sent what lies a mebibyte ahead.
-        let (_, count) = client::http2(host.address(), "GET", &path, size - MIB, || nearly = client::now());
+        let count = http2(host.address(), "GET", &path, size - MIB, || nearly = now());
 
         assert_eq!(count, size);
         assert_delivered(&host.next_record());
@@ -73,12 +109,12 @@ fn s2_tasks_run_after_responses_without_a_body() {
         ("HEAD", "/body?size=5&fixed=true"),
         ("HEAD", "/body?size=5"),
     ] {
-        let mut stream = client::connect(host.address());
-        client::request(&mut stream, method, path);
-        client::read_head(&mut stream);
+        let mut client = Socket::connect(&host);
+        client.request(method, path);
+        client.head();
         assert_delivered(&host.next_record());
 
-        let (_, count) = client::http2(host.address(), method, path, 1, || {});
+        let count = http2(host.address(), method, path, 1, || {});
         assert_eq!(count, 0, "{method} {path}");
         assert_delivered(&host.next_record());
     }
@@ -87,16 +123,16 @@ fn s2_tasks_run_after_responses_without_a_body() {
 #[test]
 fn s2_a_connection_is_used_again_after_each_kind_of_response() {
     let host = TestHost::start(guests::BODY);
-    let mut stream = client::connect(host.address());
+    let mut client = Socket::connect(&host);
     for (method, path, body) in [
         ("HEAD", "/body?size=5&fixed=true", 0),
         ("GET", "/body?size=5&fixed=true", 5),
         ("GET", "/body?size=0&status=204", 0),
         ("GET", "/body?size=5&fixed=true", 5),
     ] {
-        client::request(&mut stream, method, path);
-        client::read_head(&mut stream);
-        client::read(&mut stream, body);
+        client.request(method, path);
+        client.head();
+        client.read(body);
         assert_delivered(&host.next_record());
     }
 }
@@ -104,26 +140,25 @@ fn s2_a_connection_is_used_again_after_each_kind_of_response() {
 #[test]
 fn s8_tasks_start_after_the_streams_end() {
     let host = TestHost::start(guests::BODY);
-    let mut stream = client::connect(host.address());
-    write!(stream, "POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    let mut client = Socket::connect(&host);
+    client.write("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
     for round in 0..3 {
-        write!(stream, "4\r\nping\r\n").unwrap();
+        client.write("4\r\nping\r\n");
         if round == 0 {
-            client::read_head(&mut stream);
+            client.head();
         }
-        client::read(&mut stream, "4\r\nping\r\n".len());
+        client.read("4\r\nping\r\n".len());
         assert_eq!(host.stdout(), "", "the stream has not ended");
     }
-    write!(stream, "0\r\n\r\n").unwrap();
-    client::read(&mut stream, "0\r\n\r\n".len());
+    client.write("0\r\n\r\n");
+    client.read("0\r\n\r\n".len());
     assert_delivered(&host.next_record());
 }
 
 #[test]
 fn s2_a_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
     let host = TestHost::start(guests::BODY);
-    let mut stream = client::connect(host.address());
-    client::request(&mut stream, "GET", "/broken");
+    let _client = Socket::get(&host, "/broken");
     let record = host.next_record();
     assert_ran(&record);
     assert!(matches!(record.outcome, ResponseOutcome::ResponseFailed(_)), "{:?}", record.outcome);
@@ -133,12 +168,10 @@ fn s2_a_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
 #[test]
 fn s2_a_guest_that_dies_in_its_body_never_makes_it_look_complete() {
     let host = TestHost::start(guests::BODY);
-    let mut stream = client::connect(host.address());
-    client::request(&mut stream, "GET", "/panic");
-    client::read_head(&mut stream);
-    let mut rest = String::new();
-    // The connection may be reset, which is as good a way to say that the response is not whole.
-    _ = std::io::Read::read_to_string(&mut stream, &mut rest);
+    let mut client = Socket::get(&host, "/panic");
+    client.head();
+    // Whether the connection is closed or reset, the response is seen not to be whole.
+    let rest = client.rest();
     assert!(!rest.contains("0\r\n\r\n"), "{rest:?}");
 
     let record = host.next_record();

@@ -1,6 +1,10 @@
-//! Enqueues what its query says, in that order: `/?run=ok,fail,panic,…`, each a task of that name.
+//! Enqueues what its query says, in that order: `/?run=ok,fail,panic,…`, each a task of that name. A POST's body comes back
+//! as it arrives.
+
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Query;
 use axum::routing::get;
 use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, RunWhen, TaskContext, TaskOptions};
@@ -11,7 +15,7 @@ use tower_service::Service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new().route("/", get(enqueue)).call(request).await
+    Router::new().route("/", get(enqueue).post(echo)).call(request).await
 }
 
 #[derive(Deserialize)]
@@ -22,8 +26,15 @@ struct Wanted {
     on_failure: Option<String>,
     /// When the tasks run.
     when: Option<String>,
+    /// How long each of them may take, in milliseconds; the operator's setting if missing.
+    within: Option<u64>,
     /// The response's status.
     status: Option<u16>,
+}
+
+async fn echo(wanted: Query<Wanted>, tasks: BackgroundTasks, body: Body) -> Result<Body, EnqueueError> {
+    enqueue(wanted, tasks).await?;
+    Ok(body)
 }
 
 async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<(StatusCode, String), EnqueueError> {
@@ -32,24 +43,29 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
         Some("continue") => tasks.on_failure(FailurePolicy::Continue),
         _ => {}
     }
-    let when = match wanted.when.as_deref() {
+    let mut options = TaskOptions::new().run_when(match wanted.when.as_deref() {
         Some("failure") => RunWhen::Failure,
         Some("always") => RunWhen::Always,
         _ => RunWhen::Success,
-    };
-    let options = || TaskOptions::new().run_when(when);
+    });
+    if let Some(within) = wanted.within {
+        options = options.timeout(Duration::from_millis(within));
+    }
     let mut ids = Vec::new();
     for name in wanted.run.split(',').filter(|name| !name.is_empty()) {
         let id = match name {
-            "ok" => tasks.add_task_with(ok, (), options()),
-            "sync" => tasks.add_task_with(sync, (), options()),
-            "fail" => tasks.add_task_with(fail, (), options()),
-            "panic" => tasks.add_task_with(panics, (), options()),
-            "spin" => tasks.add_task_with(spin, (), options().timeout(std::time::Duration::from_millis(200))),
-            "sleep" => tasks.add_task_with(sleep, (), options().timeout(std::time::Duration::from_millis(200))),
-            "flaky" => tasks.add_task_with(flaky, (), options().max_attempts(3)),
-            "nested" => tasks.add_task_with(nested, (), options()),
-            "closure" => tasks.defer_with("closure", options(), async { println!("closure") }),
+            "ok" => tasks.add_task_with(ok, (), options),
+            "sync" => tasks.add_task_with(sync, (), options),
+            "slow" => tasks.add_task_with(slow, (), options),
+            "fail" => tasks.add_task_with(fail, (), options),
+            "panic" => tasks.add_task_with(panics, (), options),
+            "sleep" => tasks.add_task_with(sleep, (), options),
+            "block" => tasks.add_task_with(block, (), options),
+            "spin" => tasks.add_task_with(spin, (), options),
+            "flaky" => tasks.add_task_with(flaky, (), options.max_attempts(3)),
+            "nested" => tasks.add_task_with(nested, (), options),
+            "endless" => tasks.add_task_with(endless, (), options),
+            "closure" => tasks.defer_with("closure", options, async { println!("closure") }),
             other => unreachable!("there is no task {other}"),
         };
         ids.push(id?.to_string());
@@ -68,6 +84,14 @@ fn sync() {
     println!("sync");
 }
 
+/// Leaves others room to come between its beginning and its end.
+#[epilogue_sdk::task(name = "slow")]
+async fn slow() {
+    println!("slow begins");
+    spin_sdk::time::sleep(Duration::from_millis(1)).await;
+    println!("slow ends");
+}
+
 #[epilogue_sdk::task(name = "fail")]
 async fn fail() -> anyhow::Result<()> {
     println!("fail");
@@ -76,19 +100,31 @@ async fn fail() -> anyhow::Result<()> {
 
 #[epilogue_sdk::task(name = "panic")]
 async fn panics() {
+    println!("panic");
     panic!("on purpose");
 }
 
+/// Waits, and its instance could do something else meanwhile.
+#[epilogue_sdk::task(name = "sleep")]
+async fn sleep() {
+    println!("sleep");
+    spin_sdk::time::sleep(Duration::from_secs(3600)).await;
+}
+
+/// Waits, and its instance cannot do anything else.
+#[epilogue_sdk::task(name = "block")]
+fn block() {
+    println!("block");
+    std::thread::sleep(Duration::from_secs(3600));
+}
+
+/// Computes for ever.
 #[epilogue_sdk::task(name = "spin")]
 fn spin() {
+    println!("spin");
     loop {
         std::hint::spin_loop();
     }
-}
-
-#[epilogue_sdk::task(name = "sleep")]
-async fn sleep() {
-    spin_sdk::time::sleep(std::time::Duration::from_secs(3600)).await;
 }
 
 /// Succeeds at the third attempt.
@@ -105,5 +141,12 @@ async fn flaky() -> anyhow::Result<()> {
 async fn nested() -> Result<(), EnqueueError> {
     println!("nested");
     BackgroundTasks::current().add_task(ok, ())?;
+    Ok(())
+}
+
+/// Adds another one of itself, for as long as it may.
+#[epilogue_sdk::task(name = "endless")]
+async fn endless() -> Result<(), EnqueueError> {
+    BackgroundTasks::current().add_task(endless, ())?;
     Ok(())
 }

@@ -1,0 +1,57 @@
+//! Closures: tasks in the memory of the instance that made them, with the order and the states of all others (S15).
+
+use epilogue::testing::TestHost;
+
+use crate::guests;
+use crate::support::ends;
+
+#[test]
+fn s15_closures_keep_their_place_and_what_they_captured() {
+    let host = TestHost::start(guests::CLOSURES);
+    let record = host.get("/capture").drained();
+
+    let ended = ["defer succeeded", "say succeeded", "report succeeded", "say succeeded", "defer succeeded"];
+    assert_eq!(ends(&record), ended);
+    assert_eq!(host.stdout(), "named\n/capture first second\nnamed too\nfrom a closure\n");
+}
+
+#[test]
+fn s15_a_closure_fails_as_any_task_does() {
+    let host = TestHost::start(guests::CLOSURES);
+    let record = host.get("/fail").drained();
+
+    assert_eq!(ends(&record), ["it failed", "defer succeeded", "say succeeded"]);
+    assert_eq!(record.tasks[0].error.as_deref(), Some("no paper"));
+}
+
+#[test]
+fn s15_a_closure_that_traps_or_hangs_takes_the_others_with_it() {
+    let host = TestHost::start(guests::CLOSURES);
+    for (path, state) in [("/panic", "it trapped"), ("/hang", "it timed-out")] {
+        let record = host.get(path).drained();
+
+        assert_eq!(ends(&record), [state, "defer abandoned", "say succeeded"]);
+        assert_eq!(record.tasks[1].error.as_deref(), Some("the instance that held it had died"));
+    }
+    assert_eq!(host.stdout(), "named\nnamed\n", "named tasks ran in a fresh instance");
+}
+
+#[test]
+fn s15_what_an_unused_closure_holds_is_let_go_before_the_teardown() {
+    let host = TestHost::start(guests::CLOSURES);
+    let record = host.get("/unused").drained();
+
+    assert_eq!(ends(&record), ["defer cancelled", "defer failed", "defer skipped"]);
+    assert_eq!(host.stdout(), "cancelled is let go\nskipped is let go\nteardown\n");
+}
+
+#[test]
+fn s15_a_closure_cannot_be_tried_twice() {
+    let host = TestHost::start(guests::CLOSURES);
+    let exchange = host.get("/retry");
+
+    let record = exchange.drained();
+    assert!(record.tasks.is_empty(), "it was refused");
+    let reason = format!("{:?}", record.outcome);
+    assert!(reason.contains("a closure can be tried only once, as its first run consumes it"), "{reason}");
+}

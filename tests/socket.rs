@@ -1,0 +1,78 @@
+//! A client that sends and reads piece by piece: it is slow, leaves, or holds a request at a known point.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use epilogue::testing::TestHost;
+use socket2::{Domain, Type};
+
+/// An HTTP/1.1 connection whose receive buffer is as small as it can be.
+pub(crate) struct Socket(TcpStream);
+
+impl Socket {
+    pub(crate) fn connect(host: &TestHost) -> Self {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.connect(&host.address().into()).unwrap();
+        Self(socket.into())
+    }
+
+    /// Connects and sends a GET request.
+    pub(crate) fn get(host: &TestHost, path: &str) -> Self {
+        let mut socket = Self::connect(host);
+        socket.request("GET", path);
+        socket
+    }
+
+    /// Connects and sends the head of a POST request whose body will have `length` bytes, on a connection that ends with
+    /// the response.
+    pub(crate) fn post(host: &TestHost, path: &str, length: usize) -> Self {
+        let mut socket = Self::connect(host);
+        socket.write(&format!(
+            "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        ));
+        socket
+    }
+
+    /// Sends a request without a body.
+    pub(crate) fn request(&mut self, method: &str, path: &str) {
+        self.write(&format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
+    }
+
+    /// Sends more.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads a response's head: the handler has returned.
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Reads so many bytes and no more.
+    pub(crate) fn read(&mut self, count: usize) {
+        let mut left = count;
+        let mut buffer = vec![0; 64 * 1024];
+        while left > 0 {
+            let piece = left.min(buffer.len());
+            let read = self.0.read(&mut buffer[..piece]).unwrap();
+            assert_ne!(read, 0, "the response ended {left} bytes early");
+            left -= read;
+        }
+    }
+
+    /// Reads what is left, until the host closes the connection or breaks it.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        _ = self.0.read_to_end(&mut rest);
+        String::from_utf8(rest).unwrap()
+    }
+}
