@@ -5,6 +5,7 @@
 mod closure;
 mod disconnect;
 mod failure;
+mod identity;
 mod kinds;
 mod order;
 mod parity;

@@ -1,4 +1,4 @@
-//! What a host tells about its tasks: the events and metrics of this process, by request and by component.
+//! What a host tells about its tasks: the events, spans and metrics of this process.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -6,13 +6,25 @@ use std::sync::{Mutex, OnceLock};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 
 /// An event's fields, as text.
 pub(crate) type Fields = BTreeMap<&'static str, String>;
 
 static EVENTS: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
+static SPANS: Mutex<Vec<Span>> = Mutex::new(Vec::new());
+
+/// A span that has begun, with the spans it names by their place in the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    pub(crate) name: &'static str,
+    pub(crate) fields: Fields,
+    pub(crate) parent: Option<usize>,
+    pub(crate) follows: Vec<usize>,
+}
 
 /// Begins to listen, once for all tests of this process.
 pub(crate) fn listen() -> &'static PrometheusHandle {
@@ -30,6 +42,11 @@ pub(crate) fn events(request: &str) -> Vec<Fields> {
     events.iter().filter(|event| event.get("request").is_some_and(|id| id == request)).cloned().collect()
 }
 
+/// All spans so far.
+pub(crate) fn spans() -> Vec<Span> {
+    SPANS.lock().unwrap().clone()
+}
+
 /// How many tasks of a component have ended, by state, as an operator reads it.
 pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
     let start = format!("epilogue_tasks_total{{component=\"{component}\",state=\"");
@@ -40,7 +57,28 @@ pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
 
 struct Listener;
 
-impl<S: Subscriber> Layer<S> for Listener {
+/// A span's place in the list, kept with the span.
+struct Place(usize);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Read(Fields::new());
+        attributes.record(&mut fields);
+        let span = context.span(id).expect("it has just begun");
+        let parent = span.parent().and_then(|parent| parent.extensions().get().map(|Place(place)| *place));
+        let mut spans = SPANS.lock().unwrap();
+        span.extensions_mut().insert(Place(spans.len()));
+        spans.push(Span { name: span.name(), fields: fields.0, parent, follows: Vec::new() });
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        // A span that has ended cannot be found, by a tracing system either.
+        let place = |id| context.span(id)?.extensions().get().map(|Place(place)| *place);
+        if let (Some(span), Some(follows)) = (place(id), place(follows)) {
+            SPANS.lock().unwrap()[span].follows.push(follows);
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         // What is logged in detail only is not what operators see.
         if event.metadata().target() == "epilogue::task" && *event.metadata().level() <= Level::INFO {

@@ -1,0 +1,69 @@
+//! A task knows which request it belongs to, and where that stands in a trace (S16).
+
+use bytes::Bytes;
+use epilogue::testing::TestHost;
+use http::Request;
+
+use crate::{guests, telling};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// The words of each line.
+fn lines(host: &TestHost) -> Vec<Vec<String>> {
+    host.stdout().lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn s16_tasks_know_their_request_and_its_trace() {
+    let host = TestHost::start(guests::IDENTITY);
+    let request = Request::get("/").header("traceparent", PARENT).header("tracestate", "vendor=1");
+    let record = host.send(request.body(Bytes::new()).unwrap()).drained();
+
+    assert_eq!(record.trace_id, &PARENT[3..35]);
+    for (line, task) in lines(&host).iter().zip(1..) {
+        assert_eq!(line[..3], [record.id.as_str(), PARENT, "vendor=1"]);
+        assert_eq!(line[3], format!("{}:{task}", record.id));
+    }
+    assert_eq!(lines(&host).len(), 2);
+}
+
+#[test]
+fn s16_a_request_without_a_trace_gets_one_of_its_own() {
+    let host = TestHost::start(guests::IDENTITY);
+    for _ in 0..2 {
+        // Not by `host.get`, which sends a trace along.
+        crate::socket::Socket::get(&host, "/").head();
+        let record = host.next_record();
+        let said = lines(&host);
+        let [.., first, second] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!(first[0], record.id);
+        assert_eq!(first[1], second[1], "the tasks of a request are in one trace");
+        assert_eq!(first[1][3..35], record.trace_id);
+        assert_eq!(first[2], "none");
+    }
+    let said = lines(&host);
+    assert_ne!(said[0][0], said[2][0], "another request has another id");
+    assert_ne!(said[0][1], said[2][1], "another request is in another trace");
+}
+
+#[test]
+fn s16_a_tasks_span_is_linked_to_its_requests_and_not_its_child() {
+    telling::listen();
+    let host = TestHost::start(guests::IDENTITY);
+    let record = host.get("/").drained();
+
+    let spans = telling::spans();
+    let of_request = |name| {
+        let id = &record.id;
+        spans.iter().filter(move |span| span.name == name && span.fields.get("request") == Some(id))
+    };
+    let request = spans.iter().position(|span| span.name == "request" && span.fields["request"] == record.id);
+    let tasks: Vec<_> = of_request("task").collect();
+    assert_eq!(tasks.len(), 2);
+    for task in tasks {
+        assert_eq!(task.parent, None);
+        assert_eq!(task.follows, [request.expect("the request should have a span")]);
+    }
+    let respond = spans.iter().filter(|span| span.name == "respond" && span.parent == request);
+    assert_eq!(respond.count(), 1, "the response's time, without the tasks', is a span of its own");
+}
