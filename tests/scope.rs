@@ -16,6 +16,21 @@ fn s9_the_teardown_comes_last() {
 }
 
 #[test]
+fn s9_what_was_registered_last_is_torn_down_first_and_after_the_tasks() {
+    let host = TestHost::start(guests::CONTEXTS);
+    host.get("/context_b_bg").drained();
+    assert_eq!(host.stdout(), "started a\nstarted b\nbg\nfinished b\nfinished a\n");
+}
+
+#[test]
+fn s9_the_teardown_runs_after_a_handlers_error_as_well() {
+    let host = TestHost::start(guests::CONTEXTS);
+    let record = host.get("/context_b_raise").drained();
+    assert_eq!(record.status, 500);
+    assert_eq!(host.stdout(), "started a\nstarted b\nfinished b\nfinished a\n");
+}
+
+#[test]
 fn s9_an_instance_serves_no_other_request_before_its_teardown() {
     let gate = Gate::new();
     let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
