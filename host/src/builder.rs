@@ -4,6 +4,7 @@
 //! serves.
 
 use std::{
+    io::Write as _,
     io::{self, ErrorKind},
     path::Path,
     process::{Command, ExitStatus, Stdio},
@@ -97,7 +98,8 @@ fn spawn(command: &mut Command) -> io::Result<ExitStatus> {
 }
 
 fn say(message: std::fmt::Arguments<'_>) {
-    eprintln!("{message}");
+    // Not `eprintln!`, which panics if nobody reads it any more.
+    _ = writeln!(std::io::stderr(), "{message}");
 }
 
 #[cfg(test)]

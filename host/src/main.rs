@@ -1,5 +1,6 @@
 //! The `epilogue` command.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
         Command::Build(args) => epilogue::builder::run(args).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("Error: {error:#}");
+        // Not `eprintln!`, which panics if nobody reads it any more.
+        _ = writeln!(std::io::stderr(), "Error: {error:#}");
         ExitCode::FAILURE
     })
 }
