@@ -1,6 +1,16 @@
 //! The end-to-end suite: real guests, real sockets, and the host as `epilogue up` runs it. One file a promise.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
 mod order;
+
+// What is around the core.
+mod examples;
+
+// What the tests share.
+mod client;
+mod process;
+mod upstream;
 
 /// Where the guests' components are.
 mod guests {
