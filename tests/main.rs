@@ -6,6 +6,7 @@ mod order;
 
 // What is around the core.
 mod examples;
+mod outbound;
 
 // What the tests share.
 mod client;
