@@ -7,6 +7,7 @@ mod order;
 // What is around the core.
 mod examples;
 mod outbound;
+mod refusals;
 mod routes;
 mod system;
 
