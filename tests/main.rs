@@ -5,6 +5,7 @@
 mod order;
 
 // What is around the core.
+mod binary;
 mod examples;
 mod outbound;
 mod refusals;
