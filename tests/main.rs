@@ -11,6 +11,7 @@ mod outbound;
 mod refusals;
 mod routes;
 mod system;
+mod tls;
 
 // What the tests share.
 mod client;
