@@ -12,6 +12,7 @@ mod refusals;
 mod routes;
 mod system;
 mod tls;
+mod wit;
 
 // What the tests share.
 mod client;
