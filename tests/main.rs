@@ -11,6 +11,7 @@ mod outbound;
 mod refusals;
 mod routes;
 mod system;
+mod tidy;
 mod tls;
 mod wit;
 

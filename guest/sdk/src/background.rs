@@ -1,3 +1,5 @@
+//! The request's queue, as handlers, extractors and tasks see it.
+
 use std::fmt;
 
 use crate::bindings::epilogue::background::queue;

@@ -1,3 +1,5 @@
+//! What running code can learn about its request and its time.
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;

@@ -1,3 +1,5 @@
+//! Why a task was not accepted.
+
 use std::fmt;
 
 use crate::bindings::epilogue::background::types;

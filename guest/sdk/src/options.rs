@@ -1,3 +1,5 @@
+//! How a task is to be run.
+
 use std::time::Duration;
 
 use crate::bindings::epilogue::background::types;

@@ -1,3 +1,5 @@
+//! The request's scope: what is cleaned up after its last task.
+
 use std::cell::RefCell;
 use std::sync::Arc;
 

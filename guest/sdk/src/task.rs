@@ -1,3 +1,5 @@
+//! What `#[task]` makes of a function.
+
 use std::pin::Pin;
 
 use serde::Serialize;
