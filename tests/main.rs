@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
+// The promises, by number, and the cases of others.
 mod closure;
 mod disconnect;
 mod failure;
@@ -15,10 +16,25 @@ mod shutdown;
 mod spawned;
 mod states;
 
+// What is around the core.
+mod binary;
+mod examples;
+mod outbound;
+mod refusals;
+mod routes;
+mod system;
+mod tidy;
+mod tls;
+mod wit;
+
+// What the tests share.
+mod client;
 mod gate;
+mod process;
 mod socket;
 mod support;
 mod telling;
+mod upstream;
 
 /// Where the guests' components are.
 mod guests {

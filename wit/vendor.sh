@@ -3,7 +3,8 @@
 # guests are built against is what the host implements.
 #
 #   wit/vendor.sh          copy them
-#   wit/vendor.sh --check  change nothing; say what differs and exit 1
+#   wit/vendor.sh --check [FOLDER]
+#                          change nothing; say what differs and exit 1
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ packages = [p for p in json.load(sys.stdin)["packages"] if p["name"] == "wasmtim
 print(os.path.join(os.path.dirname(packages[0]["manifest_path"]), "src/p3/wit/deps"))')
 
 if [ "${1-}" = --check ]; then
-    diff -r "$source" wit/deps || {
+    diff -r "$source" "${2-wit/deps}" || {
         echo "wit/deps differs from the WASI packages of the locked wasmtime-wasi-http: run wit/vendor.sh" >&2
         exit 1
     }

@@ -57,10 +57,12 @@ impl App {
                 Some(scratch) => component.files.prepare(&scratch.path().join(id), settings.allow_transient_write),
                 None => Ok(Vec::new()),
             };
+            let mut environment = component.environment.clone();
+            environment.extend(options.environment.iter().cloned());
             let config = ComponentConfig {
                 id: id.clone(),
                 mounts: mounts.with_context(|| format!("component {id:?} cannot have its files"))?,
-                environment: component.environment.clone().into_iter().chain(options.environment.clone()).collect(),
+                environment: environment.into_iter().collect(),
                 allowed_hosts: component.allowed_outbound_hosts.clone(),
                 output: options.output.clone(),
                 settings,

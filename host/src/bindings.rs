@@ -7,6 +7,7 @@ mod generated {
         world: "epilogue:background/guest",
         imports: { default: trappable },
         exports: { default: async | store },
+        additional_derives: [PartialEq],
     });
 }
 

@@ -4,8 +4,7 @@
 //! serves.
 
 use std::{
-    io::Write as _,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write as _},
     path::Path,
     process::{Command, ExitStatus, Stdio},
 };

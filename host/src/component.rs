@@ -192,7 +192,8 @@ impl Component {
             };
             Box::pin(async move { allowed })
         });
-        wasi.allow_ip_name_lookup(true);
+        // Otherwise the check is never asked.
+        wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
         Ok(wasi.build())
     }
 }

@@ -1,0 +1,61 @@
+//! Sends requests and opens sockets, from the handler and from tasks. Each path says what, its query says where to:
+//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`.
+
+use std::io::Result;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+
+use epilogue_sdk::BackgroundTasks;
+use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use spin_sdk::wasip3::http::types::ErrorCode;
+
+#[http_service]
+async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
+    let query = request.uri().query().unwrap_or_default();
+    Ok(match request.uri().path() {
+        "/now" => fetch(query).await,
+        "/later" => {
+            BackgroundTasks::current().add_task(fetch_later, (query.to_owned(),))?;
+            "later".to_owned()
+        }
+        "/both" => {
+            let (one, other) = query.split_once('&').unwrap_or_default();
+            let (one, other) = futures::join!(fetch(one), fetch(other));
+            BackgroundTasks::current().add_task(report, (format!("{one}, {other}"),))?;
+            format!("{one}, {other}")
+        }
+        "/connect" => told(TcpStream::connect(query)),
+        "/send" => told(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"hello", query))),
+        "/listen" => told(TcpListener::bind(query)),
+        _ => "here I am".to_owned(),
+    })
+}
+
+fn told<T>(done: Result<T>) -> String {
+    done.map_or_else(|error| format!("{:?}", error.kind()), |_| "done".to_owned())
+}
+
+/// The body behind a URL, or the error that came instead.
+async fn fetch(url: &str) -> String {
+    let fetched = async {
+        let response = spin_sdk::http::get(url).await?;
+        let body = response.into_body().bytes().await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    };
+    match fetched.await {
+        Ok(text) => text,
+        Err(ErrorCode::HttpRequestDenied) => "denied".to_owned(),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+#[epilogue_sdk::task]
+async fn fetch_later(url: String) {
+    println!("task: {}", fetch(&url).await);
+}
+
+#[epilogue_sdk::task]
+fn report(answers: String) {
+    println!("answers: {answers}");
+}

@@ -1,0 +1,34 @@
+//! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`.
+
+use std::{env, fs};
+
+use epilogue_sdk::BackgroundTasks;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+#[http_service]
+async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
+    let what = request.uri().path().to_owned();
+    let which = request.uri().query().unwrap_or_default().to_owned();
+    BackgroundTasks::current().add_task(look_again, (what.clone(), which.clone()))?;
+    Ok(look(&what, &which))
+}
+
+/// A task sees what its handler saw.
+#[epilogue_sdk::task]
+fn look_again(what: String, which: String) {
+    println!("{}", look(&what, &which));
+}
+
+fn look(what: &str, which: &str) -> String {
+    match what {
+        "/env" => env::var(which).unwrap_or_else(|_| "unset".to_owned()),
+        "/all-env" => env::vars().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" "),
+        "/read" => fs::read_to_string(which).unwrap_or_else(|error| format!("no read: {:?}", error.kind())),
+        "/write" => match fs::write(which, "written") {
+            Ok(()) => "written".to_owned(),
+            Err(error) => format!("no write: {:?}", error.kind()),
+        },
+        _ => unreachable!("there is nothing to see at {what}"),
+    }
+}

@@ -1,0 +1,108 @@
+//! What a component may reach: nothing, unless its `allowed_outbound_hosts` say so; for tasks as for handlers.
+
+use std::net::UdpSocket;
+
+use epilogue::testing::TestHost;
+
+use crate::guests;
+use crate::process::{Process, application, up};
+use crate::upstream::Upstream;
+
+#[test]
+fn nothing_is_reached_by_default() {
+    let upstream = Upstream::start();
+    let host = TestHost::start(guests::OUTBOUND);
+    assert_eq!(host.get(&format!("/now?{}", upstream.url())).text(), "denied");
+    let later = host.get(&format!("/later?{}", upstream.url()));
+    assert_eq!(later.text(), "later");
+    later.drained();
+    assert_eq!(host.stdout(), "task: denied\n");
+    assert_eq!(host.get(&format!("/connect?{}", upstream.address())).text(), "PermissionDenied");
+}
+
+#[test]
+fn what_is_denied_is_logged_with_what_would_allow_it() {
+    let upstream = Upstream::start();
+    let app = application(guests::OUTBOUND, "");
+    let host = Process::start(up(app.path(), []));
+    for (path, url) in [
+        (format!("/now?{}/data?key=value", upstream.url()), upstream.url()),
+        ("/now?https://api.example.com/data".to_owned(), "https://api.example.com".to_owned()),
+        ("/now?http://self.alt/own".to_owned(), "http://self".to_owned()),
+        ("/later?http://later.example.com".to_owned(), "http://later.example.com".to_owned()),
+    ] {
+        crate::client::get(host.address(), &path);
+        host.logged(&format!(
+            "a request to {url} is not allowed; to allow it, add \"{url}\" to allowed_outbound_hosts of [component.app]"
+        ));
+    }
+}
+
+#[test]
+fn an_allowed_host_is_reached() {
+    let upstream = Upstream::start();
+    let host = TestHost::component(guests::OUTBOUND).allow(&upstream.url()).start();
+    let now = host.get(&format!("/now?{}/data?key=value", upstream.url()));
+    let call = upstream.call();
+    assert_eq!(call.line, "GET /data?key=value HTTP/1.1");
+    call.answer("the data");
+    assert_eq!(now.text(), "the data");
+
+    let later = host.get(&format!("/later?{}", upstream.url()));
+    upstream.call().answer("more");
+    later.drained();
+    assert_eq!(host.stdout(), "task: more\n");
+}
+
+#[test]
+fn another_port_of_an_allowed_host_is_not_reached() {
+    let (allowed, other) = (Upstream::start(), Upstream::start());
+    let host = TestHost::component(guests::OUTBOUND).allow(&allowed.url()).start();
+    assert_eq!(host.get(&format!("/now?{}", other.url())).text(), "denied");
+}
+
+#[test]
+fn a_socket_needs_an_entry_of_its_own() {
+    let upstream = Upstream::start();
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let connect = format!("/connect?{}", upstream.address());
+    let send = format!("/send?{}", receiver.local_addr().unwrap());
+
+    let over_http = TestHost::component(guests::OUTBOUND).allow(&upstream.url()).start();
+    assert_eq!(over_http.get(&connect).text(), "PermissionDenied");
+    assert_eq!(over_http.get(&send).text(), "PermissionDenied");
+
+    let over_tcp = TestHost::component(guests::OUTBOUND).allow(&format!("tcp://{}", upstream.address())).start();
+    assert_eq!(over_tcp.get(&connect).text(), "done");
+    assert_eq!(over_tcp.get(&send).text(), "PermissionDenied");
+
+    let over_udp = TestHost::component(guests::OUTBOUND).allow("udp://127.0.0.1:*").start();
+    assert_eq!(over_udp.get(&connect).text(), "PermissionDenied");
+    assert_eq!(over_udp.get(&send).text(), "done");
+    let mut datagram = [0; 5];
+    assert_eq!(receiver.recv(&mut datagram).unwrap(), 5);
+    assert_eq!(&datagram, b"hello");
+}
+
+#[test]
+fn a_component_never_listens() {
+    let host = TestHost::component(guests::OUTBOUND).allow("*://*:*").start();
+    for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+        assert_eq!(host.get(&format!("/listen?{address}")).text(), "PermissionDenied");
+    }
+}
+
+#[test]
+fn the_own_application_is_reached_without_knowing_its_address() {
+    let host = TestHost::component(guests::OUTBOUND).allow("http://self").start();
+    assert_eq!(host.get("/now?http://self.alt/hello").text(), "here I am");
+    host.get("/later?http://self.alt/hello").drained();
+    assert_eq!(host.stdout(), "task: here I am\n");
+}
+
+#[test]
+fn the_own_application_is_not_reached_by_default() {
+    let upstream = Upstream::start();
+    let host = TestHost::component(guests::OUTBOUND).allow(&upstream.url()).start();
+    assert_eq!(host.get("/now?http://self.alt/hello").text(), "denied");
+}

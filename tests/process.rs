@@ -1,0 +1,163 @@
+//! The real executable, as a user starts it, and folders with applications for it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `epilogue`. Dropping it kills it and, if the test has failed, shows what it printed.
+pub(crate) struct Process {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+/// What a process printed, and how it ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+/// Describes `epilogue` with these arguments. Nothing of this process' own settings gets through to it.
+pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EPILOGUE_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Describes `epilogue up` of the application in `folder`, on a free port.
+pub(crate) fn up<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = epilogue(["up", "--listen", "127.0.0.1:0", "--from"]);
+    command.arg(folder).args(arguments);
+    command
+}
+
+/// A folder with this `spin.toml`.
+pub(crate) fn folder(manifest: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("there should be room for a folder");
+    fs::write(folder.path().join("spin.toml"), manifest).unwrap();
+    folder
+}
+
+/// A folder with an application of one component, `app`, on all paths; `more` is more of its table.
+pub(crate) fn application(component: &str, more: &str) -> TempDir {
+    folder(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"app\"\n\
+         [component.app]\nsource = {component:?}\n{more}\n"
+    ))
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the executable should start");
+        let stdout = Lines::read(child.stdout.take().unwrap());
+        let stderr = Lines::read(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    /// Where it serves, as its first line says.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let line = self.stdout.wait_for(|lines| lines.first().cloned());
+        let (_, address) = line.split_once("://").unwrap_or_else(|| panic!("{line:?} should have an address"));
+        address.parse().expect("the address should be one")
+    }
+
+    /// Waits for the line of stdout that contains this.
+    pub(crate) fn printed(&self, text: &str) -> String {
+        self.stdout.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())
+    }
+
+    /// Waits for the line of stderr that contains this.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        self.stderr.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal should be sent");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Ended {
+        let stdout = self.stdout.to_the_end();
+        let stderr = self.stderr.to_the_end();
+        let status = self.child.wait().expect("the process should be waited for once");
+        Ended { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stdout\n{}\n--- stderr\n{}\n---", self.stdout.so_far(), self.stderr.so_far());
+        }
+    }
+}
+
+/// One output of a process, read by a thread of its own.
+struct Lines(Arc<(Mutex<Seen>, Condvar)>);
+
+#[derive(Default)]
+struct Seen {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn read(output: impl Read + Send + 'static) -> Self {
+        let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
+        let reader = seen.clone();
+        thread::spawn(move || {
+            let (seen, changed) = &*reader;
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                seen.lock().unwrap().lines.push(line);
+                changed.notify_all();
+            }
+            seen.lock().unwrap().ended = true;
+            changed.notify_all();
+        });
+        Self(seen)
+    }
+
+    fn wait_for<T>(&self, find: impl Fn(&[String]) -> Option<T>) -> T {
+        let (seen, changed) = &*self.0;
+        let seen = seen.lock().unwrap();
+        let looks = |seen: &mut Seen| !seen.ended && find(&seen.lines).is_none();
+        let (seen, _) = changed.wait_timeout_while(seen, PATIENCE, looks).unwrap();
+        let found = find(&seen.lines);
+        // Not under the lock: whoever shows the output takes it too.
+        drop(seen);
+        found.expect("what was waited for should have been printed")
+    }
+
+    fn to_the_end(&self) -> Vec<String> {
+        let (seen, changed) = &*self.0;
+        let (seen, late) = changed.wait_timeout_while(seen.lock().unwrap(), PATIENCE, |seen| !seen.ended).unwrap();
+        let lines = seen.lines.clone();
+        drop(seen);
+        assert!(!late.timed_out(), "the process should have ended");
+        lines
+    }
+
+    fn so_far(&self) -> String {
+        self.0.0.lock().unwrap().lines.join("\n")
+    }
+}

@@ -1,0 +1,60 @@
+//! The repository's own rules: files that say what they are for and fit in the head, and tests that wait for what they
+//! mean.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FOLDERS: [&str; 5] = ["host/src", "guest/macro/src", "guest/notify/src", "guest/sdk/src", "tests"];
+const MAX_LINES: usize = 400;
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    offenders("begins without a module comment", sources(), |path, text| {
+        // A module's own tests need no introduction.
+        !path.ends_with("tests.rs") && !text.starts_with("//!")
+    });
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    offenders("is longer than 400 lines", sources(), |_, text| text.lines().count() > MAX_LINES);
+}
+
+#[test]
+fn tests_wait_for_what_they_mean() {
+    let tests = sources().into_iter().filter(|path| path.starts_with("tests") && !path.starts_with("tests/guests"));
+    // Written in two parts, since this is a test too.
+    offenders("sleeps instead", tests, |_, text| text.contains(concat!("sleep", "(")));
+}
+
+fn offenders(what: &str, paths: impl IntoIterator<Item = PathBuf>, offends: impl Fn(&Path, &str) -> bool) {
+    let offenders: Vec<_> = paths
+        .into_iter()
+        .filter(|path| offends(path, &fs::read_to_string(root().join(path)).unwrap()))
+        .map(|path| format!("{} {what}", path.display()))
+        .collect();
+    assert!(offenders.is_empty(), "{}", offenders.join("\n"));
+}
+
+/// All Rust files of the project, relative to its root.
+fn sources() -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(path);
+            }
+        }
+    }
+    assert!(sources.len() > 50, "there should be more files than {}", sources.len());
+    sources
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
