@@ -81,6 +81,15 @@ fn s14_after_a_trap_the_rest_is_skipped_or_runs_in_a_fresh_instance() {
 }
 
 #[test]
+fn s14_a_task_that_trapped_is_tried_again_in_a_fresh_instance() {
+    let host = TestHost::start(guests::TASKS);
+    let record = host.get("/?run=shaky,ok").drained();
+
+    assert_eq!(ends(&record), ["shaky succeeded", "ok succeeded"]);
+    assert_eq!(record.tasks[0].attempt, 2);
+}
+
+#[test]
 fn s14_a_trap_leaves_other_requests_and_the_next_alone() {
     // On one thread, where they share all that requests ever share.
     let host = TestHost::component(guests::TASKS).workers(1).start();

@@ -108,6 +108,15 @@ fn s11_the_arguments_of_all_tasks_together_are_limited() {
 }
 
 #[test]
+fn s11_a_host_without_a_store_refuses_durable_tasks() {
+    let host = TestHost::start(guests::DURABLE);
+    let exchange = host.get("/");
+
+    assert_eq!(exchange.text(), "durable tasks need a store, and this host has none");
+    assert_eq!(ends(&exchange.drained()), ["bill succeeded"], "the one that the guest made do with");
+}
+
+#[test]
 fn a_task_is_taken_back_only_before_it_starts() {
     let host = TestHost::start(guests::CANCEL);
     let exchange = host.get("/");

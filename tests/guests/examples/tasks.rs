@@ -63,6 +63,7 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
             "block" => tasks.add_task_with(block, (), options),
             "spin" => tasks.add_task_with(spin, (), options),
             "flaky" => tasks.add_task_with(flaky, (), options.max_attempts(3)),
+            "shaky" => tasks.add_task_with(shaky, (), options.max_attempts(2)),
             "nested" => tasks.add_task_with(nested, (), options),
             "endless" => tasks.add_task_with(endless, (), options),
             "closure" => tasks.defer_with("closure", options, async { println!("closure") }),
@@ -134,6 +135,12 @@ async fn flaky() -> anyhow::Result<()> {
     println!("flaky {attempt}");
     anyhow::ensure!(attempt == 3, "not yet");
     Ok(())
+}
+
+/// Traps at the first attempt.
+#[epilogue_sdk::task(name = "shaky")]
+async fn shaky() {
+    assert!(TaskContext::current().is_some_and(|context| context.attempt() == 2), "not yet");
 }
 
 /// Adds a task while it runs.
