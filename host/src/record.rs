@@ -72,7 +72,7 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// The time from its first attempt's start to its end; zero if it never started.
     pub elapsed: Duration,
-    /// Why it did not succeed.
+    /// Why it did not succeed. Of a trap it is wasm's reason only: what a panic says goes to the guest's stderr.
     pub error: Option<String>,
 }
 
@@ -124,12 +124,13 @@ pub struct RequestRecord {
     pub outcome: ResponseOutcome,
     /// Every accepted task, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// How often the scope was torn down: once, and once more for each time that a teardown's tasks opened it anew; 0 if
-    /// the instance had died (S9).
+    /// How often the scope was torn down: once, and once more for each time that a teardown added tasks; 0 if the
+    /// instance had died (S9).
     pub teardowns: u32,
     /// What went wrong outside any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,
-    /// How many of the guest's handles the host holds more than before the request (S9).
+    /// How many of the guest's handles the host holds more than before the request (S9). An instance's first request
+    /// opens what the guest then keeps, such as its stdout; of the others it should be 0.
     pub leaked: isize,
 }
 
