@@ -64,6 +64,7 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
             "spin" => tasks.add_task_with(spin, (), options),
             "flaky" => tasks.add_task_with(flaky, (), options.max_attempts(3)),
             "nested" => tasks.add_task_with(nested, (), options),
+            "defers" => tasks.add_task_with(defers, (), options),
             "endless" => tasks.add_task_with(endless, (), options),
             "closure" => tasks.defer_with("closure", options, async { println!("closure") }),
             other => unreachable!("there is no task {other}"),
@@ -141,6 +142,13 @@ async fn flaky() -> anyhow::Result<()> {
 async fn nested() -> Result<(), EnqueueError> {
     println!("nested");
     BackgroundTasks::current().add_task(ok, ())?;
+    Ok(())
+}
+
+/// Adds a closure while it runs.
+#[epilogue_sdk::task(name = "defers")]
+async fn defers() -> Result<(), EnqueueError> {
+    BackgroundTasks::current().defer(async { println!("closure") })?;
     Ok(())
 }
 
