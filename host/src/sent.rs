@@ -137,6 +137,11 @@ pub(crate) fn track(
         outcome: Mutex::new(Some(sender)),
     });
     let (parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        // hyper sends a response of its own instead, or none.
+        let reason = format!("{} is not the status of a final response", parts.status);
+        delivery.settle(ResponseOutcome::ResponseFailed(reason));
+    }
     // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.
     let bodyless = *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = TrackedBody {

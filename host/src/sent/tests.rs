@@ -162,6 +162,14 @@ fn s2_a_body_shorter_than_announced_is_a_failure() {
 }
 
 #[test]
+fn s2_a_response_that_is_not_final_is_a_failure() {
+    for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::EARLY_HINTS] {
+        let (_, mut sent) = track(&Unflushed::default(), &Method::GET, Version::HTTP_11, empty(status));
+        assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ResponseFailed(_))), "{status}");
+    }
+}
+
+#[test]
 fn the_answer_to_head_announces_what_the_one_to_get_would() {
     for (method, response, length) in [
         ("HEAD", full("hello"), Some("5")),
