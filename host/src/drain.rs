@@ -79,8 +79,11 @@ impl Life {
         loop {
             attempt += 1;
             let (state, error) = self.attempt(task, attempt).await;
-            let last = attempt >= task.max_attempts || !state.is_failure();
-            if last || (task.instance_bound && !self.has_instance()) || !self.wait(backoff(attempt)).await {
+            let orphaned = task.instance_bound && !self.has_instance();
+            let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
+            if last || !self.wait(backoff(attempt)).await {
+                // Stopped before an attempt that it still had, it has come to no end of its own.
+                let state = if !last && self.stopped { TaskState::Abandoned } else { state };
                 let (id, name) = (task.id, task.name.clone());
                 return TaskRecord { id, name, state, attempt, elapsed: start.elapsed(), error };
             }

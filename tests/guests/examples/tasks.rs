@@ -58,6 +58,7 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
             "sync" => tasks.add_task_with(sync, (), options),
             "slow" => tasks.add_task_with(slow, (), options),
             "fail" => tasks.add_task_with(fail, (), options),
+            "again" => tasks.add_task_with(fail, (), options.max_attempts(u32::MAX)),
             "panic" => tasks.add_task_with(panics, (), options),
             "sleep" => tasks.add_task_with(sleep, (), options),
             "block" => tasks.add_task_with(block, (), options),
