@@ -2,6 +2,7 @@
 
 use epilogue::testing::TestHost;
 
+use crate::gate::Gate;
 use crate::guests;
 use crate::support::ends;
 
@@ -22,6 +23,31 @@ fn s15_a_closure_fails_as_any_task_does() {
 
     assert_eq!(ends(&record), ["it failed", "defer succeeded", "say succeeded"]);
     assert_eq!(record.tasks[0].error.as_deref(), Some("no paper"));
+}
+
+#[test]
+fn s15_a_closure_lives_in_the_instance_of_the_task_that_made_it() {
+    let host = TestHost::start(guests::TASKS);
+    let record = host.get("/?run=panic,closure,defers&on_failure=continue").drained();
+
+    assert_eq!(
+        ends(&record),
+        ["panic trapped", "closure abandoned", "defers succeeded", "defer succeeded"],
+        "the second one is in the fresh instance, which lives"
+    );
+    assert_eq!(host.stdout(), "panic\nclosure\n");
+}
+
+#[test]
+fn s15_a_closure_is_abandoned_when_spawned_work_takes_its_instance() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").start();
+    let exchange = host.get(&format!("/panics?{}", gate.url()));
+    exchange.response();
+    gate.wait().open();
+
+    assert_eq!(ends(&exchange.drained()), ["defer abandoned", "say succeeded"]);
+    assert_eq!(host.stdout(), "named\n");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod identity;
 mod kinds;
 mod order;
 mod parity;
+mod pipes;
 mod scope;
 mod sent;
 mod shutdown;

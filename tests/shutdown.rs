@@ -68,6 +68,17 @@ fn s13_a_stop_cuts_the_grace_short() {
 }
 
 #[test]
+fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
+    let mut host = TestHost::start(guests::TASKS);
+    host.get("/?run=again,ok").response();
+    while !host.stdout().contains("fail\n") {
+        // Its first attempt is about to begin.
+        std::thread::yield_now();
+    }
+    assert_eq!(host.shut_down(Duration::ZERO), Summary { requests: 1, tasks: 2, abandoned: 2 });
+}
+
+#[test]
 fn s13_a_task_is_told_that_the_host_stops() {
     let gate = Gate::new();
     let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();

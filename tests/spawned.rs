@@ -4,6 +4,7 @@ use epilogue::testing::TestHost;
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::support::ends;
 
 #[test]
 fn s18_spawned_work_ends_before_the_teardown() {
@@ -16,6 +17,20 @@ fn s18_spawned_work_ends_before_the_teardown() {
     exchange.drained();
     let stdout = host.stdout();
     assert!(stdout.ends_with("teardown\n") && stdout.contains("spawned\n"), "{stdout}");
+}
+
+#[test]
+fn s18_what_spawned_work_adds_runs_before_the_teardown() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").start();
+    let exchange = host.get(&format!("/adds?{}", gate.url()));
+    exchange.response();
+    gate.wait().open();
+
+    let record = exchange.drained();
+    assert_eq!(ends(&record), ["defer succeeded"], "{record:?}");
+    assert_eq!(record.teardowns, 1);
+    assert_eq!(host.stdout(), "closure\nteardown\n");
 }
 
 #[test]

@@ -95,6 +95,18 @@ fn s3_abandoned_when_the_time_for_all_tasks_is_used_up() {
 }
 
 #[test]
+fn s10_limits_beyond_the_clock_are_none() {
+    let most = "18446744073709551615s";
+    let host = TestHost::component(guests::TASKS)
+        .setting("drain-timeout", most)
+        .setting("request-timeout", most)
+        .setting("task-timeout", most)
+        .setting("teardown-timeout", most)
+        .start();
+    assert_eq!(ends(&host.get("/?run=ok,flaky").drained()), ["ok succeeded", "flaky succeeded"]);
+}
+
+#[test]
 fn s3_a_task_that_is_tried_again_ends_once() {
     let record = told("tried-again", guests::TASKS, &[], "/?run=flaky");
     assert_eq!(ends(&record), ["flaky succeeded"]);

@@ -73,6 +73,8 @@ pub(crate) struct Component {
 pub(crate) enum NoInstance {
     /// As many exist as the engine has room for.
     Full,
+    /// The host's shutdown ran out of grace.
+    Stopped,
     /// The component could not be started.
     Failed(wasmtime::Error),
 }
@@ -81,6 +83,7 @@ impl fmt::Display for NoInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("there is no room for another instance"),
+            Self::Stopped => f.write_str("the host stopped"),
             Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }
     }
@@ -136,7 +139,13 @@ impl Component {
     /// Makes a new instance.
     pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> Result<Instance, NoInstance> {
         let limit = self.settings.request_timeout;
-        match tokio::time::timeout(limit, self.start(shutdown)).await {
+        let mut stop = shutdown.clone();
+        let started = tokio::select! {
+            biased;
+            started = tokio::time::timeout(limit, self.start(shutdown)) => started,
+            () = stop.stopped() => return Err(NoInstance::Stopped),
+        };
+        match started {
             Ok(Ok(instance)) => Ok(instance),
             Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::Full),
             Ok(Err(error)) => Err(NoInstance::Failed(error)),

@@ -65,8 +65,8 @@ async fn respond(
     connection: Unflushed,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
-    let (reply, response) = Reply::new(connection, request.method().clone());
     let (mut parts, body) = request.into_parts();
+    let (reply, response) = Reply::new(connection, &parts);
     if let Some((status, _)) = reserved_response(parts.uri.path()) {
         reply.send(plain(status));
     } else if let Some(matched) = worker.app.router.route(parts.uri.path()) {

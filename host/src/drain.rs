@@ -20,14 +20,10 @@ impl Life {
     /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
-        while let Some(task) = self.next_task() {
+        while let Some(task) = self.next_task().await {
             let record = match self.verdict(&task, failed) {
                 Some((state, reason)) => ended(&task, state, reason),
-                None => {
-                    let limit = SETTLE.min(self.budget());
-                    self.settle(limit).await;
-                    self.run(&task).await
-                }
+                None => self.run(&task).await,
             };
             record.emit(&self.scope.id, &self.record.component);
             failed |= record.state.is_failure();
@@ -35,7 +31,19 @@ impl Life {
         }
     }
 
-    fn next_task(&self) -> Option<Task> {
+    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
+    /// rest of the budget, since it may add one (S18).
+    async fn next_task(&mut self) -> Option<Task> {
+        let limit = SETTLE.min(self.budget());
+        let settled = self.settle(limit).await;
+        let next = self.scope.queue().next();
+        if settled || next.is_some() {
+            return next;
+        }
+        let budget = self.budget();
+        if !self.settle(budget).await {
+            self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
+        }
         self.scope.queue().next()
     }
 
@@ -55,7 +63,7 @@ impl Life {
             Some((TaskState::Skipped, "a task before it did not succeed"))
         } else if self.stopped {
             Some((TaskState::Abandoned, "the host stopped"))
-        } else if self.orphaned && task.instance_bound {
+        } else if task.orphaned {
             Some((TaskState::Abandoned, "the instance that held it had died"))
         } else if self.budget().is_zero() {
             Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
@@ -71,8 +79,11 @@ impl Life {
         loop {
             attempt += 1;
             let (state, error) = self.attempt(task, attempt).await;
-            let last = attempt >= task.max_attempts || !state.is_failure();
-            if last || (task.instance_bound && self.orphaned) || !self.wait(backoff(attempt)).await {
+            let orphaned = task.instance_bound && !self.has_instance();
+            let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
+            if last || !self.wait(backoff(attempt)).await {
+                // Stopped before an attempt that it still had, it has come to no end of its own.
+                let state = if !last && self.stopped { TaskState::Abandoned } else { state };
                 let (id, name) = (task.id, task.name.clone());
                 return TaskRecord { id, name, state, attempt, elapsed: start.elapsed(), error };
             }

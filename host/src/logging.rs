@@ -25,7 +25,8 @@ const SCRAPE: Duration = Duration::from_secs(10);
 /// Writes events to stderr from here on. stdout belongs to the guests, and to the address line.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.log).with_context(|| format!("{:?} is not a log filter", options.log))?;
-    let subscriber = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An event that cannot be written is lost. Saying so on stderr too would panic, amid a request or a shutdown.
+    let subscriber = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => {

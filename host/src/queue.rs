@@ -9,6 +9,9 @@ use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions}
 use crate::settings::Settings;
 use crate::values::OnFailure;
 
+/// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
+const MAX_NAME: usize = 1024;
+
 /// A task that was accepted and has not ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
@@ -20,6 +23,8 @@ pub(crate) struct Task {
     pub(crate) max_attempts: u32,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
+    /// The instance that it is bound to has died.
+    pub(crate) orphaned: bool,
     /// Taken back before it started. It keeps its place, so that what ends is recorded in order.
     pub(crate) cancelled: bool,
 }
@@ -76,6 +81,9 @@ impl Queue {
             let reason = "durable tasks need a store, and this host has none";
             return Err(EnqueueError::Unsupported(reason.to_owned()));
         }
+        if name.len() > MAX_NAME {
+            return Err(EnqueueError::Other(format!("a task's name may have at most {MAX_NAME} bytes")));
+        }
         if self.accepted >= self.limits.tasks {
             return Err(EnqueueError::QueueFull(self.limits.tasks));
         }
@@ -97,6 +105,7 @@ impl Queue {
             max_attempts: options.max_attempts.unwrap_or(1).max(1),
             cancel_on_disconnect: options.cancel_on_disconnect,
             instance_bound: options.instance_bound,
+            orphaned: false,
             cancelled: false,
         });
         Ok(id)
@@ -111,6 +120,13 @@ impl Queue {
                 true
             }
             None => false,
+        }
+    }
+
+    /// The instance has died, and with it what tasks were bound to. Tasks that a fresh one adds are not concerned.
+    pub(crate) fn orphan(&mut self) {
+        for task in &mut self.waiting {
+            task.orphaned = task.instance_bound;
         }
     }
 
@@ -191,6 +207,13 @@ mod tests {
     }
 
     #[test]
+    fn s11_a_name_has_a_limit_too() {
+        let mut queue = queue(Settings::default());
+        assert!(queue.add("n".repeat(MAX_NAME), vec![], options()).is_ok());
+        assert!(matches!(queue.add("n".repeat(MAX_NAME + 1), vec![], options()), Err(EnqueueError::Other(_))));
+    }
+
+    #[test]
     fn a_refused_task_takes_no_number() {
         let mut queue = queue(Settings { max_task_args: size("1"), ..Settings::default() });
         assert!(add(&mut queue, 2).is_err());
@@ -207,6 +230,19 @@ mod tests {
         let task = queue.next().unwrap();
         assert!(task.cancelled && task.args.is_empty());
         assert!(!queue.cancel(1), "it has ended");
+    }
+
+    #[test]
+    fn s15_what_is_bound_to_an_instance_is_orphaned_with_it() {
+        let mut queue = queue(Settings::default());
+        let bound = TaskOptions { instance_bound: true, ..options() };
+        for options in [bound, options(), bound] {
+            queue.add("task".into(), vec![], options).unwrap();
+        }
+        queue.orphan();
+        queue.add("of the next instance".into(), vec![], bound).unwrap();
+        let orphaned: Vec<_> = std::iter::from_fn(|| queue.next()).map(|task| task.orphaned).collect();
+        assert_eq!(orphaned, [true, false, true, false]);
     }
 
     #[test]

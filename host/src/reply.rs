@@ -1,6 +1,7 @@
 //! The way back to the client.
 
-use http::{Method, Response};
+use http::request::Parts;
+use http::{Method, Response, Version};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
@@ -10,19 +11,21 @@ use crate::sent::{self, Sent, TrackedBody, Unflushed};
 pub(crate) struct Reply {
     connection: Unflushed,
     method: Method,
+    version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
 }
 
 impl Reply {
-    /// The way back over `connection` for a `method` request, and its other end.
-    pub(crate) fn new(connection: Unflushed, method: Method) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
+    /// The way back over `connection` for `request`, and its other end.
+    pub(crate) fn new(connection: Unflushed, request: &Parts) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { connection, method, response: sender }, receiver)
+        let (method, version) = (request.method.clone(), request.version);
+        (Self { connection, method, version, response: sender }, receiver)
     }
 
     /// Hands the response to hyper, and says when it has left.
     pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
-        let (response, sent) = sent::track(&self.connection, &self.method, response);
+        let (response, sent) = sent::track(&self.connection, &self.method, self.version, response);
         if self.response.is_closed() {
             // hyper has dropped the request: the client is gone.
             sent.refuse();

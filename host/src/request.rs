@@ -34,7 +34,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Opt
         Err(error) => {
             tracing::error!(target: "epilogue::request", "{error}");
             reply.send(match error {
-                NoInstance::Full => unavailable(),
+                NoInstance::Full | NoInstance::Stopped => unavailable(),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });
             return None;
@@ -58,12 +58,10 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// None once it has died, until a task needs another.
     instance: Option<Instance>,
-    /// Whether the first instance, which ran the handler, has died: closures in its memory went with it.
-    pub(crate) orphaned: bool,
     /// Whether the host's shutdown ran out of grace.
     pub(crate) stopped: bool,
-    /// When the drain's budget is used up. It begins with the drain.
-    pub(crate) deadline: Option<Instant>,
+    /// When the drain began.
+    drain_start: Option<Instant>,
     /// What the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
@@ -89,9 +87,8 @@ impl Life {
             record: RequestRecord::new(&scope, component.id.clone()),
             resources: instance.resources(),
             instance: Some(instance),
-            orphaned: false,
             stopped: false,
-            deadline: None,
+            drain_start: None,
             scope,
             pool,
         })
@@ -148,12 +145,8 @@ impl Life {
         self.respond = None;
     }
 
-    /// Closes the guest's request scope, once all it spawned has ended (S9, S18). Without an instance there is none.
+    /// Closes the guest's request scope (S9). Without an instance there is none.
     async fn tear_down(&mut self) {
-        let budget = self.budget();
-        if !self.settle(budget).await {
-            self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
-        }
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
@@ -196,8 +189,8 @@ impl Life {
     pub(crate) fn budget(&mut self) -> Duration {
         let budget = self.pool.component.settings.drain_timeout;
         let now = Instant::now();
-        let deadline = *self.deadline.get_or_insert_with(|| now.checked_add(budget).unwrap_or(now));
-        deadline.saturating_duration_since(now)
+        let start = *self.drain_start.get_or_insert(now);
+        budget.saturating_sub(now.saturating_duration_since(start))
     }
 
     /// The instance for the next task: the request's own or, once that has died, a fresh one (S14).
@@ -214,17 +207,22 @@ impl Life {
         Ok(self.instance.insert(instance))
     }
 
+    /// Whether the instance of the last call is alive.
+    pub(crate) fn has_instance(&self) -> bool {
+        self.instance.is_some()
+    }
+
     /// Drops an instance whose call was interrupted: it may not be entered again.
     pub(crate) fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
-        self.orphaned = true;
+        self.scope.queue().orphan();
         self.stopped |= matches!(interrupted, Interrupted::Stopped);
         if let Interrupted::Trapped(error) = interrupted {
             tracing::debug!(target: "epilogue::request", request = self.scope.id, "{error:?}");
         }
     }
 
-    fn report(&mut self, error: String) {
+    pub(crate) fn report(&mut self, error: String) {
         tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{error}");
         self.record.errors.push(error);
     }

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
@@ -121,10 +121,11 @@ impl Sent {
     }
 }
 
-/// Wraps `response`, which answers a `method` request, so that its delivery over `connection` is seen.
+/// Wraps `response`, which answers a `method` request of this HTTP version, so that its delivery over `connection` is seen.
 pub(crate) fn track(
     connection: &Unflushed,
     method: &Method,
+    version: Version,
     response: Response<WasiBody>,
 ) -> (Response<TrackedBody>, Sent) {
     let (sender, outcome) = oneshot::channel();
@@ -136,18 +137,26 @@ pub(crate) fn track(
         outcome: Mutex::new(Some(sender)),
     });
     let (parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        // hyper sends a response of its own instead, or none.
+        let reason = format!("{} is not the status of a final response", parts.status);
+        delivery.settle(ResponseOutcome::ResponseFailed(reason));
+    }
     // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.
     let bodyless = *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = TrackedBody {
         remaining: if bodyless { Some(0) } else { length(&parts.headers, &body) },
+        // The head of an answer to HEAD is that of an answer to GET; the others have no length.
+        hint: if *method == Method::HEAD { body.size_hint() } else { SizeHint::default() },
         inner: (!bodyless).then_some(body),
+        dropped_early: version < Version::HTTP_2,
         sealed: false,
         delivery: delivery.clone(),
     };
     (Response::from_parts(parts, body), Sent { delivery, outcome })
 }
 
-/// hyper drops a body, unpolled, once as many bytes as were announced have gone by.
+/// How many bytes were announced.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
@@ -157,8 +166,12 @@ fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
 pub(crate) struct TrackedBody {
     /// None where the response must not have a body.
     inner: Option<WasiBody>,
+    /// What is announced where there is none.
+    hint: SizeHint,
     /// Bytes still to come, where known.
     remaining: Option<u64>,
+    /// Whether hyper, as on HTTP/1, drops the body, unpolled, once all these bytes have gone by.
+    dropped_early: bool,
     /// Whether the empty last frame has been handed out.
     sealed: bool,
     delivery: Arc<Delivery>,
@@ -196,18 +209,19 @@ impl Body for TrackedBody {
                     Ok(self.buffer(bytes))
                 }
                 Err(frame) => {
-                    // Trailers end the stream by themselves.
+                    // Trailers end the stream by themselves, but nothing can be fenced in none.
                     self.sealed = true;
                     Ok(match frame.into_trailers() {
-                        Ok(trailers) => Frame::trailers(self.fence(trailers)),
-                        Err(_) => self.buffer(Bytes::new()),
+                        Ok(trailers) if !trailers.is_empty() => Frame::trailers(self.fence(trailers)),
+                        _ => self.buffer(Bytes::new()),
                     })
                 }
             },
             Some(Err(error)) => Err(self.fail(error)),
             None => {
                 let broken = self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match broken {
+                let missing = self.remaining.filter(|missing| *missing > 0);
+                match broken.or(missing.map(|missing| format!("{missing} bytes of the announced body are missing"))) {
                     Some(reason) => Err(self.fail(Error::InternalError(Some(reason)))),
                     None => {
                         self.sealed = true;
@@ -225,7 +239,7 @@ impl Body for TrackedBody {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Some(body) => body.size_hint(),
-            None => SizeHint::with_exact(0),
+            None => self.hint.clone(),
         }
     }
 }
@@ -247,7 +261,7 @@ impl TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        if self.sealed || self.remaining == Some(0) {
+        if self.sealed || (self.dropped_early && self.remaining == Some(0)) {
             self.delivery.ended.store(true, Relaxed);
             self.delivery.check();
         } else {

@@ -78,7 +78,11 @@ impl Server {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let local = LocalSet::new();
                 let worker = Rc::new(Worker::new(app, tls, observer, shutdown));
-                Ok(local.block_on(&runtime, worker.run(listener))?)
+                let ended = local.block_on(&runtime, worker.run(listener));
+                drop(local);
+                // Merely dropped, it would wait for what blocks in the system, such as the look-up of a name.
+                runtime.shutdown_background();
+                Ok(ended?)
             };
             let thread = std::thread::Builder::new().name(format!("epilogue-{index}")).spawn(work);
             threads.push(thread.context("cannot start a worker thread")?);

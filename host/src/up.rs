@@ -17,6 +17,8 @@ use crate::{builder, engine, logging, tls};
 
 /// The exit code of a host that had to abandon tasks.
 const ABANDONED: u8 = 3;
+/// How long after the end of the grace the process ends by force.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// Runs an application until a signal ends it.
 ///
@@ -91,14 +93,24 @@ fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<(
             }
         };
         next().await;
-        tracing::info!(
-            "stopping: requests and tasks have {} to end; another signal stops them at once",
-            humantime::format_duration(grace)
-        );
         trigger.drain(grace);
-        next().await;
-        tracing::warn!("stopping at once");
-        trigger.stop();
+        // On the side, as all that is written: the stop must not wait for whoever reads stderr.
+        tokio::task::spawn_blocking(move || {
+            tracing::info!(
+                "stopping: requests and tasks have {} to end; another signal stops them at once",
+                humantime::format_duration(grace)
+            );
+        });
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            () = next() => {
+                trigger.stop();
+                tokio::task::spawn_blocking(|| tracing::warn!("stopping at once"));
+            }
+        }
+        // A thread that is still there is stuck in the host's own code, as in a write to a pipe that nobody reads.
+        tokio::time::sleep(STUCK).await;
+        std::process::exit(ABANDONED.into());
     };
     let thread = std::thread::Builder::new().name("epilogue-signals".into());
     thread.spawn(move || runtime.block_on(watch)).context("cannot start the signal thread")?;

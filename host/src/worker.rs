@@ -76,11 +76,25 @@ impl Worker {
         };
         match self.tls.clone() {
             None => connection::serve(self, stream, Peer { scheme: Scheme::HTTP, client, local }).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection::serve(self, stream, Peer { scheme: Scheme::HTTPS, client, local }).await,
-                Ok(Err(error)) => tracing::debug!(target: "epilogue::connection", %client, "no TLS handshake: {error}"),
-                Err(_) => tracing::debug!(target: "epilogue::connection", %client, "the TLS handshake took too long"),
-            },
+            Some(tls) => {
+                let mut shutdown = self.shutdown.clone();
+                let shaken = tokio::select! {
+                    shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
+                    // It has asked for nothing yet.
+                    _ = shutdown.begun() => return,
+                };
+                match shaken {
+                    Ok(Ok(stream)) => {
+                        connection::serve(self, stream, Peer { scheme: Scheme::HTTPS, client, local }).await;
+                    }
+                    Ok(Err(error)) => {
+                        tracing::debug!(target: "epilogue::connection", %client, "no TLS handshake: {error}");
+                    }
+                    Err(_) => {
+                        tracing::debug!(target: "epilogue::connection", %client, "the TLS handshake took too long");
+                    }
+                }
+            }
         }
     }
 

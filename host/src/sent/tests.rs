@@ -73,7 +73,7 @@ async fn read_bytewise(
     let tracked = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let response = response.lock().unwrap().take().unwrap();
-        let (response, sent) = track(&tracked, request.method(), response);
+        let (response, sent) = track(&tracked, request.method(), request.version(), response);
         sents.send(sent).unwrap();
         async move { Ok::<_, Infallible>(response) }
     });
@@ -155,6 +155,47 @@ fn s2_a_body_that_fails_is_reported() {
     assert!(matches!(&outcome, ResponseOutcome::ResponseFailed(why) if why.contains("no more")), "{outcome:?}");
 }
 
+#[test]
+fn s2_a_body_shorter_than_announced_is_a_failure() {
+    let (_, _, outcome) = http1("GET", with_length(frames(vec![data("hel")]), 5), usize::MAX);
+    assert!(matches!(&outcome, ResponseOutcome::ResponseFailed(why) if why.contains("2 bytes")), "{outcome:?}");
+}
+
+#[test]
+fn s2_a_response_that_is_not_final_is_a_failure() {
+    for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::EARLY_HINTS] {
+        let (_, mut sent) = track(&Unflushed::default(), &Method::GET, Version::HTTP_11, empty(status));
+        assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ResponseFailed(_))), "{status}");
+    }
+}
+
+#[test]
+fn the_answer_to_head_announces_what_the_one_to_get_would() {
+    for (method, response, length) in [
+        ("HEAD", full("hello"), Some("5")),
+        ("HEAD", with_length(frames(vec![data("hello")]), 5), Some("5")),
+        ("HEAD", frames(vec![data("hello")]), None),
+        ("GET", empty(StatusCode::NO_CONTENT), None),
+        ("GET", empty(StatusCode::NOT_MODIFIED), None),
+    ] {
+        let (read, ..) = http1(method, response, usize::MAX);
+        let announced = read.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(announced, length, "{read:?}");
+    }
+}
+
+#[test]
+fn s2_a_response_that_hyper_never_took_is_not_delivered() {
+    for response in [empty(StatusCode::NO_CONTENT), with_length(full(""), 0)] {
+        let connection = Unflushed::default();
+        let (response, mut sent) = track(&connection, &Method::GET, Version::HTTP_2, response);
+        // As when the stream was reset just before.
+        drop(response);
+        connection.flushed();
+        assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ClientGone)));
+    }
+}
+
 /// One HTTP/2 connection that answers as many requests at once with `responses`, through a relay that takes a byte at
 /// a time. Returns what was relayed, and how much of it when each response counted as sent, and as what.
 async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, ResponseOutcome)>) {
@@ -170,7 +211,7 @@ async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, Resp
     let (tracked, taken) = (connection.clone(), relayed.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (index, response) = responses.lock().unwrap().next().unwrap();
-        let (response, mut sent) = track(&tracked, request.method(), response);
+        let (response, mut sent) = track(&tracked, request.method(), request.version(), response);
         let (settled, taken) = (settled.clone(), taken.clone());
         tokio::task::spawn_local(async move {
             let outcome = sent.outcome().await;
@@ -250,11 +291,13 @@ fn s2_http2_responses_are_sent_with_end_stream_and_not_before() {
         full(LONG),
         empty(StatusCode::NO_CONTENT),
         frames(vec![data("hello"), trailers()]),
+        frames(vec![data("hello"), Ok(Frame::trailers(HeaderMap::new()))]),
     ];
     for pause in 1..10 {
         responses.push(slow(pause, vec![data("hel"), data("lo")]));
         responses.push(slow(pause, vec![data(CHUNK)]));
         responses.push(slow(pause, vec![data(CHUNK), trailers()]));
+        responses.push(slow(pause, vec![data(CHUNK), Ok(Frame::trailers(HeaderMap::new()))]));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (relayed, outcomes) = LocalSet::new().block_on(&runtime, http2(responses));

@@ -58,6 +58,7 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
             "sync" => tasks.add_task_with(sync, (), options),
             "slow" => tasks.add_task_with(slow, (), options),
             "fail" => tasks.add_task_with(fail, (), options),
+            "again" => tasks.add_task_with(fail, (), options.max_attempts(u32::MAX)),
             "panic" => tasks.add_task_with(panics, (), options),
             "sleep" => tasks.add_task_with(sleep, (), options),
             "block" => tasks.add_task_with(block, (), options),
@@ -65,6 +66,7 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
             "flaky" => tasks.add_task_with(flaky, (), options.max_attempts(3)),
             "shaky" => tasks.add_task_with(shaky, (), options.max_attempts(2)),
             "nested" => tasks.add_task_with(nested, (), options),
+            "defers" => tasks.add_task_with(defers, (), options),
             "endless" => tasks.add_task_with(endless, (), options),
             "closure" => tasks.defer_with("closure", options, async { println!("closure") }),
             other => unreachable!("there is no task {other}"),
@@ -148,6 +150,13 @@ async fn shaky() {
 async fn nested() -> Result<(), EnqueueError> {
     println!("nested");
     BackgroundTasks::current().add_task(ok, ())?;
+    Ok(())
+}
+
+/// Adds a closure while it runs.
+#[epilogue_sdk::task(name = "defers")]
+async fn defers() -> Result<(), EnqueueError> {
+    BackgroundTasks::current().defer(async { println!("closure") })?;
     Ok(())
 }
 

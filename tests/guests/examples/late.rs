@@ -1,0 +1,46 @@
+//! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
+//! `/panics?GATE` then panics.
+
+use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, Scope};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    let gate = request.uri().query().unwrap_or_default().to_owned();
+    let handled = match request.uri().path() {
+        "/adds" => adds(gate),
+        _ => panics(gate),
+    };
+    handled.map(|()| "done").map_err(|error| error.to_string())
+}
+
+fn adds(gate: String) -> Result<(), EnqueueError> {
+    Scope::current().on_teardown(async { println!("teardown") });
+    spin_sdk::wasip3::spawn(async move {
+        pass(gate).await;
+        BackgroundTasks::current().defer(async { println!("closure") }).expect("the request goes on");
+    });
+    Ok(())
+}
+
+fn panics(gate: String) -> Result<(), EnqueueError> {
+    let tasks = BackgroundTasks::current();
+    tasks.on_failure(FailurePolicy::Continue);
+    tasks.defer(async { println!("closure") })?;
+    tasks.add_task(say, ("named".into(),))?;
+    spin_sdk::wasip3::spawn(async move {
+        pass(gate).await;
+        panic!("on purpose");
+    });
+    Ok(())
+}
+
+async fn pass(gate: String) {
+    spin_sdk::http::get(gate).await.expect("the gate should open");
+}
+
+#[epilogue_sdk::task(name = "say")]
+fn say(what: String) {
+    println!("{what}");
+}
