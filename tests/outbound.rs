@@ -95,9 +95,10 @@ fn a_component_never_listens() {
 #[test]
 fn the_own_application_is_reached_without_knowing_its_address() {
     let host = TestHost::component(guests::OUTBOUND).allow("http://self").start();
-    assert_eq!(host.get("/now?http://self.alt/hello").text(), "here I am");
+    let expected = format!("here I am, at {}", host.address());
+    assert_eq!(host.get("/now?http://self.alt/hello").text(), expected);
     host.get("/later?http://self.alt/hello").drained();
-    assert_eq!(host.stdout(), "task: here I am\n");
+    assert_eq!(host.stdout(), format!("task: {expected}\n"));
 }
 
 #[test]

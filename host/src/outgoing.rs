@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
@@ -65,7 +66,12 @@ impl WasiHttpHooks for Outgoing {
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
         Box::new(async move {
-            *request.uri_mut() = directed?;
+            let uri = directed?;
+            // The header that wasmtime has set would still name the application's own host, which only this host knows.
+            if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+                request.headers_mut().insert(HOST, host);
+            }
+            *request.uri_mut() = uri;
             let (response, io) = default_send_request(request, options).await?;
             Ok((response.map(BodyExt::boxed_unsync), Box::new(io) as BoxFuture<_>))
         })

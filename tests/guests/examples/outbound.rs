@@ -28,7 +28,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/connect" => told(TcpStream::connect(query)),
         "/send" => told(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"hello", query))),
         "/listen" => told(TcpListener::bind(query)),
-        _ => "here I am".to_owned(),
+        _ => format!("here I am, at {}", request.uri().authority().map_or("", |authority| authority.as_str())),
     })
 }
 
