@@ -213,7 +213,7 @@ fn metrics_count_tasks_by_their_states() {
 
 #[test]
 fn build_runs_the_manifests_commands() {
-    let app = application("app.wasm", &format!("build.command = \"cp '{}' app.wasm\"", guests::HELLO));
+    let app = application("app.wasm", &format!("build.command = \"echo built; cp '{}' app.wasm\"", guests::HELLO));
     let ended = Process::start({
         let mut build = epilogue(["build", "--from"]);
         build.arg(app.path());
@@ -222,7 +222,8 @@ fn build_runs_the_manifests_commands() {
     .ended();
     assert_eq!(ended.code, Some(0));
     assert!(ended.stdout.is_empty(), "{:?}", ended.stdout);
-    assert!(ended.stderr[0].starts_with("Building app: cp "), "{:?}", ended.stderr);
+    assert!(ended.stderr[0].starts_with("Building app: echo built; cp "), "{:?}", ended.stderr);
+    assert_eq!(ended.stderr[1..], ["built"]);
     assert!(app.path().join("app.wasm").is_file());
 }
 
