@@ -11,7 +11,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default
 
 use crate::outbound::{AllowedHosts, is_self};
 
-/// The address under which the application itself is reached, once it is known.
+/// The address under which the application itself is reached, once it is known. It never is while the application serves
+/// https: a component would have no reason to trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
@@ -33,7 +34,10 @@ impl Outgoing {
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
         match uri.host().filter(|host| !is_self(host)) {
             Some(host) if self.allowed.allows(scheme.as_str(), host, uri.port_u16()) => Ok(uri.clone()),
-            None if self.allowed.allows_self(scheme.as_str()) => self.own(uri).ok_or(Error::DestinationUnavailable),
+            None if self.allowed.allows_self(scheme.as_str()) => self.own(uri).ok_or_else(|| {
+                tracing::error!(component = self.component, "requests to the application itself need it to serve http");
+                Error::DestinationUnavailable
+            }),
             host => {
                 let url =
                     format!("{scheme}://{}", host.map_or("self", |_| uri.authority().map_or("", Authority::as_str)));

@@ -39,7 +39,9 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listeners = listen(address, workers).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
         let address = listeners.first().context("there must be a worker")?.local_addr()?;
-        app.set_address(address);
+        if tls.is_none() {
+            app.set_address(address);
+        }
         Ok(Self { app: Arc::new(app), address, listeners, tls, observer: Observer::default() })
     }
 
