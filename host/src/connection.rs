@@ -1,7 +1,9 @@
 //! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -23,6 +25,10 @@ use crate::sent::{TrackedBody, TrackedIo, Unflushed};
 use crate::spin_headers::{Origin, set_spin_headers};
 use crate::worker::Worker;
 
+/// How long a client may take for its first request. hyper's own limit begins once it knows which version of HTTP the client
+/// speaks, and for HTTP/2 there is none.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// The connection's two ends, and how it speaks.
 pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
@@ -36,7 +42,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + 
     let unflushed = Unflushed::default();
     let io = TokioIo::new(TrackedIo::new(io, unflushed.clone()));
     let peer = Rc::new(peer);
-    let service = service_fn(|request| respond(worker.clone(), peer.clone(), unflushed.clone(), request));
+    let asked = Cell::new(false);
+    let service = service_fn(|request| {
+        asked.set(true);
+        respond(worker.clone(), peer.clone(), unflushed.clone(), request)
+    });
+    let silence = async {
+        tokio::time::sleep(SILENCE).await;
+        if asked.get() {
+            std::future::pending().await
+        }
+    };
 
     let mut builder = Builder::new(LocalExecutor);
     // Without a timer hyper waits for a request's headers for ever.
@@ -45,6 +61,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + 
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silence => return,
         _ = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -98,5 +115,36 @@ struct LocalExecutor;
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::app::{App, AppOptions};
+    use crate::manifest::Manifest;
+    use crate::summary::Observer;
+
+    fn worker() -> Rc<Worker> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("spin.toml");
+        std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
+        let (engine, manifest) = (crate::engine::engine().unwrap(), Manifest::load(&file).unwrap());
+        let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
+        Rc::new(Worker::new(app.into(), None, Observer::default(), crate::shutdown::channel().1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_for_nothing_is_not_waited_for() {
+        let worker = worker();
+        let local = SocketAddr::from(([127, 0, 0, 1], 80));
+        for said in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+            let (mut client, io) = tokio::io::duplex(1024);
+            client.write_all(said.as_bytes()).await.unwrap();
+            serve(worker.clone(), io, Peer { scheme: Scheme::HTTP, client: local, local }).await;
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+        }
     }
 }

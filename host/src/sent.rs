@@ -239,7 +239,7 @@ impl Body for TrackedBody {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Some(body) => body.size_hint(),
-            None => self.hint.clone(),
+            None => self.hint,
         }
     }
 }

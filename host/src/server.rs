@@ -98,19 +98,25 @@ impl Server {
 
 /// A listener for each worker. The kernel spreads connections over them.
 fn listen(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<TcpListener>> {
-    let share = |address: SocketAddr, shared: bool| -> std::io::Result<TcpListener> {
+    let bind = |address: SocketAddr, shared: bool| -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
+        Ok(socket)
     };
     // A shared port could be shared with another process too, which is a mistake: first see that it is free.
-    drop(share(address, false)?);
-    let first = share(address, true)?;
-    let address = first.local_addr()?;
-    let others = (1..workers).map(|_| share(address, true));
-    Ok(std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?)
+    drop(bind(address, false)?);
+    let first = bind(address, true)?;
+    let address = first.local_addr()?.as_socket().context("the address should be one of IP")?;
+    let others = (1..workers).map(|_| bind(address, true));
+    std::iter::once(Ok(first))
+        .chain(others)
+        .map(|socket| {
+            let socket = socket?;
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect()
 }

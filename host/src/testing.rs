@@ -18,7 +18,6 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
@@ -60,10 +59,10 @@ pub struct TestHost {
     records: Mutex<Records>,
 }
 
-/// Those that came, until they are asked for.
+/// Those that came, in that order, until they are asked for.
 struct Records {
     incoming: Receiver<RequestRecord>,
-    waiting: HashMap<String, RequestRecord>,
+    waiting: Vec<RequestRecord>,
 }
 
 /// Describes a host before it starts.
@@ -131,30 +130,29 @@ impl TestHost {
         Exchange { host: self, trace_id, client, response: OnceCell::new() }
     }
 
-    /// The record of the request with this trace id, once it has ended with its tasks and its teardown. It can be had once.
+    /// The record of the request with this trace id, once it has ended with its tasks and its teardown. It can be had
+    /// once. A request that no component served has none.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
+        self.find(|record| record.trace_id == trace_id)
+    }
+
+    /// The record of the request that ended first of those whose records nobody has had, or ends next.
+    pub fn next_record(&self) -> RequestRecord {
+        self.find(|_| true)
+    }
+
+    fn find(&self, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
         let mut records = self.records.lock().unwrap();
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(record) = records.waiting.remove(trace_id) {
-                return record;
+            if let Some(place) = records.waiting.iter().position(&wanted) {
+                return records.waiting.remove(place);
             }
-            let record = records
-                .incoming
-                .recv_timeout(end.saturating_duration_since(Instant::now()))
-                .unwrap_or_else(|_| panic!("the request did not end; the guest printed:\n{}", self.stderr()));
-            records.waiting.insert(record.trace_id.clone(), record);
+            let next = records.incoming.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let record =
+                next.unwrap_or_else(|_| panic!("the request did not end; the guest printed:\n{}", self.stderr()));
+            records.waiting.push(record);
         }
-    }
-
-    /// The record of the request that ends next, of those whose records nobody has had.
-    pub fn next_record(&self) -> RequestRecord {
-        let mut records = self.records.lock().unwrap();
-        if let Some(trace_id) = records.waiting.keys().next().cloned() {
-            return records.waiting.remove(&trace_id).expect("it is there");
-        }
-        let next = records.incoming.recv_timeout(PATIENCE);
-        next.unwrap_or_else(|_| panic!("no request ended; the guest printed:\n{}", self.stderr()))
     }
 
     /// What the guests have printed to stdout.
@@ -267,7 +265,7 @@ impl TestHostBuilder {
             stderr,
             trigger,
             server: Some(thread::spawn(move || server.run(shutdown))),
-            records: Mutex::new(Records { incoming, waiting: HashMap::new() }),
+            records: Mutex::new(Records { incoming, waiting: Vec::new() }),
         })
     }
 }
