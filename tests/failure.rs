@@ -35,6 +35,15 @@ fn s4_the_operator_sets_what_holds_by_default() {
 }
 
 #[test]
+fn s4_what_a_teardown_adds_runs_after_a_failed_task_too() {
+    let host = TestHost::start(guests::TASKS);
+    let record = host.get("/?run=fail,sync&report=true").drained();
+
+    assert_eq!(ends(&record), ["fail failed", "sync skipped", "ok succeeded"]);
+    assert_eq!(record.teardowns, 2);
+}
+
+#[test]
 fn s4_one_request_s_policy_is_not_the_next_one_s() {
     let host = TestHost::component(guests::TASKS).workers(1).start();
     host.get("/?run=ok&on_failure=continue").drained();

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Query;
 use axum::routing::get;
-use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, RunWhen, TaskContext, TaskOptions};
+use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, RunWhen, Scope, TaskContext, TaskOptions};
 use serde::Deserialize;
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
@@ -30,6 +30,9 @@ struct Wanted {
     within: Option<u64>,
     /// The response's status.
     status: Option<u16>,
+    /// Whether the teardown adds a task.
+    #[serde(default)]
+    report: bool,
 }
 
 async fn echo(wanted: Query<Wanted>, tasks: BackgroundTasks, body: Body) -> Result<Body, EnqueueError> {
@@ -50,6 +53,9 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
     });
     if let Some(within) = wanted.within {
         options = options.timeout(Duration::from_millis(within));
+    }
+    if wanted.report {
+        Scope::current().on_teardown(async move { tasks.add_task(ok, ()).map(drop) });
     }
     let mut ids = Vec::new();
     for name in wanted.run.split(',').filter(|name| !name.is_empty()) {
