@@ -14,6 +14,7 @@ mod sent;
 mod shutdown;
 mod spawned;
 mod states;
+mod stock;
 
 mod gate;
 mod socket;

@@ -6,6 +6,9 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::future::{IntoFuture as _, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 
 use crate::bindings::epilogue::background::types::ResponseOutcome;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Response, Trailers};
@@ -61,42 +64,68 @@ impl Sending {
 
     /// Sends what there is to send, and says how that ended.
     pub(crate) async fn finish(self) -> ResponseOutcome {
-        let Self { source, body: mut out, trailers: trailers_out, bodyless } = self;
+        let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
-            Source::Guest { mut body, trailers, _handled } => {
-                if copy(&mut body, &mut out).await {
-                    // The stream ends before the trailers can be read.
-                    drop(out);
-                    let trailers = trailers.await;
-                    if let Err(code) = &trailers {
-                        let reason = format!("{code:?}");
-                        _ = trailers_out.write(trailers).await;
-                        return ResponseOutcome::ResponseFailed(reason);
+            Source::Guest { body: from, trailers: from_trailers, _handled } => {
+                match copy(from, from_trailers, &mut body).await {
+                    Some(copied) => {
+                        // The stream ends before the trailers can be read.
+                        drop(body);
+                        let error = copied.as_ref().err().map(|code| format!("{code:?}"));
+                        // A host that has taken the body may not care for what follows.
+                        _ = trailers.write(copied).await;
+                        if let Some(error) = error {
+                            return ResponseOutcome::ResponseFailed(error);
+                        }
+                        true
                     }
-                    // A host that takes no trailers drops them: the body is out all the same.
-                    _ = trailers_out.write(trailers).await;
-                    true
-                } else {
-                    false
+                    None => false,
                 }
             }
-            Source::Text(text) => out.write_all(text.into()).await.is_empty(),
+            Source::Text(text) => body.write_all(text.into()).await.is_empty(),
         };
         if taken || bodyless { ResponseOutcome::Delivered } else { ResponseOutcome::ClientGone }
     }
 }
 
-/// Copies a body to its end. False if its reader does not want the rest.
-async fn copy(body: &mut StreamReader<u8>, out: &mut StreamWriter<u8>) -> bool {
+/// Copies a body to its end, and returns what follows it: trailers, or the error that ended it. None if nobody wants the
+/// rest.
+async fn copy(
+    mut body: StreamReader<u8>,
+    trailers: FutureReader<TrailersResult>,
+    out: &mut StreamWriter<u8>,
+) -> Option<TrailersResult> {
+    let mut trailers = pin!(trailers.into_future());
+    let mut end = None;
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
-        let (result, filled) = body.read(chunk).await;
+        let mut read = pin!(body.read(chunk));
+        // An error may be told before the stream has ended, and the guest then waits for it to be heard.
+        let read = poll_fn(|context| {
+            if let Poll::Ready(read) = read.as_mut().poll(context) {
+                return Poll::Ready(Some(read));
+            }
+            if end.is_none()
+                && let Poll::Ready(told) = trailers.as_mut().poll(context)
+            {
+                let failed = told.is_err();
+                end = Some(told);
+                if failed {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        });
+        let Some((result, filled)) = read.await else { return end };
         chunk = out.write_all(filled).await;
         if !chunk.is_empty() {
-            return false;
+            return None;
         }
         if result == StreamResult::Dropped {
-            return true;
+            return Some(match end {
+                Some(end) => end,
+                None => trailers.await,
+            });
         }
     }
 }
