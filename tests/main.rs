@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 mod closure;
+mod compose;
 mod disconnect;
 mod failure;
 mod identity;

@@ -29,12 +29,7 @@ pub(crate) struct Sending {
 }
 
 enum Source {
-    Guest {
-        body: StreamReader<u8>,
-        trailers: FutureReader<TrailersResult>,
-        /// Tells the guest, when it is dropped, that its response has been handled.
-        _handled: FutureWriter<Result<(), ErrorCode>>,
-    },
+    Guest { body: StreamReader<u8>, trailers: FutureReader<TrailersResult> },
     Text(&'static str),
 }
 
@@ -42,31 +37,37 @@ impl Sending {
     /// A response like the guest's, whose body is copied from it.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, headers) = (response.get_status_code(), response.get_headers());
-        let (handled, is_handled) = wit_future::new(|| Ok(()));
-        let (body, trailers) = Response::consume_body(response, is_handled);
-        Self::start(status, headers, Source::Guest { body, trailers, _handled: handled }, head)
+        Self::start(status, headers, head, |transmitted| {
+            let (body, trailers) = Response::consume_body(response, transmitted);
+            Source::Guest { body, trailers }
+        })
     }
 
     /// A response of a status and its name.
     pub(crate) fn text(status: u16, text: &'static str, head: bool) -> (Response, Self) {
-        Self::start(status, Fields::new(), Source::Text(text), head)
+        Self::start(status, Fields::new(), head, |_transmitted| Source::Text(text))
     }
 
-    fn start(status: u16, headers: Fields, source: Source, head: bool) -> (Response, Self) {
+    fn start(
+        status: u16,
+        headers: Fields,
+        head: bool,
+        source: impl FnOnce(FutureReader<Result<(), ErrorCode>>) -> Source,
+    ) -> (Response, Self) {
         let (body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        let (response, _says_nothing) = Response::new(headers, Some(body_reader), trailers_reader);
+        let (response, transmitted) = Response::new(headers, Some(body_reader), trailers_reader);
         // It is another response's, hence valid.
         _ = response.set_status_code(status);
         let bodyless = head || matches!(status, 100..=199 | 204 | 304);
-        (response, Self { source, body, trailers, bodyless })
+        (response, Self { source: source(transmitted), body, trailers, bodyless })
     }
 
     /// Sends what there is to send, and says how that ended.
     pub(crate) async fn finish(self) -> ResponseOutcome {
         let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
-            Source::Guest { body: from, trailers: from_trailers, _handled } => {
+            Source::Guest { body: from, trailers: from_trailers } => {
                 match copy(from, from_trailers, &mut body).await {
                     Some(copied) => {
                         // The stream ends before the trailers can be read.
