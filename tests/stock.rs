@@ -3,6 +3,7 @@
 //! Most cases are those of the native host, tried on both hosts and compared. Those that follow have their reason to differ,
 //! or to be shown apart.
 
+use std::collections::HashMap;
 use std::thread;
 
 use bytes::Bytes;
@@ -256,32 +257,48 @@ fn s9_composed_the_teardown_comes_last_and_in_reverse_order() {
 }
 
 #[test]
-fn s9_composed_requests_at_once_never_mix_their_queues_or_scopes() {
+fn s9_composed_sixteen_requests_at_once_never_mix_their_queues_or_scopes() {
     let host = StockHost::start(guests::TURNS);
-    for round in 0..4 {
-        let numbers: Vec<_> = (0..16).map(|number| format!("{}", 100 + 16 * round + number)).collect();
-        thread::scope(|scope| {
-            for number in &numbers {
-                let host = &host;
-                scope.spawn(move || assert_eq!(host.get(&format!("/?{number}")).body(), number.as_bytes()));
-            }
-        });
-        let mut served: Vec<_> = numbers
-            .iter()
-            .map(|_| {
-                let record = host.next_record();
-                let tasks: Vec<_> = record.tasks.iter().map(|task| (task.id, task.state.as_str())).collect();
-                assert_eq!(tasks, [(1, "succeeded"), (2, "succeeded")], "{record:?}");
-                record.tasks[1].name.clone()
-            })
-            .collect();
-        served.sort();
-        assert_eq!(served, numbers);
-        let stdout = host.stdout();
-        for number in &numbers {
-            let said: Vec<_> = stdout.lines().filter_map(|line| line.strip_prefix(number.as_str())).collect();
-            assert_eq!(said, [" begins", " ends", " named", " closure", " teardown"], "{stdout}");
+    take_turns(&host, 16, 1);
+}
+
+#[test]
+fn s9_composed_a_thousand_requests_lose_nothing_and_mix_nothing() {
+    let host = StockHost::start(guests::TURNS);
+    take_turns(&host, 32, 32);
+}
+
+/// Has so many clients make so many requests each, and checks that each request's tasks and teardown were its own, all of
+/// them, and in order.
+fn take_turns(host: &StockHost, clients: usize, requests: usize) {
+    let numbers: Vec<_> = (0..clients * requests).map(|number| format!("{number:04}")).collect();
+    thread::scope(|scope| {
+        for own in numbers.chunks(requests) {
+            scope.spawn(move || {
+                for number in own {
+                    assert_eq!(host.get(&format!("/?{number}")).body(), number.as_bytes());
+                }
+            });
         }
+    });
+    let mut served = Vec::new();
+    for record in host.next_records(numbers.len()) {
+        let tasks: Vec<_> = record.tasks.iter().map(|task| (task.id, task.state.as_str())).collect();
+        assert_eq!(tasks, [(1, "succeeded"), (2, "succeeded")], "{record:?}");
+        assert_eq!(record.teardowns, 1);
+        served.push(record.tasks[1].name.clone());
+    }
+    served.sort();
+    assert_eq!(served, numbers);
+
+    let stdout = host.stdout();
+    let mut said: HashMap<_, Vec<_>> = HashMap::new();
+    for (number, what) in stdout.lines().filter_map(|line| line.split_once(' ')) {
+        said.entry(number).or_default().push(what);
+    }
+    assert_eq!(said.len(), numbers.len());
+    for (number, said) in said {
+        assert_eq!(said, ["begins", "ends", "named", "closure", "teardown"], "{number}");
     }
 }
 

@@ -29,6 +29,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::output::Output;
+use super::told;
 
 /// The defaults of `wasmtime serve` for a component of WASI 0.3.
 const REUSE: usize = 128;
@@ -113,10 +114,21 @@ impl StockHost {
 
     /// The request that ends next, as the component tells of it on stderr.
     pub(crate) fn next_record(&self) -> RequestRecord {
+        self.next_records(1).remove(0)
+    }
+
+    /// The requests that end next.
+    pub(crate) fn next_records(&self, count: usize) -> Vec<RequestRecord> {
         let mut had = self.records.lock().unwrap();
-        let record = self.stderr.wait_for(|text| super::told::records(text).nth(*had));
-        *had += 1;
-        record
+        let (from, to) = (*had, *had + count);
+        *had = to;
+        self.stderr.wait_for(|text| {
+            // Reading it all is worth the while only once all is there.
+            let ended = text.matches("the request has ended").count();
+            (ended >= to)
+                .then(|| told::records(text).skip(from).take(count).collect::<Vec<_>>())
+                .filter(|records| records.len() == count)
+        })
     }
 
     /// What the guest has printed.
