@@ -15,7 +15,8 @@ use crate::upstream::{Call, Upstream};
 #[test]
 fn help_says_what_there_is() {
     let help = run(["--help"]);
-    for line in ["Usage: epilogue <COMMAND>", "up     Runs an application", "build  Builds an application's components"]
+    for line in
+        ["Usage: epilogue <COMMAND>", "up       Runs an application", "build    Builds an application's components"]
     {
         assert!(help.contains(line), "{line:?} should be in\n{help}");
     }

@@ -4,6 +4,7 @@
 
 // The promises, by number, and the cases of others.
 mod closure;
+mod compose;
 mod disconnect;
 mod failure;
 mod identity;
@@ -16,6 +17,7 @@ mod sent;
 mod shutdown;
 mod spawned;
 mod states;
+mod stock;
 
 // What is around the core.
 mod binary;

@@ -13,20 +13,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use crate::guests;
 use crate::socket::Socket;
 
-const MIB: usize = 1 << 20;
-const SIZE: usize = 64 * MIB;
+pub(crate) const MIB: usize = 1 << 20;
+pub(crate) const SIZE: usize = 64 * MIB;
 /// More than Linux buffers of a connection, on both ends together.
-const BUFFERS: usize = 16 * MIB;
+pub(crate) const BUFFERS: usize = 16 * MIB;
 
 /// When the task ran.
-fn task_time(host: &TestHost) -> u128 {
-    let stdout = host.stdout();
+pub(crate) fn task_time(stdout: &str) -> u128 {
     let line = stdout.lines().find(|line| line.starts_with("after ")).expect("the task should have run");
     line.split(' ').nth(1).and_then(|time| time.parse().ok()).expect("the task should print a time")
 }
 
 /// The time of day in microseconds, as guests see it too.
-fn now() -> u128 {
+pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros()
 }
 
@@ -78,7 +77,7 @@ fn s2_a_task_waits_for_a_slow_http1_client() {
         client.read(BUFFERS);
 
         assert_delivered(&host.next_record());
-        assert!(task_time(&host) > nearly, "the task ran while the host still had bytes to send");
+        assert!(task_time(&host.stdout()) > nearly, "the task ran while the host still had bytes to send");
     }
 }
 
@@ -94,7 +93,7 @@ fn s2_a_task_waits_for_a_slow_http2_client() {
 
         assert_eq!(count, size);
         assert_delivered(&host.next_record());
-        assert!(task_time(&host) > nearly, "the task ran while the host still had bytes to send");
+        assert!(task_time(&host.stdout()) > nearly, "the task ran while the host still had bytes to send");
     }
 }
 

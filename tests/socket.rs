@@ -1,7 +1,7 @@
 //! A client that sends and reads piece by piece: it is slow, leaves, or holds a request at a known point.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use epilogue::testing::TestHost;
@@ -12,10 +12,14 @@ pub(crate) struct Socket(TcpStream);
 
 impl Socket {
     pub(crate) fn connect(host: &TestHost) -> Self {
+        Self::connect_to(host.address())
+    }
+
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
         let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        socket.connect(&host.address().into()).unwrap();
+        socket.connect(&address.into()).unwrap();
         Self(socket.into())
     }
 

@@ -4,7 +4,10 @@
 //! serves.
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, ErrorKind, Write as _},
+    iter,
     path::Path,
     process::{Command, ExitStatus, Stdio},
 };
@@ -47,10 +50,19 @@ fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result
         provide_target(component, target, workdir)?;
     }
     say(format_args!("Building {component}: {command}"));
-    let status = spawn(Command::new("sh").args(["-c", command]).current_dir(workdir))
+    let status = spawn(Command::new("sh").args(["-c", command]).current_dir(workdir).envs(path_to_this_command()))
         .with_context(|| format!("can't build {component}: can't run the shell"))?;
     ensure!(status.success(), "building {component} failed: `{command}` ended with {status}");
     Ok(())
+}
+
+/// The search path with the folder of this very command first, so that build commands can call `epilogue`, also if it is
+/// not installed.
+fn path_to_this_command() -> Option<(&'static str, OsString)> {
+    let own = env::current_exe().ok()?.parent()?.to_owned();
+    let others = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(iter::once(own).chain(env::split_paths(&others))).ok()?;
+    Some(("PATH", path))
 }
 
 /// The Rust targets that a command mentions.
@@ -130,6 +142,14 @@ mod tests {
         ]);
         build(&manifest, &[]).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("sub/order")).unwrap(), "1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_command_finds_this_very_command_first() {
+        let (folder, manifest) = manifest(&[("one", "build.command = \"echo $PATH > path\"")]);
+        build(&manifest, &[]).unwrap();
+        let path = fs::read_to_string(folder.path().join("path")).unwrap();
+        assert!(path.starts_with(&format!("{}:", env::current_exe().unwrap().parent().unwrap().display())), "{path}");
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub enum Command {
     Up(Box<UpArgs>),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
+    /// Makes a guest portable: the same component, with its tasks, for any WASI 0.3 host.
+    ///
+    /// The result runs on Spin, Fermyon and `wasmtime serve`. It takes its settings from environment variables of the
+    /// names that `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
+    Compose(ComposeArgs),
 }
 
 /// The options of `epilogue up`.
@@ -59,6 +64,18 @@ pub struct BuildArgs {
     /// Which application, and what of it.
     #[command(flatten)]
     pub application: ApplicationArgs,
+}
+
+/// The options of `epilogue compose`.
+#[derive(Args, Debug)]
+pub struct ComposeArgs {
+    /// The guest, as it runs on `epilogue up`.
+    #[arg(value_name = "GUEST.wasm")]
+    pub guest: PathBuf,
+
+    /// The file to write.
+    #[arg(short, long, value_name = "OUT.wasm")]
+    pub output: PathBuf,
 }
 
 /// Which application a command is about, and which of its components.
@@ -95,7 +112,7 @@ mod tests {
         let cli = Cli::try_parse_from(["epilogue", "up"].iter().chain(arguments))?;
         match cli.command {
             Command::Up(up) => Ok(*up),
-            Command::Build(_) => panic!("this is not up"),
+            Command::Build(_) | Command::Compose(_) => panic!("this is not up"),
         }
     }
 

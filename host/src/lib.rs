@@ -9,7 +9,7 @@
 //! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
-//! The binary `epilogue` is [`cli`], [`up`] and [`builder`]; guest authors test with [`testing`]. The numbers S1 to S18 in
+//! The binary `epilogue` is [`cli`], [`up`], [`builder`] and [`compose`]; guest authors test with [`testing`]. The numbers S1 to S18 in
 //! the documentation are the promises of the README.
 
 // In reading order: a request's life, what it uses, how requests get there, the application, the command.
@@ -48,6 +48,7 @@ pub mod values;
 
 pub mod builder;
 pub mod cli;
+pub mod compose;
 mod logging;
 pub mod testing;
 mod tls;

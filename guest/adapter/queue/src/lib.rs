@@ -1,0 +1,93 @@
+//! The queue of a composed component: to its guest it is the host's `queue` and `context`, to the responder beside it
+//! it is `drain`.
+//!
+//! An instance serves one request at a time, so there is one queue. Its rules are those of the native host's queue
+//! (`host/src/queue.rs`).
+
+#![no_std]
+
+extern crate alloc;
+
+mod bindings;
+mod queue;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
+use bindings::exports::epilogue::background::context::{self, Stop, StopReason};
+use bindings::exports::epilogue::background::queue::{
+    self as background, EnqueueError, FailurePolicy, TaskId, TaskOptions,
+};
+use bindings::wasi::clocks::monotonic_clock;
+
+use epilogue_adapter_runtime::Shared;
+
+use crate::queue::Queue;
+
+/// A stop is announced when this part of the time is left …
+const NOTICE_PART: u64 = 10;
+/// … and at most this long before it, in nanoseconds.
+const MAX_NOTICE: u64 = 5_000_000_000;
+
+/// The queue of the request that is being handled.
+static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
+/// When what is running began, and how long it may take.
+static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
+
+struct Adapter;
+
+impl background::Guest for Adapter {
+    fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        QUEUE.with(|queue| queue.add(name, args, options))
+    }
+
+    fn cancel(id: TaskId) -> bool {
+        QUEUE.with(|queue| queue.cancel(id))
+    }
+
+    fn on_failure(policy: FailurePolicy) {
+        QUEUE.with(|queue| queue.limits.policy = policy);
+    }
+}
+
+impl drain::Guest for Adapter {
+    fn begin(limits: Limits) {
+        QUEUE.with(|queue| *queue = Queue::open(limits));
+    }
+
+    fn allow(time: Option<u64>) {
+        PHASE.with(|phase| *phase = time.map(|time| (monotonic_clock::now(), time)));
+    }
+
+    fn next() -> Option<QueuedTask> {
+        QUEUE.with(Queue::next)
+    }
+
+    fn policy() -> FailurePolicy {
+        QUEUE.with(|queue| queue.limits.policy)
+    }
+
+    fn close_if_empty() -> bool {
+        QUEUE.with(Queue::close_if_empty)
+    }
+
+    fn end() {
+        QUEUE.with(|queue| *queue = Queue::closed());
+        PHASE.with(|phase| *phase = None);
+    }
+}
+
+impl context::Guest for Adapter {
+    async fn stopping() -> Stop {
+        let Some((start, time)) = PHASE.with(|phase| *phase) else {
+            loop {
+                // Not `pending()`: what waits for nothing of the host's traps (guests' wit-bindgen 0.57).
+                monotonic_clock::wait_until(u64::MAX).await;
+            }
+        };
+        let deadline = start.saturating_add(time);
+        monotonic_clock::wait_until(deadline - (time / NOTICE_PART).min(MAX_NOTICE)).await;
+        Stop { reason: StopReason::Deadline, grace: deadline.saturating_sub(monotonic_clock::now()) }
+    }
+}

@@ -1,0 +1,82 @@
+//! One request's tasks: first in, first out, within limits (S1, S5, S11).
+
+use alloc::borrow::ToOwned as _;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
+use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
+
+pub(crate) struct Queue {
+    waiting: VecDeque<QueuedTask>,
+    accepted: u32,
+    args: u64,
+    closed: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Queue {
+    /// The queue of no request.
+    pub(crate) const fn closed() -> Self {
+        let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
+        Self { waiting: VecDeque::new(), accepted: 0, args: 0, closed: true, limits }
+    }
+
+    /// The queue of a request that begins.
+    pub(crate) fn open(limits: Limits) -> Self {
+        Self { closed: false, limits, ..Self::closed() }
+    }
+
+    /// Accepts a task behind all others, or says why not.
+    pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        if self.closed {
+            return Err(EnqueueError::Closed);
+        }
+        if options.durable {
+            let reason = "durable tasks need a store, and this host has none";
+            return Err(EnqueueError::Unsupported(reason.to_owned()));
+        }
+        if self.accepted >= self.limits.tasks {
+            return Err(EnqueueError::QueueFull(self.limits.tasks));
+        }
+        let size = args.len() as u64;
+        if size > self.limits.task_args {
+            return Err(EnqueueError::ArgsTooLarge(self.limits.task_args));
+        }
+        if size > self.limits.request_args - self.args {
+            return Err(EnqueueError::RequestArgsTooLarge(self.limits.request_args));
+        }
+        self.accepted += 1;
+        self.args += size;
+        let id = TaskId::from(self.accepted);
+        self.waiting.push_back(QueuedTask {
+            id,
+            name,
+            args,
+            run_when: options.run_when,
+            timeout: options.timeout,
+            max_attempts: options.max_attempts.unwrap_or(1).max(1),
+            cancel_on_disconnect: options.cancel_on_disconnect,
+            cancelled: false,
+        });
+        Ok(id)
+    }
+
+    /// Takes back a task that has not started. False if there is no such task.
+    pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) else { return false };
+        task.cancelled = true;
+        task.args = Vec::new();
+        true
+    }
+
+    pub(crate) fn next(&mut self) -> Option<QueuedTask> {
+        self.waiting.pop_front()
+    }
+
+    pub(crate) fn close_if_empty(&mut self) -> bool {
+        self.closed = self.waiting.is_empty();
+        self.closed
+    }
+}

@@ -1,0 +1,18 @@
+//! What wit-bindgen makes of `guest/adapter/wit`, but for the export, which is in `caller.rs`.
+
+#![allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    unexpected_cfgs,
+    unreachable_pub,
+    unsafe_code,
+    reason = "generated: the canonical ABI is raw pointers"
+)]
+
+wit_bindgen::generate!({
+    path: ["../../../wit", "../wit"],
+    world: "epilogue:adapter/responder",
+    generate_all,
+    std_feature,
+});

@@ -1,0 +1,162 @@
+//! The life of one request: handle, send, drain, tear down.
+
+use alloc::format;
+use alloc::string::ToString as _;
+
+use crate::bindings::epilogue::adapter::drain::{self, Limits};
+use crate::bindings::epilogue::background::runner;
+use crate::bindings::epilogue::background::types::ResponseOutcome;
+use crate::bindings::wasi::http::handler;
+use crate::bindings::wasi::http::types::{ErrorCode, Method, Request, Response};
+use crate::clock::{Deadline, Nanoseconds, show, within};
+use crate::identity::Identity;
+use crate::record::{self, Level, quoted};
+use crate::sending::Sending;
+use crate::settings::settings;
+
+/// A request on its way.
+pub(crate) struct Life {
+    pub(crate) identity: Identity,
+    pub(crate) outcome: ResponseOutcome,
+    /// When the time for all tasks is used up. It begins with the drain.
+    deadline: Option<Deadline>,
+    /// Whether its response has no body, however much of one the guest writes.
+    head: bool,
+    status: u16,
+    pub(crate) tasks: u32,
+    teardowns: u32,
+    /// Closes with the request, however that ends.
+    _door: Door,
+}
+
+/// Why there is no response of the guest's.
+pub(crate) enum HandlerError {
+    Returned(ErrorCode),
+    TimedOut(Nanoseconds),
+}
+
+impl Life {
+    pub(crate) fn begin(request: &Request) -> Self {
+        Self {
+            _door: Door::shut(),
+            identity: Identity::of(&request.get_headers()),
+            outcome: ResponseOutcome::Delivered,
+            deadline: None,
+            head: matches!(request.get_method(), Method::Head),
+            status: 0,
+            tasks: 0,
+            teardowns: 0,
+        }
+    }
+
+    /// Runs the guest's handler until it returns its response, or its time is over.
+    pub(crate) async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
+        let limit = settings().request_timeout;
+        drain::allow(Some(limit));
+        match within(limit, handler::handle(request)).await {
+            Some(handled) => handled.map_err(HandlerError::Returned),
+            None => Err(HandlerError::TimedOut(limit)),
+        }
+    }
+
+    /// The response for the host, or one made here if the guest returned none, and what remains to be done to send it.
+    pub(crate) async fn reply(&mut self, handled: Result<Response, HandlerError>) -> (Response, Sending) {
+        // The body may take as long as it likes.
+        drain::allow(None);
+        let error = match handled {
+            Ok(response) => {
+                self.status = response.get_status_code();
+                return Sending::copy(response, self.head);
+            }
+            Err(error) => error,
+        };
+        let (status, text) = match error {
+            HandlerError::Returned(_) => (500, "Internal Server Error"),
+            HandlerError::TimedOut(_) => (504, "Gateway Timeout"),
+        };
+        let reason = match error {
+            HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
+            HandlerError::TimedOut(limit) => format!("the handler was cut short: still running after {}", show(limit)),
+        };
+        self.report(&reason).await;
+        self.outcome = ResponseOutcome::HandlerFailed(reason);
+        self.status = status;
+        Sending::text(status, text, self.head)
+    }
+
+    /// Waits until the host has taken the response's last byte, or does not want the rest (S2).
+    pub(crate) async fn send(&mut self, sending: Sending) {
+        let outcome = sending.finish().await;
+        if !matches!(self.outcome, ResponseOutcome::HandlerFailed(_)) {
+            self.outcome = outcome;
+        }
+    }
+
+    /// Closes the guest's request scope (S9).
+    pub(crate) async fn tear_down(&mut self) {
+        let limit = settings().teardown_timeout;
+        drain::allow(Some(limit));
+        self.teardowns += 1;
+        match within(limit, runner::teardown(self.outcome.clone())).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => self.report(&format!("the teardown failed: {error}")).await,
+            None => self.report(&format!("the teardown was cut short: still running after {}", show(limit))).await,
+        }
+    }
+
+    /// Whether no task is left. None is accepted any more if so.
+    pub(crate) fn is_over(&self) -> bool {
+        drain::close_if_empty()
+    }
+
+    /// Lets the next request in.
+    pub(crate) async fn end(self) {
+        let (word, error) = match &self.outcome {
+            ResponseOutcome::Delivered => ("delivered", None),
+            ResponseOutcome::ClientGone => ("client-gone", None),
+            ResponseOutcome::ResponseFailed(error) => ("response-failed", Some(error)),
+            ResponseOutcome::HandlerFailed(error) => ("handler-failed", Some(error)),
+        };
+        let fields = [
+            ("request", quoted(&self.identity.id)),
+            ("trace", quoted(self.identity.trace_id())),
+            ("status", self.status.to_string()),
+            ("outcome", quoted(word)),
+            ("tasks", self.tasks.to_string()),
+            ("teardowns", self.teardowns.to_string()),
+        ];
+        record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
+    }
+
+    /// What is left of the time for all tasks. It starts to run when it is first asked for.
+    pub(crate) fn budget(&mut self) -> Nanoseconds {
+        self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
+    }
+
+    async fn report(&self, error: &str) {
+        record::log(Level::Error, "epilogue::request", error, &[("request", quoted(&self.identity.id))], None).await;
+    }
+}
+
+/// Keeps other requests out of this instance while one is being served, so that none sees another's queue or scope.
+struct Door;
+
+impl Door {
+    fn shut() -> Self {
+        wit_bindgen::backpressure_inc();
+        drain::begin(Limits {
+            tasks: settings().max_tasks,
+            task_args: settings().max_task_args,
+            request_args: settings().max_request_args,
+            policy: settings().on_failure,
+        });
+        Self
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        drain::end();
+        wit_bindgen::backpressure_dec();
+    }
+}

@@ -1,0 +1,132 @@
+//! The response on its way out (S2, S8).
+//!
+//! A host that knows nothing of tasks does not say when a response has been sent: the future that `Response.new` returns
+//! resolves long before. So the body is copied through a stream of our own. Its last write ends when the host has taken
+//! the last byte; a write that the host does not take to its end says that the client has left.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::future::{IntoFuture as _, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+
+use crate::bindings::epilogue::background::types::ResponseOutcome;
+use crate::bindings::wasi::http::types::{ErrorCode, Fields, Response, Trailers};
+use crate::bindings::{wit_future, wit_stream};
+use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
+
+const CHUNK: usize = 64 * 1024;
+
+type TrailersResult = Result<Option<Trailers>, ErrorCode>;
+
+/// What is still to be sent.
+pub(crate) struct Sending {
+    source: Source,
+    body: StreamWriter<u8>,
+    trailers: FutureWriter<TrailersResult>,
+    /// Whether the host takes no body with such a response.
+    bodyless: bool,
+}
+
+enum Source {
+    Guest { body: StreamReader<u8>, trailers: FutureReader<TrailersResult> },
+    Text(&'static str),
+}
+
+impl Sending {
+    /// A response like the guest's, whose body is copied from it.
+    pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
+        let (status, headers) = (response.get_status_code(), response.get_headers());
+        Self::start(status, headers, head, |transmitted| {
+            let (body, trailers) = Response::consume_body(response, transmitted);
+            Source::Guest { body, trailers }
+        })
+    }
+
+    /// A response of a status and its name.
+    pub(crate) fn text(status: u16, text: &'static str, head: bool) -> (Response, Self) {
+        Self::start(status, Fields::new(), head, |_transmitted| Source::Text(text))
+    }
+
+    fn start(
+        status: u16,
+        headers: Fields,
+        head: bool,
+        source: impl FnOnce(FutureReader<Result<(), ErrorCode>>) -> Source,
+    ) -> (Response, Self) {
+        let (body, body_reader) = wit_stream::new();
+        let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
+        let (response, transmitted) = Response::new(headers, Some(body_reader), trailers_reader);
+        // It is another response's, hence valid.
+        _ = response.set_status_code(status);
+        let bodyless = head || matches!(status, 100..=199 | 204 | 304);
+        (response, Self { source: source(transmitted), body, trailers, bodyless })
+    }
+
+    /// Sends what there is to send, and says how that ended.
+    pub(crate) async fn finish(self) -> ResponseOutcome {
+        let Self { source, mut body, trailers, bodyless } = self;
+        let taken = match source {
+            Source::Guest { body: from, trailers: from_trailers } => {
+                match copy(from, from_trailers, &mut body).await {
+                    Some(copied) => {
+                        // The stream ends before the trailers can be read.
+                        drop(body);
+                        let error = copied.as_ref().err().map(|code| format!("{code:?}"));
+                        // A host that has taken the body may not care for what follows.
+                        _ = trailers.write(copied).await;
+                        if let Some(error) = error {
+                            return ResponseOutcome::ResponseFailed(error);
+                        }
+                        true
+                    }
+                    None => false,
+                }
+            }
+            Source::Text(text) => body.write_all(text.into()).await.is_empty(),
+        };
+        if taken || bodyless { ResponseOutcome::Delivered } else { ResponseOutcome::ClientGone }
+    }
+}
+
+/// Copies a body to its end, and returns what follows it: trailers, or the error that ended it. None if nobody wants the
+/// rest.
+async fn copy(
+    mut body: StreamReader<u8>,
+    trailers: FutureReader<TrailersResult>,
+    out: &mut StreamWriter<u8>,
+) -> Option<TrailersResult> {
+    let mut trailers = pin!(trailers.into_future());
+    let mut end = None;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        let mut read = pin!(body.read(chunk));
+        // An error may be told before the stream has ended, and the guest then waits for it to be heard.
+        let read = poll_fn(|context| {
+            if let Poll::Ready(read) = read.as_mut().poll(context) {
+                return Poll::Ready(Some(read));
+            }
+            if end.is_none()
+                && let Poll::Ready(told) = trailers.as_mut().poll(context)
+            {
+                let failed = told.is_err();
+                end = Some(told);
+                if failed {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        });
+        let Some((result, filled)) = read.await else { return end };
+        chunk = out.write_all(filled).await;
+        if !chunk.is_empty() {
+            return None;
+        }
+        if result == StreamResult::Dropped {
+            return Some(match end {
+                Some(end) => end,
+                None => trailers.await,
+            });
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the operator can set: the native host's settings, by the variables it reads as well, in the component's
+//! environment.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use epilogue_adapter_runtime::Shared;
+
+use crate::bindings::epilogue::background::types::FailurePolicy;
+use crate::bindings::wasi::cli::environment::get_environment;
+use crate::clock::{Nanoseconds, UNITS};
+use crate::record::Level;
+
+/// Those of this instance, once they have been read.
+static SETTINGS: Shared<Option<Settings>> = Shared::new(None);
+
+/// What holds in this instance.
+pub(crate) fn settings() -> Settings {
+    SETTINGS.with(|settings| *settings.get_or_insert_with(Settings::read))
+}
+
+const SECOND: Nanoseconds = 1_000_000_000;
+const SIZES: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) on_failure: FailurePolicy,
+    pub(crate) request_timeout: Nanoseconds,
+    pub(crate) task_timeout: Nanoseconds,
+    pub(crate) drain_timeout: Nanoseconds,
+    pub(crate) teardown_timeout: Nanoseconds,
+    pub(crate) max_tasks: u32,
+    pub(crate) max_task_args: u64,
+    pub(crate) max_request_args: u64,
+    pub(crate) log: Level,
+}
+
+impl Settings {
+    fn read() -> Self {
+        let environment = Environment(get_environment());
+        Self {
+            on_failure: environment.get("EPILOGUE_ON_FAILURE", FailurePolicy::Stop, |text| match text {
+                "stop" => Some(FailurePolicy::Stop),
+                "continue" => Some(FailurePolicy::Continue),
+                _ => None,
+            }),
+            request_timeout: environment.get("EPILOGUE_REQUEST_TIMEOUT", 30 * SECOND, duration),
+            task_timeout: environment.get("EPILOGUE_TASK_TIMEOUT", 30 * SECOND, duration),
+            drain_timeout: environment.get("EPILOGUE_DRAIN_TIMEOUT", 300 * SECOND, duration),
+            teardown_timeout: environment.get("EPILOGUE_TEARDOWN_TIMEOUT", 30 * SECOND, duration),
+            max_tasks: environment.get("EPILOGUE_MAX_TASKS", 1_000, |text| text.parse().ok()),
+            max_task_args: environment.get("EPILOGUE_MAX_TASK_ARGS", 1 << 20, size),
+            max_request_args: environment.get("EPILOGUE_MAX_REQUEST_ARGS", 16 << 20, size),
+            log: environment.get("EPILOGUE_LOG", Level::Info, Level::parse),
+        }
+    }
+}
+
+struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// What a variable says. A value that can't be read is as none: a component can't refuse to start.
+    fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
+        let value = self.0.iter().find(|(key, _)| key == name);
+        value.and_then(|(_, value)| parse(value)).unwrap_or(default)
+    }
+}
+
+/// `500ms`, or several such parts: `1m 30s`.
+fn duration(text: &str) -> Option<Nanoseconds> {
+    text.split_whitespace().map(|part| measure(part, &UNITS)).sum()
+}
+
+/// `64KiB`, or plainly `4096`.
+fn size(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| measure(text, &SIZES))
+}
+
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim();
+    let (_, length) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    digits.trim().parse::<u64>().ok()?.checked_mul(*length)
+}

@@ -1,0 +1,60 @@
+//! What the adapters of composed components have instead of std, which would make them several times as large: memory,
+//! the end after a panic, and a place for state.
+
+#![no_std]
+#![expect(
+    unsafe_code,
+    reason = "the canonical ABI's allocator, and statics, which are safe only as there are no threads"
+)]
+
+extern crate alloc;
+
+use alloc::alloc::{Layout, alloc, realloc};
+use core::cell::RefCell;
+use core::panic::PanicInfo;
+
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+/// What the canonical ABI allocates arguments with. On this target it is std that defines it, or else nobody.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
+    if size == 0 {
+        return core::ptr::without_provenance_mut(align);
+    }
+    // SAFETY: the canonical ABI passes a valid alignment, and what it was given before.
+    let memory = unsafe {
+        match old_size {
+            0 => alloc(Layout::from_size_align_unchecked(size, align)),
+            _ => realloc(old, Layout::from_size_align_unchecked(old_size, align), size),
+        }
+    };
+    if memory.is_null() { core::arch::wasm32::unreachable() } else { memory }
+}
+
+// `memcmp` and its like, which on this target are libc's. What is not used is not linked.
+#[link(name = "c")]
+unsafe extern "C" {}
+
+/// State of the instance.
+pub struct Shared<T>(RefCell<T>);
+
+// SAFETY: the target has no threads.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// Begins with `value`.
+    pub const fn new(value: T) -> Self {
+        Self(RefCell::new(value))
+    }
+
+    /// Lends the state to `f`, which must not ask for it again.
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+}

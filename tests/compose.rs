@@ -1,0 +1,62 @@
+//! `epilogue compose`, as a user calls it.
+
+use std::path::Path;
+use std::process::Command;
+
+use epilogue::testing::TestHost;
+
+use crate::guests;
+
+/// Composes `guest` into `output`, and returns what was said and whether it worked.
+fn compose(guest: &str, output: &Path) -> (String, bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
+    let ended = command.args(["compose", guest, "-o"]).arg(output).output().unwrap();
+    assert!(ended.stdout.is_empty());
+    (String::from_utf8(ended.stderr).unwrap(), ended.status.success())
+}
+
+#[test]
+fn a_guest_with_tasks_becomes_a_component_that_needs_only_wasi() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("portable.wasm");
+    let (said, worked) = compose(guests::NOTIFY, &output);
+    assert!(worked, "{said}");
+    assert!(said.starts_with(&format!("Composed {} from {}: ", output.display(), guests::NOTIFY)), "{said}");
+    let size = |file: &Path| std::fs::metadata(file).unwrap().len();
+    let added = size(&output) - size(Path::new(guests::NOTIFY));
+    assert!(added < 150 << 10, "{added} bytes were added");
+
+    // To the native host it is a component like any other.
+    let host = TestHost::start(&output);
+    let exchange = host.post("/send-notification/a@b.c?q=x", "");
+    assert_eq!(exchange.text(), r#"{"message":"Message sent"}"#);
+    assert!(exchange.drained().tasks.is_empty());
+    assert_eq!(host.stdout(), "found query: x\nmessage to a@b.c\nsession closed\n");
+
+    let (said, worked) = compose(output.to_str().unwrap(), &folder.path().join("again.wasm"));
+    assert!(!worked);
+    assert!(said.ends_with("portable.wasm is composed already: it runs on any WASI 0.3 host as it is\n"), "{said}");
+}
+
+#[test]
+fn a_guest_without_tasks_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("same.wasm");
+    let (said, worked) = compose(guests::PLAIN, &output);
+    assert!(worked, "{said}");
+    let (guest, file) = (guests::PLAIN, output.display());
+    assert_eq!(said, format!("{guest} has no background tasks: {file} is the same component\n"));
+    assert_eq!(std::fs::read(output).unwrap(), std::fs::read(guest).unwrap());
+}
+
+#[test]
+fn a_file_that_is_missing_or_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (said, worked) = compose("nowhere.wasm", &folder.path().join("out.wasm"));
+    assert!(!worked);
+    assert!(said.starts_with("Error: cannot read nowhere.wasm: is it built?"), "{said}");
+
+    let (said, worked) = compose(guests::NOTIFY, &folder.path().join("no/folder.wasm"));
+    assert!(!worked);
+    assert!(said.contains("cannot write") && said.contains("no/folder.wasm"), "{said}");
+}

@@ -1,0 +1,41 @@
+//! Leaves room, in each part of a request, for another to come between: `/?NUMBER`, which is a part of all that it prints.
+
+use std::time::Duration;
+
+use epilogue_sdk::{BackgroundTasks, EnqueueError, Scope, TaskOptions};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    let number = request.uri().query().unwrap_or_default().to_owned();
+    serve(number).await.map_err(|error| error.to_string())
+}
+
+async fn serve(number: String) -> Result<String, EnqueueError> {
+    say(&number, "begins").await;
+    let teardown = number.clone();
+    Scope::current().on_teardown(async move { say(&teardown, "teardown").await });
+    let tasks = BackgroundTasks::current();
+    tasks.add_task(named, (number.clone(),))?;
+    pause().await;
+    let closure = number.clone();
+    tasks.defer_with(&number, TaskOptions::new(), async move { say(&closure, "closure").await })?;
+    say(&number, "ends").await;
+    Ok(number)
+}
+
+#[epilogue_sdk::task(name = "named")]
+async fn named(number: String) {
+    say(&number, "named").await;
+}
+
+async fn say(number: &str, what: &str) {
+    pause().await;
+    println!("{number} {what}");
+    pause().await;
+}
+
+async fn pause() {
+    spin_sdk::time::sleep(Duration::from_micros(500)).await;
+}

@@ -1,0 +1,388 @@
+//! Portable: composed with its adapters, a guest keeps the promises on a host that knows nothing of tasks.
+//!
+//! Most cases are those of the native host, tried on both hosts and compared. Those that follow have their reason to differ,
+//! or to be shown apart.
+
+use std::collections::HashMap;
+use std::thread;
+
+use bytes::Bytes;
+use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
+use http::Request;
+
+use crate::gate::Gate;
+use crate::guests;
+use crate::sent::{BUFFERS, MIB, SIZE, now, task_time};
+use crate::socket::Socket;
+use crate::support::ends;
+
+mod host;
+mod output;
+mod told;
+
+use host::StockHost;
+
+/// Makes the same request to the same guest on both hosts, and compares all that comes of it.
+fn same(guest: &str, path: &str) -> RequestRecord {
+    same_with(guest, path, &[])
+}
+
+/// The same, with settings, by their name in a manifest.
+fn same_with(guest: &str, path: &str, settings: &[(&str, &str)]) -> RequestRecord {
+    let mut native = TestHost::component(guest).workers(1);
+    for (name, value) in settings {
+        native = native.setting(name, value);
+    }
+    let native = native.start();
+    let exchange = native.get(path);
+    let (expected, record) = (exchange.response(), exchange.drained());
+
+    let variables: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (format!("EPILOGUE_{}", name.replace('-', "_").to_uppercase()), *value))
+        .collect();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let stock = StockHost::with(guest, &variables);
+    let response = stock.get(path);
+    let composed = stock.next_record();
+
+    assert_eq!(response.status(), expected.status());
+    assert_eq!(response.body(), expected.body());
+    let told = |record: &RequestRecord| {
+        let tasks: Vec<_> = record
+            .tasks
+            .iter()
+            .map(|task| (task.id, task.name.clone(), task.state, task.attempt, task.error.clone()))
+            .collect();
+        (record.status, format!("{:?}", record.outcome), tasks, record.teardowns)
+    };
+    assert_eq!(told(&composed), told(&record));
+    assert_eq!(stock.stdout(), native.stdout());
+    // The native host tells of a handler's failure, but does not count it among the errors beside the tasks.
+    let beside = composed.errors.iter().filter(|error| !error.starts_with("the handler "));
+    assert!(beside.eq(&record.errors), "{:?} instead of {:?}", composed.errors, record.errors);
+    composed
+}
+
+#[test]
+fn s1_composed_tasks_run_in_registration_order_one_at_a_time() {
+    let record = same(guests::TASKS, "/?run=ok,sync,ok,closure,sync");
+    assert_eq!(record.tasks.len(), 5);
+    same(guests::TASKS, "/?run=slow,slow,sync");
+}
+
+#[test]
+fn s2_a_composed_task_waits_for_a_slow_client() {
+    let host = StockHost::start(guests::BODY);
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", &format!("/body?size={SIZE}&fixed=true"));
+    client.head();
+    client.read(SIZE - BUFFERS - MIB);
+    let nearly = now();
+    client.read(BUFFERS + MIB);
+
+    assert!(matches!(host.next_record().outcome, ResponseOutcome::Delivered));
+    assert!(task_time(&host.stdout()) > nearly, "the task ran while the host still had bytes to take");
+}
+
+#[test]
+fn s2_composed_tasks_run_after_responses_without_a_body() {
+    let host = StockHost::start(guests::BODY);
+    for (method, path) in [
+        ("GET", "/body?size=0"),
+        ("GET", "/body?size=0&status=204"),
+        ("GET", "/body?size=0&status=304"),
+        ("HEAD", "/body?size=5&fixed=true"),
+        ("HEAD", "/body?size=5"),
+    ] {
+        let mut client = Socket::connect_to(host.address());
+        client.request(method, path);
+        client.head();
+        let record = host.next_record();
+        assert!(matches!(record.outcome, ResponseOutcome::Delivered), "{method} {path}: {record:?}");
+        assert_eq!(ends(&record), ["after succeeded"]);
+    }
+}
+
+#[test]
+fn s2_a_composed_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
+    let host = StockHost::start(guests::BODY);
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", "/broken");
+    let record = host.next_record();
+    assert!(matches!(record.outcome, ResponseOutcome::ResponseFailed(_)), "{record:?}");
+    assert_eq!(ends(&record), ["after succeeded"]);
+    assert!(!client.rest().ends_with("0\r\n\r\n"), "the client should see that it is not all");
+}
+
+#[test]
+fn s3_composed_tasks_end_in_the_same_states_with_the_same_words() {
+    for path in [
+        "/?run=",
+        "/?run=ok,sync,closure",
+        "/?run=fail",
+        "/?run=fail,ok,closure",
+        "/?run=ok,closure&when=failure",
+        "/?run=flaky",
+    ] {
+        same(guests::TASKS, path);
+    }
+    for path in ["/?run=gone", "/?run=changed"] {
+        same(guests::STRANGERS, path);
+    }
+    same(guests::CANCEL, "/");
+}
+
+#[test]
+fn s3_composed_tasks_are_told_in_the_native_log_s_words() {
+    let host = StockHost::start(guests::TASKS);
+    host.get("/?run=ok,fail");
+    let request = host.next_record().id;
+    let stderr = host.stderr();
+    let mut lines = stderr.lines();
+    let first = lines.next().unwrap();
+    let expected = format!(
+        " INFO epilogue::task: request=\"{request}\" task=1 name=\"ok\" state=\"succeeded\" attempt=1 elapsed_us="
+    );
+    assert!(first.starts_with(&expected), "{first}");
+    let second = lines.next().unwrap();
+    assert!(second.starts_with(" WARN epilogue::task: ") && second.ends_with("error=\"cannot print: no paper\""));
+}
+
+#[test]
+fn s4_a_composed_failure_stops_the_rest_or_not() {
+    same(guests::TASKS, "/?run=ok,fail,ok,closure");
+    same(guests::TASKS, "/?run=fail,ok,fail,sync&on_failure=continue");
+    same_with(guests::TASKS, "/?run=fail,ok", &[("on-failure", "continue")]);
+}
+
+#[test]
+fn s5_composed_there_is_one_queue_whoever_adds() {
+    assert_eq!(same(guests::SOURCES, "/").teardowns, 2);
+    same(guests::TASKS, "/?run=nested,nested,sync");
+}
+
+#[test]
+fn s6_composed_a_response_of_any_status_runs_tasks_and_a_handler_s_error_those_that_asked() {
+    for path in ["/200", "/404", "/500", "/error"] {
+        same(guests::ENDS, path);
+    }
+}
+
+#[test]
+fn s6_a_composed_handler_that_takes_too_long_has_failed_and_its_instance_serves_on() {
+    let host = StockHost::with(guests::ENDS, &[("EPILOGUE_REQUEST_TIMEOUT", "50ms")]);
+    let response = host.get("/hang");
+    assert_eq!((response.status().as_u16(), &response.body()[..]), (504, &b"Gateway Timeout"[..]));
+
+    let record = host.next_record();
+    let ResponseOutcome::HandlerFailed(reason) = &record.outcome else { panic!("{record:?}") };
+    assert_eq!(reason, "the handler was cut short: still running after 50ms");
+    // The native host has to drop the instance; here the call is cancelled, and what is in its memory lives.
+    let ended = ["on-success discarded", "on-failure succeeded", "always succeeded", "always-closure succeeded"];
+    assert_eq!(ends(&record), ended);
+    assert_eq!(record.teardowns, 1);
+
+    assert_eq!(host.get("/200").status(), 200);
+    assert_eq!(host.next_record().tasks.len(), 4);
+    assert_eq!(host.instances(), 1);
+}
+
+#[test]
+fn s6_a_composed_handler_s_error_leaves_nothing_to_the_next_request() {
+    let host = StockHost::start(guests::ENDS);
+    for path in ["/error", "/200", "/error", "/404"] {
+        host.get(path);
+        let ids: Vec<_> = host.next_record().tasks.iter().map(|task| task.id).collect();
+        assert_eq!(ids, [1, 2, 3, 4], "{path}");
+    }
+    assert_eq!(host.instances(), 1);
+}
+
+#[test]
+fn s7_composed_a_client_that_leaves_cancels_no_task() {
+    let host = StockHost::start(guests::BODY);
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", &format!("/body?size={SIZE}"));
+    client.read(1000);
+    drop(client);
+    let record = host.next_record();
+    assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{record:?}");
+    assert_eq!(ends(&record), ["after succeeded"]);
+    assert!(host.stdout().contains("ClientGone"), "the task is told as well");
+}
+
+#[test]
+fn s7_composed_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
+    let gate = Gate::new();
+    let host = StockHost::start(guests::GATE);
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", &format!("/?gate={}&at=handler&cancel=true", gate.url()));
+    let handler = gate.wait();
+    drop(client);
+    // The thread that answers this has by then seen that the first connection is closed.
+    host.get("/?gate=none&at=none");
+    host.next_record();
+    handler.open();
+    assert_eq!(ends(&host.next_record()), ["task succeeded", "second cancelled"]);
+}
+
+#[test]
+fn s8_composed_tasks_start_after_the_streams_end() {
+    let host = StockHost::start(guests::BODY);
+    let mut client = Socket::connect_to(host.address());
+    client.write("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
+    for round in 0..3 {
+        client.write("4\r\nping\r\n");
+        if round == 0 {
+            client.head();
+        }
+        client.read("4\r\nping\r\n".len());
+        assert_eq!(host.stdout(), "", "the stream has not ended");
+    }
+    client.write("0\r\n\r\n");
+    client.read("0\r\n\r\n".len());
+    assert_eq!(ends(&host.next_record()), ["after succeeded"]);
+}
+
+#[test]
+fn s9_composed_the_teardown_comes_last_and_in_reverse_order() {
+    same(guests::GATE, "/?gate=none&at=none");
+    for path in ["/context_b_bg", "/context_b_raise", "/async_raise"] {
+        same(guests::CONTEXTS, path);
+    }
+    for path in ["/broken", "/sub", "/request-scope", "/broken-session-data"] {
+        same(guests::SESSIONS, path);
+    }
+}
+
+#[test]
+fn s9_composed_sixteen_requests_at_once_never_mix_their_queues_or_scopes() {
+    let host = StockHost::start(guests::TURNS);
+    take_turns(&host, 16, 1);
+}
+
+#[test]
+fn s9_composed_a_thousand_requests_lose_nothing_and_mix_nothing() {
+    let host = StockHost::start(guests::TURNS);
+    take_turns(&host, 32, 32);
+}
+
+/// Has so many clients make so many requests each, and checks that each request's tasks and teardown were its own, all of
+/// them, and in order.
+fn take_turns(host: &StockHost, clients: usize, requests: usize) {
+    let numbers: Vec<_> = (0..clients * requests).map(|number| format!("{number:04}")).collect();
+    thread::scope(|scope| {
+        for own in numbers.chunks(requests) {
+            scope.spawn(move || {
+                for number in own {
+                    assert_eq!(host.get(&format!("/?{number}")).body(), number.as_bytes());
+                }
+            });
+        }
+    });
+    let mut served = Vec::new();
+    for record in host.next_records(numbers.len()) {
+        let tasks: Vec<_> = record.tasks.iter().map(|task| (task.id, task.state.as_str())).collect();
+        assert_eq!(tasks, [(1, "succeeded"), (2, "succeeded")], "{record:?}");
+        assert_eq!(record.teardowns, 1);
+        served.push(record.tasks[1].name.clone());
+    }
+    served.sort();
+    assert_eq!(served, numbers);
+
+    let stdout = host.stdout();
+    let mut said: HashMap<_, Vec<_>> = HashMap::new();
+    for (number, what) in stdout.lines().filter_map(|line| line.split_once(' ')) {
+        said.entry(number).or_default().push(what);
+    }
+    assert_eq!(said.len(), numbers.len());
+    for (number, said) in said {
+        assert_eq!(said, ["begins", "ends", "named", "closure", "teardown"], "{number}");
+    }
+}
+
+#[test]
+fn s10_a_composed_task_that_waits_is_cut_and_its_instance_serves_on() {
+    let host = StockHost::start(guests::TASKS);
+    host.get("/?run=sleep,ok,closure&within=50&on_failure=continue");
+    let record = host.next_record();
+    assert_eq!(ends(&record), ["sleep timed-out", "ok succeeded", "closure succeeded"]);
+    assert_eq!(record.tasks[0].error.as_deref(), Some("still running after 50ms"));
+    host.get("/?run=ok");
+    assert_eq!(ends(&host.next_record()), ["ok succeeded"]);
+    assert_eq!(host.instances(), 1);
+}
+
+#[test]
+fn s10_the_time_for_all_composed_tasks_is_limited() {
+    let host = StockHost::with(guests::TASKS, &[("EPILOGUE_DRAIN_TIMEOUT", "50ms")]);
+    host.get("/?run=sleep,ok&on_failure=continue");
+    let record = host.next_record();
+    assert_eq!(ends(&record), ["sleep timed-out", "ok abandoned"]);
+    assert_eq!(record.tasks[1].error.as_deref(), Some("the time for all tasks of the request was used up"));
+}
+
+#[test]
+fn s10_a_composed_task_is_told_before_its_deadline() {
+    let gate = Gate::new();
+    let host = StockHost::with(guests::GATE, &[("EPILOGUE_TASK_TIMEOUT", "2s")]);
+    host.get(&format!("/?gate={}&at=stopping", gate.url()));
+    gate.wait().open();
+    assert_eq!(ends(&host.next_record()), ["stopping succeeded", "second succeeded"]);
+    assert!(host.stdout().contains("stopping: StopReason::Deadline"), "{}", host.stdout());
+}
+
+#[test]
+fn s11_composed_limits_are_the_same() {
+    let (most, more) = (1 << 20, (1 << 20) + 1);
+    for sizes in ["1000x5".to_owned(), "1001x5".to_owned(), format!("{most},{more}")] {
+        same(guests::LIMITS, &format!("/?sizes={sizes}"));
+    }
+    same_with(guests::LIMITS, "/?sizes=40,60,4", &[("max-request-args", "100")]);
+    same_with(guests::TASKS, "/?run=endless", &[("max-tasks", "10")]);
+}
+
+#[test]
+fn s15_composed_closures_are_tasks_too() {
+    for path in ["/capture", "/fail", "/unused"] {
+        same(guests::CLOSURES, path);
+    }
+}
+
+#[test]
+fn s16_composed_tasks_know_their_request_and_its_trace() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let host = StockHost::start(guests::IDENTITY);
+    let request = Request::get("/").header("traceparent", PARENT).header("tracestate", "vendor=1");
+    host.send(request.body(Bytes::new()).unwrap());
+    let record = host.next_record();
+    assert_eq!(record.trace_id, PARENT[3..35]);
+    let id = &record.id;
+    let uuid: Vec<_> = id.split('-').map(str::len).collect();
+    assert_eq!((uuid, &id[14..15]), (vec![8, 4, 4, 4, 12], "7"), "{id} is not a UUID of version 7");
+    assert_eq!(host.stdout(), format!("{id} {PARENT} vendor=1 {id}:1\n{id} {PARENT} vendor=1 {id}:2\n"));
+
+    host.get("/");
+    let record = host.next_record();
+    let stdout = host.stdout();
+    let own = stdout.lines().last().unwrap();
+    assert!(own.starts_with(&format!("{} 00-{}-", record.id, record.trace_id)), "{own}");
+    assert_ne!(&record.id, id);
+}
+
+#[test]
+fn s17_composed_sync_and_async_functions_are_tasks() {
+    same(guests::TASKS, "/?run=sync,slow,sync");
+}
+
+#[test]
+fn s18_composed_spawned_work_goes_on_to_its_end_though_the_teardown_does_not_wait() {
+    let gate = Gate::new();
+    let host = StockHost::start(guests::GATE);
+    host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    let spawned = gate.wait();
+    assert_eq!(host.next_record().teardowns, 1);
+    spawned.open();
+    host.wait_for_line("spawned");
+}
