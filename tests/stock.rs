@@ -3,9 +3,6 @@
 //! Most cases are those of the native host, tried on both hosts and compared. Those that follow have their reason to differ,
 //! or to be shown apart.
 
-use std::collections::HashMap;
-use std::thread;
-
 use bytes::Bytes;
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 use http::Request;
@@ -15,6 +12,9 @@ use crate::guests;
 use crate::sent::{BUFFERS, MIB, SIZE, now, task_time};
 use crate::socket::Socket;
 use crate::support::ends;
+
+mod deadlines;
+mod turns;
 
 mod host;
 mod output;
@@ -170,25 +170,6 @@ fn s6_composed_a_response_of_any_status_runs_tasks_and_a_handler_s_error_those_t
 }
 
 #[test]
-fn s6_a_composed_handler_that_takes_too_long_has_failed_and_its_instance_serves_on() {
-    let host = StockHost::with(guests::ENDS, &[("EPILOGUE_REQUEST_TIMEOUT", "50ms")]);
-    let response = host.get("/hang");
-    assert_eq!((response.status().as_u16(), &response.body()[..]), (504, &b"Gateway Timeout"[..]));
-
-    let record = host.next_record();
-    let ResponseOutcome::HandlerFailed(reason) = &record.outcome else { panic!("{record:?}") };
-    assert_eq!(reason, "the handler was cut short: still running after 50ms");
-    // The native host has to drop the instance; here the call is cancelled, and what is in its memory lives.
-    let ended = ["on-success discarded", "on-failure succeeded", "always succeeded", "always-closure succeeded"];
-    assert_eq!(ends(&record), ended);
-    assert_eq!(record.teardowns, 1);
-
-    assert_eq!(host.get("/200").status(), 200);
-    assert_eq!(host.next_record().tasks.len(), 4);
-    assert_eq!(host.instances(), 1);
-}
-
-#[test]
 fn s6_a_composed_handler_s_error_leaves_nothing_to_the_next_request() {
     let host = StockHost::start(guests::ENDS);
     for path in ["/error", "/200", "/error", "/404"] {
@@ -254,83 +235,6 @@ fn s9_composed_the_teardown_comes_last_and_in_reverse_order() {
     for path in ["/broken", "/sub", "/request-scope", "/broken-session-data"] {
         same(guests::SESSIONS, path);
     }
-}
-
-#[test]
-fn s9_composed_sixteen_requests_at_once_never_mix_their_queues_or_scopes() {
-    let host = StockHost::start(guests::TURNS);
-    take_turns(&host, 16, 1);
-}
-
-#[test]
-fn s9_composed_a_thousand_requests_lose_nothing_and_mix_nothing() {
-    let host = StockHost::start(guests::TURNS);
-    take_turns(&host, 32, 32);
-}
-
-/// Has so many clients make so many requests each, and checks that each request's tasks and teardown were its own, all of
-/// them, and in order.
-fn take_turns(host: &StockHost, clients: usize, requests: usize) {
-    let numbers: Vec<_> = (0..clients * requests).map(|number| format!("{number:04}")).collect();
-    thread::scope(|scope| {
-        for own in numbers.chunks(requests) {
-            scope.spawn(move || {
-                for number in own {
-                    assert_eq!(host.get(&format!("/?{number}")).body(), number.as_bytes());
-                }
-            });
-        }
-    });
-    let mut served = Vec::new();
-    for record in host.next_records(numbers.len()) {
-        let tasks: Vec<_> = record.tasks.iter().map(|task| (task.id, task.state.as_str())).collect();
-        assert_eq!(tasks, [(1, "succeeded"), (2, "succeeded")], "{record:?}");
-        assert_eq!(record.teardowns, 1);
-        served.push(record.tasks[1].name.clone());
-    }
-    served.sort();
-    assert_eq!(served, numbers);
-
-    let stdout = host.stdout();
-    let mut said: HashMap<_, Vec<_>> = HashMap::new();
-    for (number, what) in stdout.lines().filter_map(|line| line.split_once(' ')) {
-        said.entry(number).or_default().push(what);
-    }
-    assert_eq!(said.len(), numbers.len());
-    for (number, said) in said {
-        assert_eq!(said, ["begins", "ends", "named", "closure", "teardown"], "{number}");
-    }
-}
-
-#[test]
-fn s10_a_composed_task_that_waits_is_cut_and_its_instance_serves_on() {
-    let host = StockHost::start(guests::TASKS);
-    host.get("/?run=sleep,ok,closure&within=50&on_failure=continue");
-    let record = host.next_record();
-    assert_eq!(ends(&record), ["sleep timed-out", "ok succeeded", "closure succeeded"]);
-    assert_eq!(record.tasks[0].error.as_deref(), Some("still running after 50ms"));
-    host.get("/?run=ok");
-    assert_eq!(ends(&host.next_record()), ["ok succeeded"]);
-    assert_eq!(host.instances(), 1);
-}
-
-#[test]
-fn s10_the_time_for_all_composed_tasks_is_limited() {
-    let host = StockHost::with(guests::TASKS, &[("EPILOGUE_DRAIN_TIMEOUT", "50ms")]);
-    host.get("/?run=sleep,ok&on_failure=continue");
-    let record = host.next_record();
-    assert_eq!(ends(&record), ["sleep timed-out", "ok abandoned"]);
-    assert_eq!(record.tasks[1].error.as_deref(), Some("the time for all tasks of the request was used up"));
-}
-
-#[test]
-fn s10_a_composed_task_is_told_before_its_deadline() {
-    let gate = Gate::new();
-    let host = StockHost::with(guests::GATE, &[("EPILOGUE_TASK_TIMEOUT", "2s")]);
-    host.get(&format!("/?gate={}&at=stopping", gate.url()));
-    gate.wait().open();
-    assert_eq!(ends(&host.next_record()), ["stopping succeeded", "second succeeded"]);
-    assert!(host.stdout().contains("stopping: StopReason::Deadline"), "{}", host.stdout());
 }
 
 #[test]

@@ -164,6 +164,8 @@ impl Drop for StockHost {
 async fn serve(listener: tokio::net::TcpListener, handler: ProxyHandler<Stock>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
+        // Or the end of a body without a length waits for the client's delayed acknowledgement.
+        stream.set_nodelay(true).unwrap();
         let handler = handler.clone();
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let handler = handler.clone();
