@@ -179,3 +179,17 @@ fn message(text: &str) -> Vec<u8> {
 fn states(record: &RequestRecord) -> Vec<TaskState> {
     record.tasks.iter().map(|task| task.state).collect()
 }
+
+#[test]
+fn the_readmes_guest_does_what_the_readme_says() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guest = std::fs::read_to_string(root.join("tests/guests/examples/readme.rs")).unwrap();
+    let (_, code) = guest.split_once("\n\n").unwrap();
+    assert!(std::fs::read_to_string(root.join("README.md")).unwrap().contains(code), "the README shows another guest");
+
+    let host = TestHost::start(guests::README);
+    let exchange = host.post("/send-notification/a@b.c", "");
+    assert_eq!(exchange.text(), "Notification sent");
+    exchange.drained();
+    assert_eq!(host.stdout(), "message to a@b.c\n");
+}

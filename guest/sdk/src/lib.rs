@@ -145,8 +145,3 @@ pub mod __private {
     pub use crate::task::Called;
     pub use inventory::submit;
 }
-
-/// The README's guest compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -1,0 +1,22 @@
+//! The guest that opens the README, to the letter.
+
+use axum::{Router, extract::Path, routing::post};
+use epilogue_sdk::{BackgroundTasks, EnqueueError};
+use spin_sdk::http::{IntoResponse, Request};
+use tower_service::Service;
+
+#[epilogue_sdk::task]
+async fn write_log(message: String) -> anyhow::Result<()> {
+    println!("{message}");
+    Ok(())
+}
+
+async fn send_notification(Path(email): Path<String>, tasks: BackgroundTasks) -> Result<&'static str, EnqueueError> {
+    tasks.add_task(write_log, (format!("message to {email}"),))?; // checked by the compiler
+    Ok("Notification sent")
+}
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new().route("/send-notification/{email}", post(send_notification)).call(request).await
+}
