@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -78,15 +77,13 @@ pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
     runner: Option<Runner>,
-    /// Whether nothing was going on in it any more when its last call returned.
-    idle: bool,
     /// Requests it has begun to serve.
     pub(crate) served: u32,
 }
 
 impl Instance {
     pub(crate) fn new(store: Store<State>, proxy: Proxy, runner: Option<Runner>) -> Self {
-        Self { store, proxy, runner, idle: true, served: 0 }
+        Self { store, proxy, runner, served: 0 }
     }
 
     /// Makes `scope` the request whose queue the guest adds to.
@@ -119,8 +116,7 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled =
-            run(&mut self.store, &mut self.idle, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        let handled = run(&mut self.store, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
         match handled {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(HandlerError::from(error)),
@@ -133,7 +129,7 @@ impl Instance {
 
     /// Lets the guest write its response's body until the response has been sent.
     pub(crate) async fn stream(&mut self, sent: &mut Sent) -> Result<ResponseOutcome, Interrupted> {
-        run(&mut self.store, &mut self.idle, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
+        run(&mut self.store, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
     }
 
     /// Calls the guest's `runner.run`.
@@ -145,7 +141,7 @@ impl Instance {
         match &self.runner {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.call_run(accessor, task).await;
-                run(&mut self.store, &mut self.idle, Some(limit), call).await
+                run(&mut self.store, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
@@ -162,7 +158,7 @@ impl Instance {
             Some(runner) => {
                 let outcome = outcome.clone();
                 let call = async |accessor: &Accessor<State>| runner.call_teardown(accessor, outcome).await;
-                run(&mut self.store, &mut self.idle, Some(limit), call).await
+                run(&mut self.store, Some(limit), call).await
             }
             None => Ok(Ok(())),
         }
@@ -170,14 +166,11 @@ impl Instance {
 
     /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`.
     pub(crate) async fn settle(&mut self, limit: Duration) -> Result<bool, Interrupted> {
-        if self.idle {
-            return Ok(true);
-        }
-        let end = async |accessor: &Accessor<State>| {
+        let idle = async |accessor: &Accessor<State>| {
             poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
             Ok(())
         };
-        match run(&mut self.store, &mut self.idle, Some(limit), end).await {
+        match run(&mut self.store, Some(limit), idle).await {
             Ok(()) => Ok(true),
             Err(Interrupted::TimedOut(_)) => Ok(false),
             Err(interrupted) => Err(interrupted),
@@ -185,11 +178,10 @@ impl Instance {
     }
 }
 
-/// Runs `call` in the store's event loop, and sees whether the guest is idle after it. The limits are enforced from outside
-/// of the loop, where they are reliable (wasmtime#11869, #11870).
+/// Runs `call` in the store's event loop. The limits are enforced from outside of it, where they are reliable
+/// (wasmtime#11869, #11870).
 async fn run<R>(
     store: &mut Store<State>,
-    idle: &mut bool,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
@@ -198,12 +190,6 @@ async fn run<R>(
     let deadline = limit.and_then(|limit| start.checked_add(limit));
     let mut shutdown = store.data().shutdown.clone();
     store.data_mut().phase = Phase { start, deadline };
-    *idle = false;
-    let call = async |accessor: &Accessor<State>| {
-        let returned = call(accessor).await?;
-        *idle = poll_fn(|cx| Poll::Ready(accessor.poll_no_interesting_tasks(cx).is_ready())).await;
-        Ok(returned)
-    };
     let expired = async {
         match deadline {
             Some(deadline) => tokio::time::sleep_until(deadline).await,
