@@ -12,7 +12,8 @@
 //!
 //! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
 
-use std::io;
+mod io;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +23,12 @@ use bytes::{Buf, Bytes};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bindings::ResponseOutcome;
+
+pub(crate) use io::TrackedIo;
 
 /// The responses of one connection that hyper has taken whole and not yet flushed.
 ///
@@ -314,59 +316,6 @@ impl Drop for TrackedBuf {
         } else {
             self.delivery.check();
         }
-    }
-}
-
-/// A connection that tells, at each flush, the responses that have left with it.
-pub(crate) struct TrackedIo<T> {
-    io: T,
-    unflushed: Unflushed,
-}
-
-impl<T> TrackedIo<T> {
-    /// Wraps a connection, TLS included: what matters is what has left the process.
-    pub(crate) fn new(io: T, unflushed: Unflushed) -> Self {
-        Self { io, unflushed }
-    }
-}
-
-impl<T> Drop for TrackedIo<T> {
-    fn drop(&mut self) {
-        self.unflushed.close();
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for TrackedIo<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedIo<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.unflushed.flushed();
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
