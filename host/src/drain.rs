@@ -1,5 +1,6 @@
 //! The drain: a request's tasks, one after the other, each to exactly one final state (S1, S3, S4, S6, S7, S10, S14, S15).
 
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ impl Life {
         while let Some(task) = self.next_task().await {
             let record = match self.verdict(&task, failed) {
                 Some((state, reason)) => ended(&task, state, reason),
-                None => self.run(&task).await,
+                None => self.run(task).await,
             };
             record.emit(&self.scope.id, &self.record.component);
             failed |= record.state.is_failure();
@@ -73,25 +74,25 @@ impl Life {
     }
 
     /// Runs a task, as often as it may be tried, and says how it ended.
-    async fn run(&mut self, task: &Task) -> TaskRecord {
+    async fn run(&mut self, mut task: Task) -> TaskRecord {
         let start = Instant::now();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let (state, error) = self.attempt(task, attempt).await;
+            let (state, error) = self.attempt(&mut task, attempt).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                let (id, name) = (task.id, task.name.clone());
+                let (id, name) = (task.id, task.name);
                 return TaskRecord { id, name, state, attempt, elapsed: start.elapsed(), error };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }
     }
 
-    async fn attempt(&mut self, task: &Task, attempt: u32) -> (TaskState, Option<String>) {
+    async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own)).min(self.budget());
         // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
@@ -102,7 +103,8 @@ impl Life {
         let call = types::Task {
             id: task.id,
             name: task.name.clone(),
-            args: task.args.clone(),
+            // Most tasks are tried once, and their arguments can be large.
+            args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
             idempotency_key: format!("{}:{}", self.scope.id, task.id),
             outcome: self.record.outcome.clone(),
