@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, ensure};
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -211,16 +211,21 @@ fn compile(engine: &Engine, file: &Path) -> anyhow::Result<Compiled> {
     let bytes = fs::read(file).with_context(|| {
         format!("cannot read {}: if it is not built yet, run `epilogue build` or add `--build`", file.display())
     })?;
-    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
-    if bytes.starts_with(b"\0asm\x01\0\0\0") {
-        bail!(
-            "{} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2",
-            file.display()
-        );
-    }
+    refuse_core_module(file, &bytes)?;
     Compiled::new(engine, &bytes)
         .map_err(anyhow::Error::from)
         .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
+}
+
+/// Says what to do with a module that is not a component.
+pub(crate) fn refuse_core_module(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
+    ensure!(
+        !bytes.starts_with(b"\0asm\x01\0\0\0"),
+        "{} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2",
+        file.display()
+    );
+    Ok(())
 }
 
 fn no_handler(engine: &Engine, component: &Compiled) -> anyhow::Error {

@@ -10,6 +10,7 @@
 //! The responder is outermost, so that it is the one whom hosts ask whether the instance has room for a request.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -17,6 +18,7 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
 use crate::cli::ComposeArgs;
+use crate::component::refuse_core_module;
 
 const QUEUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
@@ -46,11 +48,13 @@ pub fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let composed = compose(guest)?;
     fs::write(output, &composed.bytes).with_context(|| format!("cannot write {}", output.display()))?;
     let (guest, output) = (guest.display(), output.display());
-    if composed.unchanged {
-        eprintln!("{guest} has no background tasks: {output} is the same component");
+    let said = if composed.unchanged {
+        format!("{guest} has no background tasks: {output} is the same component")
     } else {
-        eprintln!("Composed {output} from {guest}: {} KiB", composed.bytes.len().div_ceil(1024));
-    }
+        format!("Composed {output} from {guest}: {} KiB", composed.bytes.len().div_ceil(1024))
+    };
+    // Not `eprintln!`, which panics if nobody reads it any more.
+    _ = writeln!(io::stderr(), "{said}");
     Ok(())
 }
 
@@ -63,11 +67,7 @@ pub fn compose(file: &Path) -> anyhow::Result<Composed> {
     let name = file.display();
     let bytes = fs::read(file).with_context(|| format!("cannot read {name}: is it built?"))?;
     ensure!(bytes.starts_with(b"\0asm"), "{name} is not WebAssembly");
-    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
-    ensure!(
-        !bytes.starts_with(b"\0asm\x01\0\0\0"),
-        "{name} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2"
-    );
+    refuse_core_module(file, &bytes)?;
     ensure!(
         !bytes.windows(DRAIN.len()).any(|window| window == DRAIN.as_bytes()),
         "{name} is composed already: it runs on any WASI 0.3 host as it is"
