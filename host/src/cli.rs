@@ -31,6 +31,8 @@ pub enum Command {
     /// The result runs on Spin, Fermyon and `wasmtime serve`. It takes its settings from environment variables of the
     /// names that `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
+    /// Makes a new project: an axum app with a background task, that runs here and on Spin.
+    New(NewArgs),
 }
 
 /// The options of `epilogue up`.
@@ -78,6 +80,21 @@ pub struct ComposeArgs {
     pub output: PathBuf,
 }
 
+/// The options of `epilogue new`.
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// What the project, its package and its component are called: lowercase words joined by `-`.
+    pub name: String,
+
+    /// The folder to make it in, which must be empty if it exists. By default one of the project's name.
+    #[arg(short, long, visible_alias = "path", value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// A clone of Epilogue, to take epilogue-sdk from. By default the one that this command was built from.
+    #[arg(long, value_name = "CLONE")]
+    pub sdk: Option<PathBuf>,
+}
+
 /// Which application a command is about, and which of its components.
 #[derive(Args, Debug)]
 pub struct ApplicationArgs {
@@ -112,7 +129,7 @@ mod tests {
         let cli = Cli::try_parse_from(["epilogue", "up"].iter().chain(arguments))?;
         match cli.command {
             Command::Up(up) => Ok(*up),
-            Command::Build(_) | Command::Compose(_) => panic!("this is not up"),
+            Command::Build(_) | Command::Compose(_) | Command::New(_) => panic!("this is not up"),
         }
     }
 

@@ -9,8 +9,8 @@
 //! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
-//! The binary `epilogue` is [`cli`], [`up`], [`builder`] and [`compose`]; guest authors test with [`testing`]. The numbers S1 to S18 in
-//! the documentation are the promises of the README.
+//! The binary `epilogue` is [`cli`], [`up`], [`builder`], [`compose`] and [`new`]; guest authors test with [`testing`]. The numbers
+//! S1 to S18 in the documentation are the promises of the README.
 
 // In reading order: a request's life, what it uses, how requests get there, the application, the command.
 mod drain;
@@ -50,6 +50,7 @@ pub mod builder;
 pub mod cli;
 pub mod compose;
 mod logging;
+pub mod new;
 pub mod testing;
 mod tls;
 pub mod up;

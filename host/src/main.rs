@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Command::Up(args) => epilogue::up::up(*args),
         Command::Build(args) => epilogue::builder::run(args).map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => epilogue::compose::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::New(args) => epilogue::new::run(&args).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|error| {
         // Not `eprintln!`, which panics if nobody reads it any more.

@@ -23,6 +23,7 @@ use crate::{
     settings::{HostOverlay, Settings, SettingsOverlay},
 };
 
+pub(crate) use component::check_id;
 pub use files::{Files, Mount};
 
 /// The name of a manifest where none is given.

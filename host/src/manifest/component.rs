@@ -88,7 +88,7 @@ pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) 
 }
 
 /// Checks a component's name by Spin's rule: words of letters and digits, in one case each, joined by dashes.
-pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
+pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
     if id.contains('_') {
         return Err("must separate its words with \"-\", not \"_\"");
     }

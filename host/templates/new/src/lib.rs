@@ -1,0 +1,31 @@
+//! Answers at once, and does the rest after the answer.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::post;
+use epilogue_sdk::{BackgroundTasks, EnqueueError};
+use spin_sdk::http::{IntoResponse, Request};
+use tower_service::Service;
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new()
+        .route("/send-notification/{email}", post(send_notification))
+        .call(request)
+        .await
+}
+
+async fn send_notification(
+    Path(email): Path<String>,
+    tasks: BackgroundTasks,
+) -> Result<&'static str, EnqueueError> {
+    tasks.add_task(write_log, (format!("message to {email}"),))?;
+    Ok("Notification sent\n")
+}
+
+/// Runs after the response has been sent.
+#[epilogue_sdk::task]
+async fn write_log(message: String) -> anyhow::Result<()> {
+    println!("{message}");
+    Ok(())
+}
