@@ -16,7 +16,7 @@ use crate::support::ends;
 mod deadlines;
 mod turns;
 
-mod host;
+pub(crate) mod host;
 mod output;
 mod told;
 

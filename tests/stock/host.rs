@@ -56,7 +56,12 @@ impl StockHost {
     pub(crate) fn with(guest: &str, environment: &[(&str, &str)]) -> Self {
         let composed = epilogue::compose::compose(Path::new(guest)).unwrap();
         assert!(!composed.unchanged, "{guest} should have tasks");
-        let component = Component::new(engine(), &composed.bytes).unwrap();
+        Self::run(&composed.bytes, environment)
+    }
+
+    /// Runs a component that was composed before.
+    pub(crate) fn run(composed: &[u8], environment: &[(&str, &str)]) -> Self {
+        let component = Component::new(engine(), composed).unwrap();
         let (stdout, stderr) = (Output::default(), Output::default());
         let instances = Arc::default();
         let state = Stock {

@@ -1,0 +1,130 @@
+//! `epilogue new`: what it makes can be built, served, tested and deployed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use epilogue::testing::TestHost;
+use http::Request;
+use http_body_util::Empty;
+use tempfile::TempDir;
+
+use crate::client::{Protocol, exchange};
+use crate::guests;
+use crate::process::{Process, epilogue, up};
+use crate::stock::host::StockHost;
+use crate::support::ends;
+
+#[test]
+fn a_new_project_is_built_served_tested_and_composed() {
+    let (_folder, project) = project("thank-you");
+    for file in ["Cargo.toml", "README.md", "spin.toml"] {
+        let text = fs::read_to_string(project.join(file)).unwrap();
+        assert!(text.contains("thank-you") && !text.contains("my-app") && !text.contains("my_app"), "{text}");
+    }
+    share_what_is_built(&project);
+    let (said, worked) = run(epilogue(["build"]).current_dir(&project).env("CARGO_NET_OFFLINE", "true"));
+    assert!(worked, "{said}");
+
+    let host = Process::start(up(&project, []));
+    let request = Request::post("/send-notification/ada@example.com").body(Empty::new()).unwrap();
+    let response = exchange(host.address(), Protocol::Http1, request);
+    assert_eq!(response.into_body().to_bytes(), "Notification sent\n");
+    assert!(host.logged("epilogue::task").contains("component=\"thank-you\" task=1 name=\"write_log\""));
+    host.signal("TERM");
+    let ended = host.ended();
+    assert_eq!(ended.stdout[3..], ["message to ada@example.com"]);
+    assert_eq!(ended.code, Some(0));
+
+    its_test_passes(&project.join("spin.toml"));
+
+    // What Spin is told to run is what a host runs that knows only WASI.
+    let manifest: toml::Table = fs::read_to_string(project.join("spin.toml")).unwrap().parse().unwrap();
+    let portable = manifest["component"]["thank-you"]["source"].as_str().unwrap();
+    let stock = StockHost::run(&fs::read(project.join(portable)).unwrap(), &[]);
+    let response = stock.send(Request::post("/send-notification/a@b.c").body(Bytes::new()).unwrap());
+    assert_eq!(response.body(), "Notification sent\n");
+    assert_eq!(ends(&stock.next_record()), ["write_log succeeded"]);
+    assert_eq!(stock.stdout(), "message to a@b.c\n");
+}
+
+/// The body of the template's test, to the letter but for its first line: a project's own would build wasmtime anew.
+fn its_test_passes(manifest: &Path) {
+    let template = include_str!("../host/templates/new/tests/app.rs");
+    let (head, body) = template.split_once("TestHost::manifest(\"spin.toml\").start();\n").unwrap();
+    assert!(head.contains("\nuse epilogue::testing::TestHost;\n"), "{head}");
+    assert!(include_str!("new.rs").contains(body), "the template's test is another");
+
+    let host = TestHost::manifest(manifest).start();
+    let exchange = host.post("/send-notification/a@b.c", "");
+    assert_eq!(exchange.text(), "Notification sent\n");
+    let record = exchange.drained();
+    assert_eq!(record.tasks.len(), 1);
+    assert_eq!(record.tasks[0].state.as_str(), "succeeded");
+    assert_eq!(host.stdout(), "message to a@b.c\n");
+}
+
+#[test]
+fn what_to_do_next_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (said, worked) = run(epilogue(["new", "one"]).current_dir(&folder).env("PATH", "").env_remove("SPIN_BIN_PATH"));
+    assert!(worked, "{said}");
+    assert!(said.starts_with("Created one in one: Cargo.toml, "), "{said}");
+    let next = format!("\ncd one\n{} up --build ", env!("CARGO_BIN_EXE_epilogue"));
+    assert!(said.contains(&next), "{next:?} should be in {said}");
+
+    // As a plugin of Spin, and where it is on the search path.
+    let mut plugin = epilogue(["new", "two", "--path", "deep/down"]);
+    let (said, _) = run(plugin.current_dir(&folder).env("SPIN_BIN_PATH", "/bin/spin"));
+    assert!(said.contains("\ncd deep/down\nspin epilogue up --build "), "{said}");
+    assert!(folder.path().join("deep/down/src/lib.rs").is_file());
+    let command = Path::new(env!("CARGO_BIN_EXE_epilogue"));
+    let mut installed = epilogue(["new", "three"]);
+    installed.current_dir(&folder).env("PATH", command.parent().unwrap()).env_remove("SPIN_BIN_PATH");
+    let (said, _) = run(&mut installed);
+    assert!(said.contains("\nepilogue up --build "), "{said}");
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_made_that_cannot_be_built() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("full")).unwrap();
+    fs::write(folder.path().join("full/file"), "mine").unwrap();
+    for (arguments, expected) in [
+        (["full", "-o", "full"], "full is not empty: name another folder with --output"),
+        (["file", "-o", "full/file"], "full/file is not a folder: name another with --output"),
+        (["My_App", "-o", "new"], "joined by \"-\", such as \"my-app\""),
+        (["app", "--sdk", "full"], "full is not a clone of Epilogue: it has no guest/sdk/Cargo.toml"),
+    ] {
+        let (said, worked) = run(epilogue(["new"].into_iter().chain(arguments)).current_dir(&folder));
+        assert!(!worked && said.starts_with("Error: ") && said.trim_end().ends_with(expected), "{said}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("full/file")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else should have been made");
+}
+
+/// A new project, in a folder of its own.
+fn project(name: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (said, worked) = run(epilogue(["new", name]).current_dir(&folder));
+    assert!(worked, "{said}");
+    let project = folder.path().join(name);
+    (folder, project)
+}
+
+/// Lets the project's build use the workspace's: the same versions, and what is built of them already.
+fn share_what_is_built(project: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    let target = Path::new(guests::NOTIFY).ancestors().nth(3).unwrap();
+    symlink(target, project.join("target")).unwrap();
+}
+
+/// What was said to stderr, and whether it worked.
+fn run(command: &mut Command) -> (String, bool) {
+    let ended = command.output().unwrap();
+    assert!(ended.stdout.is_empty());
+    (String::from_utf8(ended.stderr).unwrap(), ended.status.success())
+}
