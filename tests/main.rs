@@ -24,6 +24,7 @@ mod binary;
 mod examples;
 mod new;
 mod outbound;
+mod plugin;
 mod refusals;
 mod routes;
 mod system;

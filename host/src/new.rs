@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::NewArgs;
 use crate::manifest::check_id;
+use crate::up::SPIN;
 
 macro_rules! template {
     ($file:literal) => {
@@ -132,7 +133,6 @@ fn fill_in(template: &str, name: &str, source: &str) -> String {
 
 /// What to type to run this command again.
 fn this_command() -> String {
-    const SPIN: &str = "SPIN_BIN_PATH";
     let Ok(own) = env::current_exe() else { return "epilogue".to_owned() };
     let found = || {
         let folders = env::var_os("PATH")?;

@@ -1,5 +1,6 @@
 //! `epilogue up`: load the application, serve it, and end it in order.
 
+use std::env;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::{builder, engine, logging, tls};
 const ABANDONED: u8 = 3;
 /// How long after the end of the grace the process ends by force.
 const STUCK: Duration = Duration::from_secs(2);
+
+/// The variable that Spin sets for its plugins: where it is itself.
+pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// Runs an application until a signal ends it.
 ///
@@ -79,20 +83,24 @@ fn announce(manifest: &Manifest, url: &str) {
 }
 
 /// The first SIGINT or SIGTERM begins the shutdown, the second ends it (S13).
+///
+/// A plugin of Spin gets both for one Ctrl-C: the terminal sends it the first, and Spin the other. There the second is
+/// one of the first's kind.
 fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _context = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
+    let by_spin = env::var_os(SPIN).is_some();
     let watch = async move {
         let mut next = async || {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
             }
         };
-        next().await;
+        let first = next().await;
         trigger.drain(grace);
         // On the side, as all that is written: the stop must not wait for whoever reads stderr.
         tokio::task::spawn_blocking(move || {
@@ -101,9 +109,10 @@ fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<(
                 humantime::format_duration(grace)
             );
         });
+        let second = async { while next().await != first && by_spin {} };
         tokio::select! {
             () = tokio::time::sleep(grace) => {}
-            () = next() => {
+            () = second => {
                 trigger.stop();
                 tokio::task::spawn_blocking(|| tracing::warn!("stopping at once"));
             }
