@@ -19,12 +19,12 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
 use crate::cli::ComposeArgs;
 use crate::component::refuse_core_module;
+use crate::runner::RUNNER;
 
 const QUEUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
 
-const HANDLER: &str = "wasi:http/handler@0.3.0";
-const RUNNER: &str = "epilogue:background/runner@0.1.0";
+pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// What a composed component contains, and no other.
 const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 /// What begins the name of each of the contract's interfaces.
@@ -89,19 +89,29 @@ pub fn compose(file: &Path) -> anyhow::Result<Composed> {
 
 /// Checks that a component with these imports and exports is a guest.
 fn check(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
-    let has = |names: &[String], name: &str| names.iter().any(|own| own == name);
-    if !has(exports, HANDLER) {
-        if exports.iter().any(|name| name.starts_with("wasi:http/incoming-handler@0.2")) {
-            bail!(
-                "it exports wasi:http/incoming-handler of WASI 0.2: build it with an SDK that exports {HANDLER}, such \
-                 as spin-sdk 7"
-            );
-        }
-        bail!("it does not export {HANDLER}");
-    }
+    check_handler(exports)?;
     let asks = imports.iter().any(|name| name.starts_with(CONTRACT));
-    ensure!(!asks || has(exports, RUNNER), "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
+    let runs = exports.iter().any(|name| name == RUNNER);
+    ensure!(!asks || runs, "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
     Ok(())
+}
+
+/// Checks that a component with these exports can serve requests.
+pub(crate) fn check_handler<'a>(exports: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
+    let mut old = false;
+    for name in exports {
+        if name == HANDLER {
+            return Ok(());
+        }
+        old |= name.starts_with("wasi:http/incoming-handler@0.2");
+    }
+    if old {
+        bail!(
+            "it exports wasi:http/incoming-handler of WASI 0.2: build it with an SDK that exports {HANDLER}, such as \
+             spin-sdk 7"
+        );
+    }
+    bail!("it does not export {HANDLER}");
 }
 
 /// Puts the guest between the adapters.

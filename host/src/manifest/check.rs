@@ -4,7 +4,7 @@ use anyhow::{bail, ensure};
 
 use crate::routes;
 
-use super::{Manifest, Notice};
+use super::{HttpTrigger, Manifest, Notice};
 
 impl Manifest {
     /// Makes sure that this host can run the application, and collects warnings.
@@ -28,12 +28,12 @@ impl Manifest {
     }
 
     fn duplicate_routes(&self) -> Vec<String> {
-        let routes: Vec<(&str, usize)> = self.routes().collect();
+        let routes: Vec<(&str, &HttpTrigger)> = self.routes().collect();
         let later =
             |index: usize, route: &str| routes[index + 1..].iter().find(|(other, _)| routes::same_route(route, other));
-        let message = |(index, (route, component)): (usize, &(&str, usize))| {
+        let message = |(index, (route, loser)): (usize, &(&str, &HttpTrigger))| {
             let (_, winner) = later(index, route)?;
-            let [loser, winner] = [*component, *winner].map(|index| &self.components[index].id);
+            let (loser, winner) = (&loser.component, &winner.component);
             Some(format!("the route {route:?} of component {loser:?} is never used: {winner:?} has it too, and later"))
         };
         routes.iter().enumerate().filter_map(message).collect()
@@ -47,7 +47,10 @@ impl Manifest {
     }
 
     fn idle_components(&self) -> Vec<String> {
-        let idle = |id: &str| !self.triggers.iter().any(|trigger| trigger.component == id);
+        let calls = |trigger: &HttpTrigger, id: &str| {
+            trigger.component == id || trigger.middleware.iter().any(|middleware| middleware.id == id)
+        };
+        let idle = |id: &str| !self.triggers.iter().any(|trigger| calls(trigger, id));
         self.components
             .iter()
             .filter(|component| idle(&component.id))
