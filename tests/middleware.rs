@@ -9,7 +9,7 @@ use crate::guests;
 use crate::process::folder;
 
 /// A host of an application whose trigger has this `dependencies.middleware`. The middleware component is `around`.
-fn host(application: &str, middleware: &str) -> (TempDir, TestHostBuilder) {
+pub(crate) fn host(application: &str, middleware: &str) -> (TempDir, TestHostBuilder) {
     let folder = folder(&format!(
         "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"app\"\ndependencies.middleware = {middleware}\n\
@@ -23,7 +23,7 @@ fn host(application: &str, middleware: &str) -> (TempDir, TestHostBuilder) {
 }
 
 /// A request for the application's tasks, and what the middleware is to do.
-fn get<'host>(host: &'host TestHost, path: &str, wish: &str) -> Exchange<'host> {
+pub(crate) fn get<'host>(host: &'host TestHost, path: &str, wish: &str) -> Exchange<'host> {
     host.send(Request::get(path).header("middleware", wish).body(Bytes::new()).unwrap())
 }
 
@@ -33,7 +33,8 @@ fn ends(exchange: &Exchange<'_>) -> Vec<String> {
     tasks.iter().map(|task| format!("{} {} {} {}", task.id, task.component, task.name, task.state)).collect()
 }
 
-const ONE: &str = "[{ component = \"around\" }]";
+pub(crate) const ONE: &str = "[{ component = \"around\" }]";
+pub(crate) const TWO: &str = "[{ component = \"around\" }, { component = \"around\" }]";
 
 #[test]
 fn s5_tasks_of_a_middleware_and_of_the_application_are_one_queue_and_each_runs_its_own() {
@@ -56,7 +57,7 @@ fn s5_tasks_of_a_middleware_and_of_the_application_are_one_queue_and_each_runs_i
 
 #[test]
 fn s9_middleware_nests_and_is_torn_down_from_within() {
-    let (_folder, host) = host(guests::GATE, "[{ component = \"around\" }, { component = \"around\" }]");
+    let (_folder, host) = host(guests::GATE, TWO);
     let host = host.start();
     for _ in 0..2 {
         let before = host.stdout().len();

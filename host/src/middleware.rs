@@ -18,7 +18,7 @@ use wasmtime_wasi::filesystem::Descriptor;
 
 use crate::background::{QUEUE, add_queue};
 use crate::component::read;
-use crate::compose::{HANDLER, check_handler};
+use crate::compose::{HANDLER, check_handler, check_middleware};
 use crate::manifest::{Inherited, Middleware};
 use crate::runner::RUNNER;
 use crate::state::State;
@@ -89,20 +89,13 @@ impl Joining {
         let world = &self.graph.types()[package.ty()];
         let imports = world.imports.clone();
         check_handler(world.exports.keys())?;
+        if inner.is_some() {
+            check_middleware(self.graph.types(), world)?;
+        }
         let has_runner = world.exports.contains_key(RUNNER);
         let package = self.graph.register_package(package)?;
         let instance = self.graph.instantiate(package);
         if let Some(inner) = inner {
-            // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
-            let passes_on = matches!(
-                imports.get(HANDLER),
-                Some(ItemKind::Instance(handler)) if self.graph.types()[*handler].exports.contains_key("handle")
-            );
-            ensure!(
-                passes_on,
-                "it does not import {HANDLER}, so it could never pass a request on: build it with a feature such as \
-                 spin-sdk's http-middleware"
-            );
             self.graph.set_instantiation_argument(instance, HANDLER, inner)?;
         }
         for (import, kind) in imports {

@@ -15,6 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
+use bindings::exports::epilogue::adapter::layers;
 use bindings::exports::epilogue::background::context::{self, Stop, StopReason};
 use bindings::exports::epilogue::background::queue::{
     self as background, EnqueueError, FailurePolicy, TaskId, TaskOptions,
@@ -39,7 +40,8 @@ struct Adapter;
 
 impl background::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        QUEUE.with(|queue| queue.add(name, args, options))
+        // A guest that is alone.
+        QUEUE.with(|queue| queue.add(0, name, args, options))
     }
 
     fn cancel(id: TaskId) -> bool {
@@ -48,6 +50,16 @@ impl background::Guest for Adapter {
 
     fn on_failure(policy: FailurePolicy) {
         QUEUE.with(|queue| queue.limits.policy = policy);
+    }
+}
+
+impl layers::Guest for Adapter {
+    fn add_task(layer: u32, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        QUEUE.with(|queue| queue.add(layer, name, args, options))
+    }
+
+    fn current() -> u32 {
+        QUEUE.with(|queue| queue.current)
     }
 }
 
