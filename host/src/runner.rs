@@ -32,8 +32,8 @@ impl RunnerIndices {
     /// That of an instance. An error if its functions are not of the contract's types.
     pub(crate) fn load(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Runner> {
         Ok(Runner {
-            run: instance.get_typed_func(&mut store, &self.run)?,
-            teardown: instance.get_typed_func(&mut store, &self.teardown)?,
+            run: instance.get_typed_func(&mut store, self.run)?,
+            teardown: instance.get_typed_func(&mut store, self.teardown)?,
         })
     }
 }

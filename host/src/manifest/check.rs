@@ -18,7 +18,9 @@ impl Manifest {
             "{}: there is nothing to serve: no [[trigger.http]] has a public route",
             self.path.display()
         );
-        let warnings = [self.duplicate_routes(), self.reserved_routes(), self.idle_components()].concat();
+        let warnings =
+            [self.duplicate_routes(), self.reserved_routes(), self.idle_components(), self.idle_configuration()]
+                .concat();
         self.warnings.extend(
             warnings
                 .into_iter()
@@ -55,6 +57,26 @@ impl Manifest {
             .iter()
             .filter(|component| idle(&component.id))
             .map(|component| format!("the component {:?} has no trigger, so it never runs", component.id))
+            .collect()
+    }
+
+    /// Of a component that is only a middleware nothing counts but its file, as in Spin.
+    fn idle_configuration(&self) -> Vec<String> {
+        let around = |id: &str| {
+            self.triggers.iter().all(|trigger| trigger.component != id)
+                && self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|middleware| middleware.id == id)
+        };
+        self.components
+            .iter()
+            .filter(|component| around(&component.id))
+            .filter(|component| !component.environment.is_empty() || !component.files.is_empty())
+            .map(|component| {
+                format!(
+                    "the environment and files of the middleware {:?} are never used: what it inherits of the \
+                     application's is named by inherit_configuration",
+                    component.id
+                )
+            })
             .collect()
     }
 }

@@ -193,6 +193,13 @@ source = "idle.wasm"
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["app", "login"], "what is chosen comes with its middleware");
     assert_eq!(manifest.warnings().count(), 0, "a middleware needs no trigger of its own");
+    let configured = text.replace("\"portable.wasm\"", "\"portable.wasm\"\nenvironment = { A = \"1\" }");
+    let configured = parse(&configured).unwrap().select(&["app".to_owned()]).unwrap();
+    assert_eq!(
+        configured.warnings().collect::<Vec<_>>(),
+        ["spin.toml: the environment and files of the middleware \"login\" are never used: what it inherits of the \
+             application's is named by inherit_configuration"]
+    );
     let services = manifest.services();
     let services: Vec<_> = services.iter().map(|service| (service.0.id.as_str(), service.1.len())).collect();
     assert_eq!(services, [("app", 2), ("app", 0)]);
