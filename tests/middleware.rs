@@ -84,6 +84,20 @@ fn s9_middleware_nests_and_is_torn_down_from_within() {
 }
 
 #[test]
+fn the_first_middleware_is_the_outermost_as_in_spin() {
+    let relay = guests::RELAY;
+    for (middleware, expected) in [
+        (format!("[{{ component = \"around\" }}, {{ path = {relay:?} }}]"), "outer: first\n"),
+        (format!("[{{ path = {relay:?} }}, {{ component = \"around\" }}]"), "inner: first\n"),
+    ] {
+        let (_folder, host) = host(guests::HELLO, &middleware);
+        let host = host.start();
+        assert_eq!(ends(&host.get("/")), ["1 around first succeeded", "2 around ok succeeded"]);
+        assert!(host.stdout().starts_with(expected), "{}", host.stdout());
+    }
+}
+
+#[test]
 fn s4_a_failing_task_of_a_middleware_counts_as_any_other() {
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();

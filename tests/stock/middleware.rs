@@ -47,8 +47,16 @@ fn s5_composed_tasks_of_a_middleware_and_of_the_guest_are_one_queue_and_each_run
 fn s9_composed_middleware_nests_and_is_torn_down_from_within() {
     let request = ("/?gate=none&at=none", "");
     same(guests::GATE, TWO, &[guests::MIDDLEWARE; 2], &[request, request]);
-    // One that has no tasks is only passed through.
     same(guests::HELLO, TWO, &[guests::MIDDLEWARE; 2], &[("/", "")]);
+}
+
+#[test]
+fn composed_the_first_middleware_is_the_outermost() {
+    let (relay, middleware) = (guests::RELAY, guests::MIDDLEWARE);
+    let native = format!("[{{ component = \"around\" }}, {{ path = {relay:?} }}]");
+    same(guests::HELLO, &native, &[middleware, relay], &[("/", "")]);
+    let native = format!("[{{ path = {relay:?} }}, {{ component = \"around\" }}]");
+    same(guests::TASKS, &native, &[relay, middleware], &[("/?run=ok", "")]);
 }
 
 #[test]
