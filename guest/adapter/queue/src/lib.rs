@@ -1,4 +1,4 @@
-//! The queue of a composed component: to its guest it is the host's `queue` and `context`, to the responder beside it
+//! The queue of a composed component: to its guests it is the host's `queue` and `context`, to the responder beside it
 //! it is `drain`.
 //!
 //! An instance serves one request at a time, so there is one queue. Its rules are those of the native host's queue
