@@ -143,7 +143,7 @@ impl Component {
             let runner = RunnerIndices::find(&compiled, &runner);
             if runner.is_none() && imports(engine, &compiled, &queue) {
                 tracing::warn!(
-                    "component {id:?} can enqueue tasks but does not export {RUNNER}: none will be accepted"
+                    "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
                 );
             }
             Layer { id: id.into(), runner }

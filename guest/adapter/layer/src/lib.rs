@@ -2,7 +2,7 @@
 //! the word that they are this guest's.
 //!
 //! It does not know its own place. The outermost guest's layer is beside the queue, each other beside the layer around it,
-//! and what comes from further in is counted up on its way.
+//! and the word of those further in is counted up on its way.
 
 #![no_std]
 
@@ -24,7 +24,8 @@ struct Adapter;
 
 impl background::queue::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        outer::add_task(0, &name, &args, options)
+        outer::adding(0);
+        queue::add_task(&name, &args, options)
     }
 
     fn cancel(id: TaskId) -> bool {
@@ -37,8 +38,8 @@ impl background::queue::Guest for Adapter {
 }
 
 impl adapter::layers::Guest for Adapter {
-    fn add_task(layer: u32, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        outer::add_task(layer + 1, &name, &args, options)
+    fn adding(layer: u32) {
+        outer::adding(layer + 1);
     }
 
     fn current() -> u32 {

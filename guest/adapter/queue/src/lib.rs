@@ -40,8 +40,7 @@ struct Adapter;
 
 impl background::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        // A guest that is alone.
-        QUEUE.with(|queue| queue.add(0, name, args, options))
+        QUEUE.with(|queue| queue.add(name, args, options))
     }
 
     fn cancel(id: TaskId) -> bool {
@@ -54,8 +53,8 @@ impl background::Guest for Adapter {
 }
 
 impl layers::Guest for Adapter {
-    fn add_task(layer: u32, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        QUEUE.with(|queue| queue.add(layer, name, args, options))
+    fn adding(layer: u32) {
+        QUEUE.with(|queue| queue.adding = layer);
     }
 
     fn current() -> u32 {

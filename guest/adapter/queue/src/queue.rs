@@ -11,6 +11,8 @@ use crate::bindings::exports::epilogue::background::queue::{EnqueueError, Failur
 pub(crate) struct Queue {
     /// With the layer that added it.
     waiting: VecDeque<(u32, QueuedTask)>,
+    /// The layer that adds the next one; only where several share the queue is it anything but the first.
+    pub(crate) adding: u32,
     /// The layer of the task that left last.
     pub(crate) current: u32,
     accepted: u32,
@@ -23,7 +25,7 @@ impl Queue {
     /// The queue of no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
-        Self { waiting: VecDeque::new(), current: 0, accepted: 0, args: 0, closed: true, limits }
+        Self { waiting: VecDeque::new(), adding: 0, current: 0, accepted: 0, args: 0, closed: true, limits }
     }
 
     /// The queue of a request that begins.
@@ -32,13 +34,7 @@ impl Queue {
     }
 
     /// Accepts a task behind all others, or says why not.
-    pub(crate) fn add(
-        &mut self,
-        layer: u32,
-        name: String,
-        args: Vec<u8>,
-        options: TaskOptions,
-    ) -> Result<TaskId, EnqueueError> {
+    pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
         }
@@ -69,7 +65,7 @@ impl Queue {
             cancel_on_disconnect: options.cancel_on_disconnect,
             cancelled: false,
         };
-        self.waiting.push_back((layer, task));
+        self.waiting.push_back((self.adding, task));
         Ok(id)
     }
 
