@@ -1,4 +1,4 @@
-//! Builds the two adapters that `epilogue compose` puts around a guest, for the host to carry.
+//! Builds the adapters that `epilogue compose` puts around a guest, for the host to carry.
 
 #[path = "../guest/cargo.rs"]
 mod cargo;
@@ -14,7 +14,7 @@ fn main() -> cargo::Result<()> {
     }
     cargo::add_target()?;
     let target = root.join("target/adapters");
-    let adapters = ["queue", "responder"];
+    let adapters = ["layer", "queue", "responder", "router"];
     let mut build = cargo::cargo_build(&root, &target);
     build.args(["--profile", "adapter"]).args(adapters.map(|name| format!("--package=epilogue-adapter-{name}")));
     cargo::run(&mut build).map_err(|error| format!("the adapters of `epilogue compose` can't be built: {error}"))?;

@@ -39,6 +39,28 @@ fn a_guest_with_tasks_becomes_a_component_that_needs_only_wasi() {
 }
 
 #[test]
+fn middleware_is_composed_around_a_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("portable.wasm");
+    let output = output.to_str().unwrap();
+    let (middleware, guest) = (guests::MIDDLEWARE, guests::NOTIFY);
+    let compose = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
+        let ended = command.arg("compose").args(arguments).args(["-o", output]).output().unwrap();
+        (String::from_utf8(ended.stderr).unwrap(), ended.status.success())
+    };
+    let (said, worked) = compose(&[guest, "--middleware", middleware, "--middleware", middleware]);
+    assert!(worked, "{said}");
+    assert!(said.starts_with(&format!("Composed {output} from {guest} behind {middleware} behind ")), "{said}");
+
+    let (said, worked) = compose(&[guest, "--middleware", guests::PLAIN]);
+    assert!(!worked);
+    let plain = guests::PLAIN;
+    let expected = format!("Error: {plain} cannot be a middleware: it does not import wasi:http/handler@0.3.0, so ");
+    assert!(said.replace("\n\nCaused by:\n    ", ": ").starts_with(&expected), "{said}");
+}
+
+#[test]
 fn a_guest_without_tasks_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("same.wasm");

@@ -9,6 +9,7 @@ mod disconnect;
 mod failure;
 mod identity;
 mod kinds;
+mod middleware;
 mod order;
 mod parity;
 mod pipes;

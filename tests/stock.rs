@@ -14,6 +14,7 @@ use crate::socket::Socket;
 use crate::support::ends;
 
 mod deadlines;
+mod middleware;
 mod turns;
 
 pub(crate) mod host;

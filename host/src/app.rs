@@ -10,7 +10,7 @@ use wasmtime::Engine;
 pub use crate::component::Output;
 use crate::component::{Component, ComponentConfig};
 use crate::engine::linker;
-use crate::manifest::Manifest;
+use crate::manifest::{HttpTrigger, Manifest};
 use crate::outgoing::OwnAddress;
 use crate::routes::Router;
 use crate::settings::SettingsOverlay;
@@ -50,17 +50,21 @@ impl App {
         let own_address = OwnAddress::default();
         let linker = linker(engine)?;
         let mut components = Vec::new();
-        for component in &manifest.components {
+        let services = manifest.services();
+        for (place, (component, middleware)) in services.iter().enumerate() {
             let id = &component.id;
             let settings = manifest.settings_of(component, &options.settings);
             let mounts = match &scratch {
-                Some(scratch) => component.files.prepare(&scratch.path().join(id), settings.allow_transient_write),
+                Some(scratch) => {
+                    component.files.prepare(&scratch.path().join(place.to_string()), settings.allow_transient_write)
+                }
                 None => Ok(Vec::new()),
             };
             let mut environment = component.environment.clone();
             environment.extend(options.environment.iter().cloned());
             let config = ComponentConfig {
                 id: id.clone(),
+                middleware: middleware.to_vec(),
                 mounts: mounts.with_context(|| format!("component {id:?} cannot have its files"))?,
                 environment: environment.into_iter().collect(),
                 allowed_hosts: component.allowed_outbound_hosts.clone(),
@@ -70,7 +74,11 @@ impl App {
             tracing::info!("loading component {id:?} from {}", component.source.display());
             components.push(Arc::new(Component::load(&linker, &component.source, config, own_address.clone())?));
         }
-        let router = Router::new(manifest.routes().map(|(route, index)| (route.to_owned(), index)))?;
+        let place = |trigger: &HttpTrigger| {
+            services.iter().position(|service| service.0.id == trigger.component && service.1 == trigger.middleware)
+        };
+        let routes = manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), place(trigger)?)));
+        let router = Router::new(routes)?;
         Ok(Self { router, components, own_address, _scratch: scratch })
     }
 

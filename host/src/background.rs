@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use crate::bindings::{EnqueueError, FailurePolicy, TaskId, TaskOptions, context, queue, types};
+use crate::bindings::{EnqueueError, FailurePolicy, TaskId, TaskOptions, context, types};
+use crate::component::Layer;
 use crate::state::State;
+
+/// The queue's name in a component that stands alone.
+pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
 
 /// A stop is announced when this part of the time is left …
 const NOTICE_PART: u32 = 10;
@@ -21,34 +26,44 @@ impl HasData for Background {
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     types::add_to_linker::<State, Background>(linker, |state| state)?;
-    queue::add_to_linker::<State, Background>(linker, |state| state)?;
-    context::add_to_linker::<State, Background>(linker, |state| state)
+    context::add_to_linker::<State, Background>(linker, |state| state)?;
+    add_queue(linker, QUEUE, 0)
+}
+
+/// Defines `queue` under this name. What is added through it belongs to this layer.
+pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize) -> wasmtime::Result<()> {
+    let mut queue = linker.instance(name)?;
+    queue.func_wrap("add-task", move |mut store: StoreContextMut<'_, State>, (name, args, options)| {
+        Ok((store.data_mut().add_task(layer, name, args, options),))
+    })?;
+    queue.func_wrap("cancel", |store: StoreContextMut<'_, State>, (id,): (TaskId,)| {
+        Ok((store.data().scope.as_ref().is_some_and(|scope| scope.queue().cancel(id)),))
+    })?;
+    queue.func_wrap("on-failure", |store: StoreContextMut<'_, State>, (policy,): (FailurePolicy,)| {
+        if let Some(scope) = &store.data().scope {
+            scope.queue().set_policy(policy);
+        }
+        Ok(())
+    })
 }
 
 impl types::Host for &mut State {}
 
-impl queue::Host for &mut State {
+impl State {
     fn add_task(
-        &mut self,
+        &self,
+        layer: usize,
         name: String,
         args: Vec<u8>,
         options: TaskOptions,
-    ) -> wasmtime::Result<Result<TaskId, EnqueueError>> {
-        Ok(match &self.scope {
-            Some(scope) => scope.queue().add(name, args, options),
-            None => Err(EnqueueError::Closed),
-        })
-    }
-
-    fn cancel(&mut self, id: TaskId) -> wasmtime::Result<bool> {
-        Ok(self.scope.as_ref().is_some_and(|scope| scope.queue().cancel(id)))
-    }
-
-    fn on_failure(&mut self, policy: FailurePolicy) -> wasmtime::Result<()> {
-        if let Some(scope) = &self.scope {
-            scope.queue().set_policy(policy);
+    ) -> Result<TaskId, EnqueueError> {
+        if !self.layers.get(layer).is_some_and(Layer::is_runnable) {
+            return Err(EnqueueError::NoRunner);
         }
-        Ok(())
+        match &self.scope {
+            Some(scope) => scope.queue().add(layer, name, args, options),
+            None => Err(EnqueueError::Closed),
+        }
     }
 }
 

@@ -11,10 +11,9 @@ mod generated {
     });
 }
 
+pub(crate) use generated::epilogue::background::context;
 /// How a task's response ended, as its guest is told.
 pub use generated::epilogue::background::types::ResponseOutcome;
 pub(crate) use generated::epilogue::background::types::{
     self, EnqueueError, FailurePolicy, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,
 };
-pub(crate) use generated::epilogue::background::{context, queue};
-pub(crate) use generated::exports::epilogue::background::runner::{Guest as Runner, GuestIndices as RunnerIndices};

@@ -75,6 +75,10 @@ pub struct ComposeArgs {
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
 
+    /// A middleware to put around the guest; may be repeated, the outermost first, as in a manifest.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub middleware: Vec<PathBuf>,
+
     /// The file to write.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,

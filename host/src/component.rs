@@ -14,12 +14,14 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
-use crate::bindings::RunnerIndices;
+use crate::background::QUEUE;
 use crate::fair::fair;
 use crate::instance::Instance;
-use crate::manifest::Mount;
+use crate::manifest::{Middleware, Mount};
+use crate::middleware;
 use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
+use crate::runner::{RUNNER, RunnerIndices};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -29,6 +31,8 @@ use crate::state::State;
 pub(crate) struct ComponentConfig {
     /// The manifest's name for it.
     pub(crate) id: String,
+    /// What is around it, the outermost first.
+    pub(crate) middleware: Vec<Middleware>,
     pub(crate) settings: Settings,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
@@ -60,12 +64,27 @@ pub(crate) struct Component {
     engine: Engine,
     instance: InstancePre<State>,
     handler: ServiceIndices,
-    runner: Option<RunnerIndices>,
+    /// Its middleware, the outermost first, and then what has the id: nothing else if there is no middleware.
+    pub(crate) layers: Arc<[Layer]>,
     environment: Vec<(String, String)>,
     mounts: Vec<Mount>,
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
     own_address: OwnAddress,
+}
+
+/// A component of those that were built separately and are joined into one.
+pub(crate) struct Layer {
+    /// The manifest's name for it.
+    pub(crate) id: Arc<str>,
+    runner: Option<RunnerIndices>,
+}
+
+impl Layer {
+    /// Whether it can run tasks.
+    pub(crate) fn is_runnable(&self) -> bool {
+        self.runner.is_some()
+    }
 }
 
 /// Why there is no instance.
@@ -99,7 +118,13 @@ impl Component {
     ) -> anyhow::Result<Self> {
         let id = &config.id;
         let engine = linker.engine();
-        let compiled = compile(engine, file).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let bytes = read(file).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let joined = match config.middleware.is_empty() {
+            true => None,
+            false => Some(middleware::join(&config.middleware, file, &bytes, linker)?),
+        };
+        let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
+        let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let instance = linker.instantiate_pre(&compiled).map_err(anyhow::Error::from).with_context(|| {
             format!(
                 "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3, \
@@ -110,17 +135,26 @@ impl Component {
         let handler = ServiceIndices::new(&instance)
             .map_err(|_| no_handler(engine, &compiled))
             .with_context(|| format!("component {id:?} ({}) cannot serve requests", file.display()))?;
-        let runner = RunnerIndices::new(&instance).ok();
-        if runner.is_none() && imports_queue(engine, &compiled) {
-            tracing::warn!(
-                "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
-            );
-        }
+        let layer = |place: usize, id: &str| {
+            let (queue, runner) = match joined {
+                Some(_) => (middleware::label("queue", place), middleware::label("runner", place)),
+                None => (QUEUE.to_owned(), RUNNER.to_owned()),
+            };
+            let runner = RunnerIndices::find(&compiled, &runner);
+            if runner.is_none() && imports(engine, &compiled, &queue) {
+                tracing::warn!(
+                    "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+                );
+            }
+            Layer { id: id.into(), runner }
+        };
+        let ids = config.middleware.iter().map(|middleware| &middleware.id).chain([id]);
+        let layers = ids.enumerate().map(|(place, id)| layer(place, id)).collect();
         Ok(Self {
             engine: engine.clone(),
             instance,
             handler,
-            runner,
+            layers,
             id: config.id,
             settings: config.settings,
             environment: config.environment,
@@ -129,11 +163,6 @@ impl Component {
             output: config.output,
             own_address,
         })
-    }
-
-    /// Whether the component can run tasks.
-    pub(crate) fn is_runnable(&self) -> bool {
-        self.runner.is_some()
     }
 
     /// Makes a new instance.
@@ -164,11 +193,10 @@ impl Component {
         store.epoch_deadline_async_yield_and_update(1);
         let instance = fair(self.instance.instantiate_async(&mut store)).await?;
         let proxy = Proxy::P3(self.handler.load(&mut store, &instance)?);
-        let runner = match &self.runner {
-            Some(indices) => Some(indices.load(&mut store, &instance)?),
-            None => None,
-        };
-        Ok(Instance::new(store, proxy, runner))
+        let mut load =
+            |layer: &Layer| layer.runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose();
+        let runners = self.layers.iter().map(&mut load).collect::<wasmtime::Result<_>>()?;
+        Ok(Instance::new(store, proxy, runners))
     }
 
     pub(crate) fn outgoing(&self) -> Outgoing {
@@ -207,12 +235,16 @@ impl Component {
     }
 }
 
-fn compile(engine: &Engine, file: &Path) -> anyhow::Result<Compiled> {
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = fs::read(file).with_context(|| {
         format!("cannot read {}: if it is not built yet, run `epilogue build` or add `--build`", file.display())
     })?;
     refuse_core_module(file, &bytes)?;
-    Compiled::new(engine, &bytes)
+    Ok(bytes)
+}
+
+fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
+    Compiled::new(engine, bytes)
         .map_err(anyhow::Error::from)
         .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
@@ -240,6 +272,6 @@ fn no_handler(engine: &Engine, component: &Compiled) -> anyhow::Error {
     }
 }
 
-fn imports_queue(engine: &Engine, component: &Compiled) -> bool {
-    component.component_type().imports(engine).any(|(name, _)| name.starts_with("epilogue:background/queue@"))
+fn imports(engine: &Engine, component: &Compiled, interface: &str) -> bool {
+    component.component_type().imports(engine).any(|(name, _)| name == interface)
 }

@@ -11,22 +11,27 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use wac_graph::types::Package;
+use wac_graph::types::{ItemKind, Package, Types, World};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
+use crate::background::QUEUE;
 use crate::cli::ComposeArgs;
 use crate::component::refuse_core_module;
+use crate::runner::RUNNER;
 
-const QUEUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
+const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
+/// What several guests that share a queue need, one of each kind for each of them.
+const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
+const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
-const HANDLER: &str = "wasi:http/handler@0.3.0";
-const RUNNER: &str = "epilogue:background/runner@0.1.0";
+pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// What a composed component contains, and no other.
 const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
+const LAYERS: &str = "epilogue:adapter/layers@0.1.0";
 /// What begins the name of each of the contract's interfaces.
 const CONTRACT: &str = "epilogue:background/";
 
@@ -44,90 +49,219 @@ pub struct Composed {
 ///
 /// If the guest cannot be composed, or the result not be written; the message names the file.
 pub fn run(args: &ComposeArgs) -> anyhow::Result<()> {
-    let ComposeArgs { guest, output } = args;
-    let composed = compose(guest)?;
+    let ComposeArgs { guest, middleware, output } = args;
+    let composed = compose(guest, middleware)?;
     fs::write(output, &composed.bytes).with_context(|| format!("cannot write {}", output.display()))?;
     let (guest, output) = (guest.display(), output.display());
+    let behind: String = middleware.iter().map(|file| format!(" behind {}", file.display())).rev().collect();
     let said = if composed.unchanged {
         format!("{guest} has no background tasks: {output} is the same component")
     } else {
-        format!("Composed {output} from {guest}: {} KiB", composed.bytes.len().div_ceil(1024))
+        format!("Composed {output} from {guest}{behind}: {} KiB", composed.bytes.len().div_ceil(1024))
     };
     // Not `eprintln!`, which panics if nobody reads it any more.
     _ = writeln!(io::stderr(), "{said}");
     Ok(())
 }
 
-/// Composes the guest in `file` with the adapters.
+/// Composes the guest in `file`, with this middleware around it, the outermost first, and with the adapters.
 ///
 /// # Errors
 ///
-/// If it is not a guest; the message names the file, and says what to do.
-pub fn compose(file: &Path) -> anyhow::Result<Composed> {
-    let name = file.display();
-    let bytes = fs::read(file).with_context(|| format!("cannot read {name}: is it built?"))?;
-    ensure!(bytes.starts_with(b"\0asm"), "{name} is not WebAssembly");
-    refuse_core_module(file, &bytes)?;
-    ensure!(
-        !bytes.windows(DRAIN.len()).any(|window| window == DRAIN.as_bytes()),
-        "{name} is composed already: it runs on any WASI 0.3 host as it is"
-    );
+/// If one of them is not a guest, or no middleware; the message names the file, and says what to do.
+pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> {
     let mut graph = CompositionGraph::new();
-    let guest = Package::from_bytes("guest", None, bytes.clone(), graph.types_mut())
-        .with_context(|| format!("{name} is not a valid WebAssembly component"))?;
-    let world = &graph.types()[guest.ty()];
-    let (imports, exports): (Vec<_>, Vec<_>) =
-        (world.imports.keys().cloned().collect(), world.exports.keys().cloned().collect());
-    check(&imports, &exports).with_context(|| format!("{name} cannot be composed"))?;
-    if ![&imports, &exports].iter().any(|names| names.iter().any(|name| name.starts_with(CONTRACT))) {
-        return Ok(Composed { bytes, unchanged: true });
+    let mut guests = Vec::new();
+    for file in middleware.iter().map(PathBuf::as_path).chain([file]) {
+        let guest = Guest::load(&mut graph, file, guests.len() < middleware.len())?;
+        guests.push(guest);
     }
-    let guest = graph.register_package(guest)?;
-    let bytes = join(graph, guest, &imports).with_context(|| format!("{name} cannot be composed"))?;
-    Ok(Composed { bytes, unchanged: false })
+    match &guests[..] {
+        [alone] if !alone.has_tasks() => Ok(Composed { bytes: fs::read(file)?, unchanged: true }),
+        guests => {
+            let bytes = join(graph, guests).with_context(|| format!("{} cannot be composed", file.display()))?;
+            Ok(Composed { bytes, unchanged: false })
+        }
+    }
+}
+
+/// One of the components that were built separately.
+struct Guest {
+    package: PackageId,
+    imports: Vec<String>,
+    has_runner: bool,
+}
+
+impl Guest {
+    fn load(graph: &mut CompositionGraph, file: &Path, is_middleware: bool) -> anyhow::Result<Self> {
+        let name = file.display();
+        let bytes = fs::read(file).with_context(|| format!("cannot read {name}: is it built?"))?;
+        ensure!(bytes.starts_with(b"\0asm"), "{name} is not WebAssembly");
+        refuse_core_module(file, &bytes)?;
+        ensure!(
+            !bytes.windows(DRAIN.len()).any(|window| window == DRAIN.as_bytes()),
+            "{name} is composed already: it runs on any WASI 0.3 host as it is"
+        );
+        // A package's name is its own, though a middleware may be there twice.
+        let identity = format!("guest{}", graph.packages().count());
+        let package = Package::from_bytes(&identity, None, bytes, graph.types_mut())
+            .with_context(|| format!("{name} is not a valid WebAssembly component"))?;
+        let world = &graph.types()[package.ty()];
+        let (imports, exports): (Vec<_>, Vec<_>) =
+            (world.imports.keys().cloned().collect(), world.exports.keys().cloned().collect());
+        check(&imports, &exports).with_context(|| format!("{name} cannot be composed"))?;
+        if is_middleware {
+            check_middleware(graph.types(), world).with_context(|| format!("{name} cannot be a middleware"))?;
+        }
+        let has_runner = exports.iter().any(|name| name == RUNNER);
+        Ok(Self { package: graph.register_package(package)?, imports, has_runner })
+    }
+
+    fn has_tasks(&self) -> bool {
+        self.has_runner || self.imports.iter().any(|name| name.starts_with(CONTRACT))
+    }
 }
 
 /// Checks that a component with these imports and exports is a guest.
 fn check(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
-    let has = |names: &[String], name: &str| names.iter().any(|own| own == name);
-    if !has(exports, HANDLER) {
-        if exports.iter().any(|name| name.starts_with("wasi:http/incoming-handler@0.2")) {
-            bail!(
-                "it exports wasi:http/incoming-handler of WASI 0.2: build it with an SDK that exports {HANDLER}, such \
-                 as spin-sdk 7"
-            );
-        }
-        bail!("it does not export {HANDLER}");
-    }
+    check_handler(exports)?;
     let asks = imports.iter().any(|name| name.starts_with(CONTRACT));
-    ensure!(!asks || has(exports, RUNNER), "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
+    let runs = exports.iter().any(|name| name == RUNNER);
+    ensure!(!asks || runs, "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
     Ok(())
 }
 
-/// Puts the guest between the adapters.
-fn join(mut graph: CompositionGraph, guest: PackageId, imports: &[String]) -> anyhow::Result<Vec<u8>> {
-    let queue = adapter(&mut graph, "epilogue:queue", QUEUE)?;
-    let responder = adapter(&mut graph, "epilogue:responder", RESPONDER)?;
-    let guest = graph.instantiate(guest);
-    for import in imports.iter().filter(|name| name.starts_with(CONTRACT)) {
-        // What the queue does not export are types, which need nobody to provide them.
-        if graph.alias_instance_export(queue, import).is_ok() {
-            connect(&mut graph, queue, import, guest)?;
+/// Checks that a component with these exports can serve requests.
+pub(crate) fn check_handler<'a>(exports: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
+    let mut old = false;
+    for name in exports {
+        if name == HANDLER {
+            return Ok(());
+        }
+        old |= name.starts_with("wasi:http/incoming-handler@0.2");
+    }
+    if old {
+        bail!(
+            "it exports wasi:http/incoming-handler of WASI 0.2: build it with an SDK that exports {HANDLER}, such as \
+             spin-sdk 7"
+        );
+    }
+    bail!("it does not export {HANDLER}");
+}
+
+/// Checks that a component of this world can pass requests on.
+pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
+    // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
+    let passes_on = match world.imports.get(HANDLER) {
+        Some(ItemKind::Instance(handler)) => types[*handler].exports.contains_key("handle"),
+        _ => false,
+    };
+    ensure!(
+        passes_on,
+        "it does not import {HANDLER}, so it could never pass a request on: build it with a feature such as spin-sdk's \
+         http-middleware"
+    );
+    Ok(())
+}
+
+/// Puts the guests, the outermost first, between the adapters.
+fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>> {
+    let mut instances = Vec::new();
+    let mut handler = None;
+    for guest in guests.iter().rev() {
+        let instance = graph.instantiate(guest.package);
+        if let Some(inner) = handler {
+            graph.set_instantiation_argument(instance, HANDLER, inner)?;
+        }
+        handler = Some(graph.alias_instance_export(instance, HANDLER)?);
+        if guest.has_tasks() {
+            instances.push((instance, guest));
         }
     }
-    connect(&mut graph, queue, DRAIN, responder)?;
-    connect(&mut graph, guest, HANDLER, responder)?;
-    connect(&mut graph, guest, RUNNER, responder)?;
-    let handler = graph.alias_instance_export(responder, HANDLER)?;
-    graph.export(handler, HANDLER)?;
+    instances.reverse();
+    let handler = handler.context("there is nothing to compose")?;
+    let outermost = match &instances[..] {
+        [] => handler,
+        tasks => {
+            let queue = adapter(&mut graph, "epilogue:queue", QUEUE_ADAPTER)?;
+            let queue = graph.instantiate(queue);
+            let responder = adapter(&mut graph, "epilogue:responder", RESPONDER)?;
+            let responder = graph.instantiate(responder);
+            let runner = match tasks {
+                [(instance, guest)] => {
+                    provide(&mut graph, queue, queue, *instance, guest)?;
+                    graph.alias_instance_export(*instance, RUNNER)?
+                }
+                several => share(&mut graph, queue, several)?,
+            };
+            connect(&mut graph, queue, DRAIN, responder)?;
+            graph.set_instantiation_argument(responder, HANDLER, handler)?;
+            graph.set_instantiation_argument(responder, RUNNER, runner)?;
+            graph.alias_instance_export(responder, HANDLER)?
+        }
+    };
+    graph.export(outermost, HANDLER)?;
     let processor = Processor { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
     Ok(graph.encode(EncodeOptions { processor: Some(processor), ..Default::default() })?)
 }
 
-fn adapter(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> anyhow::Result<NodeId> {
+/// Has several guests, the outermost first, share a queue, and returns the runner of all of them.
+///
+/// ```text
+/// queue ◀── layer 0 ◀── layer 1 ◀── …       whose a task is: counted up from layer to layer
+///              ▲           ▲
+///           guest 0     guest 1
+///              ▲           ▲
+/// responder ▶ router 0 ─▶ router 1 ─▶ …     whose turn it is: asked of the layers
+/// ```
+fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)]) -> anyhow::Result<NodeId> {
+    let layer = adapter(graph, "epilogue:layer", LAYER)?;
+    let router = adapter(graph, "epilogue:router", ROUTER)?;
+    let mut outer = vec![queue];
+    for (instance, guest) in guests {
+        let own = graph.instantiate(layer);
+        connect(graph, queue, QUEUE, own)?;
+        connect(graph, outer[outer.len() - 1], LAYERS, own)?;
+        provide(graph, own, queue, *instance, guest)?;
+        outer.push(own);
+    }
+    let mut runner = None;
+    for ((instance, _), outer) in guests.iter().zip(outer).rev() {
+        runner = Some(match runner {
+            None => graph.alias_instance_export(*instance, RUNNER)?,
+            Some(inner) => {
+                let own = graph.instantiate(router);
+                connect(graph, outer, LAYERS, own)?;
+                connect(graph, *instance, RUNNER, own)?;
+                graph.set_instantiation_argument(own, "inner", inner)?;
+                graph.alias_instance_export(own, RUNNER)?
+            }
+        });
+    }
+    runner.context("no guest has tasks")
+}
+
+/// Gives a guest what it imports of the contract: its queue from `queue`, and the rest from `host`.
+fn provide(
+    graph: &mut CompositionGraph,
+    queue: NodeId,
+    host: NodeId,
+    instance: NodeId,
+    guest: &Guest,
+) -> anyhow::Result<()> {
+    for import in guest.imports.iter().filter(|name| name.starts_with(CONTRACT)) {
+        let from = if import == QUEUE { queue } else { host };
+        // What they do not export are types, which need nobody to provide them.
+        if graph.alias_instance_export(from, import).is_ok() {
+            connect(graph, from, import, instance)?;
+        }
+    }
+    Ok(())
+}
+
+fn adapter(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> anyhow::Result<PackageId> {
     let package = Package::from_bytes(name, None, bytes, graph.types_mut())?;
-    let package = graph.register_package(package)?;
-    Ok(graph.instantiate(package))
+    Ok(graph.register_package(package)?)
 }
 
 /// Gives what one instance exports to another that imports it.
@@ -146,13 +280,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");
         fs::write(&file, content).unwrap();
-        let error = compose(&file).err().map(|error| format!("{error:#}")).expect("it should be refused");
+        let error = compose(&file, &[]).err().map(|error| format!("{error:#}")).expect("it should be refused");
         error.replace(&file.display().to_string(), "FILE")
     }
 
     #[test]
     fn the_adapters_add_less_than_150_kib() {
-        assert!(QUEUE.len() + RESPONDER.len() < 150 << 10, "{} + {}", QUEUE.len(), RESPONDER.len());
+        let (queue, responder) = (QUEUE_ADAPTER.len(), RESPONDER.len());
+        assert!(queue + responder < 150 << 10, "{queue} + {responder}");
+        // Only for guests that share a queue.
+        assert!(LAYER.len() + ROUTER.len() < 64 << 10, "{} + {}", LAYER.len(), ROUTER.len());
     }
 
     #[test]
@@ -166,7 +303,7 @@ mod tests {
         assert_eq!(refusal(empty_component), "FILE cannot be composed: it does not export wasi:http/handler@0.3.0");
         let broken = refusal(b"\0asm\x0d\0\x01\0\xff");
         assert!(broken.starts_with("FILE is not a valid WebAssembly component: "), "{broken}");
-        let error = compose(Path::new("nowhere.wasm")).err().unwrap().to_string();
+        let error = compose(Path::new("nowhere.wasm"), &[]).err().unwrap().to_string();
         assert_eq!(error, "cannot read nowhere.wasm: is it built?");
     }
 

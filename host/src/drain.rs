@@ -23,10 +23,10 @@ impl Life {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
             let record = match self.verdict(&task, failed) {
-                Some((state, reason)) => ended(&task, state, reason),
+                Some((state, reason)) => self.ended(task, state, 0, Duration::ZERO, Some(reason.to_owned())),
                 None => self.run(task).await,
             };
-            record.emit(&self.scope.id, &self.record.component);
+            record.emit(&self.scope.id);
             failed |= record.state.is_failure();
             self.record.tasks.push(record);
         }
@@ -85,8 +85,7 @@ impl Life {
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                let (id, name) = (task.id, task.name);
-                return TaskRecord { id, name, state, attempt, elapsed: start.elapsed(), error };
+                return self.ended(task, state, attempt, start.elapsed(), error);
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }
@@ -115,7 +114,7 @@ impl Life {
             Ok(instance) => instance,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
-        let interrupted = match instance.run_task(call, limit).instrument(span).await {
+        let interrupted = match instance.run_task(task.layer, call, limit).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
             Ok(Err(error)) => return (TaskState::Failed, Some(describe(error, &task.name))),
             Err(interrupted) => interrupted,
@@ -127,6 +126,18 @@ impl Life {
             Interrupted::Stopped => TaskState::Abandoned,
         };
         (state, Some(interrupted.to_string()))
+    }
+
+    fn ended(
+        &self,
+        task: Task,
+        state: TaskState,
+        attempt: u32,
+        elapsed: Duration,
+        error: Option<String>,
+    ) -> TaskRecord {
+        let component = self.pool.component.layers[task.layer].id.clone();
+        TaskRecord { id: task.id, name: task.name, component, state, attempt, elapsed, error }
     }
 
     /// Waits before the next attempt. False if there is no time for it.
@@ -142,17 +153,6 @@ impl Life {
                 false
             }
         }
-    }
-}
-
-fn ended(task: &Task, state: TaskState, reason: &str) -> TaskRecord {
-    TaskRecord {
-        id: task.id,
-        name: task.name.clone(),
-        state,
-        attempt: 0,
-        elapsed: Duration::ZERO,
-        error: Some(reason.to_owned()),
     }
 }
 

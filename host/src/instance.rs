@@ -13,8 +13,9 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use crate::bindings::{ResponseOutcome, Runner, TaskError, types};
+use crate::bindings::{ResponseOutcome, TaskError, types};
 use crate::fair::fair;
+use crate::runner::Runner;
 use crate::scope::Scope;
 use crate::sent::Sent;
 use crate::state::State;
@@ -76,14 +77,15 @@ impl From<wasmtime::Error> for HandlerError {
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
-    runner: Option<Runner>,
+    /// Of each layer, the outermost first.
+    runners: Vec<Option<Runner>>,
     /// Requests it has begun to serve.
     pub(crate) served: u32,
 }
 
 impl Instance {
-    pub(crate) fn new(store: Store<State>, proxy: Proxy, runner: Option<Runner>) -> Self {
-        Self { store, proxy, runner, served: 0 }
+    pub(crate) fn new(store: Store<State>, proxy: Proxy, runners: Vec<Option<Runner>>) -> Self {
+        Self { store, proxy, runners, served: 0 }
     }
 
     /// Makes `scope` the request whose queue the guest adds to.
@@ -132,15 +134,16 @@ impl Instance {
         run(&mut self.store, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
     }
 
-    /// Calls the guest's `runner.run`.
+    /// Calls `runner.run` of the layer that added the task.
     pub(crate) async fn run_task(
         &mut self,
+        layer: usize,
         task: types::Task,
         limit: Duration,
     ) -> Result<Result<(), TaskError>, Interrupted> {
-        match &self.runner {
+        match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
-                let call = async |accessor: &Accessor<State>| runner.call_run(accessor, task).await;
+                let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 run(&mut self.store, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
@@ -148,20 +151,24 @@ impl Instance {
         }
     }
 
-    /// Calls the guest's `runner.teardown`, if it has one.
+    /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
+    /// errors, if any, are joined.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
         limit: Duration,
     ) -> Result<Result<(), String>, Interrupted> {
-        match &self.runner {
-            Some(runner) => {
-                let outcome = outcome.clone();
-                let call = async |accessor: &Accessor<State>| runner.call_teardown(accessor, outcome).await;
-                run(&mut self.store, Some(limit), call).await
-            }
-            None => Ok(Ok(())),
+        if !self.runners.iter().any(Option::is_some) {
+            return Ok(Ok(()));
         }
+        let call = async |accessor: &Accessor<State>| {
+            let mut errors = Vec::new();
+            for runner in self.runners.iter().rev().flatten() {
+                errors.extend(runner.teardown(accessor, outcome.clone()).await?.err());
+            }
+            Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
+        };
+        run(&mut self.store, Some(limit), call).await
     }
 
     /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`.

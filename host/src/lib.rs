@@ -28,6 +28,7 @@ mod background;
 mod bindings;
 pub mod outbound;
 mod outgoing;
+mod runner;
 mod state;
 
 mod connection;
@@ -41,6 +42,7 @@ pub mod app;
 mod component;
 pub mod engine;
 pub mod manifest;
+mod middleware;
 pub mod routes;
 pub mod settings;
 mod spin_headers;

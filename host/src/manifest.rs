@@ -4,6 +4,7 @@
 mod check;
 mod component;
 mod files;
+mod middleware;
 mod parse;
 mod reader;
 #[cfg(test)]
@@ -91,6 +92,30 @@ pub struct HttpTrigger {
     pub component: String,
     /// The route as the manifest writes it; none if it is private, so that no request from outside gets there.
     pub route: Option<String>,
+    /// What its requests pass on their way to the component, the outermost first.
+    pub middleware: Vec<Middleware>,
+}
+
+/// A component that passes requests on to the next, in `dependencies.middleware` of a trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Middleware {
+    /// Its name in the manifest, or else its file as the manifest writes it.
+    pub id: String,
+    /// The absolute path of the WebAssembly file.
+    pub source: PathBuf,
+    /// What it has of the configuration of the trigger's component; it has none of its own.
+    pub inherits: Inherited,
+}
+
+/// What a middleware has of the configuration of the trigger's component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// The environment variables.
+    pub environment: bool,
+    /// The files.
+    pub files: bool,
+    /// The permission to connect to `allowed_outbound_hosts`.
+    pub outbound_hosts: bool,
 }
 
 /// A message about the manifest, and the component it is about if it is about one only.
@@ -136,10 +161,14 @@ impl Manifest {
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
-        self.components.retain(|component| chosen(&component.id));
         self.triggers.retain(|trigger| chosen(&trigger.component));
-        self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(chosen));
-        self.warnings.retain(|notice| notice.component.as_ref().is_none_or(chosen));
+        // What is chosen comes with its middleware.
+        let around: Vec<_> =
+            self.triggers.iter().flat_map(|trigger| &trigger.middleware).map(|used| used.id.clone()).collect();
+        let needed = |id: &String| chosen(id) || around.contains(id);
+        self.components.retain(|component| needed(&component.id));
+        self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(needed));
+        self.warnings.retain(|notice| notice.component.as_ref().is_none_or(needed));
         self.check_runnable()?;
         Ok(self)
     }
@@ -154,12 +183,22 @@ impl Manifest {
         flags.clone().over(component.settings.clone()).over(self.settings.clone()).resolve()
     }
 
-    /// The routes that requests from outside can take, and for each the index of its component in `components`.
-    pub fn routes(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.triggers.iter().filter_map(|trigger| {
-            let index = self.components.iter().position(|component| component.id == trigger.component)?;
-            Some((trigger.route.as_deref()?, index))
-        })
+    /// The routes that requests from outside can take, and where they lead.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &HttpTrigger)> {
+        self.triggers.iter().filter_map(|trigger| Some((trigger.route.as_deref()?, trigger)))
+    }
+
+    /// What runs: each component as often as it has different middleware around it.
+    pub(crate) fn services(&self) -> Vec<(&Component, &[Middleware])> {
+        let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
+        for trigger in &self.triggers {
+            let known = services
+                .iter()
+                .any(|(component, middleware)| component.id == trigger.component && *middleware == trigger.middleware);
+            let component = self.components.iter().find(|component| component.id == trigger.component);
+            services.extend(component.filter(|_| !known).map(|component| (component, &*trigger.middleware)));
+        }
+        services
     }
 
     /// Makes sure that there is a component of each of these names.

@@ -16,6 +16,8 @@ const MAX_NAME: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
+    /// Who added it, and runs it: the place of a component among those of the application.
+    pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
     pub(crate) run_when: RunWhen,
@@ -36,7 +38,6 @@ pub(crate) struct Queue {
     accepted: u32,
     args: usize,
     policy: FailurePolicy,
-    runnable: bool,
     closed: bool,
     limits: Limits,
 }
@@ -49,8 +50,8 @@ struct Limits {
 }
 
 impl Queue {
-    /// An empty queue. If the component cannot run tasks it is not `runnable`, and accepts none.
-    pub(crate) fn new(settings: &Settings, runnable: bool) -> Self {
+    /// An empty queue.
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             waiting: VecDeque::new(),
             accepted: 0,
@@ -59,7 +60,6 @@ impl Queue {
                 OnFailure::Stop => FailurePolicy::Stop,
                 OnFailure::Continue => FailurePolicy::Continue,
             },
-            runnable,
             closed: false,
             limits: Limits {
                 tasks: settings.max_tasks,
@@ -70,10 +70,13 @@ impl Queue {
     }
 
     /// Accepts a task behind all others, or says why not.
-    pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        if !self.runnable {
-            return Err(EnqueueError::NoRunner);
-        }
+    pub(crate) fn add(
+        &mut self,
+        layer: usize,
+        name: String,
+        args: Vec<u8>,
+        options: TaskOptions,
+    ) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
         }
@@ -98,6 +101,7 @@ impl Queue {
         let id = TaskId::from(self.accepted);
         self.waiting.push_back(Task {
             id,
+            layer,
             name,
             args,
             run_when: options.run_when,
@@ -158,7 +162,7 @@ mod tests {
     use crate::values::{Size, Value as _};
 
     fn queue(settings: Settings) -> Queue {
-        Queue::new(&settings, true)
+        Queue::new(&settings)
     }
 
     fn size(text: &str) -> Size {
@@ -177,7 +181,7 @@ mod tests {
     }
 
     fn add(queue: &mut Queue, args: usize) -> Result<TaskId, EnqueueError> {
-        queue.add("task".into(), vec![0; args], options())
+        queue.add(0, "task".into(), vec![0; args], options())
     }
 
     #[test]
@@ -209,8 +213,8 @@ mod tests {
     #[test]
     fn s11_a_name_has_a_limit_too() {
         let mut queue = queue(Settings::default());
-        assert!(queue.add("n".repeat(MAX_NAME), vec![], options()).is_ok());
-        assert!(matches!(queue.add("n".repeat(MAX_NAME + 1), vec![], options()), Err(EnqueueError::Other(_))));
+        assert!(queue.add(0, "n".repeat(MAX_NAME), vec![], options()).is_ok());
+        assert!(matches!(queue.add(0, "n".repeat(MAX_NAME + 1), vec![], options()), Err(EnqueueError::Other(_))));
     }
 
     #[test]
@@ -237,21 +241,19 @@ mod tests {
         let mut queue = queue(Settings::default());
         let bound = TaskOptions { instance_bound: true, ..options() };
         for options in [bound, options(), bound] {
-            queue.add("task".into(), vec![], options).unwrap();
+            queue.add(0, "task".into(), vec![], options).unwrap();
         }
         queue.orphan();
-        queue.add("of the next instance".into(), vec![], bound).unwrap();
+        queue.add(0, "of the next instance".into(), vec![], bound).unwrap();
         let orphaned: Vec<_> = std::iter::from_fn(|| queue.next()).map(|task| task.orphaned).collect();
         assert_eq!(orphaned, [true, false, true, false]);
     }
 
     #[test]
-    fn a_closed_queue_and_one_without_a_runner_accept_nothing() {
+    fn a_closed_queue_accepts_nothing() {
         let mut closed = queue(Settings::default());
         assert!(closed.close_if_empty());
         assert!(matches!(add(&mut closed, 0), Err(EnqueueError::Closed)));
-        let mut idle = Queue::new(&Settings::default(), false);
-        assert!(matches!(add(&mut idle, 0), Err(EnqueueError::NoRunner)));
     }
 
     #[test]
@@ -266,6 +268,6 @@ mod tests {
     fn what_the_host_cannot_keep_is_refused() {
         let mut queue = queue(Settings::default());
         let durable = TaskOptions { durable: true, ..options() };
-        assert!(matches!(queue.add("task".into(), vec![], durable), Err(EnqueueError::Unsupported(_))));
+        assert!(matches!(queue.add(0, "task".into(), vec![], durable), Err(EnqueueError::Unsupported(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! What is kept of each task and request: exactly one final state per accepted task (S3).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -66,6 +67,8 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// The name it was registered under.
     pub name: String,
+    /// The manifest's id of the component that added it and ran it: the one that handled the request, or a middleware.
+    pub component: Arc<str>,
     /// How it ended.
     pub state: TaskState,
     /// The last attempt made; 0 if it never started.
@@ -78,14 +81,14 @@ pub struct TaskRecord {
 
 impl TaskRecord {
     /// Makes the end known: one event and one count (S3).
-    pub(crate) fn emit(&self, request: &str, component: &str) {
+    pub(crate) fn emit(&self, request: &str) {
         macro_rules! event {
             ($level:expr) => {
                 tracing::event!(
                     target: "epilogue::task",
                     $level,
                     request,
-                    component,
+                    component = &*self.component,
                     task = self.id,
                     name = self.name,
                     state = self.state.as_str(),
@@ -102,7 +105,7 @@ impl TaskRecord {
         }
         metrics::counter!(
             "epilogue_tasks_total",
-            "component" => component.to_owned(),
+            "component" => self.component.clone(),
             "state" => self.state.as_str(),
         )
         .increment(1);

@@ -74,8 +74,7 @@ pub(crate) struct Life {
 impl Life {
     async fn begin(pool: Rc<Pool>, request: &Request) -> Result<Self, NoInstance> {
         let component = &pool.component;
-        let queue = Queue::new(&component.settings, component.is_runnable());
-        let scope = Arc::new(Scope::new(request.headers(), queue));
+        let scope = Arc::new(Scope::new(request.headers(), Queue::new(&component.settings)));
         let mut instance = pool.take().await?;
         instance.enter(&scope);
         let span = tracing::info_span!(

@@ -7,7 +7,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::component::Component;
+use crate::component::{Component, Layer};
 use crate::instance::Phase;
 use crate::outgoing::Outgoing;
 use crate::scope::Scope;
@@ -19,6 +19,8 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
+    /// The component's own.
+    pub(crate) layers: Arc<[Layer]>,
     pub(crate) limits: StoreLimits,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
@@ -34,6 +36,7 @@ impl State {
             http: WasiHttpCtx::new(),
             outgoing: component.outgoing(),
             table: ResourceTable::new(),
+            layers: component.layers.clone(),
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
             scope: None,

@@ -73,8 +73,8 @@ fn announce(manifest: &Manifest, url: &str) {
     // Nobody reads it: then nobody misses it.
     _ = writeln!(out, "Serving {url}");
     _ = writeln!(out, "Available Routes:");
-    for (route, component) in manifest.routes() {
-        let id = manifest.components.get(component).map_or("", |component| component.id.as_str());
+    for (route, trigger) in manifest.routes() {
+        let id = &trigger.component;
         match route.strip_suffix("/...") {
             Some(base) => _ = writeln!(out, "  {id}: {url}{base} (wildcard)"),
             None => _ = writeln!(out, "  {id}: {url}{route}"),

@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -54,7 +54,13 @@ impl StockHost {
 
     /// Composes a guest and runs it in this environment.
     pub(crate) fn with(guest: &str, environment: &[(&str, &str)]) -> Self {
-        let composed = epilogue::compose::compose(Path::new(guest)).unwrap();
+        Self::behind(&[], guest, environment)
+    }
+
+    /// Composes a guest with middleware, the outermost first, and runs them in this environment.
+    pub(crate) fn behind(middleware: &[&str], guest: &str, environment: &[(&str, &str)]) -> Self {
+        let middleware: Vec<PathBuf> = middleware.iter().map(PathBuf::from).collect();
+        let composed = epilogue::compose::compose(Path::new(guest), &middleware).unwrap();
         assert!(!composed.unchanged, "{guest} should have tasks");
         Self::run(&composed.bytes, environment)
     }

@@ -53,6 +53,7 @@ fn task(fields: &HashMap<String, String>) -> TaskRecord {
     TaskRecord {
         id: fields["task"].parse().unwrap(),
         name: fields["name"].clone(),
+        component: "".into(),
         state: state.unwrap_or_else(|| panic!("{:?} is not a state", fields["state"])),
         attempt: fields["attempt"].parse().unwrap(),
         elapsed: Duration::from_micros(fields["elapsed_us"].parse().unwrap()),

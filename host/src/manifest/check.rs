@@ -4,7 +4,7 @@ use anyhow::{bail, ensure};
 
 use crate::routes;
 
-use super::{Manifest, Notice};
+use super::{HttpTrigger, Manifest, Notice};
 
 impl Manifest {
     /// Makes sure that this host can run the application, and collects warnings.
@@ -18,7 +18,9 @@ impl Manifest {
             "{}: there is nothing to serve: no [[trigger.http]] has a public route",
             self.path.display()
         );
-        let warnings = [self.duplicate_routes(), self.reserved_routes(), self.idle_components()].concat();
+        let warnings =
+            [self.duplicate_routes(), self.reserved_routes(), self.idle_components(), self.idle_configuration()]
+                .concat();
         self.warnings.extend(
             warnings
                 .into_iter()
@@ -28,12 +30,12 @@ impl Manifest {
     }
 
     fn duplicate_routes(&self) -> Vec<String> {
-        let routes: Vec<(&str, usize)> = self.routes().collect();
+        let routes: Vec<(&str, &HttpTrigger)> = self.routes().collect();
         let later =
             |index: usize, route: &str| routes[index + 1..].iter().find(|(other, _)| routes::same_route(route, other));
-        let message = |(index, (route, component)): (usize, &(&str, usize))| {
+        let message = |(index, (route, loser)): (usize, &(&str, &HttpTrigger))| {
             let (_, winner) = later(index, route)?;
-            let [loser, winner] = [*component, *winner].map(|index| &self.components[index].id);
+            let (loser, winner) = (&loser.component, &winner.component);
             Some(format!("the route {route:?} of component {loser:?} is never used: {winner:?} has it too, and later"))
         };
         routes.iter().enumerate().filter_map(message).collect()
@@ -47,11 +49,34 @@ impl Manifest {
     }
 
     fn idle_components(&self) -> Vec<String> {
-        let idle = |id: &str| !self.triggers.iter().any(|trigger| trigger.component == id);
+        let calls = |trigger: &HttpTrigger, id: &str| {
+            trigger.component == id || trigger.middleware.iter().any(|middleware| middleware.id == id)
+        };
+        let idle = |id: &str| !self.triggers.iter().any(|trigger| calls(trigger, id));
         self.components
             .iter()
             .filter(|component| idle(&component.id))
             .map(|component| format!("the component {:?} has no trigger, so it never runs", component.id))
+            .collect()
+    }
+
+    /// Of a component that is only a middleware nothing counts but its file, as in Spin.
+    fn idle_configuration(&self) -> Vec<String> {
+        let around = |id: &str| {
+            self.triggers.iter().all(|trigger| trigger.component != id)
+                && self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|middleware| middleware.id == id)
+        };
+        self.components
+            .iter()
+            .filter(|component| around(&component.id))
+            .filter(|component| !component.environment.is_empty() || !component.files.is_empty())
+            .map(|component| {
+                format!(
+                    "the environment and files of the middleware {:?} are never used: what it inherits of the \
+                     application's is named by inherit_configuration",
+                    component.id
+                )
+            })
             .collect()
     }
 }

@@ -120,7 +120,8 @@ build.command = "make"
     assert!(settings.allow_transient_write);
 
     let manifest = manifest.select(&[]).unwrap();
-    assert_eq!(manifest.routes().collect::<Vec<_>>(), [("/users/:id/...", 0)]);
+    let routes: Vec<_> = manifest.routes().map(|(route, trigger)| (route, trigger.component.as_str())).collect();
+    assert_eq!(routes, [("/users/:id/...", "notify")]);
     assert_eq!(manifest.warnings().count(), 0);
 }
 
@@ -156,6 +157,52 @@ component = { source = "c.wasm" }
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["front-component", "http-trigger2-component", "inline-component1"]);
     assert_eq!(manifest.triggers[2].component, "inline-component1");
+}
+
+#[test]
+fn middleware_is_read_in_spins_order() {
+    let text = r#"
+spin_manifest_version = 2
+application.name = "app"
+[[trigger.http]]
+route = "/admin/..."
+component = "app"
+dependencies.middleware = [
+    { component = "login", inherit_configuration = ["allowed_outbound_hosts", "ai_models"] },
+    { path = "wasm/audit.wasm", inherit_configuration = true },
+]
+[[trigger.http]]
+route = "/..."
+component = "app"
+[component.app]
+source = "app.wasm"
+[component.login]
+source = "portable.wasm"
+tool.epilogue.source = "login.wasm"
+[component.idle]
+source = "idle.wasm"
+"#;
+    let manifest = parse(text).unwrap().select(&["app".to_owned()]).unwrap();
+    let [login, audit] = &manifest.triggers[0].middleware[..] else { panic!("two middlewares") };
+    assert_eq!((login.id.as_str(), login.source.as_path()), ("login", Path::new("/app/login.wasm")));
+    assert_eq!(login.inherits, Inherited { outbound_hosts: true, ..Inherited::default() });
+    assert_eq!((audit.id.as_str(), audit.source.as_path()), ("wasm/audit.wasm", Path::new("/app/wasm/audit.wasm")));
+    assert_eq!(audit.inherits, Inherited { environment: true, files: true, outbound_hosts: true });
+    assert_eq!(manifest.triggers[1].middleware, []);
+
+    let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+    assert_eq!(ids, ["app", "login"], "what is chosen comes with its middleware");
+    assert_eq!(manifest.warnings().count(), 0, "a middleware needs no trigger of its own");
+    let configured = text.replace("\"portable.wasm\"", "\"portable.wasm\"\nenvironment = { A = \"1\" }");
+    let configured = parse(&configured).unwrap().select(&["app".to_owned()]).unwrap();
+    assert_eq!(
+        configured.warnings().collect::<Vec<_>>(),
+        ["spin.toml: the environment and files of the middleware \"login\" are never used: what it inherits of the \
+             application's is named by inherit_configuration"]
+    );
+    let services = manifest.services();
+    let services: Vec<_> = services.iter().map(|service| (service.0.id.as_str(), service.1.len())).collect();
+    assert_eq!(services, [("app", 2), ("app", 0)]);
 }
 
 #[test]

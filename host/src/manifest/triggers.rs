@@ -1,11 +1,13 @@
 //! What makes components run: HTTP routes. An application with other triggers could not run whole on this host.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 
 use crate::routes;
 
-use super::{HttpTrigger, Manifest, Notice, component, reader::Section};
+use super::{HttpTrigger, Manifest, Notice, component, middleware, reader::Section};
 
 /// What an HTTP trigger listens to.
 #[derive(Deserialize)]
@@ -67,17 +69,21 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
         Some(value) => Some(target(&table, &id, value, manifest)?),
         None => None,
     };
-    let composed = ["components", "dependencies", "static_response"].map(|key| {
-        let at = table.take_value(key).map(|value| value.span());
-        at.map(|at| table.notice(&at, format_args!("{key:?} in {} can't work on this host", table.name())))
-    });
-    let unsupported = composed.into_iter().flatten().chain(executor);
-    let before = manifest.unsupported.len();
-    manifest.unsupported.extend(unsupported.map(|message| Notice { component: target.clone(), message }));
+    let mut unsupported: Vec<String> = executor.into_iter().collect();
+    let middleware = middleware::read(&mut table, manifest, &mut unsupported)?;
+    for key in ["components", "static_response"] {
+        if let Some(value) = table.take_value(key) {
+            let message = format_args!("{key:?} in {} can't work on this host", table.name());
+            unsupported.push(table.notice(&value.span(), message));
+        }
+    }
+    let works = unsupported.is_empty();
+    let notices = unsupported.into_iter().map(|message| Notice { component: target.clone(), message });
+    manifest.unsupported.extend(notices);
     match target {
-        Some(component) => manifest.triggers.push(HttpTrigger { component, route }),
+        Some(component) => manifest.triggers.push(HttpTrigger { component, route, middleware }),
         // A static response needs no component; that it can't work here has been noted.
-        None if manifest.unsupported.len() > before => {}
+        None if !works => {}
         None => return Err(table.missing("component")),
     }
     table.finish()
@@ -128,6 +134,21 @@ fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// The error that there is no component of this name.
+pub(super) fn unknown_component(
+    table: &Section<'_>,
+    at: &Range<usize>,
+    id: &str,
+    manifest: &Manifest,
+) -> anyhow::Error {
+    let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+    let hint = match super::reader::nearest(id, &ids) {
+        Some(near) => format!(": did you mean {near:?}?"),
+        None => format!(": there is no [component.{id}]"),
+    };
+    table.error(at, format_args!("unknown component {id:?} in {}{hint}", table.name()))
+}
+
 /// The name of a trigger's component. One that is written out in the trigger becomes a component of the manifest.
 fn target(
     table: &Section<'_>,
@@ -140,12 +161,7 @@ fn target(
         if known(manifest, id) {
             return Ok(id.to_owned());
         }
-        let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
-        let hint = match super::reader::nearest(id, &ids) {
-            Some(near) => format!(": did you mean {near:?}?"),
-            None => format!(": there is no [component.{id}]"),
-        };
-        return Err(table.error(&value.span(), format_args!("unknown component {id:?} in {}{hint}", table.name())));
+        return Err(unknown_component(table, &value.span(), id, manifest));
     }
     let natural = format!("{trigger_id}-component");
     let counted = (1..).map(|number| format!("inline-component{number}"));

@@ -1,4 +1,4 @@
-//! The queue of a composed component: to its guest it is the host's `queue` and `context`, to the responder beside it
+//! The queue of a composed component: to its guests it is the host's `queue` and `context`, to the responder beside it
 //! it is `drain`.
 //!
 //! An instance serves one request at a time, so there is one queue. Its rules are those of the native host's queue
@@ -15,6 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
+use bindings::exports::epilogue::adapter::layers;
 use bindings::exports::epilogue::background::context::{self, Stop, StopReason};
 use bindings::exports::epilogue::background::queue::{
     self as background, EnqueueError, FailurePolicy, TaskId, TaskOptions,
@@ -48,6 +49,16 @@ impl background::Guest for Adapter {
 
     fn on_failure(policy: FailurePolicy) {
         QUEUE.with(|queue| queue.limits.policy = policy);
+    }
+}
+
+impl layers::Guest for Adapter {
+    fn adding(layer: u32) {
+        QUEUE.with(|queue| queue.adding = layer);
+    }
+
+    fn current() -> u32 {
+        QUEUE.with(|queue| queue.current)
     }
 }
 

@@ -9,7 +9,12 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    waiting: VecDeque<QueuedTask>,
+    /// With the layer that added it.
+    waiting: VecDeque<(u32, QueuedTask)>,
+    /// The layer that adds the next one; only where several share the queue is it anything but the first.
+    pub(crate) adding: u32,
+    /// The layer of the task that left last.
+    pub(crate) current: u32,
     accepted: u32,
     args: u64,
     closed: bool,
@@ -20,7 +25,7 @@ impl Queue {
     /// The queue of no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
-        Self { waiting: VecDeque::new(), accepted: 0, args: 0, closed: true, limits }
+        Self { waiting: VecDeque::new(), adding: 0, current: 0, accepted: 0, args: 0, closed: true, limits }
     }
 
     /// The queue of a request that begins.
@@ -50,7 +55,7 @@ impl Queue {
         self.accepted += 1;
         self.args += size;
         let id = TaskId::from(self.accepted);
-        self.waiting.push_back(QueuedTask {
+        let task = QueuedTask {
             id,
             name,
             args,
@@ -59,20 +64,24 @@ impl Queue {
             max_attempts: options.max_attempts.unwrap_or(1).max(1),
             cancel_on_disconnect: options.cancel_on_disconnect,
             cancelled: false,
-        });
+        };
+        self.waiting.push_back((self.adding, task));
         Ok(id)
     }
 
     /// Takes back a task that has not started. False if there is no such task.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) else { return false };
+        let mut tasks = self.waiting.iter_mut().map(|(_, task)| task);
+        let Some(task) = tasks.find(|task| task.id == id && !task.cancelled) else { return false };
         task.cancelled = true;
         task.args = Vec::new();
         true
     }
 
     pub(crate) fn next(&mut self) -> Option<QueuedTask> {
-        self.waiting.pop_front()
+        let (layer, task) = self.waiting.pop_front()?;
+        self.current = layer;
+        Some(task)
     }
 
     pub(crate) fn close_if_empty(&mut self) -> bool {

@@ -111,6 +111,42 @@ fn triggers_are_checked() {
         );
         assert_eq!(message(parse(&text)), expected);
     }
+    for (middleware, expected) in [
+        (
+            "\"around\"",
+            "spin.toml:9: dependencies.middleware in [[trigger.http]] must be a list, such as [{ component = \"…\" }]",
+        ),
+        (
+            "[\"around\"]",
+            "spin.toml:9: dependencies.middleware in [[trigger.http]] must be a table, not of type string",
+        ),
+        (
+            "[{ compnent = \"around\" }]",
+            "spin.toml:9: unknown key \"compnent\" in dependencies.middleware in [[trigger.http]] (did you mean \
+             \"component\"?)",
+        ),
+        ("[{}]", "spin.toml:9: dependencies.middleware in [[trigger.http]] has no \"component\""),
+        (
+            "[{ component = \"notifi\" }]",
+            "spin.toml:9: unknown component \"notifi\" in dependencies.middleware in [[trigger.http]]: did you mean \
+             \"notify\"?",
+        ),
+        (
+            "[{ component = \"notify\", path = \"a.wasm\" }]",
+            "spin.toml:9: dependencies.middleware in [[trigger.http]] is either a \"component\" or a \"path\"",
+        ),
+        (
+            "[{ path = \"a.wasm\", inherit_configuration = [\"enviroment\"] }]",
+            "spin.toml:9: unknown key \"enviroment\" in dependencies.middleware in [[trigger.http]] (did you mean \
+             \"environment\"?)",
+        ),
+    ] {
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"app\"\n[component.notify]\nsource = \"a\"\n\
+             [[trigger.http]]\ncomponent = \"notify\"\nroute = \"/a\"\ndependencies.middleware = {middleware}"
+        );
+        assert_eq!(message(parse(&text)), expected);
+    }
     let single = "spin_manifest_version = 2\napplication.name = \"app\"\n[trigger.http]\nroute = \"/\"";
     assert_eq!(message(parse(single)), "spin.toml:3: write [[trigger.http]], in double brackets");
 }
@@ -187,6 +223,12 @@ fn what_this_host_lacks_is_named() {
         (
             "[[trigger.http]]\nroute = \"/w\"\ncomponent = \"notify\"\nexecutor = { type = \"wagi\" }",
             "spin.toml:15: the executor \"wagi\" can't work on this host, which runs wasi:http components only",
+        ),
+        (
+            "[[trigger.http]]\nroute = \"/m\"\ncomponent = \"notify\"\n\
+             dependencies.middleware = [{ url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }]",
+            "spin.toml:15: dependencies.middleware in [[trigger.http]] is a download, which this host does not do: use \
+             \"path\"",
         ),
         (
             "[[trigger.http]]\nroute = \"/s\"\nstatic_response = { status_code = 200 }",

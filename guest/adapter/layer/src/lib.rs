@@ -1,0 +1,49 @@
+//! Between the queue of a composed component and one of the several guests that share it: passes the guest's tasks on with
+//! the word that they are this guest's.
+//!
+//! It does not know its own place. The outermost guest's layer is beside the queue, each other beside the layer around it,
+//! and the word of those further in is counted up on its way.
+
+#![no_std]
+
+extern crate alloc;
+
+mod bindings;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bindings::epilogue::adapter::layers as outer;
+use bindings::epilogue::background::queue::{self, EnqueueError, FailurePolicy, TaskId, TaskOptions};
+use bindings::exports::epilogue::{adapter, background};
+
+// For its allocator and its panic handler.
+use epilogue_adapter_runtime as _;
+
+struct Adapter;
+
+impl background::queue::Guest for Adapter {
+    fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        outer::adding(0);
+        queue::add_task(&name, &args, options)
+    }
+
+    fn cancel(id: TaskId) -> bool {
+        queue::cancel(id)
+    }
+
+    fn on_failure(policy: FailurePolicy) {
+        queue::on_failure(policy);
+    }
+}
+
+impl adapter::layers::Guest for Adapter {
+    fn adding(layer: u32) {
+        outer::adding(layer + 1);
+    }
+
+    fn current() -> u32 {
+        // Asked only once it is known not to be this layer.
+        outer::current().wrapping_sub(1)
+    }
+}

@@ -1,0 +1,108 @@
+//! `dependencies` of an HTTP trigger: its middleware.
+
+use serde::Deserialize;
+use toml::de::DeValue;
+
+use super::{Inherited, Manifest, Middleware, reader::Section, triggers};
+
+/// What Spin lets a middleware inherit. What this host does not provide, there is nothing of.
+const CONFIGURATION: [&str; 7] = [
+    "ai_models",
+    "allowed_outbound_hosts",
+    "environment",
+    "files",
+    "key_value_stores",
+    "sqlite_databases",
+    "variables",
+];
+
+/// `inherit_configuration`
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Inherit {
+    All(bool),
+    Some(Vec<String>),
+}
+
+/// Reads `dependencies` of a trigger. What can't work here is left to the caller, as messages.
+pub(super) fn read(
+    trigger: &mut Section<'_>,
+    manifest: &Manifest,
+    unsupported: &mut Vec<String>,
+) -> anyhow::Result<Vec<Middleware>> {
+    let name = format!("dependencies in {}", trigger.name());
+    let Some(value) = trigger.take_value("dependencies") else { return Ok(Vec::new()) };
+    let mut dependencies = trigger.open(name, value)?;
+    let Some(entries) = dependencies.take_value("middleware") else {
+        dependencies.finish()?;
+        return Ok(Vec::new());
+    };
+    let name = format!("dependencies.middleware in {}", trigger.name());
+    let at = entries.span();
+    let DeValue::Array(entries) = entries.into_inner() else {
+        return Err(trigger.error(&at, format_args!("{name} must be a list, such as [{{ component = \"…\" }}]")));
+    };
+    let mut middleware = Vec::new();
+    for entry in entries {
+        middleware.extend(self::entry(dependencies.open(name.clone(), entry)?, manifest, unsupported)?);
+    }
+    dependencies.finish()?;
+    Ok(middleware)
+}
+
+fn entry(
+    mut table: Section<'_>,
+    manifest: &Manifest,
+    unsupported: &mut Vec<String>,
+) -> anyhow::Result<Option<Middleware>> {
+    let inherits = inherits(&mut table)?;
+    let component = table.take_spanned::<String>("component")?;
+    let path = table.take::<String>("path")?;
+    let download = ["url", "digest", "package", "version", "registry"].map(|key| table.take_value(key).is_some());
+    let middleware = match (component, path, download.contains(&true)) {
+        (Some((id, at)), None, false) => {
+            let source = match manifest.components.iter().find(|component| component.id == id) {
+                Some(component) => component.source.clone(),
+                None => return Err(triggers::unknown_component(&table, &at, &id, manifest)),
+            };
+            Some(Middleware { id, source, inherits })
+        }
+        (None, Some(path), false) => Some(Middleware { source: manifest.folder.join(&path), id: path, inherits }),
+        (None, None, true) => {
+            let message = format_args!("{} is a download, which this host does not do: use \"path\"", table.name());
+            unsupported.push(table.notice(table.span(), message));
+            None
+        }
+        (None, None, false) => return Err(table.missing("component")),
+        _ => {
+            let message = format_args!("{} is either a \"component\" or a \"path\"", table.name());
+            return Err(table.error(table.span(), message));
+        }
+    };
+    table.finish()?;
+    Ok(middleware)
+}
+
+/// Reads `inherit_configuration`: nothing is inherited unless it is named, as in Spin.
+fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
+    let mut inherited = Inherited::default();
+    let Some((inherit, at)) = table.take_spanned("inherit_configuration")? else { return Ok(inherited) };
+    match inherit {
+        Inherit::All(false) => {}
+        Inherit::All(true) => {
+            inherited = Inherited { environment: true, files: true, outbound_hosts: true };
+        }
+        Inherit::Some(keys) => {
+            for key in keys {
+                match key.as_str() {
+                    "environment" => inherited.environment = true,
+                    "files" => inherited.files = true,
+                    "allowed_outbound_hosts" => inherited.outbound_hosts = true,
+                    other if CONFIGURATION.contains(&other) => {}
+                    other => return Err(table.unknown_key(other, &at, &CONFIGURATION)),
+                }
+            }
+        }
+    }
+    Ok(inherited)
+}

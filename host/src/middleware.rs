@@ -1,0 +1,214 @@
+//! Middleware: components between the host and the application, joined with it into one, as Spin joins them.
+//!
+//! ```text
+//! host ──handle──▶ layer 0, a middleware ──handle──▶ … ──handle──▶ layer N, the application
+//! ```
+//!
+//! Each layer's `queue` becomes an import of its own, `queue-0`, and its `runner` an export, `runner-0`. So the host knows
+//! which of them added a task, though all add to the request's one queue, and has that one run it.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use wac_graph::types::{Interface, ItemKind, Package};
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::filesystem::Descriptor;
+
+use crate::background::{QUEUE, add_queue};
+use crate::component::read;
+use crate::compose::{HANDLER, check_handler, check_middleware};
+use crate::manifest::{Inherited, Middleware};
+use crate::runner::RUNNER;
+use crate::state::State;
+
+/// What gives a component its environment, and the label that nothing is given under.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
+/// What gives a component its files.
+const PREOPENS: [(&str, &str); 2] =
+    [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
+/// What lets a component connect to others.
+const OUTBOUND: [&str; 2] = ["wasi:http/client@", "wasi:sockets/"];
+
+/// An application that is one with its middleware.
+pub(crate) struct Joined {
+    pub(crate) bytes: Vec<u8>,
+    /// What it may import.
+    pub(crate) linker: Linker<State>,
+}
+
+/// The name of a layer's own import or export. It is a plain label: tools take what is named as an interface is, such as
+/// `epilogue:background/queue0@0.1.0`, for one and the same interface, and would make one queue of them all.
+pub(crate) fn label(item: &str, layer: usize) -> String {
+    format!("{item}-{layer}")
+}
+
+/// Joins an application with its middleware, the outermost first.
+///
+/// # Errors
+///
+/// If one of them is no middleware, or may not have what it imports.
+pub(crate) fn join(
+    middleware: &[Middleware],
+    application: &Path,
+    bytes: &[u8],
+    linker: &Linker<State>,
+) -> anyhow::Result<Joined> {
+    let mut joining = Joining { graph: CompositionGraph::new(), linker: linker.clone() };
+    let failed = |file: &Path| format!("{} cannot be joined with its middleware", file.display());
+    let everything = Inherited { environment: true, files: true, outbound_hosts: true };
+    let mut handler = joining.layer(middleware.len(), bytes, everything, None).with_context(|| failed(application))?;
+    for (layer, Middleware { id, source, inherits }) in middleware.iter().enumerate().rev() {
+        let added = read(source).and_then(|bytes| joining.layer(layer, &bytes, *inherits, Some(handler)));
+        handler = added.with_context(|| format!("{id:?} ({}) cannot be a middleware", source.display()))?;
+    }
+    let Joining { mut graph, linker } = joining;
+    graph.export(handler, HANDLER)?;
+    let bytes = graph.encode(EncodeOptions::default()).with_context(|| failed(application))?;
+    Ok(Joined { bytes, linker })
+}
+
+struct Joining {
+    graph: CompositionGraph,
+    linker: Linker<State>,
+}
+
+impl Joining {
+    /// Puts a layer around what handles requests so far, and returns its own handler.
+    fn layer(
+        &mut self,
+        layer: usize,
+        bytes: &[u8],
+        inherits: Inherited,
+        inner: Option<NodeId>,
+    ) -> anyhow::Result<NodeId> {
+        let package = Package::from_bytes(&label("layer", layer), None, bytes, self.graph.types_mut())
+            .context("it is not a valid WebAssembly component")?;
+        let world = &self.graph.types()[package.ty()];
+        let imports = world.imports.clone();
+        check_handler(world.exports.keys())?;
+        if inner.is_some() {
+            check_middleware(self.graph.types(), world)?;
+        }
+        let has_runner = world.exports.contains_key(RUNNER);
+        let package = self.graph.register_package(package)?;
+        let instance = self.graph.instantiate(package);
+        if let Some(inner) = inner {
+            self.graph.set_instantiation_argument(instance, HANDLER, inner)?;
+        }
+        for (import, kind) in imports {
+            let starts = |(name, _): &&(&str, &str)| import.starts_with(name);
+            if import == QUEUE {
+                let own = self.import(instance, &import, kind, label("queue", layer))?;
+                add_queue(&mut self.linker, &own, layer)?;
+            } else if let Some((_, nothing)) = ENVIRONMENT.iter().find(starts).filter(|_| !inherits.environment) {
+                let own = self.import(instance, &import, kind, label(nothing, layer))?;
+                self.no_environment(&own)?;
+            } else if let Some((_, nothing)) = PREOPENS.iter().find(starts).filter(|_| !inherits.files) {
+                let own = self.import(instance, &import, kind, label(nothing, layer))?;
+                self.no_files(&own)?;
+            }
+            ensure!(
+                inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),
+                "it imports {import}, which it may only with inherit_configuration = [\"allowed_outbound_hosts\"] in the \
+                 trigger's dependencies.middleware"
+            );
+        }
+        if has_runner {
+            let runner = self.graph.alias_instance_export(instance, RUNNER)?;
+            self.graph.export(runner, label("runner", layer))?;
+        }
+        Ok(self.graph.alias_instance_export(instance, HANDLER)?)
+    }
+
+    /// Makes an instance's import one of its own, under this label.
+    fn import(&mut self, instance: NodeId, import: &str, kind: ItemKind, label: String) -> anyhow::Result<String> {
+        let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
+        let types = self.graph.types_mut();
+        // Without an identity, or it would be one and the same for all layers.
+        let anonymous = Interface { id: None, ..types[interface].clone() };
+        let anonymous = types.add_interface(anonymous);
+        let node = self.graph.import(&label, ItemKind::Instance(anonymous))?;
+        self.graph.set_instantiation_argument(instance, import, node)?;
+        Ok(label)
+    }
+
+    fn no_environment(&mut self, label: &str) -> wasmtime::Result<()> {
+        let mut environment = self.linker.instance(label)?;
+        environment
+            .func_wrap("get-environment", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<(String, String)>::new(),)))?;
+        environment.func_wrap("get-arguments", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<String>::new(),)))?;
+        for folder in ["initial-cwd", "get-initial-cwd"] {
+            environment.func_wrap(folder, |_: StoreContextMut<'_, _>, (): ()| Ok((None::<String>,)))?;
+        }
+        Ok(())
+    }
+
+    fn no_files(&mut self, label: &str) -> wasmtime::Result<()> {
+        self.linker.instance(label)?.func_wrap("get-directories", |_: StoreContextMut<'_, _>, (): ()| {
+            Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+
+    use super::*;
+
+    /// The error of joining these two, which import nothing else.
+    fn refusal(middleware: &str, inherits: Inherited, application: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("around.wasm");
+        std::fs::write(&source, wat::parse_str(middleware).unwrap()).unwrap();
+        let middleware = [Middleware { id: "around".to_owned(), source: source.clone(), inherits }];
+        let application = wat::parse_str(application).unwrap();
+        let linker = Linker::new(&Engine::default());
+        let joined = join(&middleware, Path::new("app.wasm"), &application, &linker);
+        let error = joined.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        error.replace(&source.display().to_string(), "FILE")
+    }
+
+    const APPLICATION: &str = r#"(component
+        (import "do" (func $do)) (instance $own (export "handle" (func $do)))
+        (export "wasi:http/handler@0.3.0" (instance $own)))"#;
+    const MIDDLEWARE: &str = r#"(component
+        (import "wasi:http/client@0.3.0" (instance))
+        (import "wasi:http/handler@0.3.0" (instance $next (export "handle" (func))))
+        (export "wasi:http/handler@0.3.0" (instance $next)))"#;
+
+    #[test]
+    fn each_of_them_is_checked() {
+        let nothing = Inherited::default();
+        for (middleware, application, expected) in [
+            (
+                "(component)",
+                APPLICATION,
+                "\"around\" (FILE) cannot be a middleware: it does not export wasi:http/handler@0.3.0",
+            ),
+            (
+                APPLICATION,
+                APPLICATION,
+                "\"around\" (FILE) cannot be a middleware: it does not import wasi:http/handler@0.3.0, so it could \
+                 never pass a request on: build it with a feature such as spin-sdk's http-middleware",
+            ),
+            (
+                MIDDLEWARE,
+                "(component)",
+                "app.wasm cannot be joined with its middleware: it does not export wasi:http/handler@0.3.0",
+            ),
+            (
+                MIDDLEWARE,
+                APPLICATION,
+                "\"around\" (FILE) cannot be a middleware: it imports wasi:http/client@0.3.0, which it may only with \
+                 inherit_configuration = [\"allowed_outbound_hosts\"] in the trigger's dependencies.middleware",
+            ),
+        ] {
+            assert_eq!(refusal(middleware, nothing, application), expected);
+        }
+        assert_eq!(refusal(MIDDLEWARE, Inherited { outbound_hosts: true, ..nothing }, APPLICATION), "");
+    }
+}

@@ -1,0 +1,59 @@
+//! What the host calls in a guest after the response: its export `runner`.
+
+use wasmtime::AsContextMut;
+use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, TypedFunc};
+
+use crate::bindings::{ResponseOutcome, TaskError, types};
+use crate::state::State;
+
+/// The export's name in a component that stands alone.
+pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
+
+/// Where a component exports a `runner`.
+pub(crate) struct RunnerIndices {
+    run: ComponentExportIndex,
+    teardown: ComponentExportIndex,
+}
+
+/// An instance's `runner`.
+pub(crate) struct Runner {
+    run: TypedFunc<(types::Task,), (Result<(), TaskError>,)>,
+    teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
+}
+
+impl RunnerIndices {
+    /// The `runner` that the component exports under this name, if it does.
+    pub(crate) fn find(component: &Component, name: &str) -> Option<Self> {
+        let runner = component.get_export_index(None, name)?;
+        let index = |function: &str| component.get_export_index(Some(&runner), function);
+        Some(Self { run: index("run")?, teardown: index("teardown")? })
+    }
+
+    /// That of an instance. An error if its functions are not of the contract's types.
+    pub(crate) fn load(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Runner> {
+        Ok(Runner {
+            run: instance.get_typed_func(&mut store, self.run)?,
+            teardown: instance.get_typed_func(&mut store, self.teardown)?,
+        })
+    }
+}
+
+impl Runner {
+    pub(crate) async fn run(
+        &self,
+        accessor: &Accessor<State>,
+        task: types::Task,
+    ) -> wasmtime::Result<Result<(), TaskError>> {
+        let (result,) = self.run.call_concurrent(accessor, (task,)).await?;
+        Ok(result)
+    }
+
+    pub(crate) async fn teardown(
+        &self,
+        accessor: &Accessor<State>,
+        outcome: ResponseOutcome,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let (result,) = self.teardown.call_concurrent(accessor, (outcome,)).await?;
+        Ok(result)
+    }
+}
