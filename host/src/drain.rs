@@ -26,10 +26,16 @@ impl Life {
                 Some((state, reason)) => ended(&task, state, reason),
                 None => self.run(task).await,
             };
-            record.emit(&self.scope.id, &self.record.component);
             failed |= record.state.is_failure();
-            self.record.tasks.push(record);
+            self.finish(record);
         }
+    }
+
+    /// Records a task's end and makes it known, in that order: what is recorded is never told again.
+    pub(crate) fn finish(&mut self, record: TaskRecord) {
+        self.running = None;
+        let record = self.record.tasks.push_mut(record);
+        record.emit(&self.scope.id, &self.record.component);
     }
 
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
@@ -79,6 +85,7 @@ impl Life {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            self.running = Some(abandoned(&task, attempt));
             let (state, error) = self.attempt(&mut task, attempt).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
@@ -154,6 +161,11 @@ fn ended(task: &Task, state: TaskState, reason: &str) -> TaskRecord {
         elapsed: Duration::ZERO,
         error: Some(reason.to_owned()),
     }
+}
+
+/// The end of a task whose request ended before it did.
+pub(crate) fn abandoned(task: &Task, attempt: u32) -> TaskRecord {
+    TaskRecord { attempt, ..ended(task, TaskState::Abandoned, "the host gave up the request") }
 }
 
 fn backoff(attempt: u32) -> Duration {

@@ -30,11 +30,15 @@ pub mod outbound;
 mod outgoing;
 mod state;
 
+mod activity;
+mod admission;
 mod connection;
+mod incoming;
 mod pool;
 pub mod server;
 pub mod shutdown;
 mod summary;
+mod threads;
 mod worker;
 
 pub mod app;
