@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 // The promises, by number, and the cases of others.
+mod admission;
+mod clients;
 mod closure;
 mod compose;
 mod disconnect;
@@ -10,6 +12,7 @@ mod failure;
 mod identity;
 mod kinds;
 mod order;
+mod panics;
 mod parity;
 mod pipes;
 mod scope;

@@ -1,16 +1,47 @@
 //! A client that sends and reads piece by piece: it is slow, leaves, or holds a request at a known point.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use epilogue::testing::TestHost;
 use socket2::{Domain, Type};
 
+/// Between two pieces of what is sent slowly.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// An HTTP/1.1 connection whose receive buffer is as small as it can be.
 pub(crate) struct Socket(TcpStream);
 
 impl Socket {
+    /// Sends what it may, a piece at a time with a pause after each, until the host closes the connection or answers. Returns
+    /// the answer.
+    pub(crate) fn trickle(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+        self.0.set_read_timeout(Some(PAUSE)).unwrap();
+        let mut answer = [0; 1024];
+        for piece in pieces {
+            if self.0.write_all(piece.as_ref()).is_err() {
+                return String::new();
+            }
+            match self.0.read(&mut answer) {
+                Ok(count) => return String::from_utf8_lossy(&answer[..count]).into_owned(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return String::new(),
+            }
+        }
+        panic!("the host should not have waited for all of it");
+    }
+
+    /// Closes the sending side, as `nc -N` does.
+    pub(crate) fn finish(&mut self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Breaks the connection: what is on its way is lost.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     pub(crate) fn connect(host: &TestHost) -> Self {
         Self::connect_to(host.address())
     }
@@ -50,6 +81,18 @@ impl Socket {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
+    /// Sends more, of which the host may refuse a part by closing the connection.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
+        _ = self.0.write_all(bytes);
+    }
+
+    /// Reads what is left, until the host closes the connection or breaks it.
+    pub(crate) fn remains(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        _ = self.0.read_to_end(&mut rest);
+        rest
+    }
+
     /// Reads a response's head: the handler has returned.
     pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
@@ -73,10 +116,8 @@ impl Socket {
         }
     }
 
-    /// Reads what is left, until the host closes the connection or breaks it.
+    /// The same as text.
     pub(crate) fn rest(&mut self) -> String {
-        let mut rest = Vec::new();
-        _ = self.0.read_to_end(&mut rest);
-        String::from_utf8(rest).unwrap()
+        String::from_utf8(self.remains()).unwrap()
     }
 }

@@ -70,3 +70,43 @@ where
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+    use crate::values::{Size, Value as _};
+
+    /// Reads a body of one byte after each pause, with a limit of so many bytes, and a second for each.
+    async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
+        let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from("a")))
+        });
+        let frames = StreamBody::new(Box::pin(frames)).map_err(|never: Infallible| -> Error { match never {} });
+        let settings = Settings {
+            max_body_size: Size::parse(max).ok(),
+            body_timeout: Duration::from_secs(1),
+            ..Settings::default()
+        };
+        let body = IncomingBody::new(frames, &settings);
+        body.collect().await.map(|body| body.to_bytes().len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_as_long_as_it_comes() {
+        assert_eq!(read(&[900; 10], "10").await.unwrap(), 10);
+        assert!(matches!(read(&[900, 1_100, 0], "10").await, Err(Error::ConnectionReadTimeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_is_exact() {
+        assert_eq!(read(&[0; 3], "3").await.unwrap(), 3);
+        assert!(matches!(read(&[0; 4], "3").await, Err(Error::HttpRequestBodySize(Some(3)))));
+        assert_eq!(read(&[0; 4], "none").await.unwrap(), 4);
+    }
+}

@@ -70,7 +70,8 @@ pub(crate) struct Life {
     pub(crate) record: RequestRecord,
     /// What becomes of the running task if the request ends before it does.
     pub(crate) running: Option<TaskRecord>,
-    slot: Slot,
+    /// Its place among the host's requests, until it has ended.
+    slot: Option<Slot>,
     observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
     pub(crate) span: Span,
@@ -93,7 +94,7 @@ impl Life {
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
             running: None,
-            slot,
+            slot: Some(slot),
             observer,
             resources: instance.resources(),
             instance: Some(instance),
@@ -153,7 +154,9 @@ impl Life {
         }
         self.record.outcome = outcome;
         self.respond = None;
-        self.slot.drain();
+        if let Some(slot) = &mut self.slot {
+            slot.drain();
+        }
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
@@ -251,6 +254,7 @@ impl Drop for Life {
             self.finish(abandoned(&task, 0));
         }
         self.scope.queue().close_if_empty();
+        self.slot = None;
         self.observer.ended(&self.record);
     }
 }
