@@ -76,6 +76,12 @@ impl Socket {
         self.write(&format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
     }
 
+    /// Waits no longer than this for what the host sends, which is less than what it does by default.
+    pub(crate) fn impatient(self) -> Self {
+        self.0.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        self
+    }
+
     /// Sends more.
     pub(crate) fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).unwrap();
@@ -89,7 +95,9 @@ impl Socket {
     /// Reads what is left, until the host closes the connection or breaks it.
     pub(crate) fn remains(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        _ = self.0.read_to_end(&mut rest);
+        if let Err(error) = self.0.read_to_end(&mut rest) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "the host should have closed the connection");
+        }
         rest
     }
 

@@ -11,12 +11,12 @@ use crate::socket::Socket;
 #[test]
 fn an_idle_connection_is_closed() {
     let host = TestHost::component(guests::BODY).setting("idle-timeout", "300ms").start();
-    let mut client = Socket::get(&host, "/body?size=5&fixed=true");
+    let mut client = Socket::get(&host, "/body?size=5&fixed=true").impatient();
     client.head();
     client.read(5);
     assert_eq!(client.rest(), "");
 
-    let mut client = Socket::connect(&host);
+    let mut client = Socket::connect(&host).impatient();
     client.try_write(&[PREFACE, &frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/body?size=5"))].concat());
     // It is told that this is no error.
     assert_eq!(goaway(&client.remains()), Some(0));

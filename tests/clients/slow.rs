@@ -1,10 +1,11 @@
 //! A request that comes so slowly that it may never come whole.
 
-use std::iter::repeat;
+use std::iter::repeat_n;
 
 use epilogue::testing::TestHost;
 
 use super::assert_serves;
+use super::frames::{HEADERS, PREFACE, frame};
 use crate::guests;
 use crate::socket::Socket;
 
@@ -14,17 +15,16 @@ fn slow_headers_are_not_waited_for() {
     let mut client = Socket::connect(&host);
     client.write("GET /body?size=5 HTTP/1.1\r\nx-slow: ");
     assert_serves(&host);
-    // A byte every now and then is no excuse.
-    assert_eq!(client.trickle(repeat("a")), "");
+    // A byte every now and then is no excuse. So many take 20 seconds, which is less than the default.
+    assert_eq!(client.trickle(repeat_n("a", 1_000)), "");
     assert_serves(&host);
 }
 
 #[test]
 fn slow_headers_of_http2_are_not_waited_for() {
     let host = TestHost::component(guests::BODY).setting("idle-timeout", "300ms").start();
-    let mut client = Socket::connect(&host);
-    // It pings, but asks for nothing: a HEADERS frame that lacks its end.
-    client.try_write(&[super::frames::PREFACE, &super::frames::frame(1, 0, 1, &[0x82])].concat());
+    let mut client = Socket::connect(&host).impatient();
+    client.try_write(&[PREFACE, &frame(HEADERS, 0, 1, b"\x82")].concat());
     client.remains();
     assert_serves(&host);
 }
