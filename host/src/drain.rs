@@ -10,7 +10,7 @@ use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types}
 use crate::instance::Interrupted;
 use crate::queue::Task;
 use crate::record::{TaskRecord, TaskState};
-use crate::request::{Life, SETTLE};
+use crate::request::{GAVE_UP, Life, SETTLE};
 
 /// The wait before a task's second attempt. It doubles with each further one …
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -165,7 +165,7 @@ fn ended(task: &Task, state: TaskState, reason: &str) -> TaskRecord {
 
 /// The end of a task whose request ended before it did.
 pub(crate) fn abandoned(task: &Task, attempt: u32) -> TaskRecord {
-    TaskRecord { attempt, ..ended(task, TaskState::Abandoned, "the host gave up the request") }
+    TaskRecord { attempt, ..ended(task, TaskState::Abandoned, GAVE_UP) }
 }
 
 fn backoff(attempt: u32) -> Duration {

@@ -30,6 +30,9 @@ use crate::trace;
 /// task's.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
+/// Why a request ended that came to no end of its own.
+pub(crate) const GAVE_UP: &str = "the host gave up the request";
+
 /// Serves `request` from its arrival until nothing of it is left, and tells `observer` how it went.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
@@ -245,6 +248,9 @@ impl Drop for Life {
     /// The request has ended. If that was not its own end, as when the host panicked, what it had accepted is told to be
     /// abandoned (S3).
     fn drop(&mut self) {
+        if self.respond.is_some() {
+            self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
+        }
         if let Some(running) = self.running.take() {
             self.finish(running);
         }
