@@ -34,7 +34,7 @@ fn assert_client_gone(record: &RequestRecord) {
 struct Attacked {
     _app: TempDir,
     process: Process,
-    /// Its memory after its first request.
+    /// The most memory that it had in use until its first request had ended.
     memory: usize,
 }
 
@@ -59,7 +59,7 @@ impl Attacked {
         line.split("stopped after ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap()
     }
 
-    /// How much more memory it has in use than it had.
+    /// How much more memory it has had in use since.
     fn growth(&self) -> usize {
         self.process.memory().saturating_sub(self.memory)
     }

@@ -87,10 +87,10 @@ impl Process {
         self.stderr.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())
     }
 
-    /// The memory that it has in use, in bytes.
+    /// The most memory that it has had in use, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 

@@ -87,9 +87,9 @@ impl Socket {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Sends more, of which the host may refuse a part by closing the connection.
-    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
-        _ = self.0.write_all(bytes);
+    /// Sends more, which the host may refuse by closing the connection. Says whether it was taken.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
     }
 
     /// Reads what is left, until the host closes the connection or breaks it.

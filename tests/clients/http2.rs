@@ -81,15 +81,14 @@ fn a_client_is_told_how_many_streams_it_may_open() {
 fn headers_that_never_end_end_their_connection() {
     // CONTINUATION flood, CVE-2024-27316.
     let host = Attacked::start(["--log", "warn"]);
-    for piece in [vec![0; 16 << 10], b"\x01\x01a\x01b".repeat(3_000), vec![]] {
+    // A header of one letter for another, again and again; and frames without anything in them.
+    for piece in [b"\x00\x01a\x01b".repeat(3_000), vec![]] {
         let mut client = Socket::connect_to(host.process.address());
         client.try_write(PREFACE);
         client.try_write(&frame(HEADERS, END_STREAM, 1, &get("/")));
-        let more = frame(CONTINUATION, 0, 1, &piece).repeat(64);
-        // A gigabyte, if it were taken; and frames without anything in them.
-        for _ in 0..1_000 {
-            client.try_write(&more);
-        }
+        let more = frame(CONTINUATION, 0, 1, &piece);
+        let more = more.repeat(ROOM / more.len());
+        assert!((0..10).any(|_| !client.try_write(&more)), "the host should have closed the connection");
         client.remains();
         host.assert_serves();
     }
