@@ -266,7 +266,24 @@ mod tests {
         assert_eq!(settings.max_task_args.bytes(), 1 << 20);
         assert_eq!(settings.max_request_args.bytes(), 16 << 20);
         assert_eq!(settings.memory.bytes(), 128 << 20);
-        assert_eq!(HostOptions::default().listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(settings.max_body_size, None);
+        assert_eq!(settings.body_timeout, Duration::from_secs(60));
+        let host = HostOptions::default();
+        assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 1_000));
+        assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
+        assert_eq!(host.max_header_size.bytes(), 64 << 10);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_kept_is_refused() {
+        let mut overlay = HostOverlay::default();
+        assert_eq!(overlay.set("max-header-size", "8KiB"), Ok(true));
+        assert!(overlay.clone().resolve().check().is_ok());
+        assert_eq!(overlay.set("max-header-size", "8000"), Ok(true));
+        let error = overlay.resolve().check().unwrap_err();
+        assert_eq!(error.to_string(), "max-header-size is 8KB: it must be at least 8KiB");
     }
 
     #[test]
