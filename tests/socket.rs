@@ -32,9 +32,9 @@ impl Socket {
         panic!("the host should not have waited for all of it");
     }
 
-    /// Closes the sending side, as `nc -N` does.
+    /// Closes the sending side, as `nc -N` does, if the host has not closed the connection already.
     pub(crate) fn finish(&mut self) {
-        self.0.shutdown(Shutdown::Write).unwrap();
+        _ = self.0.shutdown(Shutdown::Write);
     }
 
     /// Breaks the connection: what is on its way is lost.

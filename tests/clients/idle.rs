@@ -10,7 +10,7 @@ use crate::socket::Socket;
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let host = TestHost::component(guests::BODY).setting("idle-timeout", "300ms").start();
+    let host = TestHost::component(guests::BODY).setting("idle-timeout", "2s").start();
     let mut client = Socket::get(&host, "/body?size=5&fixed=true").impatient();
     client.head();
     client.read(5);
@@ -26,11 +26,8 @@ fn an_idle_connection_is_closed() {
 #[test]
 fn a_connection_with_a_request_at_work_is_not_idle() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE)
-        .allow("http://127.0.0.1:*")
-        .setting("idle-timeout", "300ms")
-        .workers(1)
-        .start();
+    let host =
+        TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("idle-timeout", "1s").workers(1).start();
     let exchange = host.get(&format!("/?gate={}&at=handler", gate.url()));
     let handler = gate.wait();
     // One that begins now is closed when the other has been open for longer.

@@ -11,7 +11,7 @@ use crate::socket::Socket;
 
 #[test]
 fn slow_headers_are_not_waited_for() {
-    let host = TestHost::component(guests::BODY).setting("idle-timeout", "300ms").start();
+    let host = TestHost::component(guests::BODY).setting("idle-timeout", "1s").start();
     let mut client = Socket::connect(&host);
     client.write("GET /body?size=5 HTTP/1.1\r\nx-slow: ");
     assert_serves(&host);
@@ -22,7 +22,7 @@ fn slow_headers_are_not_waited_for() {
 
 #[test]
 fn slow_headers_of_http2_are_not_waited_for() {
-    let host = TestHost::component(guests::BODY).setting("idle-timeout", "300ms").start();
+    let host = TestHost::component(guests::BODY).setting("idle-timeout", "1s").start();
     let mut client = Socket::connect(&host).impatient();
     client.try_write(&[PREFACE, &frame(HEADERS, 0, 1, b"\x82")].concat());
     client.remains();
@@ -31,7 +31,7 @@ fn slow_headers_of_http2_are_not_waited_for() {
 
 #[test]
 fn a_slow_body_ends_in_an_error_for_the_guest() {
-    let host = TestHost::component(guests::STREAMING).setting("body-timeout", "300ms").start();
+    let host = TestHost::component(guests::STREAMING).setting("body-timeout", "1s").start();
     let mut client = Socket::post(&host, "/", 100);
     client.write("some");
     client.head();

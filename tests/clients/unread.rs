@@ -16,7 +16,7 @@ use crate::socket::Socket;
 #[test]
 fn s7_a_client_that_stops_reading_is_given_up_and_its_tasks_run() {
     for fixed in [true, false] {
-        let host = TestHost::component(guests::BODY).setting("send-timeout", "300ms").start();
+        let host = TestHost::component(guests::BODY).setting("send-timeout", "1s").start();
         let mut client = Socket::get(&host, &format!("/body?size={SIZE}&fixed={fixed}"));
         client.head();
         assert_serves(&host);
@@ -30,7 +30,7 @@ fn s7_a_client_that_stops_reading_is_given_up_and_its_tasks_run() {
 
 #[test]
 fn s7_of_http2_only_the_stream_is_given_up_that_is_not_read() {
-    let host = TestHost::component(guests::BODY).setting("send-timeout", "300ms").start();
+    let host = TestHost::component(guests::BODY).setting("send-timeout", "1s").start();
     // The first leaves the guest with something to write, of the second the guest has written all.
     for size in [8 << 20, 128 << 10] {
         talk(async {
