@@ -26,6 +26,11 @@ impl Activity {
         AtWork(self.clone())
     }
 
+    /// Begins to count the idle time anew.
+    pub(crate) fn restart(&self) {
+        self.since.set(Instant::now());
+    }
+
     /// Returns when no request has been at work for so long.
     pub(crate) async fn idle(&self, limit: Duration) {
         // Without a pause between two looks the thread would do nothing else.
@@ -46,6 +51,6 @@ impl Activity {
 impl Drop for AtWork {
     fn drop(&mut self) {
         self.0.at_work.set(self.0.at_work.get() - 1);
-        self.0.since.set(Instant::now());
+        self.0.restart();
     }
 }

@@ -70,6 +70,7 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
                     return;
                 }
                 leaving = true;
+                line.activity.restart();
                 idle_limit = idle_limit.min(GOODBYE);
             }
             _ = shutdown.begun(), if !draining => (leaving, draining) = (true, true),
