@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 // The promises, by number, and the cases of others.
+mod admission;
+mod clients;
 mod closure;
 mod compose;
 mod disconnect;
@@ -11,6 +13,7 @@ mod identity;
 mod kinds;
 mod middleware;
 mod order;
+mod panics;
 mod parity;
 mod pipes;
 mod scope;

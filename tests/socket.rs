@@ -1,16 +1,47 @@
 //! A client that sends and reads piece by piece: it is slow, leaves, or holds a request at a known point.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use epilogue::testing::TestHost;
 use socket2::{Domain, Type};
 
+/// Between two pieces of what is sent slowly.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// An HTTP/1.1 connection whose receive buffer is as small as it can be.
 pub(crate) struct Socket(TcpStream);
 
 impl Socket {
+    /// Sends what it may, a piece at a time with a pause after each, until the host closes the connection or answers. Returns
+    /// the answer.
+    pub(crate) fn trickle(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+        self.0.set_read_timeout(Some(PAUSE)).unwrap();
+        let mut answer = [0; 1024];
+        for piece in pieces {
+            if self.0.write_all(piece.as_ref()).is_err() {
+                return String::new();
+            }
+            match self.0.read(&mut answer) {
+                Ok(count) => return String::from_utf8_lossy(&answer[..count]).into_owned(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return String::new(),
+            }
+        }
+        panic!("the host should not have waited for all of it");
+    }
+
+    /// Closes the sending side, as `nc -N` does, if the host has not closed the connection already.
+    pub(crate) fn finish(&mut self) {
+        _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Breaks the connection: what is on its way is lost.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     pub(crate) fn connect(host: &TestHost) -> Self {
         Self::connect_to(host.address())
     }
@@ -45,9 +76,29 @@ impl Socket {
         self.write(&format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
     }
 
+    /// Waits no longer than this for what the host sends, which is less than what it does by default.
+    pub(crate) fn impatient(self) -> Self {
+        self.0.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        self
+    }
+
     /// Sends more.
     pub(crate) fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Sends more, which the host may refuse by closing the connection. Says whether it was taken.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
+    }
+
+    /// Reads what is left, until the host closes the connection or breaks it.
+    pub(crate) fn remains(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        if let Err(error) = self.0.read_to_end(&mut rest) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "the host should have closed the connection");
+        }
+        rest
     }
 
     /// Reads a response's head: the handler has returned.
@@ -73,10 +124,8 @@ impl Socket {
         }
     }
 
-    /// Reads what is left, until the host closes the connection or breaks it.
+    /// The same as text.
     pub(crate) fn rest(&mut self) -> String {
-        let mut rest = Vec::new();
-        _ = self.0.read_to_end(&mut rest);
-        String::from_utf8(rest).unwrap()
+        String::from_utf8(self.remains()).unwrap()
     }
 }

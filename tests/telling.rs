@@ -16,6 +16,26 @@ pub(crate) type Fields = BTreeMap<&'static str, String>;
 
 static EVENTS: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
 static SPANS: Mutex<Vec<Span>> = Mutex::new(Vec::new());
+static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
+
+/// Where the host is to panic, once: at a task's beginning or at its end.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Panic {
+    AtBegin { request: String, task: &'static str },
+    AtEnd { request: String, task: &'static str },
+}
+
+/// Lets the host panic, which by itself it never does.
+pub(crate) fn panic_at(place: Panic) {
+    PANICS.lock().unwrap().push(place);
+}
+
+fn panic_if_asked(is_here: impl Fn(&Panic) -> bool) {
+    let mut panics = PANICS.lock().unwrap();
+    let asked = panics.iter().position(is_here).map(|here| panics.remove(here));
+    drop(panics);
+    assert_eq!(asked, None, "on purpose");
+}
 
 /// A span that has begun, with the spans it names by their place in the list.
 #[derive(Clone, Debug)]
@@ -68,7 +88,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         let parent = span.parent().and_then(|parent| parent.extensions().get().map(|Place(place)| *place));
         let mut spans = SPANS.lock().unwrap();
         span.extensions_mut().insert(Place(spans.len()));
-        spans.push(Span { name: span.name(), fields: fields.0, parent, follows: Vec::new() });
+        spans.push(Span { name: span.name(), fields: fields.0.clone(), parent, follows: Vec::new() });
+        drop(spans);
+        panic_if_asked(|place| matches!(place, Panic::AtBegin { request, task } if fields.is(request, task)));
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
@@ -84,12 +106,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         if event.metadata().target() == "epilogue::task" && *event.metadata().level() <= Level::INFO {
             let mut fields = Read(Fields::new());
             event.record(&mut fields);
-            EVENTS.lock().unwrap().push(fields.0);
+            EVENTS.lock().unwrap().push(fields.0.clone());
+            panic_if_asked(|place| matches!(place, Panic::AtEnd { request, task } if fields.is(request, task)));
         }
     }
 }
 
 struct Read(Fields);
+
+impl Read {
+    fn is(&self, request: &str, task: &str) -> bool {
+        let is = |key, value| self.0.get(key).is_some_and(|own| own == value);
+        is("request", request) && is("name", task)
+    }
+}
 
 impl Visit for Read {
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -7,51 +7,90 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::client::{Protocol, send_on, talk};
+use crate::client::{BOTH, Protocol, send_on, talk};
 use crate::guests;
 use crate::process::{Process, application, up};
+use crate::socket::Socket;
 
-#[test]
-fn https_is_served_with_a_certificate_and_its_key() {
-    let app = application(guests::MIRROR, "");
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (app.path().join("cert.pem"), app.path().join("key.pem"));
-    fs::write(&certificate, cert.pem()).unwrap();
-    fs::write(&key, signing_key.serialize_pem()).unwrap();
-    let mut command = up(app.path(), []);
-    command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
-    let host = Process::start(command);
-    let address = host.address();
-    assert_eq!(host.printed("Serving"), format!("Serving https://{address}"));
+/// An application that is served over TLS.
+struct Https {
+    _app: TempDir,
+    host: Process,
+    roots: RootCertStore,
+}
 
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone()).unwrap();
-    for (protocol, name) in [(Protocol::Http1, "http/1.1"), (Protocol::Http2, "h2")] {
+impl Https {
+    fn start() -> Self {
+        let app = application(guests::MIRROR, "");
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (app.path().join("cert.pem"), app.path().join("key.pem"));
+        fs::write(&certificate, cert.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let mut command = up(app.path(), []);
+        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        Self { _app: app, host: Process::start(command), roots }
+    }
+
+    /// What the guest saw of a request.
+    fn get(&self, protocol: Protocol) -> Value {
+        let name: &[u8] = if protocol == Protocol::Http1 { b"http/1.1" } else { b"h2" };
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots.clone())
+            .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![name.into()];
-        let seen: Value = talk(async {
-            let stream = TcpStream::connect(address).await.unwrap();
+        talk(async {
+            let stream = TcpStream::connect(self.host.address()).await.unwrap();
             let server = ServerName::try_from("localhost").unwrap();
             let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await.unwrap();
-            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(name.as_bytes()));
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(name));
             let request = Request::get("/a?b").body(Empty::new()).unwrap();
             let response = send_on(stream, "localhost", protocol, request).await;
             serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
-        });
+        })
+    }
+}
+
+#[test]
+fn https_is_served_with_a_certificate_and_its_key() {
+    let https = Https::start();
+    let address = https.host.address();
+    assert_eq!(https.host.printed("Serving"), format!("Serving https://{address}"));
+    for protocol in BOTH {
+        let seen = https.get(protocol);
         assert_eq!(seen["scheme"], "https", "{protocol:?}");
         assert_eq!(seen["authority"], "localhost");
         assert_eq!(seen["headers"]["spin-full-url"][0], "https://localhost/a?b");
     }
+}
+
+#[test]
+fn what_is_not_tls_ends_its_own_connection_only() {
+    let https = Https::start();
+    // The head of a record with a ClientHello in it, which is never sent.
+    let promise = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let mut silent = Socket::connect_to(https.host.address());
+    silent.try_write(promise);
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64 << 10], b"\x16\x03\x01\xff\xff", promise] {
+        let mut client = Socket::connect_to(https.host.address());
+        client.try_write(garbage);
+        client.finish();
+        let answer = client.remains();
+        // An alert, or nothing.
+        assert!(answer.first().is_none_or(|kind| *kind == 0x15), "{answer:?}");
+        assert_eq!(https.get(Protocol::Http1)["scheme"], "https");
+    }
+    assert_eq!(https.get(Protocol::Http2)["scheme"], "https");
 }
 
 #[test]

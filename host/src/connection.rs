@@ -1,10 +1,10 @@
 //! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::{AbortHandle, Abortable};
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
@@ -16,18 +16,27 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
-use wasmtime_wasi_http::Error;
 
-use crate::reply::Reply;
+use crate::activity::Activity;
+use crate::incoming::IncomingBody;
+use crate::reply::{Line, Reply};
 use crate::request::plain;
 use crate::routes::reserved_response;
 use crate::sent::{TrackedBody, TrackedIo, Unflushed};
+use crate::settings::HostOptions;
 use crate::spin_headers::{Origin, set_spin_headers};
 use crate::worker::Worker;
 
-/// How long a client may take for its first request. hyper's own limit begins once it knows which version of HTTP the client
-/// speaks, and for HTTP/2 there is none.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
+/// hyper's default.
+const PING: Duration = Duration::from_secs(60);
+/// How long a connection that is asked to end may take for it.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+tokio::task_local! {
+    /// The task that sends responses: of HTTP/1 the connection's, of HTTP/2 each stream's own.
+    static SENDER: AbortHandle;
+}
 
 /// The connection's two ends, and how it speaks.
 pub(crate) struct Peer {
@@ -36,62 +45,81 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
 }
 
-/// Serves a connection until the client or the host's shutdown ends it.
+/// Serves a connection until the client, its idleness or the host's shutdown ends it.
 pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
-    let mut shutdown = worker.shutdown.clone();
-    let unflushed = Unflushed::default();
-    let io = TokioIo::new(TrackedIo::new(io, unflushed.clone()));
-    let peer = Rc::new(peer);
-    let asked = Cell::new(false);
-    let service = service_fn(|request| {
-        asked.set(true);
-        respond(worker.clone(), peer.clone(), unflushed.clone(), request)
-    });
-    let silence = async {
-        tokio::time::sleep(SILENCE).await;
-        if asked.get() {
-            std::future::pending().await
-        }
-    };
+    let (sender, registration) = AbortHandle::new_pair();
+    _ = Abortable::new(SENDER.scope(sender, speak(worker, io, peer)), registration).await;
+}
 
-    let mut builder = Builder::new(LocalExecutor);
-    // Without a timer hyper waits for a request's headers for ever.
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new());
+async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+    let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
+    let options = &worker.host.options;
+    let line = Line { unflushed: Unflushed::default(), activity: Activity::new(), send_timeout: options.send_timeout };
+    let io = TokioIo::new(TrackedIo::new(io, line.unflushed.clone()));
+    let peer = Rc::new(peer);
+    let service = service_fn(|request| respond(worker.clone(), peer.clone(), line.clone(), request));
+    let builder = builder(options);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = silence => return,
-        _ = shutdown.begun() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = shutdown.stopped() => return,
+    let mut idle_limit = options.idle_timeout;
+    let (mut leaving, mut draining) = (false, false);
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = line.activity.idle(idle_limit) => {
+                if leaving {
+                    return;
+                }
+                leaving = true;
+                line.activity.restart();
+                idle_limit = idle_limit.min(GOODBYE);
             }
+            _ = shutdown.begun(), if !draining => (leaving, draining) = (true, true),
+            () = end.stopped() => return,
         }
+        connection.as_mut().graceful_shutdown();
     };
     if let Err(error) = ended {
         tracing::debug!(target: "epilogue::connection", client = %peer.client, "{error}");
     }
 }
 
+/// What hyper holds a client to. Against HTTP/2's rapid reset and floods of CONTINUATION, PING, SETTINGS and empty frames it
+/// has limits of its own, which stay as they are.
+fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
+    let mut builder = Builder::new(LocalExecutor);
+    let header_size = options.max_header_size.bytes();
+    // Without a timer hyper waits for a request's headers for ever.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(header_size);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .max_concurrent_streams(options.max_streams.get())
+        .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX));
+    builder
+}
+
 /// Answers one request. Its life goes on after this, and does not end with the connection (S7).
 async fn respond(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
-    connection: Unflushed,
+    line: Line,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let (reply, response) = Reply::new(connection, &parts);
+    let (reply, response) = Reply::new(line, SENDER.get(), &parts);
     if let Some((status, _)) = reserved_response(parts.uri.path()) {
         reply.send(plain(status));
-    } else if let Some(matched) = worker.app.router.route(parts.uri.path()) {
+    } else if let Some(matched) = worker.host.app.router.route(parts.uri.path()) {
+        let body = IncomingBody::new(body, worker.settings(*matched.target));
+        if body.is_too_large() {
+            reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
+            return response.await;
+        }
         let origin = Origin { scheme: peer.scheme.as_str(), uri: &parts.uri, client: peer.client };
         set_spin_headers(&mut parts.headers, origin, &matched);
         parts.uri = absolute(&parts, &peer);
-        let body = body.map_err(Error::from).boxed_unsync();
-        worker.begin(*matched.target, Request::from_parts(parts, body), reply);
+        worker.begin(*matched.target, Request::from_parts(parts, body.boxed_unsync()), reply);
     } else {
         reply.send(plain(StatusCode::NOT_FOUND));
     }
@@ -114,7 +142,8 @@ struct LocalExecutor;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        let (sender, registration) = AbortHandle::new_pair();
+        tokio::task::spawn_local(Abortable::new(SENDER.scope(sender, future), registration));
     }
 }
 
@@ -126,6 +155,7 @@ mod tests {
     use crate::app::{App, AppOptions};
     use crate::manifest::Manifest;
     use crate::summary::Observer;
+    use crate::worker::Host;
 
     fn worker() -> Rc<Worker> {
         let folder = tempfile::tempdir().unwrap();
@@ -133,7 +163,8 @@ mod tests {
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
         let (engine, manifest) = (crate::engine::engine().unwrap(), Manifest::load(&file).unwrap());
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
-        Rc::new(Worker::new(app.into(), None, Observer::default(), crate::shutdown::channel().1))
+        let host = Host::new(app, HostOptions::default(), None, Observer::default());
+        Rc::new(Worker::new(host.into(), crate::shutdown::channel().1))
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,13 +23,19 @@ impl Life {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
             let record = match self.verdict(&task, failed) {
-                Some((state, reason)) => self.ended(task, state, 0, Duration::ZERO, Some(reason.to_owned())),
+                Some((state, reason)) => self.ended(&task, state, 0, Some(reason.to_owned())),
                 None => self.run(task).await,
             };
-            record.emit(&self.scope.id);
             failed |= record.state.is_failure();
-            self.record.tasks.push(record);
+            self.finish(record);
         }
+    }
+
+    /// Records a task's end and makes it known, in that order: what is recorded is never told again.
+    pub(crate) fn finish(&mut self, record: TaskRecord) {
+        self.running = None;
+        let record = self.record.tasks.push_mut(record);
+        record.emit(&self.scope.id);
     }
 
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
@@ -79,13 +85,14 @@ impl Life {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            self.running = Some(self.ended(&task, TaskState::Abandoned, attempt, None));
             let (state, error) = self.attempt(&mut task, attempt).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                return self.ended(task, state, attempt, start.elapsed(), error);
+                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }
@@ -128,16 +135,10 @@ impl Life {
         (state, Some(interrupted.to_string()))
     }
 
-    fn ended(
-        &self,
-        task: Task,
-        state: TaskState,
-        attempt: u32,
-        elapsed: Duration,
-        error: Option<String>,
-    ) -> TaskRecord {
+    /// The end of a task that took no time.
+    pub(crate) fn ended(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
-        TaskRecord { id: task.id, name: task.name, component, state, attempt, elapsed, error }
+        TaskRecord { id: task.id, name: task.name.clone(), component, state, attempt, elapsed: Duration::ZERO, error }
     }
 
     /// Waits before the next attempt. False if there is no time for it.

@@ -31,11 +31,15 @@ mod outgoing;
 mod runner;
 mod state;
 
+mod activity;
+mod admission;
 mod connection;
+mod incoming;
 mod pool;
 pub mod server;
 pub mod shutdown;
 mod summary;
+mod threads;
 mod worker;
 
 pub mod app;

@@ -1,31 +1,57 @@
 //! The way back to the client.
 
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::AbortHandle;
 use http::request::Parts;
 use http::{Method, Response, Version};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::sent::{self, Sent, TrackedBody, Unflushed};
+use crate::activity::Activity;
+use crate::sent::{self, Patience, Sent, TrackedBody, Unflushed};
+
+/// What the requests of one connection share.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) unflushed: Unflushed,
+    pub(crate) activity: Rc<Activity>,
+    /// How long the client may take nothing of a response.
+    pub(crate) send_timeout: Duration,
+}
 
 /// Where one request's response goes.
 pub(crate) struct Reply {
-    connection: Unflushed,
+    unflushed: Unflushed,
+    patience: Patience,
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
 }
 
 impl Reply {
-    /// The way back over `connection` for `request`, and its other end.
-    pub(crate) fn new(connection: Unflushed, request: &Parts) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
-        let (sender, receiver) = oneshot::channel();
-        let (method, version) = (request.method.clone(), request.version);
-        (Self { connection, method, version, response: sender }, receiver)
+    /// The way back over `line` for `request`, and its other end. `sender` is the task that takes the response from there.
+    pub(crate) fn new(
+        line: Line,
+        sender: AbortHandle,
+        request: &Parts,
+    ) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
+        let (response, receiver) = oneshot::channel();
+        let reply = Self {
+            patience: Patience::new(line.send_timeout, sender, line.activity.begin()),
+            unflushed: line.unflushed,
+            method: request.method.clone(),
+            version: request.version,
+            response,
+        };
+        (reply, receiver)
     }
 
     /// Hands the response to hyper, and says when it has left.
     pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
-        let (response, sent) = sent::track(&self.connection, &self.method, self.version, response);
+        let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
+        sent.limit(self.patience);
         if self.response.is_closed() {
             // hyper has dropped the request: the client is gone.
             sent.refuse();

@@ -13,23 +13,28 @@ use tracing::Span;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
+use crate::admission::Slot;
 use crate::bindings::ResponseOutcome;
 use crate::component::NoInstance;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
-use crate::record::RequestRecord;
+use crate::record::{RequestRecord, TaskRecord, TaskState};
 use crate::reply::Reply;
 use crate::scope::Scope;
+use crate::summary::Observer;
 use crate::trace;
 
 /// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
 /// task's.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
-/// Serves `request` from its arrival until nothing of it is left, and says how it went.
-pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Option<RequestRecord> {
-    let mut life = match Life::begin(pool, &request).await {
+/// Why a request ended that came to no end of its own.
+const GAVE_UP: &str = "the host gave up the request";
+
+/// Serves `request` from its arrival until nothing of it is left, and tells `observer` how it went.
+pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, reply: Reply) {
+    let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
         Err(error) => {
             tracing::error!(target: "epilogue::request", "{error}");
@@ -37,7 +42,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Opt
                 NoInstance::Full | NoInstance::Stopped => unavailable(),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });
-            return None;
+            return;
         }
     };
     let handled = life.handle(request).await;
@@ -49,7 +54,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, request: Request, reply: Reply) -> Opt
             break;
         }
     }
-    Some(life.end().await)
+    life.end().await;
 }
 
 /// A request on its way, with the instance that serves it.
@@ -65,6 +70,11 @@ pub(crate) struct Life {
     /// What the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
+    /// What becomes of the running task if the request ends before it does.
+    pub(crate) running: Option<TaskRecord>,
+    /// Its place among the host's requests, until it has ended.
+    slot: Option<Slot>,
+    observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
     pub(crate) span: Span,
     /// Within it, the time until the response is out: a request's latency does not include its tasks.
@@ -72,7 +82,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    async fn begin(pool: Rc<Pool>, request: &Request) -> Result<Self, NoInstance> {
+    async fn begin(pool: Rc<Pool>, slot: Slot, observer: Observer, request: &Request) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let scope = Arc::new(Scope::new(request.headers(), Queue::new(&component.settings)));
         let mut instance = pool.take().await?;
@@ -84,6 +94,9 @@ impl Life {
             respond: Some(tracing::info_span!(target: "epilogue::request", parent: &span, "respond")),
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
+            running: None,
+            slot: Some(slot),
+            observer,
             resources: instance.resources(),
             instance: Some(instance),
             stopped: false,
@@ -142,6 +155,9 @@ impl Life {
         }
         self.record.outcome = outcome;
         self.respond = None;
+        if let Some(slot) = &mut self.slot {
+            slot.drain();
+        }
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
@@ -161,14 +177,13 @@ impl Life {
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    async fn end(mut self) -> RequestRecord {
+    async fn end(&mut self) {
         let settled = self.settle(SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();
             self.record.leaked = instance.resources() as isize - self.resources as isize;
             self.pool.give_back(instance);
         }
-        self.record
     }
 
     /// Lets work that the guest spawned end, for so long. False if it goes on.
@@ -227,6 +242,27 @@ impl Life {
     }
 }
 
+impl Drop for Life {
+    /// The request has ended. If that was not its own end, as when the host panicked, what it had accepted is told to be
+    /// abandoned (S3).
+    fn drop(&mut self) {
+        if self.respond.is_some() {
+            self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
+        }
+        if let Some(running) = self.running.take() {
+            self.finish(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
+        }
+        loop {
+            let next = self.scope.queue().next();
+            let Some(task) = next else { break };
+            self.finish(self.ended(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
+        }
+        self.scope.queue().close_if_empty();
+        self.slot = None;
+        self.observer.ended(&self.record);
+    }
+}
+
 /// The answer to a request whose handler gave none. What went wrong is for the operator, not for the client.
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
@@ -239,7 +275,7 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
 }
 
 /// The answer while there is no room.
-fn unavailable() -> Response<WasiBody> {
+pub(crate) fn unavailable() -> Response<WasiBody> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

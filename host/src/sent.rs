@@ -11,8 +11,11 @@
 //!   ended and all buffers are consumed, the connection's next successful flush means *sent*.
 //!
 //! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
+//!
+//! The same observers see a client that takes nothing more, which [`Sent`] gives up on.
 
 mod io;
+mod patience;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -29,12 +32,20 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::bindings::ResponseOutcome;
 
 pub(crate) use io::TrackedIo;
+pub(crate) use patience::Patience;
 
 /// The responses of one connection that hyper has taken whole and not yet flushed.
 ///
 /// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
 #[derive(Clone, Default)]
-pub(crate) struct Unflushed(Arc<Mutex<Waiting>>);
+pub(crate) struct Unflushed(Arc<Outgoing>);
+
+#[derive(Default)]
+struct Outgoing {
+    waiting: Mutex<Waiting>,
+    /// How often the operating system took something.
+    writes: AtomicUsize,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -45,7 +56,7 @@ struct Waiting {
 
 impl Unflushed {
     fn push(&self, delivery: &Arc<Delivery>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             drop(waiting);
             delivery.settle(ResponseOutcome::ClientGone);
@@ -54,15 +65,19 @@ impl Unflushed {
         }
     }
 
+    fn written(&self) {
+        self.0.writes.fetch_add(1, Relaxed);
+    }
+
     fn flushed(&self) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for delivery in waiting.deliveries.drain(..) {
             delivery.settle(ResponseOutcome::Delivered);
         }
     }
 
     fn close(&self) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.closed = true;
         for delivery in waiting.deliveries.drain(..) {
             delivery.settle(ResponseOutcome::ClientGone);
@@ -77,6 +92,12 @@ struct Delivery {
     held: AtomicUsize,
     /// Whether the body was read to its end.
     ended: AtomicBool,
+    /// Whether hyper was last told that the guest has nothing more yet.
+    starved: AtomicBool,
+    /// How often hyper came for more, or had a part of a buffer taken from it.
+    moves: AtomicUsize,
+    /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
+    alone: bool,
     /// Why the guest will produce no more of the body.
     broken: Mutex<Option<String>>,
     outcome: Mutex<Option<oneshot::Sender<ResponseOutcome>>>,
@@ -88,6 +109,10 @@ impl Delivery {
         if let Some(sender) = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
             _ = sender.send(outcome);
         }
+    }
+
+    fn moved(&self) {
+        self.moves.fetch_add(1, Relaxed);
     }
 
     /// Called when the body is gone or a buffer is: is the connection's next flush all there is to wait for?
@@ -102,19 +127,29 @@ impl Delivery {
 pub(crate) struct Sent {
     delivery: Arc<Delivery>,
     outcome: oneshot::Receiver<ResponseOutcome>,
+    patience: Option<Patience>,
 }
 
 impl Sent {
     /// Waits for the end of the response.
     pub(crate) async fn outcome(&mut self) -> ResponseOutcome {
+        let ended = match &self.patience {
+            Some(patience) => patience.wait(&self.delivery, &mut self.outcome).await,
+            None => (&mut self.outcome).await,
+        };
         // Without a sender nobody is left who could deliver it.
-        (&mut self.outcome).await.unwrap_or(ResponseOutcome::ClientGone)
+        ended.unwrap_or(ResponseOutcome::ClientGone)
     }
 
     /// Ends the body with an error where the guest, which is gone, stopped writing. Without this a body of unknown length
     /// would look complete to the client.
     pub(crate) fn break_body(&self, reason: &str) {
         *self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    /// Gives up on the response once the client has taken nothing of it for too long.
+    pub(crate) fn limit(&mut self, patience: Patience) {
+        self.patience = Some(patience);
     }
 
     /// Records that hyper, which has dropped the request, will not take the response.
@@ -135,6 +170,9 @@ pub(crate) fn track(
         connection: connection.clone(),
         held: AtomicUsize::new(0),
         ended: AtomicBool::new(false),
+        starved: AtomicBool::new(false),
+        moves: AtomicUsize::new(0),
+        alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
         outcome: Mutex::new(Some(sender)),
     });
@@ -151,11 +189,11 @@ pub(crate) fn track(
         // The head of an answer to HEAD is that of an answer to GET; the others have no length.
         hint: if *method == Method::HEAD { body.size_hint() } else { SizeHint::default() },
         inner: (!bodyless).then_some(body),
-        dropped_early: version < Version::HTTP_2,
+        dropped_early: delivery.alone,
         sealed: false,
         delivery: delivery.clone(),
     };
-    (Response::from_parts(parts, body), Sent { delivery, outcome })
+    (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None })
 }
 
 /// How many bytes were announced.
@@ -198,11 +236,13 @@ impl Body for TrackedBody {
         if self.sealed {
             return Poll::Ready(None);
         }
-        let frame = match &mut self.inner {
-            Some(body) => ready!(Pin::new(body).poll_frame(cx)),
-            None => None,
+        let polled = match &mut self.inner {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
         };
-        Poll::Ready(Some(match frame {
+        self.delivery.starved.store(polled.is_pending(), Relaxed);
+        self.delivery.moved();
+        Poll::Ready(Some(match ready!(polled) {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) => {
                     if let Some(remaining) = &mut self.remaining {
@@ -304,6 +344,7 @@ impl Buf for TrackedBuf {
     }
 
     fn advance(&mut self, count: usize) {
+        self.delivery.moved();
         self.bytes.advance(count);
     }
 }

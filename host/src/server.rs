@@ -4,24 +4,34 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use socket2::{Domain, Protocol, Socket, Type};
+use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::record::RequestRecord;
+use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::{Observer, Summary};
-use crate::worker::Worker;
+use crate::threads;
+use crate::worker::{Host, Worker};
 
 /// Connections that the kernel keeps for each worker until it accepts them.
 const BACKLOG: i32 = 1024;
+/// How long a client may be silent before the kernel asks whether it is still there, and the time between its questions.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
+/// Bytes that the kernel holds of a connection's responses before they are sent. With more, a slow client and one that has
+/// stopped reading look alike for longer.
+const UNSENT: u32 = 128 * 1024;
 
 /// An application with an address.
 pub struct Server {
-    app: Arc<App>,
+    app: App,
+    options: HostOptions,
     address: SocketAddr,
     listeners: Vec<TcpListener>,
     tls: Option<TlsAcceptor>,
@@ -29,20 +39,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `address`, port 0 for a free one, for so many workers. From here on clients can connect; they are answered
-    /// once the server runs.
+    /// Binds the address that `options` name, for as many workers as they say. From here on clients can connect; they are
+    /// answered once the server runs.
     ///
     /// # Errors
     ///
     /// If the address cannot be bound, as when another process listens there.
-    pub fn bind(app: App, address: SocketAddr, workers: usize, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
+    pub fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
+        options.check()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let listeners = listen(address, workers).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
+        let address = options.listen;
+        let listeners =
+            listen(address, options.workers.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
         let address = listeners.first().context("there must be a worker")?.local_addr()?;
         if tls.is_none() {
             app.set_address(address);
         }
-        Ok(Self { app: Arc::new(app), address, listeners, tls, observer: Observer::default() })
+        Ok(Self { app, options, address, listeners, tls, observer: Observer::default() })
     }
 
     /// Hands the record of each request, once it has ended, to `records`.
@@ -70,29 +83,34 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a thread or its event loop cannot be started.
+    /// If a thread or its event loop cannot be started, or has ended before its time. Then the others get the grace to end.
     pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
-        let mut threads = Vec::new();
-        for (index, listener) in self.listeners.into_iter().enumerate() {
-            let (app, tls) = (self.app.clone(), self.tls.clone());
-            let (observer, shutdown) = (self.observer.clone(), shutdown.clone());
-            let work = move || -> anyhow::Result<()> {
+        let grace = self.options.grace;
+        let observer = self.observer.clone();
+        let host = Arc::new(Host::new(self.app, self.options, self.tls, self.observer));
+        let work = |listener: TcpListener| {
+            let (host, shutdown) = (host.clone(), shutdown.clone());
+            move || -> anyhow::Result<()> {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let local = LocalSet::new();
-                let worker = Rc::new(Worker::new(app, tls, observer, shutdown));
+                let worker = Rc::new(Worker::new(host, shutdown));
                 let ended = local.block_on(&runtime, worker.run(listener));
                 drop(local);
                 // Merely dropped, it would wait for what blocks in the system, such as the look-up of a name.
                 runtime.shutdown_background();
                 Ok(ended?)
-            };
-            let thread = std::thread::Builder::new().name(format!("epilogue-{index}")).spawn(work);
-            threads.push(thread.context("cannot start a worker thread")?);
-        }
-        for thread in threads {
-            thread.join().map_err(|_| anyhow!("a worker thread panicked"))?.context("a worker ended")?;
-        }
-        Ok(self.observer.summary())
+            }
+        };
+        threads::run(self.listeners.into_iter().map(work), &shutdown, grace)?;
+        Ok(observer.summary())
+    }
+}
+
+/// Lets this process have as many files open as it may, as servers do: each connection is one.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!("cannot raise the number of open files above {:?}: {error}", limit.current);
     }
 }
 
@@ -103,6 +121,10 @@ fn listen(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<TcpListener
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
         socket.set_nonblocking(true)?;
+        // Each connection inherits these.
+        let (silence, interval) = KEEPALIVE;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence).with_interval(interval))?;
+        socket.set_tcp_notsent_lowat(UNSENT)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };

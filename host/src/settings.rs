@@ -131,6 +131,13 @@ settings! {
         /// Size of the arguments of all tasks of one request together.
         #[arg(env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16);
+        /// Size of a request's body; a larger one is refused, or ends in an error for the guest. By default there is no limit:
+        /// bodies are streams.
+        #[arg(env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
+        max_body_size: Size;
+        /// Time that a handler waits for the next bytes of its request's body.
+        #[arg(env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
+        body_timeout: Duration = Duration::from_secs(60);
         /// Memory that one instance may use.
         #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128);
@@ -163,6 +170,28 @@ settings! {
         /// Threads that serve requests, each with its own instances; by default as many as there are cores.
         #[arg(env = "EPILOGUE_WORKERS", value_name = "COUNT")]
         workers: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        /// Connections that may be open at once. When there are so many, the next is accepted once one has closed.
+        #[arg(env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
+        max_connections: NonZeroUsize = count(10_000);
+        /// Requests that may be at work at once, each until its response is sent. A further one is answered 503.
+        #[arg(env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
+        max_requests: NonZeroUsize = count(1_000);
+        /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
+        /// but new requests are answered 503.
+        #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
+        max_draining: NonZeroUsize = count(1_000);
+        /// HTTP/2 streams that one connection may have open at once.
+        #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
+        max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
+        /// Size of a request's head, at least 8KiB. A larger one is answered 431, as is one of more than 100 headers on HTTP/1.
+        #[arg(env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
+        max_header_size: Size = Size::kibibytes(64);
+        /// Time for the next request's whole head to come, on a connection that has no request at work.
+        #[arg(env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
+        idle_timeout: Duration = Duration::from_secs(30);
+        /// Time for a client to take more of a response. Then the client counts as gone.
+        #[arg(env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
+        send_timeout: Duration = Duration::from_secs(60);
         /// How log events are written: `text` for people, `json` for machines, one object a line.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
@@ -183,6 +212,13 @@ settings! {
 }
 
 impl HostOptions {
+    /// An error if a limit is one that the host cannot keep.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let size = self.max_header_size;
+        anyhow::ensure!(size >= MIN_HEADER_SIZE, "max-header-size is {size}: it must be at least {MIN_HEADER_SIZE}");
+        Ok(())
+    }
+
     /// The certificate's and the key's file if https is asked for; an error if only one of the two is there.
     pub fn tls_files(&self) -> anyhow::Result<Option<(&PathBuf, &PathBuf)>> {
         match (&self.tls_cert, &self.tls_key) {
@@ -196,6 +232,13 @@ impl HostOptions {
             }
         }
     }
+}
+
+/// The least header size that hyper can be held to.
+const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
+
+const fn count(count: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(count - 1)
 }
 
 /// An option's help: its doc comment, and its default as one would type it.
@@ -223,7 +266,24 @@ mod tests {
         assert_eq!(settings.max_task_args.bytes(), 1 << 20);
         assert_eq!(settings.max_request_args.bytes(), 16 << 20);
         assert_eq!(settings.memory.bytes(), 128 << 20);
-        assert_eq!(HostOptions::default().listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(settings.max_body_size, None);
+        assert_eq!(settings.body_timeout, Duration::from_secs(60));
+        let host = HostOptions::default();
+        assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 1_000));
+        assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
+        assert_eq!(host.max_header_size.bytes(), 64 << 10);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_kept_is_refused() {
+        let mut overlay = HostOverlay::default();
+        assert_eq!(overlay.set("max-header-size", "8KiB"), Ok(true));
+        assert!(overlay.clone().resolve().check().is_ok());
+        assert_eq!(overlay.set("max-header-size", "8000"), Ok(true));
+        let error = overlay.resolve().check().unwrap_err();
+        assert_eq!(error.to_string(), "max-header-size is 8KB: it must be at least 8KiB");
     }
 
     #[test]

@@ -18,12 +18,16 @@ pub struct ShutdownTrigger(watch::Sender<Phase>);
 
 /// A server's view of its own end.
 #[derive(Debug, Clone)]
-pub struct Shutdown(watch::Receiver<Phase>);
+pub struct Shutdown {
+    phase: watch::Receiver<Phase>,
+    trigger: ShutdownTrigger,
+}
 
 /// A shutdown that has not begun, and what begins it.
 pub fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Phase::Running);
-    (ShutdownTrigger(sender), Shutdown(receiver))
+    let trigger = ShutdownTrigger(sender);
+    (trigger.clone(), Shutdown { phase: receiver, trigger })
 }
 
 impl ShutdownTrigger {
@@ -47,13 +51,18 @@ impl ShutdownTrigger {
 }
 
 impl Shutdown {
+    /// Begins it from within.
+    pub(crate) fn drain(&self, grace: Duration) {
+        self.trigger.drain(grace);
+    }
+
     /// Waits until the shutdown begins, and returns when it ends.
     pub(crate) async fn begun(&mut self) -> Instant {
-        let phase = self.0.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);
+        let phase = self.phase.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);
         match phase {
             Ok(Phase::Draining { until }) => until,
             Ok(_) => Instant::now(),
-            // Nobody is left who could begin it.
+            // Not reached: it holds what could begin it.
             Err(_) => std::future::pending().await,
         }
     }
@@ -63,7 +72,7 @@ impl Shutdown {
         let until = self.begun().await;
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
-            Ok(_) = self.0.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+            Ok(_) = self.phase.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
         }
     }
 }

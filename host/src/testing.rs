@@ -19,6 +19,7 @@
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, OnceLock};
@@ -37,7 +38,7 @@ use crate::app::{App, AppOptions};
 use crate::component::Output;
 use crate::manifest::Manifest;
 use crate::server::Server;
-use crate::settings::SettingsOverlay;
+use crate::settings::{HostOverlay, SettingsOverlay};
 use crate::shutdown::{self, ShutdownTrigger};
 
 pub use crate::bindings::ResponseOutcome;
@@ -68,9 +69,9 @@ struct Records {
 /// Describes a host before it starts.
 pub struct TestHostBuilder {
     manifest: Source,
+    host: HostOverlay,
     settings: SettingsOverlay,
     environment: Vec<(String, String)>,
-    workers: usize,
 }
 
 enum Source {
@@ -194,13 +195,22 @@ impl Drop for TestHost {
 
 impl TestHostBuilder {
     fn new(manifest: Source) -> Self {
-        Self { manifest, settings: SettingsOverlay::default(), environment: Vec::new(), workers: 2 }
+        let host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
+        Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.workers(2)
     }
 
-    /// Sets what a manifest calls `name`, for all components; `--help` of `epilogue up` lists the names.
+    /// Sets what a manifest calls `name`, for the host or for all components; `--help` of `epilogue up` lists the names.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
-        let set = self.settings.set(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(set, "there is no setting {name:?}, but: {}", SettingsOverlay::names().join(", "));
+        let set = match self.settings.set(name, value) {
+            Ok(false) => self.host.set(name, value),
+            set => set,
+        };
+        let names = || [HostOverlay::names(), SettingsOverlay::names()].concat().join(", ");
+        assert!(
+            set.unwrap_or_else(|error| panic!("{name}: {error}")),
+            "there is no setting {name:?}, but: {}",
+            names()
+        );
         self
     }
 
@@ -221,7 +231,7 @@ impl TestHostBuilder {
 
     /// Sets the number of threads; two unless set.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
+        self.host.workers = NonZeroUsize::new(workers);
         self
     }
 
@@ -254,7 +264,7 @@ impl TestHostBuilder {
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
         };
         let app = App::load(engine()?, &manifest, options)?;
-        let mut server = Server::bind(app, SocketAddr::from(([127, 0, 0, 1], 0)), self.workers, None)?;
+        let mut server = Server::bind(app, self.host.resolve(), None)?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
         let address = server.address();

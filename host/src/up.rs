@@ -12,7 +12,7 @@ use crate::app::{App, AppOptions};
 use crate::cli::UpArgs;
 use crate::component::Output;
 use crate::manifest::Manifest;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::shutdown::{self, ShutdownTrigger};
 use crate::{builder, engine, logging, tls};
 
@@ -40,6 +40,8 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     if args.build {
         builder::build(&manifest, &args.application.component_ids)?;
     }
+    host.check()?;
+    server::raise_open_files();
     let tls = match host.tls_files()? {
         Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
         None => None,
@@ -53,7 +55,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         output: if host.quiet { Output::Silent } else { Output::Inherit },
     };
     let app = App::load(&engine::engine()?, &manifest, options)?;
-    let server = Server::bind(app, host.listen, host.workers.get(), tls)?;
+    let server = Server::bind(app, host.clone(), tls)?;
     let (trigger, shutdown) = shutdown::channel();
     handle_signals(trigger, host.grace)?;
     announce(&manifest, &server.url());

@@ -31,6 +31,11 @@ impl Size {
         ("B", 1),
     ];
 
+    /// So many times 1,024 bytes.
+    pub const fn kibibytes(count: usize) -> Self {
+        Self(count << 10)
+    }
+
     /// So many times 1,048,576 bytes.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)

@@ -1,21 +1,25 @@
 //! One thread of the server: its own listener, instances and requests. A request stays on its thread.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Scheme;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
+use crate::admission::{Admission, Refused};
 use crate::app::App;
 use crate::connection::{self, Peer};
 use crate::pool::Pool;
 use crate::reply::Reply;
-use crate::request;
+use crate::request::{self, unavailable};
+use crate::settings::{HostOptions, Settings};
 use crate::shutdown::Shutdown;
 use crate::summary::Observer;
 
@@ -24,12 +28,35 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, as when the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What all threads share.
+pub(crate) struct Host {
+    pub(crate) app: App,
+    pub(crate) options: HostOptions,
+    tls: Option<TlsAcceptor>,
+    pub(crate) observer: Observer,
+    admission: Arc<Admission>,
+    /// One permit for each connection that may still be opened.
+    connections: Arc<Semaphore>,
+}
+
+impl Host {
+    pub(crate) fn new(app: App, options: HostOptions, tls: Option<TlsAcceptor>, observer: Observer) -> Self {
+        let connections = Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS));
+        Self {
+            app,
+            tls,
+            observer,
+            admission: Admission::new(&options).into(),
+            connections: connections.into(),
+            options,
+        }
+    }
+}
+
 /// What the connections of one thread share.
 pub(crate) struct Worker {
-    pub(crate) app: Arc<App>,
+    pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
-    tls: Option<TlsAcceptor>,
-    observer: Observer,
     /// By the component's place in the application.
     pools: Vec<Rc<Pool>>,
     /// Connections and requests that have not ended.
@@ -37,10 +64,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(app: Arc<App>, tls: Option<TlsAcceptor>, observer: Observer, shutdown: Shutdown) -> Self {
-        let pools =
-            app.components.iter().map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone()))).collect();
-        Self { app, shutdown, tls, observer, pools, alive: TaskTracker::new() }
+    pub(crate) fn new(host: Arc<Host>, shutdown: Shutdown) -> Self {
+        let components = host.app.components.iter();
+        let pools = components.map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone()))).collect();
+        Self { host, shutdown, pools, alive: TaskTracker::new() }
     }
 
     /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
@@ -49,11 +76,17 @@ impl Worker {
         let mut shutdown = self.shutdown.clone();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = self.accept(&listener) => accepted,
                 _ = shutdown.begun() => break,
             };
             match accepted {
-                Ok((stream, client)) => _ = self.alive.spawn_local(self.clone().connection(stream, client)),
+                Ok((stream, client, permit)) => {
+                    let connection = self.clone().connection(stream, client);
+                    self.alive.spawn_local(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
                 Err(error) => {
                     tracing::warn!(target: "epilogue::connection", "cannot accept a connection: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -66,7 +99,26 @@ impl Worker {
         Ok(())
     }
 
-    async fn connection(self: Rc<Self>, stream: TcpStream, client: std::net::SocketAddr) {
+    /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
+    /// servers: a client that is turned away only comes again.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let (stream, client) = listener.accept().await?;
+        let connections = self.host.connections.clone();
+        let permit = match connections.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                tracing::warn!(
+                    target: "epilogue::connection",
+                    "as many connections are open as max-connections allows ({}): others wait",
+                    self.host.options.max_connections
+                );
+                connections.acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
+        Ok((stream, client, permit))
+    }
+
+    async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
         // Small writes are not held back for more to come: they are responses, and tasks wait for them.
         let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
         let local = match set_up {
@@ -74,7 +126,7 @@ impl Worker {
             // The client has gone already.
             Err(_) => return,
         };
-        match self.tls.clone() {
+        match self.host.tls.clone() {
             None => connection::serve(self, stream, Peer { scheme: Scheme::HTTP, client, local }).await,
             Some(tls) => {
                 let mut shutdown = self.shutdown.clone();
@@ -98,14 +150,22 @@ impl Worker {
         }
     }
 
+    /// How a component's requests are treated.
+    pub(crate) fn settings(&self, component: usize) -> &Settings {
+        &self.pools[component].component.settings
+    }
+
     /// Begins the life of a request, which ends in its own time.
     pub(crate) fn begin(self: &Rc<Self>, component: usize, request: Request, reply: Reply) {
-        let pool = self.pools[component].clone();
-        let observer = self.observer.clone();
-        self.alive.spawn_local(async move {
-            if let Some(record) = request::serve(pool, request, reply).await {
-                observer.ended(record);
+        let slot = match self.host.admission.admit() {
+            Ok(slot) => slot,
+            Err(Refused(limit)) => {
+                metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
+                reply.send(unavailable());
+                return;
             }
-        });
+        };
+        let (pool, observer) = (self.pools[component].clone(), self.host.observer.clone());
+        self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
     }
 }

@@ -35,7 +35,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for TrackedIo<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let count = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.unflushed.written();
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -43,7 +45,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedIo<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let count = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        self.unflushed.written();
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,0 +1,56 @@
+//! Is a connection still of use? It is as long as one of its requests is at work, and a while after.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The requests of one connection.
+pub(crate) struct Activity {
+    at_work: Cell<usize>,
+    /// When the last one ended, or the connection began.
+    since: Cell<Instant>,
+}
+
+/// A request that is at work until its response is sent, or never will be.
+pub(crate) struct AtWork(Rc<Activity>);
+
+impl Activity {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()) })
+    }
+
+    pub(crate) fn begin(self: &Rc<Self>) -> AtWork {
+        self.at_work.set(self.at_work.get() + 1);
+        AtWork(self.clone())
+    }
+
+    /// Begins to count the idle time anew.
+    pub(crate) fn restart(&self) {
+        self.since.set(Instant::now());
+    }
+
+    /// Returns when no request has been at work for so long.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        // Without a pause between two looks the thread would do nothing else.
+        let limit = limit.max(Duration::from_millis(1));
+        loop {
+            let now = Instant::now();
+            let since = if self.at_work.get() > 0 { now } else { self.since.get() };
+            // A limit that overflows the clock has no end.
+            let Some(end) = since.checked_add(limit) else { return std::future::pending().await };
+            if self.at_work.get() == 0 && now >= end {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.at_work.set(self.0.at_work.get() - 1);
+        self.0.restart();
+    }
+}

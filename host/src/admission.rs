@@ -1,0 +1,100 @@
+//! How many requests may be at work at once, and how many may be draining (S12).
+//!
+//! A request counts as running until its response is sent, then as draining until its teardown has ended. So slow tasks
+//! take no room from requests, and a host that is behind with its tasks takes in no more of them; what it has accepted it
+//! keeps. The counts are the whole host's, since the kernel spreads connections unevenly over the threads: a share for each
+//! would refuse requests while others have room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::settings::HostOptions;
+
+/// The requests of a host.
+pub(crate) struct Admission {
+    max_requests: usize,
+    max_draining: usize,
+    running: AtomicUsize,
+    draining: AtomicUsize,
+}
+
+/// The limit that a request was refused by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) &'static str);
+
+impl Admission {
+    pub(crate) fn new(options: &HostOptions) -> Self {
+        Self {
+            max_requests: options.max_requests.get(),
+            max_draining: options.max_draining.get(),
+            running: AtomicUsize::new(0),
+            draining: AtomicUsize::new(0),
+        }
+    }
+
+    /// Lets a request in, if there is room for it.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Slot, Refused> {
+        if self.draining.load(Relaxed) >= self.max_draining {
+            return Err(Refused("max-draining"));
+        }
+        let more = |running| (running < self.max_requests).then_some(running + 1);
+        match self.running.fetch_update(Relaxed, Relaxed, more) {
+            Ok(_) => Ok(Slot { admission: self.clone(), draining: false }),
+            Err(_) => Err(Refused("max-requests")),
+        }
+    }
+}
+
+/// A request's place, until it is dropped.
+pub(crate) struct Slot {
+    admission: Arc<Admission>,
+    draining: bool,
+}
+
+impl Slot {
+    /// The response is sent: from now on the request counts as draining, also beyond that limit.
+    pub(crate) fn drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            self.admission.draining.fetch_add(1, Relaxed);
+            self.admission.running.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let count = if self.draining { &self.admission.draining } else { &self.admission.running };
+        count.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::HostOverlay;
+
+    fn admission(requests: &str, draining: &str) -> Arc<Admission> {
+        let mut options = HostOverlay::default();
+        assert_eq!(options.set("max-requests", requests), Ok(true));
+        assert_eq!(options.set("max-draining", draining), Ok(true));
+        Arc::new(Admission::new(&options.resolve()))
+    }
+
+    #[test]
+    fn s12_each_phase_has_a_limit_of_its_own() {
+        let admission = admission("2", "1");
+        let (first, mut second) = (admission.admit().ok().unwrap(), admission.admit().ok().unwrap());
+        assert_eq!(admission.admit().err(), Some(Refused("max-requests")));
+        drop(first);
+        let mut third = admission.admit().ok().unwrap();
+        second.drain();
+        assert_eq!(admission.admit().err(), Some(Refused("max-draining")));
+        // One that is in may always go on to its tasks.
+        third.drain();
+        drop(second);
+        assert_eq!(admission.admit().err(), Some(Refused("max-draining")));
+        drop(third);
+        assert!(admission.admit().is_ok());
+    }
+}

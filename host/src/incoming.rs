@@ -1,0 +1,112 @@
+//! A request's body on its way to the guest: within a size, and not waited for without end.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+use wasmtime_wasi_http::Error;
+
+use crate::settings::Settings;
+
+/// A body that ends with an error where it breaks a limit of its component's.
+pub(crate) struct IncomingBody<B> {
+    inner: B,
+    max_size: Option<u64>,
+    size: u64,
+    /// How long the guest waits for the next frame.
+    patience: Duration,
+    /// Runs while it waits.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: Body> IncomingBody<B> {
+    pub(crate) fn new(inner: B, settings: &Settings) -> Self {
+        let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
+        Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None }
+    }
+
+    /// Whether its announced length alone is too much.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.max_size.is_some_and(|max| self.inner.size_hint().lower() > max)
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let patience = self.patience;
+        self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience))).as_mut().poll(cx)
+    }
+}
+
+impl<B> Body for IncomingBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    Error: From<B::Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.wait(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)));
+        };
+        self.waiting = None;
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame?;
+            self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
+            match self.max_size {
+                Some(max) if self.size > max => Err(Error::HttpRequestBodySize(Some(max))),
+                _ => Ok(frame),
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+    use crate::values::{Size, Value as _};
+
+    /// Reads a body of one byte after each pause, with a limit of so many bytes, and a second for each.
+    async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
+        let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from("a")))
+        });
+        let frames = StreamBody::new(Box::pin(frames)).map_err(|never: Infallible| -> Error { match never {} });
+        let settings = Settings {
+            max_body_size: Size::parse(max).ok(),
+            body_timeout: Duration::from_secs(1),
+            ..Settings::default()
+        };
+        let body = IncomingBody::new(frames, &settings);
+        body.collect().await.map(|body| body.to_bytes().len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_as_long_as_it_comes() {
+        assert_eq!(read(&[900; 10], "10").await.unwrap(), 10);
+        assert!(matches!(read(&[900, 1_100, 0], "10").await, Err(Error::ConnectionReadTimeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_is_exact() {
+        assert_eq!(read(&[0; 3], "3").await.unwrap(), 3);
+        assert!(matches!(read(&[0; 4], "3").await, Err(Error::HttpRequestBodySize(Some(3)))));
+        assert_eq!(read(&[0; 4], "none").await.unwrap(), 4);
+    }
+}

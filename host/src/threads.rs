@@ -1,0 +1,112 @@
+//! The server's threads: one that ends before its time, by an error or a panic, ends the others in order.
+
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+
+use crate::shutdown::Shutdown;
+
+/// How long the other threads may take for their end after the grace. One that is still there then is stuck.
+const STUCK: Duration = Duration::from_secs(2);
+
+/// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.
+pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()>
+where
+    W: FnOnce() -> anyhow::Result<()> + Send + 'static,
+{
+    // Dropped at the thread's end, also by a panic.
+    struct End(Sender<usize>, usize);
+    impl Drop for End {
+        fn drop(&mut self) {
+            _ = self.0.send(self.1);
+        }
+    }
+
+    let (sender, ends) = mpsc::channel();
+    let mut threads: Vec<Option<JoinHandle<anyhow::Result<()>>>> = Vec::new();
+    let (mut result, mut deadline) = (Ok(()), None);
+    let mut fail = |error: anyhow::Error, deadline: &mut Option<Instant>| {
+        tracing::error!("{error:#}");
+        shutdown.drain(grace);
+        *deadline = deadline.or(Instant::now().checked_add(grace.saturating_add(STUCK)));
+        if result.is_ok() {
+            result = Err(error);
+        }
+    };
+    for (index, work) in works.enumerate() {
+        let end = End(sender.clone(), index);
+        let work = move || {
+            let _end = end;
+            work()
+        };
+        match std::thread::Builder::new().name(format!("epilogue-{index}")).spawn(work) {
+            Ok(thread) => threads.push(Some(thread)),
+            Err(error) => {
+                fail(anyhow!(error).context("cannot start a worker thread"), &mut deadline);
+                break;
+            }
+        }
+    }
+    drop(sender);
+    loop {
+        let end = match deadline {
+            None => ends.recv().ok(),
+            Some(until) => ends.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
+        };
+        // All have ended, or one of them is stuck.
+        let Some(index) = end else { return result };
+        let Some(thread) = threads.get_mut(index).and_then(Option::take) else { continue };
+        if let Err(error) = thread.join().map_err(|_| anyhow!("it panicked")).flatten() {
+            fail(error.context("a worker ended"), &mut deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+
+    use super::*;
+    use crate::shutdown;
+
+    const GRACE: Duration = Duration::from_secs(60);
+
+    type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+
+    /// Runs `first` beside a thread that ends when the shutdown begins.
+    fn run_beside(first: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+        let (_trigger, shutdown) = shutdown::channel();
+        let mut begun = shutdown.clone();
+        let other = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(begun.begun());
+            Ok(())
+        };
+        // The one that fails is not the first that would be waited for.
+        let works: [Work; 2] = [Box::new(other), Box::new(first)];
+        run(works.into_iter(), &shutdown, GRACE)
+    }
+
+    #[test]
+    fn a_thread_that_ends_with_an_error_ends_all() {
+        let error = run_beside(|| Err(anyhow!("no socket"))).unwrap_err();
+        assert_eq!(format!("{error:#}"), "a worker ended: no socket");
+    }
+
+    #[test]
+    fn a_thread_that_panics_ends_all() {
+        let error = run_beside(|| panic::resume_unwind(Box::new("on purpose"))).unwrap_err();
+        assert_eq!(format!("{error:#}"), "a worker ended: it panicked");
+    }
+
+    #[test]
+    fn a_thread_that_is_stuck_holds_nobody_up() {
+        let (_trigger, shutdown) = shutdown::channel();
+        let (_never, stuck) = mpsc::channel::<()>();
+        let stuck = move || Ok(stuck.recv()?);
+        let works: [Work; 2] = [Box::new(stuck), Box::new(|| Err(anyhow!("no socket")))];
+        assert!(run(works.into_iter(), &shutdown, Duration::ZERO).is_err());
+    }
+}

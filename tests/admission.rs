@@ -1,0 +1,83 @@
+//! Requests and drains have limits of their own: a full host refuses requests, and loses no task (S12).
+
+use epilogue::testing::{TaskState, TestHost};
+use http::StatusCode;
+
+use crate::gate::Gate;
+use crate::guests;
+use crate::telling;
+
+fn host(max_requests: &str, max_draining: &str) -> TestHost {
+    TestHost::component(guests::GATE)
+        .allow("http://127.0.0.1:*")
+        .setting("max-requests", max_requests)
+        .setting("max-draining", max_draining)
+        .start()
+}
+
+fn assert_refused(host: &TestHost) {
+    let refused = host.get("/?gate=none&at=none");
+    assert_eq!(refused.response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.response().headers()["retry-after"], "1");
+}
+
+fn assert_served(host: &TestHost) {
+    let served = host.get("/?gate=none&at=none");
+    assert_eq!(served.text(), "passed");
+    assert_eq!(served.drained().tasks.len(), 2);
+}
+
+#[test]
+fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
+    telling::listen();
+    let gate = Gate::new();
+    let host = host("1", "1");
+    let first = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let handler = gate.wait();
+    for _ in 0..3 {
+        assert_refused(&host);
+    }
+    handler.open();
+    assert_eq!(first.text(), "passed");
+    assert!(first.drained().tasks.iter().all(|task| task.state == TaskState::Succeeded));
+    assert_served(&host);
+    let metrics = telling::listen().render();
+    assert!(metrics.contains("epilogue_requests_refused_total{limit=\"max-requests\"} "), "{metrics}");
+}
+
+#[test]
+fn s12_a_draining_request_leaves_its_place_to_the_next() {
+    let gate = Gate::new();
+    let host = host("1", "3");
+    let draining: Vec<_> = (0..3)
+        .map(|_| {
+            let exchange = host.get(&format!("/?gate={}&at=task", gate.url()));
+            assert_eq!(exchange.text(), "passed");
+            (gate.wait(), exchange)
+        })
+        .collect();
+    // Now it is the drains that are too many.
+    assert_refused(&host);
+    for (task, exchange) in draining {
+        task.open();
+        assert!(exchange.drained().tasks.iter().all(|task| task.state == TaskState::Succeeded));
+    }
+    assert_served(&host);
+}
+
+#[test]
+fn s12_a_request_that_was_let_in_goes_on_to_its_tasks_though_drains_are_too_many() {
+    let gate = Gate::new();
+    let host = host("2", "1");
+    let late = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let handler = gate.wait();
+    let draining = host.get(&format!("/?gate={}&at=task", gate.url()));
+    let task = gate.wait();
+    assert_refused(&host);
+    handler.open();
+    assert!(late.drained().tasks.iter().all(|task| task.state == TaskState::Succeeded));
+    assert_refused(&host);
+    task.open();
+    assert!(draining.drained().tasks.iter().all(|task| task.state == TaskState::Succeeded));
+    assert_served(&host);
+}

@@ -1,0 +1,54 @@
+//! A defect of the host's own, which panics amid a request: what the request had accepted is told to be abandoned, and the
+//! next one is served (S3).
+
+use epilogue::testing::TestHost;
+use http::Request;
+
+use crate::gate::Gate;
+use crate::guests;
+use crate::support::ends;
+use crate::telling::{self, Panic};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319";
+
+/// Lets the host panic where `place` says of the request, and returns how its tasks ended and what events told.
+fn panic_at(digit: char, place: impl FnOnce(String) -> Panic) -> (Vec<String>, Vec<String>) {
+    telling::listen();
+    let gate = Gate::new();
+    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let trace = format!("{TRACE}{digit}");
+    let request = Request::get(format!("/?gate={}&at=task", gate.url()))
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
+        .body("".into())
+        .unwrap();
+    let exchange = host.send(request);
+    assert_eq!(exchange.text(), "passed");
+    let task = gate.wait();
+    let spans = telling::spans();
+    let span = spans.iter().find(|span| span.name == "request" && span.fields.get("trace") == Some(&trace)).unwrap();
+    let id = span.fields["request"].clone();
+    telling::panic_at(place(id.clone()));
+    task.open();
+
+    let record = exchange.drained();
+    assert_eq!(record.id, id);
+    drop(exchange);
+    assert_eq!(host.get("/?gate=none&at=none").text(), "passed");
+    assert!(host.shut_down(std::time::Duration::from_secs(60)).abandoned > 0);
+    let events = telling::events(&id);
+    (ends(&record), events.iter().map(|event| format!("{} {}", event["name"], event["state"])).collect())
+}
+
+#[test]
+fn s3_what_waits_while_the_host_panics_is_abandoned() {
+    let (ends, events) = panic_at('a', |request| Panic::AtEnd { request, task: "task" });
+    assert_eq!(ends, ["task succeeded", "second abandoned"]);
+    assert_eq!(events, ends);
+}
+
+#[test]
+fn s3_what_runs_while_the_host_panics_is_abandoned() {
+    let (ends, events) = panic_at('b', |request| Panic::AtBegin { request, task: "second" });
+    assert_eq!(ends, ["task succeeded", "second abandoned"]);
+    assert_eq!(events, ends);
+}
