@@ -22,6 +22,7 @@ mod stock;
 // What is around the core.
 mod binary;
 mod examples;
+mod measured;
 mod outbound;
 mod refusals;
 mod routes;
