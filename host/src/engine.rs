@@ -22,13 +22,20 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 
 /// Makes an engine. Compiled components are kept in wasmtime's cache folder; without one they are compiled at each start.
 pub fn engine() -> anyhow::Result<Engine> {
+    let engine = Engine::new(&config(MAX_INSTANCES)).map_err(anyhow::Error::from).context("cannot start wasmtime")?;
+    tick(&engine)?;
+    Ok(engine)
+}
+
+/// How wasmtime is set up, with room for so many instances.
+pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     // As measured for a guest of one module with WASI: three core instances, two tables, one stack.
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_core_instances(4 * MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_tables(2 * MAX_INSTANCES)
-        .total_stacks(2 * MAX_INSTANCES)
+    pool.total_component_instances(instances)
+        .total_core_instances(4 * instances)
+        .total_memories(instances)
+        .total_tables(2 * instances)
+        .total_stacks(2 * instances)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .async_stack_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
@@ -43,9 +50,7 @@ pub fn engine() -> anyhow::Result<Engine> {
         Ok(cache) => _ = config.cache(Some(cache)),
         Err(error) => tracing::warn!("compiled components are not cached: {error:#}"),
     }
-    let engine = Engine::new(&config).map_err(anyhow::Error::from).context("cannot start wasmtime")?;
-    tick(&engine)?;
-    Ok(engine)
+    config
 }
 
 /// Advances the engine's epoch for as long as it lives.

@@ -148,6 +148,18 @@ impl Instance {
         }
     }
 
+    /// Calls the guest's `runner.run` so many times with nothing around it: what wasmtime itself takes.
+    pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
+        let Some(runner) = &self.runner else { return Ok(()) };
+        let calls = async |accessor: &Accessor<State>| {
+            for _ in 0..calls {
+                runner.call_run(accessor, task.clone()).await??;
+            }
+            Ok(())
+        };
+        self.store.run_concurrent(calls).await?
+    }
+
     /// Calls the guest's `runner.teardown`, if it has one.
     pub(crate) async fn teardown(
         &mut self,

@@ -72,7 +72,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    async fn begin(pool: Rc<Pool>, request: &Request) -> Result<Self, NoInstance> {
+    pub(crate) async fn begin(pool: Rc<Pool>, request: &Request) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.is_runnable());
         let scope = Arc::new(Scope::new(request.headers(), queue));
@@ -146,7 +146,7 @@ impl Life {
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
-    async fn tear_down(&mut self) {
+    pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
@@ -162,7 +162,7 @@ impl Life {
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    async fn end(mut self) -> RequestRecord {
+    pub(crate) async fn end(mut self) -> RequestRecord {
         let settled = self.settle(SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();

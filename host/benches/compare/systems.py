@@ -154,7 +154,7 @@ class FastApi(System):
 
 class Hyper(System):
     name = "hyper alone"
-    binary = TARGET / "release/examples/hyper_alone"
+    binary = TARGET / "release/hyper-alone"
     tasks = False
 
     def program(self):

@@ -1,5 +1,4 @@
-//! The ceiling of `host/benches/compare`: hyper as the host uses it, a thread and a listener for each core, without
-//! WebAssembly.
+//! hyper as the host uses it, a thread and a listener for each core, without WebAssembly: the ceiling.
 
 use std::convert::Infallible;
 use std::io;
