@@ -53,14 +53,17 @@ def count_composed(system, tasks, requests=2000):
 
 
 def latency(tasks):
-    """At half of what the system can do without tasks, which the first run finds out."""
+    """At half of what the system can do without tasks, which its first run finds out."""
 
     def measure(system, seconds, known):
+        key = ("half", system.name)
+        if key not in known:
+            with system.start() as run:
+                known[key] = load.wrk(run.url("/"), seconds)["rate"] / 2
         with system.start() as run:
-            key = ("half", system.name)
-            if key not in known:
-                known[key] = load.wrk(run.url("/"), 2)["rate"] / 2
-            return load.paced(run.url(f"/?tasks={tasks}&sleep={SLEEP}"), seconds, known[key])
+            seen = load.paced(run.url(f"/?tasks={tasks}&sleep={SLEEP}"), seconds, known[key])
+            check(run, tasks, seen["requests"])
+        return seen
 
     return measure
 
@@ -71,7 +74,8 @@ def busy(burning):
             path = f"/?tasks=1&burn={rounds(run, known)}"
             if not burning:
                 return load.paced(run.url("/"), seconds, QUIET_RATE)
-            with load.Ticking(run, path, BURN / os.cpu_count()) as others:
+            interval = BURN / os.cpu_count()
+            with load.Ticking(run, path, interval, round((seconds + 1) / interval)) as others:
                 time.sleep(1)
                 seen = load.paced(run.url("/"), seconds, QUIET_RATE)
             if others.errors:
@@ -92,11 +96,18 @@ def rounds(run, known):
         count, seconds = 10_000, 0
         while seconds < 2 * BURN:
             count *= 2
-            before = run.cpu()
-            run.fetch(f"/?work={count}")
-            seconds = run.cpu() - before
+            seconds = compute(run, count)
         known[key] = int(count * BURN / seconds)
+    compute(run, known[key])
     return known[key]
+
+
+def compute(run, count):
+    """The seconds of computing that so many rounds take, once a compiler has had its chance to make them faster."""
+    for _ in range(5):
+        before = run.cpu()
+        run.fetch(f"/?work={count}")
+    return run.cpu() - before
 
 
 def draining(system, seconds, known):
