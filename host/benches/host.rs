@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use epilogue::app::{App, AppOptions};
-use epilogue::bench::Bench;
+use epilogue::bench::{Bench, small_engine};
+use epilogue::compose;
 use epilogue::manifest::Manifest;
 use epilogue::testing::TestHost;
-use epilogue::{compose, engine};
 
 /// Tasks of one request, and calls in a row.
 const TASKS: u32 = 100;
@@ -23,7 +23,7 @@ const BODY: u64 = 16 << 20;
 
 /// A task, step by step: into the queue, and through the drain; and what wasmtime alone takes for the same call.
 fn tasks(criterion: &mut Criterion) {
-    let engine = engine::engine().unwrap();
+    let engine = small_engine(None).unwrap();
     let bench = Bench::load(&engine, Path::new(guests::BENCH)).unwrap();
     let mut group = criterion.benchmark_group("100 tasks");
     group.throughput(Throughput::Elements(TASKS.into()));
@@ -51,7 +51,7 @@ fn requests(criterion: &mut Criterion) {
     });
 }
 
-/// What comes before the first request.
+/// What comes before the first request. A whole start is measured by `compare/run`.
 fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20).measurement_time(Duration::from_secs(10));
@@ -64,10 +64,11 @@ fn start(criterion: &mut Criterion) {
     let trigger = "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"bench\"\n";
     let application = "spin_manifest_version = 2\n[application]\nname = \"bench\"\n";
     std::fs::write(&file, [application, trigger, &component].concat()).unwrap();
-    group.bench_function("up, compiled before", |bencher| {
+    let engine = small_engine(None).unwrap();
+    group.bench_function("load, compiled before", |bencher| {
         bencher.iter(|| {
             let manifest = Manifest::load(&file).unwrap().select(&[]).unwrap();
-            App::load(&engine::engine().unwrap(), &manifest, AppOptions::default()).unwrap()
+            App::load(&engine, &manifest, AppOptions::default()).unwrap()
         });
     });
 }

@@ -42,15 +42,17 @@ pub struct Bench {
     _trigger: ShutdownTrigger,
 }
 
-/// An engine that does the same on every machine, and fits into valgrind: the code is for any x86-64 processor, there is room
-/// for a few instances only, and no clock interrupts the guest.
+/// An engine with room for a few instances only, so that there can be others beside it, and it fits into valgrind. No clock
+/// interrupts the guest. With a `target`, such as `x86_64-unknown-linux-gnu`, its code is for any processor of that kind.
 ///
 /// # Errors
 ///
 /// If wasmtime cannot start.
-pub fn steady_engine() -> anyhow::Result<Engine> {
+pub fn small_engine(target: Option<&str>) -> anyhow::Result<Engine> {
     let mut config = config(4);
-    config.target("x86_64-unknown-linux-gnu").map_err(anyhow::Error::from)?;
+    if let Some(target) = target {
+        config.target(target).map_err(anyhow::Error::from)?;
+    }
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
