@@ -151,6 +151,18 @@ impl Instance {
         }
     }
 
+    /// Calls the first layer's `runner.run` so many times with nothing around it: what wasmtime itself takes.
+    pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
+        let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
+        let calls = async |accessor: &Accessor<State>| {
+            for _ in 0..calls {
+                runner.run(accessor, task.clone()).await??;
+            }
+            Ok(())
+        };
+        self.store.run_concurrent(calls).await?
+    }
+
     /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
     /// errors, if any, are joined.
     pub(crate) async fn teardown(
