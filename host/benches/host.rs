@@ -56,7 +56,7 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20).measurement_time(Duration::from_secs(10));
     group.bench_function("compose", |bencher| {
-        bencher.iter(|| black_box(compose::compose(Path::new(guests::BENCH)).unwrap().bytes.len()));
+        bencher.iter(|| black_box(compose::compose(Path::new(guests::BENCH), &[]).unwrap().bytes.len()));
     });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("spin.toml");

@@ -129,7 +129,8 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled = run(&mut self.store, &mut self.busy, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        let handled =
+            run(&mut self.store, &mut self.busy, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
         match handled {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(HandlerError::from(error)),
