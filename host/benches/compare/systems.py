@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 TARGET = ROOT / "target"
 INSTALLED = TARGET / "compare"
-GUESTS = TARGET / "wasm/wasm32-wasip2/release/examples"
+GUESTS = TARGET / "compare/wasm/wasm32-wasip2/release/examples"
 COMPOSED = INSTALLED / "composed.wasm"
 
 WASMTIME, WORKERD = "48.0.8", "1.20261117.1"
