@@ -41,14 +41,14 @@ impl Life {
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
     /// rest of the budget, since it may add one (S18).
     async fn next_task(&mut self) -> Option<Task> {
-        let limit = SETTLE.min(self.budget());
-        let settled = self.settle(limit).await;
+        let budget = self.budget();
+        let settled = self.settle(SETTLE.min(budget), budget).await;
         let next = self.scope.queue().next();
         if settled || next.is_some() {
             return next;
         }
         let budget = self.budget();
-        if !self.settle(budget).await {
+        if !self.settle(budget, budget).await {
             self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
         }
         self.scope.queue().next()

@@ -195,8 +195,9 @@ impl Instance {
         run(&mut self.store, &mut self.busy, Some(limit), call).await
     }
 
-    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`.
-    pub(crate) async fn settle(&mut self, limit: Duration) -> Result<bool, Interrupted> {
+    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
+    /// its end when what is `left` until then is nearly over.
+    pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.busy.idle {
             return Ok(true);
         }
@@ -204,10 +205,10 @@ impl Instance {
             poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
             Ok(())
         };
-        match run(&mut self.store, &mut self.busy, Some(limit), idle).await {
-            Ok(()) => Ok(true),
-            Err(Interrupted::TimedOut(_)) => Ok(false),
-            Err(interrupted) => Err(interrupted),
+        match tokio::time::timeout(limit, run(&mut self.store, &mut self.busy, Some(left), idle)).await {
+            Ok(Ok(())) => Ok(true),
+            Err(_) | Ok(Err(Interrupted::TimedOut(_))) => Ok(false),
+            Ok(Err(interrupted)) => Err(interrupted),
         }
     }
 }
@@ -223,7 +224,7 @@ async fn run<R>(
     let start = Instant::now();
     // A limit that overflows the clock is none.
     let deadline = limit.and_then(|limit| start.checked_add(limit));
-    store.data_mut().phase = Phase { start, deadline };
+    store.data().phase.send_replace(Phase { start, deadline });
     let Busy { shutdown, idle } = busy;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;

@@ -183,7 +183,7 @@ impl Life {
 
     /// Gives the instance back, unless something of the request is still alive in it.
     pub(crate) async fn end(&mut self) {
-        let settled = self.settle(SETTLE).await;
+        let settled = self.settle(SETTLE, SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();
             self.record.leaked = instance.resources() as isize - self.resources as isize;
@@ -191,10 +191,11 @@ impl Life {
         }
     }
 
-    /// Lets work that the guest spawned end, for so long. False if it goes on.
-    pub(crate) async fn settle(&mut self, limit: Duration) -> bool {
+    /// Lets work that the guest spawned end, for so long. False if it goes on. What is `left` is the time until it is
+    /// stopped.
+    pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
-        match instance.settle(limit).await {
+        match instance.settle(limit, left).await {
             Ok(settled) => settled,
             Err(interrupted) => {
                 self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
