@@ -161,7 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
-        let (engine, manifest) = (crate::engine::engine().unwrap(), Manifest::load(&file).unwrap());
+        let (engine, manifest) =
+            (crate::engine::engine(HostOptions::default().max_instances).unwrap(), Manifest::load(&file).unwrap());
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
         let host = Host::new(app, HostOptions::default(), None, Observer::default());
         Rc::new(Worker::new(host.into(), crate::shutdown::channel().1))

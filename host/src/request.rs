@@ -213,18 +213,20 @@ impl Life {
         budget.saturating_sub(now.saturating_duration_since(start))
     }
 
-    /// The instance for the next task: the request's own or, once that has died, a fresh one (S14).
-    pub(crate) async fn instance(&mut self) -> Result<&mut Instance, NoInstance> {
+    /// The instance for the next task, the request's own or, once that has died, a fresh one (S14); and what is then left of
+    /// the drain's budget.
+    pub(crate) async fn instance(&mut self) -> Result<(&mut Instance, Duration), NoInstance> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
-                let mut fresh = self.pool.fresh().await?;
+                let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
                 self.resources = fresh.resources();
                 fresh
             }
         };
-        Ok(self.instance.insert(instance))
+        let left = self.budget();
+        Ok((self.instance.insert(instance), left))
     }
 
     /// Whether the instance of the last call is alive.

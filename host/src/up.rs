@@ -54,7 +54,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         environment: args.env,
         output: if host.quiet { Output::Silent } else { Output::Inherit },
     };
-    let app = App::load(&engine::engine()?, &manifest, options)?;
+    let app = App::load(&engine::engine(host.max_instances)?, &manifest, options)?;
     let server = Server::bind(app, host.clone(), tls)?;
     let (trigger, shutdown) = shutdown::channel();
     handle_signals(trigger, host.grace)?;

@@ -15,8 +15,9 @@ use wasmtime_wasi_http::handler::Request;
 
 use crate::admission::{Admission, Refused};
 use crate::app::App;
+use crate::component::Component;
 use crate::connection::{self, Peer};
-use crate::pool::Pool;
+use crate::pool::{Pool, max_idle};
 use crate::reply::Reply;
 use crate::request::{self, unavailable};
 use crate::settings::{HostOptions, Settings};
@@ -66,7 +67,9 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(host: Arc<Host>, shutdown: Shutdown) -> Self {
         let components = host.app.components.iter();
-        let pools = components.map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone()))).collect();
+        let max_idle = max_idle(host.options.max_instances, host.options.workers.get() * components.len());
+        let pool = |component: &Arc<Component>| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle));
+        let pools = components.map(pool).collect();
         Self { host, shutdown, pools, alive: TaskTracker::new() }
     }
 
