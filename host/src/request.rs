@@ -186,8 +186,15 @@ impl Life {
         let settled = self.settle(SETTLE, SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();
-            self.record.leaked = instance.resources() as isize - self.resources as isize;
-            self.pool.give_back(instance);
+            let leaked = instance.resources() as isize - self.resources as isize;
+            self.record.leaked = leaked;
+            // What a guest opens once and keeps, such as its stdout, is mostly opened by an instance's first request. One that
+            // goes on to leave something behind would do so without end.
+            if leaked <= 0 || instance.served == 1 {
+                self.pool.give_back(instance);
+            } else {
+                tracing::debug!(target: "epilogue::request", request = self.scope.id, leaked, "the instance is dropped");
+            }
         }
     }
 
