@@ -141,9 +141,16 @@ impl Instance {
         }
     }
 
-    /// Lets the guest write its response's body until the response has been sent.
-    pub(crate) async fn stream(&mut self, sent: &mut Sent) -> Result<ResponseOutcome, Interrupted> {
-        run(&mut self.store, &mut self.busy, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
+    /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
+    /// as long as `limit`.
+    pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
+        let phase = self.store.data().phase.clone();
+        let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
+        tokio::select! {
+            biased;
+            sent = run(&mut self.store, &mut self.busy, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            () = stalled => Err(Interrupted::TimedOut(limit)),
+        }
     }
 
     /// Calls `runner.run` of the layer that added the task.

@@ -139,11 +139,20 @@ impl Life {
         };
         self.record.status = response.status();
         let mut sent = reply.send(response);
+        let limit = self.pool.component.settings.response_timeout;
         let mut outcome = match &mut self.instance {
-            Some(instance) => match instance.stream(&mut sent).await {
+            Some(instance) => match instance.stream(&mut sent, limit).await {
                 Ok(outcome) => outcome,
                 Err(interrupted) => {
-                    let reason = format!("the guest died while it wrote the body: {interrupted}");
+                    let reason = match interrupted {
+                        Interrupted::TimedOut(_) => {
+                            format!(
+                                "the guest wrote nothing more of the body for {}",
+                                humantime::format_duration(limit)
+                            )
+                        }
+                        _ => format!("the guest died while it wrote the body: {interrupted}"),
+                    };
                     sent.break_body(&reason);
                     self.lose_instance(&interrupted);
                     match sent.outcome().await {

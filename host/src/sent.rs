@@ -12,10 +12,11 @@
 //!
 //! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
 //!
-//! The same observers see a client that takes nothing more, which [`Sent`] gives up on.
+//! The same observers see a client that takes nothing more, and a guest that writes nothing more, which [`Sent`] gives up on.
 
 mod io;
 mod patience;
+mod stall;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -97,6 +98,8 @@ struct Delivery {
     /// How often hyper came for more, or had a part of a buffer taken from it.
     moves: AtomicUsize,
     /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
+    /// How often the guest gave more.
+    frames: AtomicUsize,
     alone: bool,
     /// Why the guest will produce no more of the body.
     broken: Mutex<Option<String>>,
@@ -173,6 +176,7 @@ pub(crate) fn track(
         starved: AtomicBool::new(false),
         moves: AtomicUsize::new(0),
         alone: version < Version::HTTP_2,
+        frames: AtomicUsize::new(0),
         broken: Mutex::new(None),
         outcome: Mutex::new(Some(sender)),
     });
@@ -242,7 +246,9 @@ impl Body for TrackedBody {
         };
         self.delivery.starved.store(polled.is_pending(), Relaxed);
         self.delivery.moved();
-        Poll::Ready(Some(match ready!(polled) {
+        let frame = ready!(polled);
+        self.delivery.frames.fetch_add(1, Relaxed);
+        Poll::Ready(Some(match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) => {
                     if let Some(remaining) = &mut self.remaining {

@@ -113,6 +113,9 @@ settings! {
         /// Time until a handler has returned its response's head; the body may take longer.
         #[arg(env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30);
+        /// Time that a client waits for more of a response's body. Then the guest is stopped, and the response broken off.
+        #[arg(env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
+        response_timeout: Duration = Duration::from_secs(60);
         /// Time for one task, unless it was enqueued with its own.
         #[arg(env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30);
@@ -265,6 +268,7 @@ mod tests {
         assert_eq!(settings.reuse.get(), 128);
         assert_eq!(settings.on_failure, OnFailure::Stop);
         assert_eq!(settings.task_timeout, Duration::from_secs(30));
+        assert_eq!(settings.response_timeout, Duration::from_secs(60));
         assert_eq!(settings.drain_timeout, Duration::from_secs(300));
         assert_eq!(settings.max_tasks, 1_000);
         assert_eq!(settings.max_task_args.bytes(), 1 << 20);
@@ -279,7 +283,7 @@ mod tests {
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }
-        assert_eq!(host.max_instances.get(), 10_000);
+    assert_eq!(host.max_instances.get(), 10_000);
 
     #[test]
     fn a_limit_that_cannot_be_kept_is_refused() {
