@@ -26,6 +26,10 @@ use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
+/// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
+/// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
+const MAX_HANDLES: usize = 4096;
+
 /// What a component may use, and how the host treats it.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
@@ -188,6 +192,7 @@ impl Component {
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
         let mut store = Store::new(&self.engine, State::new(self, shutdown)?);
         store.limiter(|state| &mut state.limits);
+        store.set_max_component_handles(MAX_HANDLES);
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
