@@ -10,7 +10,7 @@ use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types}
 use crate::component::NoInstance;
 use crate::instance::{Instance, Interrupted};
 use crate::queue::Task;
-use crate::record::{TaskRecord, TaskState};
+use crate::record::{TaskRecord, TaskState, cut};
 use crate::request::{Life, SETTLE};
 
 /// The wait before a task's second attempt. It doubles with each further one …
@@ -95,7 +95,7 @@ impl Life {
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
+                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error.map(cut)) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }

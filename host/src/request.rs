@@ -19,7 +19,7 @@ use crate::component::NoInstance;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
-use crate::record::{RequestRecord, TaskRecord, TaskState};
+use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::reply::Reply;
 use crate::scope::Scope;
 use crate::summary::Observer;
@@ -130,7 +130,7 @@ impl Life {
             Ok(response) => (response, None),
             Err(error) => {
                 let reason = match &error {
-                    HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
+                    HandlerError::Returned(code) => cut(format!("the handler returned the error {code:?}")),
                     HandlerError::Interrupted(interrupted) => format!("the handler was cut short: {interrupted}"),
                 };
                 tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{reason}");
@@ -261,6 +261,7 @@ impl Life {
     }
 
     pub(crate) fn report(&mut self, error: String) {
+        let error = cut(error);
         tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{error}");
         self.record.errors.push(error);
     }

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bindings::ResponseOutcome;
+use crate::record::cut;
 
 pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
@@ -97,9 +98,9 @@ struct Delivery {
     starved: AtomicBool,
     /// How often hyper came for more, or had a part of a buffer taken from it.
     moves: AtomicUsize,
-    /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
     /// How often the guest gave more.
     frames: AtomicUsize,
+    /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
     alone: bool,
     /// Why the guest will produce no more of the body.
     broken: Mutex<Option<String>>,
@@ -175,8 +176,8 @@ pub(crate) fn track(
         ended: AtomicBool::new(false),
         starved: AtomicBool::new(false),
         moves: AtomicUsize::new(0),
-        alone: version < Version::HTTP_2,
         frames: AtomicUsize::new(0),
+        alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
         outcome: Mutex::new(Some(sender)),
     });
@@ -227,7 +228,7 @@ impl TrackedBody {
     }
 
     fn fail(&self, error: Error) -> Error {
-        self.delivery.settle(ResponseOutcome::ResponseFailed(error.to_string()));
+        self.delivery.settle(ResponseOutcome::ResponseFailed(cut(error.to_string())));
         error
     }
 }

@@ -183,13 +183,13 @@ settings! {
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = count(10_000);
-        /// HTTP/2 streams that one connection may have open at once.
-        #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
-        max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+        /// HTTP/2 streams that one connection may have open at once.
+        #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
+        max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
         /// Size of a request's head, at least 8KiB. A larger one is answered 431, as is one of more than 100 headers on HTTP/1.
         #[arg(env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64);
@@ -279,11 +279,11 @@ mod tests {
         let host = HostOptions::default();
         assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
         assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
+        assert_eq!(host.max_instances.get(), 10_000);
         assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }
-    assert_eq!(host.max_instances.get(), 10_000);
 
     #[test]
     fn a_limit_that_cannot_be_kept_is_refused() {
