@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Delivery, Sent};
+use super::Sent;
 
 /// In how many steps a guest's time passes. It may have one step more than the limit, since none begins with its last write.
 const STEPS: u32 = 4;
@@ -36,12 +36,5 @@ impl Sent {
                 seen = now;
             }
         }
-    }
-}
-
-impl Delivery {
-    /// Whether the client has been handed all that there is.
-    fn is_up_to_the_guest(&self) -> bool {
-        self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 }
