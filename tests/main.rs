@@ -9,6 +9,7 @@ mod closure;
 mod compose;
 mod disconnect;
 mod failure;
+mod hostile;
 mod identity;
 mod kinds;
 mod middleware;
