@@ -69,7 +69,7 @@ impl Bench {
         let component = Component::load(&linker(engine)?, file, config, OwnAddress::default())?;
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown)), _trigger: trigger })
+        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), _trigger: trigger })
     }
 
     /// Makes an instance, and drops it.
