@@ -1,6 +1,6 @@
 //! The instances of one component on one thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::component::{Component, NoInstance};
@@ -15,11 +15,13 @@ pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
     idle: RefCell<Vec<Instance>>,
+    /// Whether no more requests will come.
+    retired: Cell<bool>,
 }
 
 impl Pool {
     pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown) -> Self {
-        Self { component, shutdown, idle: RefCell::new(Vec::new()) }
+        Self { component, shutdown, idle: RefCell::default(), retired: Cell::new(false) }
     }
 
     /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
@@ -40,8 +42,14 @@ impl Pool {
     /// Keeps an instance for the next request, if it may serve another. Its last one must have been torn down.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
-        if instance.served < self.component.settings.reuse.get() && idle.len() < MAX_IDLE {
+        if !self.retired.get() && instance.served < self.component.settings.reuse.get() && idle.len() < MAX_IDLE {
             idle.push(instance);
         }
+    }
+
+    /// Drops the instances that are idle, and from now on each as its request ends.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.take();
     }
 }
