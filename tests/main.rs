@@ -26,6 +26,7 @@ mod stock;
 // What is around the core.
 mod binary;
 mod examples;
+mod measured;
 mod new;
 mod outbound;
 mod plugin;

@@ -12,8 +12,8 @@ use crate::state::State;
 /// How often a guest that computes without waiting lets its thread's other work run.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Instances that may exist at once. Each takes about four memory mappings, and Linux grants a process 65,530 by
-/// default (`vm.max_map_count`).
+/// Instances that may exist at once. Each takes four memory mappings, and two more for a stack that is set up in advance;
+/// Linux grants a process 65,530 by default (`vm.max_map_count`).
 const MAX_INSTANCES: u32 = 10_000;
 
 /// Bytes of a dropped instance's memory and stack that are zeroed and kept, rather than given back. Together with
@@ -22,13 +22,21 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 
 /// Makes an engine. Compiled components are kept in wasmtime's cache folder; without one they are compiled at each start.
 pub fn engine() -> anyhow::Result<Engine> {
+    let engine = Engine::new(&config(MAX_INSTANCES)).map_err(anyhow::Error::from).context("cannot start wasmtime")?;
+    tick(&engine)?;
+    Ok(engine)
+}
+
+/// How wasmtime is set up, with room for so many instances.
+pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // As measured for a guest of one module with WASI: three core instances, two tables, one stack.
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_core_instances(4 * MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_tables(2 * MAX_INSTANCES)
-        .total_stacks(2 * MAX_INSTANCES)
+    // As measured for a guest of one module with WASI: three core instances, two tables, one stack, and rarely, as while it
+    // is blocked in an import, another.
+    pool.total_component_instances(instances)
+        .total_core_instances(4 * instances)
+        .total_memories(instances)
+        .total_tables(2 * instances)
+        .total_stacks(instances + instances.div_ceil(20))
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .async_stack_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
@@ -43,9 +51,7 @@ pub fn engine() -> anyhow::Result<Engine> {
         Ok(cache) => _ = config.cache(Some(cache)),
         Err(error) => tracing::warn!("compiled components are not cached: {error:#}"),
     }
-    let engine = Engine::new(&config).map_err(anyhow::Error::from).context("cannot start wasmtime")?;
-    tick(&engine)?;
-    Ok(engine)
+    config
 }
 
 /// Advances the engine's epoch for as long as it lives.

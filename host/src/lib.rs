@@ -25,6 +25,8 @@ mod sent;
 mod trace;
 
 mod background;
+#[doc(hidden)]
+pub mod bench;
 mod bindings;
 pub mod outbound;
 mod outgoing;

@@ -82,7 +82,12 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    async fn begin(pool: Rc<Pool>, slot: Slot, observer: Observer, request: &Request) -> Result<Self, NoInstance> {
+    pub(crate) async fn begin(
+        pool: Rc<Pool>,
+        slot: Slot,
+        observer: Observer,
+        request: &Request,
+    ) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let scope =
             Arc::new(Scope::new(request.headers(), Queue::new(&component.settings, observer.backlog().clone())));
@@ -162,7 +167,7 @@ impl Life {
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
-    async fn tear_down(&mut self) {
+    pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
@@ -178,7 +183,7 @@ impl Life {
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         let settled = self.settle(SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();

@@ -187,7 +187,7 @@ settings! {
         /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = count(1_000);
+        max_draining: NonZeroUsize = count(10_000);
         /// HTTP/2 streams that one connection may have open at once.
         #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
@@ -279,7 +279,7 @@ mod tests {
         let host = HostOptions::default();
         assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
         assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
-        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 1_000));
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }
