@@ -32,10 +32,12 @@ mod new;
 mod outbound;
 mod plugin;
 mod refusals;
+mod reload;
 mod routes;
 mod system;
 mod tidy;
 mod tls;
+mod watch;
 mod wit;
 
 // What the tests share.

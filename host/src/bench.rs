@@ -22,7 +22,7 @@ use crate::record::TaskState;
 use crate::request::Life;
 use crate::settings::{HostOptions, Settings};
 use crate::shutdown::{self, ShutdownTrigger};
-use crate::summary::Observer;
+use crate::summary::{Backlog, Observer};
 
 /// The task of `tests/guests/examples/bench.rs`, and its arguments.
 const NAME: &str = "count";
@@ -88,7 +88,7 @@ impl Bench {
     ///
     /// If one is not accepted.
     pub fn enqueue(&self, tasks: u32) -> anyhow::Result<()> {
-        fill(&mut Queue::new(&Settings::default()), tasks)
+        fill(&mut Queue::new(&Settings::default(), Backlog::default()), tasks)
     }
 
     /// A request's life without its handler and its response: so many tasks are added, drained, and torn down.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
+use tempfile::TempDir;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -40,6 +41,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) settings: Settings,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
+    /// The folder that mounts may be in.
+    pub(crate) scratch: Option<Arc<TempDir>>,
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) output: Output,
 }
@@ -72,6 +75,8 @@ pub(crate) struct Component {
     pub(crate) layers: Arc<[Layer]>,
     environment: Vec<(String, String)>,
     mounts: Vec<Mount>,
+    /// Deleted with the last component that has it.
+    _scratch: Option<Arc<TempDir>>,
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
     own_address: OwnAddress,
@@ -163,6 +168,7 @@ impl Component {
             settings: config.settings,
             environment: config.environment,
             mounts: config.mounts,
+            _scratch: config.scratch,
             allowed_hosts: Arc::new(config.allowed_hosts),
             output: config.output,
             own_address,

@@ -37,6 +37,7 @@ impl Life {
     /// Records a task's end and makes it known, in that order: what is recorded is never told again.
     pub(crate) fn finish(&mut self, record: TaskRecord) {
         self.running = None;
+        self.observer.backlog().ended();
         let record = self.record.tasks.push_mut(record);
         record.emit(&self.scope.id);
     }

@@ -23,14 +23,15 @@ pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
     idle: RefCell<Vec<Instance>>,
-    max_idle: usize,
+    /// 0 once no more requests will come.
+    max_idle: Cell<usize>,
     /// Requests that have lost their instance and wait for room for another. They go before those that would begin.
     waiting: Cell<usize>,
 }
 
 impl Pool {
     pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown, max_idle: usize) -> Self {
-        Self { component, shutdown, idle: RefCell::new(Vec::new()), max_idle, waiting: Cell::new(0) }
+        Self { component, shutdown, idle: RefCell::default(), max_idle: Cell::new(max_idle), waiting: Cell::new(0) }
     }
 
     /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
@@ -54,10 +55,16 @@ impl Pool {
     /// Keeps an instance for the next request, if it may serve another. Its last one must have been torn down.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
-        let room = idle.len() < self.max_idle && self.waiting.get() == 0;
+        let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0;
         if instance.served < self.component.settings.reuse.get() && room {
             idle.push(instance);
         }
+    }
+
+    /// Drops the instances that are idle, and from now on each as its request ends.
+    pub(crate) fn retire(&self) {
+        self.max_idle.set(0);
+        self.idle.take();
     }
 
     /// Waits in line for room: meanwhile no request begins, and no instance is kept idle.

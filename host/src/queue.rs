@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
 use crate::settings::Settings;
+use crate::summary::Backlog;
 use crate::values::OnFailure;
 
 /// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
@@ -40,6 +41,7 @@ pub(crate) struct Queue {
     policy: FailurePolicy,
     closed: bool,
     limits: Limits,
+    backlog: Backlog,
 }
 
 #[derive(Debug)]
@@ -50,8 +52,8 @@ struct Limits {
 }
 
 impl Queue {
-    /// An empty queue.
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// An empty queue, whose tasks count in the host's `backlog` from now on until they are recorded.
+    pub(crate) fn new(settings: &Settings, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
             accepted: 0,
@@ -66,6 +68,7 @@ impl Queue {
                 task_args: settings.max_task_args.bytes(),
                 request_args: settings.max_request_args.bytes(),
             },
+            backlog,
         }
     }
 
@@ -97,6 +100,7 @@ impl Queue {
             return Err(EnqueueError::RequestArgsTooLarge(self.limits.request_args as u64));
         }
         self.accepted += 1;
+        self.backlog.accepted();
         self.args += args.len();
         let id = TaskId::from(self.accepted);
         self.waiting.push_back(Task {
@@ -162,7 +166,7 @@ mod tests {
     use crate::values::{Size, Value as _};
 
     fn queue(settings: Settings) -> Queue {
-        Queue::new(&settings)
+        Queue::new(&settings, Backlog::default())
     }
 
     fn size(text: &str) -> Size {

@@ -74,7 +74,7 @@ pub(crate) struct Life {
     pub(crate) running: Option<TaskRecord>,
     /// Its place among the host's requests, until it has ended.
     slot: Option<Slot>,
-    observer: Observer,
+    pub(crate) observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
     pub(crate) span: Span,
     /// Within it, the time until the response is out: a request's latency does not include its tasks.
@@ -89,7 +89,8 @@ impl Life {
         request: &Request,
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
-        let scope = Arc::new(Scope::new(request.headers(), Queue::new(&component.settings)));
+        let scope =
+            Arc::new(Scope::new(request.headers(), Queue::new(&component.settings, observer.backlog().clone())));
         let mut instance = pool.take().await?;
         instance.enter(&scope);
         let span = tracing::info_span!(

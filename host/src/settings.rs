@@ -38,6 +38,14 @@ macro_rules! settings {
             }
         }
 
+        impl $resolved {
+            /// The names of the settings that are not what they are in `other`.
+            pub fn differing(&self, other: &Self) -> Vec<String> {
+                let differing = [$((stringify!($name), self.$name != other.$name)),+];
+                differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()
+            }
+        }
+
         $(#[doc = $overlay_about])+
         #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
         pub struct $overlay {
