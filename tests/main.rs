@@ -9,6 +9,7 @@ mod closure;
 mod compose;
 mod disconnect;
 mod failure;
+mod fault;
 mod identity;
 mod kinds;
 mod middleware;
