@@ -135,9 +135,14 @@ impl Memory {
         self.samples.iter().map(|sample| sample.bytes).max().unwrap_or_default()
     }
 
-    /// How much more there is at the end than at the beginning.
+    /// How much more there is in the last quarter at the least than there was in the first half at the most. At first memory
+    /// grows with the most instances that are alive at once, of each of which the engine keeps some.
     pub(super) fn growth(&self) -> usize {
-        self.last().saturating_sub(self.first())
+        let bytes = |samples: &[Sample]| samples.iter().map(|sample| sample.bytes).collect::<Vec<_>>();
+        let count = self.samples.len();
+        let first = bytes(&self.samples[..count.div_ceil(2)]).into_iter().max().unwrap_or_default();
+        let last = bytes(&self.samples[count * 3 / 4..]).into_iter().min().unwrap_or_default();
+        last.saturating_sub(first)
     }
 
     /// Writes the samples, and a chart of them.
