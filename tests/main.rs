@@ -9,6 +9,7 @@ mod closure;
 mod compose;
 mod disconnect;
 mod failure;
+mod fault;
 mod hostile;
 mod identity;
 mod kinds;

@@ -48,12 +48,17 @@ pub(crate) struct Span {
 
 /// Begins to listen, once for all tests of this process.
 pub(crate) fn listen() -> &'static PrometheusHandle {
-    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
-    METRICS.get_or_init(|| {
+    static LISTENING: OnceLock<()> = OnceLock::new();
+    LISTENING.get_or_init(|| {
         let subscriber = tracing_subscriber::registry().with(Listener);
         tracing::subscriber::set_global_default(subscriber).expect("nobody else should listen to events");
-        PrometheusBuilder::new().install_recorder().expect("nobody else should listen to metrics")
-    })
+    });
+    metrics()
+}
+
+fn metrics() -> &'static PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().expect("nobody else should listen to metrics"))
 }
 
 /// The events about a request's tasks so far, in order.
@@ -70,7 +75,7 @@ pub(crate) fn spans() -> Vec<Span> {
 /// How many tasks of a component have ended, by state, as an operator reads it.
 pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
     let start = format!("epilogue_tasks_total{{component=\"{component}\",state=\"");
-    let metrics = listen().render();
+    let metrics = metrics().render();
     let lines = metrics.lines().filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "));
     lines.map(|(state, count)| (state.to_owned(), count.parse().expect("a count"))).collect()
 }

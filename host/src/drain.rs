@@ -1,5 +1,8 @@
 //! The drain: a request's tasks, one after the other, each to exactly one final state (S1, S3, S4, S6, S7, S10, S14, S15).
 
+#[cfg(test)]
+mod model;
+
 use std::mem;
 use std::time::Duration;
 
@@ -60,27 +63,16 @@ impl Life {
 
     /// The state of a task that is not to run, and why.
     fn verdict(&mut self, task: &Task, failed: bool) -> Option<(TaskState, &'static str)> {
-        let handler_failed = matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_));
-        let client_gone = matches!(self.record.outcome, ResponseOutcome::ClientGone);
-        if task.cancelled {
-            Some((TaskState::Cancelled, "cancelled by the guest"))
-        } else if task.run_when == RunWhen::Success && handler_failed {
-            Some((TaskState::Discarded, "the handler failed"))
-        } else if task.run_when == RunWhen::Failure && !handler_failed {
-            Some((TaskState::Discarded, "the handler did not fail"))
-        } else if task.cancel_on_disconnect && client_gone {
-            Some((TaskState::Cancelled, "the client left"))
-        } else if failed && self.scope.queue().policy() == FailurePolicy::Stop {
-            Some((TaskState::Skipped, "a task before it did not succeed"))
-        } else if self.stopped {
-            Some((TaskState::Abandoned, "the host stopped"))
-        } else if task.orphaned {
-            Some((TaskState::Abandoned, "the instance that held it had died"))
-        } else if self.budget().is_zero() {
-            Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
-        } else {
-            None
-        }
+        let policy = self.scope.queue().policy();
+        let situation = Situation {
+            handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
+            client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
+            failed,
+            policy,
+            stopped: self.stopped,
+            late: self.budget().is_zero(),
+        };
+        situation.verdict(task)
     }
 
     /// Runs a task, as often as it may be tried, and says how it ended.
@@ -175,6 +167,43 @@ impl Life {
                 self.stopped = true;
                 false
             }
+        }
+    }
+}
+
+/// What decides whether a task runs, beside the task itself.
+#[derive(Debug, Clone, Copy)]
+struct Situation {
+    handler_failed: bool,
+    client_gone: bool,
+    /// Whether a task before it did not succeed.
+    failed: bool,
+    policy: FailurePolicy,
+    stopped: bool,
+    /// Whether the time for all tasks is used up.
+    late: bool,
+}
+
+impl Situation {
+    fn verdict(self, task: &Task) -> Option<(TaskState, &'static str)> {
+        if task.cancelled {
+            Some((TaskState::Cancelled, "cancelled by the guest"))
+        } else if task.run_when == RunWhen::Success && self.handler_failed {
+            Some((TaskState::Discarded, "the handler failed"))
+        } else if task.run_when == RunWhen::Failure && !self.handler_failed {
+            Some((TaskState::Discarded, "the handler did not fail"))
+        } else if task.cancel_on_disconnect && self.client_gone {
+            Some((TaskState::Cancelled, "the client left"))
+        } else if self.failed && self.policy == FailurePolicy::Stop {
+            Some((TaskState::Skipped, "a task before it did not succeed"))
+        } else if self.stopped {
+            Some((TaskState::Abandoned, "the host stopped"))
+        } else if task.orphaned {
+            Some((TaskState::Abandoned, "the instance that held it had died"))
+        } else if self.late {
+            Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
+        } else {
+            None
         }
     }
 }

@@ -152,8 +152,13 @@ impl Manifest {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("can't read the manifest {}", path.display()))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of a manifest that is, or could be, at `path`. Touches no file.
+    pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let absolute = std::path::absolute(path)?;
-        parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), &text)
+        parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
     }
 
     /// Narrows the application to these components, all of them if none is named, and makes sure that this host can

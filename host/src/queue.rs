@@ -2,6 +2,9 @@
 //!
 //! It knows the contract's own types, and nothing of wasmtime.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
