@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::reload::Cause;
 use crate::server::Progress;
@@ -22,6 +22,8 @@ pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// How long after the end of the grace the process ends by force.
 const STUCK: Duration = Duration::from_secs(2);
+/// How long a forced stop waits for its own announcement.
+const SAYING: Duration = Duration::from_millis(100);
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);
 /// … and to a log.
@@ -63,8 +65,9 @@ pub(crate) fn handle(
         tokio::select! {
             () = sleep(grace) => {}
             () = second => {
+                // First, as the process may end with the stop, but not at the mercy of who reads stderr.
+                _ = timeout(SAYING, spawn_blocking(|| tracing::warn!("stopping at once"))).await;
                 trigger.stop();
-                spawn_blocking(|| tracing::warn!("stopping at once"));
             }
             () = report(progress, grace) => {}
         }
