@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Engine, Error, Memory, Result, Sqlite};
+use crate::{Engine, Error, Memory, Redis, Result, Sqlite};
 
 /// What all engines have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,10 @@ impl Default for Options {
 /// |---|---|
 /// | `memory:` | lost with the process; for tests |
 /// | `sqlite:PATH`, `sqlite:PATH?synchronous=normal` | one file, on a local disk; `full` is the default |
+/// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
+/// | `nats://[user:password@]host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
+///
+/// A server is connected to with the first call, not here: a host starts while it is down. A file is opened here.
 ///
 /// # Errors
 /// [`Error::Config`] if the URL can't be used; the message does not repeat it, as it may hold a password. For `sqlite:` also
@@ -35,6 +39,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
     Ok(match scheme {
         Some("memory") => Arc::new(Memory::new(options)),
         Some("sqlite") => Arc::new(Sqlite::open(url, options)?),
+        Some("redis" | "rediss") => Arc::new(Redis::new(url, options)?),
         Some(other) if other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             return Err(unsupported(&format!("the scheme '{other}:'")));
         }
@@ -43,7 +48,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
 }
 
 fn unsupported(what: &str) -> Error {
-    let supported = "use memory: or sqlite:PATH";
+    let supported = "use memory:, sqlite:PATH, redis://host, rediss://host, nats://host or tls://host";
     Error::Config(format!("{what} names no task engine: {supported}"))
 }
 
@@ -57,6 +62,7 @@ mod tests {
             ("amqp://guest:secret@localhost", "the scheme 'amqp:' names no task engine: use memory:"),
             ("secret", "a URL without a scheme names no task engine"),
             ("user@secret:1", "a URL without a scheme"),
+            ("redis://:secret@", "redis://"),
             ("sqlite:", "sqlite:PATH"),
             ("sqlite:/tmp/x?synchronous=off", "synchronous"),
         ] {

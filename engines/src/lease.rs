@@ -24,6 +24,8 @@ pub struct Lease {
 pub(crate) enum Token {
     /// A row, and its number of leases so far.
     Row { seq: i64, generation: i64 },
+    /// An entry of the stream, delivered to a consumer, at a task, so many times.
+    Stream { entry: String, consumer: String, next: u32, attempt: u32 },
 }
 
 impl Lease {
@@ -44,7 +46,7 @@ impl Lease {
 pub enum State {
     /// Can be leased; also if its lease has ended.
     Ready,
-    /// Will be ready later, after a failure.
+    /// Will be ready later, after a failure. NATS counts such batches as leased.
     Delayed,
     /// A worker holds it.
     Leased,

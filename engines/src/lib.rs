@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] stores batches. A [`Batch`] is the ordered list of one request's tasks, and a worker leases all of it: so the
 //! order within a request holds on every engine, and none is promised between requests. The queue itself is always
-//! somebody else's, as SQLite; [`Memory`] is for tests, and says in few lines what the
+//! somebody else's: SQLite, Redis Streams, or NATS JetStream; [`Memory`] is for tests, and says in few lines what the
 //! others must do.
 //!
 //! # The life of a batch
@@ -51,6 +51,7 @@ mod connect;
 mod error;
 mod lease;
 mod memory;
+mod redis;
 mod sqlite;
 
 use std::fmt;
@@ -63,6 +64,7 @@ pub use connect::{Options, connect};
 pub use error::{Error, Result};
 pub use lease::{Counts, Entry, Lease, State};
 pub use memory::Memory;
+pub use redis::Redis;
 pub use sqlite::Sqlite;
 
 /// Stores batches, and leases each to one worker at a time.
@@ -95,7 +97,8 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Removes a batch whose tasks have all ended.
     async fn ack(&self, lease: &Lease) -> Result<()>;
 
-    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again.
+    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again. On
+    /// Redis `after` is at most [`Options::visibility`], and a longer one is cut to it.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
     /// Gives a batch back at once, and the attempt too: the task [`Lease::next`] was not started.

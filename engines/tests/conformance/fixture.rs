@@ -6,6 +6,8 @@ use std::time::Duration;
 use epilogue_engines::{Batch, Engine, Lease, Options, Task, connect};
 use tempfile::TempDir;
 
+use crate::servers::Server;
+
 /// Far more than anything takes, and still an end.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -13,12 +15,15 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) enum Kind {
     Memory,
     Sqlite,
+    Redis,
+    Nats,
 }
 
 pub(crate) struct Fixture {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) url: String,
     pub(crate) options: Options,
+    pub(crate) server: Option<Server>,
     _folder: TempDir,
 }
 
@@ -35,12 +40,18 @@ impl Fixture {
 
     pub(crate) fn with(kind: Kind, options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = match kind {
-            Kind::Memory => "memory:".to_owned(),
-            Kind::Sqlite => format!("sqlite:{}?synchronous=normal", folder.path().join("tasks.db").display()),
+        let server = match kind {
+            Kind::Memory | Kind::Sqlite => None,
+            Kind::Redis => Some(Server::redis()),
+            Kind::Nats => Some(Server::nats()),
+        };
+        let url = match (&server, kind) {
+            (Some(server), _) => server.url(),
+            (None, Kind::Memory) => "memory:".to_owned(),
+            (None, _) => format!("sqlite:{}?synchronous=normal", folder.path().join("tasks.db").display()),
         };
         let engine = connect(&url, options.clone()).unwrap();
-        Self { engine, url, options, _folder: folder }
+        Self { engine, url, options, server, _folder: folder }
     }
 
     /// The same store, as another process sees it. Memory has no other.

@@ -9,7 +9,7 @@ use futures::future::{join_all, try_join_all};
 
 use crate::fixture::{Fixture, Kind, batch};
 
-on_every_engine!(memory: Memory, sqlite: Sqlite; load: [
+on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; load: [
     a_thousand_batches_are_each_acked_once_by_one_of_four_workers,
 ]);
 
@@ -47,7 +47,7 @@ async fn a_thousand_batches_are_each_acked_once_by_one_of_four_workers(kind: Kin
     for worker in join_all(workers).await {
         worker.unwrap();
     }
-    let seen = seen.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), BATCHES);
     assert!(sent.iter().all(|batch| seen[&batch.id] == (false, 1)));
     assert_eq!(fixture.engine.counts().await.unwrap(), Default::default());

@@ -1,4 +1,4 @@
-//! What every engine promises, proved on each: memory, SQLite.
+//! What every engine promises, proved on each: memory, SQLite, and servers of Redis and NATS that the tests start themselves.
 //!
 //! Time is only waited for where it is the subject: the end of a lease, the delay of a retry. Then the engine waits, in `lease`,
 //! and the bounds are generous.
@@ -26,5 +26,7 @@ macro_rules! on_every_engine {
 mod fixture;
 mod kills;
 mod load;
+mod outage;
+mod servers;
 mod sqlite;
 mod suite;
