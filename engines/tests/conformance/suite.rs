@@ -6,7 +6,7 @@ use epilogue_engines::{Counts, Error, Lease, State};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
-on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; suite: [
+on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; suite: [
     a_batch_comes_back_as_it_was_in_order_and_is_gone_once_acked,
     the_batch_that_waits_longest_is_leased_first,
     a_repeated_enqueue_is_the_same_batch,
