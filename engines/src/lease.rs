@@ -24,8 +24,8 @@ pub struct Lease {
 pub(crate) enum Token {
     /// A row, and its number of leases so far.
     Row { seq: i64, generation: i64 },
-    /// An entry of the stream, delivered to a consumer, at a task, so many times.
-    Stream { entry: String, consumer: String, next: u32, attempt: u32 },
+    /// An entry of the stream, delivered to a consumer, at a task, and its number of leases so far.
+    Stream { entry: String, consumer: String, next: u32, generation: u32 },
     /// A message, and what is kept about it.
     Message(Box<crate::nats::Held>),
 }
