@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Engine, Error, Memory, Redis, Result, Sqlite};
+use crate::{Engine, Error, Memory, Nats, Redis, Result, Sqlite};
 
 /// What all engines have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
         Some("memory") => Arc::new(Memory::new(options)),
         Some("sqlite") => Arc::new(Sqlite::open(url, options)?),
         Some("redis" | "rediss") => Arc::new(Redis::new(url, options)?),
+        Some("nats" | "tls") => Arc::new(Nats::new(url, options)?),
         Some(other) if other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             return Err(unsupported(&format!("the scheme '{other}:'")));
         }
@@ -63,6 +64,7 @@ mod tests {
             ("secret", "a URL without a scheme names no task engine"),
             ("user@secret:1", "a URL without a scheme"),
             ("redis://:secret@", "redis://"),
+            ("nats://:secret@:x", "nats://"),
             ("sqlite:", "sqlite:PATH"),
             ("sqlite:/tmp/x?synchronous=off", "synchronous"),
         ] {

@@ -20,12 +20,14 @@ pub struct Lease {
 }
 
 /// What each engine compares before it changes anything.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Token {
     /// A row, and its number of leases so far.
     Row { seq: i64, generation: i64 },
-    /// An entry of the stream, delivered to a consumer, at a task, so many times.
-    Stream { entry: String, consumer: String, next: u32, attempt: u32 },
+    /// An entry of the stream, delivered to a consumer, at a task, and its number of leases so far.
+    Stream { entry: String, consumer: String, next: u32, generation: u32 },
+    /// A message, and what is kept about it.
+    Message(Box<crate::nats::Held>),
 }
 
 impl Lease {
@@ -46,7 +48,7 @@ impl Lease {
 pub enum State {
     /// Can be leased; also if its lease has ended.
     Ready,
-    /// Will be ready later, after a failure. NATS counts such batches as leased.
+    /// Will be ready later, after a failure. NATS counts these among the leased.
     Delayed,
     /// A worker holds it.
     Leased,

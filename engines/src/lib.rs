@@ -51,6 +51,7 @@ mod connect;
 mod error;
 mod lease;
 mod memory;
+mod nats;
 mod redis;
 mod sqlite;
 
@@ -64,6 +65,7 @@ pub use connect::{Options, connect};
 pub use error::{Error, Result};
 pub use lease::{Counts, Entry, Lease, State};
 pub use memory::Memory;
+pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 

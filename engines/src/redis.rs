@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `{epilogue}:queue` | the stream; its group `workers` |
 //! | `{epilogue}:ids` | from a batch's id to where it is: `ready ENTRY` or `dead ENTRY` |
-//! | `{epilogue}:next` | from a batch's id to its next task, if that is not the first |
+//! | `{epilogue}:state` | from a batch's id to its next task and the number of its lease, if they are not both zero |
 //! | `{epilogue}:dead` | the dead letter, a stream too |
 //!
 //! A batch that is given back goes to the consumer `-`. A delay is kept as the time for which the entry counts as idle, so it
@@ -34,7 +34,7 @@ use script::{Arg, Script};
 
 const QUEUE: &str = "{epilogue}:queue";
 const IDS: &str = "{epilogue}:ids";
-const NEXT: &str = "{epilogue}:next";
+const STATE: &str = "{epilogue}:state";
 const DEAD: &str = "{epilogue}:dead";
 const GROUP: &str = "workers";
 
@@ -65,6 +65,7 @@ struct Taken {
     id: String,
     envelope: Vec<u8>,
     next: u32,
+    generation: u32,
     attempt: u32,
 }
 
@@ -130,22 +131,17 @@ impl Redis {
         let cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let visibility = millis(self.options.visibility);
         let args = [Arg::from(worker), Arg::from(visibility), Arg::from(cursor.as_str())];
-        let (cursor, entry, id, envelope, next, attempt): (String, Option<String>, _, _, _, _) = {
-            let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
-            // Lua ends a list at the first nil.
-            reply.resize(6, redis::Value::Nil);
-            self.bounded(async { Ok(redis::from_redis_value(redis::Value::Array(reply))?) }).await?
-        };
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
-        let (id, envelope): (Option<String>, Option<Vec<u8>>) = (id, envelope);
-        let (next, attempt): (Option<u32>, Option<u32>) = (next, attempt);
-        Ok(entry.map(|entry| Taken {
-            entry,
-            id: id.unwrap_or_default(),
-            envelope: envelope.unwrap_or_default(),
-            next: next.unwrap_or_default(),
-            attempt: attempt.unwrap_or_default(),
-        }))
+        let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
+        // Lua ends a list at the first nil.
+        reply.resize(6, redis::Value::Nil);
+        let [cursor, entry, id, envelope, state, attempt] = &reply[..] else { return Ok(None) };
+        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = read(cursor);
+        if *entry == redis::Value::Nil {
+            return Ok(None);
+        }
+        let (next, generation) = parse(&read::<String>(state));
+        let (entry, id, envelope, attempt) = (read(entry), read(id), read(envelope), read(attempt));
+        Ok(Some(Taken { entry, id, envelope, next, generation, attempt }))
     }
 
     /// What is new, if it comes within `wait`.
@@ -163,36 +159,40 @@ impl Redis {
         // Zero would be for ever.
         let block = wait.as_millis().max(1) as usize;
         let options = StreamReadOptions::default().group(GROUP, worker).count(1).block(block);
-        let read: redis::RedisResult<Option<StreamReadReply>> =
+        let entry: redis::RedisResult<Option<StreamReadReply>> =
             connection.xread_options(&[QUEUE], &[">"], &options).await;
-        let read = match read {
-            Ok(read) => read,
+        let entry = match entry {
+            Ok(entry) => entry,
             // It is not put back: the next call connects anew.
             Err(error) if error.is_connection_dropped() => return Ok(None),
             Err(error) => return self.bounded(async { Err(error) }).await,
         };
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        let Some(mut entry) = read.and_then(|mut read| read.keys.pop()).and_then(|mut key| key.ids.pop()) else {
+        let Some(entry) = entry.and_then(|mut read| read.keys.pop()).and_then(|mut key| key.ids.pop()) else {
             return Ok(None);
         };
-        let mut bytes = |field| entry.map.remove(field).and_then(|value| Vec::from_redis_value(value).ok());
-        let id = String::from_utf8(bytes("id").unwrap_or_default()).unwrap_or_default();
-        let envelope = bytes("batch").unwrap_or_default();
-        let entry = entry.id;
+        let field = |name| entry.map.get(name).unwrap_or(&redis::Value::Nil);
+        let (id, envelope): (String, _) = (read(field("id")), read(field("batch")));
         // A batch that was dead is new in the queue, but begins where it died.
-        let next = self.bounded(self.shared.clone().hget::<_, _, Option<u32>>(NEXT, &id)).await?.unwrap_or_default();
-        Ok(Some(Taken { entry, id, envelope, next, attempt: 1 }))
+        let (next, generation) = self.known(&id).await?;
+        Ok(Some(Taken { entry: entry.id, id, envelope, next, generation, attempt: 1 }))
+    }
+
+    /// The next task, and the number of the lease.
+    async fn known(&self, id: &str) -> Result<(u32, u32)> {
+        let state: Option<String> = self.bounded(self.shared.clone().hget(STATE, id)).await?;
+        Ok(parse(&state.unwrap_or_default()))
     }
 
     /// Runs one of the scripts that begin with the fence.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
-        let Token::Stream { entry, consumer, next, attempt } = token else { return Err(Error::LostLease) };
+        let Token::Stream { entry, consumer, next, generation } = token else { return Err(Error::LostLease) };
         let mut args = vec![
             Arg::from(entry.as_str()),
             Arg::from(consumer.as_str()),
-            Arg::from(u64::from(*attempt)),
             Arg::from(id),
             Arg::from(u64::from(*next)),
+            Arg::from(u64::from(*generation)),
         ];
         args.extend_from_slice(more);
         match self.run(script, &args).await? {
@@ -231,8 +231,8 @@ impl Engine for Redis {
             if taken.is_none() && !left.is_zero() {
                 taken = self.wait(worker, left.min(POLL)).await?;
             }
-            if let Some(Taken { entry, id, envelope, next, attempt }) = taken {
-                let token = Token::Stream { entry, consumer: worker.to_owned(), next, attempt };
+            if let Some(Taken { entry, id, envelope, next, generation, attempt }) = taken {
+                let token = Token::Stream { entry, consumer: worker.to_owned(), next, generation };
                 match Batch::from_envelope(&envelope) {
                     Ok(batch) => return Ok(Some(Lease { batch, next, attempt, token })),
                     Err(error) => {
@@ -252,8 +252,8 @@ impl Engine for Redis {
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()> {
         self.held(&script::CHECKPOINT, &lease.batch.id, &lease.token, &[Arg::from(u64::from(next))]).await?;
         (lease.next, lease.attempt) = (next, 1);
-        if let Token::Stream { next: known, attempt, .. } = &mut lease.token {
-            (*known, *attempt) = (next, 1);
+        if let Token::Stream { next: known, .. } = &mut lease.token {
+            *known = next;
         }
         Ok(())
     }
@@ -297,4 +297,15 @@ impl Engine for Redis {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A value of a reply, or nothing if it is not what was expected; then the batch can't be read, and is buried.
+fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
+    redis::from_redis_value_ref(value).unwrap_or_default()
+}
+
+/// The value in `{epilogue}:state`.
+fn parse(state: &str) -> (u32, u32) {
+    let (next, generation) = state.split_once(' ').unwrap_or_default();
+    (next.parse().unwrap_or_default(), generation.parse().unwrap_or_default())
 }

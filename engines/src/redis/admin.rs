@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
 use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
 
-use super::{DEAD, GROUP, IDS, NEXT, NOBODY, QUEUE, Redis};
+use super::{DEAD, GROUP, IDS, NOBODY, QUEUE, Redis};
 use crate::{Counts, Entry, Result, State};
 
 /// How many entries one call asks for.
@@ -117,9 +117,9 @@ impl Redis {
 
     async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32, worker: Option<String>) -> Result<Entry> {
         let id: String = field(&stored, "id");
-        let next: Option<u32> = self.bounded(self.shared.clone().hget(NEXT, &id)).await?;
+        let (next, _) = self.known(&id).await?;
         let envelope = field(&stored, "batch");
-        Ok(Entry { id, state, next: next.unwrap_or_default(), attempt, worker, why: None, envelope })
+        Ok(Entry { id, state, next, attempt, worker, why: None, envelope })
     }
 
     async fn range(&self, stream: &str, from: String, count: usize) -> Result<Vec<StreamId>> {

@@ -1,4 +1,4 @@
-local queue, ids, nexts, dead = unpack(KEYS)
+local queue, ids, states, dead = unpack(KEYS)
 local id, batch, why = unpack(ARGV)
 if redis.call('HEXISTS', ids, id) == 1 then
     return 0

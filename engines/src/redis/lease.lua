@@ -1,6 +1,6 @@
 -- What was given back, or whose lease has ended, before what is new. XAUTOCLAIM looks at ten entries only, and says where to
 -- go on; a caller goes on there with its next call.
-local queue, ids, nexts = unpack(KEYS)
+local queue, ids, states = unpack(KEYS)
 local consumer, visibility, cursor = unpack(ARGV)
 local entry, attempt = nil, 1
 for _ = 1, 100 do
@@ -11,14 +11,21 @@ for _ = 1, 100 do
         break
     end
 end
-if entry then
-    attempt = redis.call('XPENDING', queue, 'workers', entry[1], entry[1], 1)[1][4]
-else
+local again = entry
+if not again then
     local read = redis.call('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', 1, 'STREAMS', queue, '>')
     if not read then
         return { cursor }
     end
     entry = read[1][2][1]
 end
-local next = redis.call('HGET', nexts, entry[2][2]) or '0'
-return { cursor, entry[1], entry[2][2], entry[2][4], tonumber(next), attempt }
+local id = entry[2][2]
+local state = redis.call('HGET', states, id) or '0 0'
+if again then
+    attempt = redis.call('XPENDING', queue, 'workers', entry[1], entry[1], 1)[1][4]
+    -- No two leases of a batch are the same, or the worker's own last one would pass for this one.
+    local next, generation = string.match(state, '^(%d+) (%d+)$')
+    state = next .. ' ' .. generation + 1
+    redis.call('HSET', states, id, state)
+end
+return { cursor, entry[1], id, entry[2][4], state, attempt }

@@ -1,4 +1,4 @@
-local queue, ids, nexts, dead = unpack(KEYS)
+local queue, ids, states, dead = unpack(KEYS)
 local id = ARGV[1]
 local where, entry = string.match(redis.call('HGET', ids, id) or '', '^(%a+) (.+)$')
 if not where then
@@ -11,5 +11,5 @@ else
     redis.call('XDEL', queue, entry)
 end
 redis.call('HDEL', ids, id)
-redis.call('HDEL', nexts, id)
+redis.call('HDEL', states, id)
 return 1

@@ -1,4 +1,4 @@
-local queue, ids, nexts, dead = unpack(KEYS)
+local queue, ids, states, dead = unpack(KEYS)
 local id = ARGV[1]
 local buried = string.match(redis.call('HGET', ids, id) or '', '^dead (.+)$')
 local stored = buried and redis.call('XRANGE', dead, buried, buried)[1]
@@ -8,7 +8,7 @@ end
 local entry = redis.call('XADD', queue, '*', 'id', id, 'batch', stored[2][4])
 redis.call('HSET', ids, id, 'ready ' .. entry)
 if stored[2][6] ~= '0' then
-    redis.call('HSET', nexts, id, stored[2][6])
+    redis.call('HSET', states, id, stored[2][6] .. ' 0')
 end
 redis.call('XDEL', dead, buried)
 return 1

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, RedisResult, RedisWrite, ToRedisArgs};
 
-use super::{DEAD, IDS, NEXT, QUEUE};
+use super::{DEAD, IDS, QUEUE, STATE};
 
 /// A script on all four keys.
 pub(super) type Script = LazyLock<Prepared>;
@@ -36,7 +36,7 @@ impl Prepared {
         args: &[Arg<'_>],
     ) -> RedisResult<T> {
         let mut call = self.0.prepare_invoke();
-        for key in [QUEUE, IDS, NEXT, DEAD] {
+        for key in [QUEUE, IDS, STATE, DEAD] {
             call.key(key);
         }
         for arg in args {

@@ -9,7 +9,7 @@ use epilogue_engines::{Counts, Options, connect};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
-on_every_engine!(sqlite: Sqlite, redis: Redis; kills: [
+on_every_engine!(sqlite: Sqlite, redis: Redis, nats: Nats; kills: [
     what_a_killed_worker_held_is_resumed_where_it_stood,
 ]);
 

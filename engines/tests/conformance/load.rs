@@ -9,7 +9,7 @@ use futures::future::{join_all, try_join_all};
 
 use crate::fixture::{Fixture, Kind, batch};
 
-on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; load: [
+on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; load: [
     a_thousand_batches_are_each_acked_once_by_one_of_four_workers,
 ]);
 

@@ -26,6 +26,7 @@ macro_rules! on_every_engine {
 mod fixture;
 mod kills;
 mod load;
+mod model;
 mod outage;
 mod servers;
 mod sqlite;

@@ -1,9 +1,8 @@
 //! Servers of the tests' own: on a free port, in a folder that goes with them, ended by their process id.
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -12,7 +11,7 @@ pub(crate) struct Server {
     scheme: &'static str,
     port: u16,
     folder: TempDir,
-    child: Option<Child>,
+    running: Option<(Child, BufReader<PipeReader>)>,
 }
 
 impl Server {
@@ -30,7 +29,7 @@ impl Server {
 
     /// Ends it as `kill -9` does; what is stored stays.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some((mut child, _log)) = self.running.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
@@ -46,7 +45,7 @@ impl Server {
     fn start(program: &'static str, scheme: &'static str) -> Self {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = Self { program, scheme, port, folder: tempfile::tempdir().unwrap(), child: None };
+            let mut server = Self { program, scheme, port, folder: tempfile::tempdir().unwrap(), running: None };
             if server.launch() {
                 return server;
             }
@@ -54,36 +53,37 @@ impl Server {
         panic!("{program} did not start five times");
     }
 
-    /// False if the server ended instead of accepting connections.
+    /// False if the server ended instead of saying that it is ready.
     fn launch(&mut self) -> bool {
         let (folder, port) = (self.folder.path().to_str().unwrap(), self.port.to_string());
         let mut command = Command::new(self.program);
-        match self.scheme {
-            "redis" => command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder]).args([
-                "--appendonly",
-                "yes",
-                "--appendfsync",
-                "always",
-                "--save",
-                "",
-            ]),
-            _ => command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]),
+        let ready = match self.scheme {
+            "redis" => {
+                command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
+                command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+                "Ready to accept connections"
+            }
+            _ => {
+                command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]);
+                "Server is ready"
+            }
         };
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| {
+        let (log, writer) = std::io::pipe().unwrap();
+        command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        let spawned = command.spawn();
+        // Ours would keep the pipe open after the server's end.
+        drop(command);
+        let child = spawned.unwrap_or_else(|error| {
             panic!("{0} can't be run ({error}): install Debian's package {0}", self.program);
         });
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if child.try_wait().unwrap().is_some() {
-                return false;
-            }
-            assert!(Instant::now() < deadline, "{} does not listen", self.program);
-            // There is no event to wait for.
-            thread::yield_now();
+        let mut log = BufReader::new(log);
+        let started = log.by_ref().lines().map_while(Result::ok).any(|line| line.contains(ready));
+        // A server whose log nobody reads any more may end.
+        self.running = Some((child, log));
+        if !started {
+            self.kill();
         }
-        self.child = Some(child);
-        true
+        started
     }
 }
 

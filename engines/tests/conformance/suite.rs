@@ -6,7 +6,7 @@ use epilogue_engines::{Counts, Error, Lease, State};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
-on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; suite: [
+on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; suite: [
     a_batch_comes_back_as_it_was_in_order_and_is_gone_once_acked,
     the_batch_that_waits_longest_is_leased_first,
     a_repeated_enqueue_is_the_same_batch,
@@ -204,10 +204,15 @@ async fn a_retry_comes_back_after_its_delay(kind: Kind) {
 async fn a_release_costs_no_attempt(kind: Kind) {
     let fixture = Fixture::new(kind);
     fixture.engine.enqueue(&batch(&["one", "two"])).await.unwrap();
-    let lease = fixture.lease("w").await.unwrap();
-    fixture.engine.release(&lease).await.unwrap();
+    let released = fixture.lease("w").await.unwrap();
+    fixture.engine.release(&released).await.unwrap();
     let mut lease = fixture.wait("w").await;
     assert_eq!((lease.next, lease.attempt), (0, 1));
+    assert_eq!(
+        fixture.engine.ack(&released).await,
+        Err(Error::LostLease),
+        "it is the same worker's, but another lease"
+    );
     fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
     fixture.engine.release(&lease).await.unwrap();
     assert_eq!(fixture.engine.extend(&lease).await, Err(Error::LostLease), "it was given back");
