@@ -34,6 +34,9 @@ pub struct Batch {
     pub tracestate: Option<String>,
     /// The component that handled the request.
     pub component: String,
+    /// How the response ended, which tasks are told; none if that was not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// What becomes of the other tasks when one has failed for good.
     pub on_failure: OnFailure,
     /// When the request enqueued it, in milliseconds since 1970.
@@ -62,6 +65,20 @@ pub struct Task {
     pub timeout: Option<Duration>,
 }
 
+/// How the response of a task's request ended. The texts say why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its last byte was sent.
+    Delivered,
+    /// The client left before that.
+    ClientGone,
+    /// Its body ended with an error.
+    ResponseFailed(String),
+    /// The handler returned no response.
+    HandlerFailed(String),
+}
+
 /// What becomes of a request's remaining tasks once one of them has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +105,7 @@ impl Batch {
             request_id: request_id.into(),
             traceparent: None,
             tracestate: None,
+            outcome: None,
             component: component.into(),
             on_failure: OnFailure::Stop,
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
@@ -104,8 +122,12 @@ impl Batch {
 
     /// What tells a task from all others, each time that it runs.
     pub fn idempotency_key(&self, task: &Task) -> String {
-        let id = self.id.split('_').next().unwrap_or_default();
-        format!("{id}:{}", task.id)
+        format!("{}:{}", self.key(), task.id)
+    }
+
+    /// What its tasks' idempotency keys begin with.
+    pub fn key(&self) -> &str {
+        self.id.split('_').next().unwrap_or_default()
     }
 
     /// The envelope.

@@ -60,7 +60,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use batch::{Batch, MAX_BYTES, OnFailure, Task, VERSION};
+pub use batch::{Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
 pub use connect::{Options, connect};
 pub use error::{Error, Result};
 pub use lease::{Counts, Entry, Lease, State};
