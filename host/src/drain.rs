@@ -60,6 +60,8 @@ impl Life {
         let client_gone = matches!(self.record.outcome, ResponseOutcome::ClientGone);
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
+        } else if task.durable {
+            Some((TaskState::Discarded, if handler_failed { "the handler failed" } else { "the handler did not fail" }))
         } else if task.run_when == RunWhen::Success && handler_failed {
             Some((TaskState::Discarded, "the handler failed"))
         } else if task.run_when == RunWhen::Failure && !handler_failed {
@@ -98,7 +100,8 @@ impl Life {
         }
     }
 
-    async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
+    /// Runs a task once.
+    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own)).min(self.budget());
         // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
@@ -112,7 +115,7 @@ impl Life {
             // Most tasks are tried once, and their arguments can be large.
             args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
-            idempotency_key: format!("{}:{}", self.scope.id, task.id),
+            idempotency_key: self.scope.idempotency_key(task.id),
             outcome: self.record.outcome.clone(),
             request_id: self.scope.id.clone(),
             trace_context: self.scope.trace_context.clone(),
@@ -157,7 +160,8 @@ impl Life {
     }
 }
 
-fn backoff(attempt: u32) -> Duration {
+/// The wait after this attempt.
+pub(crate) fn backoff(attempt: u32) -> Duration {
     BACKOFF.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF)
 }
 

@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
+use crate::durable::Workers;
 use crate::record::RequestRecord;
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
@@ -87,6 +88,9 @@ impl Server {
     pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
+        let worked = Observer::default();
+        let store = self.app.store.clone().filter(|_| self.options.work);
+        let workers = store.map(|store| Workers::new(&self.app, store, &self.options, worked.clone()));
         let host = Arc::new(Host::new(self.app, self.options, self.tls, self.observer));
         let work = |listener: TcpListener| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
@@ -101,8 +105,12 @@ impl Server {
                 Ok(ended?)
             }
         };
-        threads::run(self.listeners.into_iter().map(work), &shutdown, grace)?;
-        Ok(observer.summary())
+        type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+        let serving = self.listeners.into_iter().map(work).map(|work| -> Work { Box::new(work) });
+        let working =
+            workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Work { Box::new(work) });
+        threads::run(serving.chain(working), &shutdown, grace)?;
+        Ok(observer.summary().with_tasks_of(worked.summary()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, TaskStore};
 use crate::cli::UpArgs;
 use crate::component::Output;
 use crate::manifest::Manifest;
@@ -17,7 +17,7 @@ use crate::shutdown::{self, ShutdownTrigger};
 use crate::{builder, engine, logging, tls};
 
 /// The exit code of a host that had to abandon tasks.
-const ABANDONED: u8 = 3;
+pub(crate) const ABANDONED: u8 = 3;
 /// How long after the end of the grace the process ends by force.
 const STUCK: Duration = Duration::from_secs(2);
 
@@ -53,6 +53,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         settings: args.settings,
         environment: args.env,
         output: if host.quiet { Output::Silent } else { Output::Inherit },
+        store: TaskStore::of(&host)?,
     };
     let app = App::load(&engine::engine()?, &manifest, options)?;
     let server = Server::bind(app, host.clone(), tls)?;
@@ -88,7 +89,7 @@ fn announce(manifest: &Manifest, url: &str) {
 ///
 /// A plugin of Spin gets both for one Ctrl-C: the terminal sends it the first, and Spin the other. There the second is
 /// one of the first's kind.
-fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<()> {
+pub(crate) fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _context = runtime.enter();
