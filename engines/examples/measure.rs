@@ -19,8 +19,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let backlogs: Vec<usize> = args.map(|arg| arg.parse()).collect::<std::result::Result<_, _>>()?;
     // What it takes to run against a busy server; nothing here is to expire.
     let options = Options { visibility: Duration::from_secs(600), timeout: Duration::from_secs(60) };
-    let connect = || connect(&url, options.clone());
-    let engine = connect()?;
+    let engine = connect(&url, options)?;
     if engine.counts().await? != Default::default() {
         return Err("the store is not empty".into());
     }
@@ -33,12 +32,12 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let grouped = enqueue(&engine, CLIENTS, Duration::from_secs(3)).await?;
     row("enqueue, 32 clients", start.elapsed(), grouped, "batch");
-    drain(&connect, 4).await?;
+    drain(&engine, 64).await?;
 
     for workers in [1, 2, 4] {
         fill(&engine, 2000).await?;
         let start = Instant::now();
-        let done = drain(&connect, workers).await?;
+        let done = drain(&engine, workers).await?;
         row(&format!("lease and ack, {workers} worker(s)"), start.elapsed(), done, "task");
     }
     for backlog in backlogs {
@@ -54,7 +53,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         engine.counts().await?;
         row(&format!("counts with {backlog} waiting"), start.elapsed(), 1, "call");
-        drain(&connect, 4).await?;
+        drain(&engine, 64).await?;
     }
     Ok(())
 }
@@ -88,11 +87,11 @@ async fn fill(engine: &Arc<dyn Engine>, count: usize) -> Result<()> {
     try_join_all((0..100).map(|_| client(count / 100))).await.map(drop)
 }
 
-/// Leases and acks all there is, each worker on a connection of its own; says how many.
-async fn drain(connect: &impl Fn() -> Result<Arc<dyn Engine>>, workers: usize) -> Result<usize> {
+/// Leases and acks all there is, and says how many. The workers are those of one process.
+async fn drain(engine: &Arc<dyn Engine>, workers: usize) -> Result<usize> {
     let mut running = Vec::new();
     for number in 0..workers {
-        let engine = connect()?;
+        let engine = engine.clone();
         running.push(tokio::spawn(async move {
             let mut count = 0;
             while let Some(lease) = engine.lease(&format!("worker-{number}"), Duration::ZERO).await? {

@@ -44,6 +44,10 @@ const ATTEMPT: &str = "Epilogue-Attempt";
 /// Of a dead batch.
 const WHY: &str = "Epilogue-Why";
 
+/// How long a request that shall not wait may wait. When others take the last messages at the same moment the server keeps
+/// such a request for ever, and would later deliver a message to nobody.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// What headers may take of the server's `max_payload`.
 const HEADERS: usize = 4 << 10;
 
@@ -188,7 +192,7 @@ impl Nats {
         let connected = self.connected().await?;
         let fetched = async {
             let mut messages = if wait.is_zero() {
-                connected.workers.fetch().max_messages(1).messages().await?
+                connected.workers.fetch().max_messages(1).expires(AT_ONCE).messages().await?
             } else {
                 connected.workers.batch().max_messages(1).expires(wait).messages().await?
             };

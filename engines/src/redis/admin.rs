@@ -136,8 +136,15 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
+    /// Comes first, so it also finds out whether the connection was broken since it was last used.
     async fn ensure_group(&self) -> Result<()> {
-        self.bounded(self.create_group()).await
+        self.bounded(async {
+            match self.create_group().await {
+                Err(error) if error.is_connection_dropped() => self.create_group().await,
+                created => created,
+            }
+        })
+        .await
     }
 }
 

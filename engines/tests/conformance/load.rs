@@ -11,6 +11,7 @@ use crate::fixture::{Fixture, Kind, batch};
 
 on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; load: [
     a_thousand_batches_are_each_acked_once_by_one_of_four_workers,
+    of_many_that_ask_for_one_batch_one_gets_it_and_none_waits,
 ]);
 
 const BATCHES: usize = 1000;
@@ -25,8 +26,12 @@ async fn a_thousand_batches_are_each_acked_once_by_one_of_four_workers(kind: Kin
         let (engine, acked, seen) = (fixture.another(), acked.clone(), seen.clone());
         tokio::spawn(async move {
             let worker = format!("worker-{number}");
+            // Some wait, and some ask again and again.
+            let wait = Duration::from_millis(200) * (number % 2);
+            let mut again = tokio::time::interval(Duration::from_millis(1));
             while acked.load(Ordering::SeqCst) < BATCHES {
-                let Some(mut lease) = engine.lease(&worker, Duration::from_millis(200)).await.unwrap() else {
+                let Some(mut lease) = engine.lease(&worker, wait).await.unwrap() else {
+                    again.tick().await;
                     continue;
                 };
                 let id = lease.batch.id.clone();
@@ -51,4 +56,19 @@ async fn a_thousand_batches_are_each_acked_once_by_one_of_four_workers(kind: Kin
     assert_eq!(seen.len(), BATCHES);
     assert!(sent.iter().all(|batch| seen[&batch.id] == (false, 1)));
     assert_eq!(fixture.engine.counts().await.unwrap(), Default::default());
+}
+
+async fn of_many_that_ask_for_one_batch_one_gets_it_and_none_waits(kind: Kind) {
+    let fixture = Fixture::new(kind);
+    let engines: Vec<_> = (0..8).map(|_| fixture.another()).collect();
+    for _ in 0..50 {
+        fixture.engine.enqueue(&batch(&["one"])).await.unwrap();
+        let asked = engines.iter().enumerate().map(|(number, engine)| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.lease(&format!("worker-{number}"), Duration::ZERO).await.unwrap() })
+        });
+        let leases: Vec<_> = join_all(asked.collect::<Vec<_>>()).await.into_iter().filter_map(Result::unwrap).collect();
+        assert_eq!(leases.len(), 1);
+        fixture.engine.remove(&leases[0].batch.id).await.unwrap();
+    }
 }

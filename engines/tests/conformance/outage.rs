@@ -102,6 +102,17 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
+/// Each connection was broken, and the first use of it shows that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_redis_between_two_requests_costs_none() {
+    let mut fixture = fixture(Kind::Redis);
+    for _ in 0..3 {
+        fixture.engine.enqueue(&batch(&["before"])).await.unwrap();
+        fixture.server.as_mut().unwrap().restart();
+    }
+    assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 3, ..Counts::default() });
+}
+
 /// What a test shows if a server's program is missing is what to install: see [`Server`].
 #[test]
 fn the_servers_are_installed() {
