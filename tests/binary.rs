@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::client::{Protocol, exchange, get};
 use crate::guests;
-use crate::process::{Ended, Process, application, epilogue, folder, up};
+use crate::process::{Ended, Process, application, epilogue, folder, retry, up};
 use crate::upstream::{Call, Upstream};
 
 #[test]
@@ -25,6 +25,9 @@ fn help_says_what_there_is() {
         "Usage: epilogue up [OPTIONS]",
         "-f, --from <PATH>",
         "--build",
+        "--watch",
+        "SIGHUP loads it anew",
+        "The exit code is 0 if no task was abandoned",
         "-e, --env <KEY=VALUE>",
         "--listen <ADDR>",
         "[default: 127.0.0.1:3000]",
@@ -133,12 +136,31 @@ fn s13_a_signal_lets_tasks_end() {
     let upstream = Upstream::start();
     let (host, task) = with_a_running_task(&upstream, []);
     host.signal("TERM");
-    host.logged("stopping: requests and tasks have 30s to end; another signal stops them at once");
+    host.logged("stopping: 1 request, 1 task left, 30 s; another signal stops them at once");
     task.answer("in time");
     let ended = host.ended();
     assert_eq!(ended.stdout.last().unwrap(), "task: in time");
     assert_eq!(state(&ended), "succeeded");
     assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn s13_it_is_said_what_is_left_until_nothing_is() {
+    let upstream = Upstream::start();
+    let (host, first) = with_a_running_task(&upstream, ["--log-format", "json"]);
+    get(host.address(), &format!("/later?{}", upstream.url()));
+    let second = upstream.call();
+    host.signal("TERM");
+    let line: Value = serde_json::from_str(&host.logged("stopping: ")).unwrap();
+    assert_eq!(line["message"], "stopping: 2 requests, 2 tasks left, 30 s; another signal stops them at once");
+    first.answer("in time");
+    let line: Value = serde_json::from_str(&host.logged("stopping: 1 request, 1 task left, ")).unwrap();
+    let left = line["message"].as_str().unwrap().split(", ").last().unwrap().trim_end_matches(" s");
+    assert!(left.parse::<u32>().unwrap() < 30, "{line}");
+    second.answer("in time");
+    let ended = host.ended();
+    let line: Value = serde_json::from_str(ended.stderr.last().unwrap()).unwrap();
+    assert_eq!(line["message"], "stopped after 2 requests and 2 tasks, 0 of them abandoned");
 }
 
 #[test]
@@ -267,16 +289,4 @@ fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     let ended = Process::start(epilogue(arguments)).ended();
     assert_eq!(ended.code, Some(0));
     ended.stdout.join("\n")
-}
-
-/// Asks until there is an answer.
-fn retry<T>(ask: impl Fn() -> Option<T>) -> T {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(std::time::Instant::now() < end, "there should be an answer in time");
-        std::thread::yield_now();
-    }
 }

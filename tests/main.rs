@@ -10,6 +10,7 @@ mod compose;
 mod disconnect;
 mod durable;
 mod failure;
+mod hostile;
 mod identity;
 mod kinds;
 mod middleware;
@@ -27,14 +28,17 @@ mod stock;
 // What is around the core.
 mod binary;
 mod examples;
+mod measured;
 mod new;
 mod outbound;
 mod plugin;
 mod refusals;
+mod reload;
 mod routes;
 mod system;
 mod tidy;
 mod tls;
+mod watch;
 mod wit;
 
 // What the tests share.

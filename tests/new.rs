@@ -25,7 +25,13 @@ fn a_new_project_is_built_served_tested_and_composed() {
         assert!(text.contains("thank-you") && !text.contains("my-app") && !text.contains("my_app"), "{text}");
     }
     share_what_is_built(&project);
-    let (said, worked) = run(epilogue(["build"]).current_dir(&project).env("CARGO_NET_OFFLINE", "true"));
+    // As the test guests are built, with which it shares what it uses.
+    let shared = [
+        ("CARGO_NET_OFFLINE", "true"),
+        ("CARGO_PROFILE_RELEASE_LTO", "false"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ];
+    let (said, worked) = run(epilogue(["build"]).current_dir(&project).envs(shared));
     assert!(worked, "{said}");
 
     let host = Process::start(up(&project, []));

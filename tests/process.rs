@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -36,6 +36,18 @@ pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Comm
     }
     command.args(arguments);
     command
+}
+
+/// Asks until there is an answer.
+pub(crate) fn retry<T>(ask: impl Fn() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "there should be an answer in time");
+        thread::yield_now();
+    }
 }
 
 /// Describes `epilogue up` of the application in `folder`, on a free port.
@@ -90,6 +102,17 @@ impl Process {
     /// Waits for the line of stderr that contains this.
     pub(crate) fn logged(&self, text: &str) -> String {
         self.stderr.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())
+    }
+
+    /// Waits until so many lines of stderr contain this, and returns the last of them.
+    pub(crate) fn logged_times(&self, text: &str, times: usize) -> String {
+        self.stderr.wait_for(|lines| lines.iter().filter(|line| line.contains(text)).nth(times - 1).cloned())
+    }
+
+    /// How many times it has this folder open.
+    pub(crate) fn has_open(&self, folder: &Path) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        open.flatten().filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == folder)).count()
     }
 
     /// The most memory that it has had in use, in bytes.

@@ -52,3 +52,20 @@ fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_r
     host.get("/?gate=none&at=none").drained();
     assert!(!host.stdout().contains("spawned"), "{}", host.stdout());
 }
+
+#[test]
+fn s10_spawned_work_is_told_of_its_own_end_rather_than_of_the_handlers() {
+    let host = TestHost::component(guests::LATE).setting("drain-timeout", "3s").start();
+    let record = host.get("/stops").drained();
+    assert!(record.errors.is_empty(), "{record:?}");
+    assert_eq!(host.stdout(), "stop: StopReason::Deadline\n");
+
+    let host =
+        TestHost::component(guests::LATE).setting("request-timeout", "1s").setting("drain-timeout", "1m").start();
+    host.get("/stops").response();
+    host.get("/stops").response();
+    host.begin_shutdown(std::time::Duration::from_secs(60));
+    host.next_record();
+    host.next_record();
+    assert_eq!(host.stdout(), "stop: StopReason::Shutdown\nstop: StopReason::Shutdown\n");
+}

@@ -4,8 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 7] =
-    ["engines/src", "engines/tests", "host/src", "guest/macro/src", "guest/notify/src", "guest/sdk/src", "tests"];
+const FOLDERS: [&str; 8] = [
+    "engines/src",
+    "engines/tests",
+    "guest/macro/src",
+    "guest/notify/src",
+    "guest/sdk/src",
+    "host/benches",
+    "host/src",
+    "tests",
+];
 const MAX_LINES: usize = 400;
 
 #[test]

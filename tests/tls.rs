@@ -1,6 +1,7 @@
 //! HTTPS: with a certificate and its key the same application is served over TLS, by HTTP/2 to whoever speaks it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::Request;
@@ -21,7 +22,7 @@ use crate::socket::Socket;
 
 /// An application that is served over TLS.
 struct Https {
-    _app: TempDir,
+    app: TempDir,
     host: Process,
     roots: RootCertStore,
 }
@@ -29,15 +30,10 @@ struct Https {
 impl Https {
     fn start() -> Self {
         let app = application(guests::MIRROR, "");
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (certificate, key) = (app.path().join("cert.pem"), app.path().join("key.pem"));
-        fs::write(&certificate, cert.pem()).unwrap();
-        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let roots = new_certificate(app.path());
         let mut command = up(app.path(), []);
-        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
-        let mut roots = RootCertStore::empty();
-        roots.add(cert.der().clone()).unwrap();
-        Self { _app: app, host: Process::start(command), roots }
+        command.arg("--tls-cert").arg(app.path().join("cert.pem")).arg("--tls-key").arg(app.path().join("key.pem"));
+        Self { app, host: Process::start(command), roots }
     }
 
     /// What the guest saw of a request.
@@ -59,6 +55,16 @@ impl Https {
             serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
         })
     }
+}
+
+/// Writes a certificate and its key into this folder, and returns what trusts it and nothing else.
+fn new_certificate(folder: &Path) -> RootCertStore {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
+    fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    roots
 }
 
 #[test]
@@ -91,6 +97,25 @@ fn what_is_not_tls_ends_its_own_connection_only() {
         assert_eq!(https.get(Protocol::Http1)["scheme"], "https");
     }
     assert_eq!(https.get(Protocol::Http2)["scheme"], "https");
+}
+
+#[test]
+fn a_reload_brings_a_new_certificate() {
+    let mut https = Https::start();
+    assert_eq!(https.get(Protocol::Http1)["scheme"], "https");
+    https.roots = new_certificate(https.app.path());
+    https.host.signal("HUP");
+    https.host.logged("reloaded");
+    // A client that knows only the new one.
+    for protocol in BOTH {
+        assert_eq!(https.get(protocol)["scheme"], "https", "{protocol:?}");
+    }
+
+    fs::write(https.app.path().join("key.pem"), "no key").unwrap();
+    https.host.signal("HUP");
+    let line = https.host.logged("goes on as it was");
+    assert!(line.contains("key.pem"), "{line}");
+    assert_eq!(https.get(Protocol::Http1)["scheme"], "https");
 }
 
 #[test]

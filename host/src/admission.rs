@@ -43,6 +43,11 @@ impl Admission {
             Err(_) => Err(Refused("max-requests")),
         }
     }
+
+    /// Requests that have not ended.
+    pub(crate) fn requests(&self) -> usize {
+        self.running.load(Relaxed) + self.draining.load(Relaxed)
+    }
 }
 
 /// A request's place, until it is dropped.

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 use wasmtime::Engine;
 
 pub use crate::component::Output;
@@ -23,8 +22,6 @@ pub struct App {
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
     pub(crate) store: Option<TaskStore>,
-    /// Copies of files that components see; deleted with it.
-    _scratch: Option<TempDir>,
 }
 
 /// What of an application's description is not in its manifest.
@@ -49,7 +46,7 @@ impl App {
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
             true => None,
-            false => Some(tempfile::tempdir().context("cannot make a temporary folder")?),
+            false => Some(Arc::new(tempfile::tempdir().context("cannot make a temporary folder")?)),
         };
         let own_address = OwnAddress::default();
         let linker = linker(engine, options.store.is_some())?;
@@ -70,6 +67,7 @@ impl App {
                 id: id.clone(),
                 middleware: middleware.to_vec(),
                 mounts: mounts.with_context(|| format!("component {id:?} cannot have its files"))?,
+                scratch: scratch.clone(),
                 environment: environment.into_iter().collect(),
                 allowed_hosts: component.allowed_outbound_hosts.clone(),
                 output: options.output.clone(),
@@ -84,7 +82,7 @@ impl App {
         };
         let routes = manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), place(trigger)?)));
         let router = Router::new(routes)?;
-        Ok(Self { router, components, own_address, store: options.store, _scratch: scratch })
+        Ok(Self { router, components, own_address, store: options.store })
     }
 
     /// Makes known where the application is reached, for the requests that it sends to itself.

@@ -109,23 +109,30 @@ impl context::Host for &mut State {}
 
 impl context::HostWithStore<State> for Background {
     async fn stopping(accessor: &Accessor<State, Self>) -> wasmtime::Result<context::Stop> {
-        let (phase, mut shutdown) = accessor.with(|mut access| {
+        let (mut phases, mut shutdown) = accessor.with(|mut access| {
             let state = access.get();
-            (state.phase, state.shutdown.clone())
+            (state.phase.subscribe(), state.shutdown.clone())
         });
-        let near = async {
-            match phase.deadline {
-                Some(deadline) => {
-                    let notice = ((deadline - phase.start) / NOTICE_PART).min(MAX_NOTICE);
-                    tokio::time::sleep_until(deadline - notice).await;
-                    deadline
+        let (reason, end) = loop {
+            let phase = *phases.borrow_and_update();
+            let near = async {
+                match phase.deadline {
+                    Some(deadline) => {
+                        let notice = ((deadline - phase.start) / NOTICE_PART).min(MAX_NOTICE);
+                        tokio::time::sleep_until(deadline - notice).await;
+                        deadline
+                    }
+                    None => std::future::pending().await,
                 }
-                None => std::future::pending().await,
+            };
+            tokio::select! {
+                end = near => break (context::StopReason::Deadline, end),
+                end = shutdown.begun() => {
+                    break (context::StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
+                }
+                // Spawned work that asked outlives the call that it was spawned in, and that call's deadline.
+                Ok(()) = phases.changed() => {}
             }
-        };
-        let (reason, end) = tokio::select! {
-            end = near => (context::StopReason::Deadline, end),
-            end = shutdown.begun() => (context::StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end))),
         };
         let grace = end.saturating_duration_since(Instant::now());
         Ok(context::Stop { reason, grace: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX) })

@@ -20,6 +20,12 @@ pub struct Cli {
 pub enum Command {
     /// Runs an application.
     ///
+    /// SIGHUP loads it anew: what has begun ends on the old one, new requests go to the new one. SIGTERM or SIGINT ends it
+    /// once all requests and tasks have ended; a second one stops them at once.
+    ///
+    /// The exit code is 0 if no task was abandoned, 3 if some were or the host had to end by force, 1 if the application
+    /// could not run, 2 for a mistake on the command line.
+    ///
     /// Each option can also be set by its variable, and most in the manifest, under the option's name: in
     /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
     /// command line comes first, then the variable, the component's table, the application's table.
@@ -52,6 +58,11 @@ pub struct UpArgs {
     /// Build the components first, as `epilogue build` does.
     #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
     pub build: bool,
+
+    /// For development: reload the application when its manifest or a component's file changes and, with --build, build
+    /// it anew when what `build.watch` names does.
+    #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
+    pub watch: bool,
 
     // No variable: a component's environment is in its manifest, and values may contain any separator.
     /// Set an environment variable for every component; may be repeated.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
+use tempfile::TempDir;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -27,6 +28,10 @@ use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
+/// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
+/// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
+const MAX_HANDLES: usize = 4096;
+
 /// What a component may use, and how the host treats it.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
@@ -37,6 +42,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) settings: Settings,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
+    /// The folder that mounts may be in.
+    pub(crate) scratch: Option<Arc<TempDir>>,
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) output: Output,
     /// Where its durable tasks go.
@@ -71,6 +78,8 @@ pub(crate) struct Component {
     pub(crate) layers: Arc<[Layer]>,
     environment: Vec<(String, String)>,
     mounts: Vec<Mount>,
+    /// Deleted with the last component that has it.
+    _scratch: Option<Arc<TempDir>>,
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
     own_address: OwnAddress,
@@ -167,6 +176,7 @@ impl Component {
             settings: config.settings,
             environment: config.environment,
             mounts: config.mounts,
+            _scratch: config.scratch,
             allowed_hosts: Arc::new(config.allowed_hosts),
             output: config.output,
             own_address,
@@ -197,6 +207,7 @@ impl Component {
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
         let mut store = Store::new(&self.engine, State::new(self, shutdown)?);
         store.limiter(|state| &mut state.limits);
+        store.set_max_component_handles(MAX_HANDLES);
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

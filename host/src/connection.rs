@@ -108,10 +108,12 @@ async fn respond(
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
     let (reply, response) = Reply::new(line, SENDER.get(), &parts);
+    let serving = worker.serving();
     if let Some((status, _)) = reserved_response(parts.uri.path()) {
         reply.send(plain(status));
-    } else if let Some(matched) = worker.host.app.router.route(parts.uri.path()) {
-        let body = IncomingBody::new(body, worker.settings(*matched.target));
+    } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
+        let pool = &serving.pools[*matched.target];
+        let body = IncomingBody::new(body, &pool.component.settings);
         if body.is_too_large() {
             reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
             return response.await;
@@ -119,7 +121,7 @@ async fn respond(
         let origin = Origin { scheme: peer.scheme.as_str(), uri: &parts.uri, client: peer.client };
         set_spin_headers(&mut parts.headers, origin, &matched);
         parts.uri = absolute(&parts, &peer);
-        worker.begin(*matched.target, Request::from_parts(parts, body.boxed_unsync()), reply);
+        worker.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
     } else {
         reply.send(plain(StatusCode::NOT_FOUND));
     }
@@ -149,21 +151,28 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::admission::Admission;
     use crate::app::{App, AppOptions};
     use crate::manifest::Manifest;
     use crate::summary::Observer;
-    use crate::worker::Host;
+    use crate::worker::{Host, Version};
 
     fn worker() -> Rc<Worker> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
-        let (engine, manifest) = (crate::engine::engine().unwrap(), Manifest::load(&file).unwrap());
+        let (engine, manifest) =
+            (crate::engine::engine(HostOptions::default().max_instances).unwrap(), Manifest::load(&file).unwrap());
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
-        let host = Host::new(app, HostOptions::default(), None, Observer::default());
+        let versions = tokio::sync::watch::channel(Arc::new(Version { app, tls: None })).1;
+        let options = HostOptions::default();
+        let admission = Admission::new(&options).into();
+        let host = Host::new(versions, options, Observer::default(), admission);
         Rc::new(Worker::new(host.into(), crate::shutdown::channel().1))
     }
 

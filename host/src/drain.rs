@@ -7,15 +7,18 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
-use crate::instance::Interrupted;
+use crate::component::NoInstance;
+use crate::instance::{Instance, Interrupted};
 use crate::queue::Task;
-use crate::record::{TaskRecord, TaskState};
+use crate::record::{TaskRecord, TaskState, cut};
 use crate::request::{Life, SETTLE};
 
 /// The wait before a task's second attempt. It doubles with each further one …
 const BACKOFF: Duration = Duration::from_millis(100);
 /// … up to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// The longest pause before one looks again whether there is room for another instance.
+const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
     /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
@@ -34,6 +37,12 @@ impl Life {
     /// Records a task's end and makes it known, in that order: what is recorded is never told again.
     pub(crate) fn finish(&mut self, record: TaskRecord) {
         self.running = None;
+        self.observer.backlog().ended();
+        self.tell(record);
+    }
+
+    /// Does so for a task that was not in the queue.
+    pub(crate) fn tell(&mut self, record: TaskRecord) {
         let record = self.record.tasks.push_mut(record);
         record.emit(&self.scope.id);
     }
@@ -41,14 +50,14 @@ impl Life {
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
     /// rest of the budget, since it may add one (S18).
     async fn next_task(&mut self) -> Option<Task> {
-        let limit = SETTLE.min(self.budget());
-        let settled = self.settle(limit).await;
+        let budget = self.budget();
+        let settled = self.settle(SETTLE.min(budget), budget).await;
         let next = self.scope.queue().next();
         if settled || next.is_some() {
             return next;
         }
         let budget = self.budget();
-        if !self.settle(budget).await {
+        if !self.settle(budget, budget).await {
             self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
         }
         self.scope.queue().next()
@@ -94,7 +103,7 @@ impl Life {
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
+                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error.map(cut)) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }
@@ -102,8 +111,6 @@ impl Life {
 
     /// Runs a task once.
     pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
-        let own = self.pool.component.settings.task_timeout;
-        let limit = task.timeout.map_or(own, |asked| asked.min(own)).min(self.budget());
         // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
         let span = tracing::info_span!(
             target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
@@ -120,11 +127,13 @@ impl Life {
             request_id: self.scope.id.clone(),
             trace_context: self.scope.trace_context.clone(),
         };
-        let instance = match self.instance().await {
-            Ok(instance) => instance,
+        let own = self.pool.component.settings.task_timeout;
+        let limit = task.timeout.map_or(own, |asked| asked.min(own));
+        let (instance, left) = match self.instance().await {
+            Ok(ready) => ready,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
-        let interrupted = match instance.run_task(task.layer, call, limit).instrument(span).await {
+        let interrupted = match instance.run_task(task.layer, call, limit.min(left)).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
             Ok(Err(error)) => return (TaskState::Failed, Some(describe(error, &task.name))),
             Err(interrupted) => interrupted,
@@ -142,6 +151,24 @@ impl Life {
     pub(crate) fn ended(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord { id: task.id, name: task.name.clone(), component, state, attempt, elapsed: Duration::ZERO, error }
+    }
+
+    /// A fresh instance. Where there is no room for one it waits, within the drain's budget.
+    pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
+        let mut fresh = self.pool.fresh().await;
+        if matches!(fresh, Err(NoInstance::Full)) {
+            tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: max-instances exist");
+            let _in_line = self.pool.wait_for_room();
+            let mut tries = 0;
+            while matches!(fresh, Err(NoInstance::Full)) {
+                tries += 1;
+                if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
+                    return Err(if self.stopped { NoInstance::Stopped } else { NoInstance::Full });
+                }
+                fresh = self.pool.fresh().await;
+            }
+        }
+        fresh
     }
 
     /// Waits before the next attempt. False if there is no time for it.

@@ -1,5 +1,6 @@
 //! The wasmtime engine that all components of a process share, and what a component may import.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,23 +13,35 @@ use crate::state::State;
 /// How often a guest that computes without waiting lets its thread's other work run.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Instances that may exist at once. Each takes about four memory mappings, and Linux grants a process 65,530 by
-/// default (`vm.max_map_count`).
-const MAX_INSTANCES: u32 = 10_000;
-
 /// Bytes of a dropped instance's memory and stack that are zeroed and kept, rather than given back. Together with
 /// `pagemap_scan` it took a fresh instance from 96 to 64 µs; alone it gained nothing.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
-/// Makes an engine. Compiled components are kept in wasmtime's cache folder; without one they are compiled at each start.
-pub fn engine() -> anyhow::Result<Engine> {
+/// Makes an engine with room for so many instances. Each takes 4 GiB of addresses and four memory mappings, and two more for
+/// a stack that is set up in advance; Linux grants a process 65,530 mappings by default (`vm.max_map_count`). Compiled
+/// components are kept in wasmtime's cache folder; without one they are compiled at each start.
+///
+/// # Errors
+///
+/// If the system has no addresses for so many.
+pub fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
+    let engine = Engine::new(&config(max_instances.get()))
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("cannot start wasmtime with room for max-instances, {max_instances}"))?;
+    tick(&engine)?;
+    Ok(engine)
+}
+
+/// How wasmtime is set up, with room for so many instances.
+pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // As measured for a guest of one module with WASI: three core instances, two tables, one stack.
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_core_instances(4 * MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_tables(2 * MAX_INSTANCES)
-        .total_stacks(2 * MAX_INSTANCES)
+    // As measured for a guest of one module with WASI: three core instances, two tables, one stack, and rarely, as while it
+    // is blocked in an import, another.
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(2))
+        .total_stacks(instances.saturating_add(instances.div_ceil(20)))
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .async_stack_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
@@ -43,9 +56,7 @@ pub fn engine() -> anyhow::Result<Engine> {
         Ok(cache) => _ = config.cache(Some(cache)),
         Err(error) => tracing::warn!("compiled components are not cached: {error:#}"),
     }
-    let engine = Engine::new(&config).map_err(anyhow::Error::from).context("cannot start wasmtime")?;
-    tick(&engine)?;
-    Ok(engine)
+    config
 }
 
 /// Advances the engine's epoch for as long as it lives.

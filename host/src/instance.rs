@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -18,6 +19,7 @@ use crate::fair::fair;
 use crate::runner::Runner;
 use crate::scope::Scope;
 use crate::sent::Sent;
+use crate::shutdown::Shutdown;
 use crate::state::State;
 
 /// What an instance is busy with.
@@ -91,13 +93,22 @@ pub(crate) struct Instance {
     proxy: Proxy,
     /// Of each layer, the outermost first.
     runners: Vec<Option<Runner>>,
+    busy: Busy,
     /// Requests it has begun to serve.
     pub(crate) served: u32,
 }
 
+/// What a call of an instance needs beside its store.
+struct Busy {
+    shutdown: Shutdown,
+    /// Whether nothing that the guest had spawned was left when the last call returned.
+    idle: bool,
+}
+
 impl Instance {
     pub(crate) fn new(store: Store<State>, proxy: Proxy, runners: Vec<Option<Runner>>) -> Self {
-        Self { store, proxy, runners, served: 0 }
+        let shutdown = store.data().shutdown.clone();
+        Self { store, proxy, runners, busy: Busy { shutdown, idle: true }, served: 0 }
     }
 
     /// Makes `scope` the request whose queue the guest adds to.
@@ -130,7 +141,8 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled = run(&mut self.store, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        let handled =
+            run(&mut self.store, &mut self.busy, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
         match handled {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(HandlerError::from(error)),
@@ -141,9 +153,16 @@ impl Instance {
         }
     }
 
-    /// Lets the guest write its response's body until the response has been sent.
-    pub(crate) async fn stream(&mut self, sent: &mut Sent) -> Result<ResponseOutcome, Interrupted> {
-        run(&mut self.store, None, async |_: &Accessor<State>| Ok(sent.outcome().await)).await
+    /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
+    /// as long as `limit`.
+    pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
+        let phase = self.store.data().phase.clone();
+        let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
+        tokio::select! {
+            biased;
+            sent = run(&mut self.store, &mut self.busy, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            () = stalled => Err(Interrupted::TimedOut(limit)),
+        }
     }
 
     /// Calls `runner.run` of the layer that added the task.
@@ -156,11 +175,23 @@ impl Instance {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
-                run(&mut self.store, Some(limit), call).await
+                run(&mut self.store, &mut self.busy, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
         }
+    }
+
+    /// Calls the first layer's `runner.run` so many times with nothing around it: what wasmtime itself takes.
+    pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
+        let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
+        let calls = async |accessor: &Accessor<State>| {
+            for _ in 0..calls {
+                runner.run(accessor, task.clone()).await??;
+            }
+            Ok(())
+        };
+        self.store.run_concurrent(calls).await?
     }
 
     /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
@@ -180,19 +211,23 @@ impl Instance {
             }
             Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
         };
-        run(&mut self.store, Some(limit), call).await
+        run(&mut self.store, &mut self.busy, Some(limit), call).await
     }
 
-    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`.
-    pub(crate) async fn settle(&mut self, limit: Duration) -> Result<bool, Interrupted> {
+    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
+    /// its end when what is `left` until then is nearly over.
+    pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
+        if self.busy.idle {
+            return Ok(true);
+        }
         let idle = async |accessor: &Accessor<State>| {
             poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
             Ok(())
         };
-        match run(&mut self.store, Some(limit), idle).await {
-            Ok(()) => Ok(true),
-            Err(Interrupted::TimedOut(_)) => Ok(false),
-            Err(interrupted) => Err(interrupted),
+        match tokio::time::timeout(limit, run(&mut self.store, &mut self.busy, Some(left), idle)).await {
+            Ok(Ok(())) => Ok(true),
+            Err(_) | Ok(Err(Interrupted::TimedOut(_))) => Ok(false),
+            Ok(Err(interrupted)) => Err(interrupted),
         }
     }
 }
@@ -201,14 +236,21 @@ impl Instance {
 /// (wasmtime#11869, #11870).
 async fn run<R>(
     store: &mut Store<State>,
+    busy: &mut Busy,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
     let start = Instant::now();
     // A limit that overflows the clock is none.
     let deadline = limit.and_then(|limit| start.checked_add(limit));
-    let mut shutdown = store.data().shutdown.clone();
-    store.data_mut().phase = Phase { start, deadline };
+    store.data().phase.send_replace(Phase { start, deadline });
+    let Busy { shutdown, idle } = busy;
+    let call = async |accessor: &Accessor<State>| {
+        let result = call(accessor).await;
+        // Most calls spawn nothing: then nothing need be waited for after this one.
+        *idle = accessor.poll_no_interesting_tasks(&mut Context::from_waker(Waker::noop())).is_ready();
+        result
+    };
     let expired = async {
         match deadline {
             Some(deadline) => tokio::time::sleep_until(deadline).await,

@@ -26,6 +26,8 @@ mod sent;
 mod trace;
 
 mod background;
+#[doc(hidden)]
+pub mod bench;
 mod bindings;
 pub mod outbound;
 mod outgoing;
@@ -58,8 +60,11 @@ pub mod cli;
 pub mod compose;
 mod logging;
 pub mod new;
+mod reload;
+mod signals;
 pub mod tasks;
 pub mod testing;
 mod tls;
 pub mod up;
+mod watch;
 pub mod work;

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use epilogue::cli::{Cli, Command};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Up(args) => epilogue::up::up(*args),

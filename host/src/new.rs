@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::NewArgs;
 use crate::manifest::check_id;
-use crate::up::SPIN;
+use crate::signals::SPIN;
 
 macro_rules! template {
     ($file:literal) => {

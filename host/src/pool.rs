@@ -1,6 +1,8 @@
 //! The instances of one component on one thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::component::{Component, NoInstance};
@@ -10,21 +12,34 @@ use crate::shutdown::Shutdown;
 /// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.
 const MAX_IDLE: usize = 128;
 
+/// How many idle instances each of so many pools may keep. Together they have half of all that may exist: those of one pool
+/// are of no use to another.
+pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
+    MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
+}
+
 /// One component's instances on one thread. Instances stay on their thread, so nothing here is locked.
 pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
     idle: RefCell<Vec<Instance>>,
+    /// 0 once no more requests will come.
+    max_idle: Cell<usize>,
+    /// Requests that have lost their instance and wait for room for another. They go before those that would begin.
+    waiting: Cell<usize>,
 }
 
 impl Pool {
-    pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown) -> Self {
-        Self { component, shutdown, idle: RefCell::new(Vec::new()) }
+    pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown, max_idle: usize) -> Self {
+        Self { component, shutdown, idle: RefCell::default(), max_idle: Cell::new(max_idle), waiting: Cell::new(0) }
     }
 
     /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
     /// new one.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
+        if self.waiting.get() > 0 {
+            return Err(NoInstance::Full);
+        }
         let idle = self.idle.borrow_mut().pop();
         match idle {
             Some(instance) => Ok(instance),
@@ -40,8 +55,31 @@ impl Pool {
     /// Keeps an instance for the next request, if it may serve another. Its last one must have been torn down.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
-        if instance.served < self.component.settings.reuse.get() && idle.len() < MAX_IDLE {
+        let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0;
+        if instance.served < self.component.settings.reuse.get() && room {
             idle.push(instance);
         }
+    }
+
+    /// Drops the instances that are idle, and from now on each as its request ends.
+    pub(crate) fn retire(&self) {
+        self.max_idle.set(0);
+        self.idle.take();
+    }
+
+    /// Waits in line for room: meanwhile no request begins, and no instance is kept idle.
+    pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
+        self.idle.borrow_mut().clear();
+        self.waiting.update(|waiting| waiting + 1);
+        InLine(self.clone())
+    }
+}
+
+/// A place in the line for room.
+pub(crate) struct InLine(Rc<Pool>);
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.0.waiting.update(|waiting| waiting - 1);
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
 use crate::record::StoredTask;
 use crate::settings::Settings;
+use crate::summary::Backlog;
 use crate::values::OnFailure;
 
 /// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
@@ -64,6 +65,7 @@ pub(crate) struct Queue {
     stored: Vec<StoredTask>,
     durability: Durability,
     limits: Limits,
+    backlog: Backlog,
 }
 
 /// Which tasks are durable.
@@ -85,8 +87,9 @@ struct Limits {
 }
 
 impl Queue {
-    /// An empty queue, on a host that has a task engine or has none.
-    pub(crate) fn new(settings: &Settings, engine: bool) -> Self {
+    /// An empty queue, on a host that has a task engine or has none. Its tasks count in the host's `backlog` from now on
+    /// until they are recorded, or stored.
+    pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
             accepted: 0,
@@ -109,6 +112,7 @@ impl Queue {
                 task_args: settings.max_task_args.bytes(),
                 request_args: settings.max_request_args.bytes(),
             },
+            backlog,
         }
     }
 
@@ -190,6 +194,7 @@ impl Queue {
     pub(crate) fn push(&mut self, task: Task) -> TaskId {
         let id = task.id;
         self.durable += u32::from(task.durable);
+        self.backlog.accepted();
         self.waiting.push_back(task);
         id
     }
@@ -219,9 +224,13 @@ impl Queue {
 
     /// The tasks that [`Queue::handled`] returned are stored, and somebody else's from now on.
     pub(crate) fn hand_over(&mut self, failed: bool, component: impl Fn(&Task) -> StoredTask) {
-        let (stored, waiting) = mem::take(&mut self.waiting).into_iter().partition(|task| task.is_stored_after(failed));
+        let (stored, waiting): (VecDeque<_>, _) =
+            mem::take(&mut self.waiting).into_iter().partition(|task| task.is_stored_after(failed));
         self.waiting = waiting;
-        self.stored.extend(Vec::from(stored).iter().map(component));
+        for task in &stored {
+            self.backlog.ended();
+            self.stored.push(component(task));
+        }
     }
 
     /// A task that never waited here has been stored.

@@ -165,6 +165,21 @@ pub struct RequestRecord {
     pub leaked: isize,
 }
 
+/// What is kept of an error's text, in bytes: it is the guest's, and may be of any length.
+const MAX_ERROR: usize = 4096;
+
+/// The text, or as much of it as is kept, and how much is missing.
+pub(crate) fn cut(mut text: String) -> String {
+    let end = text.floor_char_boundary(MAX_ERROR);
+    let missing = text.len() - end;
+    if missing > 0 {
+        text.truncate(end);
+        text.push_str(&format!(" … ({missing} more bytes)"));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 impl RequestRecord {
     pub(crate) fn new(scope: &Scope, component: String) -> Self {
         Self {

@@ -20,7 +20,7 @@ use crate::component::NoInstance;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
-use crate::record::{RequestRecord, TaskRecord, TaskState};
+use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::reply::Reply;
 use crate::scope::Scope;
 use crate::summary::Observer;
@@ -69,7 +69,7 @@ pub(crate) struct Life {
     pub(crate) running: Option<TaskRecord>,
     /// Its place among the host's requests, until it has ended.
     slot: Option<Slot>,
-    observer: Observer,
+    pub(crate) observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
     pub(crate) span: Span,
     /// Within it, the time until the response is out: a request's latency does not include its tasks.
@@ -77,9 +77,14 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    async fn begin(pool: Rc<Pool>, slot: Slot, observer: Observer, request: &Request) -> Result<Self, NoInstance> {
+    pub(crate) async fn begin(
+        pool: Rc<Pool>,
+        slot: Slot,
+        observer: Observer,
+        request: &Request,
+    ) -> Result<Self, NoInstance> {
         let component = &pool.component;
-        let queue = Queue::new(&component.settings, component.store.is_some());
+        let queue = Queue::new(&component.settings, component.store.is_some(), observer.backlog().clone());
         let scope = Arc::new(Scope::new(request.headers(), queue));
         let mut life = Self::of(pool, scope, observer).await?;
         life.slot = Some(slot);
@@ -129,18 +134,27 @@ impl Life {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
             Err(error) => {
-                let reason = error.to_string();
+                let reason = cut(error.to_string());
                 tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{reason}");
                 (failed(&error), Some(reason))
             }
         };
         self.record.status = response.status();
         let mut sent = reply.send(response);
+        let limit = self.pool.component.settings.response_timeout;
         let mut outcome = match &mut self.instance {
-            Some(instance) => match instance.stream(&mut sent).await {
+            Some(instance) => match instance.stream(&mut sent, limit).await {
                 Ok(outcome) => outcome,
                 Err(interrupted) => {
-                    let reason = format!("the guest died while it wrote the body: {interrupted}");
+                    let reason = match interrupted {
+                        Interrupted::TimedOut(_) => {
+                            format!(
+                                "the guest wrote nothing more of the body for {}",
+                                humantime::format_duration(limit)
+                            )
+                        }
+                        _ => format!("the guest died while it wrote the body: {interrupted}"),
+                    };
                     sent.break_body(&reason);
                     self.lose_instance(&interrupted);
                     match sent.outcome().await {
@@ -176,7 +190,7 @@ impl Life {
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
-    async fn tear_down(&mut self) {
+    pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
@@ -192,19 +206,27 @@ impl Life {
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    async fn end(&mut self) {
-        let settled = self.settle(SETTLE).await;
+    pub(crate) async fn end(&mut self) {
+        let settled = self.settle(SETTLE, SETTLE).await;
         if let Some(mut instance) = self.instance.take().filter(|_| settled) {
             instance.leave();
-            self.record.leaked = instance.resources() as isize - self.resources as isize;
-            self.pool.give_back(instance);
+            let leaked = instance.resources() as isize - self.resources as isize;
+            self.record.leaked = leaked;
+            // What a guest opens once and keeps, such as its stdout, is mostly opened by an instance's first request. One that
+            // goes on to leave something behind would do so without end.
+            if leaked <= 0 || instance.served == 1 {
+                self.pool.give_back(instance);
+            } else {
+                tracing::debug!(target: "epilogue::request", request = self.scope.id, leaked, "the instance is dropped");
+            }
         }
     }
 
-    /// Lets work that the guest spawned end, for so long. False if it goes on.
-    pub(crate) async fn settle(&mut self, limit: Duration) -> bool {
+    /// Lets work that the guest spawned end, for so long. False if it goes on. What is `left` is the time until it is
+    /// stopped.
+    pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
-        match instance.settle(limit).await {
+        match instance.settle(limit, left).await {
             Ok(settled) => settled,
             Err(interrupted) => {
                 self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
@@ -222,18 +244,20 @@ impl Life {
         budget.saturating_sub(now.saturating_duration_since(start))
     }
 
-    /// The instance for the next task: the request's own or, once that has died, a fresh one (S14).
-    pub(crate) async fn instance(&mut self) -> Result<&mut Instance, NoInstance> {
+    /// The instance for the next task, the request's own or, once that has died, a fresh one (S14); and what is then left of
+    /// the drain's budget.
+    pub(crate) async fn instance(&mut self) -> Result<(&mut Instance, Duration), NoInstance> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
-                let mut fresh = self.pool.fresh().await?;
+                let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
                 self.resources = fresh.resources();
                 fresh
             }
         };
-        Ok(self.instance.insert(instance))
+        let left = self.budget();
+        Ok((self.instance.insert(instance), left))
     }
 
     /// Whether the instance of the last call is alive.
@@ -252,6 +276,7 @@ impl Life {
     }
 
     pub(crate) fn report(&mut self, error: String) {
+        let error = cut(error);
         tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{error}");
         self.record.errors.push(error);
     }

@@ -12,10 +12,11 @@
 //!
 //! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
 //!
-//! The same observers see a client that takes nothing more, which [`Sent`] gives up on.
+//! The same observers see a client that takes nothing more, and a guest that writes nothing more, which [`Sent`] gives up on.
 
 mod io;
 mod patience;
+mod stall;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bindings::ResponseOutcome;
+use crate::record::cut;
 
 pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
@@ -45,6 +47,8 @@ struct Outgoing {
     waiting: Mutex<Waiting>,
     /// How often the operating system took something.
     writes: AtomicUsize,
+    /// How often it had taken all that hyper held.
+    flushes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -70,6 +74,7 @@ impl Unflushed {
     }
 
     fn flushed(&self) {
+        self.0.flushes.fetch_add(1, Relaxed);
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for delivery in waiting.deliveries.drain(..) {
             delivery.settle(ResponseOutcome::Delivered);
@@ -96,6 +101,10 @@ struct Delivery {
     starved: AtomicBool,
     /// How often hyper came for more, or had a part of a buffer taken from it.
     moves: AtomicUsize,
+    /// How often the guest gave more …
+    frames: AtomicUsize,
+    /// … and the connection's flushes until it last did.
+    flushes: AtomicUsize,
     /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
     alone: bool,
     /// Why the guest will produce no more of the body.
@@ -113,6 +122,18 @@ impl Delivery {
 
     fn moved(&self) {
         self.moves.fetch_add(1, Relaxed);
+    }
+
+    fn given(&self) {
+        self.frames.fetch_add(1, Relaxed);
+        self.flushes.store(self.connection.0.flushes.load(Relaxed), Relaxed);
+    }
+
+    /// Whether the client has been handed all that there is, and waits for more. What hyper has copied is not held, and is
+    /// handed over with a flush.
+    fn is_up_to_the_guest(&self) -> bool {
+        let flushed = self.connection.0.flushes.load(Relaxed) != self.flushes.load(Relaxed);
+        flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 
     /// Called when the body is gone or a buffer is: is the connection's next flush all there is to wait for?
@@ -172,6 +193,8 @@ pub(crate) fn track(
         ended: AtomicBool::new(false),
         starved: AtomicBool::new(false),
         moves: AtomicUsize::new(0),
+        frames: AtomicUsize::new(0),
+        flushes: AtomicUsize::new(connection.0.flushes.load(Relaxed)),
         alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
         outcome: Mutex::new(Some(sender)),
@@ -223,7 +246,7 @@ impl TrackedBody {
     }
 
     fn fail(&self, error: Error) -> Error {
-        self.delivery.settle(ResponseOutcome::ResponseFailed(error.to_string()));
+        self.delivery.settle(ResponseOutcome::ResponseFailed(cut(error.to_string())));
         error
     }
 }
@@ -242,7 +265,9 @@ impl Body for TrackedBody {
         };
         self.delivery.starved.store(polled.is_pending(), Relaxed);
         self.delivery.moved();
-        Poll::Ready(Some(match ready!(polled) {
+        let frame = ready!(polled);
+        self.delivery.given();
+        Poll::Ready(Some(match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) => {
                     if let Some(remaining) = &mut self.remaining {

@@ -9,9 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::Admission;
 use crate::app::App;
 use crate::durable::Workers;
 use crate::record::RequestRecord;
@@ -19,7 +21,7 @@ use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::{Observer, Summary};
 use crate::threads;
-use crate::worker::{Host, Worker};
+use crate::worker::{Host, Version, Worker};
 
 /// Connections that the kernel keeps for each worker until it accepts them.
 const BACKLOG: i32 = 1024;
@@ -31,11 +33,24 @@ const UNSENT: u32 = 128 * 1024;
 
 /// An application with an address.
 pub struct Server {
-    app: App,
     options: HostOptions,
-    address: SocketAddr,
     listeners: Vec<TcpListener>,
-    tls: Option<TlsAcceptor>,
+    replacer: Replacer,
+    observer: Observer,
+    admission: Arc<Admission>,
+}
+
+/// Replaces what a server serves, while it does.
+#[derive(Clone)]
+pub(crate) struct Replacer {
+    address: SocketAddr,
+    versions: watch::Sender<Arc<Version>>,
+}
+
+/// Sees how much a server still has to do.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    admission: Arc<Admission>,
     observer: Observer,
 }
 
@@ -56,28 +71,33 @@ impl Server {
         if tls.is_none() {
             app.set_address(address);
         }
-        Ok(Self { app, options, address, listeners, tls, observer: Observer::default() })
+        let admission = Arc::new(Admission::new(&options));
+        let replacer = Replacer { address, versions: watch::Sender::new(Arc::new(Version { app, tls })) };
+        Ok(Self { options, listeners, replacer, observer: Observer::default(), admission })
     }
 
     /// Hands the record of each request, once it has ended, to `records`.
     pub fn observe(&mut self, records: Sender<RequestRecord>) {
-        self.observer = Observer::new(Some(records));
+        self.observer.observe(records);
     }
 
     /// The address that was bound.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.replacer.address
     }
 
     /// The URL of the address.
     pub fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        let scheme = if self.replacer.versions.borrow().tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
     }
 
-    /// The application.
-    pub fn app(&self) -> &App {
-        &self.app
+    pub(crate) fn replacer(&self) -> Replacer {
+        self.replacer.clone()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { admission: self.admission.clone(), observer: self.observer.clone() }
     }
 
     /// Serves until `shutdown` begins and all requests and tasks have ended, or its grace has. Blocks.
@@ -88,10 +108,11 @@ impl Server {
     pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
+        let versions = self.replacer.versions.subscribe();
         let worked = Observer::default();
-        let store = self.app.store.clone().filter(|_| self.options.work);
-        let workers = store.map(|store| Workers::new(&self.app, store, &self.options, worked.clone()));
-        let host = Arc::new(Host::new(self.app, self.options, self.tls, self.observer));
+        let store = versions.borrow().app.store.clone().filter(|_| self.options.work);
+        let workers = store.map(|store| Workers::new(versions.clone(), store, &self.options, worked.clone()));
+        let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
         let work = |listener: TcpListener| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
             move || -> anyhow::Result<()> {
@@ -111,6 +132,37 @@ impl Server {
             workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Work { Box::new(work) });
         threads::run(serving.chain(working), &shutdown, grace)?;
         Ok(observer.summary().with_tasks_of(worked.summary()))
+    }
+}
+
+impl Replacer {
+    /// Gives requests that begin from now on to `app`, and connections that begin to `tls`. Whether it is https or http that
+    /// is served stays as it is; without a new certificate the old one goes on.
+    pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
+        self.versions.send_modify(|version| {
+            let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
+            if tls.is_none() {
+                app.set_address(self.address);
+            }
+            *version = Arc::new(Version { app, tls });
+        });
+    }
+}
+
+impl Progress {
+    /// That of a process that serves no requests.
+    pub(crate) fn new(options: &HostOptions, observer: Observer) -> Self {
+        Self { admission: Arc::new(Admission::new(options)), observer }
+    }
+
+    /// How many requests have not ended, their tasks included.
+    pub(crate) fn requests(&self) -> usize {
+        self.admission.requests()
+    }
+
+    /// How many accepted tasks have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        self.observer.backlog().tasks()
     }
 }
 

@@ -38,6 +38,14 @@ macro_rules! settings {
             }
         }
 
+        impl $resolved {
+            /// The names of the settings that are not what they are in `other`.
+            pub fn differing(&self, other: &Self) -> Vec<String> {
+                let differing = [$((stringify!($name), self.$name != other.$name)),+];
+                differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()
+            }
+        }
+
         $(#[doc = $overlay_about])+
         #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
         pub struct $overlay {
@@ -113,6 +121,9 @@ settings! {
         /// Time until a handler has returned its response's head; the body may take longer.
         #[arg(env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30);
+        /// Time that a client waits for more of a response's body. Then the guest is stopped, and the response broken off.
+        #[arg(env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
+        response_timeout: Duration = Duration::from_secs(60);
         /// Time for one task, unless it was enqueued with its own.
         #[arg(env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30);
@@ -189,7 +200,11 @@ settings! {
         /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = count(1_000);
+        max_draining: NonZeroUsize = count(10_000);
+        /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
+        /// answered 503, and a task that needs another waits.
+        #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
+        max_instances: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
         /// HTTP/2 streams that one connection may have open at once.
         #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
@@ -294,6 +309,7 @@ mod tests {
         assert_eq!(settings.reuse.get(), 128);
         assert_eq!(settings.on_failure, OnFailure::Stop);
         assert_eq!(settings.task_timeout, Duration::from_secs(30));
+        assert_eq!(settings.response_timeout, Duration::from_secs(60));
         assert_eq!(settings.drain_timeout, Duration::from_secs(300));
         assert_eq!(settings.max_tasks, 1_000);
         assert_eq!(settings.max_task_args.bytes(), 1 << 20);
@@ -304,7 +320,8 @@ mod tests {
         let host = HostOptions::default();
         assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
         assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
-        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 1_000));
+        assert_eq!(host.max_instances.get(), 10_000);
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }

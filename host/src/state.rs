@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -28,7 +29,7 @@ pub(crate) struct State {
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
     /// What the guest is doing, and until when it may.
-    pub(crate) phase: Phase,
+    pub(crate) phase: watch::Sender<Phase>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -44,7 +45,7 @@ impl State {
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
             scope: None,
-            phase: Phase::idle(),
+            phase: watch::Sender::new(Phase::idle()),
             shutdown,
         })
     }

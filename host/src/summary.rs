@@ -1,7 +1,7 @@
-//! What became of all requests and tasks, for the exit code and for tests.
+//! What became of all requests and tasks, for the exit code and for tests, and what is left of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
 use crate::record::{RequestRecord, TaskState};
@@ -28,7 +28,26 @@ impl Summary {
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     counts: Arc<Counts>,
+    backlog: Backlog,
     records: Option<Sender<RequestRecord>>,
+}
+
+/// How many tasks of a host are accepted and have not ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    pub(crate) fn accepted(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.0.load(Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -39,8 +58,13 @@ struct Counts {
 }
 
 impl Observer {
-    pub(crate) fn new(records: Option<Sender<RequestRecord>>) -> Self {
-        Self { counts: Arc::default(), records }
+    /// Hands the records to `records` from now on.
+    pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
+        self.records = Some(records);
+    }
+
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// A request has ended, with its teardown.

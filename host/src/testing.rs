@@ -38,7 +38,7 @@ use crate::app::{App, AppOptions, TaskStore};
 use crate::component::Output;
 use crate::manifest::Manifest;
 use crate::server::Server;
-use crate::settings::{HostOverlay, SettingsOverlay};
+use crate::settings::{HostOptions, HostOverlay, SettingsOverlay};
 use crate::shutdown::{self, ShutdownTrigger};
 
 pub use crate::bindings::ResponseOutcome;
@@ -257,6 +257,7 @@ impl TestHostBuilder {
             }
         };
         let manifest = Manifest::load(&file)?.select(&[])?;
+        let max_instances = self.host.max_instances;
         let host = self.host.resolve();
         let (stdout, stderr) = (MemoryOutputPipe::new(MAX_OUTPUT), MemoryOutputPipe::new(MAX_OUTPUT));
         let options = AppOptions {
@@ -265,7 +266,11 @@ impl TestHostBuilder {
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
             store: TaskStore::of(&host)?,
         };
-        let app = App::load(engine()?, &manifest, options)?;
+        let engine = match max_instances {
+            Some(max_instances) => crate::engine::engine(max_instances)?,
+            None => engine()?.clone(),
+        };
+        let app = App::load(&engine, &manifest, options)?;
         let mut server = Server::bind(app, host, None)?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
@@ -282,7 +287,7 @@ impl TestHostBuilder {
     }
 }
 
-/// The engine of all hosts of a test process: each reserves address space for thousands of instances.
+/// The engine of all hosts of a test process that set no number of instances: each reserves address space for thousands of instances.
 fn engine() -> anyhow::Result<&'static Engine> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
@@ -290,7 +295,7 @@ fn engine() -> anyhow::Result<&'static Engine> {
     match ENGINE.get() {
         Some(engine) => Ok(engine),
         None => {
-            let engine = crate::engine::engine()?;
+            let engine = crate::engine::engine(HostOptions::default().max_instances)?;
             Ok(ENGINE.get_or_init(|| engine))
         }
     }

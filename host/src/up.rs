@@ -1,28 +1,24 @@
 //! `epilogue up`: load the application, serve it, and end it in order.
 
-use std::env;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::mpsc;
 
-use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use wasmtime::Engine;
 
 use crate::app::{App, AppOptions, TaskStore};
 use crate::cli::UpArgs;
 use crate::component::Output;
 use crate::manifest::Manifest;
+use crate::reload::Reloader;
 use crate::server::{self, Server};
-use crate::shutdown::{self, ShutdownTrigger};
-use crate::{builder, engine, logging, tls};
+use crate::settings::HostOptions;
+use crate::watch::Watching;
+use crate::{builder, engine, logging, shutdown, signals, tls};
 
 /// The exit code of a host that had to abandon tasks.
 pub(crate) const ABANDONED: u8 = 3;
-/// How long after the end of the grace the process ends by force.
-const STUCK: Duration = Duration::from_secs(2);
-
-/// The variable that Spin sets for its plugins: where it is itself.
-pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// Runs an application until a signal ends it.
 ///
@@ -30,9 +26,8 @@ pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 ///
 /// If it cannot run; the message says why.
 pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let manifest = Manifest::load(&Manifest::find(args.application.from.as_deref())?)?;
-    let manifest = manifest.select(&args.application.component_ids)?;
-    let host = args.host.over(manifest.host.clone()).resolve();
+    let manifest = args.manifest()?;
+    let host = args.host_options(&manifest);
     logging::init(&host)?;
     for warning in manifest.warnings() {
         tracing::warn!("{warning}");
@@ -42,24 +37,20 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     host.check()?;
     server::raise_open_files();
-    let tls = match host.tls_files()? {
-        Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
-        None => None,
-    };
     if let Some(address) = host.metrics_listen {
         logging::serve_metrics(address)?;
     }
-    let options = AppOptions {
-        settings: args.settings,
-        environment: args.env,
-        output: if host.quiet { Output::Silent } else { Output::Inherit },
-        store: TaskStore::of(&host)?,
-    };
-    let app = App::load(&engine::engine()?, &manifest, options)?;
+    let (causes, reloads) = mpsc::channel();
+    // Before the files are read: a change from then on is seen.
+    let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
+    let engine = engine::engine(host.max_instances)?;
+    let store = TaskStore::of(&host)?;
+    let (app, tls) = args.load(&engine, &manifest, &host, store.clone())?;
     let server = Server::bind(app, host.clone(), tls)?;
     let (trigger, shutdown) = shutdown::channel();
-    handle_signals(trigger, host.grace)?;
+    signals::handle(trigger, host.grace, server.progress(), causes)?;
     announce(&manifest, &server.url());
+    Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     let summary = server.run(shutdown)?;
     tracing::info!(
         "stopped after {} requests and {} tasks, {} of them abandoned",
@@ -68,6 +59,40 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         summary.abandoned
     );
     Ok(if summary.abandoned > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS })
+}
+
+impl UpArgs {
+    /// The application as its manifest describes it now.
+    pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
+        let application = &self.application;
+        Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
+    }
+
+    /// The host's options: those of the command line and, where it has none, the manifest's.
+    pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
+        self.host.clone().over(manifest.host.clone()).resolve()
+    }
+
+    /// The application and, for https, its certificate.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        manifest: &Manifest,
+        host: &HostOptions,
+        store: Option<TaskStore>,
+    ) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
+        let tls = match host.tls_files()? {
+            Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
+            None => None,
+        };
+        let options = AppOptions {
+            settings: self.settings.clone(),
+            environment: self.env.clone(),
+            output: if host.quiet { Output::Silent } else { Output::Inherit },
+            store,
+        };
+        Ok((App::load(engine, manifest, options)?, tls))
+    }
 }
 
 /// The first line is for programs: it says where the application is.
@@ -83,48 +108,4 @@ fn announce(manifest: &Manifest, url: &str) {
             None => _ = writeln!(out, "  {id}: {url}{route}"),
         }
     }
-}
-
-/// The first SIGINT or SIGTERM begins the shutdown, the second ends it (S13).
-///
-/// A plugin of Spin gets both for one Ctrl-C: the terminal sends it the first, and Spin the other. There the second is
-/// one of the first's kind.
-pub(crate) fn handle_signals(trigger: ShutdownTrigger, grace: Duration) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    let by_spin = env::var_os(SPIN).is_some();
-    let watch = async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = interrupt.recv() => SignalKind::interrupt(),
-                _ = terminate.recv() => SignalKind::terminate(),
-            }
-        };
-        let first = next().await;
-        trigger.drain(grace);
-        // On the side, as all that is written: the stop must not wait for whoever reads stderr.
-        tokio::task::spawn_blocking(move || {
-            tracing::info!(
-                "stopping: requests and tasks have {} to end; another signal stops them at once",
-                humantime::format_duration(grace)
-            );
-        });
-        let second = async { while next().await != first && by_spin {} };
-        tokio::select! {
-            () = tokio::time::sleep(grace) => {}
-            () = second => {
-                trigger.stop();
-                tokio::task::spawn_blocking(|| tracing::warn!("stopping at once"));
-            }
-        }
-        // A thread that is still there is stuck in the host's own code, as in a write to a pipe that nobody reads.
-        tokio::time::sleep(STUCK).await;
-        std::process::exit(ABANDONED.into());
-    };
-    let thread = std::thread::Builder::new().name("epilogue-signals".into());
-    thread.spawn(move || runtime.block_on(watch)).context("cannot start the signal thread")?;
-    Ok(())
 }

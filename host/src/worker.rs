@@ -1,5 +1,6 @@
 //! One thread of the server: its own listener, instances and requests. A request stays on its thread.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,18 +9,19 @@ use std::time::Duration;
 
 use http::uri::Scheme;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
 use crate::admission::{Admission, Refused};
 use crate::app::App;
+use crate::component::Component;
 use crate::connection::{self, Peer};
-use crate::pool::Pool;
+use crate::pool::{Pool, max_idle};
 use crate::reply::Reply;
 use crate::request::{self, unavailable};
-use crate::settings::{HostOptions, Settings};
+use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::Observer;
 
@@ -28,11 +30,16 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, as when the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What a reload replaces.
+pub(crate) struct Version {
+    pub(crate) app: App,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
 /// What all threads share.
 pub(crate) struct Host {
-    pub(crate) app: App,
+    versions: watch::Receiver<Arc<Version>>,
     pub(crate) options: HostOptions,
-    tls: Option<TlsAcceptor>,
     pub(crate) observer: Observer,
     admission: Arc<Admission>,
     /// One permit for each connection that may still be opened.
@@ -40,16 +47,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(app: App, options: HostOptions, tls: Option<TlsAcceptor>, observer: Observer) -> Self {
+    pub(crate) fn new(
+        versions: watch::Receiver<Arc<Version>>,
+        options: HostOptions,
+        observer: Observer,
+        admission: Arc<Admission>,
+    ) -> Self {
         let connections = Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS));
-        Self {
-            app,
-            tls,
-            observer,
-            admission: Admission::new(&options).into(),
-            connections: connections.into(),
-            options,
-        }
+        Self { versions, observer, admission, connections: connections.into(), options }
     }
 }
 
@@ -57,29 +62,71 @@ impl Host {
 pub(crate) struct Worker {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
-    /// By the component's place in the application.
-    pools: Vec<Rc<Pool>>,
+    versions: RefCell<watch::Receiver<Arc<Version>>>,
+    serving: RefCell<Rc<Serving>>,
     /// Connections and requests that have not ended.
     alive: TaskTracker,
 }
 
+/// A version on one thread: for the requests and connections that begin while it is the newest.
+pub(crate) struct Serving {
+    pub(crate) version: Arc<Version>,
+    /// By the component's place in the application.
+    pub(crate) pools: Vec<Rc<Pool>>,
+}
+
+impl Serving {
+    fn new(version: Arc<Version>, options: &HostOptions, shutdown: &Shutdown) -> Self {
+        let components = version.app.components.iter();
+        let max_idle = max_idle(options.max_instances, options.workers.get() * components.len());
+        let pool = |component: &Arc<Component>| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle));
+        let pools = components.map(pool).collect();
+        Self { version, pools }
+    }
+}
+
 impl Worker {
     pub(crate) fn new(host: Arc<Host>, shutdown: Shutdown) -> Self {
-        let components = host.app.components.iter();
-        let pools = components.map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone()))).collect();
-        Self { host, shutdown, pools, alive: TaskTracker::new() }
+        let mut versions = host.versions.clone();
+        let serving = Serving::new(versions.borrow_and_update().clone(), &host.options, &shutdown);
+        Self {
+            versions: versions.into(),
+            serving: RefCell::new(serving.into()),
+            host,
+            shutdown,
+            alive: TaskTracker::new(),
+        }
+    }
+
+    /// The newest version. From the moment of a reload on, whatever begins gets the new one; what has the old one keeps it.
+    pub(crate) fn serving(&self) -> Rc<Serving> {
+        let mut versions = self.versions.borrow_mut();
+        if versions.has_changed().unwrap_or(false) {
+            let newest = Serving::new(versions.borrow_and_update().clone(), &self.host.options, &self.shutdown);
+            let old = self.serving.replace(newest.into());
+            old.pools.iter().for_each(|pool| pool.retire());
+        }
+        self.serving.borrow().clone()
     }
 
     /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
     pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = self.accept_all(&listener) => {}
+            () = self.follow() => {}
+            _ = shutdown.begun() => {}
+        }
+        drop(listener);
+        self.alive.close();
+        self.alive.wait().await;
+        Ok(())
+    }
+
+    async fn accept_all(self: &Rc<Self>, listener: &TcpListener) {
         loop {
-            let accepted = tokio::select! {
-                accepted = self.accept(&listener) => accepted,
-                _ = shutdown.begun() => break,
-            };
-            match accepted {
+            match self.accept(listener).await {
                 Ok((stream, client, permit)) => {
                     let connection = self.clone().connection(stream, client);
                     self.alive.spawn_local(async move {
@@ -93,10 +140,15 @@ impl Worker {
                 }
             }
         }
-        drop(listener);
-        self.alive.close();
-        self.alive.wait().await;
-        Ok(())
+    }
+
+    /// Takes each version as it comes: the idle instances of the one before are to go, also if no request comes.
+    async fn follow(&self) {
+        let mut versions = self.host.versions.clone();
+        while versions.changed().await.is_ok() {
+            self.serving();
+        }
+        std::future::pending().await
     }
 
     /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
@@ -126,7 +178,7 @@ impl Worker {
             // The client has gone already.
             Err(_) => return,
         };
-        match self.host.tls.clone() {
+        match self.serving().version.tls.clone() {
             None => connection::serve(self, stream, Peer { scheme: Scheme::HTTP, client, local }).await,
             Some(tls) => {
                 let mut shutdown = self.shutdown.clone();
@@ -150,13 +202,8 @@ impl Worker {
         }
     }
 
-    /// How a component's requests are treated.
-    pub(crate) fn settings(&self, component: usize) -> &Settings {
-        &self.pools[component].component.settings
-    }
-
     /// Begins the life of a request, which ends in its own time.
-    pub(crate) fn begin(self: &Rc<Self>, component: usize, request: Request, reply: Reply) {
+    pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let slot = match self.host.admission.admit() {
             Ok(slot) => slot,
             Err(Refused(limit)) => {
@@ -165,7 +212,7 @@ impl Worker {
                 return;
             }
         };
-        let (pool, observer) = (self.pools[component].clone(), self.host.observer.clone());
+        let observer = self.host.observer.clone();
         self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
     }
 }

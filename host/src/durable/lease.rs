@@ -20,7 +20,7 @@ use crate::queue::{Queue, Task};
 use crate::record::{TaskRecord, TaskState};
 use crate::request::{Life, SETTLE};
 use crate::scope::Scope;
-use crate::summary::Observer;
+use crate::summary::{Backlog, Observer};
 
 /// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
 pub(super) async fn run(store: TaskStore, lease: Lease, pools: &[Rc<Pool>], observer: Observer) {
@@ -80,7 +80,7 @@ impl<'a> Work<'a> {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
             Some(format!("this application has no component {:?} that runs {}", batch.component, names.join(", ")))
         })?;
-        let scope = Arc::new(scope(batch, &pool));
+        let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
             NoInstance::Full | NoInstance::Stopped => None,
             NoInstance::Failed(_) => Some(error.to_string()),
@@ -109,12 +109,12 @@ impl<'a> Work<'a> {
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
                 let failed = record.id;
-                self.life.finish(record);
+                self.life.tell(record);
                 let rest = self.batch.tasks.iter().zip(&self.layers).skip_while(|(task, _)| task.id != failed).skip(1);
                 for (task, layer) in rest {
                     let why = "a task before it did not succeed".to_owned();
                     let skipped = self.life.ended(&to_task(task, *layer), TaskState::Skipped, 0, Some(why));
-                    self.life.finish(skipped);
+                    self.life.tell(skipped);
                 }
                 Ok(())
             }
@@ -134,8 +134,8 @@ impl<'a> Work<'a> {
         }
         if !first {
             // Work that the last one spawned (S18).
-            let limit = SETTLE.min(life.budget());
-            life.settle(limit).await;
+            let budget = life.budget();
+            life.settle(SETTLE.min(budget), budget).await;
         }
         if life.pool.shutdown.has_begun() || life.budget().is_zero() {
             return Ok(Some(End::Interrupted));
@@ -145,7 +145,7 @@ impl<'a> Work<'a> {
         let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };
         if state == TaskState::Succeeded {
             self.held.checkpoint(index + 1).await?;
-            life.finish(record);
+            life.tell(record);
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
@@ -166,7 +166,7 @@ impl<'a> Work<'a> {
         }
         self.held.bury_apart(self.batch.only(index), record.error.as_deref().unwrap_or_default()).await?;
         self.held.checkpoint(index + 1).await?;
-        self.life.finish(record);
+        self.life.tell(record);
         Ok(None)
     }
 }
@@ -211,14 +211,14 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
 }
 
 /// The request's scope, as far as it is known here.
-fn scope(batch: &Batch, pool: &Pool) -> Scope {
+fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {
         OnFailure::Stop => FailurePolicy::Stop,
         OnFailure::Continue => FailurePolicy::Continue,
     };
     let last = batch.tasks.iter().map(|task| task.id).max().unwrap_or_default();
-    let queue = Queue::new(&component.settings, component.store.is_some()).resume(policy, last);
+    let queue = Queue::new(&component.settings, component.store.is_some(), backlog.clone()).resume(policy, last);
     let trace_context = TraceContext {
         traceparent: batch.traceparent.clone().unwrap_or_default(),
         tracestate: batch.tracestate.clone(),

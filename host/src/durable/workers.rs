@@ -1,23 +1,23 @@
 //! Threads that lease batches and run their tasks, each with instances of its own.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::{self as engines, Lease};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{TaskStore, held::Held, lease};
-use crate::app::App;
-use crate::component::Component;
-use crate::pool::Pool;
+use crate::pool::{Pool, max_idle};
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::Observer;
+use crate::worker::Version;
 
 /// How long a thread waits for a batch before it asks again. A shutdown waits for it too.
 const WAIT: Duration = Duration::from_secs(1);
@@ -27,25 +27,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What all of a process' working threads share.
 #[derive(Clone)]
 pub(crate) struct Workers {
-    components: Vec<Arc<Component>>,
+    /// The application, as it is now.
+    versions: watch::Receiver<Arc<Version>>,
     store: TaskStore,
     /// This process, and no other.
     name: String,
     threads: usize,
     concurrency: usize,
+    max_instances: NonZeroU32,
     observer: Observer,
 }
 
 impl Workers {
-    /// Those that run the tasks of this application.
-    pub(crate) fn new(app: &App, store: TaskStore, options: &HostOptions, observer: Observer) -> Self {
+    /// Those that run the tasks of an application.
+    pub(crate) fn new(
+        versions: watch::Receiver<Arc<Version>>,
+        store: TaskStore,
+        options: &HostOptions,
+        observer: Observer,
+    ) -> Self {
         let concurrency = options.concurrency.get();
         Self {
-            components: app.components.clone(),
+            versions,
             store,
             name: name(options.worker_id.as_deref()),
             threads: options.workers.get().min(concurrency),
             concurrency,
+            max_instances: options.max_instances,
             observer,
         }
     }
@@ -70,9 +78,17 @@ impl Workers {
         })
     }
 
-    async fn run(self, thread: usize, mut shutdown: Shutdown) {
-        let pool = |component: &Arc<Component>| Rc::new(Pool::new(component.clone(), shutdown.clone()));
-        let pools: Rc<[_]> = self.components.iter().map(pool).collect();
+    /// The instances of the application as it is now.
+    fn pools(&mut self, shutdown: &Shutdown) -> Rc<[Rc<Pool>]> {
+        let version = self.versions.borrow_and_update();
+        let components = &version.app.components;
+        // A server beside it has as many threads.
+        let max_idle = max_idle(self.max_instances, 2 * self.threads * components.len());
+        components.iter().map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle))).collect()
+    }
+
+    async fn run(mut self, thread: usize, mut shutdown: Shutdown) {
+        let mut pools = self.pools(&shutdown);
         let share = (self.concurrency + self.threads - 1 - thread) / self.threads;
         let room = Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)));
         let alive = TaskTracker::new();
@@ -88,6 +104,9 @@ impl Workers {
                     _ = Held::new(self.store.clone(), lease).release().await;
                 }
                 Ok(Some(lease)) => {
+                    if self.versions.has_changed().unwrap_or_default() {
+                        pools = self.pools(&shutdown);
+                    }
                     let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
                     alive.spawn_local(async move {
                         lease::run(store, lease, &pools, observer).await;

@@ -2,7 +2,7 @@ use super::*;
 use crate::values::{Size, Value as _};
 
 fn queue(settings: Settings) -> Queue {
-    Queue::new(&settings, false)
+    Queue::new(&settings, false, Backlog::default())
 }
 
 fn size(text: &str) -> Size {
@@ -110,7 +110,8 @@ fn a_queue_with_a_waiting_task_does_not_close() {
 fn what_the_host_cannot_keep_is_refused() {
     let durable = TaskOptions { durable: true, ..options() };
     let refused = |engine: bool, options: TaskOptions| {
-        let accepted = Queue::new(&Settings::default(), engine).accept(0, "task".into(), vec![], options);
+        let accepted =
+            Queue::new(&Settings::default(), engine, Backlog::default()).accept(0, "task".into(), vec![], options);
         matches!(accepted, Err(EnqueueError::Unsupported(_)))
     };
     assert!(refused(false, durable));
@@ -121,7 +122,7 @@ fn what_the_host_cannot_keep_is_refused() {
 
 #[test]
 fn durable_by_default_is_what_can_be_stored() {
-    let mut queue = Queue::new(&Settings { durable: true, ..Settings::default() }, true);
+    let mut queue = Queue::new(&Settings { durable: true, ..Settings::default() }, true, Backlog::default());
     let closure = TaskOptions { instance_bound: true, ..options() };
     let durable = [options(), closure].map(|options| {
         let task = queue.accept(0, "task".into(), vec![], options).unwrap();
@@ -132,7 +133,7 @@ fn durable_by_default_is_what_can_be_stored() {
 
 #[test]
 fn what_is_stored_leaves_the_queue_and_what_is_not_stays() {
-    let mut queue = Queue::new(&Settings::default(), true);
+    let mut queue = Queue::new(&Settings::default(), true, Backlog::default());
     let durable = TaskOptions { durable: true, ..options() };
     let failure = TaskOptions { run_when: RunWhen::Failure, ..durable };
     for options in [durable, options(), failure, durable, durable] {

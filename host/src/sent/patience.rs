@@ -42,7 +42,7 @@ impl Patience {
                 return ended;
             }
             let now = delivery.progress();
-            still = if now == seen && delivery.is_up_to_the_client() { still + 1 } else { 0 };
+            still = if now == seen && !delivery.is_up_to_the_guest() { still + 1 } else { 0 };
             seen = now;
         }
         tracing::debug!(
@@ -63,10 +63,5 @@ impl Delivery {
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);
         let writes = if writes { self.connection.0.writes.load(Relaxed) } else { 0 };
         (self.moves.load(Relaxed), writes)
-    }
-
-    /// Whether there is something that the client could take.
-    fn is_up_to_the_client(&self) -> bool {
-        !self.starved.load(Relaxed) || self.held.load(Relaxed) > 0
     }
 }

@@ -1,7 +1,7 @@
 //! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
-//! `/panics?GATE` then panics.
+//! `/panics?GATE` then panics, and `/stops` goes on until it is asked not to.
 
-use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, Scope};
+use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, Scope, stopping};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -10,6 +10,10 @@ async fn handle(request: Request) -> impl IntoResponse {
     let gate = request.uri().query().unwrap_or_default().to_owned();
     let handled = match request.uri().path() {
         "/adds" => adds(gate),
+        "/stops" => {
+            spin_sdk::wasip3::spawn(async { println!("stop: {:?}", stopping().await.reason) });
+            Ok(())
+        }
         _ => panics(gate),
     };
     handled.map(|()| "done").map_err(|error| error.to_string())

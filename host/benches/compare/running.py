@@ -1,0 +1,110 @@
+"""A system's process, from its start to its end."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+PATIENCE = 60
+
+
+class Failure(Exception):
+    """What made a run worthless, for the reader."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Running:
+    """A system's process, from its start until `stop`."""
+
+    def __init__(self, system, cache, logged):
+        self.system, self.logged, self.port = system, logged, free_port()
+        self.output = tempfile.TemporaryFile("w+b")
+        environment = {**os.environ, **system.environment()}
+        if cache:
+            environment["XDG_CACHE_HOME"] = str(cache)
+        begin = time.monotonic()
+        # A process group of its own: a system with children is told to end as a terminal would, and leaves none behind.
+        self.process = subprocess.Popen(
+            [str(part) for part in system.command(self.port, logged)], env=environment,
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        try:
+            while not self.accepts():
+                if self.process.poll() is not None or time.monotonic() - begin > PATIENCE:
+                    raise Failure(f"{system.name} does not start:\n{self.log()}")
+                time.sleep(0.001)
+            self.startup = time.monotonic() - begin
+            self.fetch("/")
+        except BaseException:
+            self.kill()
+            raise
+
+    def accepts(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def fetch(self, path):
+        with urllib.request.urlopen(self.url(path), timeout=PATIENCE) as response:
+            return response.read().decode()
+
+    def stats(self):
+        """What the system says of each of its processes, which are all of its session: see `man proc_pid_stat`, from
+        the third field on."""
+        mine = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, *fields = stat.read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue  # It has ended.
+            if int(fields[2]) == self.process.pid and state != "Z":
+                mine[int(stat.parent.name)] = [state, *map(int, fields)]
+        return mine
+
+    def memory(self):
+        """Resident bytes of all its processes."""
+        return sum(fields[21] for fields in self.stats().values()) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu(self):
+        """Seconds that all its processes have computed."""
+        return sum(fields[11] + fields[12] for fields in self.stats().values()) / os.sysconf("SC_CLK_TCK")
+
+    def log(self):
+        self.output.seek(0)
+        return self.output.read().decode(errors="replace")
+
+    def stop(self):
+        """Asks it to end, and says all it has printed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise Failure(f"{self.system.name} did not end within {PATIENCE} s") from None
+        return self.log()
+
+    def kill(self):
+        for pid in self.stats():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, _, error, __):
+        if self.process.poll() is None:
+            self.kill()
+        if isinstance(error, Failure):
+            error.args = ("\n".join([str(error), "It printed last:", *self.log().splitlines()[-5:]]),)

@@ -1,0 +1,167 @@
+"""The systems side by side: how to get each, start it, and learn which tasks it ran."""
+
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from running import PATIENCE, Failure, Running
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+TARGET = ROOT / "target"
+INSTALLED = TARGET / "compare"
+GUESTS = TARGET / "compare/wasm/wasm32-wasip2/release/examples"
+COMPOSED = INSTALLED / "composed.wasm"
+
+WASMTIME, WORKERD = "48.0.8", "1.20261117.1"
+PYTHON = ["fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"]
+WASMTIME_FEATURES = "cache,component-model-async,cranelift,parallel-compilation,pooling-allocator,serve"
+
+
+class System:
+    """A system that is not running. Its subclasses say what differs."""
+
+    name = ""
+    needs = None  # the program, if it is not our own
+    get = []  # the commands that install it into target/compare
+    tasks = True
+
+    def program(self):
+        """Where its program is, or None."""
+        path = os.pathsep.join([str(INSTALLED / folder) for folder in ("bin", "venv/bin", "node_modules/.bin")])
+        return shutil.which(self.needs, path=path + os.pathsep + os.environ.get("PATH", ""))
+
+    def command(self, port, logged):
+        raise NotImplementedError
+
+    def environment(self):
+        return {}
+
+    def counts(self, run):
+        """How many tasks were asked for and how many ran, None if it can't tell. Ends the run."""
+        run.stop()
+        return None
+
+    def start(self, cache=None, logged=False):
+        return Running(self, cache, logged)
+
+
+class Epilogue(System):
+    name = "Epilogue"
+    binary = TARGET / "release/epilogue"
+    guest = "bench"
+    options = []
+
+    def program(self):
+        return str(self.binary) if self.binary.exists() else None
+
+    def command(self, port, logged):
+        manifest = INSTALLED / f"{self.guest}.toml"
+        manifest.write_text(
+            'spin_manifest_version = 2\n[application]\nname = "bench"\n[[trigger.http]]\nroute = "/..."\n'
+            f'component = "bench"\n[component.bench]\nsource = "{GUESTS / self.guest}.wasm"\n'
+        )
+        return [self.program(), "up", "-f", manifest, "--listen", f"127.0.0.1:{port}", "--quiet", *self.options]
+
+    def environment(self):
+        # No event for each task, as the others write no access logs. Any task that failed would still be an event.
+        return {"EPILOGUE_LOG": "warn,epilogue::up=info"}
+
+    def counts(self, run):
+        log = run.stop()
+        told = re.search(r"stopped after (\d+) requests and (\d+) tasks, (\d+) of them abandoned", log)
+        if not told:
+            raise Failure(f"{self.name} did not say at its end what it had done:\n{log}")
+        requests, ended, abandoned = map(int, told.groups())
+        failed = sum(" WARN " in line or " ERROR " in line for line in log.splitlines())
+        return {"requests": requests, "ran": ended - abandoned - failed}
+
+
+class Fresh(Epilogue):
+    name = "Epilogue, --reuse 1"
+    options = ["--reuse", "1"]
+
+
+class Plain(System):
+    """`wasmtime serve` with the guest that has no tasks."""
+
+    name = "wasmtime serve, plain guest"
+    needs = "wasmtime"
+    get = [["cargo", "install", "wasmtime-cli", "--version", WASMTIME, "--locked", "--root", str(INSTALLED),
+            "--no-default-features", "--features", WASMTIME_FEATURES]]
+    tasks = False
+    guest = GUESTS / "bench_plain.wasm"
+
+    def command(self, port, logged):
+        level = "info" if logged else "off"
+        return [self.program(), "serve", "-Wcomponent-model-async", "-Sp3,cli,http", f"--env=EPILOGUE_LOG={level}",
+                f"--addr=127.0.0.1:{port}", self.guest]
+
+
+class Composed(Plain):
+    """`wasmtime serve` with the guest as `epilogue compose` makes it."""
+
+    name = "wasmtime serve, composed guest"
+    tasks = True
+    guest = COMPOSED
+
+    def counts(self, run):
+        log = run.stop()
+        return {"ran": log.count("succeeded")} if run.logged else None
+
+
+class Workerd(System):
+    name = "workerd, waitUntil"
+    needs = "workerd"
+    get = [["npm", "install", "--no-save", "--prefix", str(INSTALLED), f"workerd@{WORKERD}"]]
+
+    def command(self, port, logged):
+        config = HERE / "apps/workerd.capnp"
+        return [self.program(), "serve", config, f"--socket-addr=http=127.0.0.1:{port}"]
+
+    def counts(self, run):
+        last, since = None, time.monotonic()
+        while True:
+            told = re.findall(r"\d+", run.fetch("/counts"))
+            asked, ran = map(int, told)
+            if asked == ran or (ran == last and time.monotonic() - since > PATIENCE / 2):
+                run.stop()
+                return {"asked": asked, "ran": ran}
+            if ran != last:
+                last, since = ran, time.monotonic()
+            time.sleep(0.1)
+
+
+class FastApi(System):
+    name = "FastAPI, 2 workers"
+    needs = "uvicorn"
+    get = [[sys.executable, "-m", "venv", str(INSTALLED / "venv")],
+           [str(INSTALLED / "venv/bin/pip"), "install", "--quiet", *PYTHON]]
+
+    def command(self, port, logged):
+        return [self.program(), "fastapi_app:app", "--app-dir", HERE / "apps", "--port", str(port), "--workers", "2",
+                "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+
+    def counts(self, run):
+        told = re.findall(r"asked (\d+) ran (\d+)", run.stop())
+        if len(told) != 2:
+            raise Failure(f"{len(told)} of FastAPI's 2 workers said at their end what they had done")
+        return {"asked": sum(int(asked) for asked, _ in told), "ran": sum(int(ran) for _, ran in told)}
+
+
+class Hyper(System):
+    name = "hyper alone"
+    binary = TARGET / "release/hyper-alone"
+    tasks = False
+
+    def program(self):
+        return str(self.binary) if self.binary.exists() else None
+
+    def command(self, port, logged):
+        return [self.program(), str(port)]
+
+
+ALL = [Epilogue(), Fresh(), Composed(), Plain(), Workerd(), FastApi(), Hyper()]

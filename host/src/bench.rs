@@ -1,0 +1,150 @@
+//! A door for `benches/`: parts of a request's life, one at a time and without a socket. Not part of the API.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use tokio::runtime::{Builder, Runtime};
+use wasmtime::Engine;
+use wasmtime_wasi_http::handler::Request;
+
+use crate::admission::Admission;
+use crate::bindings::{ResponseOutcome, RunWhen, TaskOptions, types};
+use crate::component::{Component, ComponentConfig, Output};
+use crate::engine::{config, linker};
+use crate::outgoing::OwnAddress;
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::record::TaskState;
+use crate::request::Life;
+use crate::settings::{HostOptions, Settings};
+use crate::shutdown::{self, ShutdownTrigger};
+use crate::summary::{Backlog, Observer};
+
+/// The task of `tests/guests/examples/bench.rs`, and its arguments.
+const NAME: &str = "count";
+const ARGS: &[u8] = b"[0,0]";
+
+const OPTIONS: TaskOptions = TaskOptions {
+    run_when: RunWhen::Success,
+    timeout: None,
+    max_attempts: None,
+    cancel_on_disconnect: false,
+    durable: false,
+    instance_bound: false,
+};
+
+/// One component on one thread.
+pub struct Bench {
+    runtime: Runtime,
+    pool: Rc<Pool>,
+    _trigger: ShutdownTrigger,
+}
+
+/// An engine with room for a few instances only, so that there can be others beside it, and it fits into valgrind. No clock
+/// interrupts the guest. With a `target`, such as `x86_64-unknown-linux-gnu`, its code is for any processor of that kind.
+///
+/// # Errors
+///
+/// If wasmtime cannot start.
+pub fn small_engine(target: Option<&str>) -> anyhow::Result<Engine> {
+    let mut config = config(4);
+    if let Some(target) = target {
+        config.target(target).map_err(anyhow::Error::from)?;
+    }
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+impl Bench {
+    /// Loads `bench.wasm`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot run here.
+    pub fn load(engine: &Engine, file: &Path) -> anyhow::Result<Self> {
+        let config = ComponentConfig { id: "bench".to_owned(), output: Output::Silent, ..ComponentConfig::default() };
+        let component = Component::load(&linker(engine, false)?, file, config, OwnAddress::default())?;
+        let (trigger, shutdown) = shutdown::channel();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), _trigger: trigger })
+    }
+
+    /// Makes an instance, and drops it.
+    ///
+    /// # Errors
+    ///
+    /// If there can't be one.
+    pub fn instantiate(&self) -> anyhow::Result<()> {
+        let fresh = self.runtime.block_on(self.pool.fresh());
+        fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// Adds so many tasks to a queue.
+    ///
+    /// # Errors
+    ///
+    /// If one is not accepted.
+    pub fn enqueue(&self, tasks: u32) -> anyhow::Result<()> {
+        fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
+    }
+
+    /// A request's life without its handler and its response: so many tasks are added, drained, and torn down.
+    ///
+    /// # Errors
+    ///
+    /// If not every task succeeds.
+    pub fn drain(&self, tasks: u32) -> anyhow::Result<()> {
+        let admission = Arc::new(Admission::new(&HostOptions::default()));
+        let drained = async {
+            let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+            let request = Request::new(body);
+            let slot = admission.admit().map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+            let mut life = Life::begin(self.pool.clone(), slot, Observer::default(), &request)
+                .await
+                .map_err(|error| anyhow::anyhow!("{error}"))?;
+            fill(&mut life.scope.queue(), tasks)?;
+            life.drain().await;
+            life.tear_down().await;
+            life.end().await;
+            let ran = life.record.tasks.iter().filter(|task| task.state == TaskState::Succeeded).count();
+            ensure!(ran == tasks as usize, "{ran} of {tasks} tasks ran: {:?}", life.record);
+            Ok(())
+        };
+        self.runtime.block_on(drained)
+    }
+
+    /// Calls the same function of the guest as often, and does nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If a call fails.
+    pub fn call(&self, calls: u32) -> anyhow::Result<()> {
+        let task = types::Task {
+            id: 1,
+            name: NAME.to_owned(),
+            args: ARGS.to_vec(),
+            attempt: 1,
+            idempotency_key: "bench:1".to_owned(),
+            outcome: ResponseOutcome::Delivered,
+            request_id: "bench".to_owned(),
+            trace_context: types::TraceContext { traceparent: String::new(), tracestate: None },
+        };
+        self.runtime.block_on(async {
+            let mut instance = self.pool.take().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+            let called = instance.run_bare(&task, calls).await;
+            self.pool.give_back(instance);
+            called.map_err(anyhow::Error::from).context("the guest's task failed")
+        })
+    }
+}
+
+fn fill(queue: &mut Queue, tasks: u32) -> anyhow::Result<()> {
+    for _ in 0..tasks {
+        let task = queue.accept(0, NAME.to_owned(), ARGS.to_vec(), OPTIONS);
+        queue.push(task.map_err(|error| anyhow::anyhow!("{error}"))?);
+    }
+    Ok(())
+}

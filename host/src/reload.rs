@@ -1,0 +1,126 @@
+//! The application anew, from its manifest and components as they are now, while the old one ends what it has begun.
+//!
+//! A mistake in any of it changes nothing: it is logged, and the application goes on as it was.
+
+use std::collections::BTreeSet;
+use std::iter;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+use anyhow::Context as _;
+use wasmtime::Engine;
+
+use crate::app::TaskStore;
+use crate::builder;
+use crate::cli::UpArgs;
+use crate::server::Replacer;
+use crate::settings::HostOptions;
+use crate::watch::{Concern, Watching};
+
+/// Why something is to be done.
+pub(crate) enum Cause {
+    /// The operator says so.
+    Signal,
+    /// These files have changed.
+    Files(Vec<PathBuf>),
+}
+
+/// Replaces the application of a running server.
+pub(crate) struct Reloader {
+    pub(crate) args: UpArgs,
+    pub(crate) engine: Engine,
+    /// The options that the host was started with. They stay.
+    pub(crate) host: HostOptions,
+    /// Where durable tasks are stored. It stays too.
+    pub(crate) store: Option<TaskStore>,
+    pub(crate) replacer: Replacer,
+    /// With `--watch`.
+    pub(crate) watching: Option<Watching>,
+}
+
+impl Reloader {
+    /// Reloads on each cause from here on, on a thread of its own.
+    pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
+        let work = move || {
+            while let Ok(first) = causes.recv() {
+                // What has come meanwhile is served by the same reload.
+                let all: Vec<Cause> = iter::once(first).chain(causes.try_iter()).collect();
+                if let Err(error) = self.heed(all) {
+                    tracing::error!("{error:#}; the application goes on as it was");
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("epilogue-reload".into())
+            .spawn(work)
+            .context("cannot start the reload thread")?;
+        Ok(())
+    }
+
+    fn heed(&mut self, causes: Vec<Cause>) -> anyhow::Result<()> {
+        let (mut reload, mut build, mut changed) = (false, BTreeSet::new(), None);
+        for cause in causes {
+            let Cause::Files(files) = cause else {
+                reload = true;
+                continue;
+            };
+            for file in files {
+                let Some(watching) = &self.watching else { continue };
+                match watching.concern(&file) {
+                    Some(Concern::Loaded) => reload = true,
+                    Some(Concern::Built(components)) => {
+                        build.extend(components);
+                        changed.get_or_insert_with(|| watching.name(&file));
+                    }
+                    None => {}
+                }
+            }
+        }
+        if let Some(changed) = changed {
+            tracing::info!("rebuilding because {changed} changed");
+            let components: Vec<String> = build.into_iter().collect();
+            builder::build(&self.args.manifest()?, &components)?;
+            tracing::info!("rebuilt {}", components.join(", "));
+            // A component's file that this has changed is a cause of its own.
+        }
+        if reload {
+            self.reload().context("cannot reload the application")?;
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) -> anyhow::Result<()> {
+        let manifest = self.args.manifest()?;
+        if let Some(watching) = &mut self.watching {
+            // Before the files are read, and also if one of them is wrong: then it will change.
+            watching.follow(&manifest)?;
+        }
+        let host = self.args.host_options(&manifest);
+        host.check()?;
+        let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.store.clone())?;
+        for warning in manifest.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let fixed = self.fixed(&host);
+        if !fixed.is_empty() {
+            tracing::warn!("{} cannot change while the host runs: start it anew for that", fixed.join(", "));
+        }
+        self.replacer.replace(app, tls);
+        let components = match manifest.services().len() {
+            1 => "1 component".to_owned(),
+            several => format!("{several} components"),
+        };
+        tracing::info!("reloaded {} ({components})", manifest.name);
+        Ok(())
+    }
+
+    /// The options that differ and that a reload leaves as they were: all but the files of a certificate, if there is one.
+    fn fixed(&self, host: &HostOptions) -> Vec<String> {
+        let https = |options: &HostOptions| options.tls_cert.is_some();
+        let mut differing = self.host.differing(host);
+        if https(&self.host) && https(host) {
+            differing.retain(|name| !name.starts_with("tls-"));
+        }
+        differing
+    }
+}

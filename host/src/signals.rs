@@ -1,0 +1,144 @@
+//! What the host does on a signal: end in order, and say how far it is (S13), or load the application anew.
+
+use std::env;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::process;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::reload::Cause;
+use crate::server::Progress;
+use crate::shutdown::ShutdownTrigger;
+use crate::up::ABANDONED;
+
+/// The variable that Spin sets for its plugins: where it is itself.
+pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
+
+/// How long after the end of the grace the process ends by force.
+const STUCK: Duration = Duration::from_secs(2);
+/// How often it is said what is left, to who looks on …
+const PROGRESS: Duration = Duration::from_secs(1);
+/// … and to a log.
+const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
+
+/// Handles signals from here on, on a thread of their own.
+///
+/// The first SIGINT or SIGTERM begins the shutdown, the second ends it (S13). A plugin of Spin gets both for one Ctrl-C: the
+/// terminal sends it the first, and Spin the other. There the second is one of the first's kind.
+pub(crate) fn handle(
+    trigger: ShutdownTrigger,
+    grace: Duration,
+    progress: Progress,
+    reloads: Sender<Cause>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals::new()?
+    };
+    let by_spin = env::var_os(SPIN).is_some();
+    let watch = async move {
+        let first = loop {
+            match signals.next().await {
+                Told::Stop(kind) => break kind,
+                // Its receiver lives as long as the process.
+                Told::Reload => _ = reloads.send(Cause::Signal),
+            }
+        };
+        trigger.drain(grace);
+        let second = async {
+            loop {
+                match signals.next().await {
+                    Told::Stop(kind) if kind == first || !by_spin => break,
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = sleep(grace) => {}
+            () = second => {
+                trigger.stop();
+                spawn_blocking(|| tracing::warn!("stopping at once"));
+            }
+            () = report(progress, grace) => {}
+        }
+        // A thread that is still there is stuck in the host's own code, as in a write to a pipe that nobody reads.
+        sleep(STUCK).await;
+        process::exit(ABANDONED.into());
+    };
+    let thread = std::thread::Builder::new().name("epilogue-signals".into());
+    thread.spawn(move || runtime.block_on(watch)).context("cannot start the signal thread")?;
+    Ok(())
+}
+
+/// What a signal means.
+enum Told {
+    Stop(SignalKind),
+    Reload,
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    /// Whether there was a terminal when the process started.
+    terminal: bool,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            terminal: has_terminal(),
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Stop(SignalKind::interrupt()),
+            _ = self.terminate.recv() => Told::Stop(SignalKind::terminate()),
+            // The signal's first meaning: the terminal has been closed.
+            _ = self.hangup.recv() => match self.terminal && !has_terminal() {
+                true => Told::Stop(SignalKind::hangup()),
+                false => Told::Reload,
+            },
+        }
+    }
+}
+
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// Says what is left, at once and then again as long as anything is. Does not return.
+async fn report(progress: Progress, grace: Duration) {
+    let begun = Instant::now();
+    let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
+    let mut advice = "; another signal stops them at once";
+    loop {
+        let (requests, tasks) = (progress.requests(), progress.tasks());
+        let seconds = grace.saturating_sub(begun.elapsed()).as_secs_f64().round();
+        let left = format!("{}, {} left, {seconds} s", count(requests, "request"), count(tasks, "task"));
+        // On the side, as all that is written: the stop must not wait for whoever reads stderr.
+        _ = spawn_blocking(move || tracing::info!("stopping: {left}{advice}")).await;
+        advice = "";
+        loop {
+            sleep(pause).await;
+            if progress.requests() > 0 {
+                break;
+            }
+        }
+    }
+}
+
+fn count(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

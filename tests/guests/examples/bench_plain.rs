@@ -1,0 +1,29 @@
+//! `bench.rs` without tasks, and without Epilogue's SDK: what a stock host can run as it is.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Query;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Deserialize;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use tower_service::Service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new().route("/", get(answer)).call(request).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    body: usize,
+}
+
+async fn answer(Query(wanted): Query<Wanted>) -> Response {
+    match wanted.body {
+        0 => Response::new(Body::from("ok")),
+        size => test_guests::streamed(size),
+    }
+}

@@ -1,0 +1,59 @@
+//! Guests that misbehave hurt nobody but their own request (S10, S11, S14). What they reach for in vain outside of their
+//! instance is in `outbound.rs` and `system.rs`; a task that adds itself for ever is in `order.rs`.
+
+use std::process::Command;
+
+use epilogue::testing::{RequestRecord, TestHost, TestHostBuilder};
+use tempfile::TempDir;
+
+use crate::guests;
+use crate::process::application;
+use crate::support::ends;
+
+mod body;
+mod handler;
+mod leaks;
+mod memory;
+mod neighbours;
+mod print;
+mod room;
+mod tasks;
+mod teardown;
+mod texts;
+
+/// What traps.
+const TRAPS: [&str; 4] = ["panic", "recurse", "grow", "collect"];
+/// What does not end.
+const STUCK: [&str; 4] = ["wait", "block", "spin", "read"];
+
+/// A host of the guest that misbehaves, who can see a pipe into which nobody writes.
+struct Hostile {
+    host: TestHost,
+    _app: TempDir,
+}
+
+impl Hostile {
+    /// One with little time for what `setting` limits.
+    fn start(setting: &str) -> Self {
+        Self::with(|host| host.setting(setting, "200ms"))
+    }
+
+    fn with(set: impl FnOnce(TestHostBuilder) -> TestHostBuilder) -> Self {
+        let app = application(guests::HOSTILE, "files = [{ source = \"pipes\", destination = \"/pipes\" }]");
+        let pipes = app.path().join("pipes");
+        std::fs::create_dir(&pipes).unwrap();
+        assert!(Command::new("mkfifo").arg(pipes.join("pipe")).status().unwrap().success());
+        // On one thread, where all are in each other's way.
+        let host = set(TestHost::manifest(app.path().join("spin.toml")).workers(1)).start();
+        Self { host, _app: app }
+    }
+
+    /// Has the guest do something, and returns the record once the request has ended and the next has been served.
+    fn misbehave(&self, what: &str, place: &str) -> RequestRecord {
+        let record = self.host.get(&format!("/?do={what}&at={place}")).drained();
+        let next = self.host.get("/?do=nothing&at=handler");
+        assert_eq!(next.text(), "done");
+        assert_eq!(ends(&next.drained()), ["after succeeded"]);
+        record
+    }
+}

@@ -1,0 +1,23 @@
+//! A guest that leaks handles: its instance goes before they are many.
+
+use epilogue::testing::TestHost;
+
+use crate::guests;
+
+#[test]
+fn s9_an_instance_that_leaks_is_retired() {
+    let host = TestHost::component(guests::EXCESS).workers(1).start();
+    for _ in 0..10_000 {
+        let exchange = host.get("/leak");
+        let served = exchange.text();
+        let record = exchange.drained();
+        match served {
+            "1" => assert!(record.leaked > 0),
+            // By now the host is sure: its first request may have opened something for good.
+            "2" => assert_eq!(record.leaked, 1),
+            _ => panic!("the instance should have been retired"),
+        }
+    }
+    let last = (0..1_000).map(|_| host.get("/").text().to_owned()).last();
+    assert_ne!(last.as_deref(), Some("1"), "one that does not leak is kept");
+}

@@ -1,0 +1,15 @@
+//! A guest that prints without end of line: all of it arrives, and nobody waits for it.
+
+use crate::client::get;
+use crate::guests;
+use crate::process::{Process, application, up};
+
+#[test]
+fn what_a_guest_prints_may_be_long() {
+    let app = application(guests::EXCESS, "");
+    let host = Process::start(up(app.path(), ["--workers", "1"]));
+    let length = 16 << 20;
+    get(host.address(), &format!("/print?{length}"));
+    let line = host.printed("xxx");
+    assert_eq!(line.len(), length);
+}
