@@ -8,6 +8,7 @@ mod clients;
 mod closure;
 mod compose;
 mod disconnect;
+mod durable;
 mod failure;
 mod fault;
 mod hostile;

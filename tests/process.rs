@@ -94,6 +94,11 @@ impl Process {
         self.stdout.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())
     }
 
+    /// How many lines of stdout begin with this, so far.
+    pub(crate) fn printed_so_far(&self, start: &str) -> usize {
+        self.stdout.so_far().lines().filter(|line| line.starts_with(start)).count()
+    }
+
     /// Waits for the line of stderr that contains this.
     pub(crate) fn logged(&self, text: &str) -> String {
         self.stderr.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())

@@ -8,6 +8,7 @@ use wasmtime::Engine;
 
 pub use crate::component::Output;
 use crate::component::{Component, ComponentConfig};
+pub use crate::durable::TaskStore;
 use crate::engine::linker;
 use crate::manifest::{HttpTrigger, Manifest};
 use crate::outgoing::OwnAddress;
@@ -20,6 +21,7 @@ pub struct App {
     pub(crate) router: Router<usize>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
+    pub(crate) store: Option<TaskStore>,
 }
 
 /// What of an application's description is not in its manifest.
@@ -31,6 +33,8 @@ pub struct AppOptions {
     pub environment: Vec<(String, String)>,
     /// Where components print.
     pub output: Output,
+    /// Where durable tasks are stored.
+    pub store: Option<TaskStore>,
 }
 
 impl App {
@@ -45,7 +49,7 @@ impl App {
             false => Some(Arc::new(tempfile::tempdir().context("cannot make a temporary folder")?)),
         };
         let own_address = OwnAddress::default();
-        let linker = linker(engine)?;
+        let linker = linker(engine, options.store.is_some())?;
         let mut components = Vec::new();
         let services = manifest.services();
         for (place, (component, middleware)) in services.iter().enumerate() {
@@ -67,6 +71,7 @@ impl App {
                 environment: environment.into_iter().collect(),
                 allowed_hosts: component.allowed_outbound_hosts.clone(),
                 output: options.output.clone(),
+                store: options.store.clone(),
                 settings,
             };
             tracing::info!("loading component {id:?} from {}", component.source.display());
@@ -77,7 +82,7 @@ impl App {
         };
         let routes = manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), place(trigger)?)));
         let router = Router::new(routes)?;
-        Ok(Self { router, components, own_address })
+        Ok(Self { router, components, own_address, store: options.store })
     }
 
     /// Makes known where the application is reached, for the requests that it sends to itself.

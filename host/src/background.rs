@@ -1,13 +1,17 @@
 //! What a guest calls: the host's side of `epilogue:background/queue` and `…/context`.
 
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use crate::bindings::{EnqueueError, FailurePolicy, TaskId, TaskOptions, context, types};
 use crate::component::Layer;
+use crate::queue::{Queue, Task};
+use crate::scope::Scope;
 use crate::state::State;
 
 /// The queue's name in a component that stands alone.
@@ -24,18 +28,33 @@ impl HasData for Background {
     type Data<'a> = &'a mut State;
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<State>, durable: bool) -> wasmtime::Result<()> {
     types::add_to_linker::<State, Background>(linker, |state| state)?;
     context::add_to_linker::<State, Background>(linker, |state| state)?;
-    add_queue(linker, QUEUE, 0)
+    add_queue(linker, QUEUE, 0, durable)
 }
 
-/// Defines `queue` under this name. What is added through it belongs to this layer.
-pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize) -> wasmtime::Result<()> {
+/// Defines `queue` under this name. What is added through it belongs to this layer. If tasks can be durable, adding one may
+/// have to wait.
+pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, durable: bool) -> wasmtime::Result<()> {
     let mut queue = linker.instance(name)?;
-    queue.func_wrap("add-task", move |mut store: StoreContextMut<'_, State>, (name, args, options)| {
-        Ok((store.data_mut().add_task(layer, name, args, options),))
-    })?;
+    if durable {
+        queue.func_wrap_async("add-task", move |store: StoreContextMut<'_, State>, (name, args, options)| {
+            let added = store.data().add_task(layer, name, args, options);
+            Box::new(async move {
+                Ok((match added {
+                    Ok(Added::Waits(id)) => Ok(id),
+                    Ok(Added::ToStore(storing)) => storing.await,
+                    Err(error) => Err(error),
+                },))
+            })
+        })?;
+    } else {
+        queue.func_wrap("add-task", move |store: StoreContextMut<'_, State>, (name, args, options)| {
+            let accepted = store.data().accept(layer, name, args, options);
+            Ok((accepted.map(|(_, mut queue, task)| queue.push(task)),))
+        })?;
+    }
     queue.func_wrap("cancel", |store: StoreContextMut<'_, State>, (id,): (TaskId,)| {
         Ok((store.data().scope.as_ref().is_some_and(|scope| scope.queue().cancel(id)),))
     })?;
@@ -49,21 +68,40 @@ pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize) ->
 
 impl types::Host for &mut State {}
 
+/// What comes of a task that was accepted.
+enum Added {
+    /// It waits in the queue.
+    Waits(TaskId),
+    /// It is accepted once it has been stored.
+    ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
+}
+
 impl State {
-    fn add_task(
+    fn add_task(&self, layer: usize, name: String, args: Vec<u8>, options: TaskOptions) -> Result<Added, EnqueueError> {
+        let (scope, mut queue, task) = self.accept(layer, name, args, options)?;
+        match &self.store {
+            Some(store) if queue.stores_now(&task) => {
+                drop(queue);
+                Ok(Added::ToStore(store.add(scope, &self.layers, task)))
+            }
+            _ => Ok(Added::Waits(queue.push(task))),
+        }
+    }
+
+    fn accept(
         &self,
         layer: usize,
         name: String,
         args: Vec<u8>,
         options: TaskOptions,
-    ) -> Result<TaskId, EnqueueError> {
+    ) -> Result<(&Arc<Scope>, MutexGuard<'_, Queue>, Task), EnqueueError> {
         if !self.layers.get(layer).is_some_and(Layer::is_runnable) {
             return Err(EnqueueError::NoRunner);
         }
-        match &self.scope {
-            Some(scope) => scope.queue().add(layer, name, args, options),
-            None => Err(EnqueueError::Closed),
-        }
+        let scope = self.scope.as_ref().ok_or(EnqueueError::Closed)?;
+        let mut queue = scope.queue();
+        let task = queue.accept(layer, name, args, options)?;
+        Ok((scope, queue, task))
     }
 }
 

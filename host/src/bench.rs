@@ -66,7 +66,7 @@ impl Bench {
     /// If it cannot run here.
     pub fn load(engine: &Engine, file: &Path) -> anyhow::Result<Self> {
         let config = ComponentConfig { id: "bench".to_owned(), output: Output::Silent, ..ComponentConfig::default() };
-        let component = Component::load(&linker(engine)?, file, config, OwnAddress::default())?;
+        let component = Component::load(&linker(engine, false)?, file, config, OwnAddress::default())?;
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), _trigger: trigger })
@@ -88,7 +88,7 @@ impl Bench {
     ///
     /// If one is not accepted.
     pub fn enqueue(&self, tasks: u32) -> anyhow::Result<()> {
-        fill(&mut Queue::new(&Settings::default(), Backlog::default()), tasks)
+        fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
     }
 
     /// A request's life without its handler and its response: so many tasks are added, drained, and torn down.
@@ -143,7 +143,8 @@ impl Bench {
 
 fn fill(queue: &mut Queue, tasks: u32) -> anyhow::Result<()> {
     for _ in 0..tasks {
-        queue.add(0, NAME.to_owned(), ARGS.to_vec(), OPTIONS).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let task = queue.accept(0, NAME.to_owned(), ARGS.to_vec(), OPTIONS);
+        queue.push(task.map_err(|error| anyhow::anyhow!("{error}"))?);
     }
     Ok(())
 }

@@ -30,6 +30,13 @@ pub enum Command {
     /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
     /// command line comes first, then the variable, the component's table, the application's table.
     Up(Box<UpArgs>),
+    /// Runs an application's durable tasks, and serves nothing.
+    ///
+    /// Leases what `epilogue up` with the same engine has stored. There may be any number of workers, on any machines. It takes
+    /// the options of `epilogue up`; those about clients mean nothing here.
+    Worker(Box<UpArgs>),
+    /// Shows and changes what is stored in the task engine.
+    Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
     /// Makes a guest portable: the same component, with its tasks, for any WASI 0.3 host.
@@ -69,6 +76,90 @@ pub struct UpArgs {
     /// What concerns the components.
     #[command(flatten, next_help_heading = "Components")]
     pub settings: SettingsOverlay,
+}
+
+/// The options of `epilogue tasks`.
+#[derive(Args, Debug)]
+pub struct TasksArgs {
+    /// The task engine, as for `epilogue up`. By default that of the manifest.
+    #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
+    pub engine: Option<String>,
+
+    /// The application whose manifest names the engine. By default as for `epilogue up`.
+    #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
+    pub from: Option<PathBuf>,
+
+    /// One JSON object a line, instead of a table.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TasksCommand,
+}
+
+/// What to do with stored tasks. One request's tasks are stored together, under one ID.
+#[derive(Debug, Subcommand)]
+pub enum TasksCommand {
+    /// Lists what is stored, the oldest first.
+    List {
+        /// Only those in this state.
+        #[arg(long, value_enum)]
+        state: Option<StateArg>,
+        /// As many at most.
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: usize,
+    },
+    /// Lists the dead letter: what has failed for good, and why.
+    Dead {
+        /// As many at most.
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: usize,
+    },
+    /// Shows one request's tasks, with their arguments.
+    Show {
+        /// The ID that the list shows.
+        id: String,
+    },
+    /// Makes dead ones ready again, with all their attempts, at the task that has failed.
+    Retry {
+        /// The IDs that the list shows.
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All that are dead.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+    /// Removes some, whatever their state: those of their tasks that have not ended never run.
+    Drop {
+        /// The IDs that the list shows.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+}
+
+/// Where stored tasks are in their life.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum StateArg {
+    /// Can be run now.
+    Ready,
+    /// Will be ready after a pause.
+    Delayed,
+    /// A worker runs them.
+    Leased,
+    /// Have failed for good.
+    Dead,
+}
+
+impl From<StateArg> for epilogue_engines::State {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Ready => Self::Ready,
+            StateArg::Delayed => Self::Delayed,
+            StateArg::Leased => Self::Leased,
+            StateArg::Dead => Self::Dead,
+        }
+    }
 }
 
 /// The options of `epilogue build`.
@@ -144,7 +235,7 @@ mod tests {
         let cli = Cli::try_parse_from(["epilogue", "up"].iter().chain(arguments))?;
         match cli.command {
             Command::Up(up) => Ok(*up),
-            Command::Build(_) | Command::Compose(_) | Command::New(_) => panic!("this is not up"),
+            _ => panic!("this is not up"),
         }
     }
 

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::background::QUEUE;
+use crate::durable::TaskStore;
 use crate::fair::fair;
 use crate::instance::Instance;
 use crate::manifest::{Middleware, Mount};
@@ -45,6 +46,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) scratch: Option<Arc<TempDir>>,
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) output: Output,
+    /// Where its durable tasks go.
+    pub(crate) store: Option<TaskStore>,
 }
 
 /// Where a component's stdout and stderr go.
@@ -80,6 +83,7 @@ pub(crate) struct Component {
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
     own_address: OwnAddress,
+    pub(crate) store: Option<TaskStore>,
 }
 
 /// A component of those that were built separately and are joined into one.
@@ -127,10 +131,14 @@ impl Component {
     ) -> anyhow::Result<Self> {
         let id = &config.id;
         let engine = linker.engine();
+        ensure!(
+            config.store.is_some() || !config.settings.durable,
+            "component {id:?} has durable = true, but no task engine is set: use --engine, such as --engine sqlite:tasks.db"
+        );
         let bytes = read(file).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let joined = match config.middleware.is_empty() {
             true => None,
-            false => Some(middleware::join(&config.middleware, file, &bytes, linker)?),
+            false => Some(middleware::join(&config.middleware, file, &bytes, linker, config.store.is_some())?),
         };
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
@@ -172,6 +180,7 @@ impl Component {
             allowed_hosts: Arc::new(config.allowed_hosts),
             output: config.output,
             own_address,
+            store: config.store,
         })
     }
 

@@ -41,6 +41,11 @@ impl Life {
     pub(crate) fn finish(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
+        self.tell(record);
+    }
+
+    /// Does so for a task that was not in the queue.
+    pub(crate) fn tell(&mut self, record: TaskRecord) {
         let record = self.record.tasks.push_mut(record);
         record.emit(&self.scope.id);
     }
@@ -94,7 +99,8 @@ impl Life {
         }
     }
 
-    async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
+    /// Runs a task once.
+    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
         // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
         let span = tracing::info_span!(
             target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
@@ -106,7 +112,7 @@ impl Life {
             // Most tasks are tried once, and their arguments can be large.
             args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
-            idempotency_key: format!("{}:{}", self.scope.id, task.id),
+            idempotency_key: self.scope.idempotency_key(task.id),
             outcome: self.record.outcome.clone(),
             request_id: self.scope.id.clone(),
             trace_context: self.scope.trace_context.clone(),
@@ -188,6 +194,9 @@ impl Situation {
     fn verdict(self, task: &Task) -> Option<(TaskState, &'static str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
+        } else if task.durable {
+            let ended = if self.handler_failed { "the handler failed" } else { "the handler did not fail" };
+            Some((TaskState::Discarded, ended))
         } else if task.run_when == RunWhen::Success && self.handler_failed {
             Some((TaskState::Discarded, "the handler failed"))
         } else if task.run_when == RunWhen::Failure && !self.handler_failed {
@@ -208,7 +217,8 @@ impl Situation {
     }
 }
 
-fn backoff(attempt: u32) -> Duration {
+/// The wait after this attempt.
+pub(crate) fn backoff(attempt: u32) -> Duration {
     BACKOFF.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF)
 }
 

@@ -76,12 +76,12 @@ fn tick(engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
-/// `epilogue:background`.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// `epilogue:background`, whose tasks can be durable or not.
+pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    background::add_to_linker(&mut linker)?;
+    background::add_to_linker(&mut linker, durable)?;
     Ok(linker)
 }

@@ -64,6 +64,18 @@ pub(crate) enum HandlerError {
     Returned(ErrorCode),
     /// It was interrupted.
     Interrupted(Interrupted),
+    /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
+    NotStored(epilogue_engines::Error),
+}
+
+impl std::fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Returned(code) => write!(f, "the handler returned the error {code:?}"),
+            Self::Interrupted(interrupted) => write!(f, "the handler was cut short: {interrupted}"),
+            Self::NotStored(error) => write!(f, "its durable tasks were not stored: {error}"),
+        }
+    }
 }
 
 impl From<wasmtime::Error> for HandlerError {

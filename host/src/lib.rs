@@ -4,16 +4,17 @@
 //! The life of a request is one function, `request::serve`:
 //!
 //! 1. a connection's request gets an instance of its component, from its thread's pool;
-//! 2. **handle**: the guest's handler runs, and adds tasks to the request's queue;
+//! 2. **handle**: the guest's handler runs, and adds tasks to the request's queue; the durable ones are then stored;
 //! 3. **send**: the response goes out, until the operating system has its last byte;
 //! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
-//! The binary `epilogue` is [`cli`], [`up`], [`builder`], [`compose`] and [`new`]; guest authors test with [`testing`]. The numbers
+//! The binary `epilogue` is [`cli`], [`up`], [`work`], [`tasks`], [`builder`], [`compose`] and [`new`]; guest authors test with [`testing`]. The numbers
 //! S1 to S18 in the documentation are the promises of the README.
 
 // In reading order: a request's life, what it uses, how requests get there, the application, the command.
 mod drain;
+mod durable;
 mod fair;
 mod instance;
 mod queue;
@@ -61,7 +62,9 @@ mod logging;
 pub mod new;
 mod reload;
 mod signals;
+pub mod tasks;
 pub mod testing;
 mod tls;
 pub mod up;
 mod watch;
+pub mod work;

@@ -45,6 +45,7 @@ pub(crate) fn serve_metrics(address: SocketAddr) -> anyhow::Result<()> {
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).context("metrics are already recorded elsewhere")?;
     metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
+    metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || runtime.block_on(answer_scrapes(listener, metrics));
     std::thread::Builder::new().name("epilogue-metrics".into()).spawn(serve).context("cannot start a thread")?;

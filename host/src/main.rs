@@ -12,6 +12,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Up(args) => epilogue::up::up(*args),
+        Command::Worker(args) => epilogue::work::worker(*args),
+        Command::Tasks(args) => epilogue::tasks::run(args),
         Command::Build(args) => epilogue::builder::run(args).map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => epilogue::compose::run(&args).map(|()| ExitCode::SUCCESS),
         Command::New(args) => epilogue::new::run(&args).map(|()| ExitCode::SUCCESS),

@@ -55,8 +55,9 @@ pub(crate) fn join(
     application: &Path,
     bytes: &[u8],
     linker: &Linker<State>,
+    durable: bool,
 ) -> anyhow::Result<Joined> {
-    let mut joining = Joining { graph: CompositionGraph::new(), linker: linker.clone() };
+    let mut joining = Joining { graph: CompositionGraph::new(), linker: linker.clone(), durable };
     let failed = |file: &Path| format!("{} cannot be joined with its middleware", file.display());
     let everything = Inherited { environment: true, files: true, outbound_hosts: true };
     let mut handler = joining.layer(middleware.len(), bytes, everything, None).with_context(|| failed(application))?;
@@ -64,7 +65,7 @@ pub(crate) fn join(
         let added = read(source).and_then(|bytes| joining.layer(layer, &bytes, *inherits, Some(handler)));
         handler = added.with_context(|| format!("{id:?} ({}) cannot be a middleware", source.display()))?;
     }
-    let Joining { mut graph, linker } = joining;
+    let Joining { mut graph, linker, .. } = joining;
     graph.export(handler, HANDLER)?;
     let bytes = graph.encode(EncodeOptions::default()).with_context(|| failed(application))?;
     Ok(Joined { bytes, linker })
@@ -73,6 +74,8 @@ pub(crate) fn join(
 struct Joining {
     graph: CompositionGraph,
     linker: Linker<State>,
+    /// Whether tasks can be.
+    durable: bool,
 }
 
 impl Joining {
@@ -102,7 +105,7 @@ impl Joining {
             let starts = |(name, _): &&(&str, &str)| import.starts_with(name);
             if import == QUEUE {
                 let own = self.import(instance, &import, kind, label("queue", layer))?;
-                add_queue(&mut self.linker, &own, layer)?;
+                add_queue(&mut self.linker, &own, layer, self.durable)?;
             } else if let Some((_, nothing)) = ENVIRONMENT.iter().find(starts).filter(|_| !inherits.environment) {
                 let own = self.import(instance, &import, kind, label(nothing, layer))?;
                 self.no_environment(&own)?;
@@ -167,7 +170,7 @@ mod tests {
         let middleware = [Middleware { id: "around".to_owned(), source: source.clone(), inherits }];
         let application = wat::parse_str(application).unwrap();
         let linker = Linker::new(&Engine::default());
-        let joined = join(&middleware, Path::new("app.wasm"), &application, &linker);
+        let joined = join(&middleware, Path::new("app.wasm"), &application, &linker, false);
         let error = joined.err().map(|error| format!("{error:#}")).unwrap_or_default();
         error.replace(&source.display().to_string(), "FILE")
     }

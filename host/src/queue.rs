@@ -1,14 +1,19 @@
 //! The queue of one request: first in, first out, within limits (S1, S5, S11).
 //!
-//! It knows the contract's own types, and nothing of wasmtime.
+//! It knows the contract's own types, and nothing of wasmtime or of where durable tasks are stored.
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 mod model;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
+use crate::record::StoredTask;
 use crate::settings::Settings;
 use crate::summary::Backlog;
 use crate::values::OnFailure;
@@ -29,10 +34,23 @@ pub(crate) struct Task {
     pub(crate) max_attempts: u32,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
+    /// To be stored, and run by whoever leases it.
+    pub(crate) durable: bool,
     /// The instance that it is bound to has died.
     pub(crate) orphaned: bool,
     /// Taken back before it started. It keeps its place, so that what ends is recorded in order.
     pub(crate) cancelled: bool,
+}
+
+impl Task {
+    fn is_stored_after(&self, failed: bool) -> bool {
+        let runs = match self.run_when {
+            RunWhen::Success => !failed,
+            RunWhen::Failure => failed,
+            RunWhen::Always => true,
+        };
+        self.durable && !self.cancelled && runs
+    }
 }
 
 /// One request's tasks.
@@ -43,8 +61,25 @@ pub(crate) struct Queue {
     args: usize,
     policy: FailurePolicy,
     closed: bool,
+    /// Durable tasks among those that wait.
+    durable: u32,
+    /// Durable tasks wait here until the handler has returned. From then on each is stored when it is added.
+    handled: bool,
+    stored: Vec<StoredTask>,
+    durability: Durability,
     limits: Limits,
     backlog: Backlog,
+}
+
+/// Which tasks are durable.
+#[derive(Debug)]
+struct Durability {
+    /// Whether there is an engine to store them in.
+    possible: bool,
+    /// Whether they all are that can be.
+    by_default: bool,
+    /// How often one may be tried that does not say.
+    attempts: u32,
 }
 
 #[derive(Debug)]
@@ -55,8 +90,9 @@ struct Limits {
 }
 
 impl Queue {
-    /// An empty queue, whose tasks count in the host's `backlog` from now on until they are recorded.
-    pub(crate) fn new(settings: &Settings, backlog: Backlog) -> Self {
+    /// An empty queue, on a host that has a task engine or has none. Its tasks count in the host's `backlog` from now on
+    /// until they are recorded, or stored.
+    pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
             accepted: 0,
@@ -66,6 +102,14 @@ impl Queue {
                 OnFailure::Continue => FailurePolicy::Continue,
             },
             closed: false,
+            durable: 0,
+            handled: false,
+            stored: Vec::new(),
+            durability: Durability {
+                possible: engine,
+                by_default: engine && settings.durable,
+                attempts: settings.durable_attempts.get(),
+            },
             limits: Limits {
                 tasks: settings.max_tasks,
                 task_args: settings.max_task_args.bytes(),
@@ -75,21 +119,27 @@ impl Queue {
         }
     }
 
-    /// Accepts a task behind all others, or says why not.
-    pub(crate) fn add(
+    /// The queue of tasks that were stored: what they add comes after them.
+    pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId) -> Self {
+        self.policy = policy;
+        self.accepted = u32::try_from(last).unwrap_or(u32::MAX);
+        self.limits.tasks = self.limits.tasks.saturating_add(self.accepted);
+        self.handled = true;
+        self
+    }
+
+    /// Accepts a task, or says why not. It has a number then, and no place yet.
+    pub(crate) fn accept(
         &mut self,
         layer: usize,
         name: String,
         args: Vec<u8>,
         options: TaskOptions,
-    ) -> Result<TaskId, EnqueueError> {
+    ) -> Result<Task, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
         }
-        if options.durable {
-            let reason = "durable tasks need a store, and this host has none";
-            return Err(EnqueueError::Unsupported(reason.to_owned()));
-        }
+        let durable = self.is_durable(&options)?;
         if name.len() > MAX_NAME {
             return Err(EnqueueError::Other(format!("a task's name may have at most {MAX_NAME} bytes")));
         }
@@ -103,23 +153,97 @@ impl Queue {
             return Err(EnqueueError::RequestArgsTooLarge(self.limits.request_args as u64));
         }
         self.accepted += 1;
-        self.backlog.accepted();
         self.args += args.len();
-        let id = TaskId::from(self.accepted);
-        self.waiting.push_back(Task {
-            id,
+        let attempts = if durable { self.durability.attempts } else { 1 };
+        Ok(Task {
+            id: TaskId::from(self.accepted),
             layer,
             name,
             args,
             run_when: options.run_when,
             timeout: options.timeout.map(Duration::from_nanos),
-            max_attempts: options.max_attempts.unwrap_or(1).max(1),
+            max_attempts: options.max_attempts.unwrap_or(attempts).max(1),
             cancel_on_disconnect: options.cancel_on_disconnect,
             instance_bound: options.instance_bound,
+            durable,
             orphaned: false,
             cancelled: false,
-        });
-        Ok(id)
+        })
+    }
+
+    /// Whether a task is to be stored. What only this process can do stays here, unless the guest asked for both.
+    fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
+        let here = if options.instance_bound {
+            Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
+        } else if options.cancel_on_disconnect {
+            Some(
+                "a durable task is stored before its response is sent, so it cannot be cancelled when the client leaves",
+            )
+        } else {
+            None
+        };
+        match here {
+            _ if !options.durable => Ok(self.durability.by_default && here.is_none()),
+            Some(reason) => Err(EnqueueError::Unsupported(reason.to_owned())),
+            None if !self.durability.possible => {
+                let reason = "durable tasks need a store, and this host has none";
+                Err(EnqueueError::Unsupported(reason.to_owned()))
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Gives an accepted task its place behind all others.
+    pub(crate) fn push(&mut self, task: Task) -> TaskId {
+        let id = task.id;
+        self.durable += u32::from(task.durable);
+        self.backlog.accepted();
+        self.waiting.push_back(task);
+        id
+    }
+
+    /// Whether an accepted task is to be stored at once, and not with others.
+    pub(crate) fn stores_now(&self, task: &Task) -> bool {
+        task.durable && self.handled
+    }
+
+    /// Takes back the number of a task that could not be stored, if it is the last.
+    pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
+        if TaskId::from(self.accepted) == id {
+            self.accepted -= 1;
+            self.args -= args;
+        }
+    }
+
+    /// The handler has returned: copies of the durable tasks that run after this end of it, which is all that are stored
+    /// together. Nothing is allocated if there are none.
+    pub(crate) fn handled(&mut self, failed: bool) -> Vec<Task> {
+        self.handled = true;
+        if self.durable == 0 {
+            return Vec::new();
+        }
+        self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
+    }
+
+    /// The tasks that [`Queue::handled`] returned are stored, and somebody else's from now on.
+    pub(crate) fn hand_over(&mut self, failed: bool, component: impl Fn(&Task) -> StoredTask) {
+        let (stored, waiting): (VecDeque<_>, _) =
+            mem::take(&mut self.waiting).into_iter().partition(|task| task.is_stored_after(failed));
+        self.waiting = waiting;
+        for task in &stored {
+            self.backlog.ended();
+            self.stored.push(component(task));
+        }
+    }
+
+    /// A task that never waited here has been stored.
+    pub(crate) fn is_stored(&mut self, task: StoredTask) {
+        self.stored.push(task);
+    }
+
+    /// What has been handed over.
+    pub(crate) fn take_stored(&mut self) -> Vec<StoredTask> {
+        mem::take(&mut self.stored)
     }
 
     /// Takes back a task that has not started. False if there is no such task.
@@ -160,121 +284,5 @@ impl Queue {
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::values::{Size, Value as _};
-
-    fn queue(settings: Settings) -> Queue {
-        Queue::new(&settings, Backlog::default())
-    }
-
-    fn size(text: &str) -> Size {
-        Size::parse(text).unwrap()
-    }
-
-    fn options() -> TaskOptions {
-        TaskOptions {
-            run_when: RunWhen::Success,
-            timeout: None,
-            max_attempts: None,
-            cancel_on_disconnect: false,
-            instance_bound: false,
-            durable: false,
-        }
-    }
-
-    fn add(queue: &mut Queue, args: usize) -> Result<TaskId, EnqueueError> {
-        queue.add(0, "task".into(), vec![0; args], options())
-    }
-
-    #[test]
-    fn tasks_leave_in_the_order_of_registration_with_ids_from_one() {
-        let mut queue = queue(Settings::default());
-        for expected in 1..=3 {
-            assert_eq!(add(&mut queue, 0).unwrap(), expected);
-        }
-        let ids: Vec<_> = std::iter::from_fn(|| queue.next()).map(|task| task.id).collect();
-        assert_eq!(ids, [1, 2, 3]);
-    }
-
-    #[test]
-    fn limits_are_exact_and_named() {
-        let settings =
-            || Settings { max_tasks: 2, max_task_args: size("4"), max_request_args: size("6"), ..Settings::default() };
-        let mut full = queue(settings());
-        add(&mut full, 0).unwrap();
-        add(&mut full, 0).unwrap();
-        assert!(matches!(add(&mut full, 0), Err(EnqueueError::QueueFull(2))));
-
-        let mut large = queue(settings());
-        assert!(matches!(add(&mut large, 5), Err(EnqueueError::ArgsTooLarge(4))));
-        add(&mut large, 4).unwrap();
-        assert!(matches!(add(&mut large, 3), Err(EnqueueError::RequestArgsTooLarge(6))));
-        add(&mut large, 2).unwrap();
-    }
-
-    #[test]
-    fn s11_a_name_has_a_limit_too() {
-        let mut queue = queue(Settings::default());
-        assert!(queue.add(0, "n".repeat(MAX_NAME), vec![], options()).is_ok());
-        assert!(matches!(queue.add(0, "n".repeat(MAX_NAME + 1), vec![], options()), Err(EnqueueError::Other(_))));
-    }
-
-    #[test]
-    fn a_refused_task_takes_no_number() {
-        let mut queue = queue(Settings { max_task_args: size("1"), ..Settings::default() });
-        assert!(add(&mut queue, 2).is_err());
-        assert_eq!(add(&mut queue, 1).unwrap(), 1);
-    }
-
-    #[test]
-    fn a_cancelled_task_keeps_its_place_and_is_cancelled_once() {
-        let mut queue = queue(Settings::default());
-        add(&mut queue, 8).unwrap();
-        assert!(queue.cancel(1));
-        assert!(!queue.cancel(1));
-        assert!(!queue.cancel(2));
-        let task = queue.next().unwrap();
-        assert!(task.cancelled && task.args.is_empty());
-        assert!(!queue.cancel(1), "it has ended");
-    }
-
-    #[test]
-    fn s15_what_is_bound_to_an_instance_is_orphaned_with_it() {
-        let mut queue = queue(Settings::default());
-        let bound = TaskOptions { instance_bound: true, ..options() };
-        for options in [bound, options(), bound] {
-            queue.add(0, "task".into(), vec![], options).unwrap();
-        }
-        queue.orphan();
-        queue.add(0, "of the next instance".into(), vec![], bound).unwrap();
-        let orphaned: Vec<_> = std::iter::from_fn(|| queue.next()).map(|task| task.orphaned).collect();
-        assert_eq!(orphaned, [true, false, true, false]);
-    }
-
-    #[test]
-    fn a_closed_queue_accepts_nothing() {
-        let mut closed = queue(Settings::default());
-        assert!(closed.close_if_empty());
-        assert!(matches!(add(&mut closed, 0), Err(EnqueueError::Closed)));
-    }
-
-    #[test]
-    fn a_queue_with_a_waiting_task_does_not_close() {
-        let mut queue = queue(Settings::default());
-        add(&mut queue, 0).unwrap();
-        assert!(!queue.close_if_empty());
-        add(&mut queue, 0).unwrap();
-    }
-
-    #[test]
-    fn what_the_host_cannot_keep_is_refused() {
-        let mut queue = queue(Settings::default());
-        let durable = TaskOptions { durable: true, ..options() };
-        assert!(matches!(queue.add(0, "task".into(), vec![], durable), Err(EnqueueError::Unsupported(_))));
     }
 }

@@ -112,6 +112,32 @@ impl TaskRecord {
     }
 }
 
+/// A task that was handed over to the task engine. Whoever runs it records its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTask {
+    /// Its number within the request, from 1.
+    pub id: TaskId,
+    /// The name it was registered under.
+    pub name: String,
+    /// The manifest's id of the component that added it and will run it.
+    pub component: Arc<str>,
+}
+
+impl StoredTask {
+    /// Makes it known: one event and one count.
+    pub(crate) fn emit(&self, request: &str) {
+        tracing::info!(
+            target: "epilogue::task",
+            request,
+            component = &*self.component,
+            task = self.id,
+            name = self.name,
+            "stored"
+        );
+        metrics::counter!("epilogue_tasks_stored_total", "component" => self.component.clone()).increment(1);
+    }
+}
+
 /// One request's end, after its teardown.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
@@ -125,8 +151,10 @@ pub struct RequestRecord {
     pub status: StatusCode,
     /// How the response ended.
     pub outcome: ResponseOutcome,
-    /// Every accepted task, in the order in which they ended.
+    /// Every accepted task that was not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
+    /// Every task that was stored, in the order of that: they end elsewhere, and later.
+    pub stored: Vec<StoredTask>,
     /// How often the scope was torn down: once, and once more for each time that a teardown added tasks; 0 if the
     /// instance had died (S9).
     pub teardowns: u32,
@@ -161,6 +189,7 @@ impl RequestRecord {
             status: StatusCode::OK,
             outcome: ResponseOutcome::Delivered,
             tasks: Vec::new(),
+            stored: Vec::new(),
             teardowns: 0,
             errors: Vec::new(),
             leaked: 0,

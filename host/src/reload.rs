@@ -10,6 +10,7 @@ use std::sync::mpsc::Receiver;
 use anyhow::Context as _;
 use wasmtime::Engine;
 
+use crate::app::TaskStore;
 use crate::builder;
 use crate::cli::UpArgs;
 use crate::server::Replacer;
@@ -30,6 +31,8 @@ pub(crate) struct Reloader {
     pub(crate) engine: Engine,
     /// The options that the host was started with. They stay.
     pub(crate) host: HostOptions,
+    /// Where durable tasks are stored. It stays too.
+    pub(crate) store: Option<TaskStore>,
     pub(crate) replacer: Replacer,
     /// With `--watch`.
     pub(crate) watching: Option<Watching>,
@@ -94,7 +97,7 @@ impl Reloader {
         }
         let host = self.args.host_options(&manifest);
         host.check()?;
-        let (app, tls) = self.args.load(&self.engine, &manifest, &host)?;
+        let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.store.clone())?;
         for warning in manifest.warnings() {
             tracing::warn!("{warning}");
         }

@@ -1,10 +1,11 @@
-//! The life of one request: handle, send, drain, tear down.
+//! The life of one request: handle, store, send, drain, tear down.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use epilogue_engines::Error;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -46,15 +47,9 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
         }
     };
     let handled = life.handle(request).await;
+    let handled = life.store(handled).await;
     life.send(handled, reply).await;
-    loop {
-        life.drain().await;
-        life.tear_down().await;
-        if life.scope.queue().close_if_empty() {
-            break;
-        }
-    }
-    life.end().await;
+    life.conclude().await;
 }
 
 /// A request on its way, with the instance that serves it.
@@ -89,19 +84,28 @@ impl Life {
         request: &Request,
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
-        let scope =
-            Arc::new(Scope::new(request.headers(), Queue::new(&component.settings, observer.backlog().clone())));
+        let queue = Queue::new(&component.settings, component.store.is_some(), observer.backlog().clone());
+        let scope = Arc::new(Scope::new(request.headers(), queue));
+        let mut life = Self::of(pool, scope, observer).await?;
+        life.slot = Some(slot);
+        life.respond = Some(tracing::info_span!(target: "epilogue::request", parent: &life.span, "respond"));
+        Ok(life)
+    }
+
+    /// A life of what is in `scope`, with an instance for it.
+    pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
+        let component = &pool.component;
         let mut instance = pool.take().await?;
         instance.enter(&scope);
         let span = tracing::info_span!(
             target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
         );
         Ok(Self {
-            respond: Some(tracing::info_span!(target: "epilogue::request", parent: &span, "respond")),
+            respond: None,
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
             running: None,
-            slot: Some(slot),
+            slot: None,
             observer,
             resources: instance.resources(),
             instance: Some(instance),
@@ -130,10 +134,7 @@ impl Life {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
             Err(error) => {
-                let reason = match &error {
-                    HandlerError::Returned(code) => cut(format!("the handler returned the error {code:?}")),
-                    HandlerError::Interrupted(interrupted) => format!("the handler was cut short: {interrupted}"),
-                };
+                let reason = cut(error.to_string());
                 tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{reason}");
                 (failed(&error), Some(reason))
             }
@@ -169,10 +170,23 @@ impl Life {
             outcome = ResponseOutcome::HandlerFailed(reason);
         }
         self.record.outcome = outcome;
+        _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
         if let Some(slot) = &mut self.slot {
             slot.drain();
         }
+    }
+
+    /// Runs what is in the queue, and closes the scope behind it.
+    pub(crate) async fn conclude(&mut self) {
+        loop {
+            self.drain().await;
+            self.tear_down().await;
+            if self.scope.queue().close_if_empty() {
+                break;
+            }
+        }
+        self.end().await;
     }
 
     /// Closes the guest's request scope (S9). Without an instance there is none.
@@ -284,6 +298,7 @@ impl Drop for Life {
             self.finish(self.ended(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
         }
         self.scope.queue().close_if_empty();
+        self.record.stored = self.scope.queue().take_stored();
         self.slot = None;
         self.observer.ended(&self.record);
     }
@@ -293,8 +308,11 @@ impl Drop for Life {
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
-        HandlerError::Interrupted(Interrupted::Stopped) => unavailable(),
-        HandlerError::Interrupted(Interrupted::Trapped(_)) | HandlerError::Returned(_) => {
+        HandlerError::Interrupted(Interrupted::Stopped) | HandlerError::NotStored(Error::Unavailable(_)) => {
+            unavailable()
+        }
+        HandlerError::NotStored(Error::TooLarge { .. }) => plain(StatusCode::PAYLOAD_TOO_LARGE),
+        HandlerError::Interrupted(Interrupted::Trapped(_)) | HandlerError::Returned(_) | HandlerError::NotStored(_) => {
             plain(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }

@@ -1,11 +1,11 @@
 //! One request as its tasks know it: its identity and its queue.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::HeaderMap;
 use uuid::Uuid;
 
-use crate::bindings::TraceContext;
+use crate::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::queue::Queue;
 use crate::trace;
 
@@ -14,6 +14,10 @@ pub(crate) struct Scope {
     /// Unique everywhere, and ordered by time.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
+    /// How the response ended, once it has: what is stored from then on carries it.
+    pub(crate) outcome: OnceLock<ResponseOutcome>,
+    /// What its tasks' idempotency keys begin with, if that is not its id.
+    key: Option<String>,
     queue: Mutex<Queue>,
 }
 
@@ -21,7 +25,18 @@ impl Scope {
     /// A request that arrived with `headers`.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue) -> Self {
         let id = Uuid::now_v7();
-        Self { id: id.to_string(), trace_context: trace::context(headers, &id), queue: Mutex::new(queue) }
+        let trace_context = trace::context(headers, &id);
+        Self { id: id.to_string(), trace_context, outcome: OnceLock::new(), key: None, queue: Mutex::new(queue) }
+    }
+
+    /// A request whose tasks were stored, as `key`.
+    pub(crate) fn resume(id: String, key: String, trace_context: TraceContext, queue: Queue) -> Self {
+        Self { id, trace_context, outcome: OnceLock::new(), key: Some(key), queue: Mutex::new(queue) }
+    }
+
+    /// What tells a task from all others, each time that it runs.
+    pub(crate) fn idempotency_key(&self, task: TaskId) -> String {
+        format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
     /// The request's queue, to which the guest adds while the host takes from it.

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admission::Admission;
 use crate::app::App;
+use crate::durable::Workers;
 use crate::record::RequestRecord;
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
@@ -108,6 +109,9 @@ impl Server {
         let grace = self.options.grace;
         let observer = self.observer.clone();
         let versions = self.replacer.versions.subscribe();
+        let worked = Observer::default();
+        let store = versions.borrow().app.store.clone().filter(|_| self.options.work);
+        let workers = store.map(|store| Workers::new(versions.clone(), store, &self.options, worked.clone()));
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
         let work = |listener: TcpListener| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
@@ -122,8 +126,12 @@ impl Server {
                 Ok(ended?)
             }
         };
-        threads::run(self.listeners.into_iter().map(work), &shutdown, grace)?;
-        Ok(observer.summary())
+        type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+        let serving = self.listeners.into_iter().map(work).map(|work| -> Work { Box::new(work) });
+        let working =
+            workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Work { Box::new(work) });
+        threads::run(serving.chain(working), &shutdown, grace)?;
+        Ok(observer.summary().with_tasks_of(worked.summary()))
     }
 }
 
@@ -142,6 +150,11 @@ impl Replacer {
 }
 
 impl Progress {
+    /// That of a process that serves no requests.
+    pub(crate) fn new(options: &HostOptions, observer: Observer) -> Self {
+        Self { admission: Arc::new(Admission::new(options)), observer }
+    }
+
     /// How many requests have not ended, their tasks included.
     pub(crate) fn requests(&self) -> usize {
         self.admission.requests()

@@ -149,6 +149,16 @@ settings! {
         /// Time that a handler waits for the next bytes of its request's body.
         #[arg(env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60);
+        /// Makes all tasks durable that can be stored; closures, and tasks that end with their client, stay in memory. Needs the
+        /// option engine.
+        #[arg(
+            env = "EPILOGUE_DURABLE", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        durable: bool = false;
+        /// How often a durable task is tried that was enqueued without saying. The end of its host amid it counts too.
+        #[arg(env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
+        durable_attempts: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
         /// Memory that one instance may use.
         #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128);
@@ -207,6 +217,25 @@ settings! {
         /// Time for a client to take more of a response. Then the client counts as gone.
         #[arg(env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60);
+        /// Where durable tasks are stored: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or `tls://HOST`. By default
+        /// nowhere, and such tasks are refused.
+        #[arg(env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
+        engine: String;
+        /// Runs durable tasks beside the requests, as `epilogue worker` does without them.
+        #[arg(
+            env = "EPILOGUE_WORK", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        work: bool = false;
+        /// Requests whose durable tasks this process runs at once.
+        #[arg(env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
+        concurrency: NonZeroUsize = count(16);
+        /// The name of this process among the workers, for people; by default the machine's.
+        #[arg(env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
+        worker_id: String;
+        /// Time after which the durable tasks of a worker that is silent are another's.
+        #[arg(env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
+        visibility_timeout: Duration = Duration::from_secs(30);
         /// How log events are written: `text` for people, `json` for machines, one object a line.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
@@ -231,6 +260,10 @@ impl HostOptions {
     pub fn check(&self) -> anyhow::Result<()> {
         let size = self.max_header_size;
         anyhow::ensure!(size >= MIN_HEADER_SIZE, "max-header-size is {size}: it must be at least {MIN_HEADER_SIZE}");
+        anyhow::ensure!(
+            !self.work || self.engine.is_some(),
+            "work is set but engine is not: there is nothing to work on"
+        );
         Ok(())
     }
 

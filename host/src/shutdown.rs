@@ -56,6 +56,11 @@ impl Shutdown {
         self.trigger.drain(grace);
     }
 
+    /// Whether it has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(*self.phase.borrow(), Phase::Running)
+    }
+
     /// Waits until the shutdown begins, and returns when it ends.
     pub(crate) async fn begun(&mut self) -> Instant {
         let phase = self.phase.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);

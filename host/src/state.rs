@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::component::{Component, Layer};
+use crate::durable::TaskStore;
 use crate::instance::Phase;
 use crate::outgoing::Outgoing;
 use crate::scope::Scope;
@@ -22,6 +23,8 @@ pub(crate) struct State {
     table: ResourceTable,
     /// The component's own.
     pub(crate) layers: Arc<[Layer]>,
+    /// The component's own.
+    pub(crate) store: Option<TaskStore>,
     pub(crate) limits: StoreLimits,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
@@ -38,6 +41,7 @@ impl State {
             outgoing: component.outgoing(),
             table: ResourceTable::new(),
             layers: component.layers.clone(),
+            store: component.store.clone(),
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
             scope: None,

@@ -11,10 +11,17 @@ use crate::record::{RequestRecord, TaskState};
 pub struct Summary {
     /// Requests that a component served.
     pub requests: u64,
-    /// Tasks that ended, in any state.
+    /// Tasks that ended here, in any state.
     pub tasks: u64,
     /// Those of them that were abandoned.
     pub abandoned: u64,
+}
+
+impl Summary {
+    /// With the tasks of workers beside the server.
+    pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
+        Self { tasks: self.tasks + workers.tasks, abandoned: self.abandoned + workers.abandoned, ..self }
+    }
 }
 
 /// Counts requests as they end, and hands their records to who asked for them.

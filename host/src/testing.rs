@@ -34,7 +34,7 @@ use uuid::Uuid;
 use wasmtime::Engine;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, TaskStore};
 use crate::component::Output;
 use crate::manifest::Manifest;
 use crate::server::Server;
@@ -42,7 +42,7 @@ use crate::settings::{HostOptions, HostOverlay, SettingsOverlay};
 use crate::shutdown::{self, ShutdownTrigger};
 
 pub use crate::bindings::ResponseOutcome;
-pub use crate::record::{RequestRecord, TaskRecord, TaskState};
+pub use crate::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 pub use crate::summary::Summary;
 
 /// How long anything is waited for.
@@ -257,18 +257,21 @@ impl TestHostBuilder {
             }
         };
         let manifest = Manifest::load(&file)?.select(&[])?;
+        let max_instances = self.host.max_instances;
+        let host = self.host.resolve();
         let (stdout, stderr) = (MemoryOutputPipe::new(MAX_OUTPUT), MemoryOutputPipe::new(MAX_OUTPUT));
         let options = AppOptions {
             settings: self.settings,
             environment: self.environment,
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
+            store: TaskStore::of(&host)?,
         };
-        let engine = match self.host.max_instances {
+        let engine = match max_instances {
             Some(max_instances) => crate::engine::engine(max_instances)?,
             None => engine()?.clone(),
         };
         let app = App::load(&engine, &manifest, options)?;
-        let mut server = Server::bind(app, self.host.resolve(), None)?;
+        let mut server = Server::bind(app, host, None)?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
         let address = server.address();

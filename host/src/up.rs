@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use wasmtime::Engine;
 
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, TaskStore};
 use crate::cli::UpArgs;
 use crate::component::Output;
 use crate::manifest::Manifest;
@@ -44,12 +44,13 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     // Before the files are read: a change from then on is seen.
     let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
     let engine = engine::engine(host.max_instances)?;
-    let (app, tls) = args.load(&engine, &manifest, &host)?;
+    let store = TaskStore::of(&host)?;
+    let (app, tls) = args.load(&engine, &manifest, &host, store.clone())?;
     let server = Server::bind(app, host.clone(), tls)?;
     let (trigger, shutdown) = shutdown::channel();
     signals::handle(trigger, host.grace, server.progress(), causes)?;
     announce(&manifest, &server.url());
-    Reloader { args, engine, host, replacer: server.replacer(), watching }.start(reloads)?;
+    Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     let summary = server.run(shutdown)?;
     tracing::info!(
         "stopped after {} requests and {} tasks, {} of them abandoned",
@@ -78,6 +79,7 @@ impl UpArgs {
         engine: &Engine,
         manifest: &Manifest,
         host: &HostOptions,
+        store: Option<TaskStore>,
     ) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         let tls = match host.tls_files()? {
             Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
@@ -87,6 +89,7 @@ impl UpArgs {
             settings: self.settings.clone(),
             environment: self.env.clone(),
             output: if host.quiet { Output::Silent } else { Output::Inherit },
+            store,
         };
         Ok((App::load(engine, manifest, options)?, tls))
     }

@@ -36,6 +36,7 @@ pub(crate) fn records(stderr: &str) -> impl Iterator<Item = RequestRecord> {
                     status: fields["status"].parse().unwrap(),
                     outcome: outcome(&fields),
                     tasks: tasks.remove(&request).unwrap_or_default(),
+                    stored: Vec::new(),
                     teardowns: fields["teardowns"].parse().unwrap(),
                     errors: errors.remove(&request).unwrap_or_default(),
                     leaked: 0,

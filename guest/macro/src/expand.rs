@@ -7,7 +7,7 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 /// A unit struct of the function's name, which stands for the task where it is enqueued and for the function where
 /// it is called.
-pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
+pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;
     let (docs, attributes): (Vec<_>, Vec<_>) =
@@ -60,6 +60,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>) -> TokenStream {
             impl ::epilogue_sdk::Task for #ident {
                 type Args = #args;
                 const NAME: &'static str = #name;
+                const DURABLE: bool = #durable;
 
                 async fn run((#(#values,)*): Self::Args) -> ::core::result::Result<(), ::std::string::String> {
                     <#output as ::epilogue_sdk::TaskResult>::into_result(#body(#(#values),*) #wait)

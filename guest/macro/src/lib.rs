@@ -10,9 +10,17 @@ use syn::{Item, LitStr, parse_macro_input};
 #[proc_macro_attribute]
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut name = None;
+    let mut durable = false;
     let options = syn::meta::parser(|meta| {
+        if meta.path.is_ident("durable") {
+            if durable {
+                return Err(meta.error("`durable` is given twice"));
+            }
+            durable = true;
+            return Ok(());
+        }
         if !meta.path.is_ident("name") {
-            return Err(meta.error("`#[task]` knows one option: `name = \"…\"`"));
+            return Err(meta.error("`#[task]` knows two options: `name = \"…\"` and `durable`"));
         }
         let value: LitStr = meta.value()?.parse()?;
         if value.value().is_empty() {
@@ -27,7 +35,7 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
 
     let item = parse_macro_input!(item as Item);
     match check::task(&item) {
-        Ok(function) => expand::task(function, name).into(),
+        Ok(function) => expand::task(function, name, durable).into(),
         // The item stays, so that the one mistake is not followed by "cannot find function".
         Err(error) => {
             let error = error.into_compile_error();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::epilogue::background::queue;
+use crate::bindings::epilogue::background::{queue, types};
 use crate::defer;
 use crate::error::EnqueueError;
 use crate::options::{FailurePolicy, TaskOptions};
@@ -123,6 +123,8 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
+    /// Whatever the options say.
+    durable: bool,
 }
 
 impl BackgroundTask {
@@ -130,7 +132,7 @@ impl BackgroundTask {
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = serde_json::to_vec(&args)
             .map_err(|error| EnqueueError::BadArgs { task: T::NAME, reason: error.to_string() });
-        Self { name: T::NAME, args, options: TaskOptions::new() }
+        Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE }
     }
 
     /// Replaces its options.
@@ -150,8 +152,14 @@ impl BackgroundTask {
     /// If two tasks of this guest share a name.
     pub fn enqueue(self) -> Result<TaskId, EnqueueError> {
         registry::check();
-        let id = queue::add_task(self.name, &self.args?, self.options.into_wit(false))?;
+        let options = self.host_options();
+        let id = queue::add_task(self.name, &self.args?, options)?;
         Ok(TaskId(id))
+    }
+
+    fn host_options(&self) -> types::TaskOptions {
+        let options = self.options.into_wit(false);
+        types::TaskOptions { durable: options.durable || self.durable, ..options }
     }
 }
 
@@ -182,6 +190,19 @@ mod tests {
     fn arguments_are_a_list_in_json() {
         let task = BackgroundTask::new(write_log, ("a \"b\"".into(), 3));
         assert_eq!(task.args.as_deref(), Ok(br#"["a \"b\"",3]"#.as_slice()));
+    }
+
+    #[task(durable)]
+    fn charge() {}
+
+    #[test]
+    fn a_durable_function_is_a_durable_task_whatever_the_options() {
+        let durable = |task: BackgroundTask| task.host_options().durable;
+        assert!(durable(BackgroundTask::new(charge, ())));
+        assert!(durable(BackgroundTask::new(charge, ()).options(TaskOptions::new().max_attempts(5))));
+        let log = BackgroundTask::new(write_log, (String::new(), 0));
+        assert!(!durable(log.clone()));
+        assert!(durable(log.options(TaskOptions::new().durable(true))));
     }
 
     #[test]

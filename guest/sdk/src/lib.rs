@@ -122,6 +122,8 @@ pub use task::{Task, TaskResult};
 /// assert_eq!(send_welcome::NAME, "mail.welcome");
 /// ```
 ///
+/// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
+///
 /// # Limits
 ///
 /// The function's name also names a type, so nothing nearby can have that name as a variable. An `async` task's

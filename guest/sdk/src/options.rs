@@ -66,8 +66,16 @@ impl TaskOptions {
         self
     }
 
-    /// Whether the task is accepted only once it is stored where it survives the host. Default: no. A host without
-    /// such a store refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported).
+    /// Whether the task is stored where it survives the host, and run by any of the application's hosts or workers: at least
+    /// once, so it deduplicates by [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless
+    /// the task is a `#[task(durable)]` or the operator says so.
+    ///
+    /// Tasks that the handler adds are stored before the response begins; if that fails the client is answered 503. One that is
+    /// added later is stored before this is accepted. Without `max_attempts` it is tried as often as the operator says, three
+    /// times unless changed, and the end of the host amid it counts as an attempt; with 1 it would not be run again.
+    ///
+    /// A host without a store refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported), as it does
+    /// a closure, and [`cancel_on_disconnect`](Self::cancel_on_disconnect), which comes too late for what is stored before.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self

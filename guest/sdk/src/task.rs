@@ -22,6 +22,9 @@ pub trait Task: Copy + 'static {
     /// The name under which the host knows the task, and reports it.
     const NAME: &'static str;
 
+    /// Whether it is durable wherever it is enqueued: `#[task(durable)]`.
+    const DURABLE: bool = false;
+
     #[doc(hidden)]
     #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]
     async fn run(args: Self::Args) -> Result<(), String>;

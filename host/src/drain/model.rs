@@ -25,9 +25,8 @@ fn options(run_when: RunWhen) -> TaskOptions {
 
 /// Every task in every situation: some thousand pairs.
 fn all() -> Vec<(Task, Situation)> {
-    let mut queue = Queue::new(&Settings::default(), Backlog::default());
-    queue.add(0, "task".to_owned(), Vec::new(), options(RunWhen::Always)).unwrap();
-    let task = queue.next().unwrap();
+    let mut queue = Queue::new(&Settings::default(), false, Backlog::default());
+    let task = queue.accept(0, "task".to_owned(), Vec::new(), options(RunWhen::Always)).unwrap();
     let mut all = Vec::new();
     for bits in 0..1_u32 << 9 {
         let bit = |place: u32| bits >> place & 1 == 1;
@@ -139,14 +138,15 @@ proptest! {
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool
     ) {
         let policy = if goes_on { FailurePolicy::Continue } else { FailurePolicy::Stop };
-        let mut queue = Queue::new(&Settings { max_tasks: 16, ..Settings::default() }, Backlog::default());
+        let mut queue = Queue::new(&Settings { max_tasks: 16, ..Settings::default() }, false, Backlog::default());
         queue.set_policy(policy);
         let mut accepted = Vec::new();
         let mut rest = plans.into_iter();
         let mut add = |queue: &mut Queue, accepted: &mut Vec<Plan>, count| {
             for plan in rest.by_ref().take(count) {
                 let options = TaskOptions { instance_bound: plan.instance_bound, ..options(plan.run_when) };
-                if queue.add(0, "task".to_owned(), Vec::new(), options).is_ok() {
+                if let Ok(task) = queue.accept(0, "task".to_owned(), Vec::new(), options) {
+                    queue.push(task);
                     accepted.push(plan);
                 }
             }

@@ -37,6 +37,11 @@ pub(super) fn application(
     for path in [&mut host.tls_cert, &mut host.tls_key].into_iter().flatten() {
         *path = folder.join(&path);
     }
+    if let Some(file) = host.engine.as_deref().and_then(|engine| engine.strip_prefix("sqlite:"))
+        && !file.is_empty()
+    {
+        host.engine = Some(format!("sqlite:{}", folder.join(file).display()));
+    }
     Ok((host, settings))
 }
 

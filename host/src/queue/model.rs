@@ -86,6 +86,7 @@ fn follows_the_model(limits: (usize, usize, usize), steps: Vec<Step>) -> Result<
             max_request_args: size(limits.2),
             ..Settings::default()
         },
+        false,
         Backlog::default(),
     );
     let mut model = Model { limits, ..Model::default() };
@@ -106,7 +107,7 @@ fn follows_the_model(limits: (usize, usize, usize), steps: Vec<Step>) -> Result<
                     instance_bound,
                     durable,
                 };
-                let added = queue.add(0, "n".repeat(name), vec![0; args], options);
+                let added = queue.accept(0, "n".repeat(name), vec![0; args], options).map(|task| queue.push(task));
                 match (added, model.add(args, name, instance_bound, durable)) {
                     (Ok(id), expected) => prop_assert_eq!(Ok(id), expected),
                     (Err(error), Ok(id)) => prop_assert!(false, "{} was refused: {:?}", id, error),

@@ -44,7 +44,8 @@ fn mistakes_are_reported_with_their_line() {
             "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nlisten = \"1.2.3.4:5\"",
             "spin.toml:13: unknown key \"listen\" in [component.notify.tool.epilogue] (it may have: source, reuse, \
              on-failure, request-timeout, response-timeout, task-timeout, drain-timeout, teardown-timeout, \
-             max-tasks, max-task-args, max-request-args, max-body-size, body-timeout, memory, allow-transient-write)",
+             max-tasks, max-task-args, max-request-args, max-body-size, body-timeout, durable, durable-attempts, \
+             memory, allow-transient-write)",
         ),
         (
             "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\ntask-timeout = 30",

@@ -1,0 +1,272 @@
+//! One request's tasks, and the envelope that they travel in.
+//!
+//! The envelope is JSON with a version, since programs of two versions meet during a deployment, and since people read it
+//! when something went wrong.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// The version of the envelopes that this program writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+
+/// Bytes in an envelope, at most. Arguments take a third more there than by themselves. An engine may take less: a NATS
+/// server's `max_payload` is 1 MiB unless set.
+pub const MAX_BYTES: usize = 32 << 20;
+
+/// One request's tasks, in the order in which they run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Unique; up to 64 letters, digits, `-` and `_`. [`Batch::new`] takes a UUID of version 7.
+    pub id: String,
+    /// The request's id.
+    pub request_id: String,
+    /// The request's `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The request's `tracestate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+    /// The component that handled the request.
+    pub component: String,
+    /// How the response ended, which tasks are told; none if that was not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What becomes of the other tasks when one has failed for good.
+    pub on_failure: OnFailure,
+    /// When the request enqueued it, in milliseconds since 1970.
+    pub created: u64,
+    /// At least one.
+    pub tasks: Vec<Task>,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its number within the request.
+    pub id: u64,
+    /// The component that runs it, if that is not the batch's own: a layer around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// The name under which the guest knows it.
+    pub name: String,
+    /// Its arguments, as the guest wrote them.
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub args: Vec<u8>,
+    /// How often it may be delivered. Zero counts as one.
+    pub max_attempts: u32,
+    /// How long one attempt may take, in milliseconds; without it the host's own limit holds.
+    #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// How the response of a task's request ended. The texts say why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its last byte was sent.
+    Delivered,
+    /// The client left before that.
+    ClientGone,
+    /// Its body ended with an error.
+    ResponseFailed(String),
+    /// The handler returned no response.
+    HandlerFailed(String),
+}
+
+/// What becomes of a request's remaining tasks once one of them has failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// They do not run.
+    Stop,
+    /// They run all the same.
+    Continue,
+}
+
+/// What is stored.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    v: u32,
+    #[serde(flatten)]
+    batch: &'a Batch,
+}
+
+impl Batch {
+    /// A batch with a fresh id, enqueued now.
+    pub fn new(component: impl Into<String>, request_id: impl Into<String>, tasks: Vec<Task>) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            request_id: request_id.into(),
+            traceparent: None,
+            tracestate: None,
+            outcome: None,
+            component: component.into(),
+            on_failure: OnFailure::Stop,
+            created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            tasks,
+        }
+    }
+
+    /// A batch of the task at `index` alone, for [`Engine::enqueue_dead`](crate::Engine::enqueue_dead). Its id is the same
+    /// each time, and its task keeps its idempotency key.
+    pub fn only(&self, index: u32) -> Self {
+        let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();
+        Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
+    }
+
+    /// What tells a task from all others, each time that it runs.
+    pub fn idempotency_key(&self, task: &Task) -> String {
+        format!("{}:{}", self.key(), task.id)
+    }
+
+    /// What its tasks' idempotency keys begin with.
+    pub fn key(&self) -> &str {
+        self.id.split('_').next().unwrap_or_default()
+    }
+
+    /// The envelope.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], or [`Error::Corrupt`] if the id or the list of tasks is not as the fields' own documentation says.
+    pub fn to_envelope(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        let envelope = Envelope { v: VERSION, batch: self };
+        let envelope = serde_json::to_vec(&envelope).map_err(|error| Error::Corrupt(error.to_string()))?;
+        within_limit(&envelope, MAX_BYTES)?;
+        Ok(envelope)
+    }
+
+    /// Reads an envelope. Fields that it does not know are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], with the version if it is another than [`VERSION`]; [`Error::TooLarge`].
+    pub fn from_envelope(envelope: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u64,
+        }
+        within_limit(envelope, MAX_BYTES)?;
+        let corrupt = |error: serde_json::Error| Error::Corrupt(error.to_string());
+        let Version { v } = serde_json::from_slice(envelope).map_err(corrupt)?;
+        if v != u64::from(VERSION) {
+            let why =
+                format!("its version is {v}, and this program reads {VERSION}: run it with the one that wrote it");
+            return Err(Error::Corrupt(why));
+        }
+        let batch: Self = serde_json::from_slice(envelope).map_err(corrupt)?;
+        batch.check()?;
+        Ok(batch)
+    }
+
+    /// Ids become parts of keys and of subjects.
+    fn check(&self) -> Result<()> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if self.id.is_empty() || self.id.len() > 64 || !self.id.bytes().all(plain) {
+            return Err(Error::Corrupt("its id is not 1 to 64 letters, digits, '-' and '_'".to_owned()));
+        }
+        if self.tasks.is_empty() {
+            return Err(Error::Corrupt("it has no tasks".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an envelope that is larger than an engine takes.
+pub(crate) fn within_limit(envelope: &[u8], limit: usize) -> Result<()> {
+    if envelope.len() > limit {
+        return Err(Error::TooLarge { bytes: envelope.len(), limit });
+    }
+    Ok(())
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    BASE64.decode(text).map_err(|error| de::Error::custom(format!("arguments that are not base64: {error}")))
+}
+
+/// Whole milliseconds: anyone can read them, in any language.
+mod millis {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        timeout: &Option<Duration>,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> Batch {
+        let task = Task {
+            id: 3,
+            layer: None,
+            name: "mail".into(),
+            args: vec![0, 255],
+            max_attempts: 2,
+            timeout: Some(Duration::from_millis(1500)),
+        };
+        Batch { id: "b-1".into(), created: 7, ..Batch::new("shop", "r-1", vec![task]) }
+    }
+
+    #[test]
+    fn the_envelope_is_what_it_was_in_version_1() {
+        let written = r#"{"v":1,"id":"b-1","request_id":"r-1","component":"shop","on_failure":"stop","created":7,"tasks":[{"id":3,"name":"mail","args":"AP8=","max_attempts":2,"timeout_ms":1500}]}"#;
+        assert_eq!(String::from_utf8(batch().to_envelope().unwrap()).unwrap(), written);
+        assert_eq!(Batch::from_envelope(written.as_bytes()).unwrap(), batch());
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_and_named() {
+        let error = Batch::from_envelope(br#"{"v":2,"anything":true}"#).unwrap_err();
+        assert!(error.to_string().contains("its version is 2, and this program reads 1"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_refused() {
+        for text in ["", "{", "[]", "{}", r#"{"v":-1}"#, r#"{"v":1}"#] {
+            assert!(matches!(Batch::from_envelope(text.as_bytes()), Err(Error::Corrupt(_))), "{text}");
+        }
+        let good = String::from_utf8(batch().to_envelope().unwrap()).unwrap();
+        for (from, to) in [("AP8=", "AP8"), ("b-1", "b.1"), ("b-1", ""), ("\"stop\"", "\"halt\"")] {
+            let bad = good.replacen(from, to, 1);
+            assert!(matches!(Batch::from_envelope(bad.as_bytes()), Err(Error::Corrupt(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_batch_has_tasks_and_a_limit() {
+        assert!(matches!(Batch { tasks: vec![], ..batch() }.to_envelope(), Err(Error::Corrupt(_))));
+        let mut large = batch();
+        large.tasks[0].args = vec![0; MAX_BYTES / 4 * 3];
+        assert!(matches!(large.to_envelope(), Err(Error::TooLarge { limit: MAX_BYTES, .. })));
+    }
+
+    #[test]
+    fn a_task_by_itself_keeps_its_key() {
+        let batch = batch();
+        let only = batch.only(0);
+        assert_eq!(only.id, "b-1_0");
+        assert_eq!(only.idempotency_key(&only.tasks[0]), batch.idempotency_key(&batch.tasks[0]));
+        only.to_envelope().unwrap();
+    }
+}

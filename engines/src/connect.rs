@@ -1,0 +1,78 @@
+//! From a URL to an engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Engine, Error, Memory, Nats, Redis, Result, Sqlite};
+
+/// What all engines have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How long a lease lasts unless it is extended. Default: 30 s.
+    pub visibility: Duration,
+    /// How long a call waits for the engine. Default: 5 s.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { visibility: Duration::from_secs(30), timeout: Duration::from_secs(5) }
+    }
+}
+
+/// The engine that `url` names. Must be called within a tokio runtime.
+///
+/// | URL | |
+/// |---|---|
+/// | `memory:` | lost with the process; for tests |
+/// | `sqlite:PATH`, `sqlite:PATH?synchronous=normal` | one file, on a local disk; `full` is the default |
+/// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
+/// | `nats://[user:password@]host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
+///
+/// A server is connected to with the first call, not here: a host starts while it is down. A file is opened here.
+///
+/// # Errors
+/// [`Error::Config`] if the URL can't be used; the message does not repeat it, as it may hold a password. For `sqlite:` also
+/// [`Error::Unavailable`].
+pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    Ok(match scheme {
+        Some("memory") => Arc::new(Memory::new(options)),
+        Some("sqlite") => Arc::new(Sqlite::open(url, options)?),
+        Some("redis" | "rediss") => Arc::new(Redis::new(url, options)?),
+        Some("nats" | "tls") => Arc::new(Nats::new(url, options)?),
+        Some(other) if other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            return Err(unsupported(&format!("the scheme '{other}:'")));
+        }
+        _ => return Err(unsupported("a URL without a scheme")),
+    })
+}
+
+fn unsupported(what: &str) -> Error {
+    let supported = "use memory:, sqlite:PATH, redis://host, rediss://host, nats://host or tls://host";
+    Error::Config(format!("{what} names no task engine: {supported}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_scheme_is_named_with_what_is_supported_and_without_the_password() {
+        for (url, named) in [
+            ("amqp://guest:secret@localhost", "the scheme 'amqp:' names no task engine: use memory:"),
+            ("secret", "a URL without a scheme names no task engine"),
+            ("user@secret:1", "a URL without a scheme"),
+            ("redis://:secret@", "redis://"),
+            ("nats://:secret@:x", "nats://"),
+            ("sqlite:", "sqlite:PATH"),
+            ("sqlite:/tmp/x?synchronous=off", "synchronous"),
+        ] {
+            let error = connect(url, Options::default()).unwrap_err();
+            assert!(matches!(error, Error::Config(_)), "{url}: {error:?}");
+            let text = error.to_string();
+            assert!(text.contains(named), "{url}: {text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+}

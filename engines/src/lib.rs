@@ -1,0 +1,127 @@
+//! Where durable tasks are kept until they have run.
+//!
+//! An [`Engine`] stores batches. A [`Batch`] is the ordered list of one request's tasks, and a worker leases all of it: so the
+//! order within a request holds on every engine, and none is promised between requests. The queue itself is always
+//! somebody else's: SQLite, Redis Streams, or NATS JetStream; [`Memory`] is for tests, and says in few lines what the
+//! others must do.
+//!
+//! # The life of a batch
+//!
+//! ```text
+//! enqueue ──▶ ready ──lease──▶ leased ──ack──▶ gone
+//!               ▲                │ ├──retry──▶ delayed ──▶ ready
+//!               │                │ ├──release─▶ ready
+//!               │                │ └──bury────▶ dead ──retry_dead──▶ ready
+//!               └──not extended──┘
+//! ```
+//!
+//! A lease ends after [`Options::visibility`] unless it is extended, so whoever holds one calls [`Engine::extend`] every
+//! third of that. After each task it calls [`Engine::checkpoint`], so that a batch whose worker was killed is resumed where
+//! it stood, and only the task that was running runs again. A call that comes after the batch was leased to somebody
+//! else changes nothing and says [`Error::LostLease`]: stop what is running, its new owner runs it.
+//!
+//! # Attempts
+//!
+//! [`Lease::attempt`] is the attempt of the task [`Lease::next`]. It counts when the task is *delivered*: by a lease, or by the
+//! checkpoint that makes it the next one. So a task that kills its worker runs out of attempts too; [`Lease::exhausted`]
+//! tells, and the worker buries the batch instead of running it. `release` takes the delivery back: the task was not run.
+//!
+//! ```
+//! # async fn work() -> epilogue_engines::Result<()> {
+//! use std::time::Duration;
+//! let engine = epilogue_engines::connect("memory:", Default::default())?;
+//! while let Some(mut lease) = engine.lease("worker-1", Duration::from_secs(1)).await? {
+//!     if lease.exhausted() {
+//!         engine.bury(&lease, "no attempts are left").await?;
+//!         continue;
+//!     }
+//!     while let Some(task) = lease.task() {
+//!         println!("{} {}", lease.batch.idempotency_key(task), task.name);
+//!         let next = lease.next + 1;
+//!         engine.checkpoint(&mut lease, next).await?;
+//!     }
+//!     engine.ack(&lease).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod connect;
+mod error;
+mod lease;
+mod memory;
+mod nats;
+mod redis;
+mod sqlite;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use batch::{Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
+pub use connect::{Options, connect};
+pub use error::{Error, Result};
+pub use lease::{Counts, Entry, Lease, State};
+pub use memory::Memory;
+pub use nats::Nats;
+pub use redis::Redis;
+pub use sqlite::Sqlite;
+
+/// Stores batches, and leases each to one worker at a time.
+///
+/// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the latest.
+/// What was asked for may then have been done all the same: the answer may be what was lost.
+#[async_trait]
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// Stores a batch. When this returns it is as durable as the engine is. A batch with the id of a stored one is not
+    /// stored again, so this may be repeated after an error.
+    async fn enqueue(&self, batch: &Batch) -> Result<()>;
+
+    /// Stores a batch among the dead, because of `why`: for a single task that failed when the others go on, see
+    /// [`Batch::only`].
+    async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
+
+    /// Leases the batch that waits longest, and waits up to `wait` for one. `worker` is a name that no other process uses.
+    ///
+    /// Let it end: if its future is dropped a batch may have been leased that nobody knows of, until the lease ends.
+    /// A batch that can't be read, as its envelope is damaged or newer than this program, is buried and passed over.
+    async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
+
+    /// Lets a lease begin anew. Call it every third of [`Options::visibility`].
+    async fn extend(&self, lease: &Lease) -> Result<()>;
+
+    /// Says that the tasks before `next` have ended, and that `next` is about to start, with its first attempt. Also
+    /// extends the lease.
+    async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()>;
+
+    /// Removes a batch whose tasks have all ended.
+    async fn ack(&self, lease: &Lease) -> Result<()>;
+
+    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again. On
+    /// Redis `after` is at most [`Options::visibility`], and a longer one is cut to it.
+    async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
+
+    /// Gives a batch back at once, and the attempt too: the task [`Lease::next`] was not started.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
+    async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
+
+    /// Up to `limit` stored batches, oldest first, of one state or of all.
+    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>>;
+
+    /// A stored batch.
+    async fn show(&self, id: &str) -> Result<Option<Entry>>;
+
+    /// Makes a dead batch ready again, at the task where it died and with all its attempts. False if no dead batch has
+    /// this id.
+    async fn retry_dead(&self, id: &str) -> Result<bool>;
+
+    /// Removes a batch, whatever its state. If a worker holds it, that one's lease is lost. False if there is none.
+    async fn remove(&self, id: &str) -> Result<bool>;
+
+    /// How many batches are stored, by state.
+    async fn counts(&self) -> Result<Counts>;
+}

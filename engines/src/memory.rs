@@ -1,0 +1,233 @@
+//! Batches in this process's memory: for tests, and the plainest statement of what every engine does.
+//!
+//! Each call looks through all that is stored, which is slow with very many batches.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::time::{self, Instant};
+
+use crate::lease::Token;
+use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+
+/// The engine `memory:`.
+#[derive(Debug)]
+pub struct Memory {
+    visibility: Duration,
+    stored: Mutex<Stored>,
+    /// Something became ready.
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    rows: BTreeMap<i64, Row>,
+    /// Rows are never numbered twice.
+    last: i64,
+}
+
+#[derive(Debug)]
+struct Row {
+    batch: Batch,
+    next: u32,
+    attempt: u32,
+    /// Not to be leased before this.
+    due: Instant,
+    worker: Option<String>,
+    /// How often it has been leased.
+    generation: i64,
+    /// Dead, and why.
+    why: Option<String>,
+}
+
+impl Row {
+    fn state(&self, now: Instant) -> State {
+        match self {
+            Self { why: Some(_), .. } => State::Dead,
+            _ if self.due <= now => State::Ready,
+            Self { worker: Some(_), .. } => State::Leased,
+            _ => State::Delayed,
+        }
+    }
+
+    fn entry(&self, now: Instant) -> Result<Entry> {
+        let state = self.state(now);
+        Ok(Entry {
+            id: self.batch.id.clone(),
+            state,
+            next: self.next,
+            attempt: self.attempt,
+            worker: self.worker.clone().filter(|_| state == State::Leased),
+            why: self.why.clone(),
+            envelope: self.batch.to_envelope()?,
+        })
+    }
+}
+
+impl Memory {
+    /// An engine that holds nothing yet.
+    pub fn new(options: Options) -> Self {
+        Self { visibility: options.visibility, stored: Mutex::default(), ready: Notify::new() }
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, batch: &Batch, why: Option<&str>) -> Result<()> {
+        batch.to_envelope()?;
+        let mut stored = self.stored();
+        if stored.rows.values().any(|row| row.batch.id == batch.id) {
+            return Ok(());
+        }
+        stored.last += 1;
+        let row = Row {
+            batch: batch.clone(),
+            next: 0,
+            attempt: 0,
+            due: Instant::now(),
+            worker: None,
+            generation: 0,
+            why: why.map(str::to_owned),
+        };
+        let seq = stored.last;
+        stored.rows.insert(seq, row);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    fn take(&self, worker: &str) -> Option<Lease> {
+        let now = Instant::now();
+        let mut stored = self.stored();
+        let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == State::Ready);
+        let (&seq, row) = ready.min_by_key(|(seq, row)| (row.due, **seq))?;
+        row.attempt += 1;
+        row.generation += 1;
+        row.due = now + self.visibility;
+        row.worker = Some(worker.to_owned());
+        let token = Token::Row { seq, generation: row.generation };
+        Some(Lease { batch: row.batch.clone(), next: row.next, attempt: row.attempt, token })
+    }
+
+    /// Changes a row that is still leased, or says that it is not.
+    fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
+        let Token::Row { seq, generation } = lease.token else { return Err(Error::LostLease) };
+        let mut stored = self.stored();
+        let row = stored.rows.get_mut(&seq).filter(|row| row.generation == generation && row.worker.is_some());
+        change(row.ok_or(Error::LostLease)?);
+        self.ready.notify_one();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Engine for Memory {
+    async fn enqueue(&self, batch: &Batch) -> Result<()> {
+        self.insert(batch, None)
+    }
+
+    async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()> {
+        self.insert(batch, Some(why))
+    }
+
+    async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
+        let end = Instant::now() + wait;
+        loop {
+            if let Some(lease) = self.take(worker) {
+                return Ok(Some(lease));
+            }
+            let now = Instant::now();
+            if now >= end {
+                return Ok(None);
+            }
+            let next_due = self.stored().rows.values().filter(|row| row.why.is_none()).map(|row| row.due).min();
+            let until = next_due.unwrap_or(end).min(end);
+            let _ = time::timeout_at(until, self.ready.notified()).await;
+        }
+    }
+
+    async fn extend(&self, lease: &Lease) -> Result<()> {
+        self.held(lease, |row| row.due = Instant::now() + self.visibility)
+    }
+
+    async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()> {
+        self.held(lease, |row| {
+            row.due = Instant::now() + self.visibility;
+            row.next = next;
+            row.attempt = 1;
+        })?;
+        lease.next = next;
+        lease.attempt = 1;
+        Ok(())
+    }
+
+    async fn ack(&self, lease: &Lease) -> Result<()> {
+        self.held(lease, |_| ())?;
+        self.remove(&lease.batch.id).await.map(drop)
+    }
+
+    async fn retry(&self, lease: &Lease, after: Duration) -> Result<()> {
+        self.held(lease, |row| {
+            row.due = Instant::now() + after;
+            row.worker = None;
+        })
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        self.held(lease, |row| {
+            row.due = Instant::now();
+            row.worker = None;
+            row.attempt -= 1;
+        })
+    }
+
+    async fn bury(&self, lease: &Lease, why: &str) -> Result<()> {
+        self.held(lease, |row| {
+            row.worker = None;
+            row.why = Some(why.to_owned());
+        })
+    }
+
+    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+        let now = Instant::now();
+        let stored = self.stored();
+        let rows = stored.rows.values().filter(|row| state.is_none_or(|state| row.state(now) == state));
+        rows.take(limit).map(|row| row.entry(now)).collect()
+    }
+
+    async fn show(&self, id: &str) -> Result<Option<Entry>> {
+        let stored = self.stored();
+        stored.rows.values().find(|row| row.batch.id == id).map(|row| row.entry(Instant::now())).transpose()
+    }
+
+    async fn retry_dead(&self, id: &str) -> Result<bool> {
+        let mut stored = self.stored();
+        let Some(row) = stored.rows.values_mut().find(|row| row.batch.id == id && row.why.is_some()) else {
+            return Ok(false);
+        };
+        row.why = None;
+        row.attempt = 0;
+        row.due = Instant::now();
+        self.ready.notify_one();
+        Ok(true)
+    }
+
+    async fn remove(&self, id: &str) -> Result<bool> {
+        let mut stored = self.stored();
+        let before = stored.rows.len();
+        stored.rows.retain(|_, row| row.batch.id != id);
+        Ok(stored.rows.len() < before)
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        let now = Instant::now();
+        let mut counts = Counts::default();
+        for row in self.stored().rows.values() {
+            *counts.of(row.state(now)) += 1;
+        }
+        Ok(counts)
+    }
+}

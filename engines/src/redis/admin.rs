@@ -1,0 +1,165 @@
+//! What operators ask of the streams.
+//!
+//! Not in one step, so that a long list does not hold up the server: what moves meanwhile may be missing, or be there twice.
+
+use std::time::Duration;
+
+use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
+use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
+
+use super::{DEAD, GROUP, IDS, NOBODY, QUEUE, Redis};
+use crate::{Counts, Entry, Result, State};
+
+/// How many entries one call asks for.
+const PAGE: usize = 500;
+
+impl Redis {
+    pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+        self.ensure_group().await?;
+        let wanted = |each| state.is_none_or(|state| state == each);
+        let mut entries = Vec::new();
+        if state != Some(State::Dead) {
+            self.each_pending(|pending, state| {
+                if wanted(state) && entries.len() < limit {
+                    entries.push((pending, state));
+                }
+                entries.len() < limit
+            })
+            .await?;
+        }
+        let mut listed = Vec::new();
+        for (pending, state) in entries {
+            listed.extend(self.leased_entry(&pending, state).await?);
+        }
+        if wanted(State::Ready) {
+            let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
+            let delivered = groups.groups.into_iter().find(|group| group.name == GROUP);
+            let from = delivered.map_or("-".to_owned(), |group| format!("({}", group.last_delivered_id));
+            for stored in self.range(QUEUE, from, limit.saturating_sub(listed.len())).await? {
+                listed.push(self.queue_entry(stored, State::Ready, 0, None).await?);
+            }
+        }
+        if wanted(State::Dead) {
+            let dead = self.range(DEAD, "-".to_owned(), limit.saturating_sub(listed.len())).await?;
+            listed.extend(dead.into_iter().map(dead_entry));
+        }
+        Ok(listed)
+    }
+
+    pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
+        self.ensure_group().await?;
+        let place: Option<String> = self.bounded(self.shared.clone().hget(IDS, id)).await?;
+        let Some((place, entry)) = place.as_deref().and_then(|place| place.split_once(' ')) else { return Ok(None) };
+        if place == "dead" {
+            return Ok(self.exactly(DEAD, entry).await?.map(dead_entry));
+        }
+        let pending: StreamPendingCountReply =
+            self.bounded(self.shared.clone().xpending_count(QUEUE, GROUP, entry, entry, 1)).await?;
+        match pending.ids.first() {
+            Some(pending) => self.leased_entry(pending, self.state(pending)).await,
+            None => match self.exactly(QUEUE, entry).await? {
+                Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0, None).await?)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(super) async fn count_entries(&self) -> Result<Counts> {
+        self.ensure_group().await?;
+        let mut counts = Counts::default();
+        let mut pending = 0;
+        self.each_pending(|_, state| {
+            *counts.of(state) += 1;
+            pending += 1;
+            true
+        })
+        .await?;
+        let stored: u64 = self.bounded(self.shared.clone().xlen(QUEUE)).await?;
+        counts.ready += stored.saturating_sub(pending);
+        counts.dead = self.bounded(self.shared.clone().xlen(DEAD)).await?;
+        Ok(counts)
+    }
+
+    /// Calls `each` with what has been delivered and not confirmed, oldest first, until it is false.
+    async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, State) -> bool) -> Result<()> {
+        let mut from = "-".to_owned();
+        loop {
+            let page: StreamPendingCountReply =
+                self.bounded(self.shared.clone().xpending_count(QUEUE, GROUP, &from, "+", PAGE)).await?;
+            let full = page.ids.len() == PAGE;
+            for pending in page.ids {
+                from = format!("({}", pending.id);
+                let state = self.state(&pending);
+                if !each(pending, state) {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    fn state(&self, pending: &StreamPendingId) -> State {
+        match pending {
+            _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => State::Ready,
+            pending if pending.consumer == NOBODY => State::Delayed,
+            _ => State::Leased,
+        }
+    }
+
+    async fn leased_entry(&self, pending: &StreamPendingId, state: State) -> Result<Option<Entry>> {
+        let Some(stored) = self.exactly(QUEUE, &pending.id).await? else { return Ok(None) };
+        let worker = (state == State::Leased).then(|| pending.consumer.clone());
+        let attempt = u32::try_from(pending.times_delivered).unwrap_or(u32::MAX);
+        self.queue_entry(stored, state, attempt, worker).await.map(Some)
+    }
+
+    async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32, worker: Option<String>) -> Result<Entry> {
+        let id: String = field(&stored, "id");
+        let (next, _) = self.known(&id).await?;
+        let envelope = field(&stored, "batch");
+        Ok(Entry { id, state, next, attempt, worker, why: None, envelope })
+    }
+
+    async fn range(&self, stream: &str, from: String, count: usize) -> Result<Vec<StreamId>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.shared.clone();
+        let range: RedisResult<StreamRangeReply> = connection.xrange_count(stream, from, "+", count).await;
+        Ok(self.bounded(async { range }).await?.ids)
+    }
+
+    async fn exactly(&self, stream: &str, entry: &str) -> Result<Option<StreamId>> {
+        let range: StreamRangeReply = self.bounded(self.shared.clone().xrange(stream, entry, entry)).await?;
+        Ok(range.ids.into_iter().next())
+    }
+
+    /// Comes first, so it also finds out whether the connection was broken since it was last used.
+    async fn ensure_group(&self) -> Result<()> {
+        self.bounded(async {
+            match self.create_group().await {
+                Err(error) if error.is_connection_dropped() => self.create_group().await,
+                created => created,
+            }
+        })
+        .await
+    }
+}
+
+fn dead_entry(stored: StreamId) -> Entry {
+    Entry {
+        id: field(&stored, "id"),
+        state: State::Dead,
+        next: field(&stored, "next"),
+        attempt: field(&stored, "attempt"),
+        worker: None,
+        why: Some(field(&stored, "why")),
+        envelope: field(&stored, "batch"),
+    }
+}
+
+fn field<T: FromRedisValue + Default>(stored: &StreamId, name: &str) -> T {
+    stored.get(name).unwrap_or_default()
+}

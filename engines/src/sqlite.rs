@@ -1,0 +1,287 @@
+//! One file, for one machine: SQLite in WAL mode.
+//!
+//! One thread writes, and puts all that waits for it into one transaction, so that 32 requests share the cost of one `fsync`.
+//! Several processes may use the file: workers, and `epilogue tasks` beside a running host. Each has an [`owner::Owner`], by
+//! which the next one to open the file sees that a process has died, and takes up its batches at once.
+//!
+//! A row's `due` is when it may be leased: now, after a delay, or when its lease ends. So a lease is one step in one index,
+//! whatever the backlog. Times are the machine's clock, since processes share them.
+
+mod admin;
+mod owner;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::Notify;
+use tokio::time::{self, Instant};
+
+use crate::batch::{MAX_BYTES, within_limit};
+use crate::lease::Token;
+use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+
+use owner::Owner;
+use writer::Writer;
+
+/// How soon a waiting worker sees what another process enqueued, and what has become due.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The engine `sqlite:PATH`.
+#[derive(Debug)]
+pub struct Sqlite {
+    visibility: Duration,
+    writer: Writer,
+    /// Something became ready, in this process.
+    ready: Notify,
+    owner: Arc<Owner>,
+}
+
+/// A row that was leased, not yet read.
+struct Taken {
+    seq: i64,
+    generation: i64,
+    next: u32,
+    attempt: u32,
+    envelope: Vec<u8>,
+}
+
+impl Sqlite {
+    /// Opens the file, or makes it, readable by its owner alone; and takes up what processes that have died have left.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URL that can't be used, or a file that is something else; [`Error::Unavailable`] if it can't be
+    /// opened.
+    pub fn open(url: &str, options: Options) -> Result<Self> {
+        let (path, synchronous) = parse(url)?;
+        let mut connection = schema::open(&path, synchronous, options.timeout)?;
+        let owner = Owner::new(&path, &mut connection)?;
+        let writer = Writer::start(connection, options.timeout)?;
+        Ok(Self { visibility: options.visibility, writer, ready: Notify::new(), owner: Arc::new(owner) })
+    }
+
+    async fn insert(&self, batch: &Batch, why: Option<&str>) -> Result<()> {
+        let envelope = batch.to_envelope()?;
+        within_limit(&envelope, MAX_BYTES)?;
+        let (id, why) = (batch.id.clone(), why.map(str::to_owned));
+        self.writer
+            .run(move |connection| {
+                let mut insert = connection.prepare_cached(
+                    "INSERT INTO batches (id, due, why) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                )?;
+                if insert.execute(params![id, now(), why])? == 1 {
+                    let seq = connection.last_insert_rowid();
+                    connection
+                        .prepare_cached("INSERT INTO envelopes (seq, envelope) VALUES (?, ?)")?
+                        .execute(params![seq, envelope])?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    async fn take(&self, worker: &str) -> Result<Option<Taken>> {
+        let (worker, owner, until) = (worker.to_owned(), self.owner.clone(), self.visibility);
+        self.writer
+            .run(move |connection| {
+                let now = now();
+                let taken = connection
+                    .prepare_cached(
+                        "UPDATE batches SET attempt = attempt + 1, generation = generation + 1, worker = ?, owner = ?,
+                             due = ?
+                         WHERE seq = (SELECT seq FROM batches WHERE why IS NULL AND due <= ? ORDER BY due, seq LIMIT 1)
+                         RETURNING seq, generation, next, attempt",
+                    )?
+                    .query_row(params![worker, owner.id(), now + millis(until), now], |row| {
+                        Ok(Taken {
+                            seq: row.get(0)?,
+                            generation: row.get(1)?,
+                            next: row.get(2)?,
+                            attempt: row.get(3)?,
+                            envelope: Vec::new(),
+                        })
+                    })
+                    .optional()?;
+                let Some(mut taken) = taken else { return Ok(None) };
+                let mut envelope = connection.prepare_cached("SELECT envelope FROM envelopes WHERE seq = ?")?;
+                taken.envelope = envelope.query_row([taken.seq], |row| row.get(0)).optional()?.unwrap_or_default();
+                Ok(Some(taken))
+            })
+            .await
+    }
+
+    /// Changes a row that is still leased, or says that it is not.
+    async fn held<F>(&self, token: &Token, change: F) -> Result<()>
+    where
+        F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,
+    {
+        let &Token::Row { seq, generation } = token else { return Err(Error::LostLease) };
+        let owner = self.owner.clone();
+        let held = self
+            .writer
+            .run(move |connection| {
+                let held = connection
+                    .prepare_cached("SELECT 1 FROM batches WHERE seq = ? AND generation = ? AND owner = ?")?
+                    .exists(params![seq, generation, owner.id()])?;
+                if held {
+                    change(connection, seq)?;
+                }
+                Ok(held)
+            })
+            .await?;
+        if held { Ok(()) } else { Err(Error::LostLease) }
+    }
+
+    async fn bury_token(&self, token: &Token, why: &str) -> Result<()> {
+        let why = why.to_owned();
+        self.held(token, move |connection, seq| {
+            connection
+                .prepare_cached("UPDATE batches SET why = ?, worker = NULL, owner = NULL WHERE seq = ?")?
+                .execute(params![why, seq])
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    async fn enqueue(&self, batch: &Batch) -> Result<()> {
+        self.insert(batch, None).await
+    }
+
+    async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()> {
+        self.insert(batch, Some(why)).await
+    }
+
+    async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
+        let end = Instant::now() + wait;
+        loop {
+            if let Some(Taken { seq, generation, next, attempt, envelope }) = self.take(worker).await? {
+                let token = Token::Row { seq, generation };
+                match Batch::from_envelope(&envelope) {
+                    Ok(batch) => return Ok(Some(Lease { batch, next, attempt, token })),
+                    Err(error) => self.bury_token(&token, &error.to_string()).await?,
+                }
+                continue;
+            }
+            let now = Instant::now();
+            if now >= end {
+                return Ok(None);
+            }
+            let _ = time::timeout_at(end.min(now + POLL), self.ready.notified()).await;
+        }
+    }
+
+    async fn extend(&self, lease: &Lease) -> Result<()> {
+        let due = now() + millis(self.visibility);
+        self.held(&lease.token, move |connection, seq| {
+            connection.prepare_cached("UPDATE batches SET due = ? WHERE seq = ?")?.execute(params![due, seq])
+        })
+        .await
+    }
+
+    async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()> {
+        let due = now() + millis(self.visibility);
+        self.held(&lease.token, move |connection, seq| {
+            connection
+                .prepare_cached("UPDATE batches SET due = ?, next = ?, attempt = 1 WHERE seq = ?")?
+                .execute(params![due, next, seq])
+        })
+        .await?;
+        lease.next = next;
+        lease.attempt = 1;
+        Ok(())
+    }
+
+    async fn ack(&self, lease: &Lease) -> Result<()> {
+        self.held(&lease.token, schema::delete).await
+    }
+
+    async fn retry(&self, lease: &Lease, after: Duration) -> Result<()> {
+        let due = now() + millis(after);
+        self.held(&lease.token, move |connection, seq| {
+            connection
+                .prepare_cached("UPDATE batches SET due = ?, worker = NULL, owner = NULL WHERE seq = ?")?
+                .execute(params![due, seq])
+        })
+        .await?;
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        self.held(&lease.token, move |connection, seq| {
+            connection
+                .prepare_cached(
+                    "UPDATE batches SET due = ?, attempt = attempt - 1, worker = NULL, owner = NULL WHERE seq = ?",
+                )?
+                .execute(params![now(), seq])
+        })
+        .await?;
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    async fn bury(&self, lease: &Lease, why: &str) -> Result<()> {
+        self.bury_token(&lease.token, why).await
+    }
+
+    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+        self.writer.run(move |connection| admin::list(connection, state, limit)).await
+    }
+
+    async fn show(&self, id: &str) -> Result<Option<Entry>> {
+        let id = id.to_owned();
+        self.writer.run(move |connection| admin::show(connection, &id)).await
+    }
+
+    async fn retry_dead(&self, id: &str) -> Result<bool> {
+        let id = id.to_owned();
+        let retried = self.writer.run(move |connection| admin::retry_dead(connection, &id)).await?;
+        self.ready.notify_one();
+        Ok(retried)
+    }
+
+    async fn remove(&self, id: &str) -> Result<bool> {
+        let id = id.to_owned();
+        self.writer.run(move |connection| admin::remove(connection, &id)).await
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        self.writer.run(admin::counts).await
+    }
+}
+
+/// The path, and the value of `PRAGMA synchronous`.
+fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
+    let rest = url.strip_prefix("sqlite:").unwrap_or(url);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() {
+        return Err(Error::Config("sqlite: needs a file: sqlite:PATH".to_owned()));
+    }
+    let synchronous = match query {
+        "" | "synchronous=full" => "FULL",
+        "synchronous=normal" => "NORMAL",
+        _ => {
+            let known = "'synchronous=full' and 'synchronous=normal'";
+            return Err(Error::Config(format!("sqlite:{path} has the option '{query}'; there are {known}")));
+        }
+    };
+    Ok((path.into(), synchronous))
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// At most a few thousand years, so that a sum of two does not overflow.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(1 << 47)
+}

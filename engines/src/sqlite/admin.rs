@@ -1,0 +1,67 @@
+//! What operators ask of the file.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{now, schema};
+use crate::{Counts, Entry, State};
+
+/// The state of a row, given the time now.
+const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= ?1 THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
+const STATES: [State; 4] = [State::Ready, State::Delayed, State::Leased, State::Dead];
+const COLUMNS: &str = "id, next, attempt, worker, why, envelope";
+const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
+
+pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+    // The dead are few among many, and have an index.
+    let filter = match state {
+        None => String::new(),
+        Some(State::Dead) => "WHERE why IS NOT NULL".to_owned(),
+        Some(state) => format!("WHERE {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
+    };
+    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} {filter} ORDER BY seq LIMIT ?2");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection.prepare(&query)?.query_map(params![now(), limit], entry)?.collect()
+}
+
+pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
+    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} WHERE id = ?2");
+    connection.prepare(&query)?.query_row(params![now(), id], entry).optional()
+}
+
+pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+    let query = "UPDATE batches SET why = NULL, attempt = 0, due = ? WHERE id = ? AND why IS NOT NULL";
+    Ok(connection.execute(query, params![now(), id])? == 1)
+}
+
+pub(super) fn remove(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+    let seq = connection.query_row("SELECT seq FROM batches WHERE id = ?", [id], |row| row.get(0)).optional()?;
+    seq.map_or(Ok(false), |seq| Ok(schema::delete(connection, seq)? == 1))
+}
+
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let mut counts = Counts::default();
+    let query = format!("SELECT {STATE}, count(*) FROM batches GROUP BY 1");
+    let mut statement = connection.prepare(&query)?;
+    for row in statement.query_map([now()], |row| Ok((state(row)?, row.get::<_, u32>(1)?)))? {
+        let (state, count) = row?;
+        *counts.of(state) = count.into();
+    }
+    Ok(counts)
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+    Ok(STATES[usize::from(row.get::<_, u8>(0)?.min(3))])
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let state = state(row)?;
+    Ok(Entry {
+        id: row.get(1)?,
+        state,
+        next: row.get(2)?,
+        attempt: row.get(3)?,
+        worker: row.get::<_, Option<_>>(4)?.filter(|_| state == State::Leased),
+        why: row.get(5)?,
+        envelope: row.get::<_, Option<_>>(6)?.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,82 @@
+//! Which process holds a lease, and whether it still lives.
+//!
+//! A living process holds a lock on a file of its own, and the kernel takes the lock away with the process. So the next one to
+//! open the database need not wait for the leases of a killed host to end.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+use uuid::Uuid;
+
+use super::now;
+use crate::{Error, Result};
+
+/// This process, or this one opening of the file.
+#[derive(Debug)]
+pub(super) struct Owner {
+    id: String,
+    path: PathBuf,
+    /// Locked until it is closed.
+    _lock: File,
+}
+
+impl Owner {
+    /// Registers a new owner, once it is locked, and frees what dead ones have left.
+    pub(super) fn new(database: &Path, connection: &mut Connection) -> Result<Self> {
+        let id = Uuid::now_v7().to_string();
+        let path = lock_path(database, &id);
+        let unavailable = |error: &dyn std::fmt::Display| Error::Unavailable(format!("{}: {error}", path.display()));
+        let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let lock = lock.map_err(|error| unavailable(&error))?;
+        lock.try_lock().map_err(|error| unavailable(&error))?;
+        register(database, connection, &id).map_err(|error| unavailable(&error))?;
+        Ok(Self { id, path, _lock: lock })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // What is still leased is free for the next one to open the database.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn register(database: &Path, connection: &mut Connection, id: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let owners: Vec<String> = transaction
+        .prepare("SELECT id FROM owners")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for owner in owners {
+        let path = lock_path(database, &owner);
+        if lives(&path) {
+            continue;
+        }
+        transaction
+            .execute("UPDATE batches SET due = ?, worker = NULL, owner = NULL WHERE owner = ?", (now(), &owner))?;
+        transaction.execute("DELETE FROM owners WHERE id = ?", [&owner])?;
+        let _ = fs::remove_file(path);
+    }
+    transaction.execute("INSERT INTO owners (id) VALUES (?)", [id])?;
+    transaction.commit()
+}
+
+/// Whether somebody holds the lock. If that can't be told the owner counts as living: its leases end by themselves.
+fn lives(path: &Path) -> bool {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+fn lock_path(database: &Path, owner: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(format!("-owner-{owner}"));
+    path.into()
+}

@@ -1,0 +1,105 @@
+//! The file: how it is made, recognised and opened.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::{Error, Result};
+
+/// `PRAGMA user_version`. Another version's file is refused.
+const VERSION: i64 = 1;
+
+/// `PRAGMA application_id`: "Epil".
+const APPLICATION: i64 = 0x4570_696c;
+
+/// The envelope has a table of its own, since SQLite writes a row anew with each change, and an envelope may be large.
+const SCHEMA: &str = "
+    CREATE TABLE batches (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        next INTEGER NOT NULL DEFAULT 0,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        generation INTEGER NOT NULL DEFAULT 0, -- how often it has been leased
+        due INTEGER NOT NULL,                  -- may be leased from then on, in ms since 1970
+        worker TEXT,                           -- leased to
+        owner TEXT,                            -- that worker's process
+        why TEXT                               -- dead, because of
+    ) STRICT;
+    CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL;
+    CREATE INDEX owned ON batches (owner) WHERE owner IS NOT NULL;
+    CREATE INDEX dead ON batches (seq) WHERE why IS NOT NULL;
+    CREATE TABLE envelopes (seq INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
+    CREATE TABLE owners (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+";
+
+/// Opens or makes the file. `timeout` bounds the wait for other processes that write.
+pub(super) fn open(path: &Path, synchronous: &str, timeout: Duration) -> Result<Connection> {
+    let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("{}: {why}", path.display()));
+    // Made here, since SQLite would let others read it. Its journals get the same mode.
+    let created = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    created.map_err(|error| at(&error))?;
+    let mut connection = Connection::open(path).map_err(|error| at(&error))?;
+    // Shorter than a call waits, so that the call tells of it.
+    connection.busy_timeout(timeout.mul_f64(0.8)).map_err(|error| at(&error))?;
+    let foreign = |why: String| Error::Config(format!("{} {why}", path.display()));
+    prepare(&mut connection, synchronous).map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => foreign("is no SQLite database".to_owned()),
+        _ => at(&error),
+    })?;
+    let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| at(&error));
+    if read("application_id")? != APPLICATION {
+        return Err(foreign("is a database of another program: name another file".to_owned()));
+    }
+    match read("user_version")? {
+        VERSION => Ok(connection),
+        other => {
+            Err(foreign(format!("was written by another version of epilogue: its schema is {other}, not {VERSION}")))
+        }
+    }
+}
+
+/// Makes the tables if there are none, of whatever program.
+fn prepare(connection: &mut Connection, synchronous: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    if tables == 0 || connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == APPLICATION
+    {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", synchronous)?;
+    }
+    Ok(())
+}
+
+/// Removes a batch.
+pub(super) fn delete(connection: &Connection, seq: i64) -> rusqlite::Result<usize> {
+    connection.prepare_cached("DELETE FROM envelopes WHERE seq = ?")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM batches WHERE seq = ?")?.execute([seq])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_is_the_default_and_normal_an_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tasks.db");
+        for (query, expected) in [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)] {
+            let (path, synchronous) = super::super::parse(&format!("sqlite:{}{query}", file.display())).unwrap();
+            let connection = open(&path, synchronous, Duration::from_secs(5)).unwrap();
+            let read: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            assert_eq!(read, expected, "{query}");
+            let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(journal, "wal");
+        }
+    }
+}

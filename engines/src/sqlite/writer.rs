@@ -1,0 +1,102 @@
+//! The one thread that writes, and its group commit.
+//!
+//! The operations that wait are put into one transaction, each in a savepoint of its own; they are answered once it has been
+//! committed, and so is on the disk.
+
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc as channel, oneshot};
+use tokio::time;
+
+use crate::{Error, Result};
+
+/// How many operations one transaction takes. It bounds how long other processes must wait for the file.
+const GROUP: usize = 256;
+
+/// A handle to the thread, which ends with it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    operations: channel::Sender<Operation>,
+    timeout: Duration,
+}
+
+/// Runs within the transaction, if there is one, and returns what to do once its fate is known.
+type Operation = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Result<()>)>;
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(mut connection: Connection, timeout: Duration) -> Result<Self> {
+        let (operations, mut waiting) = channel::channel::<Operation>(GROUP);
+        let thread = thread::Builder::new().name("epilogue-sqlite".to_owned());
+        let spawned = thread.spawn(move || {
+            while let Some(first) = waiting.blocking_recv() {
+                let others = std::iter::from_fn(|| waiting.try_recv().ok());
+                commit(&mut connection, std::iter::once(first).chain(others).take(GROUP));
+            }
+        });
+        spawned.map_err(|error| Error::Unavailable(format!("no thread could be started: {error}")))?;
+        Ok(Self { operations, timeout })
+    }
+
+    /// Runs an operation, and returns once it is on the disk.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let operation: Operation = Box::new(move |connection| {
+            // Nobody waits any more: what was answered with an error shall not happen.
+            if sender.is_closed() {
+                return Box::new(drop);
+            }
+            let result = connection.and_then(|connection| in_savepoint(connection, work).map_err(unavailable));
+            Box::new(move |committed| {
+                let _ = sender.send(committed.and(result));
+            })
+        });
+        let answer = async {
+            self.operations.send(operation).await.map_err(|_| gone())?;
+            receiver.await.map_err(|_| gone())?
+        };
+        match time::timeout(self.timeout, answer).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Unavailable(format!("no answer from SQLite within {:?}", self.timeout))),
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, operations: impl Iterator<Item = Operation>) {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable);
+    let within = transaction.as_ref().map(|transaction| &**transaction);
+    let answers: Vec<_> = operations.map(|operation| operation(within.map_err(Clone::clone))).collect();
+    let committed = transaction.and_then(|transaction| transaction.commit().map_err(unavailable));
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+/// What fails half way leaves nothing behind.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+    let result = work(connection);
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE operation")?.execute([])?;
+    result
+}
+
+fn unavailable(error: rusqlite::Error) -> Error {
+    Error::Unavailable(format!("SQLite: {error}"))
+}
+
+fn gone() -> Error {
+    Error::Unavailable("the thread that writes to SQLite has ended".to_owned())
+}

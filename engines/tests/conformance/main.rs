@@ -1,0 +1,33 @@
+//! What every engine promises, proved on each: memory, SQLite, and servers of Redis and NATS that the tests start themselves.
+//!
+//! Time is only waited for where it is the subject: the end of a lease, the delay of a retry. Then the engine waits, in `lease`,
+//! and the bounds are generous.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
+/// Makes a test of each function, for each engine.
+macro_rules! on_every_engine {
+    ($($engine:ident: $kind:ident),*; $module:ident: $tests:tt) => {
+        $( on_every_engine!(@ $engine $kind $module $tests); )*
+    };
+    // One engine.
+    (@ $engine:ident $kind:ident $module:ident [$($test:ident),* $(,)?]) => {
+        mod $engine {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    $crate::$module::$test($crate::fixture::Kind::$kind).await;
+                }
+            )*
+        }
+    };
+}
+
+mod fixture;
+mod kills;
+mod load;
+mod model;
+mod outage;
+mod servers;
+mod sqlite;
+mod suite;

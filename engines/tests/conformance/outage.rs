@@ -1,0 +1,121 @@
+//! Servers that stop and come back.
+
+use std::time::{Duration, Instant};
+
+use epilogue_engines::{Counts, Error, Options, connect};
+
+use crate::fixture::{Fixture, Kind, LONG, batch};
+use crate::servers::Server;
+
+on_every_engine!(redis: Redis, nats: Nats; outage: [
+    a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_recovers_by_itself,
+    a_lease_survives_the_servers_restart,
+    a_server_that_is_down_at_the_start_is_found_when_it_comes,
+    a_server_that_does_not_answer_is_unavailable_in_bounded_time,
+]);
+
+/// A call waits two seconds; a busy machine may add much to that, and a call that hangs adds more.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const BOUND: Duration = Duration::from_secs(20);
+
+fn fixture(kind: Kind) -> Fixture {
+    Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT })
+}
+
+/// Every call fails, in time.
+async fn unavailable(fixture: &Fixture) {
+    let start = Instant::now();
+    let error = fixture.engine.enqueue(&batch(&["lost"])).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    let error = fixture.engine.lease("w", Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    let error = fixture.engine.counts().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+}
+
+/// As a client does that tries again after each 503.
+async fn recovers(fixture: &Fixture) {
+    let deadline = Instant::now() + LONG;
+    let again = batch(&["again"]);
+    let mut client = tokio::time::interval(Duration::from_millis(20));
+    while let Err(error) = fixture.engine.enqueue(&again).await {
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        assert!(Instant::now() < deadline, "it did not recover: {error}");
+        client.tick().await;
+    }
+}
+
+async fn a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_recovers_by_itself(kind: Kind) {
+    let mut fixture = fixture(kind);
+    let sent = batch(&["before"]);
+    fixture.engine.enqueue(&sent).await.unwrap();
+    fixture.server.as_mut().unwrap().kill();
+    unavailable(&fixture).await;
+    fixture.server.as_mut().unwrap().restart();
+    recovers(&fixture).await;
+    let lease = fixture.wait("w").await;
+    assert_eq!(lease.batch, sent, "what was accepted before is first");
+    fixture.engine.ack(&lease).await.unwrap();
+    let lease = fixture.wait("w").await;
+    assert_eq!(lease.batch.tasks[0].name, "again");
+    fixture.engine.ack(&lease).await.unwrap();
+    assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
+}
+
+async fn a_lease_survives_the_servers_restart(kind: Kind) {
+    let mut fixture = fixture(kind);
+    fixture.engine.enqueue(&batch(&["one", "two"])).await.unwrap();
+    let mut lease = fixture.lease("w").await.unwrap();
+    fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
+    fixture.server.as_mut().unwrap().restart();
+    recovers(&fixture).await;
+    fixture.engine.extend(&lease).await.unwrap();
+    fixture.engine.retry(&lease, Duration::ZERO).await.unwrap();
+    let ids =
+        [fixture.wait("w").await, fixture.wait("w").await].map(|lease| (lease.batch.id, lease.next, lease.attempt));
+    assert!(ids.contains(&(lease.batch.id.clone(), 1, 2)), "{ids:?}");
+}
+
+async fn a_server_that_is_down_at_the_start_is_found_when_it_comes(kind: Kind) {
+    let mut fixture = fixture(kind);
+    fixture.server.as_mut().unwrap().kill();
+    fixture.engine = fixture.another();
+    unavailable(&fixture).await;
+    fixture.server.as_mut().unwrap().restart();
+    recovers(&fixture).await;
+    let lease = fixture.wait("w").await;
+    fixture.engine.ack(&lease).await.unwrap();
+}
+
+/// Accepts connections, and says nothing: a server that hangs, or a network that swallows.
+async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind) {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let scheme = if kind == Kind::Redis { "redis" } else { "nats" };
+    let url = format!("{scheme}://user:secret@{}", silent.local_addr().unwrap());
+    let engine = connect(&url, Options { visibility: LONG, timeout: TIMEOUT }).unwrap();
+    let start = Instant::now();
+    let error = engine.enqueue(&batch(&["lost"])).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+    let shown = format!("{error} {error:?} {engine:?}");
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+/// Each connection was broken, and the first use of it shows that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_redis_between_two_requests_costs_none() {
+    let mut fixture = fixture(Kind::Redis);
+    for _ in 0..3 {
+        fixture.engine.enqueue(&batch(&["before"])).await.unwrap();
+        fixture.server.as_mut().unwrap().restart();
+    }
+    assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 3, ..Counts::default() });
+}
+
+/// What a test shows if a server's program is missing is what to install: see [`Server`].
+#[test]
+fn the_servers_are_installed() {
+    drop(Server::redis());
+    drop(Server::nats());
+}

@@ -1,0 +1,94 @@
+//! Servers of the tests' own: on a free port, in a folder that goes with them, ended by their process id.
+
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+pub(crate) struct Server {
+    program: &'static str,
+    scheme: &'static str,
+    port: u16,
+    folder: TempDir,
+    running: Option<(Child, BufReader<PipeReader>)>,
+}
+
+impl Server {
+    pub(crate) fn redis() -> Self {
+        Self::start("redis-server", "redis")
+    }
+
+    pub(crate) fn nats() -> Self {
+        Self::start("nats-server", "nats")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// Ends it as `kill -9` does; what is stored stays.
+    pub(crate) fn kill(&mut self) {
+        if let Some((mut child, _log)) = self.running.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again, on the same port and folder.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        assert!(self.launch(), "{} did not start again", self.program);
+    }
+
+    /// Another process may take the free port first; then there is another.
+    fn start(program: &'static str, scheme: &'static str) -> Self {
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut server = Self { program, scheme, port, folder: tempfile::tempdir().unwrap(), running: None };
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("{program} did not start five times");
+    }
+
+    /// False if the server ended instead of saying that it is ready.
+    fn launch(&mut self) -> bool {
+        let (folder, port) = (self.folder.path().to_str().unwrap(), self.port.to_string());
+        let mut command = Command::new(self.program);
+        let ready = match self.scheme {
+            "redis" => {
+                command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
+                command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+                "Ready to accept connections"
+            }
+            _ => {
+                command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]);
+                "Server is ready"
+            }
+        };
+        let (log, writer) = std::io::pipe().unwrap();
+        command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        let spawned = command.spawn();
+        // Ours would keep the pipe open after the server's end.
+        drop(command);
+        let child = spawned.unwrap_or_else(|error| {
+            panic!("{0} can't be run ({error}): install Debian's package {0}", self.program);
+        });
+        let mut log = BufReader::new(log);
+        let started = log.by_ref().lines().map_while(Result::ok).any(|line| line.contains(ready));
+        // A server whose log nobody reads any more may end.
+        self.running = Some((child, log));
+        if !started {
+            self.kill();
+        }
+        started
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

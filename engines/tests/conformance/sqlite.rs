@@ -1,0 +1,97 @@
+//! What is SQLite's own: the file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use epilogue_engines::{Counts, Error, Options, State, connect};
+use futures::future::try_join_all;
+use rusqlite::Connection;
+
+use crate::fixture::{Fixture, Kind, batch};
+
+fn path(fixture: &Fixture) -> &str {
+    fixture.url.strip_prefix("sqlite:").unwrap().split('?').next().unwrap()
+}
+
+#[tokio::test]
+async fn all_its_files_are_their_owners_alone() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    fixture.engine.enqueue(&batch(&["secret"])).await.unwrap();
+    let folder = fs::read_dir(std::path::Path::new(path(&fixture)).parent().unwrap()).unwrap();
+    let modes: Vec<_> = folder
+        .map(|file| file.unwrap())
+        .map(|file| (file.file_name(), file.metadata().unwrap().permissions()))
+        .collect();
+    assert!(modes.len() >= 4, "the database, its two journals, and the owner's lock: {modes:?}");
+    assert!(modes.iter().all(|(_, mode)| mode.mode() & 0o777 == 0o600), "{modes:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_refused_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str| {
+        let error = connect(&format!("sqlite:{}", folder.path().join(name).display()), Options::default()).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        error.to_string()
+    };
+    let text =
+        "not a database, but longer than a header of one is, which SQLite looks at first; so it sees what it is not";
+    fs::write(folder.path().join("text"), text).unwrap();
+    assert!(refused("text").contains("text is no SQLite database"));
+    assert_eq!(fs::read_to_string(folder.path().join("text")).unwrap(), text);
+
+    let other = Connection::open(folder.path().join("other.db")).unwrap();
+    other.execute("CREATE TABLE theirs (x)", []).unwrap();
+    assert!(refused("other.db").contains("other.db is a database of another program"));
+    let journal: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "delete");
+
+    drop(connect(&format!("sqlite:{}", folder.path().join("newer.db").display()), Options::default()).unwrap());
+    Connection::open(folder.path().join("newer.db")).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    assert!(refused("newer.db").contains("its schema is 9, not 1"));
+
+    let error = connect("sqlite:/nonexistent/tasks.db", Options::default()).unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("/nonexistent/tasks.db"), "{error}");
+}
+
+#[tokio::test]
+async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let (newer, sound) = (batch(&["newer"]), batch(&["sound"]));
+    fixture.engine.enqueue(&newer).await.unwrap();
+    fixture.engine.enqueue(&sound).await.unwrap();
+    let file = Connection::open(path(&fixture)).unwrap();
+    file.execute(
+        "UPDATE envelopes SET envelope = CAST(replace(CAST(envelope AS TEXT), '\"v\":1', '\"v\":2') AS BLOB)
+                  WHERE seq = 1",
+        [],
+    )
+    .unwrap();
+    let lease = fixture.lease("w").await.unwrap();
+    assert_eq!(lease.batch, sound);
+    let dead = fixture.engine.list(Some(State::Dead), 10).await.unwrap();
+    assert_eq!(dead[0].id, newer.id);
+    assert!(dead[0].why.as_ref().unwrap().contains("its version is 2"), "{dead:?}");
+    assert!(dead[0].batch().is_err());
+}
+
+/// The file is locked for longer than a call waits, as by a backup that went wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_stored() {
+    let options = Options { timeout: Duration::from_secs(1), ..Options::default() };
+    let fixture = Fixture::with(Kind::Sqlite, options);
+    let file = Connection::open(path(&fixture)).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let batches = [batch(&["a"]), batch(&["b"]), batch(&["c"])];
+    let failed = batches.iter().map(async |batch| fixture.engine.enqueue(batch).await.err().ok_or(()));
+    for error in try_join_all(failed).await.expect("it was locked") {
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+    // Nobody waits any more for this one, which is not stored later.
+    let abandoned = fixture.engine.enqueue(&batches[1]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), abandoned).await.is_err());
+    file.execute_batch("ROLLBACK").unwrap();
+    fixture.engine.enqueue(&batches[0]).await.unwrap();
+    assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
+}

@@ -1,0 +1,221 @@
+//! Durable tasks: stored in a task engine before anybody is told that they were accepted, and run by whoever leases them.
+//!
+//! ```text
+//! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
+//! ```
+//!
+//! What the handler adds is stored together, as one batch, between its return and the response's head; what comes later is
+//! stored when it is added. A batch's life on a worker is `lease`, with the same [`Life`] that a request has.
+
+mod held;
+mod lease;
+mod workers;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use epilogue_engines as engines;
+use epilogue_engines::{Batch, Engine, Error, OnFailure, Options, Outcome};
+use futures::future::BoxFuture;
+use http::Response;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
+use crate::component::Layer;
+use crate::instance::HandlerError;
+use crate::queue::Task;
+use crate::record::StoredTask;
+use crate::request::Life;
+use crate::scope::Scope;
+use crate::settings::HostOptions;
+
+pub(crate) use workers::Workers;
+
+/// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
+/// nobody waits for any more still comes to its end.
+#[derive(Clone)]
+pub struct TaskStore {
+    engine: Arc<dyn Engine>,
+    runtime: Handle,
+    pub(crate) visibility: Duration,
+    /// The thread ends with the last of these.
+    _alive: Arc<oneshot::Sender<()>>,
+}
+
+impl TaskStore {
+    /// The engine that these options name, if they do. A server that does not answer is warned of: the host starts all the
+    /// same, and what needs no engine is served.
+    ///
+    /// # Errors
+    ///
+    /// If the URL names no engine, or its file cannot be opened.
+    pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
+        let Some(url) = &options.engine else { return Ok(None) };
+        let store = Self::open(url, options.visibility_timeout).context("the task engine cannot be used")?;
+        match store.wait(|engine| async move { engine.counts().await }) {
+            Ok(counts) => tracing::info!("durable tasks wait for {} requests, {} are dead", counts.ready, counts.dead),
+            Err(Error::Unavailable(why)) => {
+                tracing::warn!("the task engine is not available, and durable tasks are refused until it is: {why}");
+            }
+            Err(error) => return Err(error).context("the task engine cannot be used"),
+        }
+        Ok(Some(store))
+    }
+
+    /// The engine that a URL names.
+    pub(crate) fn open(url: &str, visibility: Duration) -> anyhow::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let engine = {
+            let _context = runtime.enter();
+            engines::connect(url, Options { visibility, ..Options::default() })?
+        };
+        let handle = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name("epilogue-engine".into());
+        thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
+        Ok(Self { engine, runtime: handle, visibility, _alive: Arc::new(alive) })
+    }
+
+    /// Makes a call of the engine.
+    pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = engines::Result<T>> + Send + 'static,
+    {
+        let answer = self.runtime.spawn(call(self.engine.clone())).await;
+        answer.unwrap_or_else(|error| Err(Error::Unavailable(format!("the call did not end: {error}"))))
+    }
+
+    /// Makes a call of the engine and blocks until it has ended; not for a thread with an event loop.
+    pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = engines::Result<T>> + Send + 'static,
+    {
+        futures::executor::block_on(self.call(call))
+    }
+
+    async fn enqueue(&self, batch: Batch) -> engines::Result<()> {
+        self.call(|engine| async move { engine.enqueue(&batch).await }).await
+    }
+
+    /// Stores a task of a request whose handler has returned, and then accepts it. The future does nothing until then.
+    pub(crate) fn add(
+        &self,
+        scope: &Arc<Scope>,
+        layers: &[Layer],
+        task: Task,
+    ) -> BoxFuture<'static, Result<TaskId, EnqueueError>> {
+        let (store, scope, stored) = (self.clone(), scope.clone(), stored(layers, &task));
+        let (id, args) = (task.id, task.args.len());
+        let batch = batch(&scope, layers, scope.outcome.get().map(to_outcome), vec![task]);
+        Box::pin(async move {
+            match store.enqueue(batch).await {
+                Ok(()) => {
+                    stored.emit(&scope.id);
+                    scope.queue().is_stored(stored);
+                    Ok(id)
+                }
+                Err(error) => {
+                    scope.queue().refuse(id, args);
+                    Err(match error {
+                        Error::TooLarge { limit, .. } => EnqueueError::ArgsTooLarge(limit as u64),
+                        error => EnqueueError::Other(format!("it could not be stored: {error}")),
+                    })
+                }
+            }
+        })
+    }
+}
+
+impl Life {
+    /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
+    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and so the handler has
+    /// failed.
+    pub(crate) async fn store(
+        &mut self,
+        handled: Result<Response<WasiBody>, HandlerError>,
+    ) -> Result<Response<WasiBody>, HandlerError> {
+        let failed = handled.is_err();
+        let tasks = self.scope.queue().handled(failed);
+        if tasks.is_empty() {
+            return handled;
+        }
+        let component = &self.pool.component;
+        // Not reached: without one no task is durable.
+        let Some(store) = component.store.clone() else { return handled };
+        let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(error.to_string()));
+        let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
+        let mut shutdown = self.pool.shutdown.clone();
+        let done = tokio::select! {
+            done = store.enqueue(batch) => done,
+            () = shutdown.stopped() => Err(Error::Unavailable("the host stopped".to_owned())),
+        };
+        match done {
+            Ok(()) => {
+                self.scope.queue().hand_over(failed, |task| {
+                    let stored = stored(&component.layers, task);
+                    stored.emit(&self.scope.id);
+                    stored
+                });
+                handled
+            }
+            Err(error) if failed => {
+                self.report(format!("its durable tasks were not stored: {error}"));
+                handled
+            }
+            Err(error) => Err(HandlerError::NotStored(error)),
+        }
+    }
+}
+
+/// What is stored of tasks of one request.
+fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
+    let component = layers.last().map_or("", |layer| &layer.id);
+    let to_stored = |task: Task| engines::Task {
+        id: task.id,
+        layer: layers.get(task.layer).filter(|_| task.layer + 1 < layers.len()).map(|layer| layer.id.to_string()),
+        name: task.name,
+        args: task.args,
+        max_attempts: task.max_attempts,
+        timeout: task.timeout,
+    };
+    Batch {
+        traceparent: Some(scope.trace_context.traceparent.clone()),
+        tracestate: scope.trace_context.tracestate.clone(),
+        outcome,
+        on_failure: match scope.queue().policy() {
+            FailurePolicy::Stop => OnFailure::Stop,
+            FailurePolicy::Continue => OnFailure::Continue,
+        },
+        ..Batch::new(component, &scope.id, tasks.into_iter().map(to_stored).collect())
+    }
+}
+
+fn stored(layers: &[Layer], task: &Task) -> StoredTask {
+    let component = layers.get(task.layer).map_or_else(|| "".into(), |layer| layer.id.clone());
+    StoredTask { id: task.id, name: task.name.clone(), component }
+}
+
+fn to_outcome(outcome: &ResponseOutcome) -> Outcome {
+    match outcome {
+        ResponseOutcome::Delivered => Outcome::Delivered,
+        ResponseOutcome::ClientGone => Outcome::ClientGone,
+        ResponseOutcome::ResponseFailed(why) => Outcome::ResponseFailed(why.clone()),
+        ResponseOutcome::HandlerFailed(why) => Outcome::HandlerFailed(why.clone()),
+    }
+}
+
+/// What a task is told. One that was stored before the response began cannot know, and is told of the good end.
+fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
+    match outcome {
+        None | Some(Outcome::Delivered) => ResponseOutcome::Delivered,
+        Some(Outcome::ClientGone) => ResponseOutcome::ClientGone,
+        Some(Outcome::ResponseFailed(why)) => ResponseOutcome::ResponseFailed(why.clone()),
+        Some(Outcome::HandlerFailed(why)) => ResponseOutcome::HandlerFailed(why.clone()),
+    }
+}

@@ -1,0 +1,244 @@
+//! The life of a leased batch: an attempt of each task, a checkpoint, and at last the teardown.
+//!
+//! The engine keeps what is to run and how often it has been; the process may end between any two lines here. So the end of
+//! a task is told only once the engine knows of it, and never by a worker that has lost its lease.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use epilogue_engines::{self as engines, Batch, Lease, OnFailure};
+use tokio::time::{Instant, sleep};
+
+use super::held::{Held, Next, PAUSE};
+use super::{TaskStore, to_response_outcome};
+use crate::bindings::{FailurePolicy, RunWhen, TraceContext};
+use crate::component::NoInstance;
+use crate::drain::backoff;
+use crate::pool::Pool;
+use crate::queue::{Queue, Task};
+use crate::record::{TaskRecord, TaskState};
+use crate::request::{Life, SETTLE};
+use crate::scope::Scope;
+use crate::summary::{Backlog, Observer};
+
+/// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
+pub(super) async fn run(store: TaskStore, lease: Lease, pools: &[Rc<Pool>], observer: Observer) {
+    let batch = lease.batch.clone();
+    let held = Held::new(store, lease);
+    let work = async {
+        match Work::begin(&held, &batch, pools, observer).await {
+            Ok(mut work) => work.run().await,
+            Err(None) => {
+                sleep(PAUSE).await;
+                held.release().await
+            }
+            Err(Some(why)) => fail(&held, &batch, why).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        lost = held.keep() => Err(lost),
+    };
+    if let Err(error) = ended {
+        tracing::warn!(
+            target: "epilogue::worker", request = batch.request_id, batch = batch.id, "left to another worker: {error}"
+        );
+    }
+}
+
+/// A batch on its way, with the instance that runs its tasks.
+struct Work<'a> {
+    held: &'a Held,
+    batch: &'a Batch,
+    /// Each task's place among the component's layers.
+    layers: Vec<usize>,
+    life: Life,
+}
+
+/// Why a batch is let go.
+enum End {
+    /// All of its tasks have ended.
+    Done,
+    /// The next task has not been started: it is another worker's, or this one's with a new budget.
+    Interrupted,
+    /// The next task is to be tried again after this time.
+    Again(Duration),
+    /// The next task has failed for good, in this way.
+    Failed(TaskRecord),
+}
+
+impl<'a> Work<'a> {
+    /// An error if it cannot be run here, with the reason if that is not for now only.
+    async fn begin(
+        held: &'a Held,
+        batch: &'a Batch,
+        pools: &[Rc<Pool>],
+        observer: Observer,
+    ) -> Result<Self, Option<String>> {
+        let (pool, layers) = find(pools, batch).ok_or_else(|| {
+            let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
+            Some(format!("this application has no component {:?} that runs {}", batch.component, names.join(", ")))
+        })?;
+        let scope = Arc::new(scope(batch, &pool, observer.backlog()));
+        let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
+            NoInstance::Full | NoInstance::Stopped => None,
+            NoInstance::Failed(_) => Some(error.to_string()),
+        })?;
+        life.record.outcome = to_response_outcome(batch.outcome.as_ref());
+        if batch.outcome.is_some() {
+            _ = life.scope.outcome.set(life.record.outcome.clone());
+        }
+        Ok(Self { held, batch, layers, life })
+    }
+
+    async fn run(&mut self) -> engines::Result<()> {
+        let mut first = true;
+        let end = loop {
+            let Some(next) = self.held.next().await else { break End::Done };
+            if let Some(end) = self.step(next, first).await? {
+                break end;
+            }
+            first = false;
+        };
+        self.life.conclude().await;
+        match end {
+            End::Done => self.held.ack().await,
+            End::Interrupted => self.held.release().await,
+            End::Again(after) => self.held.retry(after).await,
+            End::Failed(record) => {
+                self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
+                let failed = record.id;
+                self.life.tell(record);
+                let rest = self.batch.tasks.iter().zip(&self.layers).skip_while(|(task, _)| task.id != failed).skip(1);
+                for (task, layer) in rest {
+                    let why = "a task before it did not succeed".to_owned();
+                    let skipped = self.life.ended(&to_task(task, *layer), TaskState::Skipped, 0, Some(why));
+                    self.life.tell(skipped);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the next task once. None if the one behind it is next.
+    async fn step(&mut self, next: Next, first: bool) -> engines::Result<Option<End>> {
+        let Next { index, task, attempt, exhausted } = next;
+        let mut task = to_task(&task, self.layers.get(index as usize).copied().unwrap_or_default());
+        let life = &mut self.life;
+        if exhausted {
+            let attempts = attempt - 1;
+            let why = format!("its worker ended amid the last of {attempts} attempts");
+            let record = life.ended(&task, TaskState::Abandoned, attempts, Some(why));
+            return self.failed(index, record).await;
+        }
+        if !first {
+            // Work that the last one spawned (S18).
+            let budget = life.budget();
+            life.settle(SETTLE.min(budget), budget).await;
+        }
+        if life.pool.shutdown.has_begun() || life.budget().is_zero() {
+            return Ok(Some(End::Interrupted));
+        }
+        let start = Instant::now();
+        let (state, error) = life.attempt(&mut task, attempt).await;
+        let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };
+        if state == TaskState::Succeeded {
+            self.held.checkpoint(index + 1).await?;
+            life.tell(record);
+            return Ok(None);
+        }
+        if state == TaskState::Abandoned || attempt < task.max_attempts {
+            let (request, error) = (&life.scope.id, record.error);
+            tracing::debug!(target: "epilogue::task", request, task = task.id, attempt, error, "to be tried again");
+            // At the host's end the task has not had its time: another worker need not wait.
+            let stopped = state == TaskState::Abandoned && life.pool.shutdown.has_begun();
+            return Ok(Some(End::Again(if stopped { Duration::ZERO } else { backoff(attempt) })));
+        }
+        self.failed(index, record).await
+    }
+
+    /// A task has failed for good: the dead letter takes it and, by the policy, those behind it.
+    async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
+        let policy = self.life.scope.queue().policy();
+        if policy == FailurePolicy::Stop {
+            return Ok(Some(End::Failed(record)));
+        }
+        self.held.bury_apart(self.batch.only(index), record.error.as_deref().unwrap_or_default()).await?;
+        self.held.checkpoint(index + 1).await?;
+        self.life.tell(record);
+        Ok(None)
+    }
+}
+
+/// A batch that cannot be run here has failed: it is tried again, here or elsewhere, as often as its next task may be.
+async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
+    let Some(Next { index, task, attempt, .. }) = held.next().await else { return held.ack().await };
+    if attempt < task.max_attempts {
+        tracing::warn!(target: "epilogue::worker", request = batch.request_id, "{why}");
+        return held.retry(backoff(attempt)).await;
+    }
+    held.bury(&why).await?;
+    for (place, task) in batch.tasks.iter().enumerate().skip(index as usize) {
+        let first = place == index as usize;
+        let record = TaskRecord {
+            id: task.id,
+            name: task.name.clone(),
+            component: task.layer.as_ref().unwrap_or(&batch.component).as_str().into(),
+            state: if first { TaskState::Failed } else { TaskState::Skipped },
+            attempt: if first { attempt } else { 0 },
+            elapsed: Duration::ZERO,
+            error: Some(why.clone()),
+        };
+        record.emit(&batch.request_id);
+    }
+    Ok(())
+}
+
+/// Which component runs a batch's tasks, and the layer of each.
+fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
+    pools.iter().filter(|pool| pool.component.id == batch.component).find_map(|pool| {
+        let layers = &pool.component.layers;
+        let place = |task: &engines::Task| {
+            let place = match &task.layer {
+                None => layers.len().checked_sub(1),
+                Some(name) => layers.iter().position(|layer| *layer.id == **name),
+            };
+            place.filter(|place| layers.get(*place).is_some_and(|layer| layer.is_runnable()))
+        };
+        Some((pool.clone(), batch.tasks.iter().map(place).collect::<Option<_>>()?))
+    })
+}
+
+/// The request's scope, as far as it is known here.
+fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
+    let component = &pool.component;
+    let policy = match batch.on_failure {
+        OnFailure::Stop => FailurePolicy::Stop,
+        OnFailure::Continue => FailurePolicy::Continue,
+    };
+    let last = batch.tasks.iter().map(|task| task.id).max().unwrap_or_default();
+    let queue = Queue::new(&component.settings, component.store.is_some(), backlog.clone()).resume(policy, last);
+    let trace_context = TraceContext {
+        traceparent: batch.traceparent.clone().unwrap_or_default(),
+        tracestate: batch.tracestate.clone(),
+    };
+    Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue)
+}
+
+fn to_task(stored: &engines::Task, layer: usize) -> Task {
+    Task {
+        id: stored.id,
+        layer,
+        name: stored.name.clone(),
+        args: stored.args.clone(),
+        run_when: RunWhen::Always,
+        timeout: stored.timeout,
+        max_attempts: stored.max_attempts.max(1),
+        cancel_on_disconnect: false,
+        instance_bound: false,
+        durable: true,
+        orphaned: false,
+        cancelled: false,
+    }
+}

@@ -1,0 +1,146 @@
+//! Threads that lease batches and run their tasks, each with instances of its own.
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use epilogue_engines::{self as engines, Lease};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{TaskStore, held::Held, lease};
+use crate::pool::{Pool, max_idle};
+use crate::settings::HostOptions;
+use crate::shutdown::Shutdown;
+use crate::summary::Observer;
+use crate::worker::Version;
+
+/// How long a thread waits for a batch before it asks again. A shutdown waits for it too.
+const WAIT: Duration = Duration::from_secs(1);
+/// The pause after the engine could not be asked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What all of a process' working threads share.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    /// The application, as it is now.
+    versions: watch::Receiver<Arc<Version>>,
+    store: TaskStore,
+    /// This process, and no other.
+    name: String,
+    threads: usize,
+    concurrency: usize,
+    max_instances: NonZeroU32,
+    observer: Observer,
+}
+
+impl Workers {
+    /// Those that run the tasks of an application.
+    pub(crate) fn new(
+        versions: watch::Receiver<Arc<Version>>,
+        store: TaskStore,
+        options: &HostOptions,
+        observer: Observer,
+    ) -> Self {
+        let concurrency = options.concurrency.get();
+        Self {
+            versions,
+            store,
+            name: name(options.worker_id.as_deref()),
+            threads: options.workers.get().min(concurrency),
+            concurrency,
+            max_instances: options.max_instances,
+            observer,
+        }
+    }
+
+    /// What each thread does, until the shutdown begins and what it runs has ended.
+    pub(crate) fn works(
+        self,
+        shutdown: &Shutdown,
+    ) -> impl Iterator<Item = impl FnOnce() -> anyhow::Result<()> + Send + use<>> {
+        tracing::info!(target: "epilogue::worker", "durable tasks are run here, by {}", self.name);
+        let shutdown = shutdown.clone();
+        (0..self.threads).map(move |thread| {
+            let (workers, shutdown) = (self.clone(), shutdown.clone());
+            move || -> anyhow::Result<()> {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let local = LocalSet::new();
+                local.block_on(&runtime, workers.run(thread, shutdown));
+                drop(local);
+                runtime.shutdown_background();
+                Ok(())
+            }
+        })
+    }
+
+    /// The instances of the application as it is now.
+    fn pools(&mut self, shutdown: &Shutdown) -> Rc<[Rc<Pool>]> {
+        let version = self.versions.borrow_and_update();
+        let components = &version.app.components;
+        // A server beside it has as many threads.
+        let max_idle = max_idle(self.max_instances, 2 * self.threads * components.len());
+        components.iter().map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle))).collect()
+    }
+
+    async fn run(mut self, thread: usize, mut shutdown: Shutdown) {
+        let mut pools = self.pools(&shutdown);
+        let share = (self.concurrency + self.threads - 1 - thread) / self.threads;
+        let room = Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)));
+        let alive = TaskTracker::new();
+        let mut available = true;
+        loop {
+            let permit = tokio::select! {
+                biased;
+                _ = shutdown.begun() => break,
+                permit = room.clone().acquire_owned() => permit,
+            };
+            match self.lease().await {
+                Ok(Some(lease)) if shutdown.has_begun() => {
+                    _ = Held::new(self.store.clone(), lease).release().await;
+                }
+                Ok(Some(lease)) => {
+                    if self.versions.has_changed().unwrap_or_default() {
+                        pools = self.pools(&shutdown);
+                    }
+                    let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
+                    alive.spawn_local(async move {
+                        lease::run(store, lease, &pools, observer).await;
+                        drop(permit);
+                    });
+                    available = true;
+                }
+                Ok(None) => available = true,
+                Err(error) => {
+                    if available {
+                        tracing::warn!(target: "epilogue::worker", "{error}");
+                        available = false;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        _ = shutdown.begun() => {}
+                    }
+                }
+            }
+        }
+        alive.close();
+        alive.wait().await;
+    }
+
+    async fn lease(&self) -> engines::Result<Option<Lease>> {
+        let name = self.name.clone();
+        self.store.call(|engine| async move { engine.lease(&name, WAIT).await }).await
+    }
+}
+
+/// A name that no other process has, and that people can make sense of.
+fn name(given: Option<&str>) -> String {
+    let machine = || fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    let place = given.map(str::to_owned).or_else(machine).unwrap_or_else(|| "worker".to_owned());
+    let id = Uuid::now_v7().simple().to_string();
+    format!("{place}-{}-{}", std::process::id(), id.get(24..).unwrap_or(&id))
+}

@@ -1,0 +1,239 @@
+//! `epilogue tasks`: what is stored in the task engine, for operators.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use epilogue_engines::{Entry, State};
+use serde::Serialize;
+
+use crate::app::TaskStore;
+use crate::cli::{TasksArgs, TasksCommand};
+use crate::manifest::Manifest;
+
+/// Dead batches that are retried between two looks at the list.
+const CHUNK: usize = 1_000;
+
+/// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
+///
+/// # Errors
+///
+/// If the engine cannot be used.
+pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
+    let url = match args.engine {
+        Some(url) => url,
+        None => from_manifest(args.from.as_deref())?,
+    };
+    let store = TaskStore::open(&url, Duration::from_secs(30)).context("the task engine cannot be used")?;
+    let done = match args.command {
+        TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
+        TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
+        TasksCommand::Show { id } => show(&store, &id, args.json),
+        TasksCommand::Retry { all: true, .. } => retry_all(&store),
+        TasksCommand::Retry { ids, .. } => each(&ids, "made ready", "is not among the dead", |id| {
+            store.wait(|engine| async move { engine.retry_dead(&id).await })
+        }),
+        TasksCommand::Drop { ids } => {
+            each(&ids, "dropped", "is not stored", |id| store.wait(|engine| async move { engine.remove(&id).await }))
+        }
+    };
+    match done {
+        // Whoever has read enough closes the pipe.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        done => Ok(if done? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+    }
+}
+
+fn from_manifest(from: Option<&std::path::Path>) -> anyhow::Result<String> {
+    let named = from.is_some();
+    let manifest = Manifest::find(from).and_then(|path| Manifest::load(&path));
+    let engine = match manifest {
+        Ok(manifest) => manifest.host.engine,
+        Err(error) if named => return Err(error),
+        Err(_) => None,
+    };
+    engine.context("which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine")
+}
+
+/// A batch as programs read it.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<&'a str>,
+    /// The names of its tasks, those that have ended included.
+    tasks: Vec<&'a str>,
+    /// How many of them have ended.
+    ended: u32,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> anyhow::Result<bool> {
+    let entries = store.wait(|engine| async move { engine.list(state, limit).await })?;
+    let mut out = io::stdout().lock();
+    if !json && !entries.is_empty() {
+        writeln!(
+            out,
+            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  NEXT TASK",
+            "ID", "STATE", "AGE", "COMPONENT", "ENDED", "ATTEMPT"
+        )?;
+    }
+    for entry in &entries {
+        if json {
+            writeln!(out, "{}", as_json(entry)?)?;
+            continue;
+        }
+        let batch = entry.batch().ok();
+        let tasks = batch.as_ref().map_or(0, |batch| batch.tasks.len());
+        let next = batch.as_ref().and_then(|batch| batch.tasks.get(entry.next as usize));
+        writeln!(
+            out,
+            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  {}{}",
+            entry.id,
+            entry.state,
+            batch.as_ref().map(|batch| age(batch.created)).unwrap_or_default(),
+            batch.as_ref().map_or("", |batch| &batch.component),
+            format!("{}/{tasks}", entry.next),
+            entry.attempt,
+            next.map_or("", |task| &task.name),
+            entry.why.as_ref().map(|why| format!(": {}", one_line(why))).unwrap_or_default(),
+        )?;
+    }
+    drop(out);
+    if !json {
+        let counts = store.wait(|engine| async move { engine.counts().await })?;
+        note(format_args!(
+            "{} ready, {} delayed, {} leased, {} dead",
+            counts.ready, counts.delayed, counts.leased, counts.dead
+        ));
+    }
+    Ok(true)
+}
+
+fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
+    let wanted = id.to_owned();
+    let Some(entry) = store.wait(|engine| async move { engine.show(&wanted).await })? else {
+        note(format_args!("{id} is not stored"));
+        return Ok(false);
+    };
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", as_json(&entry)?)?;
+        return Ok(true);
+    }
+    writeln!(out, "state      {}", entry.state)?;
+    if let Some(worker) = &entry.worker {
+        writeln!(out, "worker     {worker}")?;
+    }
+    if let Some(why) = &entry.why {
+        writeln!(out, "why        {why}")?;
+    }
+    match entry.batch() {
+        Ok(batch) => {
+            writeln!(out, "request    {}\ncomponent  {}", batch.request_id, batch.component)?;
+            writeln!(out, "age        {}", age(batch.created))?;
+            for (index, task) in batch.tasks.iter().enumerate() {
+                let is = match (index as u32).cmp(&entry.next) {
+                    std::cmp::Ordering::Less => "ended".to_owned(),
+                    std::cmp::Ordering::Equal => format!("attempt {} of {}", entry.attempt, task.max_attempts),
+                    std::cmp::Ordering::Greater => "waits".to_owned(),
+                };
+                let args = String::from_utf8_lossy(&task.args);
+                writeln!(out, "task {:<5} {} {args}  ({is}; key {})", task.id, task.name, batch.idempotency_key(task))?;
+            }
+        }
+        Err(error) => writeln!(out, "{error}\n{}", String::from_utf8_lossy(&entry.envelope))?,
+    }
+    Ok(true)
+}
+
+fn as_json(entry: &Entry) -> anyhow::Result<String> {
+    let batch = entry.batch().ok();
+    let batch = batch.as_ref();
+    Ok(serde_json::to_string(&Row {
+        id: &entry.id,
+        state: entry.state,
+        request: batch.map(|batch| batch.request_id.as_str()),
+        component: batch.map(|batch| batch.component.as_str()),
+        tasks: batch.iter().flat_map(|batch| &batch.tasks).map(|task| task.name.as_str()).collect(),
+        ended: entry.next,
+        attempt: entry.attempt,
+        created: batch.map(|batch| batch.created),
+        worker: entry.worker.as_deref(),
+        why: entry.why.as_deref(),
+    })?)
+}
+
+/// Makes those ready that are dead now: one that dies again meanwhile is not retried twice.
+fn retry_all(store: &TaskStore) -> anyhow::Result<bool> {
+    let total = store.wait(|engine| async move { engine.counts().await })?.dead;
+    let mut done = 0;
+    while done < total {
+        let limit = CHUNK.min((total - done).try_into().unwrap_or(CHUNK));
+        let entries = store.wait(|engine| async move { engine.list(Some(State::Dead), limit).await })?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in entries {
+            store.wait(|engine| async move { engine.retry_dead(&entry.id).await })?;
+            done += 1;
+            if io::stderr().is_terminal() {
+                _ = write!(io::stderr(), "\r{done} of {total} made ready");
+            }
+        }
+    }
+    if io::stderr().is_terminal() {
+        _ = write!(io::stderr(), "\r");
+    }
+    note(format_args!("{done} of {total} made ready"));
+    Ok(true)
+}
+
+fn each(
+    ids: &[String],
+    done: &str,
+    missing: &str,
+    act: impl Fn(String) -> epilogue_engines::Result<bool>,
+) -> anyhow::Result<bool> {
+    ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
+    let mut all = true;
+    for id in ids {
+        let found = act(id.clone())?;
+        all &= found;
+        note(format_args!("{id} {}", if found { done } else { missing }));
+    }
+    Ok(all)
+}
+
+/// stdout is for what was asked for.
+fn note(text: std::fmt::Arguments<'_>) {
+    _ = writeln!(io::stderr(), "{text}");
+}
+
+fn age(created: u64) -> String {
+    let created = UNIX_EPOCH + Duration::from_millis(created);
+    let age = SystemTime::now().duration_since(created).unwrap_or_default().as_secs();
+    match age {
+        0..120 => format!("{age}s"),
+        120..7_200 => format!("{}m", age / 60),
+        7_200..172_800 => format!("{}h", age / 3_600),
+        _ => format!("{}d", age / 86_400),
+    }
+}
+
+/// The first line, and no more of it than fits.
+fn one_line(why: &str) -> String {
+    why.lines().next().unwrap_or_default().chars().take(80).collect()
+}

@@ -1,0 +1,25 @@
+//! Durable tasks: what a client was told is stored, and runs, whoever is killed. Each case runs on each engine.
+
+mod fixture;
+mod kills;
+mod requests;
+#[path = "../engines/tests/conformance/servers.rs"]
+mod servers;
+mod tasks;
+mod workers;
+
+/// Makes a test of each case for each engine.
+macro_rules! on_each_engine {
+    ($($case:ident,)+) => {
+        mod sqlite {
+            $(#[test] fn $case() { super::$case(&mut $crate::durable::fixture::Fixture::new($crate::durable::fixture::Kind::Sqlite)); })+
+        }
+        mod redis {
+            $(#[test] fn $case() { super::$case(&mut $crate::durable::fixture::Fixture::new($crate::durable::fixture::Kind::Redis)); })+
+        }
+        mod nats {
+            $(#[test] fn $case() { super::$case(&mut $crate::durable::fixture::Fixture::new($crate::durable::fixture::Kind::Nats)); })+
+        }
+    };
+}
+use on_each_engine;

@@ -1,0 +1,130 @@
+//! An application with durable tasks, and an engine with nothing in it.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use tempfile::TempDir;
+
+use super::servers::Server;
+use crate::client::{Protocol, exchange};
+use crate::guests;
+use crate::process::{Ended, Process, application, epilogue, up};
+
+const LOCK: &str = "import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute('BEGIN IMMEDIATE')
+print('locked', flush=True)
+sys.stdin.read()";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Redis,
+    Nats,
+}
+
+pub(crate) struct Fixture {
+    pub(crate) app: TempDir,
+    pub(crate) url: String,
+    server: Option<Server>,
+    /// Keeps SQLite's file from everybody else.
+    lock: Option<Child>,
+}
+
+impl Fixture {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let app = application(guests::DURABLE, "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]");
+        let server = match kind {
+            Kind::Sqlite => None,
+            Kind::Redis => Some(Server::redis()),
+            Kind::Nats => Some(Server::nats()),
+        };
+        let file = || format!("sqlite:{}?synchronous=normal", app.path().join("tasks.db").display());
+        Self { url: server.as_ref().map_or_else(file, Server::url), server, lock: None, app }
+    }
+
+    /// Makes the engine one that cannot be reached, or does not answer.
+    pub(crate) fn pause(&mut self) {
+        if let Some(server) = &mut self.server {
+            return server.kill();
+        }
+        let mut python = Command::new("python3");
+        python.args(["-c", LOCK]).arg(self.app.path().join("tasks.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().expect("python3 should be there");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "locked\n");
+        self.lock = Some(child);
+    }
+
+    /// Ends that.
+    pub(crate) fn resume(&mut self) {
+        if let Some(server) = &mut self.server {
+            return server.restart();
+        }
+        if let Some(mut child) = self.lock.take() {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
+
+    /// A host that serves.
+    pub(crate) fn host<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
+        let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", "2s"]);
+        command.args(arguments);
+        Process::start(command)
+    }
+
+    /// A worker, once it works.
+    pub(crate) fn worker<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
+        let worker = Process::start(self.worker_command(arguments));
+        worker.logged("durable tasks are run here, by");
+        worker
+    }
+
+    pub(crate) fn worker_command<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = epilogue(["worker", "--engine", &self.url, "--visibility-timeout", "2s", "--from"]);
+        command.arg(self.app.path()).args(arguments);
+        command
+    }
+
+    /// `epilogue tasks` with these arguments, to its end.
+    pub(crate) fn tasks<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
+        let mut command = epilogue(["tasks", "--engine", &self.url]);
+        command.args(arguments);
+        Process::start(command).ended()
+    }
+
+    /// The IDs of what is stored in this state.
+    pub(crate) fn stored(&self, state: &str) -> Vec<String> {
+        let listed = self.tasks(["list", "--json", "--state", state]);
+        assert_eq!(listed.code, Some(0), "{:?}", listed.stderr);
+        let rows = listed.stdout.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until nothing is stored in any state but dead.
+    pub(crate) fn wait_until_done(&self) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while ["ready", "delayed", "leased"].iter().any(|state| !self.stored(state).is_empty()) {
+            assert!(std::time::Instant::now() < end, "what is stored should end");
+        }
+    }
+}
+
+/// A request to a host of an application with durable tasks.
+pub(crate) fn ask(address: SocketAddr, query: &str) -> (StatusCode, String) {
+    let request = Request::get(format!("/?{query}")).body(Empty::new()).unwrap();
+    let response = exchange(address, Protocol::Http1, request);
+    let status = response.status();
+    (status, String::from_utf8(response.into_body().to_bytes().into()).unwrap())
+}
+
+/// The words of a line that a task prints: its name, attempt, request, and idempotency key.
+pub(crate) fn words(line: &str) -> [&str; 4] {
+    let words: Vec<_> = line.split(' ').collect();
+    words.try_into().unwrap_or_else(|_| panic!("{line:?} should be a task's line"))
+}
