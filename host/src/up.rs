@@ -26,20 +26,7 @@ pub(crate) const ABANDONED: u8 = 3;
 ///
 /// If it cannot run; the message says why.
 pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let manifest = args.manifest()?;
-    let host = args.host_options(&manifest);
-    logging::init(&host)?;
-    for warning in manifest.warnings() {
-        tracing::warn!("{warning}");
-    }
-    if args.build {
-        builder::build(&manifest, &args.application.component_ids)?;
-    }
-    host.check()?;
-    server::raise_open_files();
-    if let Some(address) = host.metrics_listen {
-        logging::serve_metrics(address)?;
-    }
+    let (manifest, host) = args.set_up()?;
     let (causes, reloads) = mpsc::channel();
     // Before the files are read: a change from then on is seen.
     let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
@@ -62,6 +49,25 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl UpArgs {
+    /// What comes before the application is loaded: logs, its build, and what the process needs.
+    pub(crate) fn set_up(&self) -> anyhow::Result<(Manifest, HostOptions)> {
+        let manifest = self.manifest()?;
+        let host = self.host_options(&manifest);
+        logging::init(&host)?;
+        for warning in manifest.warnings() {
+            tracing::warn!("{warning}");
+        }
+        if self.build {
+            builder::build(&manifest, &self.application.component_ids)?;
+        }
+        host.check()?;
+        server::raise_open_files();
+        if let Some(address) = host.metrics_listen {
+            logging::serve_metrics(address)?;
+        }
+        Ok((manifest, host))
+    }
+
     /// The application as its manifest describes it now.
     pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
         let application = &self.application;

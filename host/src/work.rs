@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use crate::app::TaskStore;
 use crate::cli::UpArgs;
 use crate::durable::Workers;
-use crate::server::{self, Progress};
+use crate::server::Progress;
 use crate::summary::Observer;
 use crate::up::ABANDONED;
 use crate::worker::Version;
-use crate::{builder, engine, logging, shutdown, signals, threads};
+use crate::{engine, shutdown, signals, threads};
 
 /// Runs durable tasks until a signal ends it.
 ///
@@ -21,20 +21,7 @@ use crate::{builder, engine, logging, shutdown, signals, threads};
 ///
 /// If it cannot run; the message says why.
 pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let manifest = args.manifest()?;
-    let host = args.host_options(&manifest);
-    logging::init(&host)?;
-    for warning in manifest.warnings() {
-        tracing::warn!("{warning}");
-    }
-    if args.build {
-        builder::build(&manifest, &args.application.component_ids)?;
-    }
-    host.check()?;
-    server::raise_open_files();
-    if let Some(address) = host.metrics_listen {
-        logging::serve_metrics(address)?;
-    }
+    let (manifest, host) = args.set_up()?;
     let store =
         TaskStore::of(&host)?.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
     let (app, tls) = args.load(&engine::engine(host.max_instances)?, &manifest, &host, Some(store.clone()))?;
