@@ -98,6 +98,24 @@ fn the_first_middleware_is_the_outermost_as_in_spin() {
 }
 
 #[test]
+fn what_spin_serves_composed_is_joined_here_by_the_same_manifest() {
+    let folder = folder(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"app\"\n\
+         [component.app]\nsource = \"portable.wasm\"\n\
+         [component.app.tool.epilogue]\nsource = {:?}\nmiddleware = {ONE}\n\
+         [component.around]\nsource = {:?}\n",
+        guests::TASKS,
+        guests::MIDDLEWARE
+    ));
+    let host = TestHost::manifest(folder.path().join("spin.toml")).workers(1).start();
+    assert_eq!(
+        ends(&host.get("/?run=ok")),
+        ["1 around first succeeded", "2 app ok succeeded", "3 around ok succeeded"]
+    );
+}
+
+#[test]
 fn s4_a_failing_task_of_a_middleware_counts_as_any_other() {
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();

@@ -68,6 +68,8 @@ pub struct Component {
     pub files: Files,
     /// Where it may connect to.
     pub allowed_outbound_hosts: AllowedHosts,
+    /// What is around it whichever trigger calls it, within the trigger's own: `middleware` of `tool.epilogue`.
+    pub middleware: Vec<Middleware>,
     /// How it is built.
     pub build: Option<Build>,
     /// Its own settings; see [`Manifest::settings_of`] for those that hold.
@@ -92,11 +94,11 @@ pub struct HttpTrigger {
     pub component: String,
     /// The route as the manifest writes it; none if it is private, so that no request from outside gets there.
     pub route: Option<String>,
-    /// What its requests pass on their way to the component, the outermost first.
+    /// What its requests pass on their way to the component, the outermost first: the trigger's own, then the component's.
     pub middleware: Vec<Middleware>,
 }
 
-/// A component that passes requests on to the next, in `dependencies.middleware` of a trigger.
+/// A component that passes requests on to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
     /// Its name in the manifest, or else its file as the manifest writes it.

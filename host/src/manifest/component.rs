@@ -9,7 +9,12 @@ use serde::Deserialize;
 
 use crate::outbound::{AllowedHost, AllowedHosts};
 
-use super::{Build, Component, Files, Manifest, Notice, files::FilesEntry, reader::Section, tool};
+use super::{
+    Build, Component, Files, Manifest, Notice,
+    files::FilesEntry,
+    reader::Section,
+    tool::{self, OwnMiddleware, Tool},
+};
 
 /// What Spin gives a component and this host does not; the key of each, and what may be done about it.
 const UNSUPPORTED: [(&str, &str); 6] = [
@@ -39,10 +44,15 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// Reads a component's table and adds the component to the manifest.
-pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
-    let (native_source, settings) = tool::component(&mut table, &manifest.folder)?;
-    let source = match (native_source, table.take_spanned("source")?) {
+/// Reads a component's table and adds the component to the manifest. Its own middleware is left to the caller, until all
+/// components are known.
+pub(super) fn read<'a>(
+    id: String,
+    mut table: Section<'a>,
+    manifest: &mut Manifest,
+) -> anyhow::Result<Option<OwnMiddleware<'a>>> {
+    let Tool { source: native, middleware, settings } = tool::component(&mut table, &manifest.folder)?;
+    let source = match (native, table.take_spanned("source")?) {
         (_, None) => return Err(table.missing("source")),
         (Some(native), Some(_)) => native,
         (None, Some((Source::File(file), _))) => manifest.folder.join(file),
@@ -63,6 +73,7 @@ pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) 
         environment: table.take("environment")?.unwrap_or_default(),
         files: files(&mut table, &manifest.folder)?,
         allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported)?,
+        middleware: Vec::new(),
         build: build(&mut table, &manifest.folder)?,
         settings,
         id,
@@ -84,7 +95,7 @@ pub(super) fn read(id: String, mut table: Section<'_>, manifest: &mut Manifest) 
     }
     table.finish()?;
     manifest.components.push(component);
-    Ok(())
+    Ok(middleware)
 }
 
 /// Checks a component's name by Spin's rule: words of letters and digits, in one case each, joined by dashes.

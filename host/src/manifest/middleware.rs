@@ -1,9 +1,9 @@
-//! `dependencies` of an HTTP trigger: its middleware.
+//! What is around a component: `dependencies.middleware` of an HTTP trigger, and `middleware` of `tool.epilogue`.
 
 use serde::Deserialize;
-use toml::de::DeValue;
+use toml::{Spanned, de::DeValue};
 
-use super::{Inherited, Manifest, Middleware, reader::Section, triggers};
+use super::{Inherited, Manifest, Middleware, Notice, reader::Section, tool::OwnMiddleware, triggers};
 
 /// What Spin lets a middleware inherit. What this host does not provide, there is nothing of.
 const CONFIGURATION: [&str; 7] = [
@@ -24,8 +24,25 @@ enum Inherit {
     Some(Vec<String>),
 }
 
+/// Reads `middleware` of a component's `tool.epilogue`: what its own file lacks here and has where it was composed.
+pub(super) fn of_component(
+    component: &str,
+    (table, value): OwnMiddleware<'_>,
+    manifest: &mut Manifest,
+) -> anyhow::Result<()> {
+    let mut unsupported = Vec::new();
+    let name = format!("\"middleware\" in {}", table.name());
+    let middleware = list(&table, name, value, manifest, &mut unsupported)?;
+    let notices = unsupported.into_iter().map(|message| Notice { component: Some(component.to_owned()), message });
+    manifest.unsupported.extend(notices);
+    if let Some(component) = manifest.components.iter_mut().find(|known| known.id == component) {
+        component.middleware = middleware;
+    }
+    Ok(())
+}
+
 /// Reads `dependencies` of a trigger. What can't work here is left to the caller, as messages.
-pub(super) fn read(
+pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
     manifest: &Manifest,
     unsupported: &mut Vec<String>,
@@ -38,15 +55,26 @@ pub(super) fn read(
         return Ok(Vec::new());
     };
     let name = format!("dependencies.middleware in {}", trigger.name());
+    let middleware = list(&dependencies, name, entries, manifest, unsupported)?;
+    dependencies.finish()?;
+    Ok(middleware)
+}
+
+fn list<'a>(
+    table: &Section<'a>,
+    name: String,
+    entries: Spanned<DeValue<'a>>,
+    manifest: &Manifest,
+    unsupported: &mut Vec<String>,
+) -> anyhow::Result<Vec<Middleware>> {
     let at = entries.span();
     let DeValue::Array(entries) = entries.into_inner() else {
-        return Err(trigger.error(&at, format_args!("{name} must be a list, such as [{{ component = \"…\" }}]")));
+        return Err(table.error(&at, format_args!("{name} must be a list, such as [{{ component = \"…\" }}]")));
     };
     let mut middleware = Vec::new();
     for entry in entries {
-        middleware.extend(self::entry(dependencies.open(name.clone(), entry)?, manifest, unsupported)?);
+        middleware.extend(self::entry(table.open(name.clone(), entry)?, manifest, unsupported)?);
     }
-    dependencies.finish()?;
     Ok(middleware)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Manifest, Notice, component,
+    Manifest, Notice, component, middleware,
     reader::{Document, Section},
     tool, triggers,
 };
@@ -37,14 +37,19 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
     triggers::application_options(&mut application, &mut manifest)?;
     application.finish()?;
     read_variables(&mut root, &mut manifest)?;
+    let mut middleware = Vec::new();
     if let Some(mut components) = root.section("component")? {
         for entry in components.take_rest() {
             let table = components.open(components.child_name(&entry.key), entry.value)?;
             component::check_id(&entry.key).map_err(|message| {
                 components.error(&entry.span, format_args!("the component name {:?} {message}", entry.key))
             })?;
-            component::read(entry.key, table, &mut manifest)?;
+            let own = component::read(entry.key.clone(), table, &mut manifest)?;
+            middleware.extend(own.map(|own| (entry.key, own)));
         }
+    }
+    for (component, own) in middleware {
+        middleware::of_component(&component, own, &mut manifest)?;
     }
     triggers::read(&mut root, &mut manifest)?;
     root.finish()?;

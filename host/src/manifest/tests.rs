@@ -206,6 +206,58 @@ source = "idle.wasm"
 }
 
 #[test]
+fn a_components_own_middleware_is_within_the_triggers() {
+    let text = r#"
+spin_manifest_version = 2
+application.name = "app"
+[[trigger.http]]
+route = "/admin/..."
+component = "app"
+dependencies.middleware = [{ component = "login" }]
+[[trigger.http]]
+route = "/..."
+component = "app"
+[component.app]
+source = "portable.wasm"
+[component.app.tool.epilogue]
+source = "app.wasm"
+middleware = [{ component = "audit" }, { path = "limits.wasm", inherit_configuration = ["files"] }]
+[component.audit]
+source = "audit.wasm"
+[component.login]
+source = "login.wasm"
+"#;
+    let manifest = parse(text).unwrap().select(&["app".to_owned()]).unwrap();
+    let around = |trigger: &HttpTrigger| trigger.middleware.iter().map(|used| used.id.clone()).collect::<Vec<_>>();
+    assert_eq!(around(&manifest.triggers[0]), ["login", "audit", "limits.wasm"]);
+    assert_eq!(around(&manifest.triggers[1]), ["audit", "limits.wasm"]);
+    assert!(manifest.triggers[1].middleware[1].inherits.files);
+    assert_eq!(manifest.warnings().count(), 0, "a middleware needs no trigger of its own");
+
+    for (middleware, expected) in [
+        (
+            "\"audit\"",
+            "spin.toml:15: \"middleware\" in [component.app.tool.epilogue] must be a list, such as [{ component = \"…\" }]",
+        ),
+        (
+            "[{ component = \"odit\" }]",
+            "spin.toml:15: unknown component \"odit\" in \"middleware\" in [component.app.tool.epilogue]: did you mean \
+             \"audit\"?",
+        ),
+    ] {
+        let line = text.lines().find(|line| line.starts_with("middleware")).unwrap();
+        assert_eq!(message(parse(&text.replace(line, &format!("middleware = {middleware}")))), expected);
+    }
+    let download = "[{ url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }]";
+    let inline = text.replace(
+        "component = \"app\"\n[component",
+        &format!("component = {{ source = \"b.wasm\", tool.epilogue.middleware = {download} }}\n[component"),
+    );
+    let error = message(parse(&inline).unwrap().select(&[]));
+    assert!(error.contains("is a download, which this host does not do: use \"path\""), "{error}");
+}
+
+#[test]
 fn a_download_needs_a_file_to_run_here() {
     let component = "[component.notify]\nsource = { url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }\n";
     let manifest = parse(&format!("{HEAD}{component}")).unwrap();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::{Spanned, de::DeValue};
 
 use crate::settings::{HostOverlay, SettingsOverlay};
 
@@ -45,25 +46,36 @@ pub(super) fn application(
     Ok((host, settings))
 }
 
-/// Reads `[component.ID.tool.epilogue]`: what `epilogue up` runs instead of the component's source, and its settings.
-pub(super) fn component(
-    component: &mut Section<'_>,
-    folder: &Path,
-) -> anyhow::Result<(Option<PathBuf>, SettingsOverlay)> {
-    let mut settings = SettingsOverlay::default();
+/// What `[component.ID.tool.epilogue]` says.
+#[derive(Default)]
+pub(super) struct Tool<'a> {
+    /// What `epilogue up` runs instead of the component's source.
+    pub(super) source: Option<PathBuf>,
+    /// What is around it, not read yet: it may name components that come later.
+    pub(super) middleware: Option<OwnMiddleware<'a>>,
+    pub(super) settings: SettingsOverlay,
+}
+
+/// The table that a component's own middleware is in, and the value.
+pub(super) type OwnMiddleware<'a> = (Section<'a>, Spanned<DeValue<'a>>);
+
+/// Reads `[component.ID.tool.epilogue]`.
+pub(super) fn component<'a>(component: &mut Section<'a>, folder: &Path) -> anyhow::Result<Tool<'a>> {
     let Some(mut table) = epilogue_table(component)? else {
-        return Ok((None, settings));
+        return Ok(Tool::default());
     };
     let source = table.take::<String>("source")?.map(|source| folder.join(source));
+    let middleware = table.take_value("middleware");
+    let mut settings = SettingsOverlay::default();
     for entry in table.take_rest() {
         set(
             &table,
             entry,
             |key, value| settings.set(key, value),
-            || [vec!["source".to_owned()], SettingsOverlay::names()].concat(),
+            || [vec!["source".to_owned(), "middleware".to_owned()], SettingsOverlay::names()].concat(),
         )?;
     }
-    Ok((source, settings))
+    Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
 fn epilogue_table<'a>(parent: &mut Section<'a>) -> anyhow::Result<Option<Section<'a>>> {

@@ -70,7 +70,10 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
         None => None,
     };
     let mut unsupported: Vec<String> = executor.into_iter().collect();
-    let middleware = middleware::read(&mut table, manifest, &mut unsupported)?;
+    let mut middleware = middleware::of_trigger(&mut table, manifest, &mut unsupported)?;
+    if let Some(component) = manifest.components.iter().find(|component| Some(&component.id) == target.as_ref()) {
+        middleware.extend_from_slice(&component.middleware);
+    }
     for key in ["components", "static_response"] {
         if let Some(value) = table.take_value(key) {
             let message = format_args!("{key:?} in {} can't work on this host", table.name());
@@ -170,6 +173,8 @@ fn target(
         .find(|id| component::check_id(id).is_ok() && !known(manifest, id))
         .unwrap_or_default();
     let name = format!("\"component\" in {}", table.name());
-    component::read(id.clone(), table.open(name, value)?, manifest)?;
+    if let Some(own) = component::read(id.clone(), table.open(name, value)?, manifest)? {
+        middleware::of_component(&id, own, manifest)?;
+    }
     Ok(id)
 }

@@ -42,7 +42,7 @@ fn mistakes_are_reported_with_their_line() {
         ),
         (
             "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nlisten = \"1.2.3.4:5\"",
-            "spin.toml:13: unknown key \"listen\" in [component.notify.tool.epilogue] (it may have: source, reuse, \
+            "spin.toml:13: unknown key \"listen\" in [component.notify.tool.epilogue] (it may have: source, middleware, reuse, \
              on-failure, request-timeout, response-timeout, task-timeout, drain-timeout, teardown-timeout, \
              max-tasks, max-task-args, max-request-args, max-body-size, body-timeout, durable, durable-attempts, \
              memory, allow-transient-write)",
