@@ -69,3 +69,29 @@ fn s10_spawned_work_is_told_of_its_own_end_rather_than_of_the_handlers() {
     host.next_record();
     assert_eq!(host.stdout(), "stop: StopReason::Shutdown\nstop: StopReason::Shutdown\n");
 }
+
+#[test]
+fn s18_tasks_do_not_wait_for_all_of_it_and_it_still_ends() {
+    let host = TestHost::component(guests::LATE).start();
+    let record = host.get("/yields").drained();
+    assert_eq!(ends(&record), ["say succeeded"], "{record:?}");
+    assert!(record.errors.is_empty(), "{record:?}");
+    assert_eq!(host.stdout(), "task\nended\n");
+}
+
+#[test]
+fn s14_spawned_work_that_computes_for_ever_ends_with_its_instance_and_the_tasks_run_in_another() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::LATE)
+        .allow("http://127.0.0.1:*")
+        .setting("drain-timeout", "3s")
+        .setting("response-timeout", "1s")
+        .start();
+    let exchange = host.get(&format!("/spins?{}", gate.url()));
+    assert_eq!(exchange.text(), "done");
+    gate.wait().open();
+    let record = exchange.drained();
+    assert_eq!(ends(&record), ["say succeeded"], "{record:?}");
+    assert!(record.errors.iter().any(|error| error.contains("spawned was cut short")), "{record:?}");
+    assert_eq!(host.stdout(), "task\n");
+}

@@ -31,7 +31,13 @@ pub(crate) struct Phase {
 
 impl Phase {
     pub(crate) fn idle() -> Self {
-        Self { start: Instant::now(), deadline: None }
+        Self::ending_in(None)
+    }
+
+    /// One that begins now. A time that overflows the clock has no end.
+    fn ending_in(time: Option<Duration>) -> Self {
+        let start = Instant::now();
+        Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
 }
 
@@ -220,30 +226,41 @@ impl Instance {
         if self.busy.idle {
             return Ok(true);
         }
+        // The wait ends within the store's event loop. If the loop itself were dropped, what it was about to do would be lost,
+        // and the guest would wait for that ever after. Work that computes keeps the loop, and ends with its instance.
         let idle = async |accessor: &Accessor<State>| {
-            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-            Ok(())
+            let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
+            Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
-        match tokio::time::timeout(limit, run(&mut self.store, &mut self.busy, Some(left), idle)).await {
-            Ok(Ok(())) => Ok(true),
-            Err(_) | Ok(Err(Interrupted::TimedOut(_))) => Ok(false),
-            Ok(Err(interrupted)) => Err(interrupted),
-        }
+        let phase = Phase::ending_in(Some(left));
+        run_within(&mut self.store, &mut self.busy, phase, Some(limit.saturating_add(BUSY)), idle).await
     }
 }
 
-/// Runs `call` in the store's event loop. The limits are enforced from outside of it, where they are reliable
-/// (wasmtime#11869, #11870).
+/// How much longer than allowed work may compute that the guest spawned.
+const BUSY: Duration = Duration::from_millis(250);
+
+/// Runs `call` in the store's event loop, for so long.
 async fn run<R>(
     store: &mut Store<State>,
     busy: &mut Busy,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    let start = Instant::now();
-    // A limit that overflows the clock is none.
-    let deadline = limit.and_then(|limit| start.checked_add(limit));
-    store.data().phase.send_replace(Phase { start, deadline });
+    run_within(store, busy, Phase::ending_in(limit), limit, call).await
+}
+
+/// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
+/// #11870); the guest is told of the phase's.
+async fn run_within<R>(
+    store: &mut Store<State>,
+    busy: &mut Busy,
+    phase: Phase,
+    limit: Option<Duration>,
+    call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
+) -> Result<R, Interrupted> {
+    let deadline = limit.and_then(|limit| phase.start.checked_add(limit));
+    store.data().phase.send_replace(phase);
     let Busy { shutdown, idle } = busy;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;

@@ -1,9 +1,13 @@
 //! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
-//! `/panics?GATE` then panics, and `/stops` goes on until it is asked not to.
+//! `/panics?GATE` then panics, `/stops` goes on until it is asked not to, `/yields` for one and a half seconds, in which it
+//! never waits, and `/spins?GATE` then for ever, in which it does not even yield.
+
+use std::time::{Duration, Instant};
 
 use epilogue_sdk::{BackgroundTasks, EnqueueError, FailurePolicy, Scope, stopping};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
+use spin_sdk::wasip3::wit_bindgen::yield_async;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
@@ -14,6 +18,8 @@ async fn handle(request: Request) -> impl IntoResponse {
             spin_sdk::wasip3::spawn(async { println!("stop: {:?}", stopping().await.reason) });
             Ok(())
         }
+        "/yields" => yields(),
+        "/spins" => spins(gate),
         _ => panics(gate),
     };
     handled.map(|()| "done").map_err(|error| error.to_string())
@@ -25,6 +31,29 @@ fn adds(gate: String) -> Result<(), EnqueueError> {
         pass(gate).await;
         if let Err(error) = BackgroundTasks::current().defer(async { println!("closure") }) {
             println!("refused: {error}");
+        }
+    });
+    Ok(())
+}
+
+fn yields() -> Result<(), EnqueueError> {
+    BackgroundTasks::current().add_task(say, ("task".into(),))?;
+    spin_sdk::wasip3::spawn(async {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(1500) {
+            yield_async().await;
+        }
+        println!("ended");
+    });
+    Ok(())
+}
+
+fn spins(gate: String) -> Result<(), EnqueueError> {
+    BackgroundTasks::current().add_task(say, ("task".into(),))?;
+    spin_sdk::wasip3::spawn(async move {
+        pass(gate).await;
+        loop {
+            std::hint::spin_loop();
         }
     });
     Ok(())
