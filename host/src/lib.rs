@@ -60,6 +60,7 @@ pub mod cli;
 pub mod compose;
 mod logging;
 pub mod new;
+pub mod output;
 mod reload;
 mod signals;
 pub mod tasks;
