@@ -38,6 +38,7 @@ mod activity;
 mod admission;
 mod connection;
 mod incoming;
+mod lag;
 mod pool;
 pub mod server;
 pub mod shutdown;
