@@ -16,6 +16,7 @@ mod identity;
 mod kinds;
 mod middleware;
 mod order;
+mod overload;
 mod panics;
 mod parity;
 mod pipes;

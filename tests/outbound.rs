@@ -85,6 +85,16 @@ fn a_socket_needs_an_entry_of_its_own() {
 }
 
 #[test]
+fn a_name_is_looked_up_only_where_something_is_allowed() {
+    let host = TestHost::start(guests::OUTBOUND);
+    assert_ne!(host.get("/look-up?localhost:80").text(), "done");
+    // An address is no name.
+    assert_eq!(host.get("/look-up?127.0.0.1:80").text(), "done");
+    let host = TestHost::component(guests::OUTBOUND).allow("tcp://127.0.0.1:1").start();
+    assert_eq!(host.get("/look-up?localhost:80").text(), "done");
+}
+
+#[test]
 fn a_component_never_listens() {
     let host = TestHost::component(guests::OUTBOUND).allow("*://*:*").start();
     for address in ["127.0.0.1:0", "0.0.0.0:0"] {

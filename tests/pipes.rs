@@ -1,10 +1,16 @@
 //! A host whose output nobody reads: it loses what it cannot write, and nothing else (S3, S13).
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use crate::guests;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command itself, with one worker.
 struct Binary {
@@ -40,8 +46,16 @@ impl Binary {
     /// Sends a request.
     fn get(&self, path: &str) -> TcpStream {
         let mut client = TcpStream::connect(&self.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(client, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
         client
+    }
+
+    /// Sends one and waits for the whole response.
+    fn answer(&self, path: &str) -> String {
+        let mut answer = String::new();
+        self.get(path).read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn line(&mut self) -> String {
@@ -67,7 +81,7 @@ impl Drop for Binary {
 fn s3_s13_a_host_whose_stderr_is_closed_runs_every_task_and_stops_when_told() {
     let mut host = Binary::start(guests::TASKS, "1m");
     drop(host.child.stderr.take());
-    host.get("/?run=ok,ok,ok").read_to_end(&mut Vec::new()).unwrap();
+    host.answer("/?run=ok,ok,ok");
     while host.line() != "ok\n" {}
     assert_eq!([host.line(), host.line()], ["ok\n", "ok\n"]);
 
@@ -76,11 +90,60 @@ fn s3_s13_a_host_whose_stderr_is_closed_runs_every_task_and_stops_when_told() {
 }
 
 #[test]
-fn s13_a_host_stuck_in_its_output_still_stops() {
-    let mut host = Binary::start(guests::TASKS, "100ms");
-    // More than a pipe holds, of events and of what the tasks print, and nobody reads either.
-    host.get(&format!("/?run={}", ["ok"; 1000].join(","))).read_to_end(&mut Vec::new()).unwrap();
+fn s3_s13_a_host_whose_output_nobody_reads_runs_every_task_and_stops_when_told() {
+    let mut host = Binary::start(guests::TASKS, "1m");
+    // More than a pipe holds, of events and of what the tasks print.
+    for _ in 0..3 {
+        host.answer(&format!("/?run={}", ["ok"; 1000].join(",")));
+    }
+    host.terminate();
+    assert!(host.child.wait().unwrap().success());
+}
 
+#[test]
+fn s12_a_guest_whose_output_nobody_reads_holds_up_no_other_and_loses_nothing() {
+    let length = 1 << 20;
+    let mut host = Binary::start(guests::EXCESS, "1m");
+    let task = host.get(&format!("/print?{length}"));
+    // On the same thread.
+    for _ in 0..3 {
+        assert!(host.answer("/").starts_with("HTTP/1.1 200 "));
+    }
+    drop(task);
+    // Now somebody reads.
+    while host.line() != format!("{}\n", "x".repeat(length)) {}
+    host.terminate();
+    assert!(host.child.wait().unwrap().success());
+}
+
+#[test]
+fn s13_a_guest_whose_output_nobody_reads_is_stopped_when_told() {
+    let mut host = Binary::start(guests::EXCESS, "100ms");
+    host.answer("/print?1000000");
     host.terminate();
     assert_eq!(host.child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn s3_events_that_nobody_reads_are_counted_and_told_once_somebody_does() {
+    let mut host = Binary::start(guests::TASKS, "1m");
+    let (stderr, stdout) =
+        (host.child.stderr.take().unwrap(), host.stdout.get_ref().as_fd().try_clone_to_owned().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut File::from(stdout), &mut std::io::sink()));
+    // Each task's event is more than a hundred bytes, and four mebibytes are kept.
+    let tasks = ["ok"; 1000].join(",");
+    for _ in 0..50 {
+        // With so many tasks on its way the host refuses some.
+        while !host.answer(&format!("/?run={tasks}")).starts_with("HTTP/1.1 200 ") {}
+    }
+    host.terminate();
+    let (mut told, mut lost) = (0, 0);
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        told += usize::from(line.contains("epilogue::task"));
+        if let Some(count) = line.split("nobody read them lost=").nth(1) {
+            lost += count.parse::<usize>().unwrap();
+        }
+    }
+    assert!(lost > 0 && told + lost >= 50_000, "{told} told, {lost} lost");
+    assert!(host.child.wait().unwrap().success());
 }

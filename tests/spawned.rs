@@ -1,9 +1,11 @@
 //! Work that the guest spawned past its return is waited for before the teardown (S18).
 
-use epilogue::testing::TestHost;
+use epilogue::testing::{ResponseOutcome, TestHost};
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::process::retry;
+use crate::socket::Socket;
 use crate::support::ends;
 
 #[test]
@@ -51,6 +53,24 @@ fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_r
     // The instance went with it: nothing of the request appears in the next one.
     host.get("/?gate=none&at=none").drained();
     assert!(!host.stdout().contains("spawned"), "{}", host.stdout());
+}
+
+#[test]
+fn s3_spawned_work_that_traps_behind_the_whole_body_is_told() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::BODY).allow("http://127.0.0.1:*").start();
+    // All that the guest may write before the client reads: the system takes two thirds of it.
+    let size = 192 * 1024;
+    let mut client = Socket::get(&host, &format!("/body?size={size}&fixed=true&gate={}", gate.url()));
+    client.head();
+    retry(|| host.stdout().contains("all is written").then_some(()));
+    gate.wait().open();
+    retry(|| host.stderr().contains("behind the gate").then_some(()));
+    client.read(size);
+    let record = host.next_record();
+    assert_eq!(ends(&record), ["after succeeded"]);
+    assert!(matches!(record.outcome, ResponseOutcome::Delivered), "{record:?}");
+    assert!(record.errors.iter().any(|error| error.contains("spawned")), "{record:?}");
 }
 
 #[test]

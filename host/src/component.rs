@@ -23,6 +23,7 @@ use crate::manifest::{Middleware, Mount};
 use crate::middleware;
 use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
+use crate::output::{Guests, STDERR, STDOUT};
 use crate::runner::{RUNNER, RunnerIndices};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -233,7 +234,7 @@ impl Component {
                 .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
         match &self.output {
-            Output::Inherit => _ = wasi.inherit_stdout().inherit_stderr(),
+            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(Guests(&STDERR)),
             Output::Silent => {}
             Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(stderr.clone()),
         }
@@ -250,7 +251,9 @@ impl Component {
             Box::pin(async move { allowed })
         });
         // Otherwise the check is never asked.
-        wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
+        wasi.allow_tcp(true).allow_udp(true);
+        // Who may connect to nothing needs no name, and could tell its owner something by asking for it.
+        wasi.allow_ip_name_lookup(!self.allowed_hosts.is_empty());
         Ok(wasi.build())
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
 
 use crate::activity::Activity;
-use crate::incoming::IncomingBody;
+use crate::incoming::{IncomingBody, Upload};
 use crate::reply::{Line, Reply};
 use crate::request::plain;
 use crate::routes::reserved_response;
@@ -107,13 +107,14 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let (reply, response) = Reply::new(line, SENDER.get(), &parts);
+    let upload = Upload::default();
+    let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
     let serving = worker.serving();
     if let Some((status, _)) = reserved_response(parts.uri.path()) {
         reply.send(plain(status));
     } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
         let pool = &serving.pools[*matched.target];
-        let body = IncomingBody::new(body, &pool.component.settings);
+        let body = IncomingBody::new(body, &pool.component.settings, upload);
         if body.is_too_large() {
             reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
             return response.await;
@@ -174,6 +175,22 @@ mod tests {
         let admission = Admission::new(&options).into();
         let host = Host::new(versions, options, Observer::default(), admission);
         Rc::new(Worker::new(host.into(), crate::shutdown::channel().1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_client_that_is_gone_is_noticed_while_its_request_is_at_work() {
+        let begun = tokio::time::Instant::now();
+        let (mut client, io) = tokio::io::duplex(1024);
+        let hello =
+            [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84"];
+        client.write_all(&hello.concat()).await.unwrap();
+        let never = service_fn(|_| std::future::pending::<Result<Response<String>, RecvError>>());
+        let builder = builder(&HostOptions::default());
+        let connection = SENDER.scope(AbortHandle::new_pair().0, builder.serve_connection(TokioIo::new(io), never));
+        let ended = tokio::task::LocalSet::new().run_until(tokio::time::timeout(10 * PING, connection)).await;
+        assert!(ended.is_ok_and(|ended| ended.is_err()));
+        let passed = begun.elapsed();
+        assert!(passed >= PING && passed < 2 * PING, "{passed:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::task::{Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
+use tokio::time::Instant;
+
+use crate::lag;
 
 /// Polls `future` as usual, unless it woke itself while it was polled: then the thread's timers, sockets and other
 /// tasks come first.
@@ -16,7 +19,11 @@ pub(crate) async fn fair<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
     let waker = Waker::from(own.clone());
+    let mut yielded: Option<Instant> = None;
     std::future::poll_fn(|cx| {
+        if let Some(yielded) = yielded.take() {
+            lag::turn(yielded);
+        }
         // Wake-ups during the poll find nobody to wake, and are only noted.
         own.outer.take();
         own.woken.swap(false, AcqRel);
@@ -27,6 +34,7 @@ pub(crate) async fn fair<F: Future>(future: F) -> F::Output {
         if own.woken.swap(false, AcqRel) {
             // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
             _ = pin!(tokio::task::yield_now()).poll(cx);
+            yielded = Some(Instant::now());
         }
         Poll::Pending
     })

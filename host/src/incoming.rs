@@ -1,15 +1,32 @@
 //! A request's body on its way to the guest: within a size, and not waited for without end.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
 use crate::settings::Settings;
+
+/// Whether a guest waits for its client to send more of the request's body.
+#[derive(Clone, Default)]
+pub(crate) struct Upload(Arc<Mutex<Option<Instant>>>);
+
+impl Upload {
+    /// A guest that waits no longer for it, but does not say so, has this excuse for as long as it might have waited.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
 
 /// A body that ends with an error where it breaks a limit of its component's.
 pub(crate) struct IncomingBody<B> {
@@ -20,12 +37,13 @@ pub(crate) struct IncomingBody<B> {
     patience: Duration,
     /// Runs while it waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    upload: Upload,
 }
 
 impl<B: Body> IncomingBody<B> {
-    pub(crate) fn new(inner: B, settings: &Settings) -> Self {
+    pub(crate) fn new(inner: B, settings: &Settings, upload: Upload) -> Self {
         let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
-        Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None }
+        Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, upload }
     }
 
     /// Whether its announced length alone is too much.
@@ -34,8 +52,12 @@ impl<B: Body> IncomingBody<B> {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let patience = self.patience;
-        self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience))).as_mut().poll(cx)
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let waiting = Box::pin(tokio::time::sleep(self.patience));
+            self.upload.set(Some(waiting.deadline()));
+            waiting
+        });
+        waiting.as_mut().poll(cx)
     }
 }
 
@@ -51,7 +73,9 @@ where
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             return self.wait(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)));
         };
-        self.waiting = None;
+        if self.waiting.take().is_some() {
+            self.upload.set(None);
+        }
         Poll::Ready(frame.map(|frame| {
             let frame = frame?;
             self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -93,7 +117,7 @@ mod tests {
             body_timeout: Duration::from_secs(1),
             ..Settings::default()
         };
-        let body = IncomingBody::new(frames, &settings);
+        let body = IncomingBody::new(frames, &settings, Upload::default());
         body.collect().await.map(|body| body.to_bytes().len())
     }
 

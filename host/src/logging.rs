@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use crate::output::Events;
 use crate::settings::HostOptions;
 use crate::values::LogFormat;
 
@@ -26,7 +27,7 @@ const SCRAPE: Duration = Duration::from_secs(10);
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.log).with_context(|| format!("{:?} is not a log filter", options.log))?;
     // An event that cannot be written is lost. Saying so on stderr too would panic, amid a request or a shutdown.
-    let subscriber = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let subscriber = fmt().with_env_filter(filter).with_writer(|| Events).log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => {
@@ -44,6 +45,7 @@ pub(crate) fn serve_metrics(address: SocketAddr) -> anyhow::Result<()> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).context("metrics are already recorded elsewhere")?;
+    metrics::describe_counter!("epilogue_events_lost_total", "Events that were not written, since nobody read stderr.");
     metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
     metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

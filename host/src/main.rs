@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use epilogue::cli::{Cli, Command};
+use epilogue::output::{self, Events};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,9 +19,11 @@ fn main() -> ExitCode {
         Command::Compose(args) => epilogue::compose::run(&args).map(|()| ExitCode::SUCCESS),
         Command::New(args) => epilogue::new::run(&args).map(|()| ExitCode::SUCCESS),
     };
-    ended.unwrap_or_else(|error| {
-        // Not `eprintln!`, which panics if nobody reads it any more.
-        _ = writeln!(std::io::stderr(), "Error: {error:#}");
+    let code = ended.unwrap_or_else(|error| {
+        // Not `eprintln!`, which panics if nobody reads it any more, and waits if nobody does yet.
+        _ = Events.write_all(format!("Error: {error:#}\n").as_bytes());
         ExitCode::FAILURE
-    })
+    });
+    output::flush();
+    code
 }

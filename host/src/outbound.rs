@@ -53,6 +53,11 @@ impl AllowedHosts {
         Self(entries)
     }
 
+    /// Whether nothing is allowed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a request may go there. Without a port it goes to the scheme's own.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {

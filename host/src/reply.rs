@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::activity::Activity;
+use crate::incoming::Upload;
 use crate::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
 /// What the requests of one connection share.
@@ -25,6 +26,7 @@ pub(crate) struct Line {
 pub(crate) struct Reply {
     unflushed: Unflushed,
     patience: Patience,
+    upload: Upload,
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
@@ -36,10 +38,12 @@ impl Reply {
         line: Line,
         sender: AbortHandle,
         request: &Parts,
+        upload: Upload,
     ) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
         let (response, receiver) = oneshot::channel();
         let reply = Self {
             patience: Patience::new(line.send_timeout, sender, line.activity.begin()),
+            upload,
             unflushed: line.unflushed,
             method: request.method.clone(),
             version: request.version,
@@ -51,7 +55,7 @@ impl Reply {
     /// Hands the response to hyper, and says when it has left.
     pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
-        sent.limit(self.patience);
+        sent.limit(self.patience, self.upload);
         if self.response.is_closed() {
             // hyper has dropped the request: the client is gone.
             sent.refuse();

@@ -158,8 +158,11 @@ impl Life {
                     sent.break_body(&reason);
                     self.lose_instance(&interrupted);
                     match sent.outcome().await {
-                        // The guest had written all of it.
-                        ResponseOutcome::Delivered => ResponseOutcome::Delivered,
+                        // The guest had written all of it: what ended is work that it had spawned.
+                        ResponseOutcome::Delivered => {
+                            self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
+                            ResponseOutcome::Delivered
+                        }
                         _ => ResponseOutcome::ResponseFailed(reason),
                     }
                 }

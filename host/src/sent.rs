@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bindings::ResponseOutcome;
+use crate::incoming::Upload;
 use crate::record::cut;
 
 pub(crate) use io::TrackedIo;
@@ -149,6 +150,7 @@ pub(crate) struct Sent {
     delivery: Arc<Delivery>,
     outcome: oneshot::Receiver<ResponseOutcome>,
     patience: Option<Patience>,
+    upload: Upload,
 }
 
 impl Sent {
@@ -168,9 +170,11 @@ impl Sent {
         *self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 
-    /// Gives up on the response once the client has taken nothing of it for too long.
-    pub(crate) fn limit(&mut self, patience: Patience) {
+    /// Gives up on the response once the client has taken nothing of it for too long. While the guest waits for the client, it
+    /// need not write.
+    pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
+        self.upload = upload;
     }
 
     /// Records that hyper, which has dropped the request, will not take the response.
@@ -216,7 +220,7 @@ pub(crate) fn track(
         sealed: false,
         delivery: delivery.clone(),
     };
-    (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None })
+    (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
 /// How many bytes were announced.

@@ -200,7 +200,11 @@ settings! {
         /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = count(10_000);
+        max_draining: NonZeroUsize = count(9_000);
+        /// Time that a guest which computes may wait for its turn on its thread. While they wait for longer, new requests are
+        /// answered 503 until they do not; eight for each thread are always let in.
+        #[arg(env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
+        max_lag: Duration = Duration::from_millis(10);
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
@@ -321,7 +325,10 @@ mod tests {
         assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
         assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
         assert_eq!(host.max_instances.get(), 10_000);
-        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 9_000));
+        // Each may hold an instance.
+        assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
+        assert_eq!(host.max_lag, Duration::from_millis(10));
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }

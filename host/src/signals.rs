@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::reload::Cause;
 use crate::server::Progress;
@@ -22,8 +21,6 @@ pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// How long after the end of the grace the process ends by force.
 const STUCK: Duration = Duration::from_secs(2);
-/// How long a forced stop waits for its own announcement.
-const SAYING: Duration = Duration::from_millis(100);
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);
 /// … and to a log.
@@ -65,13 +62,13 @@ pub(crate) fn handle(
         tokio::select! {
             () = sleep(grace) => {}
             () = second => {
-                // First, as the process may end with the stop, but not at the mercy of who reads stderr.
-                _ = timeout(SAYING, spawn_blocking(|| tracing::warn!("stopping at once"))).await;
+                // First, as the process may end with the stop.
+                tracing::warn!("stopping at once");
                 trigger.stop();
             }
             () = report(progress, grace) => {}
         }
-        // A thread that is still there is stuck in the host's own code, as in a write to a pipe that nobody reads.
+        // A thread that is still there is stuck in the host's own code, or in the system.
         sleep(STUCK).await;
         process::exit(ABANDONED.into());
     };
@@ -130,8 +127,7 @@ async fn report(progress: Progress, grace: Duration) {
         let (requests, tasks) = (progress.requests(), progress.tasks());
         let seconds = grace.saturating_sub(begun.elapsed()).as_secs_f64().round();
         let left = format!("{}, {} left, {seconds} s", count(requests, "request"), count(tasks, "task"));
-        // On the side, as all that is written: the stop must not wait for whoever reads stderr.
-        _ = spawn_blocking(move || tracing::info!("stopping: {left}{advice}")).await;
+        tracing::info!("stopping: {left}{advice}");
         advice = "";
         loop {
             sleep(pause).await;

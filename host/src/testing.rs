@@ -22,9 +22,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -57,13 +57,31 @@ pub struct TestHost {
     stderr: MemoryOutputPipe,
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
-    records: Mutex<Records>,
+    records: Arc<(Mutex<Records>, Condvar)>,
 }
 
 /// Those that came, in that order, until they are asked for.
+#[derive(Default)]
 struct Records {
-    incoming: Receiver<RequestRecord>,
     waiting: Vec<RequestRecord>,
+    /// No more will come.
+    ended: bool,
+}
+
+/// Keeps the records as they come.
+fn keep(incoming: Receiver<RequestRecord>) -> Arc<(Mutex<Records>, Condvar)> {
+    let kept = Arc::new((Mutex::new(Records::default()), Condvar::new()));
+    let keeper = kept.clone();
+    thread::spawn(move || {
+        let (records, changed) = &*keeper;
+        for record in incoming {
+            records.lock().unwrap().waiting.push(record);
+            changed.notify_all();
+        }
+        records.lock().unwrap().ended = true;
+        changed.notify_all();
+    });
+    kept
 }
 
 /// Describes a host before it starts.
@@ -143,17 +161,13 @@ impl TestHost {
     }
 
     fn find(&self, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
-        let mut records = self.records.lock().unwrap();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(place) = records.waiting.iter().position(&wanted) {
-                return records.waiting.remove(place);
-            }
-            let next = records.incoming.recv_timeout(end.saturating_duration_since(Instant::now()));
-            let record =
-                next.unwrap_or_else(|_| panic!("the request did not end; the guest printed:\n{}", self.stderr()));
-            records.waiting.push(record);
-        }
+        let (records, changed) = &*self.records;
+        let looks = |records: &mut Records| !records.ended && !records.waiting.iter().any(&wanted);
+        let (mut records, _) = changed.wait_timeout_while(records.lock().unwrap(), PATIENCE, looks).unwrap();
+        let found = records.waiting.iter().position(&wanted).map(|place| records.waiting.remove(place));
+        // Not under the lock: others may still have theirs.
+        drop(records);
+        found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
     /// What the guests have printed to stdout.
@@ -195,7 +209,9 @@ impl Drop for TestHost {
 
 impl TestHostBuilder {
     fn new(manifest: Source) -> Self {
-        let host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
+        let mut host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
+        // A machine that is busy with tests makes late what would not be.
+        host.max_lag = Some(PATIENCE);
         Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.workers(2)
     }
 
@@ -282,7 +298,7 @@ impl TestHostBuilder {
             stderr,
             trigger,
             server: Some(thread::spawn(move || server.run(shutdown))),
-            records: Mutex::new(Records { incoming, waiting: Vec::new() }),
+            records: keep(incoming),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::admission::{Admission, Refused};
 use crate::app::App;
 use crate::component::Component;
 use crate::connection::{self, Peer};
+use crate::lag::Lag;
 use crate::pool::{Pool, max_idle};
 use crate::reply::Reply;
 use crate::request::{self, unavailable};
@@ -66,6 +67,7 @@ pub(crate) struct Worker {
     serving: RefCell<Rc<Serving>>,
     /// Connections and requests that have not ended.
     alive: TaskTracker,
+    lag: Lag,
 }
 
 /// A version on one thread: for the requests and connections that begin while it is the newest.
@@ -92,6 +94,7 @@ impl Worker {
         Self {
             versions: versions.into(),
             serving: RefCell::new(serving.into()),
+            lag: Lag::new(host.options.max_lag),
             host,
             shutdown,
             alive: TaskTracker::new(),
@@ -204,8 +207,12 @@ impl Worker {
 
     /// Begins the life of a request, which ends in its own time.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
-        let slot = match self.host.admission.admit() {
-            Ok(slot) => slot,
+        let admitted = match self.lag.admit() {
+            Some(at_work) => self.host.admission.admit().map(|slot| (slot, at_work)),
+            None => Err(Refused("max-lag")),
+        };
+        let (slot, at_work) = match admitted {
+            Ok(admitted) => admitted,
             Err(Refused(limit)) => {
                 metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
                 reply.send(unavailable());
@@ -213,6 +220,9 @@ impl Worker {
             }
         };
         let observer = self.host.observer.clone();
-        self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
+        self.alive.spawn_local(async move {
+            request::serve(pool, slot, observer, request, reply).await;
+            drop(at_work);
+        });
     }
 }

@@ -5,7 +5,8 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0
 
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 pub(super) const CONTINUATION: u8 = 9;
 

@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use super::Attacked;
 use super::frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PREFACE, RST_STREAM, frame, get, goaway,
-    settings,
+    CONTINUATION, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, get,
+    goaway, settings,
 };
 use crate::gate::Gate;
 use crate::guests;
@@ -76,6 +76,20 @@ fn a_client_is_told_how_many_streams_it_may_open() {
         let (_, value) = settings(&said).into_iter().find(|(setting, _)| *setting == 3).unwrap();
         assert_eq!(value, expected);
     }
+}
+
+#[test]
+fn floods_that_are_to_be_answered_end_with_their_connection() {
+    // A host that keeps its answers for a client that does not read them would grow.
+    let host = Attacked::start(["--log", "warn", "--idle-timeout", "1s"]);
+    for ask in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let mut client = Socket::connect_to(host.process.address());
+        client.try_write(PREFACE);
+        let more = ask.repeat(ROOM / ask.len());
+        assert!((0..10).any(|_| !client.try_write(&more)), "the host should have closed the connection");
+        host.assert_serves();
+    }
+    assert!(host.growth() < ROOM, "{} bytes", host.growth());
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) struct Limits {
     pub(super) max_task_args: usize,
     pub(super) max_requests: usize,
     pub(super) max_draining: usize,
+    pub(super) max_lag: u64,
     pub(super) reuse: u32,
     pub(super) workers: usize,
     pub(super) on_failure: &'static str,
@@ -42,6 +43,7 @@ impl Limits {
             max_task_args: pick(rng, &[32 << 10, 1 << 20]),
             max_requests: pick(rng, &[4, 1000, 1000]),
             max_draining: pick(rng, &[8, 1000, 1000, 1000]),
+            max_lag: pick(rng, &[5, 60_000, 60_000]),
             reuse: pick(rng, &[1, 4, 128, 128]),
             workers: pick(rng, &[1, 2]),
             on_failure: pick(rng, &["stop", "continue"]),
@@ -67,6 +69,7 @@ impl Limits {
             .setting("max-task-args", &self.max_task_args.to_string())
             .setting("max-requests", &self.max_requests.to_string())
             .setting("max-draining", &self.max_draining.to_string())
+            .setting("max-lag", &time(self.max_lag))
             .setting("reuse", &self.reuse.to_string())
             .setting("on-failure", self.on_failure)
             .workers(self.workers)
@@ -75,7 +78,7 @@ impl Limits {
 
     /// Whether a request may be refused.
     pub(super) fn refuse(&self) -> bool {
-        self.max_requests < 1000 || self.max_draining < 1000 || self.cut.is_some()
+        self.max_requests < 1000 || self.max_draining < 1000 || self.max_lag < 1000 || self.cut.is_some()
     }
 
     /// Whether the time for all tasks of a request may be used up.

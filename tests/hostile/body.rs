@@ -45,6 +45,22 @@ fn s10_a_body_is_told_before_it_is_stopped() {
 }
 
 #[test]
+fn s10_a_body_that_waits_for_a_slow_upload_is_not_the_guests_fault() {
+    let host = TestHost::component(guests::STREAMING).setting("response-timeout", "500ms").start();
+    let mut client = Socket::post(&host, "/", 8);
+    client.write("some");
+    client.head();
+    // Meanwhile other guests are stopped for writing nothing, one after the other.
+    let hostile = Hostile::with(|host| host.setting("response-timeout", "500ms"));
+    for _ in 0..3 {
+        failure(&hostile.misbehave("wait", "body"));
+    }
+    client.write("more");
+    assert!(client.rest().contains("end\n"));
+    assert!(matches!(host.next_record().outcome, ResponseOutcome::Delivered));
+}
+
+#[test]
 fn s10_a_body_whose_client_does_not_read_is_not_the_guests_fault() {
     let length = 64 << 20;
     let host = TestHost::component(guests::BODY).setting("response-timeout", "1s").start();

@@ -11,14 +11,14 @@ use super::Sent;
 const STEPS: u32 = 4;
 
 impl Sent {
-    /// Waits until the client has waited for more of the body for so long. `tell` hears when the guest's time will be up, once
+    /// Waits until the client has waited for more of the body for so long, and the guest not for the client. `tell` hears when the guest's time will be up, once
     /// a part of it has passed, and None if it then goes on.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,
         tell: F,
     ) -> impl Future<Output = ()> + use<F> {
-        let delivery = self.delivery.clone();
+        let (delivery, upload) = (self.delivery.clone(), self.upload.clone());
         async move {
             let (mut seen, mut still) = (delivery.frames.load(Relaxed), 0);
             // Without a pause between two looks the thread would do nothing else.
@@ -26,7 +26,7 @@ impl Sent {
             while still < STEPS {
                 sleep(step).await;
                 let now = delivery.frames.load(Relaxed);
-                let stalls = now == seen && delivery.is_up_to_the_guest();
+                let stalls = now == seen && delivery.is_up_to_the_guest() && !upload.is_awaited();
                 match (stalls, still) {
                     (true, 0) => tell(Instant::now().checked_add(step * (STEPS - 1))),
                     (false, 1..) => tell(None),

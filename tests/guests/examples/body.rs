@@ -35,15 +35,26 @@ struct Wanted {
     #[serde(default)]
     fixed: bool,
     status: Option<u16>,
+    /// What is asked before the instance panics, though the body may still be on its way. Then its end is told.
+    gate: Option<String>,
 }
 
 /// As many bytes as asked for, in chunks.
 async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Response, EnqueueError> {
     tasks.add_task(after, ())?;
-    let Wanted { size, fixed, status } = wanted;
+    let Wanted { size, fixed, status, gate } = wanted;
+    let tells = gate.is_some();
+    if let Some(gate) = gate {
+        spin_sdk::wasip3::spawn(async move {
+            panic!("on purpose, behind the gate: {:?}", spin_sdk::http::get(gate).await.is_ok());
+        });
+    }
     let chunk = Bytes::from(vec![b'x'; CHUNK]);
     let chunks = stream::unfold(size, move |left| {
         let next = chunk.slice(..left.min(CHUNK));
+        if tells && left == 0 {
+            println!("all is written");
+        }
         async move { (left > 0).then(|| (Ok::<_, std::io::Error>(next.clone()), left - next.len())) }
     });
     let mut response = Body::from_stream(chunks).into_response();

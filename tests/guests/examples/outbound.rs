@@ -1,8 +1,8 @@
 //! Sends requests and opens sockets, from the handler and from tasks. Each path says what, its query says where to:
-//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`.
+//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`, `/look-up?ADDRESS`.
 
 use std::io::Result;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 
 use epilogue_sdk::BackgroundTasks;
 use spin_sdk::http::body::IncomingBodyExt;
@@ -27,6 +27,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         }
         "/connect" => told(TcpStream::connect(query)),
         "/send" => told(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"hello", query))),
+        "/look-up" => told(query.to_socket_addrs()),
         "/listen" => told(TcpListener::bind(query)),
         _ => format!("here I am, at {}", request.uri().authority().map_or("", |authority| authority.as_str())),
     })

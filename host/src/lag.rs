@@ -1,0 +1,119 @@
+//! Is a thread behind with its work? Then the next request is better refused at once than served late (S12).
+//!
+//! A count of requests cannot tell: a thousand that wait for a database are no load, a few that compute are. What tells is how
+//! long a guest that could go on waits for its turn; the engine's clock stops one for that each millisecond, if any computes.
+//! From that follows how many requests may be at work on the thread: fewer while it is late, then more again, as TCP does
+//! with what it has on its way.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time after which the number is set anew.
+const STEP: Duration = Duration::from_millis(25);
+/// Requests that are never too many, however late they are: then it is not their number that makes them so.
+const FEW: usize = 8;
+
+thread_local! {
+    /// How long guests of this thread have waited for their turns since this was last asked, and for how many.
+    static WAITS: Cell<(Duration, u32)> = const { Cell::new((Duration::ZERO, 0)) };
+}
+
+/// A guest of this thread has waited for its turn since then.
+pub(crate) fn turn(since: Instant) {
+    let (waits, turns) = WAITS.get();
+    WAITS.set((waits + since.elapsed(), turns + 1));
+}
+
+/// How many requests may be at work on one thread, until their teardowns, so that it is not late.
+pub(crate) struct Lag {
+    max: Duration,
+    at_work: Rc<Cell<usize>>,
+    limit: Cell<usize>,
+    set: Cell<Option<Instant>>,
+    /// Whether the thread was late when it was set.
+    late: Cell<bool>,
+}
+
+/// A request at work, until it is dropped.
+pub(crate) struct AtWork(Rc<Cell<usize>>);
+
+impl Lag {
+    pub(crate) fn new(max: Duration) -> Self {
+        Self { max, at_work: Rc::default(), limit: Cell::new(usize::MAX), set: Cell::default(), late: Cell::default() }
+    }
+
+    /// Lets a request in, unless it would be late.
+    pub(crate) fn admit(&self) -> Option<AtWork> {
+        let at_work = self.at_work.get();
+        let now = Instant::now();
+        if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {
+            self.set.set(Some(now));
+            let (waits, turns) = WAITS.take();
+            let wait = waits.checked_div(turns).unwrap_or_default();
+            let late = wait > self.max;
+            let limit = self.limit.get();
+            match late {
+                // As late as they are, so many are too many. Once may be a burst.
+                true if self.late.get() => {
+                    let limit = limit.min(at_work) as f64 * self.max.div_duration_f64(wait);
+                    self.limit.set(FEW.max(limit as usize));
+                }
+                true => {}
+                false => self.limit.set(limit.saturating_add(limit / 32 + 1)),
+            }
+            self.late.set(late);
+        }
+        (at_work < self.limit.get()).then(|| {
+            self.at_work.set(at_work + 1);
+            AtWork(self.at_work.clone())
+        })
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Passes so many steps, at the end of each of which a guest has just had its turn so late and a request comes. Keeps those
+    /// that are let in, and says how many.
+    async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<AtWork>) -> usize {
+        let before = admitted.len();
+        for _ in 0..count {
+            tokio::time::advance(STEP).await;
+            turn(Instant::now() - Duration::from_millis(late));
+            admitted.extend(lag.admit());
+        }
+        admitted.len() - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s12_a_thread_that_is_late_lets_in_fewer() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let lag = Lag::new(Duration::from_millis(20));
+        let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit()).collect();
+        assert_eq!(admitted.len(), 100);
+        // Late for a step, which may be a burst.
+        assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
+        assert_eq!(steps(&lag, 1, 20, &mut admitted).await, 1);
+        assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
+        // It goes on: each step lets in fewer, down to a few.
+        assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 0);
+        admitted.truncate(80);
+        assert!(lag.admit().is_none());
+        assert_eq!(steps(&lag, 20, 30, &mut admitted).await, 0);
+        admitted.truncate(FEW - 1);
+        assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
+        assert!(lag.admit().is_none());
+        // In time again it soon lets in as many as before.
+        assert!(steps(&lag, 20, 1, &mut admitted).await > 10);
+    }
+}

@@ -1,0 +1,292 @@
+//! The process' stdout and stderr. Nobody who prints waits in the system for who reads: other requests are on his thread.
+//!
+//! What the system takes at once it is given at once. The rest is kept, and a thread of the stream's writes it. A guest that
+//! prints more than a pipe holds waits, as it would anywhere, but only it does. An event cannot wait, since whatever tells it
+//! would: events have more room, and one too many is lost. That is counted, and told as soon as somebody reads again (S3).
+
+use std::io::{self, IoSlice, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::io::{Errno, ReadWriteFlags, pwritev2, write};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Bytes that are kept until guests wait: as many as a pipe holds.
+const GUESTS: usize = 64 * 1024;
+/// Bytes that are kept until events are lost, which is some 25,000 of them.
+const EVENTS: usize = 4 * 1024 * 1024;
+/// Bytes that are written at once, which tells whether somebody reads.
+const PIECE: usize = 4096;
+/// How long at the process' end nobody may read what is left.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause before another attempt where the system neither takes nor waits.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The process' stdout.
+pub(crate) static STDOUT: Stream = Stream::new(File::Stdout);
+/// The process' stderr.
+pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
+
+/// One of the two.
+pub(crate) struct Stream {
+    file: File,
+    state: Mutex<State>,
+    /// There is something to write, or something was written.
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy)]
+enum File {
+    Stdout,
+    Stderr,
+}
+
+impl File {
+    fn with<T>(self, act: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        match self {
+            Self::Stdout => act(io::stdout().as_fd()),
+            Self::Stderr => act(io::stderr().as_fd()),
+        }
+    }
+}
+
+struct State {
+    kept: Vec<u8>,
+    /// Bytes that the thread has taken and not yet written.
+    taken: usize,
+    started: bool,
+    /// Nobody will read any more.
+    closed: bool,
+    /// Events since it was last told.
+    lost: u64,
+    waiting: Vec<Waker>,
+}
+
+impl State {
+    fn held(&self) -> usize {
+        self.kept.len() + self.taken
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.kept = Vec::new();
+    }
+
+    fn wake(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Stream {
+    const fn new(file: File) -> Self {
+        let state = State { kept: Vec::new(), taken: 0, started: false, closed: false, lost: 0, waiting: Vec::new() };
+        Self { file, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes or keeps all of it, unless more than `room` would then be kept: then nothing.
+    fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
+        let mut state = self.state();
+        while state.held() == 0 && !state.closed && !bytes.is_empty() {
+            // Of a terminal, or with a system older than Linux 6.4, this is not known in advance.
+            let piece = [IoSlice::new(bytes)];
+            match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(Errno::PIPE) => state.close(),
+                Err(_) => break,
+            }
+        }
+        if state.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if state.held() + bytes.len() > room {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.kept.extend_from_slice(bytes);
+        if !state.started {
+            let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
+            state.started = thread.spawn(|| self.write_all()).is_ok();
+            // Without a thread nobody would ever write it.
+            if !state.started {
+                state.close();
+            }
+        }
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Writes what is kept, for ever.
+    fn write_all(&self) {
+        loop {
+            let mut state = self.state();
+            let lost = std::mem::take(&mut state.lost);
+            if lost > 0 && state.held() == 0 {
+                drop(state);
+                tracing::warn!(lost, "events were lost, since nobody read them");
+                continue;
+            }
+            state.lost = lost;
+            let mut state =
+                self.changed.wait_while(state, |state| state.kept.is_empty()).unwrap_or_else(PoisonError::into_inner);
+            let kept = std::mem::take(&mut state.kept);
+            state.taken = kept.len();
+            drop(state);
+            for piece in kept.chunks(PIECE) {
+                let written = self.write_piece(piece);
+                let mut state = self.state();
+                state.taken -= piece.len();
+                if written == Err(Errno::PIPE) {
+                    state.close();
+                }
+                if state.closed || state.held() < GUESTS {
+                    state.wake();
+                }
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// Waits until the system has taken all of it. What it refuses, as a full disk does, is lost.
+    fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
+        while !piece.is_empty() {
+            match self.file.with(|file| write(file, piece)) {
+                Ok(count) => piece = &piece[count..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => std::thread::sleep(PAUSE),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all is written, as long as somebody reads.
+    fn flush(&self) {
+        let mut state = self.state();
+        while state.held() > 0 && !state.closed {
+            let held = state.held();
+            let moves = self.changed.wait_timeout_while(state, PATIENCE, |state| state.held() >= held && !state.closed);
+            let (after, waited) = moves.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return;
+            }
+            state = after;
+        }
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.closed || state.held() < GUESTS {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// Waits at the process' end until what it has printed is written, as long as somebody reads.
+pub fn flush() {
+    STDOUT.flush();
+    STDERR.flush();
+}
+
+/// Writes the host's events, each whole or not at all.
+pub struct Events;
+
+impl Write for Events {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        if STDERR.print(event, EVENTS).is_err() {
+            STDERR.state().lost += 1;
+            metrics::counter!("epilogue_events_lost_total").increment(1);
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What guests write to one of the streams.
+#[derive(Clone, Copy)]
+pub(crate) struct Guests(pub(crate) &'static Stream);
+
+impl IsTerminal for Guests {
+    fn is_terminal(&self) -> bool {
+        self.0.file.with(|file| io::IsTerminal::is_terminal(&file))
+    }
+}
+
+impl StdoutStream for Guests {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Guest { stream: self.0, admitted: false })
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Guest { stream: self.0, admitted: false })
+    }
+}
+
+/// One guest's.
+struct Guest {
+    stream: &'static Stream,
+    /// Whether it has been told that there is room. Others may have taken that since, but it need not wait again.
+    admitted: bool,
+}
+
+impl OutputStream for Guest {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.admitted = false;
+        self.stream.print(&bytes, usize::MAX).map_err(|_| StreamError::Closed)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        let state = self.stream.state();
+        match state.closed {
+            true => Err(StreamError::Closed),
+            false => Ok(if self.admitted || state.held() < GUESTS { GUESTS } else { 0 }),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Guest {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.stream.poll_room(cx)).await;
+        self.admitted = true;
+    }
+}
+
+impl AsyncWrite for Guest {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.stream.poll_room(cx));
+        let piece = &bytes[..bytes.len().min(GUESTS)];
+        Poll::Ready(self.stream.print(piece, usize::MAX).map(|()| piece.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
