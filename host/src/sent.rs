@@ -131,8 +131,11 @@ impl Delivery {
     }
 
     /// Whether the client has been handed all that there is, and waits for more. What hyper has copied is not held, and is
-    /// handed over with a flush.
+    /// handed over with a flush. Once the response has ended it is a guest that computes which keeps the request there.
     fn is_up_to_the_guest(&self) -> bool {
+        if self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return true;
+        }
         let flushed = self.connection.0.flushes.load(Relaxed) != self.flushes.load(Relaxed);
         flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }

@@ -11,8 +11,8 @@ use super::Sent;
 const STEPS: u32 = 4;
 
 impl Sent {
-    /// Waits until the client has waited for more of the body for so long, and the guest not for the client. `tell` hears when the guest's time will be up, once
-    /// a part of it has passed, and None if it then goes on.
+    /// Waits until the client has waited for more of the body for so long, and the guest not for the client. `tell` hears
+    /// when the guest's time will be up, once a part of it has passed, and None if it then goes on.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,
@@ -36,5 +36,27 @@ impl Sent {
                 seen = now;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{Method, Response, Version};
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+    use crate::sent::{Unflushed, track};
+
+    #[tokio::test(start_paused = true)]
+    async fn s10_a_guest_that_computes_behind_its_response_is_not_waited_for_without_end() {
+        let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let (_response, sent) = track(&Unflushed::default(), &Method::GET, Version::HTTP_11, Response::new(body));
+        let limit = Duration::from_secs(1);
+        let stalled = sent.stalled(limit, |_| ());
+        assert!(tokio::time::timeout(2 * limit, stalled).await.is_err(), "it has not been sent yet");
+        sent.refuse();
+        let stalled = sent.stalled(limit, |_| ());
+        assert!(tokio::time::timeout(2 * limit, stalled).await.is_ok());
     }
 }
