@@ -12,6 +12,11 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
+//! With the variable `EPILOGUE_TEST_ENGINE`, as in `EPILOGUE_TEST_ENGINE=sqlite:/tmp/tasks-{}.db`, tasks go through that task engine:
+//! all that can be stored are durable, and run by workers of the same host. `{}` is a number that no other host of the process
+//! has. A request has ended once they have, and its record has them, by their numbers; they are tried once unless they say otherwise. So the same
+//! tests say whether a guest's tasks hold there too.
+//!
 //! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
 //! waited for a minute.
 
@@ -19,8 +24,9 @@
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -50,6 +56,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is kept of a guest's output.
 const MAX_OUTPUT: usize = 16 << 20;
 
+/// The variable that moves tasks to a task engine.
+const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
+
 /// A running host. Dropping it stops it at once.
 pub struct TestHost {
     address: SocketAddr,
@@ -58,12 +67,20 @@ pub struct TestHost {
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
     records: Mutex<Records>,
+    /// Of what its workers did, if that belongs to the requests' records.
+    worked: Option<Mutex<Records>>,
 }
 
 /// Those that came, in that order, until they are asked for.
 struct Records {
     incoming: Receiver<RequestRecord>,
     waiting: Vec<RequestRecord>,
+}
+
+impl Records {
+    fn new(incoming: Receiver<RequestRecord>) -> Mutex<Self> {
+        Mutex::new(Self { incoming, waiting: Vec::new() })
+    }
 }
 
 /// Describes a host before it starts.
@@ -143,7 +160,25 @@ impl TestHost {
     }
 
     fn find(&self, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
-        let mut records = self.records.lock().unwrap();
+        let mut record = self.next(&self.records, wanted);
+        let Some(worked) = &self.worked else { return record };
+        let (mut stored, mut ended) = (record.stored.len(), 0);
+        while ended < stored {
+            let more = self.next(worked, |more| more.id == record.id);
+            // What its tasks have stored is the request's too.
+            stored += more.stored.len();
+            ended += more.tasks.len();
+            record.tasks.extend(more.tasks);
+            record.errors.extend(more.errors);
+        }
+        if stored > 0 {
+            record.tasks.sort_by_key(|task| task.id);
+        }
+        record
+    }
+
+    fn next(&self, records: &Mutex<Records>, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
+        let mut records = records.lock().unwrap();
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(place) = records.waiting.iter().position(&wanted) {
@@ -245,7 +280,8 @@ impl TestHostBuilder {
     /// # Errors
     ///
     /// The same as `epilogue up` reports.
-    pub fn try_start(self) -> anyhow::Result<TestHost> {
+    pub fn try_start(mut self) -> anyhow::Result<TestHost> {
+        let moved = self.move_tasks();
         let folder;
         let file = match self.manifest {
             Source::File(file) => file,
@@ -274,6 +310,8 @@ impl TestHostBuilder {
         let mut server = Server::bind(app, host, None)?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
+        let (sender, worked) = mpsc::channel();
+        server.observe_work(sender);
         let address = server.address();
         let (trigger, shutdown) = shutdown::channel();
         Ok(TestHost {
@@ -282,8 +320,23 @@ impl TestHostBuilder {
             stderr,
             trigger,
             server: Some(thread::spawn(move || server.run(shutdown))),
-            records: Mutex::new(Records { incoming, waiting: Vec::new() }),
+            records: Records::new(incoming),
+            worked: moved.then(|| Records::new(worked)),
         })
+    }
+
+    /// Moves the tasks to the engine of the variable, if there is one and no other.
+    fn move_tasks(&mut self) -> bool {
+        static HOSTS: AtomicUsize = AtomicUsize::new(0);
+        let Ok(url) = std::env::var(ENGINE) else { return false };
+        if self.host.engine.is_some() || self.settings.durable.is_some() {
+            return false;
+        }
+        self.host.engine = Some(url.replace("{}", &HOSTS.fetch_add(1, Relaxed).to_string()));
+        self.host.work = Some(true);
+        self.settings.durable = Some(true);
+        self.settings.durable_attempts.get_or_insert(NonZeroU32::MIN);
+        true
     }
 }
 
