@@ -34,7 +34,7 @@ impl Server {
     pub(crate) fn url_apart(&self) -> String {
         match self.scheme {
             "redis" => format!("{}/{{}}", self.url()),
-            _ => format!("{}://user{{}}:secret@127.0.0.1:{}", self.scheme, self.port),
+            _ => format!("{}://user{{}}:a%20secret@127.0.0.1:{}", self.scheme, self.port),
         }
     }
 
@@ -104,8 +104,9 @@ impl Server {
 
 /// Of NATS: who names no user is the first.
 fn accounts() -> String {
-    let account =
-        |number| format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: secret }}] }}\n");
+    let account = |number| {
+        format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: \"a secret\" }}] }}\n")
+    };
     format!("no_auth_user: user0\naccounts {{\n{}}}\n", (0..APART).map(account).collect::<String>())
 }
 
