@@ -12,10 +12,9 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
-//! With the variable `EPILOGUE_TEST_ENGINE`, as in `EPILOGUE_TEST_ENGINE=sqlite:/tmp/tasks-{}.db`, tasks go through that task engine:
-//! all that can be stored are durable, and run by workers of the same host. `{}` is a number that no other host of the process
-//! has. A request has ended once they have, and its record has them, by their numbers; they are tried once unless they say otherwise. So the same
-//! tests say whether a guest's tasks hold there too.
+//! With the variable `EPILOGUE_TEST_ENGINE`, as in `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all that can be stored
+//! are durable, and run by workers of the same host. `{}` is a number that no other host of the process has. A request's record
+//! comes once they have ended, and has them by their numbers; they are tried once unless they say otherwise.
 //!
 //! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
 //! waited for a minute.
