@@ -1,7 +1,10 @@
 //! Durable tasks: what a client was told is stored, and runs, whoever is killed. Each case runs on each engine.
 
+mod core;
+mod cuts;
 mod fixture;
 mod kills;
+mod network;
 mod requests;
 #[path = "../engines/tests/conformance/servers.rs"]
 mod servers;
@@ -14,6 +17,14 @@ macro_rules! on_each_engine {
         mod sqlite {
             $(#[test] fn $case() { super::$case(&mut $crate::durable::fixture::Fixture::new($crate::durable::fixture::Kind::Sqlite)); })+
         }
+        $crate::durable::on_each_server! { $($case,)+ }
+    };
+}
+use on_each_engine;
+
+/// Makes a test of each case for each engine that is a server.
+macro_rules! on_each_server {
+    ($($case:ident,)+) => {
         mod redis {
             $(#[test] fn $case() { super::$case(&mut $crate::durable::fixture::Fixture::new($crate::durable::fixture::Kind::Redis)); })+
         }
@@ -22,4 +33,4 @@ macro_rules! on_each_engine {
         }
     };
 }
-use on_each_engine;
+use on_each_server;

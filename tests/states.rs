@@ -137,6 +137,11 @@ fn told(component: &str, guest: &str, settings: &[(&str, &str)], path: &str) -> 
 
     let expected: Vec<_> = (0..record.tasks.len()).map(|task| event(&record, task)).collect();
     let mut events = telling::events(&record.id);
+    if !record.stored.is_empty() {
+        // With an engine (`durable/core.rs`): the record has them by number, and that a task was stored is told too.
+        events.retain(|event| event.contains_key("state"));
+        events.sort_by_key(|event| event["task"].parse::<u64>().unwrap());
+    }
     for (event, task) in events.iter_mut().zip(&record.tasks) {
         let elapsed = event.remove("elapsed_us").expect("it should say how long it took");
         assert_eq!(elapsed, task.elapsed.as_micros().to_string());

@@ -1,16 +1,20 @@
 //! What an engine costs, as a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL [BACKLOG]…`
 //!
 //! The store must be empty, and is emptied again. A batch has one task with 300 bytes of arguments. Compare ratios within one
-//! run only.
+//! run only. `engines/examples/scale` runs it for each engine, with servers of its own; the variables `SERVER_PID` and `STORE`, the
+//! server's process and the file or folder that it keeps, add their sizes.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Batch, Engine, Options, Result, Task, connect};
+use epilogue_engines::{Batch, Engine, Options, Result, State, Task, connect};
 use futures::future::try_join_all;
 
 /// How many clients enqueue at once, where it is not one.
 const CLIENTS: usize = 32;
+/// How many calls are made one after the other with a backlog.
+const CALLS: usize = 200;
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -41,19 +45,33 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         row(&format!("lease and ack, {workers} worker(s)"), start.elapsed(), done, "task");
     }
     for backlog in backlogs {
-        fill(&engine, backlog).await?;
         let start = Instant::now();
-        for _ in 0..200 {
+        fill(&engine, backlog).await?;
+        row(&format!("{backlog} waiting: enqueued by 100 clients"), start.elapsed(), backlog, "batch");
+        sizes(backlog);
+        let start = Instant::now();
+        for _ in 0..CALLS {
             engine.enqueue(&batch()).await?;
-            if let Some(lease) = engine.lease("measure", Duration::ZERO).await? {
-                engine.ack(&lease).await?;
-            }
         }
-        row(&format!("enqueue, lease and ack with {backlog} waiting"), start.elapsed(), 200, "batch");
+        row(&format!("{backlog} waiting: enqueue"), start.elapsed(), CALLS, "batch");
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            let lease = engine.lease("measure", Duration::from_secs(10)).await?.ok_or("there should be a batch")?;
+            engine.ack(&lease).await?;
+        }
+        row(&format!("{backlog} waiting: lease and ack"), start.elapsed(), CALLS, "batch");
+        let start = Instant::now();
+        engine.list(None, 100).await?;
+        row(&format!("{backlog} waiting: list of 100"), start.elapsed(), 1, "call");
+        let start = Instant::now();
+        engine.list(Some(State::Dead), 100).await?;
+        row(&format!("{backlog} waiting: list of the dead, who are none"), start.elapsed(), 1, "call");
         let start = Instant::now();
         engine.counts().await?;
-        row(&format!("counts with {backlog} waiting"), start.elapsed(), 1, "call");
-        drain(&engine, 64).await?;
+        row(&format!("{backlog} waiting: counts"), start.elapsed(), 1, "call");
+        let start = Instant::now();
+        drain(&engine, 32).await?;
+        row(&format!("{backlog} waiting: leased and acked by 32 workers"), start.elapsed(), backlog, "batch");
     }
     Ok(())
 }
@@ -61,6 +79,21 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 fn row(what: &str, took: Duration, count: usize, unit: &str) {
     let each = took.as_secs_f64() / count.max(1) as f64;
     println!("| {what} | {:.3} ms a {unit}, {:.0}/s |", each * 1e3, 1.0 / each);
+}
+
+/// What the server and its store take.
+fn sizes(backlog: usize) {
+    let number = |command: &str, variable: &str, pattern: &str| -> Option<u64> {
+        let argument = pattern.replace("{}", &std::env::var(variable).ok()?);
+        let output = Command::new("sh").args(["-c", &format!("{command} {argument}")]).output().ok()?;
+        String::from_utf8(output.stdout).ok()?.split_whitespace().find_map(|word| word.parse().ok())
+    };
+    if let Some(kibibytes) = number("grep VmRSS", "SERVER_PID", "/proc/{}/status") {
+        println!("| {backlog} waiting: the server's memory | {} MiB |", kibibytes >> 10);
+    }
+    if let Some(mebibytes) = number("du -cm", "STORE", "{}* | tail -n 1") {
+        println!("| {backlog} waiting: on disk | {mebibytes} MiB |");
+    }
 }
 
 /// Enqueues for a while, and says how many.

@@ -28,6 +28,7 @@ use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use async_trait::async_trait;
 use futures::StreamExt as _;
+use percent_encoding::percent_decode_str;
 use tokio::sync::OnceCell;
 use tokio::time::{self, Instant};
 
@@ -118,7 +119,14 @@ impl Nats {
     }
 
     async fn connect(&self) -> std::result::Result<Connected, async_nats::Error> {
-        let client = ConnectOptions::new()
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let mut options = ConnectOptions::new();
+        // The client does not read them from the URL.
+        if let Some(user) = self.address.username() {
+            let password = self.address.password().unwrap_or_default();
+            options = options.user_and_password(decoded(user), decoded(password));
+        }
+        let client = options
             .name("epilogue")
             .connection_timeout(self.options.timeout)
             .request_timeout(Some(self.options.timeout))

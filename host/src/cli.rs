@@ -33,7 +33,7 @@ pub enum Command {
     /// Runs an application's durable tasks, and serves nothing.
     ///
     /// Leases what `epilogue up` with the same engine has stored. There may be any number of workers, on any machines. It takes
-    /// the options of `epilogue up`; those about clients mean nothing here.
+    /// the options and the signals of `epilogue up`; options about clients mean nothing here.
     Worker(Box<UpArgs>),
     /// Shows and changes what is stored in the task engine.
     Tasks(TasksArgs),

@@ -93,7 +93,7 @@ impl Life {
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.stopped { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error.map(cut)) };
+                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
         }
@@ -125,7 +125,7 @@ impl Life {
         };
         let interrupted = match instance.run_task(task.layer, call, limit.min(left)).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
-            Ok(Err(error)) => return (TaskState::Failed, Some(describe(error, &task.name))),
+            Ok(Err(error)) => return (TaskState::Failed, Some(cut(describe(error, &task.name)))),
             Err(interrupted) => interrupted,
         };
         self.lose_instance(&interrupted);
@@ -134,7 +134,7 @@ impl Life {
             Interrupted::TimedOut(_) => TaskState::TimedOut,
             Interrupted::Stopped => TaskState::Abandoned,
         };
-        (state, Some(interrupted.to_string()))
+        (state, Some(cut(interrupted.to_string())))
     }
 
     /// The end of a task that took no time.

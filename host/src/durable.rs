@@ -28,7 +28,7 @@ use crate::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::component::Layer;
 use crate::instance::HandlerError;
 use crate::queue::Task;
-use crate::record::StoredTask;
+use crate::record::{StoredTask, cut};
 use crate::request::Life;
 use crate::scope::Scope;
 use crate::settings::HostOptions;
@@ -148,7 +148,7 @@ impl Life {
         let component = &self.pool.component;
         // Not reached: without one no task is durable.
         let Some(store) = component.store.clone() else { return handled };
-        let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(error.to_string()));
+        let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
         let mut shutdown = self.pool.shutdown.clone();
         let done = tokio::select! {

@@ -25,7 +25,7 @@ pub(crate) enum Cause {
     Files(Vec<PathBuf>),
 }
 
-/// Replaces the application of a running server.
+/// Replaces the application of a running server or worker.
 pub(crate) struct Reloader {
     pub(crate) args: UpArgs,
     pub(crate) engine: Engine,

@@ -34,16 +34,20 @@ const UNSENT: u32 = 128 * 1024;
 /// An application with an address.
 pub struct Server {
     options: HostOptions,
+    address: SocketAddr,
     listeners: Vec<TcpListener>,
     replacer: Replacer,
     observer: Observer,
+    /// Of what workers do beside it.
+    worked: Observer,
     admission: Arc<Admission>,
 }
 
-/// Replaces what a server serves, while it does.
+/// Replaces the application of a process, while it runs.
 #[derive(Clone)]
 pub(crate) struct Replacer {
-    address: SocketAddr,
+    /// Where it is reached, if it is.
+    address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
 }
 
@@ -68,12 +72,10 @@ impl Server {
         let listeners =
             listen(address, options.workers.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
         let address = listeners.first().context("there must be a worker")?.local_addr()?;
-        if tls.is_none() {
-            app.set_address(address);
-        }
         let admission = Arc::new(Admission::new(&options));
-        let replacer = Replacer { address, versions: watch::Sender::new(Arc::new(Version { app, tls })) };
-        Ok(Self { options, listeners, replacer, observer: Observer::default(), admission })
+        let replacer = Replacer::new(app, tls, Some(address));
+        let (observer, worked) = Default::default();
+        Ok(Self { options, address, listeners, replacer, observer, worked, admission })
     }
 
     /// Hands the record of each request, once it has ended, to `records`.
@@ -81,15 +83,20 @@ impl Server {
         self.observer.observe(records);
     }
 
+    /// Hands a record of what workers beside the server did with each batch that they leased to `records`.
+    pub(crate) fn observe_work(&mut self, records: Sender<RequestRecord>) {
+        self.worked.observe(records);
+    }
+
     /// The address that was bound.
     pub fn address(&self) -> SocketAddr {
-        self.replacer.address
+        self.address
     }
 
     /// The URL of the address.
     pub fn url(&self) -> String {
         let scheme = if self.replacer.versions.borrow().tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address())
+        format!("{scheme}://{}", self.address)
     }
 
     pub(crate) fn replacer(&self) -> Replacer {
@@ -108,8 +115,8 @@ impl Server {
     pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
-        let versions = self.replacer.versions.subscribe();
-        let worked = Observer::default();
+        let versions = self.replacer.versions();
+        let worked = self.worked;
         let store = versions.borrow().app.store.clone().filter(|_| self.options.work);
         let workers = store.map(|store| Workers::new(versions.clone(), store, &self.options, worked.clone()));
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
@@ -136,15 +143,26 @@ impl Server {
 }
 
 impl Replacer {
+    /// Begins with this application, which is reached at `address` if it serves.
+    pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
+        let version = Version { app, tls };
+        version.is_reached_at(address);
+        Self { address, versions: watch::Sender::new(Arc::new(version)) }
+    }
+
+    /// The application as it is, and each that comes.
+    pub(crate) fn versions(&self) -> watch::Receiver<Arc<Version>> {
+        self.versions.subscribe()
+    }
+
     /// Gives requests that begin from now on to `app`, and connections that begin to `tls`. Whether it is https or http that
     /// is served stays as it is; without a new certificate the old one goes on.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
-            if tls.is_none() {
-                app.set_address(self.address);
-            }
-            *version = Arc::new(Version { app, tls });
+            let newest = Version { app, tls };
+            newest.is_reached_at(self.address);
+            *version = Arc::new(newest);
         });
     }
 }

@@ -12,17 +12,23 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
+//! With the variable `EPILOGUE_TEST_ENGINE`, as in `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all that can be stored
+//! are durable, and run by workers of the same host. `{}` is a number that no other host of the process has. A request's record
+//! comes once they have ended, and has them by their numbers; they are tried once unless they say otherwise.
+//!
 //! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
 //! waited for a minute.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
+mod records;
+
 use std::cell::OnceCell;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -41,6 +47,8 @@ use crate::server::Server;
 use crate::settings::{HostOptions, HostOverlay, SettingsOverlay};
 use crate::shutdown::{self, ShutdownTrigger};
 
+use self::records::Records;
+
 pub use crate::bindings::ResponseOutcome;
 pub use crate::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 pub use crate::summary::Summary;
@@ -50,6 +58,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is kept of a guest's output.
 const MAX_OUTPUT: usize = 16 << 20;
 
+/// The variable that moves tasks to a task engine.
+const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
+
 /// A running host. Dropping it stops it at once.
 pub struct TestHost {
     address: SocketAddr,
@@ -57,31 +68,9 @@ pub struct TestHost {
     stderr: MemoryOutputPipe,
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
-    records: Arc<(Mutex<Records>, Condvar)>,
-}
-
-/// Those that came, in that order, until they are asked for.
-#[derive(Default)]
-struct Records {
-    waiting: Vec<RequestRecord>,
-    /// No more will come.
-    ended: bool,
-}
-
-/// Keeps the records as they come.
-fn keep(incoming: Receiver<RequestRecord>) -> Arc<(Mutex<Records>, Condvar)> {
-    let kept = Arc::new((Mutex::new(Records::default()), Condvar::new()));
-    let keeper = kept.clone();
-    thread::spawn(move || {
-        let (records, changed) = &*keeper;
-        for record in incoming {
-            records.lock().unwrap().waiting.push(record);
-            changed.notify_all();
-        }
-        records.lock().unwrap().ended = true;
-        changed.notify_all();
-    });
-    kept
+    records: Records,
+    /// Of what its workers did, if that belongs to the requests' records.
+    worked: Option<Records>,
 }
 
 /// Describes a host before it starts.
@@ -161,12 +150,25 @@ impl TestHost {
     }
 
     fn find(&self, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
-        let (records, changed) = &*self.records;
-        let looks = |records: &mut Records| !records.ended && !records.waiting.iter().any(&wanted);
-        let (mut records, _) = changed.wait_timeout_while(records.lock().unwrap(), PATIENCE, looks).unwrap();
-        let found = records.waiting.iter().position(&wanted).map(|place| records.waiting.remove(place));
-        // Not under the lock: others may still have theirs.
-        drop(records);
+        let mut record = self.next(&self.records, wanted);
+        let Some(worked) = &self.worked else { return record };
+        let (mut stored, mut ended) = (record.stored.len(), 0);
+        while ended < stored {
+            let more = self.next(worked, |more| more.id == record.id);
+            // What its tasks have stored is the request's too.
+            stored += more.stored.len();
+            ended += more.tasks.len();
+            record.tasks.extend(more.tasks);
+            record.errors.extend(more.errors);
+        }
+        if stored > 0 {
+            record.tasks.sort_by_key(|task| task.id);
+        }
+        record
+    }
+
+    fn next(&self, records: &Records, wanted: impl Fn(&RequestRecord) -> bool) -> RequestRecord {
+        let found = records.take(PATIENCE, wanted);
         found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
@@ -261,7 +263,8 @@ impl TestHostBuilder {
     /// # Errors
     ///
     /// The same as `epilogue up` reports.
-    pub fn try_start(self) -> anyhow::Result<TestHost> {
+    pub fn try_start(mut self) -> anyhow::Result<TestHost> {
+        let moved = self.move_tasks();
         let folder;
         let file = match self.manifest {
             Source::File(file) => file,
@@ -290,6 +293,8 @@ impl TestHostBuilder {
         let mut server = Server::bind(app, host, None)?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
+        let (sender, worked) = mpsc::channel();
+        server.observe_work(sender);
         let address = server.address();
         let (trigger, shutdown) = shutdown::channel();
         Ok(TestHost {
@@ -298,8 +303,23 @@ impl TestHostBuilder {
             stderr,
             trigger,
             server: Some(thread::spawn(move || server.run(shutdown))),
-            records: keep(incoming),
+            records: Records::keep(incoming),
+            worked: moved.then(|| Records::keep(worked)),
         })
+    }
+
+    /// Moves the tasks to the engine of the variable, if there is one and no other.
+    fn move_tasks(&mut self) -> bool {
+        static HOSTS: AtomicUsize = AtomicUsize::new(0);
+        let Ok(url) = std::env::var(ENGINE) else { return false };
+        if self.host.engine.is_some() || self.settings.durable.is_some() {
+            return false;
+        }
+        self.host.engine = Some(url.replace("{}", &HOSTS.fetch_add(1, Relaxed).to_string()));
+        self.host.work = Some(true);
+        self.settings.durable = Some(true);
+        self.settings.durable_attempts.get_or_insert(NonZeroU32::MIN);
+        true
     }
 }
 

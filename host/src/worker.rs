@@ -37,6 +37,15 @@ pub(crate) struct Version {
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
+impl Version {
+    /// Makes known where the application is reached, unless that is by https, which its requests to itself do not speak.
+    pub(crate) fn is_reached_at(&self, address: Option<SocketAddr>) {
+        if let (None, Some(address)) = (&self.tls, address) {
+            self.app.set_address(address);
+        }
+    }
+}
+
 /// What all threads share.
 pub(crate) struct Host {
     versions: watch::Receiver<Arc<Version>>,

@@ -1,5 +1,6 @@
 //! An application with durable tasks, and an engine with nothing in it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,9 @@ connection.execute('BEGIN IMMEDIATE')
 print('locked', flush=True)
 sys.stdin.read()";
 
+/// What the manifest says of the component.
+const MORE: &str = "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
@@ -36,7 +40,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(kind: Kind) -> Self {
-        let app = application(guests::DURABLE, "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]");
+        let app = application(guests::DURABLE, MORE);
         let server = match kind {
             Kind::Sqlite => None,
             Kind::Redis => Some(Server::redis()),
@@ -44,6 +48,12 @@ impl Fixture {
         };
         let file = || format!("sqlite:{}?synchronous=normal", app.path().join("tasks.db").display());
         Self { url: server.as_ref().map_or_else(file, Server::url), server, lock: None, app }
+    }
+
+    /// The URL of stores of their own, with `{}` for their number.
+    pub(crate) fn url_apart(&self) -> String {
+        let file = || format!("sqlite:{}-{{}}.db?synchronous=normal", self.app.path().join("tasks").display());
+        self.server.as_ref().map_or_else(file, Server::url_apart)
     }
 
     /// Makes the engine one that cannot be reached, or does not answer.
@@ -91,6 +101,12 @@ impl Fixture {
         command
     }
 
+    /// Gives the application another version: what its tasks print after their name.
+    pub(crate) fn change_to(&self, version: &str) {
+        let other = application(guests::DURABLE, &format!("{MORE}environment = {{ VERSION = {version:?} }}"));
+        fs::rename(other.path().join("spin.toml"), self.app.path().join("spin.toml")).unwrap();
+    }
+
     /// `epilogue tasks` with these arguments, to its end.
     pub(crate) fn tasks<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
         let mut command = epilogue(["tasks", "--engine", &self.url]);
@@ -127,4 +143,12 @@ pub(crate) fn ask(address: SocketAddr, query: &str) -> (StatusCode, String) {
 pub(crate) fn words(line: &str) -> [&str; 4] {
     let words: Vec<_> = line.split(' ').collect();
     words.try_into().unwrap_or_else(|_| panic!("{line:?} should be a task's line"))
+}
+
+/// The numbers of a request's tasks in the order in which each ran first. Whatever ran again, none did before the one ahead
+/// of it had run.
+pub(crate) fn in_order(ran: Vec<u64>) -> Vec<u64> {
+    let mut first = Vec::new();
+    ran.into_iter().for_each(|id| _ = (!first.contains(&id)).then(|| first.push(id)));
+    first
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, ask, words};
+use super::fixture::{Fixture, Kind, ask, words};
 use crate::upstream::Upstream;
 
 super::on_each_engine! {
@@ -15,6 +15,7 @@ super::on_each_engine! {
     s1_two_workers_never_run_a_task_twice,
     s13_a_signal_lets_the_running_task_end_and_leaves_the_rest,
     a_worker_that_loses_its_lease_stops_the_guest,
+    a_long_task_keeps_its_lease_and_a_silent_worker_does_not,
 }
 
 fn a_worker_that_is_killed_amid_a_task_leaves_it_to_another(fixture: &mut Fixture) {
@@ -159,4 +160,55 @@ fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
     worker.signal("TERM");
     let ended = worker.ended();
     assert!(ended.stdout.iter().all(|line| line.starts_with("knock 1 ")), "{:?}", ended.stdout);
+}
+
+fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixture) {
+    let (long, silent) = (Upstream::start(), Upstream::start());
+    let host = fixture.host([]);
+    let busy = fixture.worker(["--concurrency", "1"]);
+    ask(host.address(), &format!("run=knock&gate={}", long.url()));
+    let long_held = long.call();
+    let frozen = fixture.worker(["--concurrency", "1"]);
+    ask(host.address(), &format!("run=knock&gate={}", silent.url()));
+    let _silent_held = silent.call();
+    frozen.signal("STOP");
+    // The younger lease has ended, and the older would have before it.
+    let other = fixture.worker(["--concurrency", "1"]);
+    silent.call().answer("go on");
+    other.printed("opened 2 ");
+    frozen.signal("CONT");
+    frozen.logged("left to another worker: the lease has ended");
+    long_held.answer("go on");
+    busy.printed("opened 1 ");
+    fixture.wait_until_done();
+    let lines = [busy, frozen, other].map(|worker| {
+        worker.signal("TERM");
+        worker.ended().stdout.iter().map(|line| words(line)[..2].join(" ")).collect::<Vec<_>>()
+    });
+    assert_eq!(lines, [vec!["knock 1", "opened 1"], vec!["knock 1"], vec!["knock 2", "opened 2"]]);
+}
+
+#[test]
+fn sighup_loads_a_worker_s_application_anew_and_what_runs_ends_on_the_old_one() {
+    let gate = Upstream::start();
+    let fixture = Fixture::new(Kind::Sqlite);
+    let host = fixture.host([]);
+    let worker = fixture.worker([]);
+    ask(host.address(), &format!("run=knock&gate={}", gate.url()));
+    let held = gate.call();
+    fixture.change_to("-new");
+    worker.signal("HUP");
+    worker.logged("reloaded test (1 component)");
+    ask(host.address(), "run=ok");
+    worker.printed("ok-new 1 ");
+    held.answer("go on");
+    worker.printed("opened 1 ");
+    std::fs::write(fixture.app.path().join("spin.toml"), "mistaken").unwrap();
+    worker.signal("HUP");
+    worker.logged("the application goes on as it was");
+    ask(host.address(), "run=ok&tag=-last");
+    worker.printed("ok-last-new 1 ");
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    assert_eq!(worker.ended().code, Some(0));
 }

@@ -113,6 +113,19 @@ async fn a_restart_of_redis_between_two_requests_costs_none() {
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 3, ..Counts::default() });
 }
 
+#[tokio::test]
+async fn nats_knows_the_user_and_the_password_of_the_url() {
+    let server = Server::nats();
+    let engine = |url: &str| connect(url, Options { visibility: LONG, timeout: TIMEOUT }).unwrap();
+    let (one, two) = (server.url_apart().replace("{}", "1"), server.url_apart().replace("{}", "2"));
+    engine(&one).enqueue(&batch(&["of one"])).await.unwrap();
+    assert_eq!(engine(&one).counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
+    assert_eq!(engine(&two).counts().await.unwrap(), Counts::default());
+    let error = engine(&one.replace("a%20secret", "another")).counts().await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("authorization")), "{error:?}");
+    assert!(!error.to_string().contains("another"), "{error}");
+}
+
 /// What a test shows if a server's program is missing is what to install: see [`Server`].
 #[test]
 fn the_servers_are_installed() {

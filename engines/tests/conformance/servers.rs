@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+/// How many stores apart from each other a server has.
+const APART: usize = 1_000;
+
 pub(crate) struct Server {
     program: &'static str,
     scheme: &'static str,
@@ -25,6 +28,14 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// The URL of a store of its own in the same server, where `{}` stands for a number below [`APART`].
+    pub(crate) fn url_apart(&self) -> String {
+        match self.scheme {
+            "redis" => format!("{}/{{}}", self.url()),
+            _ => format!("{}://user{{}}:a%20secret@127.0.0.1:{}", self.scheme, self.port),
+        }
     }
 
     /// Ends it as `kill -9` does; what is stored stays.
@@ -61,10 +72,14 @@ impl Server {
             "redis" => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
                 command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+                // A URL with one of these numbers is a store of its own.
+                command.args(["--databases", &APART.to_string()]);
                 "Ready to accept connections"
             }
             _ => {
-                command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]);
+                let config = self.folder.path().join("config");
+                std::fs::write(&config, accounts()).unwrap();
+                command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]).arg("-c").arg(config);
                 "Server is ready"
             }
         };
@@ -85,6 +100,14 @@ impl Server {
         }
         started
     }
+}
+
+/// Of NATS: who names no user is the first.
+fn accounts() -> String {
+    let account = |number| {
+        format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: \"a secret\" }}] }}\n")
+    };
+    format!("no_auth_user: user0\naccounts {{\n{}}}\n", (0..APART).map(account).collect::<String>())
 }
 
 impl Drop for Server {

@@ -99,14 +99,16 @@ impl Workers {
                 _ = shutdown.begun() => break,
                 permit = room.clone().acquire_owned() => permit,
             };
-            match self.lease().await {
+            let leased = self.lease().await;
+            // Also if there is nothing to do, so that the idle instances of the version before go.
+            if self.versions.has_changed().unwrap_or_default() {
+                pools = self.pools(&shutdown);
+            }
+            match leased {
                 Ok(Some(lease)) if shutdown.has_begun() => {
                     _ = Held::new(self.store.clone(), lease).release().await;
                 }
                 Ok(Some(lease)) => {
-                    if self.versions.has_changed().unwrap_or_default() {
-                        pools = self.pools(&shutdown);
-                    }
                     let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
                     alive.spawn_local(async move {
                         lease::run(store, lease, &pools, observer).await;

@@ -1,5 +1,6 @@
 //! Wants tasks to be stored: `/?run=ok,fail,…`, each a durable task of that name, or `plain` for one that is not. Each prints
-//! its name, its attempt and its idempotency key. `gate` is a URL that the task `knock` waits for.
+//! its name, with what the variable `VERSION` holds, its attempt and its idempotency key. `gate` is a URL that the task `knock`
+//! waits for.
 
 use std::time::Duration;
 
@@ -71,7 +72,8 @@ async fn handle(request: Request) -> anyhow::Result<Response<String>> {
 
 fn say(what: &str) {
     let Some(context) = TaskContext::current() else { return };
-    println!("{what} {} {} {}", context.attempt(), context.request_id(), context.idempotency_key());
+    let version = std::env::var("VERSION").unwrap_or_default();
+    println!("{what}{version} {} {} {}", context.attempt(), context.request_id(), context.idempotency_key());
 }
 
 #[epilogue_sdk::task(name = "ok")]

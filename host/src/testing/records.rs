@@ -1,0 +1,45 @@
+//! The records of requests that have ended, for those who wait for them.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::record::RequestRecord;
+
+/// Those that came, in that order, until they are asked for. Several threads may wait.
+pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
+
+#[derive(Default)]
+struct Kept {
+    waiting: Vec<RequestRecord>,
+    /// No more will come.
+    ended: bool,
+}
+
+impl Records {
+    /// Keeps what comes.
+    pub(super) fn keep(incoming: Receiver<RequestRecord>) -> Self {
+        let kept = Arc::new((Mutex::new(Kept::default()), Condvar::new()));
+        let records = Self(kept.clone());
+        thread::spawn(move || {
+            let (kept, changed) = &*kept;
+            for record in incoming {
+                kept.lock().unwrap().waiting.push(record);
+                changed.notify_all();
+            }
+            kept.lock().unwrap().ended = true;
+            changed.notify_all();
+        });
+        records
+    }
+
+    /// Takes the first that is wanted, once it is there. None if it does not come within `patience`, or never will.
+    pub(super) fn take(&self, patience: Duration, wanted: impl Fn(&RequestRecord) -> bool) -> Option<RequestRecord> {
+        let (kept, changed) = &*self.0;
+        let looks = |kept: &mut Kept| !kept.ended && !kept.waiting.iter().any(&wanted);
+        let (mut kept, _) = changed.wait_timeout_while(kept.lock().unwrap(), patience, looks).unwrap();
+        let place = kept.waiting.iter().position(&wanted)?;
+        Some(kept.waiting.remove(place))
+    }
+}

@@ -1,0 +1,103 @@
+//! A server that cannot be reached, under load: each request is answered in time and does all or nothing, and once the server
+//! is there again all goes on by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::fixture::{Fixture, ask, in_order, words};
+use super::network::{Link, Network};
+use crate::process::retry;
+
+const CLIENTS: usize = 4;
+/// A call of the engine waits five seconds; a busy machine may add much to that, and a call that hangs adds more.
+const BOUND: Duration = Duration::from_secs(20);
+
+super::on_each_server! {
+    a_network_that_refuses_means_503_in_time_and_loses_nothing,
+    a_network_that_swallows_means_503_in_time_and_loses_nothing,
+    a_server_that_is_killed_under_load_means_503_in_time_and_loses_nothing,
+}
+
+fn a_network_that_refuses_means_503_in_time_and_loses_nothing(fixture: &mut Fixture) {
+    behind_a_network(fixture, Link::Refused);
+}
+
+fn a_network_that_swallows_means_503_in_time_and_loses_nothing(fixture: &mut Fixture) {
+    behind_a_network(fixture, Link::Silent);
+}
+
+fn a_server_that_is_killed_under_load_means_503_in_time_and_loses_nothing(fixture: &mut Fixture) {
+    under_load(fixture, Fixture::pause, Fixture::resume);
+}
+
+fn behind_a_network(fixture: &mut Fixture, link: Link) {
+    let (scheme, server) = fixture.url.split_once("://").unwrap();
+    let network = Network::before(server.parse().unwrap());
+    fixture.url = format!("{scheme}://{}", network.address());
+    under_load(fixture, |_| network.set(link), |_| network.set(Link::Open));
+}
+
+/// Clients ask on, while the server is taken from a host and its worker and given back.
+fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl FnOnce(&mut Fixture)) {
+    let (host, worker) = (fixture.host([]), fixture.worker([]));
+    let address = host.address();
+    let (accepted, refused) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let client = || {
+        while !stop.load(SeqCst) {
+            let (number, start) = (next.fetch_add(1, SeqCst), Instant::now());
+            let (status, _) = ask(address, &format!("run=ok,plain,ok,ok&tag=-{number}&attempts=1000"));
+            assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+            match status {
+                StatusCode::OK => accepted.lock().unwrap().push(number),
+                StatusCode::SERVICE_UNAVAILABLE => refused.lock().unwrap().push(number),
+                other => panic!("request {number} was answered {other}"),
+            }
+        }
+    };
+    let more = |answers: &Mutex<Vec<usize>>, more: usize| {
+        let enough = answers.lock().unwrap().len() + more;
+        retry(|| (answers.lock().unwrap().len() >= enough).then_some(()));
+    };
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(client);
+        }
+        more(&accepted, 20);
+        take(fixture);
+        more(&refused, 2 * CLIENTS);
+        assert_eq!(ask(address, "run=plain").0, StatusCode::OK, "what needs no engine is served");
+        give(fixture);
+        more(&accepted, 20);
+        stop.store(true, SeqCst);
+    });
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    host.signal("TERM");
+    let (worker, host) = (worker.ended(), host.ended());
+    assert_eq!((worker.code, host.code), (Some(0), Some(0)));
+
+    let mut seen = BTreeMap::<&str, Vec<u64>>::new();
+    for line in &worker.stdout {
+        let [tag, _, _, key] = words(line);
+        seen.entry(tag).or_default().push(key.rsplit(':').next().unwrap().parse().unwrap());
+    }
+    let (accepted, refused) = (accepted.into_inner().unwrap(), refused.into_inner().unwrap());
+    for number in &accepted {
+        let ran = seen.remove(&*format!("ok-{number}")).unwrap_or_default();
+        assert_eq!(in_order(ran), [1, 3, 4], "request {number}");
+    }
+    // Their tasks may have been stored, and the answer may be what was lost; but then all of them.
+    for number in &refused {
+        let ran = seen.remove(&*format!("ok-{number}")).unwrap_or_default();
+        assert!(ran.is_empty() || in_order(ran.clone()) == [1, 3, 4], "request {number}: {ran:?}");
+    }
+    // What runs here on success has run for those alone that succeeded.
+    let plain = host.stdout.iter().filter(|line| line.starts_with("plain ")).count();
+    assert_eq!(plain, accepted.len() + 1);
+}

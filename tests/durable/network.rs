@@ -1,0 +1,87 @@
+//! A network before a server, which can be cut.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What becomes of what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Open,
+    /// The port is closed, and so are all connections.
+    Refused,
+    /// Nothing arrives, and nobody is told. As with TCP it arrives once the link is open again.
+    Silent,
+}
+
+/// Forwards to a server. It ends with the test.
+pub(crate) struct Network {
+    address: SocketAddr,
+    link: watch::Sender<Link>,
+}
+
+impl Network {
+    pub(crate) fn before(server: SocketAddr) -> Self {
+        let (link, links) = watch::channel(Link::Open);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || runtime.block_on(forward(listener, server, links)));
+        Self { address, link }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send(link).unwrap();
+    }
+}
+
+async fn forward(mut listener: TcpListener, server: SocketAddr, links: watch::Receiver<Link>) -> Option<()> {
+    let address = listener.local_addr().unwrap();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((client, _)) = accepted {
+                    tokio::spawn(connection(client, server, links.clone()));
+                }
+                continue;
+            }
+            refused = until(&links, |link| link == Link::Refused) => refused?,
+        }
+        drop(listener);
+        until(&links, |link| link != Link::Refused).await?;
+        listener = TcpListener::bind(address).await.unwrap();
+    }
+}
+
+async fn connection(client: TcpStream, server: SocketAddr, links: watch::Receiver<Link>) -> Option<()> {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = TcpStream::connect(server).await.ok()?.into_split();
+    tokio::select! {
+        ended = pump(from_client, to_server, &links) => ended,
+        ended = pump(from_server, to_client, &links) => ended,
+        refused = until(&links, |link| link == Link::Refused) => refused,
+    }
+}
+
+/// Ends with one of the two.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, links: &watch::Receiver<Link>) -> Option<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        until(links, |link| link == Link::Open).await?;
+        to.write_all(&buffer[..read]).await.ok()?;
+    }
+}
+
+/// None once the test has ended.
+async fn until(links: &watch::Receiver<Link>, wanted: impl Fn(Link) -> bool) -> Option<()> {
+    links.clone().wait_for(|link| wanted(*link)).await.ok().map(drop)
+}
