@@ -99,13 +99,13 @@ pub(crate) struct Instance {
     proxy: Proxy,
     /// Of each layer, the outermost first.
     runners: Vec<Option<Runner>>,
-    busy: Busy,
+    calls: Calls,
     /// Requests it has begun to serve.
     pub(crate) served: u32,
 }
 
-/// What a call of an instance needs beside its store.
-struct Busy {
+/// What the calls of an instance share, beside its store.
+struct Calls {
     shutdown: Shutdown,
     /// Whether nothing that the guest had spawned was left when the last call returned.
     idle: bool,
@@ -114,7 +114,7 @@ struct Busy {
 impl Instance {
     pub(crate) fn new(store: Store<State>, proxy: Proxy, runners: Vec<Option<Runner>>) -> Self {
         let shutdown = store.data().shutdown.clone();
-        Self { store, proxy, runners, busy: Busy { shutdown, idle: true }, served: 0 }
+        Self { store, proxy, runners, calls: Calls { shutdown, idle: true }, served: 0 }
     }
 
     /// Makes `scope` the request whose queue the guest adds to.
@@ -148,7 +148,7 @@ impl Instance {
             Ok(receiver.await)
         };
         let handled =
-            run(&mut self.store, &mut self.busy, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+            run(&mut self.store, &mut self.calls, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
         match handled {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(HandlerError::from(error)),
@@ -166,7 +166,7 @@ impl Instance {
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
         tokio::select! {
             biased;
-            sent = run(&mut self.store, &mut self.busy, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            sent = run(&mut self.store, &mut self.calls, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         }
     }
@@ -181,7 +181,7 @@ impl Instance {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
-                run(&mut self.store, &mut self.busy, Some(limit), call).await
+                run(&mut self.store, &mut self.calls, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
@@ -217,13 +217,13 @@ impl Instance {
             }
             Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
         };
-        run(&mut self.store, &mut self.busy, Some(limit), call).await
+        run(&mut self.store, &mut self.calls, Some(limit), call).await
     }
 
     /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
     /// its end when what is `left` until then is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
-        if self.busy.idle {
+        if self.calls.idle {
             return Ok(true);
         }
         // The wait ends within the store's event loop. If the loop itself were dropped, what it was about to do would be lost,
@@ -233,7 +233,7 @@ impl Instance {
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
         let phase = Phase::ending_in(Some(left));
-        run_within(&mut self.store, &mut self.busy, phase, Some(limit.saturating_add(BUSY)), idle).await
+        run_within(&mut self.store, &mut self.calls, phase, Some(limit.saturating_add(BUSY)), idle).await
     }
 }
 
@@ -243,25 +243,25 @@ const BUSY: Duration = Duration::from_millis(250);
 /// Runs `call` in the store's event loop, for so long.
 async fn run<R>(
     store: &mut Store<State>,
-    busy: &mut Busy,
+    calls: &mut Calls,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    run_within(store, busy, Phase::ending_in(limit), limit, call).await
+    run_within(store, calls, Phase::ending_in(limit), limit, call).await
 }
 
 /// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
 /// #11870); the guest is told of the phase's.
 async fn run_within<R>(
     store: &mut Store<State>,
-    busy: &mut Busy,
+    calls: &mut Calls,
     phase: Phase,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
     let deadline = limit.and_then(|limit| phase.start.checked_add(limit));
     store.data().phase.send_replace(phase);
-    let Busy { shutdown, idle } = busy;
+    let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;
         // Most calls spawn nothing: then nothing need be waited for after this one.

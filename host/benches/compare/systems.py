@@ -51,7 +51,7 @@ class System:
 
 class Epilogue(System):
     name = "Epilogue"
-    binary = TARGET / "release/epilogue"
+    binary = TARGET / "dist/epilogue"
     guest = "bench"
     options = []
 
@@ -154,7 +154,7 @@ class FastApi(System):
 
 class Hyper(System):
     name = "hyper alone"
-    binary = TARGET / "release/hyper-alone"
+    binary = TARGET / "dist/hyper-alone"
     tasks = False
 
     def program(self):
