@@ -59,7 +59,7 @@ fn the_manifest_is_what_spin_reads_and_names_what_it_can_install() {
 fn what_is_not_epilogue_is_not_packed() {
     let folder = tempfile::tempdir().unwrap();
     for (executable, expected) in [
-        ("/nowhere", "/nowhere is no executable: build it first, with cargo build --release"),
+        ("/nowhere", "/nowhere is no executable: build it first, with cargo build --profile dist -p epilogue"),
         ("/bin/echo", "/bin/echo is not epilogue: its version is "),
     ] {
         let ended = run_script(folder.path(), executable, &[]);
