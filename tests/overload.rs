@@ -74,7 +74,10 @@ struct Overload {
 /// Offers the load for so long, after so many requests one by one.
 fn offer(time: Duration, idle: usize) -> Overload {
     let app = application(guests::LOAD, "");
-    let host = Process::start(up(app.path(), ["--metrics-listen", "127.0.0.1:0", "--log", "info,epilogue::task=off"]));
+    let host = Process::start(up(
+        app.path(),
+        ["--max-lag", "10ms", "--metrics-listen", "127.0.0.1:0", "--log", "info,epilogue::task=off"],
+    ));
     let metrics = host.logged("metrics are on http://");
     let metrics =
         metrics.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics")).unwrap().parse().unwrap();

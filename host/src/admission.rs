@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::lag::AtWork;
 use crate::settings::HostOptions;
 
 /// The requests of a host.
@@ -32,14 +33,14 @@ impl Admission {
         }
     }
 
-    /// Lets a request in, if there is room for it.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Slot, Refused> {
+    /// Lets a request in, if there is room for it. Its place on its thread, if those are counted, is its own until it drains.
+    pub(crate) fn admit(self: &Arc<Self>, at_work: Option<AtWork>) -> Result<Slot, Refused> {
         if self.draining.load(Relaxed) >= self.max_draining {
             return Err(Refused("max-draining"));
         }
         let more = |running| (running < self.max_requests).then_some(running + 1);
         match self.running.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Slot { admission: self.clone(), draining: false }),
+            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, at_work }),
             Err(_) => Err(Refused("max-requests")),
         }
     }
@@ -54,6 +55,7 @@ impl Admission {
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     draining: bool,
+    at_work: Option<AtWork>,
 }
 
 impl Slot {
@@ -61,6 +63,7 @@ impl Slot {
     pub(crate) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
+            self.at_work = None;
             self.admission.draining.fetch_add(1, Relaxed);
             self.admission.running.fetch_sub(1, Relaxed);
         }
@@ -89,17 +92,17 @@ mod tests {
     #[test]
     fn s12_each_phase_has_a_limit_of_its_own() {
         let admission = admission("2", "1");
-        let (first, mut second) = (admission.admit().ok().unwrap(), admission.admit().ok().unwrap());
-        assert_eq!(admission.admit().err(), Some(Refused("max-requests")));
+        let (first, mut second) = (admission.admit(None).ok().unwrap(), admission.admit(None).ok().unwrap());
+        assert_eq!(admission.admit(None).err(), Some(Refused("max-requests")));
         drop(first);
-        let mut third = admission.admit().ok().unwrap();
+        let mut third = admission.admit(None).ok().unwrap();
         second.drain();
-        assert_eq!(admission.admit().err(), Some(Refused("max-draining")));
+        assert_eq!(admission.admit(None).err(), Some(Refused("max-draining")));
         // One that is in may always go on to its tasks.
         third.drain();
         drop(second);
-        assert_eq!(admission.admit().err(), Some(Refused("max-draining")));
+        assert_eq!(admission.admit(None).err(), Some(Refused("max-draining")));
         drop(third);
-        assert!(admission.admit().is_ok());
+        assert!(admission.admit(None).is_ok());
     }
 }

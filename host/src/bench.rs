@@ -101,7 +101,7 @@ impl Bench {
         let drained = async {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::new(body);
-            let slot = admission.admit().map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+            let slot = admission.admit(None).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
             let mut life = Life::begin(self.pool.clone(), slot, Observer::default(), &request)
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -27,7 +27,7 @@ pub(crate) fn turn(since: Instant) {
     WAITS.set((waits + since.elapsed(), turns + 1));
 }
 
-/// How many requests may be at work on one thread, until their teardowns, so that it is not late.
+/// How many requests may be at work on one thread, until their responses are sent, so that it is not late.
 pub(crate) struct Lag {
     max: Duration,
     at_work: Rc<Cell<usize>>,
@@ -37,7 +37,8 @@ pub(crate) struct Lag {
     late: Cell<bool>,
 }
 
-/// A request at work, until it is dropped.
+/// A request at work, until it is dropped. Those that drain do not count: many that only wait would leave no room for others,
+/// and where they compute they slow down the requests that would add to them.
 pub(crate) struct AtWork(Rc<Cell<usize>>);
 
 impl Lag {

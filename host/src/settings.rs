@@ -201,10 +201,11 @@ settings! {
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = count(9_000);
-        /// Time that a guest which computes may wait for its turn on its thread. While they wait for longer, new requests are
-        /// answered 503 until they do not; eight for each thread are always let in.
+        /// Time that a guest which computes may wait for its turn on its thread, such as 10ms. While they wait for longer, new
+        /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
+        /// refused for that.
         #[arg(env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
-        max_lag: Duration = Duration::from_millis(10);
+        max_lag: Duration;
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 9_000));
         // Each may hold an instance.
         assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
-        assert_eq!(host.max_lag, Duration::from_millis(10));
+        assert_eq!(host.max_lag, None);
         assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!(host.max_header_size.bytes(), 64 << 10);
     }

@@ -211,9 +211,7 @@ impl Drop for TestHost {
 
 impl TestHostBuilder {
     fn new(manifest: Source) -> Self {
-        let mut host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
-        // A machine that is busy with tests makes late what would not be.
-        host.max_lag = Some(PATIENCE);
+        let host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
         Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.workers(2)
     }
 

@@ -76,7 +76,7 @@ pub(crate) struct Worker {
     serving: RefCell<Rc<Serving>>,
     /// Connections and requests that have not ended.
     alive: TaskTracker,
-    lag: Lag,
+    lag: Option<Lag>,
 }
 
 /// A version on one thread: for the requests and connections that begin while it is the newest.
@@ -103,7 +103,7 @@ impl Worker {
         Self {
             versions: versions.into(),
             serving: RefCell::new(serving.into()),
-            lag: Lag::new(host.options.max_lag),
+            lag: host.options.max_lag.map(Lag::new),
             host,
             shutdown,
             alive: TaskTracker::new(),
@@ -216,12 +216,9 @@ impl Worker {
 
     /// Begins the life of a request, which ends in its own time.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
-        let admitted = match self.lag.admit() {
-            Some(at_work) => self.host.admission.admit().map(|slot| (slot, at_work)),
-            None => Err(Refused("max-lag")),
-        };
-        let (slot, at_work) = match admitted {
-            Ok(admitted) => admitted,
+        let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused("max-lag"))).transpose();
+        let slot = match at_work.and_then(|at_work| self.host.admission.admit(at_work)) {
+            Ok(slot) => slot,
             Err(Refused(limit)) => {
                 metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
                 reply.send(unavailable());
@@ -231,7 +228,6 @@ impl Worker {
         let observer = self.host.observer.clone();
         self.alive.spawn_local(async move {
             request::serve(pool, slot, observer, request, reply).await;
-            drop(at_work);
         });
     }
 }
