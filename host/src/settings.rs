@@ -200,7 +200,7 @@ settings! {
         /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = count(9_000);
+        max_draining: NonZeroUsize = count(10_000);
         /// Time that a guest which computes may wait for its turn on its thread, such as 10ms. While they wait for longer, new
         /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
         /// refused for that.
@@ -209,7 +209,7 @@ settings! {
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
-        max_instances: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+        max_instances: NonZeroU32 = NonZeroU32::MIN.saturating_add(10_999);
         /// HTTP/2 streams that one connection may have open at once.
         #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
@@ -325,8 +325,8 @@ mod tests {
         let host = HostOptions::default();
         assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
         assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
-        assert_eq!(host.max_instances.get(), 10_000);
-        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 9_000));
+        assert_eq!(host.max_instances.get(), 11_000);
+        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
         // Each may hold an instance.
         assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
         assert_eq!(host.max_lag, None);
