@@ -107,7 +107,7 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let upload = Upload::default();
+    let upload = Upload::of(&body);
     let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
     let serving = worker.serving();
     if let Some((status, _)) = reserved_response(parts.uri.path()) {

@@ -34,7 +34,7 @@ pub(crate) async fn fair<F: Future>(future: F) -> F::Output {
         if own.woken.swap(false, AcqRel) {
             // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
             _ = pin!(tokio::task::yield_now()).poll(cx);
-            yielded = Some(Instant::now());
+            yielded = lag::yielded();
         }
         Poll::Pending
     })

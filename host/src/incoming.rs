@@ -12,19 +12,26 @@ use wasmtime_wasi_http::Error;
 
 use crate::settings::Settings;
 
-/// Whether a guest waits for its client to send more of the request's body.
+/// Whether a guest waits for its client to send more of the request's body. Of a request without one there is nothing to know.
 #[derive(Clone, Default)]
-pub(crate) struct Upload(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct Upload(Option<Arc<Mutex<Option<Instant>>>>);
 
 impl Upload {
+    /// That of this body.
+    pub(crate) fn of(body: &impl Body) -> Self {
+        Self((!body.is_end_stream()).then(Arc::default))
+    }
+
     /// A guest that waits no longer for it, but does not say so, has this excuse for as long as it might have waited.
     pub(crate) fn is_awaited(&self) -> bool {
-        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.0.as_ref().and_then(|until| *until.lock().unwrap_or_else(PoisonError::into_inner));
         until.is_some_and(|until| Instant::now() < until)
     }
 
     fn set(&self, until: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        if let Some(shared) = &self.0 {
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        }
     }
 }
 

@@ -17,14 +17,19 @@ const STEP: Duration = Duration::from_millis(25);
 const FEW: usize = 8;
 
 thread_local! {
-    /// How long guests of this thread have waited for their turns since this was last asked, and for how many.
-    static WAITS: Cell<(Duration, u32)> = const { Cell::new((Duration::ZERO, 0)) };
+    /// How long guests of this thread have waited for their turns since this was last asked, and for how many. None where
+    /// nobody will ask.
+    static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
+}
+
+/// A guest of this thread begins to wait for its turn. The time, if anybody wants to know how long that takes.
+pub(crate) fn yielded() -> Option<Instant> {
+    WAITS.get().map(|_| Instant::now())
 }
 
 /// A guest of this thread has waited for its turn since then.
 pub(crate) fn turn(since: Instant) {
-    let (waits, turns) = WAITS.get();
-    WAITS.set((waits + since.elapsed(), turns + 1));
+    WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
 
 /// How many requests may be at work on one thread, until their responses are sent, so that it is not late.
@@ -42,7 +47,9 @@ pub(crate) struct Lag {
 pub(crate) struct AtWork(Rc<Cell<usize>>);
 
 impl Lag {
+    /// That of the thread which this is called on.
     pub(crate) fn new(max: Duration) -> Self {
+        WAITS.set(Some((Duration::ZERO, 0)));
         Self { max, at_work: Rc::default(), limit: Cell::new(usize::MAX), set: Cell::default(), late: Cell::default() }
     }
 
@@ -52,7 +59,7 @@ impl Lag {
         let now = Instant::now();
         if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {
             self.set.set(Some(now));
-            let (waits, turns) = WAITS.take();
+            let (waits, turns) = WAITS.replace(Some((Duration::ZERO, 0))).unwrap_or_default();
             let wait = waits.checked_div(turns).unwrap_or_default();
             let late = wait > self.max;
             let limit = self.limit.get();

@@ -146,7 +146,7 @@ impl Replacer {
     /// Begins with this application, which is reached at `address` if it serves.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
         let version = Version { app, tls };
-        version.is_reached_at(address);
+        version.publish_address(address);
         Self { address, versions: watch::Sender::new(Arc::new(version)) }
     }
 
@@ -161,7 +161,7 @@ impl Replacer {
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
             let newest = Version { app, tls };
-            newest.is_reached_at(self.address);
+            newest.publish_address(self.address);
             *version = Arc::new(newest);
         });
     }

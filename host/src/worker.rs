@@ -39,7 +39,7 @@ pub(crate) struct Version {
 
 impl Version {
     /// Makes known where the application is reached, unless that is by https, which its requests to itself do not speak.
-    pub(crate) fn is_reached_at(&self, address: Option<SocketAddr>) {
+    pub(crate) fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
         }
@@ -226,8 +226,6 @@ impl Worker {
             }
         };
         let observer = self.host.observer.clone();
-        self.alive.spawn_local(async move {
-            request::serve(pool, slot, observer, request, reply).await;
-        });
+        self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
     }
 }
