@@ -44,6 +44,7 @@ pub mod server;
 pub mod shutdown;
 mod summary;
 mod threads;
+mod tick;
 mod worker;
 
 pub mod app;

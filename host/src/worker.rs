@@ -25,6 +25,7 @@ use crate::request::{self, unavailable};
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::Observer;
+use crate::tick::Ticks;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -77,6 +78,7 @@ pub(crate) struct Worker {
     /// Connections and requests that have not ended.
     alive: TaskTracker,
     lag: Option<Lag>,
+    ticks: Ticks,
 }
 
 /// A version on one thread: for the requests and connections that begin while it is the newest.
@@ -107,6 +109,7 @@ impl Worker {
             host,
             shutdown,
             alive: TaskTracker::new(),
+            ticks: Ticks::default(),
         }
     }
 
@@ -225,6 +228,7 @@ impl Worker {
                 return;
             }
         };
+        self.ticks.come();
         let observer = self.host.observer.clone();
         self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
     }
