@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::background::QUEUE;
 use crate::durable::TaskStore;
-use crate::fair::fair;
+use crate::fair::{Work, fair};
 use crate::instance::Instance;
 use crate::manifest::{Middleware, Mount};
 use crate::middleware;
@@ -212,7 +212,7 @@ impl Component {
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = fair(self.instance.instantiate_async(&mut store)).await?;
+        let instance = fair(Work::Response, self.instance.instantiate_async(&mut store)).await?;
         let proxy = Proxy::P3(self.handler.load(&mut store, &instance)?);
         let mut load =
             |layer: &Layer| layer.runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose();

@@ -1,42 +1,64 @@
-//! Keeps a guest that never waits from starving its neighbours on the same thread (S12).
+//! Keeps guests that compute from starving their neighbours on the same thread (S12).
+
+mod line;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
-use tokio::time::Instant;
 
 use crate::lag;
+use line::Place;
 
-/// Polls `future` as usual, unless it woke itself while it was polled: then the thread's timers, sockets and other
-/// tasks come first.
+pub(crate) use line::Work;
+
+/// A guest that asks to be polled again before it has computed for so long goes on at once. Each guest with a response body
+/// does so, and a trip through the driver costs more than what it has left to do.
+const SHORT: Duration = Duration::from_micros(100);
+
+/// Polls `future` as usual, unless it computes for longer than others may have to wait: then the thread's timers, sockets and
+/// other tasks come first, and of those that compute one at a time.
 ///
 /// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would grant that 61 times
 /// before it looks at its timers and sockets, which cost neighbours 56 ms where this costs 2.
-pub(crate) async fn fair<F: Future>(future: F) -> F::Output {
+pub(crate) async fn fair<F: Future>(work: Work, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
     let waker = Waker::from(own.clone());
-    let mut yielded: Option<Instant> = None;
+    let mut place: Option<Place> = None;
+    let mut yielded = None;
     std::future::poll_fn(|cx| {
+        if place.as_ref().is_some_and(|place| !place.is_first(cx.waker())) {
+            return Poll::Pending;
+        }
         if let Some(yielded) = yielded.take() {
             lag::turn(yielded);
         }
-        // Wake-ups during the poll find nobody to wake, and are only noted.
-        own.outer.take();
-        own.woken.swap(false, AcqRel);
-        if let Poll::Ready(output) = future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
-            return Poll::Ready(output);
-        }
-        own.outer.register(cx.waker());
-        if own.woken.swap(false, AcqRel) {
-            // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
-            _ = pin!(tokio::task::yield_now()).poll(cx);
-            yielded = lag::yielded();
-        }
-        Poll::Pending
+        let begun = Instant::now();
+        let polled = loop {
+            // Wake-ups during the poll find nobody to wake, and are only noted.
+            own.outer.take();
+            own.woken.swap(false, AcqRel);
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_pending() {
+                own.outer.register(cx.waker());
+                if own.woken.swap(false, AcqRel) {
+                    if begun.elapsed() < SHORT {
+                        continue;
+                    }
+                    drop(place.take());
+                    place = Some(Place::last(work, cx.waker()));
+                    yielded = lag::yielded();
+                    return Poll::Pending;
+                }
+            }
+            break polled;
+        };
+        place = None;
+        polled
     })
     .await
 }
@@ -55,5 +77,132 @@ impl Wake for Own {
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, std::sync::atomic::Ordering::Release);
         self.outer.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::poll_fn;
+    use std::rc::Rc;
+
+    use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+
+    use super::*;
+
+    /// Computes so many times for longer than others may have to wait, and calls `slice` each time.
+    async fn compute(slices: usize, mut slice: impl FnMut()) {
+        let mut left = slices;
+        poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            slice();
+            let begun = Instant::now();
+            while begun.elapsed() < SHORT {
+                std::hint::spin_loop();
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Counts how often the thread came to its timers and sockets: whoever yields is woken after those.
+    fn rounds() -> (Rc<Cell<usize>>, JoinHandle<()>) {
+        let rounds = Rc::<Cell<usize>>::default();
+        let counter = rounds.clone();
+        let counting = spawn_local(async move {
+            loop {
+                yield_now().await;
+                counter.set(counter.get() + 1);
+            }
+        });
+        (rounds, counting)
+    }
+
+    /// Lets guests compute that go on without end, until there have been so many slices. Says of each slice in which round it
+    /// was, and whose.
+    async fn compete(guests: &[Work], slices: usize) -> Vec<(usize, usize)> {
+        let guests = guests.to_owned();
+        let compete = async {
+            let (rounds, _counting) = rounds();
+            let seen = Rc::<RefCell<Vec<_>>>::default();
+            for (guest, work) in guests.into_iter().enumerate() {
+                let (rounds, seen) = (rounds.clone(), seen.clone());
+                let slice = move || seen.borrow_mut().push((rounds.get(), guest));
+                spawn_local(fair(work, compute(usize::MAX, slice)));
+            }
+            while seen.borrow().len() < slices {
+                yield_now().await;
+            }
+            seen.take()
+        };
+        LocalSet::new().run_until(compete).await
+    }
+
+    #[tokio::test]
+    async fn s12_of_those_that_compute_one_goes_on_in_each_round() {
+        let seen = compete(&[Work::Tasks; 4], 24).await;
+        // Nobody knows before a guest's first slice that it computes.
+        let (first, last) = (seen[4].0, seen[23].0);
+        assert!(last - first >= 18, "{seen:?}");
+        let turns: Vec<_> = seen[4..24].iter().map(|(_, guest)| *guest).collect();
+        assert_eq!(turns, [0, 1, 2, 3].repeat(5), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn s12_responses_and_tasks_take_turns() {
+        let seen = compete(&[Work::Tasks, Work::Tasks, Work::Tasks, Work::Response], 16).await;
+        let turns: Vec<_> = seen[4..16].iter().map(|(_, guest)| *guest).collect();
+        assert_eq!(turns, [0, 3, 1, 3, 2, 3].repeat(2), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_line_holds_nobody_up() {
+        let test = async {
+            let slices = Rc::<Cell<usize>>::default();
+            let guests: Vec<_> = (0..4)
+                .map(|_| {
+                    let slices = slices.clone();
+                    spawn_local(fair(Work::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
+                })
+                .collect();
+            // Some leave while they wait for their turn, and one while it has it.
+            for guest in &guests[..3] {
+                let before = slices.get();
+                while slices.get() < before + 6 {
+                    yield_now().await;
+                }
+                guest.abort();
+            }
+            let before = slices.get();
+            while slices.get() < before + 6 {
+                yield_now().await;
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_merely_yields_goes_on_at_once() {
+        let yields_briefly = || async {
+            for _ in 0..3 {
+                let mut yielded = false;
+                poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
+                    true => Poll::Ready(()),
+                    false => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+        };
+        // The thread may be stopped for as long meanwhile, but not always.
+        let at_once =
+            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Work::Tasks, yields_briefly())).is_some());
+        assert!(at_once);
     }
 }

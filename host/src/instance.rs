@@ -15,7 +15,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use crate::bindings::{ResponseOutcome, TaskError, types};
-use crate::fair::fair;
+use crate::fair::{Work, fair};
 use crate::runner::Runner;
 use crate::scope::Scope;
 use crate::sent::Sent;
@@ -147,8 +147,9 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled =
-            run(&mut self.store, &mut self.calls, Some(limit), call).await.map_err(HandlerError::Interrupted)?;
+        let handled = run(&mut self.store, &mut self.calls, Work::Response, Some(limit), call)
+            .await
+            .map_err(HandlerError::Interrupted)?;
         match handled {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(HandlerError::from(error)),
@@ -166,7 +167,7 @@ impl Instance {
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
         tokio::select! {
             biased;
-            sent = run(&mut self.store, &mut self.calls, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            sent = run(&mut self.store, &mut self.calls, Work::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         }
     }
@@ -181,7 +182,7 @@ impl Instance {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
-                run(&mut self.store, &mut self.calls, Some(limit), call).await
+                run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
@@ -217,7 +218,7 @@ impl Instance {
             }
             Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
         };
-        run(&mut self.store, &mut self.calls, Some(limit), call).await
+        run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
     }
 
     /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
@@ -233,7 +234,7 @@ impl Instance {
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
         let phase = Phase::ending_in(Some(left));
-        run_within(&mut self.store, &mut self.calls, phase, Some(limit.saturating_add(BUSY)), idle).await
+        run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit.saturating_add(BUSY)), idle).await
     }
 }
 
@@ -244,10 +245,11 @@ const BUSY: Duration = Duration::from_millis(250);
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
+    work: Work,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    run_within(store, calls, Phase::ending_in(limit), limit, call).await
+    run_within(store, calls, work, Phase::ending_in(limit), limit, call).await
 }
 
 /// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
@@ -255,12 +257,13 @@ async fn run<R>(
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
+    work: Work,
     phase: Phase,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
     let deadline = limit.and_then(|limit| phase.start.checked_add(limit));
-    store.data().phase.send_replace(phase);
+    store.data().enter(phase);
     let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;
@@ -276,7 +279,7 @@ async fn run_within<R>(
     };
     tokio::select! {
         biased;
-        result = fair(store.run_concurrent(call)) => result.flatten().map_err(Interrupted::Trapped),
+        result = fair(work, store.run_concurrent(call)) => result.flatten().map_err(Interrupted::Trapped),
         () = expired => Err(Interrupted::TimedOut(limit.unwrap_or_default())),
         () = shutdown.stopped() => Err(Interrupted::Stopped),
     }

@@ -50,6 +50,15 @@ impl State {
         })
     }
 
+    /// Says what the guest is busy with from now on. Most guests never ask.
+    pub(crate) fn enter(&self, phase: Phase) {
+        let asked = self.phase.receiver_count() > 0;
+        self.phase.send_if_modified(|current| {
+            *current = phase;
+            asked
+        });
+    }
+
     /// How many handles the guest holds.
     pub(crate) fn handles(&mut self) -> usize {
         self.table.iter_mut().count()

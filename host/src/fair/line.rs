@@ -1,0 +1,109 @@
+//! The guests of one thread that compute: each goes on in its turn, and between two turns the thread does all else.
+//!
+//! Responses and tasks take turns, however many there are of each: neither can wait for the other without end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+
+thread_local! {
+    static LINE: Line = const { Line::new() };
+}
+
+/// What a guest computes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A response, for which a client waits.
+    Response,
+    /// A request's tasks, and its teardown.
+    Tasks,
+}
+
+struct Line {
+    /// Whether somebody is first, and will go on.
+    moving: Cell<bool>,
+    /// Those behind it. Who has left is gone.
+    responses: RefCell<VecDeque<Weak<Guest>>>,
+    tasks: RefCell<VecDeque<Weak<Guest>>>,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self {
+            moving: Cell::new(false),
+            responses: RefCell::new(VecDeque::new()),
+            tasks: RefCell::new(VecDeque::new()),
+        }
+    }
+
+    fn waiting(&self, work: Work) -> &RefCell<VecDeque<Weak<Guest>>> {
+        match work {
+            Work::Response => &self.responses,
+            Work::Tasks => &self.tasks,
+        }
+    }
+
+    fn next(&self, work: Work) -> Option<Rc<Guest>> {
+        let mut waiting = self.waiting(work).borrow_mut();
+        std::iter::from_fn(|| waiting.pop_front()).find_map(|guest| guest.upgrade())
+    }
+
+    /// Calls the next, after one that has had its turn.
+    fn go_on(&self, after: Work) {
+        let other = if after == Work::Response { Work::Tasks } else { Work::Response };
+        let next = self.next(other).or_else(|| self.next(after));
+        self.moving.set(next.is_some());
+        if let Some(next) = next {
+            next.call();
+        }
+    }
+}
+
+struct Guest {
+    work: Work,
+    first: Cell<bool>,
+    waker: RefCell<Waker>,
+}
+
+impl Guest {
+    /// Wakes it once the thread has done what else there is to do.
+    fn call(&self) {
+        self.first.set(true);
+        // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
+        _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&self.waker.borrow()));
+    }
+}
+
+/// A place in its thread's line. Whoever leaves it lets the next one go on.
+pub(super) struct Place(Rc<Guest>);
+
+impl Place {
+    /// Behind all others that compute for the same.
+    pub(super) fn last(work: Work, waker: &Waker) -> Self {
+        let guest = Rc::new(Guest { work, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
+        LINE.with(|line| {
+            if line.moving.replace(true) {
+                line.waiting(work).borrow_mut().push_back(Rc::downgrade(&guest));
+            } else {
+                guest.call();
+            }
+        });
+        Self(guest)
+    }
+
+    /// Whether it is this one's turn. If not, `waker` is woken when it is.
+    pub(super) fn is_first(&self, waker: &Waker) -> bool {
+        self.0.waker.borrow_mut().clone_from(waker);
+        self.0.first.get()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0.first.get() {
+            LINE.with(|line| line.go_on(self.0.work));
+        }
+    }
+}
