@@ -5,6 +5,8 @@ use http::StatusCode;
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::process::retry;
+use crate::socket::Socket;
 use crate::telling;
 
 fn host(max_requests: &str, max_draining: &str) -> TestHost {
@@ -80,4 +82,27 @@ fn s12_a_request_that_was_let_in_goes_on_to_its_tasks_though_drains_are_too_many
     task.open();
     assert!(draining.drained().tasks.iter().all(|task| task.state == TaskState::Succeeded));
     assert_served(&host);
+}
+
+#[test]
+fn s12_a_thread_that_is_late_refuses_requests_but_for_a_few() {
+    telling::listen();
+    let host = TestHost::component(guests::HOSTILE).setting("max-lag", "1ms").workers(1).start();
+    let mut busy: Vec<_> = (0..7).map(|_| Socket::get(&host, "/?do=spin&at=handler")).collect();
+    let spinning = |count| retry(|| (host.stdout().matches("spins").count() == count).then_some(()));
+    spinning(7);
+    // However late they are, eight are never too many …
+    for _ in 0..20 {
+        let served = host.get("/?do=nothing&at=handler");
+        assert_eq!(served.text(), "done");
+        served.drained();
+    }
+    busy.push(Socket::get(&host, "/?do=spin&at=handler"));
+    spinning(8);
+    // … and nine are.
+    let refused = host.get("/?do=nothing&at=handler");
+    assert_eq!(refused.response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.response().headers()["retry-after"], "1");
+    let metrics = telling::listen().render();
+    assert!(metrics.contains("epilogue_requests_refused_total{limit=\"max-lag\"} "), "{metrics}");
 }

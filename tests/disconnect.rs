@@ -4,6 +4,7 @@ use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::process::retry;
 use crate::socket::Socket;
 
 fn states(record: &RequestRecord) -> Vec<&'static str> {
@@ -50,4 +51,19 @@ fn s7_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
 
     let record = host.next_record();
     assert_eq!(states(&record), ["succeeded", "cancelled"], "{record:?}");
+}
+
+#[test]
+fn s7_a_client_that_leaves_a_guest_that_computes_on_has_left_all_the_same() {
+    let host = TestHost::component(guests::HOSTILE).setting("response-timeout", "2s").start();
+    let mut client = Socket::get(&host, "/?do=spin&at=body&cancel=true");
+    client.head();
+    retry(|| host.stdout().contains("spins").then_some(()));
+    drop(client);
+
+    let record = host.next_record();
+    assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{record:?}");
+    assert_eq!(states(&record), ["cancelled"], "{record:?}");
+    let error = "what the guest did after its response had ended was cut short: still running after 2s";
+    assert_eq!(record.errors, [error], "{record:?}");
 }

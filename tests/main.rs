@@ -46,6 +46,7 @@ mod wit;
 // What the tests share.
 mod client;
 mod gate;
+mod heap;
 mod process;
 mod socket;
 mod support;

@@ -91,12 +91,13 @@ impl Drop for AtWork {
 mod tests {
     use super::*;
 
-    /// Passes so many steps, at the end of each of which a guest has just had its turn so late and a request comes. Keeps those
-    /// that are let in, and says how many.
+    /// Passes so many steps, at the end of each of which two guests have just had their turns so late and a request comes. Keeps
+    /// those that are let in, and says how many.
     async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<AtWork>) -> usize {
         let before = admitted.len();
         for _ in 0..count {
-            tokio::time::advance(STEP).await;
+            tokio::time::advance(Duration::from_millis(25)).await;
+            turn(Instant::now() - Duration::from_millis(late));
             turn(Instant::now() - Duration::from_millis(late));
             admitted.extend(lag.admit());
         }
@@ -118,10 +119,24 @@ mod tests {
         admitted.truncate(80);
         assert!(lag.admit().is_none());
         assert_eq!(steps(&lag, 20, 30, &mut admitted).await, 0);
-        admitted.truncate(FEW - 1);
+        admitted.truncate(7);
         assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
-        // In time again it soon lets in as many as before.
-        assert!(steps(&lag, 20, 1, &mut admitted).await > 10);
+        // In time again it lets in one more with each step, and so soon as many as before.
+        assert_eq!(steps(&lag, 1, 1, &mut admitted).await, 1);
+        assert!(lag.admit().is_none());
+        assert_eq!(steps(&lag, 20, 1, &mut admitted).await, 20);
+        // Who comes between two steps changes nothing, be the thread late or in time.
+        for late in [1, 1000] {
+            turn(Instant::now() - Duration::from_millis(late));
+            assert!((0..100).all(|_| lag.admit().is_none()), "{late}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_counted_only_where_somebody_asks() {
+        assert!(std::thread::spawn(|| yielded().is_none()).join().unwrap());
+        let _lag = Lag::new(Duration::from_millis(20));
+        assert!(yielded().is_some());
     }
 }

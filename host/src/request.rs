@@ -155,15 +155,17 @@ impl Life {
                         }
                         _ => format!("the guest died while it wrote the body: {interrupted}"),
                     };
-                    sent.break_body(&reason);
                     self.lose_instance(&interrupted);
-                    match sent.outcome().await {
-                        // The guest had written all of it: what ended is work that it had spawned.
-                        ResponseOutcome::Delivered => {
-                            self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
-                            ResponseOutcome::Delivered
+                    match sent.break_off(&reason).await {
+                        Some(ended) => {
+                            let what = match ended {
+                                ResponseOutcome::Delivered => "work that the guest had spawned",
+                                _ => "what the guest did after its response had ended",
+                            };
+                            self.report(format!("{what} was cut short: {interrupted}"));
+                            ended
                         }
-                        _ => ResponseOutcome::ResponseFailed(reason),
+                        None => ResponseOutcome::ResponseFailed(reason),
                     }
                 }
             },

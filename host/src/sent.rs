@@ -167,14 +167,18 @@ impl Sent {
         ended.unwrap_or(ResponseOutcome::ClientGone)
     }
 
-    /// Ends the body with an error where the guest, which is gone, stopped writing. Without this a body of unknown length
-    /// would look complete to the client.
-    pub(crate) fn break_body(&self, reason: &str) {
+    /// Ends the body with an error where the guest, which is gone, stopped writing: without it one of unknown length would look
+    /// complete. Returns the response's end unless it is this: the client had left before, or the guest had written all.
+    pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
+        if let Ok(ended) = self.outcome.try_recv() {
+            return Some(ended);
+        }
         *self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        let ended = self.outcome().await;
+        self.delivery.ended.load(Relaxed).then_some(ended)
     }
 
-    /// Gives up on the response once the client has taken nothing of it for too long. While the guest waits for the client, it
-    /// need not write.
+    /// Limits how long the client may take nothing of it, and excuses a guest that waits for more of the `upload`.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;

@@ -1,12 +1,16 @@
-//! A response that is not read: its client is given up, so that its tasks can run (S2, S7).
+//! A response that is not read: its client is given up, so that its tasks can run (S2, S7). One that is read slowly is not.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use epilogue::testing::TestHost;
+use epilogue::testing::{ResponseOutcome, TestHost};
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, frame, get};
 use super::{assert_client_gone, assert_serves};
 use crate::client::talk;
 use crate::guests;
@@ -56,4 +60,49 @@ fn s7_of_http2_only_the_stream_is_given_up_that_is_not_read() {
         });
     }
     assert_serves(&host);
+}
+
+/// Asks, and reads 200 KB a second of what comes for five seconds, then the rest of so many bytes.
+fn read_slowly(host: &TestHost, request: &[u8], size: usize) {
+    talk(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(host.address()).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let mut piece = vec![0; 4000];
+        for _ in 0..250 {
+            ticks.tick().await;
+            stream.read_exact(&mut piece).await.expect("the host should wait for a client that reads");
+        }
+        let mut rest = vec![0; size - 250 * piece.len()];
+        stream.read_exact(&mut rest).await.expect("the host should go on");
+        let record = host.next_record();
+        assert!(matches!(record.outcome, ResponseOutcome::Delivered), "{record:?}");
+    });
+}
+
+/// The system is to take little ahead: of megabytes it would take no more until a third has left, and the client would look as if
+/// it read nothing.
+#[test]
+fn s7_a_client_that_reads_slowly_is_not_given_up() {
+    let host = TestHost::component(guests::BODY).setting("send-timeout", "2s").start();
+    let size = 4 << 20;
+    read_slowly(&host, format!("GET /body?size={size} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes(), size);
+}
+
+#[test]
+fn s7_of_http2_a_client_that_reads_slowly_is_not_given_up() {
+    let host = TestHost::component(guests::BODY).setting("send-timeout", "2s").start();
+    let size: u32 = 4 << 20;
+    // It grants all of it at once.
+    let granted = (2 * size).to_be_bytes();
+    let window = [&[0, 4][..], &granted].concat();
+    let request = [
+        &PREFACE[..PREFACE.len() - 9],
+        &frame(SETTINGS, 0, 0, &window),
+        &frame(WINDOW_UPDATE, 0, 0, &granted),
+        &frame(HEADERS, END_STREAM | END_HEADERS, 1, &get(&format!("/body?size={size}"))),
+    ];
+    read_slowly(&host, &request.concat(), size as usize);
 }

@@ -135,14 +135,11 @@ impl Memory {
         self.samples.iter().map(|sample| sample.bytes).max().unwrap_or_default()
     }
 
-    /// How much more there is in the last quarter at the least than there was in the first half at the most. At first memory
-    /// grows with the most instances that are alive at once, of each of which the engine keeps some.
+    /// How much it has grown since it has come to its level, for which it has the first sixth of the time: memory grows with the
+    /// most instances that are alive at once, of each of which the engine keeps some.
     pub(super) fn growth(&self) -> usize {
-        let bytes = |samples: &[Sample]| samples.iter().map(|sample| sample.bytes).collect::<Vec<_>>();
-        let count = self.samples.len();
-        let first = bytes(&self.samples[..count.div_ceil(2)]).into_iter().max().unwrap_or_default();
-        let last = bytes(&self.samples[count * 3 / 4..]).into_iter().min().unwrap_or_default();
-        last.saturating_sub(first)
+        let bytes: Vec<_> = self.samples.iter().skip(self.samples.len() / 6).map(|sample| sample.bytes).collect();
+        growth(&bytes)
     }
 
     /// Writes the samples, and a chart of them.
@@ -201,6 +198,17 @@ impl fmt::Display for Memory {
         let [before, peak, after] = [self.first(), self.peak(), self.last()].map(|bytes| bytes >> 20);
         write!(f, "memory: {before} MiB before, {peak} at the peak, {after} after")
     }
+}
+
+/// How much larger the last third of these are than the first, each by its median: what is large for a moment does not matter.
+pub(super) fn growth(values: &[usize]) -> usize {
+    let third = values.len().div_ceil(3);
+    let median = |part: &[usize]| {
+        let mut sorted = part.to_vec();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    };
+    median(&values[values.len() - third..]).saturating_sub(median(&values[..third]))
 }
 
 /// The memory that this process has in use.

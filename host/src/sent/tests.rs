@@ -1,6 +1,7 @@
 //! hyper itself over a pipe that holds one byte: what the client has read is, but for that byte, what has been sent.
 
 use std::convert::Infallible;
+use std::pin::pin;
 
 use futures::FutureExt as _;
 use futures::stream;
@@ -194,6 +195,29 @@ fn s2_a_response_that_hyper_never_took_is_not_delivered() {
         connection.flushed();
         assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ClientGone)));
     }
+}
+
+#[test]
+fn s7_a_client_that_leaves_leaves_a_dead_guest_too() {
+    let connection = Unflushed::default();
+    let tracked = |response| track(&connection, &Method::GET, Version::HTTP_11, response);
+    let (left, mut sent) = tracked(frames(vec![data("hello")]));
+    drop(left);
+    assert!(matches!(sent.break_off("it died").now_or_never(), Some(Some(ResponseOutcome::ClientGone))));
+
+    let (broken, mut sent) = tracked(frames(vec![]));
+    let mut ended = pin!(sent.break_off("it died"));
+    assert!(ended.as_mut().now_or_never().is_none());
+    assert!(broken.into_body().collect().now_or_never().is_some_and(|body| body.is_err()));
+    assert!(matches!(ended.now_or_never(), Some(None)));
+
+    // It had written all.
+    let (whole, mut sent) = tracked(full(""));
+    drop(whole.into_body().collect().now_or_never());
+    let mut ended = pin!(sent.break_off("it died"));
+    assert!(ended.as_mut().now_or_never().is_none());
+    connection.close();
+    assert!(matches!(ended.now_or_never(), Some(Some(ResponseOutcome::ClientGone))));
 }
 
 /// One HTTP/2 connection that answers as many requests at once with `responses`, through a relay that takes a byte at

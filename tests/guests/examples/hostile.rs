@@ -1,5 +1,6 @@
 //! Does something that no guest should, at the place that its query names: `/?do=spin&at=body`, the place being `handler`,
-//! `body`, `task` or `teardown`. A POST's body comes back. Each request has a task `after`, behind all others.
+//! `body`, `task` or `teardown`. A POST's body comes back. Each request has a task `after`, behind all others, which
+//! `&cancel=true` cancels if the client leaves.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,10 +28,12 @@ async fn handle(request: Request) -> impl IntoResponse {
 struct Wanted {
     r#do: String,
     at: String,
+    #[serde(default)]
+    cancel: bool,
 }
 
 async fn misbehave(
-    Query(Wanted { r#do: what, at }): Query<Wanted>,
+    Query(Wanted { r#do: what, at, cancel }): Query<Wanted>,
     tasks: BackgroundTasks,
 ) -> Result<Body, EnqueueError> {
     tasks.on_failure(FailurePolicy::Continue);
@@ -40,7 +43,7 @@ async fn misbehave(
     if what == "stubborn" {
         tasks.add_task_with(stubborn, (), TaskOptions::new().max_attempts(6))?;
     }
-    tasks.add_task_with(after, (), TaskOptions::new().run_when(RunWhen::Always))?;
+    tasks.add_task_with(after, (), TaskOptions::new().run_when(RunWhen::Always).cancel_on_disconnect(cancel))?;
     match at.as_str() {
         "handler" => commit(&what).await,
         "teardown" => Scope::current().on_teardown(async move { commit(&what).await }),
@@ -73,9 +76,12 @@ async fn commit(what: &str) {
         "collect" => collect(),
         "wait" => spin_sdk::time::sleep(Duration::from_secs(3600)).await,
         "block" => thread::sleep(Duration::from_secs(3600)),
-        "spin" => loop {
-            std::hint::spin_loop();
-        },
+        "spin" => {
+            println!("spins");
+            loop {
+                std::hint::spin_loop();
+            }
+        }
         // A pipe into which nobody writes.
         "read" => println!("{:?}", fs::read("/pipes/pipe")),
         "stop" => println!("stop: {:?}", stopping().await.reason),
