@@ -151,17 +151,20 @@ impl Nats {
         let ready = context.get_or_create_stream(queue).await?;
         let states = context.get_or_create_stream(stream("EPILOGUE_STATE", "state")).await?;
         let dead = context.get_or_create_stream(stream("EPILOGUE_DEAD", "dead")).await?;
-        let workers = ready
-            .create_consumer(pull::Config {
-                durable_name: Some("workers".to_owned()),
-                ack_policy: AckPolicy::Explicit,
-                ack_wait: self.options.visibility,
-                // The server would keep a message that was delivered too often, and deliver it no more.
-                max_deliver: -1,
-                max_ack_pending: -1,
-                ..pull::Config::default()
-            })
-            .await?;
+        let config = pull::Config {
+            durable_name: Some("workers".to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.options.visibility,
+            // The server would keep a message that was delivered too often, and deliver it no more.
+            max_deliver: -1,
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        // One that exists takes over what is given: how long the leases of all workers last.
+        let workers = match self.options.operator {
+            true => ready.get_or_create_consumer("workers", config).await?,
+            false => ready.create_consumer(config).await?,
+        };
         Ok(Connected { client, context, ready, states, dead, workers })
     }
 

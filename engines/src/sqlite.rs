@@ -55,10 +55,10 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`Error::Config`] for a URL that can't be used, or a file that is something else; [`Error::Unavailable`] if it can't be
-    /// opened.
+    /// opened, or is not there for an operator.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
-        let mut connection = schema::open(&path, synchronous, options.timeout)?;
+        let mut connection = schema::open(&path, synchronous, &options)?;
         let owner = Owner::new(&path, &mut connection)?;
         let writer = Writer::start(connection, options.timeout)?;
         Ok(Self { visibility: options.visibility, writer, ready: Notify::new(), owner: Arc::new(owner) })

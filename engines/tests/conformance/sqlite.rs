@@ -95,3 +95,13 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     fixture.engine.enqueue(&batches[0]).await.unwrap();
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
+
+/// An operator who mistypes the path is told, and no file is made.
+#[tokio::test]
+async fn an_operator_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("typo.db").display());
+    let error = connect(&url, Options { operator: true, ..Options::default() }).unwrap_err();
+    assert!(error.to_string().contains("typo.db: No such file"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
