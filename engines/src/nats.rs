@@ -23,7 +23,7 @@ use async_nats::connection::State as Connection;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::{Acker, PublishMessage};
-use async_nats::jetstream::stream::{Config, RawMessageErrorKind, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use async_trait::async_trait;
@@ -139,6 +139,8 @@ impl Nats {
             name: name.to_owned(),
             subjects: vec![format!("epilogue.{kind}.*")],
             max_messages_per_subject: 1,
+            // An operator may set a limit. Then what is new is refused; by default what is oldest would go.
+            discard: DiscardPolicy::New,
             ..Config::default()
         };
         let queue = Config {
