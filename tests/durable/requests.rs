@@ -14,6 +14,7 @@ super::on_each_engine! {
     s1_s3_a_response_and_then_the_tasks_in_order_on_a_worker,
     an_engine_that_is_away_means_503_and_nothing_runs,
     s5_a_task_that_is_added_late_is_stored_before_it_is_accepted,
+    s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused,
 }
 
 fn s1_s3_a_response_and_then_the_tasks_in_order_on_a_worker(fixture: &mut Fixture) {
@@ -88,6 +89,23 @@ fn s5_a_task_that_is_added_late_is_stored_before_it_is_accepted(fixture: &mut Fi
     let keys: std::collections::BTreeSet<_> =
         lines.iter().filter(|line| line.starts_with("ok")).map(|line| words(line)[3]).collect();
     assert_eq!(keys.len(), 3, "{lines:?}");
+}
+
+fn s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    fixture.pause();
+    assert_eq!(ask(host.address(), "run=late").0, StatusCode::OK, "it is not durable itself");
+    let failed = host.logged("name=\"nested\"");
+    let why = "it could not be stored: the task engine is not available: ";
+    assert!(failed.contains("state=\"failed\"") && failed.contains(why), "{failed}");
+    ask(host.address(), "run=teardown");
+    assert!(host.printed("teardown: ").contains(why));
+    fixture.resume();
+    let end = Instant::now() + Duration::from_secs(60);
+    while ask(host.address(), "run=ok&tag=-back").0 != StatusCode::OK {
+        assert!(Instant::now() < end, "the host should find the engine again");
+    }
+    assert_eq!(fixture.stored("ready").len(), 1);
 }
 
 #[test]
