@@ -127,32 +127,6 @@ async fn nats_knows_the_user_and_the_password_of_the_url() {
     assert!(!error.to_string().contains("another"), "{error}");
 }
 
-/// Workers need room to end what is stored: so the queue is what an operator limits.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_of_nats_that_is_full_refuses_and_loses_nothing_and_is_worked_off() {
-    let fixture = fixture(Kind::Nats);
-    let sent = [batch(&["one"]), batch(&["two"])];
-    for batch in &sent {
-        fixture.engine.enqueue(batch).await.unwrap();
-    }
-    let context = async_nats::jetstream::new(async_nats::connect(&fixture.url).await.unwrap());
-    let mut queue = context.get_stream("EPILOGUE").await.unwrap();
-    let mut config = queue.info().await.unwrap().config.clone();
-    config.max_messages = 2;
-    context.update_stream(config).await.unwrap();
-    let third = batch(&["three"]);
-    let error = fixture.engine.enqueue(&third).await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable(why) if why.contains("maximum messages exceeded")), "{error:?}");
-    for batch in &sent {
-        let mut lease = fixture.wait("w").await;
-        assert_eq!(lease.batch, *batch);
-        fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
-        fixture.engine.ack(&lease).await.unwrap();
-    }
-    fixture.engine.enqueue(&third).await.unwrap();
-    assert_eq!(fixture.wait("w").await.batch, third);
-}
-
 /// What a test shows if a server's program is missing is what to install: see [`Server`].
 #[test]
 fn the_servers_are_installed() {
