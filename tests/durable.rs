@@ -5,6 +5,7 @@ mod cuts;
 mod fixture;
 mod kills;
 mod network;
+mod reload;
 mod requests;
 #[path = "../engines/tests/conformance/servers.rs"]
 mod servers;

@@ -128,6 +128,13 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "the signal should be sent");
     }
 
+    /// Limits how large a file it may make, in bytes. It has to ignore `SIGXFSZ`, and then a write fails as on a full disk.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let pid = self.child.id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
+        assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
+    }
+
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> Ended {
         let stdout = self.stdout.to_the_end();

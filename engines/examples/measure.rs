@@ -22,7 +22,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let url = args.next().ok_or("usage: measure URL [BACKLOG]…, for example: measure sqlite:/tmp/measure.db 100000")?;
     let backlogs: Vec<usize> = args.map(|arg| arg.parse()).collect::<std::result::Result<_, _>>()?;
     // What it takes to run against a busy server; nothing here is to expire.
-    let options = Options { visibility: Duration::from_secs(600), timeout: Duration::from_secs(60) };
+    let options =
+        Options { visibility: Duration::from_secs(600), timeout: Duration::from_secs(60), ..Options::default() };
     let engine = connect(&url, options)?;
     if engine.counts().await? != Default::default() {
         return Err("the store is not empty".into());

@@ -164,10 +164,8 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Ids become parts of keys and of subjects.
     fn check(&self) -> Result<()> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if self.id.is_empty() || self.id.len() > 64 || !self.id.bytes().all(plain) {
+        if !is_id(&self.id) {
             return Err(Error::Corrupt("its id is not 1 to 64 letters, digits, '-' and '_'".to_owned()));
         }
         if self.tasks.is_empty() {
@@ -175,6 +173,12 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether this can be a batch's id. Ids become parts of keys and of subjects.
+pub(crate) fn is_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
 /// Refuses an envelope that is larger than an engine takes.

@@ -12,11 +12,14 @@ pub struct Options {
     pub visibility: Duration,
     /// How long a call waits for the engine. Default: 5 s.
     pub timeout: Duration,
+    /// For an operator's look at what others have stored: no file is made, and what workers have set in a server stays as it
+    /// is. Default: false.
+    pub operator: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { visibility: Duration::from_secs(30), timeout: Duration::from_secs(5) }
+        Self { visibility: Duration::from_secs(30), timeout: Duration::from_secs(5), operator: false }
     }
 }
 

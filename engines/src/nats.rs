@@ -23,7 +23,7 @@ use async_nats::connection::State as Connection;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::{Acker, PublishMessage};
-use async_nats::jetstream::stream::{Config, RawMessageErrorKind, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use async_trait::async_trait;
@@ -139,6 +139,8 @@ impl Nats {
             name: name.to_owned(),
             subjects: vec![format!("epilogue.{kind}.*")],
             max_messages_per_subject: 1,
+            // An operator may set a limit. Then what is new is refused; by default what is oldest would go.
+            discard: DiscardPolicy::New,
             ..Config::default()
         };
         let queue = Config {
@@ -151,17 +153,20 @@ impl Nats {
         let ready = context.get_or_create_stream(queue).await?;
         let states = context.get_or_create_stream(stream("EPILOGUE_STATE", "state")).await?;
         let dead = context.get_or_create_stream(stream("EPILOGUE_DEAD", "dead")).await?;
-        let workers = ready
-            .create_consumer(pull::Config {
-                durable_name: Some("workers".to_owned()),
-                ack_policy: AckPolicy::Explicit,
-                ack_wait: self.options.visibility,
-                // The server would keep a message that was delivered too often, and deliver it no more.
-                max_deliver: -1,
-                max_ack_pending: -1,
-                ..pull::Config::default()
-            })
-            .await?;
+        let config = pull::Config {
+            durable_name: Some("workers".to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.options.visibility,
+            // The server would keep a message that was delivered too often, and deliver it no more.
+            max_deliver: -1,
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        // One that exists takes over what is given: how long the leases of all workers last.
+        let workers = match self.options.operator {
+            true => ready.get_or_create_consumer("workers", config).await?,
+            false => ready.create_consumer(config).await?,
+        };
         Ok(Connected { client, context, ready, states, dead, workers })
     }
 

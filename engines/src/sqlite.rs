@@ -9,6 +9,7 @@
 
 mod admin;
 mod owner;
+mod place;
 mod schema;
 mod writer;
 
@@ -26,6 +27,7 @@ use crate::lease::Token;
 use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
 
 use owner::Owner;
+use place::Place;
 use writer::Writer;
 
 /// How soon a waiting worker sees what another process enqueued, and what has become due.
@@ -55,12 +57,13 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`Error::Config`] for a URL that can't be used, or a file that is something else; [`Error::Unavailable`] if it can't be
-    /// opened.
+    /// opened, or is not there for an operator.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
-        let mut connection = schema::open(&path, synchronous, options.timeout)?;
+        let mut connection = schema::open(&path, synchronous, &options)?;
+        let place = Place::new(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
         let owner = Owner::new(&path, &mut connection)?;
-        let writer = Writer::start(connection, options.timeout)?;
+        let writer = Writer::start(connection, place, options.timeout)?;
         Ok(Self { visibility: options.visibility, writer, ready: Notify::new(), owner: Arc::new(owner) })
     }
 

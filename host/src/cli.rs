@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
 use crate::settings::{HostOverlay, SettingsOverlay};
+use crate::values::Value;
 
 /// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks they enqueued.
 #[derive(Debug, Parser)]
@@ -88,6 +90,14 @@ pub struct TasksArgs {
     /// The application whose manifest names the engine. By default as for `epilogue up`.
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
+
+    /// How long a lease lasts, as for `epilogue worker`: on Redis only this tells what is leased from what waits. By default
+    /// that of the manifest, or 30s.
+    #[arg(
+        long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
+        value_parser = <Duration as Value>::parse
+    )]
+    pub visibility_timeout: Option<Duration>,
 
     /// One JSON object a line, instead of a table.
     #[arg(long, global = true)]
@@ -223,8 +233,6 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::CommandFactory;
 
     use crate::values::{LogFormat, OnFailure};

@@ -55,23 +55,25 @@ impl TaskStore {
     /// If the URL names no engine, or its file cannot be opened.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
-        let store = Self::open(url, options.visibility_timeout).context("the task engine cannot be used")?;
+        let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
+        let store = Self::open(url, engine)?;
         match store.wait(|engine| async move { engine.counts().await }) {
             Ok(counts) => tracing::info!("durable tasks wait for {} requests, {} are dead", counts.ready, counts.dead),
             Err(Error::Unavailable(why)) => {
                 tracing::warn!("the task engine is not available, and durable tasks are refused until it is: {why}");
             }
-            Err(error) => return Err(error).context("the task engine cannot be used"),
+            Err(error) => return Err(unusable(error)),
         }
         Ok(Some(store))
     }
 
     /// The engine that a URL names.
-    pub(crate) fn open(url: &str, visibility: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
+        let visibility = options.visibility;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let engine = {
             let _context = runtime.enter();
-            engines::connect(url, Options { visibility, ..Options::default() })?
+            engines::connect(url, options).map_err(unusable)?
         };
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel::<()>();
@@ -170,6 +172,14 @@ impl Life {
             }
             Err(error) => Err(HandlerError::NotStored(error)),
         }
+    }
+}
+
+/// One that is not available says so itself.
+fn unusable(error: Error) -> anyhow::Error {
+    match error {
+        Error::Unavailable(_) => error.into(),
+        error => anyhow::Error::new(error).context("the task engine cannot be used"),
     }
 }
 

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use epilogue_engines::{Entry, State};
+use epilogue_engines::{Entry, Options, State};
 use serde::Serialize;
 
 use crate::app::TaskStore;
 use crate::cli::{TasksArgs, TasksCommand};
 use crate::manifest::Manifest;
+use crate::settings::{HostOptions, HostOverlay};
 
 /// Dead batches that are retried between two looks at the list.
 const CHUNK: usize = 1_000;
@@ -21,11 +22,12 @@ const CHUNK: usize = 1_000;
 ///
 /// If the engine cannot be used.
 pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
-    let url = match args.engine {
-        Some(url) => url,
-        None => from_manifest(args.from.as_deref())?,
-    };
-    let store = TaskStore::open(&url, Duration::from_secs(30)).context("the task engine cannot be used")?;
+    let host = settings(&args)?;
+    let which = "which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
+    let url = host.engine.as_deref().context(which)?;
+    ensure!(!url.starts_with("memory:"), "what is in memory: can be seen by its own process alone");
+    let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
+    let store = TaskStore::open(url, options)?;
     let done = match args.command {
         TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
         TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
@@ -47,15 +49,22 @@ pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn from_manifest(from: Option<&std::path::Path>) -> anyhow::Result<String> {
-    let named = from.is_some();
-    let manifest = Manifest::find(from).and_then(|path| Manifest::load(&path));
-    let engine = match manifest {
-        Ok(manifest) => manifest.host.engine,
-        Err(error) if named => return Err(error),
-        Err(_) => None,
+/// What the command line says and, where it says nothing of the engine or names it, the manifest.
+fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
+    let given = HostOverlay {
+        engine: args.engine.clone(),
+        visibility_timeout: args.visibility_timeout,
+        ..HostOverlay::default()
     };
-    engine.context("which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine")
+    let named = args.from.is_some();
+    if given.engine.is_some() && !named {
+        return Ok(given.resolve());
+    }
+    match Manifest::find(args.from.as_deref()).and_then(|path| Manifest::load(&path)) {
+        Ok(manifest) => Ok(given.over(manifest.host).resolve()),
+        Err(error) if named => Err(error),
+        Err(_) => Ok(given.resolve()),
+    }
 }
 
 /// A batch as programs read it.
@@ -138,7 +147,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
         writeln!(out, "worker     {worker}")?;
     }
     if let Some(why) = &entry.why {
-        writeln!(out, "why        {why}")?;
+        writeln!(out, "why        {}", harmless(why))?;
     }
     match entry.batch() {
         Ok(batch) => {
@@ -150,11 +159,11 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
                     std::cmp::Ordering::Equal => format!("attempt {} of {}", entry.attempt, task.max_attempts),
                     std::cmp::Ordering::Greater => "waits".to_owned(),
                 };
-                let args = String::from_utf8_lossy(&task.args);
+                let args = harmless(&String::from_utf8_lossy(&task.args));
                 writeln!(out, "task {:<5} {} {args}  ({is}; key {})", task.id, task.name, batch.idempotency_key(task))?;
             }
         }
-        Err(error) => writeln!(out, "{error}\n{}", String::from_utf8_lossy(&entry.envelope))?,
+        Err(error) => writeln!(out, "{error}\n{}", harmless(&String::from_utf8_lossy(&entry.envelope)))?,
     }
     Ok(true)
 }
@@ -235,5 +244,21 @@ fn age(created: u64) -> String {
 
 /// The first line, and no more of it than fits.
 fn one_line(why: &str) -> String {
-    why.lines().next().unwrap_or_default().chars().take(80).collect()
+    harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
+}
+
+/// What a guest has written, without what a terminal would obey.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_wrote_commands_no_terminal() {
+        assert_eq!(harmless("no\u{1b}[2J paper\r\nat all"), "no\u{fffd}[2J paper\u{fffd}\nat all");
+        assert_eq!(one_line("no\u{7} paper\nat all"), "no\u{fffd} paper");
+    }
 }

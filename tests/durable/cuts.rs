@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, ask, in_order, words};
+use super::fixture::{Fixture, Set, ask, in_order, words};
 use super::network::{Link, Network};
 use crate::process::retry;
+use crate::upstream::Upstream;
 
 const CLIENTS: usize = 4;
 /// A call of the engine waits five seconds; a busy machine may add much to that, and a call that hangs adds more.
@@ -21,6 +22,7 @@ super::on_each_server! {
     a_network_that_refuses_means_503_in_time_and_loses_nothing,
     a_network_that_swallows_means_503_in_time_and_loses_nothing,
     a_server_that_is_killed_under_load_means_503_in_time_and_loses_nothing,
+    a_task_that_runs_while_the_engine_is_away_does_not_run_again,
 }
 
 fn a_network_that_refuses_means_503_in_time_and_loses_nothing(fixture: &mut Fixture) {
@@ -65,6 +67,8 @@ fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl
         retry(|| (answers.lock().unwrap().len() >= enough).then_some(()));
     };
     thread::scope(|scope| {
+        // Also if something below fails, which would wait for them for ever.
+        let _clients_end = Set(&stop);
         for _ in 0..CLIENTS {
             scope.spawn(client);
         }
@@ -74,7 +78,6 @@ fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl
         assert_eq!(ask(address, "run=plain").0, StatusCode::OK, "what needs no engine is served");
         give(fixture);
         more(&accepted, 20);
-        stop.store(true, SeqCst);
     });
     fixture.wait_until_done();
     worker.signal("TERM");
@@ -100,4 +103,26 @@ fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl
     // What runs here on success has run for those alone that succeeded.
     let plain = host.stdout.iter().filter(|line| line.starts_with("plain ")).count();
     assert_eq!(plain, accepted.len() + 1);
+}
+
+/// Its worker asks on, for as long as the lease lasts: for more of it, and then to tell that the task has ended.
+fn a_task_that_runs_while_the_engine_is_away_does_not_run_again(fixture: &mut Fixture) {
+    fixture.visibility = "20s";
+    let gate = Upstream::start();
+    let host = fixture.host([]);
+    ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
+    // One that is busy leases nothing more.
+    let worker = fixture.worker(["--concurrency", "1"]);
+    let held = gate.call();
+    fixture.pause();
+    worker.logged("a lease is not extended: the task engine is not available");
+    held.answer("go on");
+    worker.logged("epilogue::worker: the task engine is not available");
+    fixture.resume();
+    worker.printed("bill 1 ");
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    let lines = worker.ended().stdout;
+    let names: Vec<_> = lines.iter().map(|line| words(line)[..2].join(" ")).collect();
+    assert_eq!(names, ["knock 1", "opened 1", "bill 1"]);
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, StatusCode};
 use http_body_util::Empty;
@@ -33,6 +35,8 @@ pub(crate) enum Kind {
 pub(crate) struct Fixture {
     pub(crate) app: TempDir,
     pub(crate) url: String,
+    /// How long a lease lasts.
+    pub(crate) visibility: &'static str,
     server: Option<Server>,
     /// Keeps SQLite's file from everybody else.
     lock: Option<Child>,
@@ -47,7 +51,7 @@ impl Fixture {
             Kind::Nats => Some(Server::nats()),
         };
         let file = || format!("sqlite:{}?synchronous=normal", app.path().join("tasks.db").display());
-        Self { url: server.as_ref().map_or_else(file, Server::url), server, lock: None, app }
+        Self { url: server.as_ref().map_or_else(file, Server::url), visibility: "2s", server, lock: None, app }
     }
 
     /// The URL of stores of their own, with `{}` for their number.
@@ -83,7 +87,7 @@ impl Fixture {
 
     /// A host that serves.
     pub(crate) fn host<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
-        let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", "2s"]);
+        let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", self.visibility]);
         command.args(arguments);
         Process::start(command)
     }
@@ -96,8 +100,15 @@ impl Fixture {
     }
 
     pub(crate) fn worker_command<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = epilogue(["worker", "--engine", &self.url, "--visibility-timeout", "2s", "--from"]);
-        command.arg(self.app.path()).args(arguments);
+        let mut command = self.worker_of(self.app.path());
+        command.args(arguments);
+        command
+    }
+
+    /// A worker of the application in another folder.
+    pub(crate) fn worker_of(&self, folder: &Path) -> Command {
+        let mut command = epilogue(["worker", "--engine", &self.url, "--visibility-timeout", self.visibility]);
+        command.arg("--from").arg(folder);
         command
     }
 
@@ -128,6 +139,15 @@ impl Fixture {
         while ["ready", "delayed", "leased"].iter().any(|state| !self.stored(state).is_empty()) {
             assert!(std::time::Instant::now() < end, "what is stored should end");
         }
+    }
+}
+
+/// Becomes true when this goes, be it that a test fails.
+pub(crate) struct Set<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex};
 use std::thread;
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, ask, in_order, words};
+use super::fixture::{Fixture, Set, ask, in_order, words};
 use crate::process::Process;
 
 /// Requests of one run; `DURABLE_REQUESTS=1000` makes it a long one.
@@ -38,11 +38,11 @@ fn tasks_of_every_request_that_succeeded_run_though_hosts_are_killed_at_any_mome
     let mut host = fixture.host(["--work"]);
     // Where the host is, and the how manieth it is.
     let (serving, moved) = (Mutex::new((host.address(), 0)), Condvar::new());
-    let (next, accepted) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, accepted, stop) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicBool::new(false));
     let (sender, answers) = mpsc::channel();
     let (mut lines, mut kills) = (Vec::new(), 0);
     let client = |answered: Sender<()>| {
-        while accepted.lock().unwrap().len() < requests {
+        while accepted.lock().unwrap().len() < requests && !stop.load(Ordering::SeqCst) {
             // Each number once: a request that failed may have been stored or not, and nobody was told.
             let number = next.fetch_add(1, Ordering::Relaxed);
             let (address, host) = *serving.lock().unwrap();
@@ -58,6 +58,7 @@ fn tasks_of_every_request_that_succeeded_run_though_hosts_are_killed_at_any_mome
         }
     };
     thread::scope(|scope| {
+        let _clients_end = Set(&stop);
         for _ in 0..CLIENTS {
             let sender = sender.clone();
             scope.spawn(|| client(sender));

@@ -1,5 +1,6 @@
 //! What a request's client is told, and what is stored then.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use epilogue::testing::TestHost;
@@ -7,13 +8,14 @@ use http::StatusCode;
 
 use super::fixture::{Fixture, Kind, ask, words};
 use crate::guests;
-use crate::process::Ended;
+use crate::process::{Ended, Process, up};
 use crate::support::ends;
 
 super::on_each_engine! {
     s1_s3_a_response_and_then_the_tasks_in_order_on_a_worker,
     an_engine_that_is_away_means_503_and_nothing_runs,
     s5_a_task_that_is_added_late_is_stored_before_it_is_accepted,
+    s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused,
 }
 
 fn s1_s3_a_response_and_then_the_tasks_in_order_on_a_worker(fixture: &mut Fixture) {
@@ -88,6 +90,49 @@ fn s5_a_task_that_is_added_late_is_stored_before_it_is_accepted(fixture: &mut Fi
     let keys: std::collections::BTreeSet<_> =
         lines.iter().filter(|line| line.starts_with("ok")).map(|line| words(line)[3]).collect();
     assert_eq!(keys.len(), 3, "{lines:?}");
+}
+
+fn s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    fixture.pause();
+    assert_eq!(ask(host.address(), "run=late").0, StatusCode::OK, "it is not durable itself");
+    let failed = host.logged("name=\"nested\"");
+    let why = "it could not be stored: the task engine is not available: ";
+    assert!(failed.contains("state=\"failed\"") && failed.contains(why), "{failed}");
+    ask(host.address(), "run=teardown");
+    assert!(host.printed("teardown: ").contains(why));
+    fixture.resume();
+    let end = Instant::now() + Duration::from_secs(60);
+    while ask(host.address(), "run=ok&tag=-back").0 != StatusCode::OK {
+        assert!(Instant::now() < end, "the host should find the engine again");
+    }
+    assert_eq!(fixture.stored("ready").len(), 1);
+}
+
+/// Nothing is committed then, and the client is told so.
+#[test]
+fn a_disk_that_is_full_means_503_until_there_is_room() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let up = up(fixture.app.path(), ["--engine", &fixture.url]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(up.get_program()).args(up.get_args());
+    let host = Process::start(command);
+    assert_eq!(ask(host.address(), "run=ok&tag=-before").0, StatusCode::OK);
+    host.limit_files("1");
+    for _ in 0..3 {
+        assert_eq!(ask(host.address(), "run=ok,plain&tag=-amid").0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    host.logged("its durable tasks were not stored: the task engine is not available: SQLite: ");
+    assert_eq!(ask(host.address(), "run=plain").0, StatusCode::OK, "what needs no engine is served");
+    host.limit_files("unlimited");
+    assert_eq!(ask(host.address(), "run=ok&tag=-after").0, StatusCode::OK);
+    let worker = fixture.worker([]);
+    worker.printed("ok-after 1 ");
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    let lines = worker.ended().stdout;
+    let ran: std::collections::BTreeSet<_> = lines.iter().map(|line| words(line)[0]).collect();
+    assert_eq!((lines.len(), ran), (2, ["ok-before", "ok-after"].into()));
 }
 
 #[test]

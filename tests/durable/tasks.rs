@@ -1,9 +1,12 @@
 //! `epilogue tasks`: what operators see and do.
 
 use super::fixture::{Fixture, Kind, ask};
+use crate::upstream::Upstream;
 
 super::on_each_engine! {
     what_is_stored_can_be_seen_and_dropped,
+    an_id_that_is_a_pattern_is_nobody_s,
+    a_look_shows_what_is_leased_and_leaves_it_so,
 }
 
 fn what_is_stored_can_be_seen_and_dropped(fixture: &mut Fixture) {
@@ -25,6 +28,63 @@ fn what_is_stored_can_be_seen_and_dropped(fixture: &mut Fixture) {
     assert!(fixture.tasks(["list", "--json"]).stdout.is_empty());
 }
 
+/// To NATS these are patterns of every ID.
+fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    ask(host.address(), "run=ok");
+    for id in ["*", ">", "", "a b"] {
+        for (command, said) in
+            [("show", "is not stored"), ("retry", "is not among the dead"), ("drop", "is not stored")]
+        {
+            let ended = fixture.tasks([command, id]);
+            assert_eq!((ended.code, ended.stderr), (Some(1), vec![format!("{id} {said}")]), "{command}");
+        }
+    }
+    assert_eq!(fixture.stored("ready").len(), 1);
+}
+
+/// Though leases are longer than by default, and whoever looks names no time.
+fn a_look_shows_what_is_leased_and_leaves_it_so(fixture: &mut Fixture) {
+    let gate = Upstream::start();
+    fixture.visibility = "10m";
+    let host = fixture.host([]);
+    let worker = fixture.worker(["--concurrency", "1"]);
+    ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
+    let held = gate.call();
+    let shown = fixture.tasks(["list", "--json", "--visibility-timeout", "10m"]).stdout;
+    assert!(shown.len() == 1 && shown[0].contains("\"state\":\"leased\""), "{shown:?}");
+    assert_eq!(fixture.tasks(["list"]).stdout.len(), 2);
+    held.answer("go on");
+    worker.printed("bill 1 ");
+    fixture.wait_until_done();
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_and_not_made() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let ended = fixture.tasks(["list"]);
+    assert_eq!(ended.code, Some(1));
+    let file = fixture.app.path().join("tasks.db");
+    let expected = format!("Error: the task engine is not available: {}: No such file", file.display());
+    assert!(ended.stderr[0].starts_with(&expected), "{:?}", ended.stderr);
+    assert!(!file.exists());
+}
+
+#[test]
+fn the_manifest_names_the_engine() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let host = fixture.host([]);
+    ask(host.address(), "run=ok");
+    let manifest = fixture.app.path().join("spin.toml");
+    let engine = format!("\n[application.tool.epilogue]\nengine = {:?}\n", fixture.url);
+    let text = std::fs::read_to_string(&manifest).unwrap() + &*engine;
+    std::fs::write(&manifest, text).unwrap();
+    let mut command = crate::process::epilogue(["tasks", "list", "--from"]);
+    command.arg(fixture.app.path());
+    let ended = crate::process::Process::start(command).ended();
+    assert_eq!(ended.stderr, ["1 ready, 0 delayed, 0 leased, 0 dead"]);
+}
+
 #[test]
 fn an_engine_that_is_none_is_named_without_its_password() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -41,4 +101,5 @@ fn an_engine_that_is_none_is_named_without_its_password() {
         "{error}"
     );
     assert!(!error.contains("secret"));
+    assert_eq!(tasks("memory:"), "Error: what is in memory: can be seen by its own process alone");
 }

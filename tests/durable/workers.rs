@@ -1,10 +1,12 @@
 //! Workers: what is run again and how often, what becomes of what cannot be run, and how a worker ends.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, Kind, ask, words};
+use super::fixture::{Fixture, ask, words};
+use crate::process::{Process, folder};
 use crate::upstream::Upstream;
 
 super::on_each_engine! {
@@ -14,7 +16,11 @@ super::on_each_engine! {
     s4_a_failure_stops_those_behind_it_or_not,
     s1_two_workers_never_run_a_task_twice,
     s13_a_signal_lets_the_running_task_end_and_leaves_the_rest,
+    s13_what_does_not_end_within_the_grace_is_another_s_at_once,
+    a_task_that_fails_is_tried_again_later_each_time,
+    a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_operator,
     a_worker_that_loses_its_lease_stops_the_guest,
+    s3_a_worker_that_has_lost_its_lease_tells_no_end,
     a_long_task_keeps_its_lease_and_a_silent_worker_does_not,
 }
 
@@ -146,6 +152,62 @@ fn s13_a_signal_lets_the_running_task_end_and_leaves_the_rest(fixture: &mut Fixt
     fixture.wait_until_done();
 }
 
+fn s13_what_does_not_end_within_the_grace_is_another_s_at_once(fixture: &mut Fixture) {
+    fixture.visibility = "10m";
+    let gate = Upstream::start();
+    let host = fixture.host([]);
+    ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
+    let first = fixture.worker(["--grace", "1s"]);
+    let held = gate.call();
+    first.signal("TERM");
+    let first = first.ended();
+    drop(held);
+    assert!(first.stderr.iter().all(|line| !line.contains("epilogue::task: ")), "{:?}", first.stderr);
+    let second = fixture.worker([]);
+    gate.call().answer("go on");
+    second.printed("opened 2 ");
+    second.printed("bill 1 ");
+    fixture.wait_until_done();
+}
+
+fn a_task_that_fails_is_tried_again_later_each_time(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    let worker = fixture.worker([]);
+    let address = host.address();
+    let start = Instant::now();
+    ask(address, "run=fail&attempts=6");
+    worker.logged("state=\"failed\"");
+    // 0.1 s, and twice as long each time.
+    assert!(start.elapsed() >= Duration::from_millis(100 * 31), "{:?}", start.elapsed());
+    assert_eq!(worker.printed_so_far("fail "), 6);
+}
+
+/// As during a deployment, in which another worker may have it.
+fn a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_operator(fixture: &mut Fixture) {
+    let manifest = fs::read_to_string(fixture.app.path().join("spin.toml")).unwrap();
+    let other = folder(&manifest.replace("[component.app]", "[component.b]").replace("\"app\"", "\"b\""));
+    let host = fixture.host([]);
+    let stranger = Process::start(fixture.worker_of(other.path()));
+    let address = host.address();
+    let start = Instant::now();
+    ask(address, "run=ok,bill&attempts=4");
+    let why = "this application has no component \"app\" that runs ok, bill";
+    assert!(stranger.logged("state=\"failed\"").contains(&why.replace('"', "\\\"")));
+    stranger.logged("state=\"skipped\"");
+    assert!(start.elapsed() >= Duration::from_millis(100 * 7), "{:?}", start.elapsed());
+    stranger.signal("TERM");
+    let stranger = stranger.ended();
+    assert!(stranger.stdout.is_empty(), "{:?}", stranger.stdout);
+    assert_eq!(stranger.stderr.iter().filter(|line| line.contains("WARN") && line.contains(why)).count(), 3);
+    let id = fixture.stored("dead").remove(0);
+    assert!(fixture.tasks(["show", &id]).stdout.contains(&format!("why        {why}")));
+    fixture.tasks(["retry", &id]);
+    let worker = fixture.worker([]);
+    worker.printed("ok 1 ");
+    worker.printed("bill 1 ");
+    fixture.wait_until_done();
+}
+
 fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
     let gate = Upstream::start();
     let host = fixture.host([]);
@@ -160,6 +222,25 @@ fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
     worker.signal("TERM");
     let ended = worker.ended();
     assert!(ended.stdout.iter().all(|line| line.starts_with("knock 1 ")), "{:?}", ended.stdout);
+}
+
+/// The task ends before the worker knows that the batch is not its own any more.
+fn s3_a_worker_that_has_lost_its_lease_tells_no_end(fixture: &mut Fixture) {
+    fixture.visibility = "10m";
+    let gate = Upstream::start();
+    let host = fixture.host([]);
+    ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
+    let worker = fixture.worker([]);
+    let held = gate.call();
+    let id = fixture.stored("leased").remove(0);
+    assert_eq!(fixture.tasks(["drop", &id]).code, Some(0));
+    held.answer("go on");
+    worker.printed("opened 1 ");
+    worker.logged("left to another worker: the lease has ended");
+    worker.signal("TERM");
+    let ended = worker.ended();
+    assert!(ended.stdout.iter().all(|line| !line.starts_with("bill ")), "{:?}", ended.stdout);
+    assert!(ended.stderr.iter().all(|line| !line.contains("epilogue::task: ")), "{:?}", ended.stderr);
 }
 
 fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixture) {
@@ -186,29 +267,4 @@ fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixtur
         worker.ended().stdout.iter().map(|line| words(line)[..2].join(" ")).collect::<Vec<_>>()
     });
     assert_eq!(lines, [vec!["knock 1", "opened 1"], vec!["knock 1"], vec!["knock 2", "opened 2"]]);
-}
-
-#[test]
-fn sighup_loads_a_worker_s_application_anew_and_what_runs_ends_on_the_old_one() {
-    let gate = Upstream::start();
-    let fixture = Fixture::new(Kind::Sqlite);
-    let host = fixture.host([]);
-    let worker = fixture.worker([]);
-    ask(host.address(), &format!("run=knock&gate={}", gate.url()));
-    let held = gate.call();
-    fixture.change_to("-new");
-    worker.signal("HUP");
-    worker.logged("reloaded test (1 component)");
-    ask(host.address(), "run=ok");
-    worker.printed("ok-new 1 ");
-    held.answer("go on");
-    worker.printed("opened 1 ");
-    std::fs::write(fixture.app.path().join("spin.toml"), "mistaken").unwrap();
-    worker.signal("HUP");
-    worker.logged("the application goes on as it was");
-    ask(host.address(), "run=ok&tag=-last");
-    worker.printed("ok-last-new 1 ");
-    fixture.wait_until_done();
-    worker.signal("TERM");
-    assert_eq!(worker.ended().code, Some(0));
 }

@@ -2,7 +2,8 @@
 
 use async_nats::jetstream::message::StreamMessage;
 
-use super::{ATTEMPT, NEXT, Nats, PublishMessage, WHY, header, state};
+use super::{ATTEMPT, NEXT, Nats, PublishMessage, Stream, WHY, header, state};
+use crate::batch::is_id;
 use crate::{Counts, Entry, Result, State};
 
 impl Nats {
@@ -43,15 +44,15 @@ impl Nats {
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
         let connected = self.connected().await?;
-        if let Some(message) = self.last(&connected.ready, format!("epilogue.ready.{id}")).await? {
+        if let Some(message) = self.of_batch(&connected.ready, "ready", id).await? {
             return self.queue_entry(message).await.map(Some);
         }
-        Ok(self.last(&connected.dead, format!("epilogue.dead.{id}")).await?.map(dead_entry))
+        Ok(self.of_batch(&connected.dead, "dead", id).await?.map(dead_entry))
     }
 
     pub(super) async fn retry_dead_entry(&self, id: &str) -> Result<bool> {
         let connected = self.connected().await?;
-        let Some(dead) = self.last(&connected.dead, format!("epilogue.dead.{id}")).await? else { return Ok(false) };
+        let Some(dead) = self.of_batch(&connected.dead, "dead", id).await? else { return Ok(false) };
         let next = header(Some(&dead.headers), NEXT);
         // The id alone was taken when the batch was enqueued, perhaps a moment ago.
         let message_id = format!("{id}:{}", dead.sequence);
@@ -63,8 +64,8 @@ impl Nats {
 
     pub(super) async fn remove_entry(&self, id: &str) -> Result<bool> {
         let connected = self.connected().await?;
-        let ready = self.last(&connected.ready, format!("epilogue.ready.{id}")).await?;
-        let dead = self.last(&connected.dead, format!("epilogue.dead.{id}")).await?;
+        let ready = self.of_batch(&connected.ready, "ready", id).await?;
+        let dead = self.of_batch(&connected.dead, "dead", id).await?;
         if let Some(message) = &ready {
             self.bounded(connected.ready.delete_message(message.sequence)).await?;
             self.forget(message.sequence).await?;
@@ -81,6 +82,14 @@ impl Nats {
         let ready = self.bounded(connected.ready.get_info()).await?.state.messages.saturating_sub(leased);
         let dead = self.bounded(connected.dead.get_info()).await?.state.messages;
         Ok(Counts { ready, delayed: 0, leased, dead })
+    }
+
+    /// The message of a batch. An operator may have written anything, and a subject with `*` or `>` is that of every batch.
+    async fn of_batch(&self, stream: &Stream, kind: &str, id: &str) -> Result<Option<StreamMessage>> {
+        match is_id(id) {
+            true => self.last(stream, format!("epilogue.{kind}.{id}")).await,
+            false => Ok(None),
+        }
     }
 
     async fn queue_entry(&self, message: StreamMessage) -> Result<Entry> {

@@ -136,15 +136,25 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Comes first, so it also finds out whether the connection was broken since it was last used.
+    /// Comes first, so it also finds out whether the connection was broken since it was last used. It writes only where it must:
+    /// a server without memory refuses that, and then more than ever somebody wants to look.
     async fn ensure_group(&self) -> Result<()> {
         self.bounded(async {
-            match self.create_group().await {
-                Err(error) if error.is_connection_dropped() => self.create_group().await,
-                created => created,
-            }
+            let there = match self.has_group().await {
+                Err(error) if error.is_connection_dropped() => self.has_group().await?,
+                there => there?,
+            };
+            if there { Ok(()) } else { self.create_group().await }
         })
         .await
+    }
+
+    async fn has_group(&self) -> RedisResult<bool> {
+        let groups: RedisResult<StreamInfoGroupsReply> = self.shared.clone().xinfo_groups(QUEUE).await;
+        match groups {
+            Err(error) if error.to_string().contains("no such key") => Ok(false),
+            groups => Ok(groups?.groups.iter().any(|group| group.name == GROUP)),
+        }
     }
 }
 

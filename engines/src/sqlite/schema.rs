@@ -3,11 +3,10 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::{Error, Result};
+use crate::{Error, Options, Result};
 
 /// `PRAGMA user_version`. Another version's file is refused.
 const VERSION: i64 = 1;
@@ -35,15 +34,16 @@ const SCHEMA: &str = "
     CREATE TABLE owners (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens or makes the file. `timeout` bounds the wait for other processes that write.
-pub(super) fn open(path: &Path, synchronous: &str, timeout: Duration) -> Result<Connection> {
+/// Opens or makes the file. The options' timeout bounds the wait for other processes that write.
+pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("{}: {why}", path.display()));
     // Made here, since SQLite would let others read it. Its journals get the same mode.
-    let created = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let create = !options.operator;
+    let created = OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path);
     created.map_err(|error| at(&error))?;
     let mut connection = Connection::open(path).map_err(|error| at(&error))?;
     // Shorter than a call waits, so that the call tells of it.
-    connection.busy_timeout(timeout.mul_f64(0.8)).map_err(|error| at(&error))?;
+    connection.busy_timeout(options.timeout.mul_f64(0.8)).map_err(|error| at(&error))?;
     let foreign = |why: String| Error::Config(format!("{} {why}", path.display()));
     prepare(&mut connection, synchronous).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => foreign("is no SQLite database".to_owned()),
@@ -95,7 +95,7 @@ mod tests {
         let file = folder.path().join("tasks.db");
         for (query, expected) in [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)] {
             let (path, synchronous) = super::super::parse(&format!("sqlite:{}{query}", file.display())).unwrap();
-            let connection = open(&path, synchronous, Duration::from_secs(5)).unwrap();
+            let connection = open(&path, synchronous, &Options::default()).unwrap();
             let read: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
             assert_eq!(read, expected, "{query}");
             let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();

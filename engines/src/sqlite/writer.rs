@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc as channel, oneshot};
 use tokio::time;
 
+use super::place::Place;
 use crate::{Error, Result};
 
 /// How many operations one transaction takes. It bounds how long other processes must wait for the file.
@@ -28,13 +29,13 @@ type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(mut connection: Connection, timeout: Duration) -> Result<Self> {
+    pub(super) fn start(mut connection: Connection, place: Place, timeout: Duration) -> Result<Self> {
         let (operations, mut waiting) = channel::channel::<Operation>(GROUP);
         let thread = thread::Builder::new().name("epilogue-sqlite".to_owned());
         let spawned = thread.spawn(move || {
             while let Some(first) = waiting.blocking_recv() {
                 let others = std::iter::from_fn(|| waiting.try_recv().ok());
-                commit(&mut connection, std::iter::once(first).chain(others).take(GROUP));
+                commit(&mut connection, &place, std::iter::once(first).chain(others).take(GROUP));
             }
         });
         spawned.map_err(|error| Error::Unavailable(format!("no thread could be started: {error}")))?;
@@ -69,8 +70,11 @@ impl Writer {
     }
 }
 
-fn commit(connection: &mut Connection, operations: impl Iterator<Item = Operation>) {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable);
+fn commit(connection: &mut Connection, place: &Place, operations: impl Iterator<Item = Operation>) {
+    let transaction = match place.check() {
+        Ok(()) => connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable),
+        Err(moved) => Err(moved),
+    };
     let within = transaction.as_ref().map(|transaction| &**transaction);
     let answers: Vec<_> = operations.map(|operation| operation(within.map_err(Clone::clone))).collect();
     let committed = transaction.and_then(|transaction| transaction.commit().map_err(unavailable));

@@ -24,6 +24,7 @@ macro_rules! on_every_engine {
 }
 
 mod fixture;
+mod full;
 mod kills;
 mod load;
 mod model;

@@ -83,6 +83,7 @@ impl Subject {
     async fn lease_all(&mut self) -> Result<Vec<String>> {
         let mut leased = Vec::new();
         while let Some(lease) = self.engine.lease("model", Duration::ZERO).await? {
+            assert!(leased.len() < BATCHES, "a batch is leased twice");
             leased.push(format!("{} next {} attempt {}", lease.batch.id, lease.next, lease.attempt));
             self.leases.entry(lease.batch.id.clone()).or_default().push(lease);
         }

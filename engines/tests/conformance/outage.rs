@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
 fn fixture(kind: Kind) -> Fixture {
-    Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT })
+    Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() })
 }
 
 /// Every call fails, in time.
@@ -93,7 +93,7 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if kind == Kind::Redis { "redis" } else { "nats" };
     let url = format!("{scheme}://user:secret@{}", silent.local_addr().unwrap());
-    let engine = connect(&url, Options { visibility: LONG, timeout: TIMEOUT }).unwrap();
+    let engine = connect(&url, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() }).unwrap();
     let start = Instant::now();
     let error = engine.enqueue(&batch(&["lost"])).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
@@ -116,7 +116,8 @@ async fn a_restart_of_redis_between_two_requests_costs_none() {
 #[tokio::test]
 async fn nats_knows_the_user_and_the_password_of_the_url() {
     let server = Server::nats();
-    let engine = |url: &str| connect(url, Options { visibility: LONG, timeout: TIMEOUT }).unwrap();
+    let engine =
+        |url: &str| connect(url, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() }).unwrap();
     let (one, two) = (server.url_apart().replace("{}", "1"), server.url_apart().replace("{}", "2"));
     engine(&one).enqueue(&batch(&["of one"])).await.unwrap();
     assert_eq!(engine(&one).counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });

@@ -95,3 +95,32 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     fixture.engine.enqueue(&batches[0]).await.unwrap();
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
+
+/// SQLite would write on, into a file that the next process does not find.
+#[tokio::test]
+async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let (here, away) = (path(&fixture).to_owned(), format!("{}-away", path(&fixture)));
+    fixture.engine.enqueue(&batch(&["before"])).await.unwrap();
+    fs::rename(&here, &away).unwrap();
+    for replaced in [false, true] {
+        let error = fixture.engine.enqueue(&batch(&["lost"])).await.unwrap_err();
+        assert!(matches!(&error, Error::Unavailable(why) if why.contains("tasks.db was moved")), "{error:?}");
+        if !replaced {
+            fs::copy(&away, &here).unwrap();
+        }
+    }
+    fs::rename(&away, &here).unwrap();
+    fixture.engine.enqueue(&batch(&["after"])).await.unwrap();
+    assert_eq!(fixture.another().counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
+}
+
+/// An operator who mistypes the path is told, and no file is made.
+#[tokio::test]
+async fn an_operator_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("typo.db").display());
+    let error = connect(&url, Options { operator: true, ..Options::default() }).unwrap_err();
+    assert!(error.to_string().contains("typo.db: No such file"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

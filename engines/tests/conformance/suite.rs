@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Counts, Error, Lease, State};
+use epilogue_engines::{Counts, Error, Lease, Options, State, connect};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
@@ -21,6 +21,7 @@ on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; suite
     a_buried_batch_waits_for_an_operator,
     one_failed_task_can_be_buried_alone,
     an_operator_sees_and_removes_what_is_stored,
+    an_operator_s_look_leaves_the_leases_of_others_as_they_are,
 ]);
 
 fn names(lease: &Lease) -> Vec<&str> {
@@ -293,7 +294,11 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
     assert_eq!(shown.batch().unwrap(), *a);
     assert_eq!(operator.show(&b.id).await.unwrap().unwrap().state, State::Dead);
     assert_eq!(operator.show(&c.id).await.unwrap().unwrap().state, State::Ready);
-    assert!(operator.show("nothing").await.unwrap().is_none());
+    // `*` and `>` are subjects of every batch to NATS.
+    for id in ["nothing", "*", ">", "", "a b", "a.b"] {
+        assert!(operator.show(id).await.unwrap().is_none(), "{id:?}");
+        assert!(!operator.retry_dead(id).await.unwrap() && !operator.remove(id).await.unwrap(), "{id:?}");
+    }
 
     for batch in &sent {
         assert!(operator.remove(&batch.id).await.unwrap());
@@ -302,4 +307,24 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
     assert_eq!(operator.counts().await.unwrap(), Counts::default());
     assert_eq!(fixture.engine.ack(&held).await, Err(Error::LostLease), "it was removed");
     assert!(fixture.lease("w").await.is_none());
+}
+
+/// Whatever the operator takes for the time that a lease lasts, nobody's lease ends earlier or later.
+async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
+    let fixture = Fixture::visible_after(kind, LONG);
+    let look = async || {
+        let options = Options { visibility: Duration::from_millis(200), operator: true, ..Options::default() };
+        let operator = if kind == Kind::Memory { fixture.another() } else { connect(&fixture.url, options).unwrap() };
+        operator.list(None, 10).await.unwrap();
+        operator.counts().await.unwrap()
+    };
+    look().await;
+    let other = fixture.another();
+    assert!(other.lease("w2", Duration::ZERO).await.unwrap().is_none());
+    fixture.engine.enqueue(&batch(&["long"])).await.unwrap();
+    let lease = fixture.lease("w1").await.unwrap();
+    look().await;
+    // A lease of the operator's would have ended long ago.
+    assert!(other.lease("w2", Duration::from_secs(1)).await.unwrap().is_none());
+    fixture.engine.ack(&lease).await.unwrap();
 }

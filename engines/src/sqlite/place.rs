@@ -1,0 +1,38 @@
+//! Where the file is, and whether it is still there. SQLite goes on writing to a file that was moved or removed: what is accepted
+//! then is nowhere that the next process looks.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// The path that a file was opened at.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Place {
+    /// Of the file that is there now.
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: identity(path)? })
+    }
+
+    /// An error if another file is there, or none.
+    pub(super) fn check(&self) -> Result<()> {
+        match identity(&self.path) {
+            Ok(file) if file == self.file => Ok(()),
+            _ => Err(Error::Unavailable(format!(
+                "{} was moved, removed or replaced while it was open: put it back, or start anew",
+                self.path.display()
+            ))),
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}

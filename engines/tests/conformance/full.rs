@@ -1,0 +1,64 @@
+//! Servers that have no room for more: what is new is refused, and what is stored is kept, seen, and worked off.
+
+use epilogue_engines::Error;
+
+use crate::fixture::{Fixture, Kind, batch};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_memory_refuses_what_is_new_and_is_worked_off() {
+    let fixture = Fixture::new(Kind::Redis);
+    let client = redis::Client::open(fixture.url.as_str()).unwrap();
+    let mut server = client.get_multiplexed_async_connection().await.unwrap();
+    let mut limit = async |bytes: u32| -> String {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut server).await.unwrap()
+    };
+    let sent = [batch(&["one"]), batch(&["two"]), batch(&["three"])];
+    for batch in &sent {
+        fixture.engine.enqueue(batch).await.unwrap();
+    }
+    assert_eq!(limit(1).await, "OK");
+    let late = batch(&["late"]);
+    let error = fixture.engine.enqueue(&late).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("OOM")), "{error:?}");
+
+    let operator = fixture.another();
+    assert_eq!(operator.counts().await.unwrap().ready, 3);
+    assert_eq!(operator.list(None, 10).await.unwrap().len(), 3);
+    assert!(operator.show(&sent[2].id).await.unwrap().is_some());
+    assert!(operator.remove(&sent[2].id).await.unwrap());
+    for batch in &sent[..2] {
+        let mut lease = fixture.wait("w").await;
+        assert_eq!(lease.batch, *batch);
+        fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
+        fixture.engine.ack(&lease).await.unwrap();
+    }
+    assert_eq!(limit(0).await, "OK");
+    fixture.engine.enqueue(&late).await.unwrap();
+    assert_eq!(fixture.wait("w").await.batch, late);
+}
+
+/// Workers need room to end what is stored: so the queue is what an operator limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_nats_that_is_full_refuses_and_loses_nothing_and_is_worked_off() {
+    let fixture = Fixture::new(Kind::Nats);
+    let sent = [batch(&["one"]), batch(&["two"])];
+    for batch in &sent {
+        fixture.engine.enqueue(batch).await.unwrap();
+    }
+    let context = async_nats::jetstream::new(async_nats::connect(&fixture.url).await.unwrap());
+    let mut queue = context.get_stream("EPILOGUE").await.unwrap();
+    let mut config = queue.info().await.unwrap().config.clone();
+    config.max_messages = 2;
+    context.update_stream(config).await.unwrap();
+    let third = batch(&["three"]);
+    let error = fixture.engine.enqueue(&third).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("maximum messages exceeded")), "{error:?}");
+    for batch in &sent {
+        let mut lease = fixture.wait("w").await;
+        assert_eq!(lease.batch, *batch);
+        fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
+        fixture.engine.ack(&lease).await.unwrap();
+    }
+    fixture.engine.enqueue(&third).await.unwrap();
+    assert_eq!(fixture.wait("w").await.batch, third);
+}
