@@ -14,6 +14,7 @@
 //!
 //! The same observers see a client that takes nothing more, and a guest that writes nothing more, which [`Sent`] gives up on.
 
+mod buffer;
 mod io;
 mod patience;
 mod stall;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -33,7 +34,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::bindings::ResponseOutcome;
 use crate::incoming::Upload;
 use crate::record::cut;
+use buffer::Fence;
 
+pub(crate) use buffer::TrackedBuf;
 pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
 
@@ -225,6 +228,7 @@ pub(crate) fn track(
         inner: (!bodyless).then_some(body),
         dropped_early: delivery.alone,
         sealed: false,
+        failure: None,
         delivery: delivery.clone(),
     };
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
@@ -248,6 +252,8 @@ pub(crate) struct TrackedBody {
     dropped_early: bool,
     /// Whether the empty last frame has been handed out.
     sealed: bool,
+    /// Why it breaks off here.
+    failure: Option<Error>,
     delivery: Arc<Delivery>,
 }
 
@@ -256,9 +262,12 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    fn fail(&self, error: Error) -> Error {
+    /// Ends it with an error, once hyper has had the opportunity to send what came before, which it would throw away.
+    fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         self.delivery.settle(ResponseOutcome::ResponseFailed(cut(error.to_string())));
-        error
+        self.failure = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -269,6 +278,9 @@ impl Body for TrackedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         if self.sealed {
             return Poll::Ready(None);
+        }
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
         }
         let polled = match &mut self.inner {
             Some(body) => Pin::new(body).poll_frame(cx),
@@ -295,12 +307,12 @@ impl Body for TrackedBody {
                     })
                 }
             },
-            Some(Err(error)) => Err(self.fail(error)),
+            Some(Err(error)) => return self.fail(error, cx),
             None => {
                 let broken = self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let missing = self.remaining.filter(|missing| *missing > 0);
                 match broken.or(missing.map(|missing| format!("{missing} bytes of the announced body are missing"))) {
-                    Some(reason) => Err(self.fail(Error::InternalError(Some(reason)))),
+                    Some(reason) => return self.fail(Error::InternalError(Some(reason)), cx),
                     None => {
                         self.sealed = true;
                         Ok(self.buffer(Bytes::new()))
@@ -344,54 +356,6 @@ impl Drop for TrackedBody {
             self.delivery.check();
         } else {
             self.delivery.settle(ResponseOutcome::ClientGone);
-        }
-    }
-}
-
-/// A header value that is a buffer as well.
-struct Fence(#[expect(dead_code, reason = "its drop is what counts")] TrackedBuf, HeaderValue);
-
-impl AsRef<[u8]> for Fence {
-    fn as_ref(&self) -> &[u8] {
-        self.1.as_bytes()
-    }
-}
-
-/// A piece of a response body in hyper's hands.
-pub(crate) struct TrackedBuf {
-    bytes: Bytes,
-    delivery: Arc<Delivery>,
-}
-
-impl TrackedBuf {
-    fn new(bytes: Bytes, delivery: &Arc<Delivery>) -> Self {
-        delivery.held.fetch_add(1, Relaxed);
-        Self { bytes, delivery: delivery.clone() }
-    }
-}
-
-impl Buf for TrackedBuf {
-    fn remaining(&self) -> usize {
-        self.bytes.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes.chunk()
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.delivery.moved();
-        self.bytes.advance(count);
-    }
-}
-
-impl Drop for TrackedBuf {
-    fn drop(&mut self) {
-        self.delivery.held.fetch_sub(1, Relaxed);
-        if self.bytes.has_remaining() {
-            self.delivery.settle(ResponseOutcome::ClientGone);
-        } else {
-            self.delivery.check();
         }
     }
 }

@@ -1,0 +1,61 @@
+//! What hyper holds of a response: buffers that see themselves consumed or thrown away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::{Buf, Bytes};
+use http::HeaderValue;
+
+use super::Delivery;
+use crate::bindings::ResponseOutcome;
+
+/// A piece of a response body in hyper's hands.
+pub(crate) struct TrackedBuf {
+    bytes: Bytes,
+    delivery: Arc<Delivery>,
+}
+
+impl TrackedBuf {
+    pub(super) fn new(bytes: Bytes, delivery: &Arc<Delivery>) -> Self {
+        delivery.held.fetch_add(1, Relaxed);
+        Self { bytes, delivery: delivery.clone() }
+    }
+}
+
+impl Buf for TrackedBuf {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.delivery.moved();
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for TrackedBuf {
+    fn drop(&mut self) {
+        self.delivery.held.fetch_sub(1, Relaxed);
+        if self.bytes.has_remaining() {
+            self.delivery.settle(ResponseOutcome::ClientGone);
+        } else {
+            self.delivery.check();
+        }
+    }
+}
+
+/// A header value that is a buffer as well.
+pub(super) struct Fence(
+    #[expect(dead_code, reason = "its drop is what counts")] pub(super) TrackedBuf,
+    pub(super) HeaderValue,
+);
+
+impl AsRef<[u8]> for Fence {
+    fn as_ref(&self) -> &[u8] {
+        self.1.as_bytes()
+    }
+}
