@@ -3,7 +3,7 @@
 //! `cargo test` runs a few rounds. By hand, for as long as one likes, with its memory watched and charted:
 //!
 //! ```sh
-//! EPILOGUE_FAULT_SECONDS=1800 EPILOGUE_FAULT_SEED=7 cargo test -p epilogue --test e2e fault::run -- --ignored --nocapture
+//! EPILOGUE_FAULT_SECONDS=1800 EPILOGUE_FAULT_SEED=7 cargo test --test e2e fault::run -- --ignored --nocapture
 //! ```
 //!
 //! A seed and a round's number decide what is asked and by whom, though not how it interleaves; `EPILOGUE_FAULT_ROUND`

@@ -4,7 +4,7 @@
 //! latencies checked too:
 //!
 //! ```sh
-//! EPILOGUE_OVERLOAD_SECONDS=60 cargo test -p epilogue --test e2e overload::run -- --ignored --nocapture
+//! EPILOGUE_OVERLOAD_SECONDS=60 cargo test --test e2e overload::run -- --ignored --nocapture
 //! ```
 
 mod client;

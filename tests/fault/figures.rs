@@ -14,6 +14,9 @@ use epilogue::testing::RequestRecord;
 
 use super::clients::{Seen, Sent};
 
+/// The seconds until memory has come to its level.
+const WARM_UP: u64 = 300;
+
 /// Counts of what was sent, seen, recorded and broken on purpose.
 #[derive(Default)]
 pub(super) struct Figures {
@@ -135,11 +138,11 @@ impl Memory {
         self.samples.iter().map(|sample| sample.bytes).max().unwrap_or_default()
     }
 
-    /// How much it has grown since it has come to its level, for which it has the first sixth of the time: memory grows with the
-    /// most instances that are alive at once, of each of which the engine keeps some.
+    /// How much it has grown since it has come to its level, for which it has some minutes: memory grows with the most instances
+    /// that are alive at once, of each of which the engine keeps some.
     pub(super) fn growth(&self) -> usize {
-        let bytes: Vec<_> = self.samples.iter().skip(self.samples.len() / 6).map(|sample| sample.bytes).collect();
-        growth(&bytes)
+        let level = self.samples.iter().skip_while(|sample| sample.second < WARM_UP);
+        growth(&level.map(|sample| sample.bytes).collect::<Vec<_>>())
     }
 
     /// Writes the samples, and a chart of them.
