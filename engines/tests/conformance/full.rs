@@ -1,6 +1,6 @@
 //! Servers that have no room for more: what is new is refused, and what is stored is kept, seen, and worked off.
 
-use epilogue_engines::Error;
+use epilogue_engines::{Counts, Error};
 
 use crate::fixture::{Fixture, Kind, batch};
 
@@ -12,6 +12,8 @@ async fn a_redis_without_memory_refuses_what_is_new_and_is_worked_off() {
     let mut limit = async |bytes: u32| -> String {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut server).await.unwrap()
     };
+    // As a host does when it starts, which makes the consumer group.
+    assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
     let sent = [batch(&["one"]), batch(&["two"]), batch(&["three"])];
     for batch in &sent {
         fixture.engine.enqueue(batch).await.unwrap();
