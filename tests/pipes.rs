@@ -1,9 +1,7 @@
 //! A host whose output nobody reads: it loses what it cannot write, and nothing else (S3, S13).
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
