@@ -132,8 +132,11 @@ fn s3_events_that_nobody_reads_are_counted_and_told_once_somebody_does() {
         // With so many tasks on its way the host refuses some.
         while !host.answer(&format!("/?run={tasks}")).starts_with("HTTP/1.1 200 ") {}
     }
-    for _ in 0..50_000 {
-        assert!(host.line().starts_with("ok"));
+    let mut ran = 0;
+    while ran < 50_000 {
+        let line = host.line();
+        assert_ne!(line, "");
+        ran += usize::from(line == "ok\n");
     }
     host.terminate();
     let (mut told, mut lost) = (0, 0);
