@@ -18,7 +18,7 @@ COMPOSED = INSTALLED / "composed.wasm"
 
 WASMTIME, WORKERD = "48.0.8", "1.20261117.1"
 PYTHON = ["fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"]
-WASMTIME_FEATURES = "cache,component-model-async,cranelift,parallel-compilation,pooling-allocator,serve"
+WASMTIME_FEATURES = "cache,component-model-async,cranelift,parallel-compilation,pooling-allocator,run,serve"
 
 
 class System:
