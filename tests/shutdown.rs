@@ -3,10 +3,11 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use epilogue::testing::{Summary, TestHost};
+use epilogue::testing::{ResponseOutcome, Summary, TestHost};
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::socket::Socket;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -65,6 +66,18 @@ fn s13_a_stop_cuts_the_grace_short() {
     host.begin_shutdown(LONG);
     host.stop();
     assert_eq!(host.shut_down(LONG).abandoned, 2);
+}
+
+#[test]
+fn s13_a_client_that_the_host_leaves_has_not_left() {
+    for _ in 0..8 {
+        let mut host = TestHost::start(guests::HOSTILE);
+        let mut client = Socket::get(&host, "/?do=wait&at=body&cancel=true");
+        client.head();
+        assert_eq!(host.shut_down(Duration::ZERO).abandoned, 1);
+        let record = host.next_record();
+        assert!(matches!(record.outcome, ResponseOutcome::ResponseFailed(_)), "{record:?}");
+    }
 }
 
 #[test]

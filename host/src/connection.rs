@@ -74,7 +74,11 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
                 idle_limit = idle_limit.min(GOODBYE);
             }
             _ = shutdown.begun(), if !draining => (leaving, draining) = (true, true),
-            () = end.stopped() => return,
+            () = end.stopped() => {
+                // Its requests hear of it first: to them it would look as if the client had left.
+                tokio::task::yield_now().await;
+                return;
+            }
         }
         connection.as_mut().graceful_shutdown();
     };

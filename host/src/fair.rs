@@ -182,7 +182,8 @@ mod tests {
                 yield_now().await;
             }
         };
-        LocalSet::new().run_until(test).await;
+        let ended = LocalSet::new().run_until(tokio::time::timeout(Duration::from_secs(60), test)).await;
+        assert!(ended.is_ok(), "the line stands still");
     }
 
     #[tokio::test]
