@@ -220,3 +220,14 @@ fn resident() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
+
+#[test]
+fn memory_that_grows_beyond_its_level_is_seen() {
+    let growth_of = |bytes: fn(u64) -> usize| {
+        let sample = |second| Sample { second, bytes: bytes(second), answered: 0 };
+        Memory { samples: (0..WARM_UP + 1500).map(sample).collect() }.growth()
+    };
+    assert_eq!(growth_of(|second| (second.min(WARM_UP) as usize) << 20), 0, "it may come to its level");
+    assert_eq!(growth_of(|second| if second % 10 == 0 { 1 << 30 } else { 1 << 20 }), 0, "for a moment it may be large");
+    assert_eq!(growth_of(|second| (second as usize) << 16), 1000 << 16, "a leak");
+}
