@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use epilogue_engines::{Entry, Options, State};
+use epilogue_engines::{Batch, Entry, Options, State};
 use serde::Serialize;
 
 use crate::app::TaskStore;
@@ -87,6 +87,9 @@ struct Row<'a> {
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
+    /// All that is stored of it, if it is to be shown: the tasks' arguments in base 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a Batch>,
 }
 
 fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> anyhow::Result<bool> {
@@ -101,7 +104,7 @@ fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> an
     }
     for entry in &entries {
         if json {
-            writeln!(out, "{}", as_json(entry)?)?;
+            writeln!(out, "{}", as_json(entry, false)?)?;
             continue;
         }
         let batch = entry.batch().ok();
@@ -139,7 +142,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     };
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", as_json(&entry)?)?;
+        writeln!(out, "{}", as_json(&entry, true)?)?;
         return Ok(true);
     }
     writeln!(out, "state      {}", entry.state)?;
@@ -168,7 +171,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn as_json(entry: &Entry) -> anyhow::Result<String> {
+fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
     let batch = entry.batch().ok();
     let batch = batch.as_ref();
     Ok(serde_json::to_string(&Row {
@@ -182,6 +185,7 @@ fn as_json(entry: &Entry) -> anyhow::Result<String> {
         created: batch.map(|batch| batch.created),
         worker: entry.worker.as_deref(),
         why: entry.why.as_deref(),
+        batch: batch.filter(|_| whole),
     })?)
 }
 

@@ -22,6 +22,10 @@ fn what_is_stored_can_be_seen_and_dropped(fixture: &mut Fixture) {
     {
         assert!(shown.contains(part), "{part:?} should be in\n{shown}");
     }
+    let shown = fixture.tasks(["show", &id, "--json"]).stdout.join("\n");
+    // `["-seen"]`
+    assert!(shown.contains("\"args\":\"WyItc2VlbiJd\""), "{shown}");
+    assert!(!fixture.tasks(["list", "--json"]).stdout[0].contains("\"args\""), "a list is to be short");
     assert_eq!(fixture.tasks(["retry", &id]).code, Some(1), "it is not dead");
     assert_eq!(fixture.tasks(["drop", &id]).stderr, [format!("{id} dropped")]);
     assert_eq!(fixture.tasks(["show", &id]).code, Some(1));
