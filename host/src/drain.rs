@@ -28,9 +28,11 @@ impl Life {
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
-            let record = match self.verdict(&task, failed) {
+            // Read once: to read the clock takes as long as much of what is between two tasks.
+            let now = Instant::now();
+            let record = match self.verdict(&task, failed, now) {
                 Some((state, reason)) => self.ended(&task, state, 0, Some(reason.to_owned())),
-                None => self.run(task).await,
+                None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
             self.finish(record);
@@ -53,6 +55,9 @@ impl Life {
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
     /// rest of the budget, since it may add one (S18).
     async fn next_task(&mut self) -> Option<Task> {
+        if self.is_settled() {
+            return self.scope.queue().next();
+        }
         let budget = self.budget();
         let settled = self.settle(SETTLE.min(budget), budget).await;
         let next = self.scope.queue().next();
@@ -67,7 +72,7 @@ impl Life {
     }
 
     /// The state of a task that is not to run, and why.
-    fn verdict(&mut self, task: &Task, failed: bool) -> Option<(TaskState, &'static str)> {
+    fn verdict(&mut self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, &'static str)> {
         let policy = self.scope.queue().policy();
         let situation = Situation {
             handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
@@ -75,19 +80,19 @@ impl Life {
             failed,
             policy,
             stopped: self.stopped,
-            late: self.budget().is_zero(),
+            late: self.left(now).is_zero(),
         };
         situation.verdict(task)
     }
 
     /// Runs a task, as often as it may be tried, and says how it ended.
-    async fn run(&mut self, mut task: Task) -> TaskRecord {
-        let start = Instant::now();
+    async fn run(&mut self, mut task: Task, start: Instant) -> TaskRecord {
         let mut attempt = 0;
+        let mut now = start;
         loop {
             attempt += 1;
             self.running = Some(self.ended(&task, TaskState::Abandoned, attempt, None));
-            let (state, error) = self.attempt(&mut task, attempt).await;
+            let (state, error) = self.attempt(&mut task, attempt, now).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait(backoff(attempt)).await {
@@ -96,17 +101,18 @@ impl Life {
                 return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
+            now = Instant::now();
         }
     }
 
-    /// Runs a task once.
-    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32) -> (TaskState, Option<String>) {
+    /// Runs a task once, from `now` on.
+    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
         // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
         let span = tracing::info_span!(
             target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
         );
         span.follows_from(&self.span);
-        let call = types::Task {
+        let call = Box::new(types::Task {
             id: task.id,
             name: task.name.clone(),
             // Most tasks are tried once, and their arguments can be large.
@@ -116,14 +122,14 @@ impl Life {
             outcome: self.record.outcome.clone(),
             request_id: self.scope.id.clone(),
             trace_context: self.scope.trace_context.clone(),
-        };
+        });
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own));
-        let (instance, left) = match self.instance().await {
+        let (instance, now, left) = match self.instance(now).await {
             Ok(ready) => ready,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
-        let interrupted = match instance.run_task(task.layer, call, limit.min(left)).instrument(span).await {
+        let interrupted = match instance.run_task(task.layer, call, now, limit.min(left)).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
             Ok(Err(error)) => return (TaskState::Failed, Some(cut(describe(error, &task.name)))),
             Err(interrupted) => interrupted,

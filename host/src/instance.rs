@@ -34,9 +34,13 @@ impl Phase {
         Self::ending_in(None)
     }
 
-    /// One that begins now. A time that overflows the clock has no end.
+    /// One that begins now.
     fn ending_in(time: Option<Duration>) -> Self {
-        let start = Instant::now();
+        Self::lasting(Instant::now(), time)
+    }
+
+    /// A time that overflows the clock has no end.
+    fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
 }
@@ -172,17 +176,19 @@ impl Instance {
         }
     }
 
-    /// Calls `runner.run` of the layer that added the task.
+    /// Calls `runner.run` of the layer that added the task. The task's time runs from `start`.
     pub(crate) async fn run_task(
         &mut self,
         layer: usize,
-        task: types::Task,
+        task: Box<types::Task>,
+        start: Instant,
         limit: Duration,
     ) -> Result<Result<(), TaskError>, Interrupted> {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
-                run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
+                let phase = Phase::lasting(start, Some(limit));
+                run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
@@ -194,7 +200,7 @@ impl Instance {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
             for _ in 0..calls {
-                runner.run(accessor, task.clone()).await??;
+                runner.run(accessor, Box::new(task.clone())).await??;
             }
             Ok(())
         };
@@ -221,10 +227,15 @@ impl Instance {
         run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
     }
 
+    /// Whether nothing that the guest had spawned was left when the last call returned.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.idle
+    }
+
     /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
     /// its end when what is `left` until then is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
-        if self.calls.idle {
+        if self.is_idle() {
             return Ok(true);
         }
         // The wait ends within the store's event loop. If the loop itself were dropped, what it was about to do would be lost,

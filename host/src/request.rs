@@ -241,28 +241,40 @@ impl Life {
         }
     }
 
-    /// What is left of the drain's budget. Its time starts to run when it is first asked for.
-    pub(crate) fn budget(&mut self) -> Duration {
-        let budget = self.pool.component.settings.drain_timeout;
-        let now = Instant::now();
-        let start = *self.drain_start.get_or_insert(now);
-        budget.saturating_sub(now.saturating_duration_since(start))
+    /// Whether nothing is left of what the guest spawned.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// The instance for the next task, the request's own or, once that has died, a fresh one (S14); and what is then left of
-    /// the drain's budget.
-    pub(crate) async fn instance(&mut self) -> Result<(&mut Instance, Duration), NoInstance> {
+    /// What is left of the drain's budget. Its time starts to run when it is first asked for.
+    pub(crate) fn budget(&mut self) -> Duration {
+        self.left(Instant::now())
+    }
+
+    /// What is left of it at this time.
+    pub(crate) fn left(&mut self, now: Instant) -> Duration {
+        let start = *self.drain_start.get_or_insert(now);
+        self.pool.component.settings.drain_timeout.saturating_sub(now.saturating_duration_since(start))
+    }
+
+    /// The instance for a task that is to start `now`, the request's own or, once that has died, a fresh one (S14); when it was
+    /// there, and what was then left of the drain's budget.
+    pub(crate) async fn instance(
+        &mut self,
+        mut now: Instant,
+    ) -> Result<(&mut Instance, Instant, Duration), NoInstance> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
                 let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
                 self.resources = fresh.resources();
+                now = Instant::now();
                 fresh
             }
         };
-        let left = self.budget();
-        Ok((self.instance.insert(instance), left))
+        let left = self.left(now);
+        Ok((self.instance.insert(instance), now, left))
     }
 
     /// Whether the instance of the last call is alive.

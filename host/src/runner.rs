@@ -17,7 +17,8 @@ pub(crate) struct RunnerIndices {
 
 /// An instance's `runner`.
 pub(crate) struct Runner {
-    run: TypedFunc<(types::Task,), (Result<(), TaskError>,)>,
+    /// The task is boxed: it is moved a few times on its way, and is large.
+    run: TypedFunc<(Box<types::Task>,), (Result<(), TaskError>,)>,
     teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
 }
 
@@ -42,7 +43,7 @@ impl Runner {
     pub(crate) async fn run(
         &self,
         accessor: &Accessor<State>,
-        task: types::Task,
+        task: Box<types::Task>,
     ) -> wasmtime::Result<Result<(), TaskError>> {
         let (result,) = self.run.call_concurrent(accessor, (task,)).await?;
         Ok(result)

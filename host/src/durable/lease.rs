@@ -141,7 +141,7 @@ impl<'a> Work<'a> {
             return Ok(Some(End::Interrupted));
         }
         let start = Instant::now();
-        let (state, error) = life.attempt(&mut task, attempt).await;
+        let (state, error) = life.attempt(&mut task, attempt, start).await;
         let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };
         if state == TaskState::Succeeded {
             self.held.checkpoint(index + 1).await?;
