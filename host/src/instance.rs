@@ -1,6 +1,7 @@
 //! One instance of a component, and the calls the host makes into it.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -288,9 +289,11 @@ async fn run_within<R>(
             None => std::future::pending().await,
         }
     };
+    // In its place from the beginning: it is large, and would be moved into `fair`.
+    let call = pin!(store.run_concurrent(call));
     tokio::select! {
         biased;
-        result = fair(work, store.run_concurrent(call)) => result.flatten().map_err(Interrupted::Trapped),
+        result = fair(work, call) => result.flatten().map_err(Interrupted::Trapped),
         () = expired => Err(Interrupted::TimedOut(limit.unwrap_or_default())),
         () = shutdown.stopped() => Err(Interrupted::Stopped),
     }

@@ -230,6 +230,7 @@ impl Worker {
         };
         self.ticks.come();
         let observer = self.host.observer.clone();
-        self.alive.spawn_local(request::serve(pool, slot, observer, request, reply));
+        // In its place from the beginning: it is some kilobytes, and would be moved a few times on its way into the task.
+        self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
     }
 }
