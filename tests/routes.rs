@@ -111,6 +111,19 @@ fn a_client_cannot_forge_spins_headers() {
 }
 
 #[test]
+fn a_component_that_wants_none_of_spins_headers_has_none() {
+    let app = mirrors_in(&ROUTES);
+    let host = TestHost::manifest(manifest_in(app.path())).setting("spin-headers", "false").start();
+    for protocol in BOTH {
+        let request = Request::get("/users/ada").header("spin-path-info", "/forged").header("x-own", "kept");
+        let headers =
+            json_of(exchange(host.address(), protocol, request.body(Empty::new()).unwrap()))["headers"].take();
+        assert_eq!(headers["x-own"], json!(["kept"]));
+        assert!(!headers.to_string().contains("spin-"), "{headers}");
+    }
+}
+
+#[test]
 fn a_component_sees_the_request_as_the_client_sent_it() {
     let (_app, host) = mirrors();
     for protocol in BOTH {

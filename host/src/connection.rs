@@ -124,6 +124,7 @@ async fn respond(
             return response.await;
         }
         let origin = Origin { scheme: peer.scheme.as_str(), uri: &parts.uri, client: peer.client };
+        let origin = pool.component.settings.spin_headers.then_some(origin);
         set_spin_headers(&mut parts.headers, origin, &matched);
         parts.uri = absolute(&parts, &peer);
         worker.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);

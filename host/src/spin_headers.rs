@@ -13,6 +13,8 @@ const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
 const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+static NAMES: [HeaderName; 7] =
+    [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, RAW_COMPONENT_ROUTE, COMPONENT_ROUTE, CLIENT_ADDR];
 const PARAMETER_PREFIX: &str = "spin-path-match-";
 
 /// How a request reached the host, for its headers.
@@ -26,19 +28,24 @@ pub(crate) struct Origin<'a> {
     pub(crate) client: SocketAddr,
 }
 
-/// Sets Spin's headers. What a client sent under their names is gone, so that a component can trust them.
-pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Origin<'_>, matched: &RouteMatch<'_, T>) {
-    let forged = |name: &&HeaderName| name.as_str().starts_with(PARAMETER_PREFIX);
-    for name in headers.keys().filter(forged).cloned().collect::<Vec<_>>() {
+/// Sets Spin's headers, unless the component wants none. What a client sent under their names is gone, so that a component
+/// can trust them.
+pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin<'_>>, matched: &RouteMatch<'_, T>) {
+    for name in headers.keys().filter(|name| is_spins(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
+    let Some(origin) = origin else { return };
     let full_url = full_url(headers, origin);
     for (name, value) in spin_headers(full_url, origin.client, matched) {
-        match HeaderValue::try_from(value) {
-            Ok(value) => headers.insert(name, value),
-            Err(_) => headers.remove(name),
-        };
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
     }
+}
+
+fn is_spins(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("spin-") && (name.starts_with(PARAMETER_PREFIX) || NAMES.iter().any(|spins| spins == name))
 }
 
 /// The header that carries a route's `:parameter`.
@@ -83,7 +90,7 @@ mod tests {
         let router = Router::new([(pattern.to_owned(), ())]).unwrap();
         let uri: Uri = uri.parse().unwrap();
         let origin = Origin { scheme: "https", uri: &uri, client: "127.0.0.1:8777".parse().unwrap() };
-        set_spin_headers(&mut headers, origin, &router.route(uri.path()).unwrap());
+        set_spin_headers(&mut headers, Some(origin), &router.route(uri.path()).unwrap());
         headers
     }
 
@@ -127,5 +134,15 @@ mod tests {
         assert_eq!(headers["spin-client-addr"], "127.0.0.1:8777");
         assert!(!headers.contains_key("spin-path-match-admin"));
         assert_eq!(headers["x-own"], "kept");
+    }
+
+    #[test]
+    fn a_component_that_wants_none_has_none() {
+        let router = Router::new([("/:a/...".to_owned(), ())]).unwrap();
+        let names = NAMES.iter().map(HeaderName::as_str).chain(["spin-path-match-a", "spin-own", "host"]);
+        let mut headers = names.map(|name| (name.parse().unwrap(), HeaderValue::from_static("forged"))).collect();
+        set_spin_headers(&mut headers, None, &router.route("/x/y").unwrap());
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert!(left.len() == 2 && left.contains(&"spin-own") && left.contains(&"host"), "{left:?}");
     }
 }
