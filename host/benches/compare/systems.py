@@ -80,6 +80,13 @@ class Epilogue(System):
         return {"requests": requests, "ran": ended - abandoned - failed}
 
 
+class Bare(Epilogue):
+    """As the others are: a guest learns no more of a request than what the client sent."""
+
+    name = "Epilogue, no Spin headers"
+    options = ["--spin-headers=false"]
+
+
 class Fresh(Epilogue):
     name = "Epilogue, --reuse 1"
     options = ["--reuse", "1"]
@@ -164,4 +171,4 @@ class Hyper(System):
         return [self.program(), str(port)]
 
 
-ALL = [Epilogue(), Fresh(), Composed(), Plain(), Workerd(), FastApi(), Hyper()]
+ALL = [Epilogue(), Bare(), Fresh(), Composed(), Plain(), Workerd(), FastApi(), Hyper()]
