@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use tempfile::TempDir;
@@ -108,6 +109,8 @@ pub(crate) enum NoInstance {
     Full,
     /// The host's shutdown ran out of grace.
     Stopped,
+    /// Its start took longer than this.
+    TimedOut(Duration),
     /// The component could not be started.
     Failed(wasmtime::Error),
 }
@@ -117,6 +120,9 @@ impl fmt::Display for NoInstance {
         match self {
             Self::Full => f.write_str("there is no room for another instance"),
             Self::Stopped => f.write_str("the host stopped"),
+            Self::TimedOut(limit) => {
+                write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))
+            }
             Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }
     }
@@ -198,10 +204,7 @@ impl Component {
             Ok(Ok(instance)) => Ok(instance),
             Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::Full),
             Ok(Err(error)) => Err(NoInstance::Failed(error)),
-            Err(_) => {
-                let limit = humantime::format_duration(limit);
-                Err(NoInstance::Failed(wasmtime::format_err!("its start took more than {limit}")))
-            }
+            Err(_) => Err(NoInstance::TimedOut(limit)),
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
             tracing::error!(target: "epilogue::request", "{error}");
             reply.send(match error {
                 NoInstance::Full | NoInstance::Stopped => unavailable(),
+                NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });
             return;

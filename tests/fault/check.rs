@@ -152,6 +152,8 @@ impl Case<'_> {
                 let text = answer.status.canonical_reason().unwrap_or_default();
                 hold!(answer.body == text.as_bytes(), "the host says more than {text:?}");
             }
+            // On a busy machine not even the start of an instance was in time.
+            (504, None) => {}
             (503, _) => hold!(answer.retry_after && self.limits.refuse(), "it was refused"),
             (status, record) => return Err(format!("the status is {status}, with the record {record:?}")),
         }

@@ -1,6 +1,8 @@
 //! What is drawn at random: a round's limits, and what the guest is asked to do for each request.
 
 use std::fmt;
+use std::fs;
+use std::sync::LazyLock;
 
 use epilogue::testing::TestHost;
 use fastrand::Rng;
@@ -31,6 +33,9 @@ pub(super) struct Limits {
     pub(super) cut: Option<(usize, u64)>,
 }
 
+/// As it was at the beginning: a run of half an hour may see it built anew, and then would compile it amid its rounds.
+static GUEST: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(guests::FAULT).expect("the guest should be there"));
+
 impl Limits {
     pub(super) fn draw(rng: &mut Rng, turns: usize) -> Self {
         Self {
@@ -55,9 +60,9 @@ impl Limits {
         let app = folder(&format!(
             "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
              [[trigger.http]]\nroute = \"/...\"\ncomponent = \"{COMPONENT}\"\n\
-             [component.{COMPONENT}]\nsource = {:?}\n",
-            guests::FAULT
+             [component.{COMPONENT}]\nsource = \"guest.wasm\"\n"
         ));
+        fs::write(app.path().join("guest.wasm"), &*GUEST).unwrap();
         let time = |milliseconds: u64| format!("{milliseconds}ms");
         TestHost::manifest(app.path().join("spin.toml"))
             .setting("request-timeout", &time(self.request_timeout))

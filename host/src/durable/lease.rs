@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
         let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
             NoInstance::Full | NoInstance::Stopped => None,
-            NoInstance::Failed(_) => Some(error.to_string()),
+            NoInstance::TimedOut(_) | NoInstance::Failed(_) => Some(error.to_string()),
         })?;
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
         if batch.outcome.is_some() {
