@@ -115,10 +115,17 @@ pub(crate) enum NoInstance {
     Failed(wasmtime::Error),
 }
 
+impl NoInstance {
+    /// Whether there may be one a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Full | Self::TimedOut(_))
+    }
+}
+
 impl fmt::Display for NoInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("there is no room for another instance"),
+            Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
             Self::Stopped => f.write_str("the host stopped"),
             Self::TimedOut(limit) => {
                 write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))

@@ -149,17 +149,19 @@ impl Life {
         TaskRecord { id: task.id, name: task.name.clone(), component, state, attempt, elapsed: Duration::ZERO, error }
     }
 
-    /// A fresh instance. Where there is no room for one it waits, within the drain's budget.
+    /// A fresh instance. Where there is no room for one, or its start takes too long, it tries again within the drain's budget.
     pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let mut fresh = self.pool.fresh().await;
-        if matches!(fresh, Err(NoInstance::Full)) {
-            tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: max-instances exist");
-            let _in_line = self.pool.wait_for_room();
+        if let Err(why) = &fresh
+            && why.may_pass()
+        {
+            tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: {why}");
+            let _in_line = matches!(why, NoInstance::Full).then(|| self.pool.wait_for_room());
             let mut tries = 0;
-            while matches!(fresh, Err(NoInstance::Full)) {
+            while fresh.as_ref().is_err_and(NoInstance::may_pass) {
                 tries += 1;
                 if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
-                    return Err(if self.stopped { NoInstance::Stopped } else { NoInstance::Full });
+                    return if self.stopped { Err(NoInstance::Stopped) } else { fresh };
                 }
                 fresh = self.pool.fresh().await;
             }

@@ -153,7 +153,7 @@ impl Case<'_> {
                 hold!(answer.body == text.as_bytes(), "the host says more than {text:?}");
             }
             // On a busy machine not even the start of an instance was in time.
-            (504, None) => {}
+            (504, None) => hold!(answer.body == b"Gateway Timeout"[..], "the host says more than that"),
             (503, _) => hold!(answer.retry_after && self.limits.refuse(), "it was refused"),
             (status, record) => return Err(format!("the status is {status}, with the record {record:?}")),
         }
@@ -285,6 +285,8 @@ impl Case<'_> {
                 "the host stopped" => self.limits.cut.is_some(),
                 "the instance that held it had died" => closure && dead != Known::No,
                 "the time for all tasks of the request was used up" => self.limits.hurry(),
+                // On a busy machine.
+                why if why.starts_with("the component cannot be started: that took") => self.limits.hurry(),
                 _ => self.limits.cut.is_some(),
             };
             hold!(allowed, "there is no reason for it");
