@@ -99,7 +99,7 @@ pub struct TasksArgs {
     )]
     pub visibility_timeout: Option<Duration>,
 
-    /// One JSON object a line, instead of a table. That of `show` has all that is stored, the tasks' arguments in base 64.
+    /// One JSON object a line, instead of a table. That of `show` has the whole batch, the tasks' arguments in base 64.
     #[arg(long, global = true)]
     pub json: bool,
 

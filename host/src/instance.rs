@@ -32,12 +32,7 @@ pub(crate) struct Phase {
 
 impl Phase {
     pub(crate) fn idle() -> Self {
-        Self::ending_in(None)
-    }
-
-    /// One that begins now.
-    fn ending_in(time: Option<Duration>) -> Self {
-        Self::lasting(Instant::now(), time)
+        Self::lasting(Instant::now(), None)
     }
 
     /// A time that overflows the clock has no end.
@@ -245,7 +240,7 @@ impl Instance {
             let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
-        let phase = Phase::ending_in(Some(left));
+        let phase = Phase::lasting(Instant::now(), Some(left));
         run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit.saturating_add(BUSY)), idle).await
     }
 }
@@ -261,7 +256,7 @@ async fn run<R>(
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    run_within(store, calls, work, Phase::ending_in(limit), limit, call).await
+    run_within(store, calls, work, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
 /// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,

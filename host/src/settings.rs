@@ -159,8 +159,9 @@ settings! {
         /// How often a durable task is tried that was enqueued without saying. The end of its host amid it counts too.
         #[arg(env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
-        /// Tells each request how it was reached, in the seven headers that Spin sets: `spin-path-info` and others. To pass them
-        /// is a seventh of a short request's time. If not, no such header reaches the component, from a client neither.
+        /// Tells each request how it was reached, in the headers that Spin sets: `spin-path-info` and six others, and
+        /// `spin-path-match-…` for a route's parameters. Without them there is room for a tenth more short requests. Then no such
+        /// header reaches the component, from a client neither.
         #[arg(
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"

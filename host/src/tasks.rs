@@ -87,7 +87,7 @@ struct Row<'a> {
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-    /// All that is stored of it, if it is to be shown: the tasks' arguments in base 64.
+    /// The whole of it, if it is to be shown and can be read: the tasks' arguments in base 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<&'a Batch>,
 }
