@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::guests;
 
@@ -62,6 +62,18 @@ impl Binary {
         line
     }
 
+    /// The processor time that the threads have had which write what could not be written at once.
+    fn ticks_of_output(&self) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+        let ticks = |stat: String| {
+            let (name, fields) = stat.rsplit_once(") ")?;
+            let mut fields = name.ends_with("(epilogue-output").then(|| fields.split(' '))?.skip(11);
+            Some(fields.next()?.parse::<u64>().unwrap() + fields.next()?.parse::<u64>().unwrap())
+        };
+        stats.filter_map(ticks).sum()
+    }
+
     fn terminate(&self) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
@@ -83,6 +95,30 @@ fn s3_s13_a_host_whose_stderr_is_closed_runs_every_task_and_stops_when_told() {
     while host.line() != "ok\n" {}
     assert_eq!([host.line(), host.line()], ["ok\n", "ok\n"]);
 
+    host.terminate();
+    assert!(host.child.wait().unwrap().success());
+}
+
+#[test]
+fn s12_a_host_that_has_lost_events_and_then_its_stderr_comes_to_rest() {
+    let mut host = Binary::start(guests::TASKS, "1m");
+    let tasks = ["ok"; 1000].join(",");
+    for _ in 0..50 {
+        while !host.answer(&format!("/?run={tasks}")).starts_with("HTTP/1.1 200 ") {}
+    }
+    let mut ran = 0;
+    while ran < 50_000 {
+        ran += usize::from(host.line() == "ok\n");
+    }
+    drop(host.child.stderr.take());
+    let start = Instant::now();
+    while {
+        let before = host.ticks_of_output();
+        std::thread::sleep(Duration::from_millis(200));
+        host.ticks_of_output() > before
+    } {
+        assert!(start.elapsed() < PATIENCE, "its threads of output should have nothing to do");
+    }
     host.terminate();
     assert!(host.child.wait().unwrap().success());
 }

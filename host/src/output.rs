@@ -64,7 +64,7 @@ struct State {
     started: bool,
     /// Nobody will read any more.
     closed: bool,
-    /// Events since it was last told.
+    /// Events that nobody has been told of.
     lost: u64,
     waiting: Vec<Waker>,
 }
@@ -72,6 +72,11 @@ struct State {
 impl State {
     fn held(&self) -> usize {
         self.kept.len() + self.taken
+    }
+
+    /// Whether it is still to be told that events were lost, and somebody may hear it.
+    fn owes(&self) -> bool {
+        self.lost > 0 && !self.closed
     }
 
     fn close(&mut self) {
@@ -131,16 +136,19 @@ impl Stream {
     /// Writes what is kept, for ever.
     fn write_all(&self) {
         loop {
-            let mut state = self.state();
-            let lost = std::mem::take(&mut state.lost);
-            if lost > 0 && state.held() == 0 {
+            let mut state = self
+                .changed
+                .wait_while(self.state(), |state| state.kept.is_empty() && !state.owes())
+                .unwrap_or_else(PoisonError::into_inner);
+            if state.kept.is_empty() {
+                let lost = state.lost;
                 drop(state);
                 tracing::warn!(lost, "events were lost, since nobody read them");
+                // Not before it has been told: the process might end in between.
+                self.state().lost -= lost;
+                self.changed.notify_all();
                 continue;
             }
-            state.lost = lost;
-            let mut state =
-                self.changed.wait_while(state, |state| state.kept.is_empty()).unwrap_or_else(PoisonError::into_inner);
             let kept = std::mem::take(&mut state.kept);
             state.taken = kept.len();
             drop(state);
@@ -175,9 +183,10 @@ impl Stream {
     /// Waits until all is written, as long as somebody reads.
     fn flush(&self) {
         let mut state = self.state();
-        while state.held() > 0 && !state.closed {
-            let held = state.held();
-            let moves = self.changed.wait_timeout_while(state, PATIENCE, |state| state.held() >= held && !state.closed);
+        while state.held() > 0 && !state.closed || state.owes() {
+            let (held, lost) = (state.held(), state.lost);
+            let stands = |state: &mut State| state.held() >= held && state.lost >= lost && !state.closed;
+            let moves = self.changed.wait_timeout_while(state, PATIENCE, stands);
             let (after, waited) = moves.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 return;
@@ -211,6 +220,7 @@ impl Write for Events {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         if STDERR.print(event, EVENTS).is_err() {
             STDERR.state().lost += 1;
+            STDERR.changed.notify_all();
             metrics::counter!("epilogue_events_lost_total").increment(1);
         }
         Ok(event.len())
