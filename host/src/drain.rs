@@ -151,22 +151,23 @@ impl Life {
 
     /// A fresh instance. Where there is no room for one, or its start takes too long, it tries again within the drain's budget.
     pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
-        let mut fresh = self.pool.fresh().await;
-        if let Err(why) = &fresh
-            && why.may_pass()
-        {
-            tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: {why}");
-            let _in_line = matches!(why, NoInstance::Full).then(|| self.pool.wait_for_room());
-            let mut tries = 0;
-            while fresh.as_ref().is_err_and(NoInstance::may_pass) {
-                tries += 1;
-                if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
-                    return if self.stopped { Err(NoInstance::Stopped) } else { fresh };
-                }
-                fresh = self.pool.fresh().await;
+        let (mut tries, mut in_line) = (0, None);
+        loop {
+            let why = match self.pool.fresh().await {
+                Err(why) if why.may_pass() => why,
+                fresh => return fresh,
+            };
+            if tries == 0 {
+                tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: {why}");
+            }
+            if matches!(why, NoInstance::Full) && in_line.is_none() {
+                in_line = Some(self.pool.wait_for_room());
+            }
+            tries += 1;
+            if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
+                return Err(if self.stopped { NoInstance::Stopped } else { why });
             }
         }
-        fresh
     }
 
     /// Waits before the next attempt. False if there is no time for it.
