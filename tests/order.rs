@@ -44,6 +44,7 @@ fn s5_there_is_one_queue_whoever_adds() {
         "from the task",
         "teardown",
         "from the teardown",
+        "second teardown",
     ];
     assert_eq!(host.stdout().lines().collect::<Vec<_>>(), said);
 }

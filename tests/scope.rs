@@ -60,7 +60,25 @@ fn s9_nothing_is_left_in_an_instance_after_a_request() {
         for _ in 0..20 {
             let record = host.get(path).drained();
             assert_eq!(record.leaked, 0, "{path}: {record:?}");
-            assert_eq!(record.teardowns, 1);
+            assert_eq!(record.teardowns, 0, "it has nothing to tear down");
         }
     }
+}
+
+#[test]
+fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").workers(1).start();
+    let exchange = host.get(&format!("/registers?{}", gate.url()));
+    exchange.response();
+    gate.wait().open();
+    let record = exchange.drained();
+    assert_eq!((record.teardowns, record.errors.len()), (1, 1), "{record:?}");
+    assert!(record.errors[0].contains("behind the teardown"), "{record:?}");
+
+    let next = host.get(&format!("/adds?{}", gate.url()));
+    next.response();
+    gate.wait().open();
+    next.drained();
+    assert_eq!(host.stdout(), "teardown\nclosure\nteardown\n");
 }

@@ -63,6 +63,12 @@ pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, du
             scope.queue().set_policy(policy);
         }
         Ok(())
+    })?;
+    queue.func_wrap("needs-teardown", |store: StoreContextMut<'_, State>, (): ()| {
+        if let Some(scope) = &store.data().scope {
+            scope.queue().set_needs_teardown();
+        }
+        Ok(())
     })
 }
 

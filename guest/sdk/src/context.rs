@@ -134,6 +134,11 @@ pub(crate) fn outcome() -> Option<ResponseOutcome> {
     })
 }
 
+/// Whether it is a teardown that is running.
+pub(crate) fn is_teardown() -> bool {
+    RUNNING.with_borrow(|running| matches!(running, Some(Running::Teardown(_))))
+}
+
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::bindings::epilogue::background::queue;
 use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
@@ -10,7 +11,7 @@ use crate::task::{TaskResult, Work, work};
 /// The scope of the request that is being handled (S9): what is registered here is cleaned up after the request's
 /// last task, so tasks may use what the handler opened. It is what the code behind a `yield` is in FastAPI.
 ///
-/// ```
+/// ```no_run
 /// # use epilogue_sdk::Scope;
 /// # struct Session; impl Session { async fn close(self) -> Result<(), String> { Ok(()) } }
 /// # let session = Session;
@@ -33,13 +34,24 @@ impl Scope {
     where
         F: Future<Output: TaskResult> + 'static,
     {
-        TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
+        register(future);
+        // A teardown that is running comes to this one too.
+        if !context::is_teardown() {
+            queue::needs_teardown();
+        }
     }
 
     /// How the response ended; none while the handler is still at work. Known to tasks and teardowns.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }
+}
+
+fn register<F>(future: F)
+where
+    F: Future<Output: TaskResult> + 'static,
+{
+    TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
 }
 
 /// Closes the scope: last registered, first run. The errors, if any, are joined.
@@ -87,10 +99,9 @@ mod tests {
     #[test]
     fn the_last_registered_runs_first_and_errors_are_joined() {
         let order = Rc::new(RefCell::new(Vec::new()));
-        let scope = Scope::current();
         for number in 1..=3 {
             let order = order.clone();
-            scope.on_teardown(async move {
+            register(async move {
                 order.borrow_mut().push(number);
                 if number == 2 { Ok(()) } else { Err(format!("{number} failed")) }
             });
@@ -104,7 +115,7 @@ mod tests {
     fn a_teardown_knows_the_outcome_and_may_register_more() {
         let outcomes = Rc::new(RefCell::new(Vec::new()));
         let inner = outcomes.clone();
-        Scope::current().on_teardown(async move {
+        register(async move {
             inner.borrow_mut().push(Scope::current().outcome());
             Scope::current().on_teardown(async move { inner.borrow_mut().push(Scope::current().outcome()) });
         });
@@ -116,8 +127,8 @@ mod tests {
     fn a_scope_given_up_half_way_is_not_the_next_requests() {
         let ran = Rc::new(Cell::new(false));
         let inner = ran.clone();
-        Scope::current().on_teardown(async move { inner.set(true) });
-        Scope::current().on_teardown(std::future::pending::<()>());
+        register(async move { inner.set(true) });
+        register(std::future::pending::<()>());
         let mut closing = Box::pin(close(ResponseOutcome::Delivered));
         assert!(closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(closing);

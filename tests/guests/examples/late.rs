@@ -1,6 +1,7 @@
 //! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
 //! `/panics?GATE` then panics, `/stops` goes on until it is asked not to, `/yields` for one and a half seconds, in which it
-//! never waits, and `/spins?GATE` then for ever, in which it does not even yield.
+//! never waits, and `/spins?GATE` then for ever, in which it does not even yield. What the teardown of `/registers?GATE` spawns
+//! then registers another.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,10 @@ async fn handle(request: Request) -> impl IntoResponse {
     let gate = request.uri().query().unwrap_or_default().to_owned();
     let handled = match request.uri().path() {
         "/adds" => adds(gate),
+        "/registers" => {
+            registers(gate);
+            Ok(())
+        }
         "/stops" => {
             spin_sdk::wasip3::spawn(async { println!("stop: {:?}", stopping().await.reason) });
             Ok(())
@@ -34,6 +39,16 @@ fn adds(gate: String) -> Result<(), EnqueueError> {
         }
     });
     Ok(())
+}
+
+fn registers(gate: String) {
+    Scope::current().on_teardown(async {
+        println!("teardown");
+        spin_sdk::wasip3::spawn(async {
+            pass(gate).await;
+            Scope::current().on_teardown(async { println!("too late") });
+        });
+    });
 }
 
 fn yields() -> Result<(), EnqueueError> {

@@ -44,7 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         BackgroundTasks::current().add_task(say, ("sub-dependency".into(),))?;
         Scope::current().on_teardown(async {
             println!("teardown");
-            BackgroundTasks::current().add_task(say, ("from the teardown".into(),)).map(drop)
+            BackgroundTasks::current().add_task(say_and_register, ("from the teardown".into(),)).map(drop)
         });
         Ok(Self)
     }
@@ -64,4 +64,10 @@ fn say(who: String) {
 fn say_and_add(who: String) -> Result<(), EnqueueError> {
     println!("{who}");
     BackgroundTasks::current().add_task(say, (format!("from the {who}"),)).map(drop)
+}
+
+#[epilogue_sdk::task(name = "say-and-register")]
+fn say_and_register(who: String) {
+    println!("{who}");
+    Scope::current().on_teardown(async { println!("second teardown") });
 }

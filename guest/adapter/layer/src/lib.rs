@@ -35,6 +35,10 @@ impl background::queue::Guest for Adapter {
     fn on_failure(policy: FailurePolicy) {
         queue::on_failure(policy);
     }
+
+    fn needs_teardown() {
+        queue::needs_teardown();
+    }
 }
 
 impl adapter::layers::Guest for Adapter {

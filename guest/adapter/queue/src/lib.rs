@@ -13,6 +13,7 @@ mod queue;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::mem;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
 use bindings::exports::epilogue::adapter::layers;
@@ -50,6 +51,10 @@ impl background::Guest for Adapter {
     fn on_failure(policy: FailurePolicy) {
         QUEUE.with(|queue| queue.limits.policy = policy);
     }
+
+    fn needs_teardown() {
+        QUEUE.with(|queue| queue.needs_teardown = true);
+    }
 }
 
 impl layers::Guest for Adapter {
@@ -77,6 +82,10 @@ impl drain::Guest for Adapter {
 
     fn policy() -> FailurePolicy {
         QUEUE.with(|queue| queue.limits.policy)
+    }
+
+    fn needs_teardown() -> bool {
+        QUEUE.with(|queue| mem::take(&mut queue.needs_teardown))
     }
 
     fn close_if_empty() -> bool {

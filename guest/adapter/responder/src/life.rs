@@ -92,8 +92,11 @@ impl Life {
         }
     }
 
-    /// Closes the guest's request scope (S9).
+    /// Closes the guest's request scope, if there is anything in it (S9).
     pub(crate) async fn tear_down(&mut self) {
+        if !drain::needs_teardown() {
+            return;
+        }
         let limit = settings().teardown_timeout;
         drain::allow(Some(limit));
         self.teardowns += 1;
