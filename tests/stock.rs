@@ -260,13 +260,15 @@ fn s16_composed_tasks_know_their_request_and_its_trace() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let host = StockHost::start(guests::IDENTITY);
     let request = Request::get("/").header("traceparent", PARENT).header("tracestate", "vendor=1");
-    host.send(request.body(Bytes::new()).unwrap());
+    let response = host.send(request.body(Bytes::new()).unwrap());
     let record = host.next_record();
     assert_eq!(record.trace_id, PARENT[3..35]);
     let id = &record.id;
     let uuid: Vec<_> = id.split('-').map(str::len).collect();
     assert_eq!((uuid, &id[14..15]), (vec![8, 4, 4, 4, 12], "7"), "{id} is not a UUID of version 7");
-    assert_eq!(host.stdout(), format!("{id} {PARENT} vendor=1 {id}:1\n{id} {PARENT} vendor=1 {id}:2\n"));
+    let tasks = format!("{id} {PARENT} vendor=1 {id}:1\n{id} {PARENT} vendor=1 {id}:2\n");
+    assert_eq!(host.stdout(), format!("{tasks}{id} {PARENT} torn-down\n"));
+    assert_eq!(response.body(), format!("{id} {PARENT}").as_bytes());
 
     host.get("/");
     let record = host.next_record();

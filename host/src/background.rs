@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use crate::bindings::{EnqueueError, FailurePolicy, TaskId, TaskOptions, context, types};
+use crate::bindings::{EnqueueError, FailurePolicy, RequestContext, TaskId, TaskOptions, context, types};
 use crate::component::Layer;
 use crate::queue::{Queue, Task};
 use crate::scope::Scope;
@@ -111,7 +111,18 @@ impl State {
     }
 }
 
-impl context::Host for &mut State {}
+impl context::Host for &mut State {
+    fn request(&mut self) -> wasmtime::Result<Option<RequestContext>> {
+        Ok(self
+            .scope
+            .as_ref()
+            .map(|scope| RequestContext { request_id: scope.id.clone(), trace_context: scope.trace_context.clone() }))
+    }
+
+    fn idempotency_key(&mut self, task: TaskId) -> wasmtime::Result<Option<String>> {
+        Ok(self.scope.as_ref().map(|scope| scope.idempotency_key(task)))
+    }
+}
 
 impl context::HostWithStore<State> for Background {
     async fn stopping(accessor: &Accessor<State, Self>) -> wasmtime::Result<context::Stop> {

@@ -127,10 +127,7 @@ impl Bench {
             name: NAME.to_owned(),
             args: ARGS.to_vec(),
             attempt: 1,
-            idempotency_key: "bench:1".to_owned(),
             outcome: ResponseOutcome::Delivered,
-            request_id: "bench".to_owned(),
-            trace_context: types::TraceContext { traceparent: String::new(), tracestate: None },
         };
         self.runtime.block_on(async {
             let mut instance = self.pool.take().await.map_err(|error| anyhow::anyhow!("{error}"))?;

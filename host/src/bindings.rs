@@ -15,5 +15,5 @@ pub(crate) use generated::epilogue::background::context;
 /// How a task's response ended, as its guest is told.
 pub use generated::epilogue::background::types::ResponseOutcome;
 pub(crate) use generated::epilogue::background::types::{
-    self, EnqueueError, FailurePolicy, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,
+    self, EnqueueError, FailurePolicy, RequestContext, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,
 };

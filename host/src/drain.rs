@@ -118,10 +118,7 @@ impl Life {
             // Most tasks are tried once, and their arguments can be large.
             args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
-            idempotency_key: self.scope.idempotency_key(task.id),
             outcome: self.record.outcome.clone(),
-            request_id: self.scope.id.clone(),
-            trace_context: self.scope.trace_context.clone(),
         });
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own));

@@ -12,54 +12,78 @@ use crate::bindings::epilogue::background::{context, types};
 pub use context::StopReason;
 pub use types::{ResponseOutcome, TraceContext};
 
+/// What running code can learn about its request (S16): a handler, a task, and a teardown.
+#[derive(Clone, Debug)]
+pub struct RequestContext(Arc<types::RequestContext>);
+
+impl RequestContext {
+    /// The request that is being served, or none where none is. It asks the host.
+    pub fn current() -> Option<Self> {
+        context::request().map(|request| Self(Arc::new(request)))
+    }
+
+    /// The request's identifier, the same in all of its tasks and in the host's events.
+    pub fn id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// Where the request stands in a distributed trace: send it along with what is sent to others.
+    pub fn trace_context(&self) -> &TraceContext {
+        &self.0.trace_context
+    }
+}
+
 /// What a running task can learn about itself and its request (S16).
 #[derive(Clone, Debug)]
-pub struct TaskContext(Arc<types::Task>);
+pub struct TaskContext {
+    task: Arc<types::Task>,
+    request: RequestContext,
+    idempotency_key: Arc<str>,
+}
 
 impl TaskContext {
-    /// The task that is running, or none in a handler or a teardown. Work that a task spawns is not part of it: take
-    /// the context before, and move it there.
+    /// The task that is running, or none in a handler or a teardown. It asks the host for what most tasks need not know. Work
+    /// that a task spawns is not part of it: take the context before, and move it there.
     pub fn current() -> Option<Self> {
-        match RUNNING.with_borrow(Clone::clone) {
-            Some(Running::Task(task)) => Some(task),
-            _ => None,
-        }
+        let task = running_task()?;
+        let idempotency_key = context::idempotency_key(task.id)?.into();
+        Some(Self { task, request: RequestContext::current()?, idempotency_key })
     }
 
     /// The task's number within its request.
     pub fn id(&self) -> TaskId {
-        TaskId(self.0.id)
+        TaskId(self.task.id)
     }
 
     /// The task's name.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.task.name
     }
 
     /// 1 for the first attempt, 2 for the second …
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.task.attempt
     }
 
     /// The same for every attempt of this task, and different for every other task anywhere: pass it on to systems
     /// that deduplicate.
     pub fn idempotency_key(&self) -> &str {
-        &self.0.idempotency_key
+        &self.idempotency_key
     }
 
     /// How the response ended (S2).
     pub fn outcome(&self) -> &ResponseOutcome {
-        &self.0.outcome
+        &self.task.outcome
     }
 
     /// The request's identifier, the same in all of its tasks and in the host's events.
     pub fn request_id(&self) -> &str {
-        &self.0.request_id
+        self.request.id()
     }
 
     /// Where the request stands in a distributed trace: send it along with what the task sends.
     pub fn trace_context(&self) -> &TraceContext {
-        &self.0.trace_context
+        self.request.trace_context()
     }
 
     /// The same as [`stopping`].
@@ -102,13 +126,13 @@ pub async fn stopping() -> Stop {
 /// What the host has called this instance for, apart from requests.
 #[derive(Clone)]
 pub(crate) enum Running {
-    Task(TaskContext),
+    Task(Arc<types::Task>),
     Teardown(Arc<ResponseOutcome>),
 }
 
 impl Running {
     pub(crate) fn task(task: types::Task) -> Self {
-        Self::Task(TaskContext(Arc::new(task)))
+        Self::Task(Arc::new(task))
     }
 
     /// Runs `future` as a part of this.
@@ -125,10 +149,18 @@ impl Running {
     }
 }
 
+/// The task that is running.
+fn running_task() -> Option<Arc<types::Task>> {
+    RUNNING.with_borrow(|running| match running {
+        Some(Running::Task(task)) => Some(task.clone()),
+        _ => None,
+    })
+}
+
 /// How the response ended, once it has.
 pub(crate) fn outcome() -> Option<ResponseOutcome> {
     RUNNING.with_borrow(|running| match running {
-        Some(Running::Task(task)) => Some(task.outcome().clone()),
+        Some(Running::Task(task)) => Some(task.outcome.clone()),
         Some(Running::Teardown(outcome)) => Some(ResponseOutcome::clone(outcome)),
         None => None,
     })
@@ -160,27 +192,23 @@ mod tests {
     use crate::now;
 
     fn running() -> Running {
-        let trace_context = TraceContext { traceparent: "00-1-2-01".to_owned(), tracestate: None };
         Running::task(types::Task {
             id: 3,
             name: "write_log".to_owned(),
             args: Vec::new(),
             attempt: 2,
-            idempotency_key: "key".to_owned(),
             outcome: ResponseOutcome::ClientGone,
-            request_id: "request".to_owned(),
-            trace_context,
         })
     }
 
     #[test]
     fn a_task_knows_itself() {
         now(running().scope(async {
-            let task = TaskContext::current().unwrap();
-            assert_eq!((task.id(), task.name(), task.attempt()), (TaskId(3), "write_log", 2));
+            let task = running_task().unwrap();
+            assert_eq!((task.id, task.name.as_str(), task.attempt), (3, "write_log", 2));
             assert_eq!(outcome(), Some(ResponseOutcome::ClientGone));
         }));
-        assert!(TaskContext::current().is_none());
+        assert!(running_task().is_none());
         assert!(outcome().is_none());
     }
 
@@ -188,9 +216,9 @@ mod tests {
     fn a_task_dropped_half_way_leaves_nothing_behind() {
         let mut task = Box::pin(running().scope(pending::<()>()));
         assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(TaskContext::current().is_none());
+        assert!(running_task().is_none());
         drop(task);
-        assert!(TaskContext::current().is_none());
+        assert!(running_task().is_none());
     }
 
     #[test]

@@ -82,7 +82,7 @@ mod scope;
 mod task;
 
 pub use background::{BackgroundTask, BackgroundTasks, TaskId};
-pub use context::{ResponseOutcome, Stop, StopReason, TaskContext, TraceContext, stopping};
+pub use context::{RequestContext, ResponseOutcome, Stop, StopReason, TaskContext, TraceContext, stopping};
 pub use error::EnqueueError;
 pub use options::{FailurePolicy, RunWhen, TaskOptions};
 pub use scope::Scope;

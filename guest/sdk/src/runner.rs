@@ -31,25 +31,15 @@ fn find(task: &Task) -> Result<Work, TaskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TaskContext, TraceContext, now};
+    use crate::{Scope, now};
 
     fn task(name: &str, args: &str) -> Task {
-        let trace_context = TraceContext { traceparent: String::new(), tracestate: None };
-        Task {
-            id: 1,
-            name: name.to_owned(),
-            args: args.into(),
-            attempt: 1,
-            idempotency_key: String::new(),
-            outcome: ResponseOutcome::Delivered,
-            request_id: String::new(),
-            trace_context,
-        }
+        Task { id: 1, name: name.to_owned(), args: args.into(), attempt: 1, outcome: ResponseOutcome::Delivered }
     }
 
     #[crate::task(name = "runner test")]
     async fn only_seven(number: u8) -> anyhow::Result<()> {
-        anyhow::ensure!(TaskContext::current().is_some_and(|task| task.name() == "runner test"));
+        anyhow::ensure!(Scope::current().outcome() == Some(ResponseOutcome::Delivered));
         if number == 7 { Ok(()) } else { Err(anyhow::anyhow!("{number} is not 7").context("no luck")) }
     }
 

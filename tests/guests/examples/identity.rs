@@ -1,6 +1,6 @@
-//! Tasks that say what they know of their request.
+//! A handler, tasks and a teardown that say what they know of their request.
 
-use epilogue_sdk::{BackgroundTasks, TaskContext};
+use epilogue_sdk::{BackgroundTasks, RequestContext, Scope, TaskContext};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -9,7 +9,14 @@ async fn handle(_request: Request) -> anyhow::Result<impl IntoResponse> {
     let tasks = BackgroundTasks::current();
     tasks.add_task(say, ())?;
     tasks.add_task(say, ())?;
-    Ok("enqueued")
+    Scope::current().on_teardown(async { request().map(|request| println!("{request} torn-down")) });
+    request()
+}
+
+/// The request's id and its trace's parent, separated by a space.
+fn request() -> anyhow::Result<String> {
+    let request = RequestContext::current().ok_or_else(|| anyhow::anyhow!("there should be a request"))?;
+    Ok(format!("{} {}", request.id(), request.trace_context().traceparent))
 }
 
 /// Prints the request's id, the trace's parent and state, and the key, separated by spaces.

@@ -11,13 +11,14 @@ extern crate alloc;
 mod bindings;
 mod queue;
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
 use bindings::exports::epilogue::adapter::layers;
-use bindings::exports::epilogue::background::context::{self, Stop, StopReason};
+use bindings::exports::epilogue::background::context::{self, RequestContext, Stop, StopReason};
 use bindings::exports::epilogue::background::queue::{
     self as background, EnqueueError, FailurePolicy, TaskId, TaskOptions,
 };
@@ -32,7 +33,9 @@ const NOTICE_PART: u64 = 10;
 /// … and at most this long before it, in nanoseconds.
 const MAX_NOTICE: u64 = 5_000_000_000;
 
-/// The queue of the request that is being handled.
+/// The request that is being handled.
+static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
+/// Its queue.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
 /// When what is running began, and how long it may take.
 static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
@@ -68,7 +71,8 @@ impl layers::Guest for Adapter {
 }
 
 impl drain::Guest for Adapter {
-    fn begin(limits: Limits) {
+    fn begin(request: RequestContext, limits: Limits) {
+        REQUEST.with(|current| *current = Some(request));
         QUEUE.with(|queue| *queue = Queue::open(limits));
     }
 
@@ -93,12 +97,21 @@ impl drain::Guest for Adapter {
     }
 
     fn end() {
+        REQUEST.with(|current| *current = None);
         QUEUE.with(|queue| *queue = Queue::closed());
         PHASE.with(|phase| *phase = None);
     }
 }
 
 impl context::Guest for Adapter {
+    fn request() -> Option<RequestContext> {
+        REQUEST.with(|current| current.clone())
+    }
+
+    fn idempotency_key(task: TaskId) -> Option<String> {
+        REQUEST.with(|current| current.as_ref().map(|request| format!("{}:{task}", request.request_id)))
+    }
+
     async fn stopping() -> Stop {
         let Some((start, time)) = PHASE.with(|phase| *phase) else {
             loop {

@@ -78,10 +78,7 @@ impl Life {
             name: task.name.clone(),
             args: task.args.clone(),
             attempt,
-            idempotency_key: format!("{}:{}", self.identity.id, task.id),
             outcome: self.outcome.clone(),
-            request_id: self.identity.id.clone(),
-            trace_context: self.identity.trace_context.clone(),
         };
         drain::allow(Some(limit));
         match within(limit, runner::run(call)).await {

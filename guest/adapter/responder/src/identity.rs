@@ -4,19 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::epilogue::background::types::TraceContext;
+use crate::bindings::epilogue::background::types::{RequestContext, TraceContext};
 use crate::bindings::wasi::clocks::system_clock;
 use crate::bindings::wasi::http::types::Headers;
 use crate::bindings::wasi::random::random::get_random_u64;
 
-pub(crate) struct Identity {
-    /// A UUID of version 7: unique everywhere, and ordered by time.
-    pub(crate) id: String,
-    pub(crate) trace_context: TraceContext,
-}
+pub(crate) struct Identity(pub(crate) RequestContext);
 
 impl Identity {
-    /// A new request that arrived with `headers`.
+    /// A new request that arrived with `headers`. Its id is a UUID of version 7: unique everywhere, and ordered by time.
     pub(crate) fn of(headers: &Headers) -> Self {
         let now = system_clock::now();
         let milliseconds = now.seconds.unsigned_abs() * 1_000 + u64::from(now.nanoseconds) / 1_000_000;
@@ -24,12 +20,16 @@ impl Identity {
         let high = milliseconds << 16 | 0x7000 | first & 0x0fff;
         let low = 0x8000_0000_0000_0000 | second >> 2;
         let digits = format!("{high:016x}{low:016x}");
-        let id = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
-        Self { id, trace_context: trace_context(headers, &digits, low) }
+        let request_id = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
+        Self(RequestContext { request_id, trace_context: trace_context(headers, &digits, low) })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.0.request_id
     }
 
     pub(crate) fn trace_id(&self) -> &str {
-        self.trace_context.traceparent.get(3..35).unwrap_or_default()
+        self.0.trace_context.traceparent.get(3..35).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::string::ToString as _;
 
 use crate::bindings::epilogue::adapter::drain::{self, Limits};
 use crate::bindings::epilogue::background::runner;
-use crate::bindings::epilogue::background::types::ResponseOutcome;
+use crate::bindings::epilogue::background::types::{RequestContext, ResponseOutcome};
 use crate::bindings::wasi::http::handler;
 use crate::bindings::wasi::http::types::{ErrorCode, Method, Request, Response};
 use crate::clock::{Deadline, Nanoseconds, show, within};
@@ -37,9 +37,10 @@ pub(crate) enum HandlerError {
 
 impl Life {
     pub(crate) fn begin(request: &Request) -> Self {
+        let identity = Identity::of(&request.get_headers());
         Self {
-            _door: Door::shut(),
-            identity: Identity::of(&request.get_headers()),
+            _door: Door::shut(&identity.0),
+            identity,
             outcome: ResponseOutcome::Delivered,
             deadline: None,
             head: matches!(request.get_method(), Method::Head),
@@ -121,7 +122,7 @@ impl Life {
             ResponseOutcome::HandlerFailed(error) => ("handler-failed", Some(error)),
         };
         let fields = [
-            ("request", quoted(&self.identity.id)),
+            ("request", quoted(self.identity.id())),
             ("trace", quoted(self.identity.trace_id())),
             ("status", self.status.to_string()),
             ("outcome", quoted(word)),
@@ -137,7 +138,7 @@ impl Life {
     }
 
     async fn report(&self, error: &str) {
-        record::log(Level::Error, "epilogue::request", error, &[("request", quoted(&self.identity.id))], None).await;
+        record::log(Level::Error, "epilogue::request", error, &[("request", quoted(self.identity.id()))], None).await;
     }
 }
 
@@ -145,14 +146,15 @@ impl Life {
 struct Door;
 
 impl Door {
-    fn shut() -> Self {
+    fn shut(request: &RequestContext) -> Self {
         wit_bindgen::backpressure_inc();
-        drain::begin(Limits {
+        let limits = Limits {
             tasks: settings().max_tasks,
             task_args: settings().max_task_args,
             request_args: settings().max_request_args,
             policy: settings().on_failure,
-        });
+        };
+        drain::begin(request, limits);
         Self
     }
 }

@@ -138,7 +138,7 @@ impl TaskRecord {
     pub(crate) async fn emit(&self, request: &Identity, task: &QueuedTask) {
         let failed = self.state.is_failure() || self.state == TaskState::Abandoned;
         let fields = [
-            ("request", quoted(&request.id)),
+            ("request", quoted(request.id())),
             ("task", task.id.to_string()),
             ("name", quoted(&task.name)),
             ("state", quoted(self.state.name())),
