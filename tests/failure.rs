@@ -162,6 +162,7 @@ fn s6_after_a_handler_s_panic_they_run_in_a_fresh_instance() {
     let stdout = host.stdout();
     let (who, known) = said(&stdout);
     assert_eq!(who, ["failure", "always"], "the teardown was in the memory of the instance that died");
+    assert_eq!(record.teardowns, 0);
     assert!(known.iter().all(|outcome| outcome.contains("HandlerFailed")), "{stdout}");
     assert_eq!(host.get("/200").response().status(), 200);
 }

@@ -82,3 +82,15 @@ fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests
     next.drained();
     assert_eq!(host.stdout(), "teardown\nclosure\nteardown\n");
 }
+
+#[test]
+fn s9_what_is_registered_while_the_teardown_runs_is_part_of_it() {
+    let gate = Gate::new();
+    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").workers(1).start();
+    let exchange = host.get(&format!("/meanwhile?{}", gate.url()));
+    exchange.response();
+    gate.wait().open();
+    let record = exchange.drained();
+    assert_eq!((record.teardowns, record.errors.len()), (1, 0), "{record:?}");
+    assert_eq!(host.stdout(), "in time\n");
+}

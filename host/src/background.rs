@@ -65,9 +65,7 @@ pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, du
         Ok(())
     })?;
     queue.func_wrap("needs-teardown", |store: StoreContextMut<'_, State>, (): ()| {
-        if let Some(scope) = &store.data().scope {
-            scope.queue().set_needs_teardown();
-        }
+        store.data().needs_teardown.set(true);
         Ok(())
     })
 }
@@ -103,6 +101,10 @@ impl State {
     ) -> Result<(&Arc<Scope>, MutexGuard<'_, Queue>, Task), EnqueueError> {
         if !self.layers.get(layer).is_some_and(Layer::is_runnable) {
             return Err(EnqueueError::NoRunner);
+        }
+        // What a closure has captured is let go in the teardown, if it never runs.
+        if options.instance_bound {
+            self.needs_teardown.set(true);
         }
         let scope = self.scope.as_ref().ok_or(EnqueueError::Closed)?;
         let mut queue = scope.queue();

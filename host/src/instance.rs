@@ -203,6 +203,11 @@ impl Instance {
         self.store.run_concurrent(calls).await?
     }
 
+    /// Whether the guest has asked for a teardown since this was last asked.
+    pub(crate) fn take_needs_teardown(&self) -> bool {
+        self.store.data().needs_teardown.take()
+    }
+
     /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
     /// errors, if any, are joined.
     pub(crate) async fn teardown(

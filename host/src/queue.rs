@@ -61,8 +61,6 @@ pub(crate) struct Queue {
     args: usize,
     policy: FailurePolicy,
     closed: bool,
-    /// Whether the instance has something to tear down.
-    needs_teardown: bool,
     /// Durable tasks among those that wait.
     durable: u32,
     /// Durable tasks wait here until the handler has returned. From then on each is stored when it is added.
@@ -104,7 +102,6 @@ impl Queue {
                 OnFailure::Continue => FailurePolicy::Continue,
             },
             closed: false,
-            needs_teardown: false,
             durable: 0,
             handled: false,
             stored: Vec::new(),
@@ -157,7 +154,6 @@ impl Queue {
         }
         self.accepted += 1;
         self.args += args.len();
-        self.needs_teardown |= options.instance_bound;
         let attempts = if durable { self.durability.attempts } else { 1 };
         Ok(Task {
             id: TaskId::from(self.accepted),
@@ -262,10 +258,8 @@ impl Queue {
         }
     }
 
-    /// The instance has died, and with it what tasks were bound to and what was to be torn down. What a fresh one adds is not
-    /// concerned.
+    /// The instance has died, and with it what tasks were bound to. Tasks that a fresh one adds are not concerned.
     pub(crate) fn orphan(&mut self) {
-        self.needs_teardown = false;
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
         }
@@ -279,16 +273,6 @@ impl Queue {
     /// Sets what a failing task means for those after it.
     pub(crate) fn set_policy(&mut self, policy: FailurePolicy) {
         self.policy = policy;
-    }
-
-    /// The guest has something to tear down.
-    pub(crate) fn set_needs_teardown(&mut self) {
-        self.needs_teardown = true;
-    }
-
-    /// Whether it has. It is then no longer known, until the guest says so again.
-    pub(crate) fn take_needs_teardown(&mut self) -> bool {
-        mem::take(&mut self.needs_teardown)
     }
 
     /// The next task to end, in the order of registration.

@@ -155,8 +155,8 @@ pub struct RequestRecord {
     pub tasks: Vec<TaskRecord>,
     /// Every task that was stored, in the order of that: they end elsewhere, and later.
     pub stored: Vec<StoredTask>,
-    /// How often the scope was torn down: once, and once more for each time that a teardown added tasks and asked for it; 0 if
-    /// there was nothing to tear down, or the instance had died (S9).
+    /// How often the scope was torn down: once, and once more for each time that tasks of a teardown asked for it; 0 if there was
+    /// nothing to tear down, or the instance had died (S9).
     pub teardowns: u32,
     /// What went wrong outside any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,

@@ -198,10 +198,7 @@ impl Life {
     /// Closes the guest's request scope, if there is anything in it (S9). Without an instance there is none.
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
-        let Some(instance) = &mut self.instance else { return };
-        if !self.scope.queue().take_needs_teardown() {
-            return;
-        }
+        let Some(instance) = self.instance.as_mut().filter(|instance| instance.take_needs_teardown()) else { return };
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
         self.record.teardowns += 1;
         match torn_down {
@@ -217,11 +214,12 @@ impl Life {
     /// Gives the instance back, unless something of the request is still alive in it.
     pub(crate) async fn end(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
-        let closed = !self.scope.queue().take_needs_teardown();
+        let Some(mut instance) = self.instance.take() else { return };
+        let closed = !instance.take_needs_teardown();
         if !closed {
             self.report("what the guest registered behind the teardown was not run".to_owned());
         }
-        if let Some(mut instance) = self.instance.take().filter(|_| settled && closed) {
+        if settled && closed {
             instance.leave();
             let leaked = instance.resources() as isize - self.resources as isize;
             self.record.leaked = leaked;

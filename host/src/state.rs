@@ -1,5 +1,6 @@
 //! What the host keeps for one instance: its WASI, its limits, and the request that it serves.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) limits: StoreLimits,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
+    /// Whether the guest has something to tear down.
+    pub(crate) needs_teardown: Cell<bool>,
     /// What the guest is doing, and until when it may.
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) shutdown: Shutdown,
@@ -45,6 +48,7 @@ impl State {
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
             scope: None,
+            needs_teardown: Cell::new(false),
             phase: watch::Sender::new(Phase::idle()),
             shutdown,
         })

@@ -17,7 +17,8 @@ pub use types::{ResponseOutcome, TraceContext};
 pub struct RequestContext(Arc<types::RequestContext>);
 
 impl RequestContext {
-    /// The request that is being served, or none where none is. It asks the host.
+    /// The request that is being served, or none where none is. It asks the host. Work that is spawned may outlive its request in
+    /// a composed component: take the context before, and move it there.
     pub fn current() -> Option<Self> {
         context::request().map(|request| Self(Arc::new(request)))
     }
@@ -164,11 +165,6 @@ pub(crate) fn outcome() -> Option<ResponseOutcome> {
         Some(Running::Teardown(outcome)) => Some(ResponseOutcome::clone(outcome)),
         None => None,
     })
-}
-
-/// Whether it is a teardown that is running.
-pub(crate) fn is_teardown() -> bool {
-    RUNNING.with_borrow(|running| matches!(running, Some(Running::Teardown(_))))
 }
 
 thread_local! {

@@ -1,6 +1,6 @@
 //! What is cleaned up at the end of the request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::bindings::epilogue::background::queue;
@@ -29,14 +29,15 @@ impl Scope {
     /// Registers `future` to be run at the end of the request, before all those registered earlier.
     ///
     /// It may add tasks, which run after it, and register more, which run next. If it returns an error the others run
-    /// all the same, and the host records the error.
+    /// all the same, and the host records the error. What spawned work registers behind the last teardown never runs, and
+    /// the host says so; a composed component runs it with its next teardown.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
     {
         register(future);
         // A teardown that is running comes to this one too.
-        if !context::is_teardown() {
+        if !CLOSING.get() {
             queue::needs_teardown();
         }
     }
@@ -56,9 +57,10 @@ where
 
 /// Closes the scope: last registered, first run. The errors, if any, are joined.
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
+    CLOSING.set(true);
+    let _clear = Clear;
     // All tasks that could have run have: what is still waiting never will, and may hold what is cleaned up now.
     defer::forget();
-    let _clear = Clear;
     Running::Teardown(Arc::new(outcome)).scope(run_all()).await
 }
 
@@ -75,6 +77,8 @@ async fn run_all() -> Result<(), String> {
 
 thread_local! {
     static TEARDOWNS: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+    /// Whether a teardown is running.
+    static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Leaves nothing for the next request, also if the host gives up on a teardown half way.
@@ -82,6 +86,7 @@ struct Clear;
 
 impl Drop for Clear {
     fn drop(&mut self) {
+        CLOSING.set(false);
         // Out of the cell first: what a future has captured may register again while it is dropped.
         drop(TEARDOWNS.take());
     }
@@ -89,7 +94,6 @@ impl Drop for Clear {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::rc::Rc;
     use std::task::{Context, Waker};
 

@@ -1,7 +1,7 @@
 //! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
 //! `/panics?GATE` then panics, `/stops` goes on until it is asked not to, `/yields` for one and a half seconds, in which it
 //! never waits, and `/spins?GATE` then for ever, in which it does not even yield. What the teardown of `/registers?GATE` spawns
-//! then registers another.
+//! then registers another, and what that of `/meanwhile?GATE` spawns does so before.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,10 @@ async fn handle(request: Request) -> impl IntoResponse {
     let gate = request.uri().query().unwrap_or_default().to_owned();
     let handled = match request.uri().path() {
         "/adds" => adds(gate),
+        "/meanwhile" => {
+            registers_meanwhile(gate);
+            Ok(())
+        }
         "/registers" => {
             registers(gate);
             Ok(())
@@ -48,6 +52,13 @@ fn registers(gate: String) {
             pass(gate).await;
             Scope::current().on_teardown(async { println!("too late") });
         });
+    });
+}
+
+fn registers_meanwhile(gate: String) {
+    Scope::current().on_teardown(async {
+        spin_sdk::wasip3::spawn(async { Scope::current().on_teardown(async { println!("in time") }) });
+        pass(gate).await;
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use epilogue_sdk::{BackgroundTasks, EnqueueError, Scope, TaskOptions};
+use epilogue_sdk::{BackgroundTasks, EnqueueError, RequestContext, Scope, TaskContext, TaskOptions};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -17,7 +17,7 @@ async fn serve(number: String) -> Result<String, EnqueueError> {
     let teardown = number.clone();
     Scope::current().on_teardown(async move { say(&teardown, "teardown").await });
     let tasks = BackgroundTasks::current();
-    tasks.add_task(named, (number.clone(),))?;
+    tasks.add_task(named, (number.clone(), request_id()))?;
     pause().await;
     let closure = number.clone();
     tasks.defer_with(&number, TaskOptions::new(), async move { say(&closure, "closure").await })?;
@@ -26,8 +26,13 @@ async fn serve(number: String) -> Result<String, EnqueueError> {
 }
 
 #[epilogue_sdk::task(name = "named")]
-async fn named(number: String) {
-    say(&number, "named").await;
+async fn named(number: String, request: Option<String>) {
+    let own = TaskContext::current().is_some_and(|context| Some(context.request_id()) == request.as_deref());
+    say(&number, if own { "named" } else { "named in another request" }).await;
+}
+
+fn request_id() -> Option<String> {
+    RequestContext::current().map(|request| request.id().to_owned())
 }
 
 async fn say(number: &str, what: &str) {

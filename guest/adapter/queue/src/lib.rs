@@ -37,6 +37,8 @@ const MAX_NOTICE: u64 = 5_000_000_000;
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
 /// Its queue.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
+/// Whether the guest has something to tear down. It outlasts the request, as what is in the guest's memory does.
+static NEEDS_TEARDOWN: Shared<bool> = Shared::new(false);
 /// When what is running began, and how long it may take.
 static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
 
@@ -44,6 +46,8 @@ struct Adapter;
 
 impl background::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        // What a closure has captured is let go in the teardown, if it never runs.
+        NEEDS_TEARDOWN.with(|needed| *needed |= options.instance_bound);
         QUEUE.with(|queue| queue.add(name, args, options))
     }
 
@@ -56,7 +60,7 @@ impl background::Guest for Adapter {
     }
 
     fn needs_teardown() {
-        QUEUE.with(|queue| queue.needs_teardown = true);
+        NEEDS_TEARDOWN.with(|needed| *needed = true);
     }
 }
 
@@ -89,7 +93,7 @@ impl drain::Guest for Adapter {
     }
 
     fn needs_teardown() -> bool {
-        QUEUE.with(|queue| mem::take(&mut queue.needs_teardown))
+        NEEDS_TEARDOWN.with(mem::take)
     }
 
     fn close_if_empty() -> bool {

@@ -18,8 +18,6 @@ pub(crate) struct Queue {
     accepted: u32,
     args: u64,
     closed: bool,
-    /// Whether the guest has something to tear down.
-    pub(crate) needs_teardown: bool,
     pub(crate) limits: Limits,
 }
 
@@ -27,16 +25,7 @@ impl Queue {
     /// The queue of no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
-        Self {
-            waiting: VecDeque::new(),
-            adding: 0,
-            current: 0,
-            accepted: 0,
-            args: 0,
-            closed: true,
-            needs_teardown: false,
-            limits,
-        }
+        Self { waiting: VecDeque::new(), adding: 0, current: 0, accepted: 0, args: 0, closed: true, limits }
     }
 
     /// The queue of a request that begins.
@@ -65,7 +54,6 @@ impl Queue {
         }
         self.accepted += 1;
         self.args += size;
-        self.needs_teardown |= options.instance_bound;
         let id = TaskId::from(self.accepted);
         let task = QueuedTask {
             id,
