@@ -136,8 +136,12 @@ impl Fixture {
     /// Waits until nothing is stored in any state but dead.
     pub(crate) fn wait_until_done(&self) {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while ["ready", "delayed", "leased"].iter().any(|state| !self.stored(state).is_empty()) {
-            assert!(std::time::Instant::now() < end, "what is stored should end");
+        loop {
+            let left: Vec<_> = ["ready", "delayed", "leased"].iter().map(|state| (state, self.stored(state))).collect();
+            if left.iter().all(|(_, ids)| ids.is_empty()) {
+                break;
+            }
+            assert!(std::time::Instant::now() < end, "what is stored should end: {left:?}");
         }
     }
 }

@@ -11,14 +11,15 @@ impl Nats {
         let connected = self.connected().await?;
         let mut entries = Vec::new();
         if state != Some(State::Dead) {
+            let workers = self.bounded(connected.workers.get_info()).await?;
             // Behind the last one that was delivered all are ready.
             let last = match state {
-                Some(State::Leased | State::Delayed) => {
-                    self.bounded(connected.workers.get_info()).await?.delivered.stream_sequence
-                }
+                Some(State::Leased | State::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
-            let mut from = 1;
+            // Up to there all are over. A server that was killed may remember that, and not that it had removed them (seen with
+            // 2.9.10): it delivers them no more.
+            let mut from = workers.ack_floor.stream_sequence + 1;
             while entries.len() < limit
                 && let Some(message) = self.first_from(&connected.ready, "ready", from).await?
                 && message.sequence <= last
@@ -78,10 +79,9 @@ impl Nats {
 
     pub(super) async fn count_entries(&self) -> Result<Counts> {
         let connected = self.connected().await?;
-        let leased = self.bounded(connected.workers.get_info()).await?.num_ack_pending as u64;
-        let ready = self.bounded(connected.ready.get_info()).await?.state.messages.saturating_sub(leased);
+        let workers = self.bounded(connected.workers.get_info()).await?;
         let dead = self.bounded(connected.dead.get_info()).await?.state.messages;
-        Ok(Counts { ready, delayed: 0, leased, dead })
+        Ok(Counts { ready: workers.num_pending, delayed: 0, leased: workers.num_ack_pending as u64, dead })
     }
 
     /// The message of a batch. An operator may have written anything, and a subject with `*` or `>` is that of every batch.
