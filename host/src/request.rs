@@ -198,7 +198,10 @@ impl Life {
     /// Closes the guest's request scope, if there is anything in it (S9). Without an instance there is none.
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
-        let Some(instance) = self.instance.as_mut().filter(|instance| instance.take_needs_teardown()) else { return };
+        let Some(instance) = &mut self.instance else { return };
+        if !instance.take_needs_teardown() {
+            return;
+        }
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
         self.record.teardowns += 1;
         match torn_down {

@@ -19,6 +19,10 @@ pub struct RequestContext(Arc<types::RequestContext>);
 impl RequestContext {
     /// The request that is being served, or none where none is. It asks the host. Work that is spawned may outlive its request in
     /// a composed component: take the context before, and move it there.
+    ///
+    /// # Panics
+    ///
+    /// Outside a component, as in a native unit test.
     pub fn current() -> Option<Self> {
         context::request().map(|request| Self(Arc::new(request)))
     }

@@ -31,6 +31,10 @@ impl Scope {
     /// It may add tasks, which run after it, and register more, which run next. If it returns an error the others run
     /// all the same, and the host records the error. What spawned work registers behind the last teardown never runs, and
     /// the host says so; a composed component runs it with its next teardown.
+    ///
+    /// # Panics
+    ///
+    /// Outside a component, as in a native unit test: it tells the host that there is something to tear down.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
