@@ -4,6 +4,7 @@
 //! they were asked for, and the request's database session closes last.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
@@ -17,9 +18,13 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use tower_service::Service;
 
+/// Made once by each instance, which serves many requests.
+static APP: LazyLock<Router> =
+    LazyLock::new(|| Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)));
+
 #[http_service]
 async fn handle(request: Request) -> impl spin_sdk::http::IntoResponse {
-    Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)).call(request).await
+    APP.clone().call(request).await
 }
 
 async fn help() -> &'static str {

@@ -4,6 +4,8 @@
 //! FastAPI's tutorial, with axum in a component of spin-sdk's:
 //!
 //! ```no_run
+//! use std::sync::LazyLock;
+//!
 //! use axum::{Router, extract::Path, routing::post};
 //! use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
 //! use spin_sdk::http::{IntoResponse, Request};
@@ -24,12 +26,13 @@
 //!     Ok("Message sent")
 //! }
 //!
+//! // Made once by each instance, which serves many requests.
+//! static APP: LazyLock<Router> =
+//!     LazyLock::new(|| Router::new().route("/send-notification/{email}", post(send_notification)));
+//!
 //! #[http_service]
 //! async fn handle(request: Request) -> impl IntoResponse {
-//!     Router::new()
-//!         .route("/send-notification/{email}", post(send_notification))
-//!         .call(request)
-//!         .await
+//!     APP.clone().call(request).await
 //! }
 //! # fn main() {}
 //! ```

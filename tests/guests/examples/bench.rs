@@ -4,6 +4,7 @@
 //! is the same for other systems.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -18,9 +19,11 @@ use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use tower_service::Service;
 
+static APP: LazyLock<Router> = LazyLock::new(|| Router::new().route("/", get(answer)));
+
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new().route("/", get(answer)).call(request).await
+    APP.clone().call(request).await
 }
 
 #[derive(Default, Deserialize)]

@@ -1,5 +1,7 @@
 //! `bench.rs` without tasks, and without Epilogue's SDK: what a stock host can run as it is.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Query;
@@ -10,9 +12,11 @@ use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use tower_service::Service;
 
+static APP: LazyLock<Router> = LazyLock::new(|| Router::new().route("/", get(answer)));
+
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new().route("/", get(answer)).call(request).await
+    APP.clone().call(request).await
 }
 
 #[derive(Default, Deserialize)]

@@ -1,5 +1,7 @@
 //! The guest that opens the README, to the letter.
 
+use std::sync::LazyLock;
+
 use axum::{Router, extract::Path, routing::post};
 use epilogue_sdk::{BackgroundTasks, EnqueueError};
 use spin_sdk::http::{IntoResponse, Request};
@@ -16,7 +18,10 @@ async fn send_notification(Path(email): Path<String>, tasks: BackgroundTasks) ->
     Ok("Notification sent")
 }
 
+static APP: LazyLock<Router> =
+    LazyLock::new(|| Router::new().route("/send-notification/{email}", post(send_notification)));
+
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new().route("/send-notification/{email}", post(send_notification)).call(request).await
+    APP.clone().call(request).await
 }

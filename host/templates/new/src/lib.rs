@@ -1,5 +1,7 @@
 //! Answers at once, and does the rest after the answer.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::post;
@@ -7,12 +9,14 @@ use epilogue_sdk::{BackgroundTasks, EnqueueError};
 use spin_sdk::http::{IntoResponse, Request};
 use tower_service::Service;
 
+/// Made once by each instance, which serves many requests.
+static APP: LazyLock<Router> = LazyLock::new(|| {
+    Router::new().route("/send-notification/{email}", post(send_notification))
+});
+
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new()
-        .route("/send-notification/{email}", post(send_notification))
-        .call(request)
-        .await
+    APP.clone().call(request).await
 }
 
 async fn send_notification(
