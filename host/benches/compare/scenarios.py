@@ -158,7 +158,7 @@ def startup(cold):
     return measure
 
 
-OURS, BARE, FRESH, COMPOSED, PLAIN, WORKERD, FASTAPI, HYPER = ALL
+OURS, _, BARE, FRESH, COMPOSED, PLAIN, WORKERD, FASTAPI, HYPER = ALL
 TASKED = [system for system in ALL if system.tasks]
 PEERS = [OURS, WORKERD, FASTAPI]
 

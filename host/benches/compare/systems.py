@@ -51,7 +51,7 @@ class System:
 
 class Epilogue(System):
     name = "Epilogue"
-    binary = TARGET / "dist/epilogue"
+    binary = TARGET / "pgo/epilogue"
     guest = "bench"
     options = []
 
@@ -78,6 +78,13 @@ class Epilogue(System):
         requests, ended, abandoned = map(int, told.groups())
         failed = sum(" WARN " in line or " ERROR " in line for line in log.splitlines())
         return {"requests": requests, "ran": ended - abandoned - failed}
+
+
+class Unprofiled(Epilogue):
+    """As anyone builds it in one command."""
+
+    name = "Epilogue, without a profile"
+    binary = TARGET / "dist/epilogue"
 
 
 class Bare(Epilogue):
@@ -171,4 +178,4 @@ class Hyper(System):
         return [self.program(), str(port)]
 
 
-ALL = [Epilogue(), Bare(), Fresh(), Composed(), Plain(), Workerd(), FastApi(), Hyper()]
+ALL = [Epilogue(), Unprofiled(), Bare(), Fresh(), Composed(), Plain(), Workerd(), FastApi(), Hyper()]
