@@ -41,6 +41,8 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
+    /// Made once: its defaults ask the system how many processors there are.
+    admission: Arc<Admission>,
     _trigger: ShutdownTrigger,
 }
 
@@ -69,7 +71,8 @@ impl Bench {
         let component = Component::load(&linker(engine, false)?, file, config, OwnAddress::default())?;
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), _trigger: trigger })
+        let admission = Arc::new(Admission::new(&HostOptions::default()));
+        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), admission, _trigger: trigger })
     }
 
     /// Makes an instance, and drops it.
@@ -97,11 +100,10 @@ impl Bench {
     ///
     /// If not every task succeeds.
     pub fn drain(&self, tasks: u32) -> anyhow::Result<()> {
-        let admission = Arc::new(Admission::new(&HostOptions::default()));
         let drained = async {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::new(body);
-            let slot = admission.admit(None).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+            let slot = self.admission.admit(None).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
             let mut life = Life::begin(self.pool.clone(), slot, Observer::default(), &request)
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;
