@@ -18,7 +18,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use tower_service::Service;
 
-/// Made once by each instance, which serves many requests.
+/// Made once by each instance: the requests that it serves share what is in it.
 static APP: LazyLock<Router> =
     LazyLock::new(|| Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)));
 

@@ -26,7 +26,7 @@
 //!     Ok("Message sent")
 //! }
 //!
-//! // Made once by each instance, which serves many requests.
+//! // Made once by each instance: the requests that it serves share what is in it.
 //! static APP: LazyLock<Router> =
 //!     LazyLock::new(|| Router::new().route("/send-notification/{email}", post(send_notification)));
 //!

@@ -100,7 +100,7 @@ def rounds(run, known):
             return count
         # Too short to be measured, or as many as it takes at this speed: a compiler may still make it faster.
         count = int(count * BURN / seconds) if seconds > BURN / 4 else 3 * count
-    raise Failure(f"{run.system.name} does not compute at an even speed: {count} rounds took {seconds:.2f} s")
+    raise Failure(f"{run.system.name} computes at no even speed: no number of rounds takes {BURN} s of a core")
 
 
 def compute(run, count):

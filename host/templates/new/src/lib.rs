@@ -9,7 +9,7 @@ use epilogue_sdk::{BackgroundTasks, EnqueueError};
 use spin_sdk::http::{IntoResponse, Request};
 use tower_service::Service;
 
-/// Made once by each instance, which serves many requests.
+/// Made once by each instance: the requests that it serves share what is in it.
 static APP: LazyLock<Router> = LazyLock::new(|| {
     Router::new().route("/send-notification/{email}", post(send_notification))
 });
