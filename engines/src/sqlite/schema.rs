@@ -1,10 +1,13 @@
 //! The file: how it is made, recognised and opened.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::{Error, Options, Result};
 
@@ -13,6 +16,9 @@ const VERSION: i64 = 1;
 
 /// `PRAGMA application_id`: "Epil".
 const APPLICATION: i64 = 0x4570_696c;
+
+/// How soon a file that others hold is tried anew, where SQLite does not do so.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// The envelope has a table of its own, since SQLite writes a row anew with each change, and an envelope may be large.
 const SCHEMA: &str = "
@@ -37,15 +43,14 @@ const SCHEMA: &str = "
 /// Opens or makes the file. The options' timeout bounds the wait for other processes that write.
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("{}: {why}", path.display()));
-    // Made here, since SQLite would let others read it. Its journals get the same mode.
-    let create = !options.operator;
-    let created = OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path);
-    created.map_err(|error| at(&error))?;
-    let mut connection = Connection::open(path).map_err(|error| at(&error))?;
+    make(path, options.operator).map_err(|error| at(&error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| at(&error))?;
     // Shorter than a call waits, so that the call tells of it.
-    connection.busy_timeout(options.timeout.mul_f64(0.8)).map_err(|error| at(&error))?;
+    let patience = options.timeout.mul_f64(0.8);
+    connection.busy_timeout(patience).map_err(|error| at(&error))?;
     let foreign = |why: String| Error::Config(format!("{} {why}", path.display()));
-    prepare(&mut connection, synchronous).map_err(|error| match error.sqlite_error_code() {
+    prepare(&mut connection, synchronous, patience).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => foreign("is no SQLite database".to_owned()),
         _ => at(&error),
     })?;
@@ -61,8 +66,20 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     }
 }
 
+/// Makes the file if there is none, since SQLite would let others read it; its journals get the same mode. A file that is there
+/// is not opened: to close it would take away the locks that this process has on it ("How To Corrupt An SQLite Database File", 2.2).
+fn make(path: &Path, operator: bool) -> io::Result<()> {
+    if operator {
+        return path.metadata().map(drop);
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the tables if there are none, of whatever program.
-fn prepare(connection: &mut Connection, synchronous: &str) -> rusqlite::Result<()> {
+fn prepare(connection: &mut Connection, synchronous: &str, patience: Duration) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
@@ -73,10 +90,26 @@ fn prepare(connection: &mut Connection, synchronous: &str) -> rusqlite::Result<(
     transaction.commit()?;
     if tables == 0 || connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == APPLICATION
     {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        write_ahead(connection, patience)?;
         connection.pragma_update(None, "synchronous", synchronous)?;
     }
     Ok(())
+}
+
+/// Puts the file into WAL mode. For this SQLite upgrades a lock, and where it does that it never waits for others, such as those
+/// that open the new file at the same time.
+fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && Instant::now() < end =>
+            {
+                thread::sleep(AGAIN);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Removes a batch.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 
 use epilogue_engines::{Counts, Error, Options, State, connect};
@@ -50,6 +52,11 @@ async fn a_file_of_something_else_is_refused_and_left_as_it_was() {
     drop(connect(&format!("sqlite:{}", folder.path().join("newer.db").display()), Options::default()).unwrap());
     Connection::open(folder.path().join("newer.db")).unwrap().pragma_update(None, "user_version", 9).unwrap();
     assert!(refused("newer.db").contains("its schema is 9, not 1"));
+
+    // SQLite would make its target, for all to read.
+    std::os::unix::fs::symlink(folder.path().join("target"), folder.path().join("link")).unwrap();
+    let error = connect(&format!("sqlite:{}", folder.path().join("link").display()), Options::default()).unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("link: unable to open"), "{error}");
 
     let error = connect("sqlite:/nonexistent/tasks.db", Options::default()).unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("/nonexistent/tasks.db"), "{error}");
@@ -113,6 +120,25 @@ async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     fs::rename(&away, &here).unwrap();
     fixture.engine.enqueue(&batch(&["after"])).await.unwrap();
     assert_eq!(fixture.another().counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
+}
+
+/// A host and its workers are started together, and none of them has made the file yet.
+#[test]
+fn all_who_open_a_new_file_at_once_can() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let url = format!("sqlite:{}", folder.path().join(format!("{round}.db")).display());
+        let together = Barrier::new(8);
+        let open = || {
+            together.wait();
+            connect(&url, Options::default()).map(drop)
+        };
+        let opened = thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Result<Vec<_>, _>>()
+        });
+        assert!(opened.is_ok(), "{opened:?}");
+    }
 }
 
 /// An operator who mistypes the path is told, and no file is made.
