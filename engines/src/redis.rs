@@ -293,6 +293,10 @@ impl Engine for Redis {
     async fn counts(&self) -> Result<Counts> {
         self.count_entries().await
     }
+
+    async fn risks(&self) -> Result<Vec<String>> {
+        self.risks_of_settings().await
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

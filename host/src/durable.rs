@@ -58,7 +58,12 @@ impl TaskStore {
         let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
         let store = Self::open(url, engine)?;
         match store.wait(|engine| async move { engine.counts().await }) {
-            Ok(counts) => tracing::info!("durable tasks wait for {} requests, {} are dead", counts.ready, counts.dead),
+            Ok(counts) => {
+                tracing::info!("durable tasks wait for {} requests, {} are dead", counts.ready, counts.dead);
+                // A server may forbid to ask, and is used all the same.
+                let risks = store.wait(|engine| async move { engine.risks().await });
+                risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!("{risk}"));
+            }
             Err(Error::Unavailable(why)) => {
                 tracing::warn!("the task engine is not available, and durable tasks are refused until it is: {why}");
             }

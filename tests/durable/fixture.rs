@@ -127,22 +127,28 @@ impl Fixture {
 
     /// The IDs of what is stored in this state.
     pub(crate) fn stored(&self, state: &str) -> Vec<String> {
-        let listed = self.tasks(["list", "--json", "--state", state]);
-        assert_eq!(listed.code, Some(0), "{:?}", listed.stderr);
-        let rows = listed.stdout.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let rows = self.listed(["--state", state]).into_iter();
         rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until nothing is stored in any state but dead.
+    /// Waits until nothing is stored in any state but dead. All are listed at once, so that none changes its state between two
+    /// lists and is in neither.
     pub(crate) fn wait_until_done(&self) {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
         loop {
-            let left: Vec<_> = ["ready", "delayed", "leased"].iter().map(|state| (state, self.stored(state))).collect();
-            if left.iter().all(|(_, ids)| ids.is_empty()) {
+            let left: Vec<_> =
+                self.listed(["--limit", "100000"]).into_iter().filter(|row| row["state"] != "dead").collect();
+            if left.is_empty() {
                 break;
             }
             assert!(std::time::Instant::now() < end, "what is stored should end: {left:?}");
         }
+    }
+
+    fn listed<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<serde_json::Value> {
+        let listed = self.tasks(["list", "--json"].into_iter().chain(arguments));
+        assert_eq!(listed.code, Some(0), "{:?}", listed.stderr);
+        listed.stdout.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

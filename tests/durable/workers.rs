@@ -1,11 +1,13 @@
 //! Workers: what is run again and how often, what becomes of what cannot be run, and how a worker ends.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, ask, words};
+use super::fixture::{Fixture, Kind, ask, words};
 use crate::process::{Process, folder};
 use crate::upstream::Upstream;
 
@@ -15,6 +17,7 @@ super::on_each_engine! {
     a_poison_task_ends_dead_and_an_operator_can_retry_it,
     s4_a_failure_stops_those_behind_it_or_not,
     s1_two_workers_never_run_a_task_twice,
+    s9_what_a_worker_s_task_registers_is_torn_down_after_the_last,
     s13_a_signal_lets_the_running_task_end_and_leaves_the_rest,
     s13_what_does_not_end_within_the_grace_is_another_s_at_once,
     a_task_that_fails_is_tried_again_later_each_time,
@@ -133,6 +136,18 @@ fn s1_two_workers_never_run_a_task_twice(fixture: &mut Fixture) {
         }
         assert!(last.values().all(|id| *id == 3));
     }
+}
+
+fn s9_what_a_worker_s_task_registers_is_torn_down_after_the_last(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    ask(host.address(), "run=tidy,ok");
+    let worker = fixture.worker([]);
+    worker.printed("tidied");
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    let lines = worker.ended().stdout;
+    let names: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["tidy", "ok", "tidied"]);
 }
 
 fn s13_a_signal_lets_the_running_task_end_and_leaves_the_rest(fixture: &mut Fixture) {
@@ -267,4 +282,18 @@ fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixtur
         worker.ended().stdout.iter().map(|line| words(line)[..2].join(" ")).collect::<Vec<_>>()
     });
     assert_eq!(lines, [vec!["knock 1", "opened 1"], vec!["knock 1"], vec!["knock 2", "opened 2"]]);
+}
+
+#[test]
+fn a_redis_that_may_lose_what_it_accepted_is_warned_of() {
+    let fixture = Fixture::new(Kind::Redis);
+    let address = fixture.url.strip_prefix("redis://").unwrap();
+    let mut server = TcpStream::connect(address).unwrap();
+    server.write_all(b"CONFIG SET appendonly no\r\n").unwrap();
+    let mut answer = [0; 5];
+    server.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    for process in [fixture.host([]), fixture.worker([])] {
+        process.logged("lost when it ends: set `appendonly yes`");
+    }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
-use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
+use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
 use super::{DEAD, GROUP, IDS, NOBODY, QUEUE, Redis};
 use crate::{Counts, Entry, Result, State};
@@ -78,6 +78,23 @@ impl Redis {
         counts.ready += stored.saturating_sub(pending);
         counts.dead = self.bounded(self.shared.clone().xlen(DEAD)).await?;
         Ok(counts)
+    }
+
+    pub(super) async fn risks_of_settings(&self) -> Result<Vec<String>> {
+        let mut connection = self.shared.clone();
+        let info: InfoDict = self.bounded(redis::cmd("INFO").query_async(&mut connection)).await?;
+        let setting = |name| info.get::<String>(name).unwrap_or_default();
+        let mut risks = Vec::new();
+        if setting("aof_enabled") == "0" {
+            let lost = "what it has accepted since its last snapshot is lost when it ends";
+            risks.push(format!("Redis has no append-only file, so {lost}: set `appendonly yes`"));
+        }
+        let policy = setting("maxmemory_policy");
+        if policy.starts_with("allkeys-") && setting("maxmemory") != "0" {
+            let lost = "drops accepted tasks when its memory is full";
+            risks.push(format!("Redis {lost}: set `maxmemory-policy noeviction` instead of `{policy}`"));
+        }
+        Ok(risks)
     }
 
     /// Calls `each` with what has been delivered and not confirmed, oldest first, until it is false.

@@ -39,6 +39,23 @@ async fn a_redis_without_memory_refuses_what_is_new_and_is_worked_off() {
     assert_eq!(fixture.wait("w").await.batch, late);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_may_lose_what_it_accepted_is_told_of() {
+    let fixture = Fixture::new(Kind::Redis);
+    let client = redis::Client::open(fixture.url.as_str()).unwrap();
+    let mut server = client.get_multiplexed_async_connection().await.unwrap();
+    let mut set = async |name: &str, value: &str| -> String {
+        redis::cmd("CONFIG").arg("SET").arg(name).arg(value).query_async(&mut server).await.unwrap()
+    };
+    set("maxmemory-policy", "allkeys-lru").await;
+    assert_eq!(fixture.engine.risks().await.unwrap(), [""; 0], "without a limit nothing is dropped");
+    set("maxmemory", "100mb").await;
+    set("appendonly", "no").await;
+    let risks = fixture.engine.risks().await.unwrap();
+    assert!(risks.len() == 2 && risks[0].contains("`appendonly yes`"), "{risks:?}");
+    assert!(risks[1].contains("noeviction` instead of `allkeys-lru`"), "{risks:?}");
+}
+
 /// Workers need room to end what is stored: so the queue is what an operator limits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_nats_that_is_full_refuses_and_loses_nothing_and_is_worked_off() {

@@ -37,6 +37,7 @@ async fn handle(request: Request) -> anyhow::Result<Response<String>> {
             "panic" => tasks.add_task_with(panics, (), durable),
             "knock" => tasks.add_task_with(knock, (gate.clone(),), durable),
             "nested" => tasks.add_task_with(nested, (), durable),
+            "tidy" => tasks.add_task_with(tidy, (), durable),
             "plain" => tasks.add_task(plain, ()),
             "late" => tasks.add_task(nested, ()),
             "closure" => tasks.defer_with("closure", durable, async { println!("closure") }),
@@ -115,6 +116,13 @@ fn nested() -> Result<(), EnqueueError> {
     let options = TaskOptions::new().durable(true).timeout(Duration::from_secs(5));
     BackgroundTask::new(ok, ("-nested".to_owned(),)).options(options).enqueue()?;
     Ok(())
+}
+
+/// Leaves something to tear down.
+#[epilogue_sdk::task(name = "tidy")]
+fn tidy() {
+    say("tidy");
+    Scope::current().on_teardown(async { println!("tidied") });
 }
 
 #[epilogue_sdk::task(name = "plain")]
