@@ -149,6 +149,19 @@ fn a_middleware_may_answer_by_itself() {
 }
 
 #[test]
+fn s16_a_middleware_its_tasks_and_its_teardown_know_their_request() {
+    let (_folder, host) = host(guests::TASKS, ONE);
+    let host = host.start();
+    for _ in 0..2 {
+        let before = host.stdout().len();
+        let exchange = get(&host, "/", "name");
+        let id = &exchange.drained().id;
+        assert_eq!(exchange.text(), *id);
+        assert_eq!(host.stdout()[before..], format!("outer: {id}\nouter: {id}\nouter: torn down\n"));
+    }
+}
+
+#[test]
 fn a_middleware_has_nothing_of_the_applications_configuration_unless_it_inherits_it() {
     for (inherits, expected) in [
         ("", "None 0"),

@@ -1,12 +1,12 @@
 //! A middleware: adds one task before it passes the request on, and one after. Around another of its kind it is `outer`,
 //! otherwise `inner`; that name is in its instance's memory, where the tasks read it.
 //!
-//! The header `middleware` makes it do something else: `answer` by itself, `fail` the first task, or `look` at what it
-//! has of the application's environment and files.
+//! The header `middleware` makes it do something else: `answer` by itself, `fail` the first task, `look` at what it has of the
+//! application's environment and files, or `name` its request, as its task and its teardown do then.
 
 use std::cell::Cell;
 
-use epilogue_sdk::{BackgroundTasks, Scope};
+use epilogue_sdk::{BackgroundTasks, RequestContext, Scope};
 use spin_sdk::http::{HeaderName, HeaderValue, IntoResponse, Request, next};
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::Response;
@@ -24,6 +24,11 @@ async fn handle(mut request: Request) -> anyhow::Result<Response> {
     if wish == "look" {
         let folders = std::fs::read_dir("/").map(Iterator::count).unwrap_or_default();
         return Ok(format!("{:?} {folders}", std::env::var("SECRET").ok()).into_response()?);
+    }
+    if wish == "name" {
+        Scope::current().on_teardown(async { say(&id()) });
+        tasks.add_task(name, ())?;
+        return Ok(id().into_response()?);
     }
     tasks.add_task(first, (wish == "fail",))?;
     if wish == "answer" {
@@ -49,6 +54,15 @@ fn first(fail: bool) -> Result<(), &'static str> {
 #[epilogue_sdk::task(name = "ok")]
 fn last() {
     say("last");
+}
+
+#[epilogue_sdk::task(name = "name")]
+fn name() {
+    say(&id());
+}
+
+fn id() -> String {
+    RequestContext::current().map_or_else(|| "none".to_owned(), |request| request.id().to_owned())
 }
 
 fn say(what: &str) {
