@@ -75,8 +75,7 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
             }
             _ = shutdown.begun(), if !draining => (leaving, draining) = (true, true),
             () = end.stopped() => {
-                // Its requests hear of it first: to them it would look as if the client had left.
-                tokio::task::yield_now().await;
+                line.unflushed.leave();
                 return;
             }
         }

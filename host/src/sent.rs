@@ -40,6 +40,9 @@ pub(crate) use buffer::TrackedBuf;
 pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
 
+/// Why a response was not sent whose connection the host has ended.
+const HOST_LEFT: &str = "the host stopped before it had been sent";
+
 /// The responses of one connection that hyper has taken whole and not yet flushed.
 ///
 /// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
@@ -53,6 +56,8 @@ struct Outgoing {
     writes: AtomicUsize,
     /// How often it had taken all that hyper held.
     flushes: AtomicUsize,
+    /// Whether it is the host that ended the connection.
+    left: AtomicBool,
 }
 
 #[derive(Default)]
@@ -67,7 +72,7 @@ impl Unflushed {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             drop(waiting);
-            delivery.settle(ResponseOutcome::ClientGone);
+            delivery.lose();
         } else {
             waiting.deliveries.push(delivery.clone());
         }
@@ -89,7 +94,20 @@ impl Unflushed {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.closed = true;
         for delivery in waiting.deliveries.drain(..) {
-            delivery.settle(ResponseOutcome::ClientGone);
+            delivery.lose();
+        }
+    }
+
+    /// Says that the host is about to end the connection. To the responses on it that would look as if the client had left.
+    pub(crate) fn leave(&self) {
+        self.0.left.store(true, Relaxed);
+    }
+
+    /// What becomes of a response that cannot be sent any more.
+    fn loss(&self) -> ResponseOutcome {
+        match self.0.left.load(Relaxed) {
+            true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
+            false => ResponseOutcome::ClientGone,
         }
     }
 }
@@ -122,6 +140,11 @@ impl Delivery {
         if let Some(sender) = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
             _ = sender.send(outcome);
         }
+    }
+
+    /// It cannot be sent any more.
+    fn lose(&self) {
+        self.settle(self.connection.loss());
     }
 
     fn moved(&self) {
@@ -167,7 +190,7 @@ impl Sent {
             None => (&mut self.outcome).await,
         };
         // Without a sender nobody is left who could deliver it.
-        ended.unwrap_or(ResponseOutcome::ClientGone)
+        ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
     /// Ends the body with an error where the guest, which is gone, stopped writing: without it one of unknown length would look
@@ -189,7 +212,7 @@ impl Sent {
 
     /// Records that hyper, which has dropped the request, will not take the response.
     pub(crate) fn refuse(&self) {
-        self.delivery.settle(ResponseOutcome::ClientGone);
+        self.delivery.lose();
     }
 }
 
@@ -355,7 +378,7 @@ impl Drop for TrackedBody {
             self.delivery.ended.store(true, Relaxed);
             self.delivery.check();
         } else {
-            self.delivery.settle(ResponseOutcome::ClientGone);
+            self.delivery.lose();
         }
     }
 }

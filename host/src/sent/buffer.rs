@@ -7,7 +7,6 @@ use bytes::{Buf, Bytes};
 use http::HeaderValue;
 
 use super::Delivery;
-use crate::bindings::ResponseOutcome;
 
 /// A piece of a response body in hyper's hands.
 pub(crate) struct TrackedBuf {
@@ -41,7 +40,7 @@ impl Drop for TrackedBuf {
     fn drop(&mut self) {
         self.delivery.held.fetch_sub(1, Relaxed);
         if self.bytes.has_remaining() {
-            self.delivery.settle(ResponseOutcome::ClientGone);
+            self.delivery.lose();
         } else {
             self.delivery.check();
         }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 
+use bytes::Buf as _;
 use futures::FutureExt as _;
 use futures::stream;
 use http::{Request, header};
@@ -331,4 +332,39 @@ fn s2_http2_responses_are_sent_with_end_stream_and_not_before() {
         assert!(matches!(outcome, ResponseOutcome::Delivered), "{outcome:?}");
         assert!(sent + 1 >= *end, "sent at byte {sent}, but the stream ends at {end} of {ends:?}");
     }
+}
+
+#[test]
+fn s13_who_ended_the_connection_decides_whether_the_client_counts_as_gone() {
+    for by_host in [false, true] {
+        let lost = |cut: &dyn Fn(Unflushed, Response<TrackedBody>)| {
+            let connection = Unflushed::default();
+            let (response, mut sent) = track(&connection, &Method::GET, Version::HTTP_11, full("hello"));
+            if by_host {
+                connection.leave();
+            }
+            cut(connection, response);
+            match sent.outcome().now_or_never().unwrap() {
+                ResponseOutcome::ResponseFailed(why) => why == HOST_LEFT,
+                outcome => !matches!(outcome, ResponseOutcome::ClientGone),
+            }
+        };
+        // Before hyper has taken anything, amid a buffer, and when all that is left is the flush.
+        assert_eq!(lost(&|_, response| drop(response)), by_host);
+        assert_eq!(lost(&|_, response| drop(frames_of(response))), by_host);
+        assert_eq!(
+            lost(&|connection, response| {
+                frames_of(response).into_iter().for_each(|mut buffer| buffer.advance(buffer.remaining()));
+                connection.close();
+            }),
+            by_host
+        );
+    }
+}
+
+/// All buffers of a response, taken and not yet sent.
+fn frames_of(response: Response<TrackedBody>) -> Vec<TrackedBuf> {
+    let mut body = pin!(response.into_body());
+    let mut next = || body.as_mut().frame().now_or_never().flatten();
+    std::iter::from_fn(|| next()?.ok()?.into_data().ok()).collect()
 }
