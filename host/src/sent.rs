@@ -18,6 +18,7 @@ mod buffer;
 mod io;
 mod patience;
 mod stall;
+mod unflushed;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -39,78 +40,7 @@ use buffer::Fence;
 pub(crate) use buffer::TrackedBuf;
 pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
-
-/// Why a response was not sent whose connection the host has ended.
-const HOST_LEFT: &str = "the host stopped before it had been sent";
-
-/// The responses of one connection that hyper has taken whole and not yet flushed.
-///
-/// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
-#[derive(Clone, Default)]
-pub(crate) struct Unflushed(Arc<Outgoing>);
-
-#[derive(Default)]
-struct Outgoing {
-    waiting: Mutex<Waiting>,
-    /// How often the operating system took something.
-    writes: AtomicUsize,
-    /// How often it had taken all that hyper held.
-    flushes: AtomicUsize,
-    /// Whether it is the host that ended the connection.
-    left: AtomicBool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    deliveries: Vec<Arc<Delivery>>,
-    /// The connection is gone: nothing will be flushed any more.
-    closed: bool,
-}
-
-impl Unflushed {
-    fn push(&self, delivery: &Arc<Delivery>) {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.closed {
-            drop(waiting);
-            delivery.lose();
-        } else {
-            waiting.deliveries.push(delivery.clone());
-        }
-    }
-
-    fn written(&self) {
-        self.0.writes.fetch_add(1, Relaxed);
-    }
-
-    fn flushed(&self) {
-        self.0.flushes.fetch_add(1, Relaxed);
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for delivery in waiting.deliveries.drain(..) {
-            delivery.settle(ResponseOutcome::Delivered);
-        }
-    }
-
-    fn close(&self) {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.closed = true;
-        for delivery in waiting.deliveries.drain(..) {
-            delivery.lose();
-        }
-    }
-
-    /// Says that the host is about to end the connection. To the responses on it that would look as if the client had left.
-    pub(crate) fn leave(&self) {
-        self.0.left.store(true, Relaxed);
-    }
-
-    /// What becomes of a response that cannot be sent any more.
-    fn loss(&self) -> ResponseOutcome {
-        match self.0.left.load(Relaxed) {
-            true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
-            false => ResponseOutcome::ClientGone,
-        }
-    }
-}
+pub(crate) use unflushed::Unflushed;
 
 /// How far one response has come.
 struct Delivery {
@@ -153,7 +83,7 @@ impl Delivery {
 
     fn given(&self) {
         self.frames.fetch_add(1, Relaxed);
-        self.flushes.store(self.connection.0.flushes.load(Relaxed), Relaxed);
+        self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
     /// Whether the client has been handed all that there is, and waits for more. What hyper has copied is not held, and is
@@ -162,7 +92,7 @@ impl Delivery {
         if self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return true;
         }
-        let flushed = self.connection.0.flushes.load(Relaxed) != self.flushes.load(Relaxed);
+        let flushed = self.connection.flushes() != self.flushes.load(Relaxed);
         flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 
@@ -231,7 +161,7 @@ pub(crate) fn track(
         starved: AtomicBool::new(false),
         moves: AtomicUsize::new(0),
         frames: AtomicUsize::new(0),
-        flushes: AtomicUsize::new(connection.0.flushes.load(Relaxed)),
+        flushes: AtomicUsize::new(connection.flushes()),
         alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
         outcome: Mutex::new(Some(sender)),

@@ -61,7 +61,7 @@ impl Delivery {
     fn progress(&self) -> (usize, usize) {
         // On HTTP/2 what another stream writes is no progress of this one, until only the connection's flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);
-        let writes = if writes { self.connection.0.writes.load(Relaxed) } else { 0 };
+        let writes = if writes { self.connection.writes() } else { 0 };
         (self.moves.load(Relaxed), writes)
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use super::unflushed::HOST_LEFT;
 use super::*;
 
 /// Larger than one HTTP/2 frame.

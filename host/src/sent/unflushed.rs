@@ -1,0 +1,87 @@
+//! The responses of one connection that wait for its next flush.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Delivery;
+use crate::bindings::ResponseOutcome;
+
+/// Why a response was not sent whose connection the host has ended.
+pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
+
+/// The responses of one connection that hyper has taken whole and not yet flushed.
+///
+/// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
+#[derive(Clone, Default)]
+pub(crate) struct Unflushed(Arc<Outgoing>);
+
+#[derive(Default)]
+struct Outgoing {
+    waiting: Mutex<Waiting>,
+    writes: AtomicUsize,
+    flushes: AtomicUsize,
+    /// Whether it is the host that ended the connection.
+    left: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    deliveries: Vec<Arc<Delivery>>,
+    /// The connection is gone: nothing will be flushed any more.
+    closed: bool,
+}
+
+impl Unflushed {
+    pub(super) fn push(&self, delivery: &Arc<Delivery>) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.closed {
+            drop(waiting);
+            delivery.lose();
+        } else {
+            waiting.deliveries.push(delivery.clone());
+        }
+    }
+
+    pub(super) fn written(&self) {
+        self.0.writes.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn flushed(&self) {
+        self.0.flushes.fetch_add(1, Relaxed);
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for delivery in waiting.deliveries.drain(..) {
+            delivery.settle(ResponseOutcome::Delivered);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.closed = true;
+        for delivery in waiting.deliveries.drain(..) {
+            delivery.lose();
+        }
+    }
+
+    /// How often the operating system took something.
+    pub(super) fn writes(&self) -> usize {
+        self.0.writes.load(Relaxed)
+    }
+
+    /// How often it had taken all that hyper held.
+    pub(super) fn flushes(&self) -> usize {
+        self.0.flushes.load(Relaxed)
+    }
+
+    /// Says that the host is about to end the connection. To the responses on it that would look as if the client had left.
+    pub(crate) fn leave(&self) {
+        self.0.left.store(true, Relaxed);
+    }
+
+    /// What becomes of a response that cannot be sent any more.
+    pub(super) fn loss(&self) -> ResponseOutcome {
+        match self.0.left.load(Relaxed) {
+            true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
+            false => ResponseOutcome::ClientGone,
+        }
+    }
+}
