@@ -76,7 +76,7 @@ fn s14_after_a_trap_the_rest_is_skipped_or_runs_in_a_fresh_instance() {
     let record = host.get("/?run=panic,ok").drained();
     assert_eq!(ends(&record), ["panic trapped", "ok skipped"]);
 
-    let record = host.get("/?run=panic,ok,spin,sync,fail,closure&within=50&on_failure=continue").drained();
+    let record = host.get("/?run=panic,ok,spin,sync,fail,closure&within=200&on_failure=continue").drained();
     let ended = [
         "panic trapped",
         "ok succeeded",
@@ -169,12 +169,12 @@ fn s6_after_a_handler_s_panic_they_run_in_a_fresh_instance() {
 
 #[test]
 fn s6_a_handler_that_takes_too_long_has_failed() {
-    let host = TestHost::component(guests::ENDS).setting("request-timeout", "50ms").start();
+    let host = TestHost::component(guests::ENDS).setting("request-timeout", "200ms").start();
     let exchange = host.get("/hang");
     assert_eq!(exchange.response().status(), 504);
 
     let record = exchange.drained();
-    assert_eq!(handler_failed(&record.outcome), "the handler was cut short: still running after 50ms");
+    assert_eq!(handler_failed(&record.outcome), "the handler was cut short: still running after 200ms");
     let ended = ["on-success discarded", "on-failure succeeded", "always succeeded", "always-closure abandoned"];
     assert_eq!(ends(&record), ended);
 }

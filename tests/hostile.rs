@@ -35,7 +35,7 @@ struct Hostile {
 impl Hostile {
     /// One with little time for what `setting` limits.
     fn start(setting: &str) -> Self {
-        Self::with(|host| host.setting(setting, "200ms"))
+        Self::with(|host| host.setting(setting, "500ms"))
     }
 
     fn with(set: impl FnOnce(TestHostBuilder) -> TestHostBuilder) -> Self {

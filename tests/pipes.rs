@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use crate::guests;
@@ -174,14 +175,18 @@ fn s3_events_that_nobody_reads_are_counted_and_told_once_somebody_does() {
         assert_ne!(line, "");
         ran += usize::from(line == "ok\n");
     }
-    host.terminate();
-    let (mut told, mut lost) = (0, 0);
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        told += usize::from(line.contains("epilogue::task"));
-        if let Some(count) = line.split("nobody read them lost=").nth(1) {
-            lost += count.parse::<usize>().unwrap();
+    let somebody = thread::spawn(move || {
+        let (mut told, mut lost) = (0, 0);
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            told += usize::from(line.contains("epilogue::task"));
+            if let Some(count) = line.split("nobody read them lost=").nth(1) {
+                lost += count.parse::<usize>().unwrap();
+            }
         }
-    }
+        (told, lost)
+    });
+    host.terminate();
+    let (told, lost) = somebody.join().unwrap();
     assert!(lost > 0 && told + lost >= 50_000, "{told} told, {lost} lost");
     assert!(host.child.wait().unwrap().success());
 }

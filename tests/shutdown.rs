@@ -7,6 +7,7 @@ use epilogue::testing::{ResponseOutcome, Summary, TestHost};
 
 use crate::gate::Gate;
 use crate::guests;
+use crate::process::retry;
 use crate::socket::Socket;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -33,10 +34,8 @@ fn s13_a_running_handler_ends_its_request_before_the_host_does() {
     let exchange = host.get(&format!("/?gate={}&at=handler", gate.url()));
     let handler = gate.wait();
     host.begin_shutdown(LONG);
-    while TcpStream::connect(address).is_ok() {
-        // The listeners of all workers are about to close.
-        std::thread::yield_now();
-    }
+    // The listeners of all workers are about to close.
+    retry(|| TcpStream::connect(address).err());
     handler.open();
     assert_eq!(exchange.text(), "passed");
     drop(exchange);
@@ -84,10 +83,8 @@ fn s13_a_client_that_the_host_leaves_has_not_left() {
 fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
     let mut host = TestHost::start(guests::TASKS);
     host.get("/?run=again,ok").response();
-    while !host.stdout().contains("fail\n") {
-        // Its first attempt is about to begin.
-        std::thread::yield_now();
-    }
+    // Its first attempt is about to begin.
+    retry(|| host.stdout().contains("fail\n").then_some(()));
     assert_eq!(host.shut_down(Duration::ZERO), Summary { requests: 1, tasks: 2, abandoned: 2 });
 }
 
@@ -105,7 +102,7 @@ fn s13_a_task_is_told_that_the_host_stops() {
 #[test]
 fn s10_a_task_is_told_that_its_deadline_is_near() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("task-timeout", "2s").start();
+    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("task-timeout", "5s").start();
     let exchange = host.get(&format!("/?gate={}&at=stopping", gate.url()));
     exchange.response();
     gate.wait().open();

@@ -75,7 +75,7 @@ fn s3_spawned_work_that_traps_behind_the_whole_body_is_told() {
 
 #[test]
 fn s10_spawned_work_is_told_of_its_own_end_rather_than_of_the_handlers() {
-    let host = TestHost::component(guests::LATE).setting("drain-timeout", "3s").start();
+    let host = TestHost::component(guests::LATE).setting("drain-timeout", "6s").start();
     let record = host.get("/stops").drained();
     assert!(record.errors.is_empty(), "{record:?}");
     assert_eq!(host.stdout(), "stop: StopReason::Deadline\n");

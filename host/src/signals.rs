@@ -20,7 +20,7 @@ use crate::up::ABANDONED;
 pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// How long after the end of the grace the process ends by force.
-const STUCK: Duration = Duration::from_secs(2);
+const STUCK: Duration = Duration::from_secs(5);
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);
 /// … and to a log.

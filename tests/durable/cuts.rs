@@ -46,6 +46,7 @@ fn behind_a_network(fixture: &mut Fixture, link: Link) {
 
 /// Clients ask on, while the server is taken from a host and its worker and given back.
 fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl FnOnce(&mut Fixture)) {
+    fixture.visibility = "2s";
     let (host, worker) = (fixture.host([]), fixture.worker([]));
     let address = host.address();
     let (accepted, refused) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));

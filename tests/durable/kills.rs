@@ -24,6 +24,7 @@ super::on_each_engine! {
 }
 
 fn the_tasks_of_a_killed_host_run_on_the_next(fixture: &mut Fixture) {
+    fixture.visibility = "2s";
     let host = fixture.host([]);
     assert_eq!(ask(host.address(), "run=ok,bill").0, StatusCode::OK);
     host.signal("KILL");
@@ -34,6 +35,7 @@ fn the_tasks_of_a_killed_host_run_on_the_next(fixture: &mut Fixture) {
 }
 
 fn tasks_of_every_request_that_succeeded_run_though_hosts_are_killed_at_any_moment(fixture: &mut Fixture) {
+    fixture.visibility = "2s";
     let requests = std::env::var("DURABLE_REQUESTS").ok().and_then(|count| count.parse().ok()).unwrap_or(REQUESTS);
     let mut host = fixture.host(["--work"]);
     // Where the host is, and the how manieth it is.

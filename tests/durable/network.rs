@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// What becomes of what is sent.
@@ -56,8 +56,12 @@ async fn forward(mut listener: TcpListener, server: SocketAddr, links: watch::Re
             refused = until(&links, |link| link == Link::Refused) => refused?,
         }
         drop(listener);
+        // Bound, so that nobody else takes the port, and closed all the same.
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.set_reuseaddr(true).unwrap();
+        closed.bind(address).unwrap();
         until(&links, |link| link != Link::Refused).await?;
-        listener = TcpListener::bind(address).await.unwrap();
+        listener = closed.listen(1024).unwrap();
     }
 }
 

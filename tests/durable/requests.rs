@@ -94,8 +94,9 @@ fn s5_a_task_that_is_added_late_is_stored_before_it_is_accepted(fixture: &mut Fi
 
 fn s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused(fixture: &mut Fixture) {
     let host = fixture.host([]);
+    let address = host.address();
     fixture.pause();
-    assert_eq!(ask(host.address(), "run=late").0, StatusCode::OK, "it is not durable itself");
+    assert_eq!(ask(address, "run=late").0, StatusCode::OK, "it is not durable itself");
     let failed = host.logged("name=\"nested\"");
     let why = "it could not be stored: the task engine is not available: ";
     assert!(failed.contains("state=\"failed\"") && failed.contains(why), "{failed}");

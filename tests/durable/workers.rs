@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::fixture::{Fixture, Kind, ask, words};
-use crate::process::{Process, folder};
+use crate::process::{Process, folder, retry};
 use crate::upstream::Upstream;
 
 super::on_each_engine! {
@@ -28,6 +28,7 @@ super::on_each_engine! {
 }
 
 fn a_worker_that_is_killed_amid_a_task_leaves_it_to_another(fixture: &mut Fixture) {
+    fixture.visibility = "2s";
     let gate = Upstream::start();
     let host = fixture.host([]);
     ask(host.address(), &format!("run=ok,knock,bill&gate={}", gate.url()));
@@ -49,6 +50,7 @@ fn a_worker_that_is_killed_amid_a_task_leaves_it_to_another(fixture: &mut Fixtur
 }
 
 fn s3_a_task_whose_workers_are_killed_has_an_end_too(fixture: &mut Fixture) {
+    fixture.visibility = "2s";
     let gate = Upstream::start();
     let host = fixture.host([]);
     ask(host.address(), &format!("run=knock,bill&attempts=1&gate={}", gate.url()));
@@ -83,13 +85,7 @@ fn a_poison_task_ends_dead_and_an_operator_can_retry_it(fixture: &mut Fixture) {
 
     let retried = fixture.tasks(["retry", "--all"]);
     assert_eq!(retried.stderr, ["1 of 1 made ready"]);
-    let attempts = |count: usize| {
-        let end = Instant::now() + Duration::from_secs(60);
-        while worker.printed_so_far("panic ") < count {
-            assert!(Instant::now() < end, "it should be tried {count} times");
-        }
-    };
-    attempts(4);
+    retry(|| (worker.printed_so_far("panic ") >= 4).then_some(()));
     worker.signal("TERM");
     worker.ended();
     fixture.wait_until_done();
@@ -168,7 +164,6 @@ fn s13_a_signal_lets_the_running_task_end_and_leaves_the_rest(fixture: &mut Fixt
 }
 
 fn s13_what_does_not_end_within_the_grace_is_another_s_at_once(fixture: &mut Fixture) {
-    fixture.visibility = "10m";
     let gate = Upstream::start();
     let host = fixture.host([]);
     ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
@@ -191,6 +186,7 @@ fn a_task_that_fails_is_tried_again_later_each_time(fixture: &mut Fixture) {
     let address = host.address();
     let start = Instant::now();
     ask(address, "run=fail&attempts=6");
+    worker.printed("fail 6 ");
     worker.logged("state=\"failed\"");
     // 0.1 s, and twice as long each time.
     assert!(start.elapsed() >= Duration::from_millis(100 * 31), "{:?}", start.elapsed());
@@ -224,6 +220,7 @@ fn a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_ope
 }
 
 fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
+    fixture.visibility = "6s";
     let gate = Upstream::start();
     let host = fixture.host([]);
     ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
@@ -241,7 +238,6 @@ fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
 
 /// The task ends before the worker knows that the batch is not its own any more.
 fn s3_a_worker_that_has_lost_its_lease_tells_no_end(fixture: &mut Fixture) {
-    fixture.visibility = "10m";
     let gate = Upstream::start();
     let host = fixture.host([]);
     ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
@@ -259,6 +255,7 @@ fn s3_a_worker_that_has_lost_its_lease_tells_no_end(fixture: &mut Fixture) {
 }
 
 fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixture) {
+    fixture.visibility = "6s";
     let (long, silent) = (Upstream::start(), Upstream::start());
     let host = fixture.host([]);
     let busy = fixture.worker(["--concurrency", "1"]);

@@ -29,7 +29,7 @@ fn s10_a_body_that_never_ends_is_broken() {
     let hostile = Hostile::start("response-timeout");
     for what in STUCK {
         let record = hostile.misbehave(what, "body");
-        assert_eq!(failure(&record), "the guest wrote nothing more of the body for 200ms", "{what}");
+        assert_eq!(failure(&record), "the guest wrote nothing more of the body for 500ms", "{what}");
     }
     let mut client = Socket::get(&hostile.host, "/?do=wait&at=body");
     let response = client.rest();
@@ -38,7 +38,7 @@ fn s10_a_body_that_never_ends_is_broken() {
 
 #[test]
 fn s10_a_body_is_told_before_it_is_stopped() {
-    let hostile = Hostile::with(|host| host.setting("response-timeout", "2s"));
+    let hostile = Hostile::with(|host| host.setting("response-timeout", "5s"));
     let record = hostile.misbehave("stop", "body");
     assert!(matches!(record.outcome, ResponseOutcome::Delivered), "{:?}", record.outcome);
     assert!(hostile.host.stdout().starts_with("stop: StopReason::Deadline\nafter\n"), "{}", hostile.host.stdout());

@@ -19,6 +19,6 @@ fn s10_a_teardown_that_does_not_end_is_stopped() {
     for what in STUCK {
         let record = hostile.misbehave(what, "teardown");
         assert_eq!((record.status.as_u16(), ends(&record)), (200, vec!["after succeeded".to_owned()]), "{what}");
-        assert_eq!(record.errors, ["the teardown was cut short: still running after 200ms"], "{what}");
+        assert_eq!(record.errors, ["the teardown was cut short: still running after 500ms"], "{what}");
     }
 }

@@ -64,7 +64,7 @@ fn s10_composed_a_task_behind_a_middleware_is_cut_at_its_deadline_and_the_instan
     let host = StockHost::behind(&[guests::MIDDLEWARE], guests::TASKS, &[("EPILOGUE_ON_FAILURE", "continue")]);
     for _ in 0..2 {
         let mut client = Socket::connect_to(host.address());
-        client.request("GET", "/?run=sleep,ok&within=50");
+        client.request("GET", "/?run=sleep,ok&within=200");
         let record = host.next_record();
         assert_eq!(ends(&record), ["first succeeded", "sleep timed-out", "ok succeeded", "ok succeeded"]);
     }

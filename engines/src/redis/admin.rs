@@ -1,7 +1,9 @@
 //! What operators ask of the streams.
 //!
-//! Not in one step, so that a long list does not hold up the server: what moves meanwhile may be missing, or be there twice.
+//! Not in one step, so that a long list does not hold up the server: what moves meanwhile is as it was before or after, and may be
+//! there twice.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
@@ -17,6 +19,9 @@ impl Redis {
     pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
+        // First, so that what is delivered while the others are listed is in one of the two lists.
+        let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
+        let delivered = groups.groups.into_iter().find(|group| group.name == GROUP);
         let mut entries = Vec::new();
         if state != Some(State::Dead) {
             self.each_pending(|pending, state| {
@@ -28,14 +33,14 @@ impl Redis {
             .await?;
         }
         let mut listed = Vec::new();
-        for (pending, state) in entries {
-            listed.extend(self.leased_entry(&pending, state).await?);
+        for (pending, state) in &entries {
+            listed.extend(self.leased_entry(pending, *state).await?);
         }
         if wanted(State::Ready) {
-            let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
-            let delivered = groups.groups.into_iter().find(|group| group.name == GROUP);
             let from = delivered.map_or("-".to_owned(), |group| format!("({}", group.last_delivered_id));
-            for stored in self.range(QUEUE, from, limit.saturating_sub(listed.len())).await? {
+            let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
+            let known: HashSet<_> = entries.iter().map(|(pending, _)| &pending.id).collect();
+            for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
                 listed.push(self.queue_entry(stored, State::Ready, 0, None).await?);
             }
         }

@@ -18,7 +18,7 @@ const VISIBILITY_S: &str = "EPILOGUE_TEST_VISIBILITY";
 const HELD: usize = 5;
 
 async fn what_a_killed_worker_held_is_resumed_where_it_stood(kind: Kind) {
-    let fixture = Fixture::visible_after(kind, Duration::from_secs(2));
+    let fixture = Fixture::visible_after(kind, Duration::from_secs(6));
     for _ in 0..HELD {
         fixture.engine.enqueue(&batch(&["one", "two"])).await.unwrap();
     }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -46,10 +47,13 @@ impl Server {
         }
     }
 
-    /// Starts it again, on the same port and folder.
+    /// Starts it again, on the same port and folder. Another test may have taken the port meanwhile: then it is waited for.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        assert!(self.launch(), "{} did not start again", self.program);
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.launch() {
+            assert!(Instant::now() < end, "{} did not start again", self.program);
+        }
     }
 
     /// Another process may take the free port first; then there is another.
@@ -71,7 +75,8 @@ impl Server {
         let ready = match self.scheme {
             "redis" => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
-                command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+                // What is killed leaves to the system what it has written, so that only a power cut needs syncs.
+                command.args(["--appendonly", "yes", "--appendfsync", "no"]);
                 // A URL with one of these numbers is a store of its own.
                 command.args(["--databases", &APART.to_string()]);
                 "Ready to accept connections"

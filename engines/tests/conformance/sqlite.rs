@@ -10,7 +10,7 @@ use epilogue_engines::{Counts, Error, Options, State, connect};
 use futures::future::try_join_all;
 use rusqlite::Connection;
 
-use crate::fixture::{Fixture, Kind, batch};
+use crate::fixture::{Fixture, Kind, LONG, batch};
 
 fn path(fixture: &Fixture) -> &str {
     fixture.url.strip_prefix("sqlite:").unwrap().split('?').next().unwrap()
@@ -86,7 +86,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
 /// The file is locked for longer than a call waits, as by a backup that went wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_stored() {
-    let options = Options { timeout: Duration::from_secs(1), ..Options::default() };
+    let options = Options { timeout: Duration::from_secs(3), ..Options::default() };
     let fixture = Fixture::with(Kind::Sqlite, options);
     let file = Connection::open(path(&fixture)).unwrap();
     file.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -131,7 +131,7 @@ fn all_who_open_a_new_file_at_once_can() {
         let together = Barrier::new(8);
         let open = || {
             together.wait();
-            connect(&url, Options::default()).map(drop)
+            connect(&url, Options { timeout: LONG, ..Options::default() }).map(drop)
         };
         let opened = thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();

@@ -46,7 +46,7 @@ fn capture(path: &str) -> Result<(), EnqueueError> {
 fn end(closure: impl Future<Output = Result<(), &'static str>> + 'static) -> Result<(), EnqueueError> {
     let tasks = BackgroundTasks::current();
     tasks.on_failure(FailurePolicy::Continue);
-    tasks.defer_with("it", TaskOptions::new().timeout(Duration::from_millis(50)), closure)?;
+    tasks.defer_with("it", TaskOptions::new().timeout(Duration::from_millis(200)), closure)?;
     tasks.defer(async { println!("closure") })?;
     tasks.add_task(say, ("named".into(),))?;
     Ok(())
