@@ -15,15 +15,16 @@
 
 mod admin;
 mod state;
+mod streams;
 
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 use async_nats::connection::State as Connection;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::{Acker, PublishMessage};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ use crate::lease::Token;
 use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
 
 use state::{Fate, Progress};
+use streams::Streams;
 
 /// Where a batch begins that was dead before.
 const NEXT: &str = "Epilogue-Next";
@@ -135,38 +137,7 @@ impl Nats {
             .connect(self.address.clone())
             .await?;
         let context = jetstream::new(client.clone());
-        let stream = |name: &str, kind: &str| Config {
-            name: name.to_owned(),
-            subjects: vec![format!("epilogue.{kind}.*")],
-            max_messages_per_subject: 1,
-            // An operator may set a limit. Then what is new is refused; by default what is oldest would go.
-            discard: DiscardPolicy::New,
-            ..Config::default()
-        };
-        let queue = Config {
-            retention: RetentionPolicy::WorkQueue,
-            // A batch that is retried by an operator has the same subject, and another message.
-            max_messages_per_subject: -1,
-            duplicate_window: Duration::from_secs(120),
-            ..stream("EPILOGUE", "ready")
-        };
-        let ready = context.get_or_create_stream(queue).await?;
-        let states = context.get_or_create_stream(stream("EPILOGUE_STATE", "state")).await?;
-        let dead = context.get_or_create_stream(stream("EPILOGUE_DEAD", "dead")).await?;
-        let config = pull::Config {
-            durable_name: Some("workers".to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: self.options.visibility,
-            // The server would keep a message that was delivered too often, and deliver it no more.
-            max_deliver: -1,
-            max_ack_pending: -1,
-            ..pull::Config::default()
-        };
-        // One that exists takes over what is given: how long the leases of all workers last.
-        let workers = match self.options.operator {
-            true => ready.get_or_create_consumer("workers", config).await?,
-            false => ready.create_consumer(config).await?,
-        };
+        let Streams { ready, states, dead, workers } = Streams::open(&context, &self.options).await?;
         Ok(Connected { client, context, ready, states, dead, workers })
     }
 

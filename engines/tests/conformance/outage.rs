@@ -1,13 +1,15 @@
-//! Servers that stop and come back.
+//! Servers that are new, and that stop and come back.
 
 use std::time::{Duration, Instant};
 
 use epilogue_engines::{Counts, Error, Options, connect};
+use futures::future::try_join_all;
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 use crate::servers::Server;
 
 on_every_engine!(redis: Redis, nats: Nats; outage: [
+    all_who_come_to_a_new_server_at_once_are_served,
     a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_recovers_by_itself,
     a_lease_survives_the_servers_restart,
     a_server_that_is_down_at_the_start_is_found_when_it_comes,
@@ -43,6 +45,20 @@ async fn recovers(fixture: &Fixture) {
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
         assert!(Instant::now() < deadline, "it did not recover: {error}");
         client.tick().await;
+    }
+}
+
+/// A host and its workers are started together, and none of them has made the streams yet.
+async fn all_who_come_to_a_new_server_at_once_are_served(kind: Kind) {
+    let fixture = Fixture::new(kind);
+    let options = Options { timeout: LONG, ..Options::default() };
+    let new = fixture.server.as_ref().unwrap().url_apart();
+    for number in 1..=20 {
+        let url = new.replace("{}", &number.to_string());
+        let engines: Vec<_> = (0..8).map(|_| connect(&url, options.clone()).unwrap()).collect();
+        let stored = engines.iter().map(async |engine| engine.enqueue(&batch(&["one"])).await);
+        try_join_all(stored).await.unwrap();
+        assert_eq!(engines[0].counts().await.unwrap(), Counts { ready: 8, ..Counts::default() });
     }
 }
 
