@@ -80,6 +80,22 @@ fn s13_a_client_that_the_host_leaves_has_not_left() {
 }
 
 #[test]
+fn s13_what_a_client_did_not_read_in_time_was_not_sent_and_its_tasks_do_not_run() {
+    // Of the first the guest has more to write, of the second it has written all.
+    for size in [8 << 20, 192 << 10] {
+        for _ in 0..4 {
+            let mut host = TestHost::start(guests::BODY);
+            let mut client = Socket::get(&host, &format!("/body?size={size}&fixed=true"));
+            client.head();
+            assert_eq!(host.shut_down(Duration::ZERO).abandoned, 1);
+            let record = host.next_record();
+            assert!(matches!(record.outcome, ResponseOutcome::ResponseFailed(_)), "{record:?}");
+            assert!(!record.errors.iter().any(|error| error.contains("after its response had ended")), "{record:?}");
+        }
+    }
+}
+
+#[test]
 fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
     let mut host = TestHost::start(guests::TASKS);
     host.get("/?run=again,ok").response();

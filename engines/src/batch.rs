@@ -73,7 +73,7 @@ pub enum Outcome {
     Delivered,
     /// The client left before that.
     ClientGone,
-    /// Its body ended with an error.
+    /// Its body ended with an error, or the host before it was sent.
     ResponseFailed(String),
     /// The handler returned no response.
     HandlerFailed(String),

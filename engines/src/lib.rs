@@ -125,8 +125,8 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many batches are stored, by state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// What of the server's settings may lose what it has accepted, a sentence each, with what to do. None by default, and none
-    /// of a server that does not tell its settings.
+    /// What of the server's settings is known to lose what it has accepted, a sentence each, with what to do. None by default, and
+    /// none of a server that does not tell its settings.
     async fn risks(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

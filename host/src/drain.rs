@@ -79,7 +79,8 @@ impl Life {
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
             failed,
             policy,
-            stopped: self.stopped,
+            // Who waited for something else has not heard of it.
+            stopped: self.stopped || self.pool.shutdown.has_stopped(now),
             late: self.left(now).is_zero(),
         };
         situation.verdict(task)

@@ -158,6 +158,8 @@ impl Life {
                     };
                     self.lose_instance(&interrupted);
                     match sent.break_off(&reason).await {
+                        // The connection was the first to hear of the host's end.
+                        Some(ended @ ResponseOutcome::ResponseFailed(_)) if self.stopped => ended,
                         Some(ended) => {
                             let what = match ended {
                                 ResponseOutcome::Delivered => "work that the guest had spawned",

@@ -124,7 +124,7 @@ impl Sent {
     }
 
     /// Ends the body with an error where the guest, which is gone, stopped writing: without it one of unknown length would look
-    /// complete. Returns the response's end unless it is this: the client had left before, or the guest had written all.
+    /// complete. Returns the response's end unless it is this: the client or the host had left before, or the guest had written all.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);

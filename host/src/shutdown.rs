@@ -61,6 +61,15 @@ impl Shutdown {
         !matches!(*self.phase.borrow(), Phase::Running)
     }
 
+    /// Whether everything is to end, at this time: the grace has passed, or was cut short.
+    pub(crate) fn has_stopped(&self, now: Instant) -> bool {
+        match *self.phase.borrow() {
+            Phase::Running => false,
+            Phase::Draining { until } => until <= now,
+            Phase::Stopped => true,
+        }
+    }
+
     /// Waits until the shutdown begins, and returns when it ends.
     pub(crate) async fn begun(&mut self) -> Instant {
         let phase = self.phase.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);

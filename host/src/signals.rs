@@ -14,13 +14,12 @@ use tokio::time::{Instant, sleep};
 use crate::reload::Cause;
 use crate::server::Progress;
 use crate::shutdown::ShutdownTrigger;
+use crate::threads::STUCK;
 use crate::up::ABANDONED;
 
 /// The variable that Spin sets for its plugins: where it is itself.
 pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
-/// How long after the end of the grace the process ends by force.
-const STUCK: Duration = Duration::from_secs(5);
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);
 /// … and to a log.

@@ -8,8 +8,9 @@ use anyhow::anyhow;
 
 use crate::shutdown::Shutdown;
 
-/// How long the other threads may take for their end after the grace. One that is still there then is stuck.
-const STUCK: Duration = Duration::from_secs(2);
+/// How long after the grace a thread may take for its end, a worker's last calls of the task engine included. One that is still
+/// there then is stuck.
+pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.
 pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()>

@@ -97,6 +97,7 @@ const OTHERWISE: &[(&str, &[&str])] = &[
             "shutdown::s13_a_stop_cuts_the_grace_short",
             "shutdown::s13_a_task_is_told_that_the_host_stops",
             "shutdown::s13_a_task_that_was_to_be_tried_again_is_abandoned",
+            "shutdown::s13_what_a_client_did_not_read_in_time_was_not_sent_and_its_tasks_do_not_run",
             "shutdown::s13_what_does_not_end_within_the_grace_is_abandoned",
             "states::s3_abandoned_when_the_time_for_all_tasks_is_used_up",
         ],

@@ -24,7 +24,6 @@ super::on_each_engine! {
 }
 
 fn the_tasks_of_a_killed_host_run_on_the_next(fixture: &mut Fixture) {
-    fixture.visibility = "2s";
     let host = fixture.host([]);
     assert_eq!(ask(host.address(), "run=ok,bill").0, StatusCode::OK);
     host.signal("KILL");

@@ -50,6 +50,7 @@ fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
 /// Though leases are longer than by default, and whoever looks names no time.
 fn a_look_shows_what_is_leased_and_leaves_it_so(fixture: &mut Fixture) {
     let gate = Upstream::start();
+    fixture.visibility = "10m";
     let host = fixture.host([]);
     let worker = fixture.worker(["--concurrency", "1"]);
     ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));

@@ -1,7 +1,7 @@
 //! What operators ask of the streams.
 //!
-//! Not in one step, so that a long list does not hold up the server: what moves meanwhile is as it was before or after, and may be
-//! there twice.
+//! Not in one step, so that a long list does not hold up the server: what moves meanwhile may be there twice, a dead batch that is
+//! retried may be missing, and counts are near the truth.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,8 +20,10 @@ impl Redis {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
         // First, so that what is delivered while the others are listed is in one of the two lists.
-        let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
-        let delivered = groups.groups.into_iter().find(|group| group.name == GROUP);
+        let delivered = match wanted(State::Ready) {
+            true => self.last_delivered().await?,
+            false => None,
+        };
         let mut entries = Vec::new();
         if state != Some(State::Dead) {
             self.each_pending(|pending, state| {
@@ -37,7 +39,7 @@ impl Redis {
             listed.extend(self.leased_entry(pending, *state).await?);
         }
         if wanted(State::Ready) {
-            let from = delivered.map_or("-".to_owned(), |group| format!("({}", group.last_delivered_id));
+            let from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
             let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
             let known: HashSet<_> = entries.iter().map(|(pending, _)| &pending.id).collect();
             for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
@@ -142,6 +144,11 @@ impl Redis {
         let (next, _) = self.known(&id).await?;
         let envelope = field(&stored, "batch");
         Ok(Entry { id, state, next, attempt, worker, why: None, envelope })
+    }
+
+    async fn last_delivered(&self) -> Result<Option<String>> {
+        let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
+        Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
     async fn range(&self, stream: &str, from: String, count: usize) -> Result<Vec<StreamId>> {

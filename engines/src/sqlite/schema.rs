@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,12 +70,14 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
 /// Makes the file if there is none, since SQLite would let others read it; its journals get the same mode. A file that is there
 /// is not opened: to close it would take away the locks that this process has on it ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
-    if operator {
-        return path.metadata().map(drop);
-    }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    // Until it is closed nobody else of this process has it open.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !operator => {
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
+        }
+        found => found.map(drop),
     }
 }
 
