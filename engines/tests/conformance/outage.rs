@@ -73,7 +73,12 @@ async fn a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_rec
     let lease = fixture.wait("w").await;
     assert_eq!(lease.batch, sent, "what was accepted before is first");
     fixture.engine.ack(&lease).await.unwrap();
-    let lease = fixture.wait("w").await;
+    let mut lease = fixture.wait("w").await;
+    // NATS' client may have sent it after all, once it was connected again: who was told of an error was promised nothing.
+    if kind == Kind::Nats && lease.batch.tasks[0].name == "lost" {
+        fixture.engine.ack(&lease).await.unwrap();
+        lease = fixture.wait("w").await;
+    }
     assert_eq!(lease.batch.tasks[0].name, "again");
     fixture.engine.ack(&lease).await.unwrap();
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
