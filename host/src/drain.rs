@@ -79,8 +79,7 @@ impl Life {
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
             failed,
             policy,
-            // Who waited for something else has not heard of it.
-            stopped: self.stopped || self.pool.shutdown.has_stopped(now),
+            stopped: self.pool.shutdown.has_stopped(now),
             late: self.left(now).is_zero(),
         };
         situation.verdict(task)
@@ -98,7 +97,7 @@ impl Life {
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait(backoff(attempt)).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
-                let state = if !last && self.stopped { TaskState::Abandoned } else { state };
+                let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
                 return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
             }
             tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
@@ -163,7 +162,7 @@ impl Life {
             }
             tries += 1;
             if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
-                return Err(if self.stopped { NoInstance::Stopped } else { why });
+                return Err(if self.has_stopped() { NoInstance::Stopped } else { why });
             }
         }
     }
@@ -176,11 +175,13 @@ impl Life {
         let mut shutdown = self.pool.shutdown.clone();
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
-            () = shutdown.stopped() => {
-                self.stopped = true;
-                false
-            }
+            () = shutdown.stopped() => false,
         }
+    }
+
+    /// Whether the host's grace has passed, or was cut short.
+    fn has_stopped(&self) -> bool {
+        self.pool.shutdown.has_stopped(Instant::now())
     }
 }
 

@@ -59,8 +59,6 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// None once it has died, until a task needs another.
     instance: Option<Instance>,
-    /// Whether the host's shutdown ran out of grace.
-    pub(crate) stopped: bool,
     /// When the drain began.
     drain_start: Option<Instant>,
     /// What the instance held before the request.
@@ -110,7 +108,6 @@ impl Life {
             observer,
             resources: instance.resources(),
             instance: Some(instance),
-            stopped: false,
             drain_start: None,
             scope,
             pool,
@@ -159,7 +156,11 @@ impl Life {
                     self.lose_instance(&interrupted);
                     match sent.break_off(&reason).await {
                         // The connection was the first to hear of the host's end.
-                        Some(ended @ ResponseOutcome::ResponseFailed(_)) if self.stopped => ended,
+                        Some(ended @ ResponseOutcome::ResponseFailed(_))
+                            if matches!(interrupted, Interrupted::Stopped) =>
+                        {
+                            ended
+                        }
                         Some(ended) => {
                             let what = match ended {
                                 ResponseOutcome::Delivered => "work that the guest had spawned",
@@ -297,7 +298,6 @@ impl Life {
     pub(crate) fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
-        self.stopped |= matches!(interrupted, Interrupted::Stopped);
         if let Interrupted::Trapped(error) = interrupted {
             tracing::debug!(target: "epilogue::request", request = self.scope.id, "{error:?}");
         }
