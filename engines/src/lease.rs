@@ -1,6 +1,7 @@
 //! What an engine hands out: leases to workers, entries to operators.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -80,6 +81,9 @@ pub struct Entry {
     pub attempt: u32,
     /// The worker that holds it, where the engine knows.
     pub worker: Option<String>,
+    /// How long until the lease ends unless the worker extends it, or until a delayed batch is ready. None if the engine does
+    /// not know.
+    pub left: Option<Duration>,
     /// Why it is dead.
     pub why: Option<String>,
     /// What is stored, byte for byte.

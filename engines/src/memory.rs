@@ -61,6 +61,7 @@ impl Row {
             next: self.next,
             attempt: self.attempt,
             worker: self.worker.clone().filter(|_| state == State::Leased),
+            left: matches!(state, State::Leased | State::Delayed).then(|| self.due - now),
             why: self.why.clone(),
             envelope: self.batch.to_envelope()?,
         })

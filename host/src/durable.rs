@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use epilogue_engines as engines;
-use epilogue_engines::{Batch, Engine, Error, OnFailure, Options, Outcome};
+use epilogue_engines::{Batch, Counts, Engine, Error, OnFailure, Options, Outcome};
 use futures::future::BoxFuture;
 use http::Response;
 use tokio::runtime::{Builder, Handle};
@@ -59,7 +59,7 @@ impl TaskStore {
         let store = Self::open(url, engine)?;
         match store.wait(|engine| async move { engine.counts().await }) {
             Ok(counts) => {
-                tracing::info!("durable tasks wait for {} requests, {} are dead", counts.ready, counts.dead);
+                tracing::info!("durable tasks: {}", summary(&counts));
                 // A server may forbid to ask, and is used all the same.
                 let risks = store.wait(|engine| async move { engine.risks().await });
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!("{risk}"));
@@ -178,6 +178,16 @@ impl Life {
             Err(error) => Err(HandlerError::NotStored(error)),
         }
     }
+}
+
+/// How many requests' tasks are stored, by state. Leases that are there at the start are other processes', or of ones that died.
+fn summary(counts: &Counts) -> String {
+    let Counts { ready, delayed, leased, dead } = counts;
+    let leased = match leased {
+        0 => "0 leased".to_owned(),
+        leased => format!("{leased} leased (by workers that may have died)"),
+    };
+    format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
 }
 
 /// One that is not available says so itself.

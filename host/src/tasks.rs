@@ -85,6 +85,9 @@ struct Row<'a> {
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
+    /// How long until its lease ends, or until it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     /// The whole of it, if it is to be shown and can be read: the tasks' arguments in base 64.
@@ -112,7 +115,7 @@ fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> an
         let next = batch.as_ref().and_then(|batch| batch.tasks.get(entry.next as usize));
         writeln!(
             out,
-            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  {}{}",
+            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  {}{}{}",
             entry.id,
             entry.state,
             batch.as_ref().map(|batch| age(batch.created)).unwrap_or_default(),
@@ -121,6 +124,7 @@ fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> an
             entry.attempt,
             next.map_or("", |task| &task.name),
             entry.why.as_ref().map(|why| format!(": {}", one_line(why))).unwrap_or_default(),
+            waits(entry).map(|waits| format!(" ({waits})")).unwrap_or_default(),
         )?;
     }
     drop(out);
@@ -148,6 +152,10 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     writeln!(out, "state      {}", entry.state)?;
     if let Some(worker) = &entry.worker {
         writeln!(out, "worker     {worker}")?;
+    }
+    if let Some(left) = entry.left {
+        let what = if entry.state == State::Leased { "lease ends" } else { "ready" };
+        writeln!(out, "{what:10} in {}", seconds(left))?;
     }
     if let Some(why) = &entry.why {
         writeln!(out, "why        {}", harmless(why))?;
@@ -184,6 +192,7 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
         attempt: entry.attempt,
         created: batch.map(|batch| batch.created),
         worker: entry.worker.as_deref(),
+        left_ms: entry.left.map(|left| left.as_millis()),
         why: entry.why.as_deref(),
         batch: batch.filter(|_| whole),
     })?)
@@ -235,14 +244,28 @@ fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Who has a batch and for how long, or when it is ready.
+fn waits(entry: &Entry) -> Option<String> {
+    let left = entry.left.map(seconds);
+    match (&entry.worker, left) {
+        (Some(worker), Some(left)) => Some(format!("leased by {worker} for {left} more")),
+        (Some(worker), None) => Some(format!("leased by {worker}")),
+        (None, Some(left)) => Some(format!("ready in {left}")),
+        (None, None) => None,
+    }
+}
+
 fn age(created: u64) -> String {
     let created = UNIX_EPOCH + Duration::from_millis(created);
-    let age = SystemTime::now().duration_since(created).unwrap_or_default().as_secs();
-    match age {
-        0..120 => format!("{age}s"),
-        120..7_200 => format!("{}m", age / 60),
-        7_200..172_800 => format!("{}h", age / 3_600),
-        _ => format!("{}d", age / 86_400),
+    seconds(SystemTime::now().duration_since(created).unwrap_or_default())
+}
+
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        time @ 0..120 => format!("{time}s"),
+        time @ 120..7_200 => format!("{}m", time / 60),
+        time @ 7_200..172_800 => format!("{}h", time / 3_600),
+        time => format!("{}d", time / 86_400),
     }
 }
 

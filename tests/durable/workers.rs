@@ -49,6 +49,38 @@ fn a_worker_that_is_killed_amid_a_task_leaves_it_to_another(fixture: &mut Fixtur
     assert_eq!(words(&first[1])[2..], words(&second[0])[2..], "the request and the idempotency key are the same");
 }
 
+mod killed {
+    use super::*;
+
+    // Who opens SQLite's file frees what a process held that has died.
+    crate::durable::on_each_server! { a_killed_worker_is_shown_with_the_time_that_its_lease_has_left, }
+
+    fn a_killed_worker_is_shown_with_the_time_that_its_lease_has_left(fixture: &mut Fixture) {
+        let gate = Upstream::start();
+        let host = fixture.host([]);
+        assert!(host.logged("durable tasks: ").ends_with("0 ready, 0 delayed, 0 leased, 0 dead"));
+        ask(host.address(), &format!("run=knock&gate={}", gate.url()));
+        let worker = fixture.worker([]);
+        let held = gate.call();
+        worker.signal("KILL");
+        let line =
+            worker.ended().stderr.into_iter().find(|line| line.contains("durable tasks are run here, by ")).unwrap();
+        let name = line.rsplit(' ').next().unwrap().to_owned();
+        let id = fixture.stored("leased").remove(0);
+        let table = fixture.tasks(["list", "--visibility-timeout", fixture.visibility]).stdout;
+        let shown = fixture.tasks(["show", &id, "--visibility-timeout", fixture.visibility]).stdout;
+        assert!(table[1].contains(&format!(" knock (leased by {name}")), "{table:?}");
+        assert!(shown.contains(&format!("worker     {name}")), "{shown:?}");
+        // NATS does not know how long it has been extended for.
+        let knows = fixture.url.starts_with("redis");
+        assert!(!knows || table[1].ends_with("m more)"), "{table:?}");
+        assert!(!knows || shown.iter().any(|line| line.starts_with("lease ends in ")), "{shown:?}");
+        let next = fixture.host([]);
+        next.logged("durable tasks: 0 ready, 0 delayed, 1 leased (by workers that may have died), 0 dead");
+        drop(held);
+    }
+}
+
 fn s3_a_task_whose_workers_are_killed_has_an_end_too(fixture: &mut Fixture) {
     fixture.visibility = "2s";
     let gate = Upstream::start();

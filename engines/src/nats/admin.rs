@@ -1,5 +1,7 @@
 //! What operators ask of the streams: message by message, so a long list takes long.
 
+use std::time::Duration;
+
 use async_nats::jetstream::message::StreamMessage;
 
 use super::{ATTEMPT, NEXT, Nats, PublishMessage, Stream, WHY, header, state};
@@ -96,10 +98,14 @@ impl Nats {
         let known = self.progress(message.sequence).await?.map(|(progress, _)| progress);
         let begin = header(Some(&message.headers), NEXT);
         let progress = known.unwrap_or(state::Progress { next: begin, ..state::Progress::default() });
-        let state = match &progress {
-            state::Progress { worker: Some(_), .. } => State::Leased,
-            state::Progress { due: Some(due), .. } if *due > state::now() => State::Delayed,
-            _ => State::Ready,
+        let now = state::now();
+        let (state, left) = match &progress {
+            // The server alone knows when it was last extended, and does not tell.
+            state::Progress { worker: Some(_), .. } => (State::Leased, None),
+            state::Progress { due: Some(due), .. } if *due > now => {
+                (State::Delayed, Some(Duration::from_millis(*due - now)))
+            }
+            _ => (State::Ready, None),
         };
         Ok(Entry {
             id: id(&message),
@@ -107,6 +113,7 @@ impl Nats {
             next: progress.next,
             attempt: progress.attempt,
             worker: progress.worker,
+            left,
             why: None,
             envelope: message.payload.to_vec(),
         })
@@ -120,6 +127,7 @@ fn dead_entry(message: StreamMessage) -> Entry {
         next: header(Some(&message.headers), NEXT),
         attempt: header(Some(&message.headers), ATTEMPT),
         worker: None,
+        left: None,
         why: message.headers.get(WHY).map(ToString::to_string),
         envelope: message.payload.to_vec(),
     }

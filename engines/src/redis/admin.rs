@@ -43,7 +43,7 @@ impl Redis {
             let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
             let known: HashSet<_> = entries.iter().map(|(pending, _)| &pending.id).collect();
             for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
-                listed.push(self.queue_entry(stored, State::Ready, 0, None).await?);
+                listed.push(self.queue_entry(stored, State::Ready, 0).await?);
             }
         }
         if wanted(State::Dead) {
@@ -65,7 +65,7 @@ impl Redis {
         match pending.ids.first() {
             Some(pending) => self.leased_entry(pending, self.state(pending)).await,
             None => match self.exactly(QUEUE, entry).await? {
-                Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0, None).await?)),
+                Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0).await?)),
                 None => Ok(None),
             },
         }
@@ -136,14 +136,16 @@ impl Redis {
         let Some(stored) = self.exactly(QUEUE, &pending.id).await? else { return Ok(None) };
         let worker = (state == State::Leased).then(|| pending.consumer.clone());
         let attempt = u32::try_from(pending.times_delivered).unwrap_or(u32::MAX);
-        self.queue_entry(stored, state, attempt, worker).await.map(Some)
+        let idle = Duration::from_millis(pending.last_delivered_ms as u64);
+        let left = (state != State::Ready).then(|| self.options.visibility.saturating_sub(idle));
+        Ok(Some(Entry { worker, left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32, worker: Option<String>) -> Result<Entry> {
+    async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32) -> Result<Entry> {
         let id: String = field(&stored, "id");
         let (next, _) = self.known(&id).await?;
         let envelope = field(&stored, "batch");
-        Ok(Entry { id, state, next, attempt, worker, why: None, envelope })
+        Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
     async fn last_delivered(&self) -> Result<Option<String>> {
@@ -194,6 +196,7 @@ fn dead_entry(stored: StreamId) -> Entry {
         next: field(&stored, "next"),
         attempt: field(&stored, "attempt"),
         worker: None,
+        left: None,
         why: Some(field(&stored, "why")),
         envelope: field(&stored, "batch"),
     }

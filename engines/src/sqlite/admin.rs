@@ -1,5 +1,7 @@
 //! What operators ask of the file.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{now, schema};
@@ -8,7 +10,7 @@ use crate::{Counts, Entry, State};
 /// The state of a row, given the time now.
 const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= ?1 THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
 const STATES: [State; 4] = [State::Ready, State::Delayed, State::Leased, State::Dead];
-const COLUMNS: &str = "id, next, attempt, worker, why, envelope";
+const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - ?1";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
 pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) -> rusqlite::Result<Vec<Entry>> {
@@ -61,6 +63,10 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         next: row.get(2)?,
         attempt: row.get(3)?,
         worker: row.get::<_, Option<_>>(4)?.filter(|_| state == State::Leased),
+        left: match state {
+            State::Leased | State::Delayed => Some(Duration::from_millis(row.get::<_, i64>(7)?.unsigned_abs())),
+            State::Ready | State::Dead => None,
+        },
         why: row.get(5)?,
         envelope: row.get::<_, Option<_>>(6)?.unwrap_or_default(),
     })

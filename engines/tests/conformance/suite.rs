@@ -197,6 +197,10 @@ async fn a_retry_comes_back_after_its_delay(kind: Kind) {
     let counts = fixture.engine.counts().await.unwrap();
     let delayed = if kind == Kind::Nats { counts.leased } else { counts.delayed };
     assert!(delayed == 1 || start.elapsed() > Duration::from_millis(650), "{counts:?}");
+    let shown = fixture.engine.show(&lease.batch.id).await.unwrap().unwrap();
+    let left = shown.left.unwrap_or_default();
+    let delayed = shown.state == State::Delayed && !left.is_zero() && left <= Duration::from_millis(700);
+    assert!(delayed || start.elapsed() > Duration::from_millis(650), "{shown:?}");
     assert_eq!(fixture.engine.extend(&lease).await, Err(Error::LostLease), "it was given back");
     assert_eq!(fixture.wait("w").await.attempt, 3);
     assert!(start.elapsed() > Duration::from_millis(650), "it came back after {:?}", start.elapsed());
@@ -291,6 +295,10 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
 
     let shown = operator.show(&a.id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.next, shown.attempt), (State::Leased, 0, 1));
+    assert_eq!(shown.worker.as_deref(), Some("w"));
+    // NATS does not know.
+    let left = shown.left.unwrap_or(if kind == Kind::Nats { LONG } else { Duration::ZERO });
+    assert!(left > LONG / 2 && left <= LONG, "{left:?}");
     assert_eq!(shown.batch().unwrap(), *a);
     assert_eq!(operator.show(&b.id).await.unwrap().unwrap().state, State::Dead);
     assert_eq!(operator.show(&c.id).await.unwrap().unwrap().state, State::Ready);
