@@ -30,7 +30,7 @@ impl Default for Options {
 /// | `memory:` | lost with the process; for tests |
 /// | `sqlite:PATH`, `sqlite:PATH?synchronous=normal` | one file, on a local disk; `full` is the default |
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
-/// | `nats://[user:password@]host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
+/// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
 /// A server is connected to with the first call, not here: a host starts while it is down. A file is opened here.
 ///

@@ -1,19 +1,18 @@
 //! What operators ask of the streams: message by message, so a long list takes long.
 
-use std::time::Duration;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 
-use async_nats::jetstream::message::StreamMessage;
-
-use super::{ATTEMPT, NEXT, Nats, PublishMessage, Stream, WHY, header, state};
+use super::state::{self, Ended, Known, Progress};
+use super::streams::Kind;
+use super::{ATTEMPT, LIFE, NEXT, Nats, WHY, header, id_of};
 use crate::batch::is_id;
 use crate::{Counts, Entry, Result, State};
 
 impl Nats {
     pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        let connected = self.connected().await?;
         let mut entries = Vec::new();
         if state != Some(State::Dead) {
-            let workers = self.bounded(connected.workers.get_info()).await?;
+            let workers = self.workers_info().await?;
             // Behind the last one that was delivered all are ready.
             let last = match state {
                 Some(State::Leased | State::Delayed) => workers.delivered.stream_sequence,
@@ -23,7 +22,7 @@ impl Nats {
             // 2.9.10): it delivers them no more.
             let mut from = workers.ack_floor.stream_sequence + 1;
             while entries.len() < limit
-                && let Some(message) = self.first_from(&connected.ready, "ready", from).await?
+                && let Some(message) = self.first_from(Kind::Ready, from).await?
                 && message.sequence <= last
             {
                 from = message.sequence + 1;
@@ -36,7 +35,7 @@ impl Nats {
         if state.is_none_or(|state| state == State::Dead) {
             let mut from = 1;
             while entries.len() < limit
-                && let Some(message) = self.first_from(&connected.dead, "dead", from).await?
+                && let Some(message) = self.first_from(Kind::Dead, from).await?
             {
                 from = message.sequence + 1;
                 entries.push(dead_entry(message));
@@ -46,73 +45,84 @@ impl Nats {
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
-        let connected = self.connected().await?;
-        if let Some(message) = self.of_batch(&connected.ready, "ready", id).await? {
+        if let Some(message) = self.of_batch(Kind::Ready, id).await? {
             return self.queue_entry(message).await.map(Some);
         }
-        Ok(self.of_batch(&connected.dead, "dead", id).await?.map(dead_entry))
+        Ok(self.of_batch(Kind::Dead, id).await?.map(dead_entry))
     }
 
     pub(super) async fn retry_dead_entry(&self, id: &str) -> Result<bool> {
-        let connected = self.connected().await?;
-        let Some(dead) = self.of_batch(&connected.dead, "dead", id).await? else { return Ok(false) };
-        let next = header(Some(&dead.headers), NEXT);
-        // The id alone was taken when the batch was enqueued, perhaps a moment ago.
-        let message_id = format!("{id}:{}", dead.sequence);
-        let message =
-            PublishMessage::build().payload(dead.payload).header(NEXT, next.to_string()).message_id(message_id);
-        self.publish(format!("epilogue.ready.{id}"), message).await?;
-        self.bounded(connected.dead.delete_message(dead.sequence)).await
+        let Some(dead) = self.of_batch(Kind::Dead, id).await? else { return Ok(false) };
+        let lives = [
+            Some(header(Some(&dead.headers), LIFE)),
+            self.ended(id).await?.map(|ended| ended.life),
+            self.progress(id).await?.map(|known| known.progress.life),
+        ];
+        let life = lives.into_iter().flatten().max().unwrap_or_default() + 1;
+        // The id alone was taken when the batch was enqueued, perhaps a moment ago. Two operators retry it once.
+        let message_id = format!("{id}:{}", dead.time.unix_timestamp_nanos());
+        let message = PublishMessage::build()
+            .header(NEXT, header(Some(&dead.headers), NEXT).to_string())
+            .header(LIFE, life.to_string())
+            .payload(dead.payload)
+            .message_id(message_id);
+        self.publish(Kind::Ready, id, message).await?;
+        self.delete(Kind::Dead, dead.sequence).await
     }
 
     pub(super) async fn remove_entry(&self, id: &str) -> Result<bool> {
-        let connected = self.connected().await?;
-        let ready = self.of_batch(&connected.ready, "ready", id).await?;
-        let dead = self.of_batch(&connected.dead, "dead", id).await?;
-        if let Some(message) = &ready {
-            self.bounded(connected.ready.delete_message(message.sequence)).await?;
-            self.forget(message.sequence).await?;
+        let mut removed = false;
+        while let Some(message) = self.of_batch(Kind::Ready, id).await? {
+            let life = header(Some(&message.headers), LIFE);
+            // If the server is killed, it may forget what it has removed.
+            self.remember(id, &Ended { life, lease: String::new() }).await?;
+            removed |= self.delete(Kind::Ready, message.sequence).await?;
+            self.forget(id, u64::MAX - 1).await?;
         }
-        if let Some(message) = &dead {
-            self.bounded(connected.dead.delete_message(message.sequence)).await?;
+        if let Some(message) = self.of_batch(Kind::Dead, id).await? {
+            removed |= self.delete(Kind::Dead, message.sequence).await?;
         }
-        Ok(ready.is_some() || dead.is_some())
+        Ok(removed)
     }
 
     pub(super) async fn count_entries(&self) -> Result<Counts> {
-        let connected = self.connected().await?;
-        let workers = self.bounded(connected.workers.get_info()).await?;
-        let dead = self.bounded(connected.dead.get_info()).await?.state.messages;
-        Ok(Counts { ready: workers.num_pending, delayed: 0, leased: workers.num_ack_pending as u64, dead })
+        let workers = self.workers_info().await?;
+        let dead = self.call(|nats| async move { Ok(nats.streams.of(Kind::Dead).get_info().await?.state.messages) });
+        let leased = workers.num_ack_pending as u64;
+        Ok(Counts { ready: workers.num_pending, delayed: 0, leased, dead: dead.await? })
+    }
+
+    async fn delete(&self, kind: Kind, sequence: u64) -> Result<bool> {
+        self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
     /// The message of a batch. An operator may have written anything, and a subject with `*` or `>` is that of every batch.
-    async fn of_batch(&self, stream: &Stream, kind: &str, id: &str) -> Result<Option<StreamMessage>> {
+    async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
-            true => self.last(stream, format!("epilogue.{kind}.{id}")).await,
+            true => self.last(kind, id).await,
             false => Ok(None),
         }
     }
 
     async fn queue_entry(&self, message: StreamMessage) -> Result<Entry> {
-        let known = self.progress(message.sequence).await?.map(|(progress, _)| progress);
-        let begin = header(Some(&message.headers), NEXT);
-        let progress = known.unwrap_or(state::Progress { next: begin, ..state::Progress::default() });
-        let now = state::now();
-        let (state, left) = match &progress {
-            // The server alone knows when it was last extended, and does not tell.
-            state::Progress { worker: Some(_), .. } => (State::Leased, None),
-            state::Progress { due: Some(due), .. } if *due > now => {
-                (State::Delayed, Some(Duration::from_millis(*due - now)))
-            }
-            _ => (State::Ready, None),
+        let id = id_of(&message.subject).to_owned();
+        let life = header(Some(&message.headers), LIFE);
+        let known = self.progress(&id).await?.filter(|known| known.progress.life == life);
+        let left = known.as_ref().map(|known| known.rest(state::now())).filter(|left| !left.is_zero());
+        let state = match &known {
+            Some(_) if left.is_none() => State::Ready,
+            Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => State::Leased,
+            Some(_) => State::Delayed,
+            None => State::Ready,
         };
+        let begin = || Progress { next: header(Some(&message.headers), NEXT), ..Progress::default() };
+        let progress = known.map_or_else(begin, |known| known.progress);
         Ok(Entry {
-            id: id(&message),
+            id,
             state,
             next: progress.next,
             attempt: progress.attempt,
-            worker: progress.worker,
+            worker: progress.worker.filter(|_| state == State::Leased),
             left,
             why: None,
             envelope: message.payload.to_vec(),
@@ -122,7 +132,7 @@ impl Nats {
 
 fn dead_entry(message: StreamMessage) -> Entry {
     Entry {
-        id: id(&message),
+        id: id_of(&message.subject).to_owned(),
         state: State::Dead,
         next: header(Some(&message.headers), NEXT),
         attempt: header(Some(&message.headers), ATTEMPT),
@@ -131,8 +141,4 @@ fn dead_entry(message: StreamMessage) -> Entry {
         why: message.headers.get(WHY).map(ToString::to_string),
         envelope: message.payload.to_vec(),
     }
-}
-
-fn id(message: &StreamMessage) -> String {
-    message.subject.rsplit('.').next().unwrap_or_default().to_owned()
 }

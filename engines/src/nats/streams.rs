@@ -5,27 +5,56 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{Context, CreateStreamError, CreateStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, Stream};
+use futures::TryStreamExt as _;
 use tokio::time;
 
 use crate::Options;
 
-/// How often, and how soon each time, a stream is asked for anew that somebody else is making.
-const TRIES: u32 = 50;
-const AGAIN: Duration = Duration::from_millis(20);
+/// How often, and how soon each time, something is asked for anew that somebody else is making.
+pub(super) const TRIES: u32 = 50;
+pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
+/// How many ended batches are remembered. A server that is killed forgets the confirmations of about the last 0.1 s. The limit
+/// is a number, not a time, so that a server that is down for a day forgets nothing meanwhile.
+pub(super) const REMEMBERED: i64 = 100_000;
+
+/// One of the streams.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Ready,
+    State,
+    Done,
+    Dead,
+}
+
+impl Kind {
+    /// The subject of a batch, or of all with `*`.
+    pub(super) fn subject(self, id: &str) -> String {
+        let kind = match self {
+            Self::Ready => "ready",
+            Self::State => "state",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        };
+        format!("epilogue.{kind}.{id}")
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Streams {
-    pub(super) ready: Stream,
-    pub(super) states: Stream,
-    pub(super) dead: Stream,
+    ready: Stream,
+    states: Stream,
+    done: Stream,
+    dead: Stream,
     pub(super) workers: PullConsumer,
 }
 
 impl Streams {
     pub(super) async fn open(context: &Context, options: &Options) -> Result<Self, async_nats::Error> {
-        let stream = |name: &str, kind: &str| Config {
+        let stream = |name: &str, kind: Kind| Config {
             name: name.to_owned(),
-            subjects: vec![format!("epilogue.{kind}.*")],
+            subjects: vec![kind.subject("*")],
             max_messages_per_subject: 1,
             // An operator may set a limit. Then what is new is refused; by default what is oldest would go.
             discard: DiscardPolicy::New,
@@ -36,27 +65,83 @@ impl Streams {
             // A batch that is retried by an operator has the same subject, and another message.
             max_messages_per_subject: -1,
             duplicate_window: Duration::from_secs(120),
-            ..stream("EPILOGUE", "ready")
+            ..stream("EPILOGUE", Kind::Ready)
         };
-        let ready = get_or_make(context, queue).await?;
-        let states = get_or_make(context, stream("EPILOGUE_STATE", "state")).await?;
-        let dead = get_or_make(context, stream("EPILOGUE_DEAD", "dead")).await?;
-        let config = pull::Config {
-            durable_name: Some("workers".to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: options.visibility,
-            // The server would keep a message that was delivered too often, and deliver it no more.
-            max_deliver: -1,
-            max_ack_pending: -1,
-            ..pull::Config::default()
-        };
-        // One that exists takes over what is given: how long the leases of all workers last.
-        let workers = match options.operator {
-            true => ready.get_or_create_consumer("workers", config).await?,
-            false => ready.create_consumer(config).await?,
-        };
-        Ok(Self { ready, states, dead, workers })
+        let done =
+            Config { max_messages: REMEMBERED, discard: DiscardPolicy::Old, ..stream("EPILOGUE_DONE", Kind::Done) };
+        let states = get_or_make(context, stream("EPILOGUE_STATE", Kind::State)).await?;
+        let done = get_or_make(context, done).await?;
+        let dead = get_or_make(context, stream("EPILOGUE_DEAD", Kind::Dead)).await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ready = get_or_make(context, queue.clone()).await?;
+            match workers(&ready, options).await {
+                Ok(workers) => return Ok(Self { ready, states, done, dead, workers }),
+                Err(error) if tries < TRIES && is_another(&error) => remove_others(&ready).await?,
+                Err(error) => return Err(error.into()),
+            }
+            time::sleep(AGAIN).await;
+        }
     }
+
+    pub(super) fn of(&self, kind: Kind) -> &Stream {
+        match kind {
+            Kind::Ready => &self.ready,
+            Kind::State => &self.states,
+            Kind::Done => &self.done,
+            Kind::Dead => &self.dead,
+        }
+    }
+
+    /// The consumer's name. Another one means that the queue was lost and made anew.
+    pub(super) fn consumer(&self) -> &str {
+        &self.workers.cached_info().name
+    }
+}
+
+/// The name of the consumer. A confirmation names the consumer and a number in the queue, and the server does not check more.
+/// Numbers begin anew in a queue that was lost and made anew. With one name for both, the end of a batch of the old queue
+/// would remove a batch of the new one, which nobody has run.
+fn name(ready: &Stream) -> String {
+    format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
+}
+
+async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, ConsumerError> {
+    let name = name(ready);
+    let config = pull::Config {
+        durable_name: Some(name.clone()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: options.visibility,
+        // The server would keep a message that was delivered too often, and deliver it no more.
+        max_deliver: -1,
+        max_ack_pending: -1,
+        ..pull::Config::default()
+    };
+    // One that exists takes over what is given: how long the leases of all workers last.
+    match options.operator {
+        true => ready.get_or_create_consumer(&name, config).await,
+        false => ready.create_consumer(config).await,
+    }
+}
+
+/// Whether a queue, which has one consumer, has one of another name: an earlier version made it, or somebody who saw the queue
+/// before it was made anew.
+fn is_another(error: &ConsumerError) -> bool {
+    let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
+    matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
+}
+
+async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
+    // As it is now: it may have been made anew since.
+    let mut ready = ready.clone();
+    ready.info().await?;
+    let right = name(&ready);
+    let names: Vec<String> = ready.consumer_names().try_collect().await?;
+    for other in names.iter().filter(|name| **name != right) {
+        ready.delete_consumer(other).await?;
+    }
+    Ok(())
 }
 
 /// Of those who make a stream at the same moment the server tells some that its subjects are another's.

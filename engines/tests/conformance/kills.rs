@@ -1,4 +1,4 @@
-//! A worker that is killed with `kill -9` while it holds batches.
+//! A worker that is killed with `kill -9` while it holds batches. The server's kills are in `server_kills.rs`.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Read as _};

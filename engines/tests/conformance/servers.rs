@@ -12,6 +12,8 @@ const APART: usize = 1_000;
 
 pub(crate) struct Server {
     program: &'static str,
+    /// What NATS is configured with.
+    config: String,
     scheme: &'static str,
     port: u16,
     folder: TempDir,
@@ -20,11 +22,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn redis() -> Self {
-        Self::start("redis-server", "redis")
+        Self::start("redis-server", "redis", String::new())
     }
 
     pub(crate) fn nats() -> Self {
-        Self::start("nats-server", "nats")
+        Self::nats_with(accounts())
+    }
+
+    /// With this configuration beside the address.
+    pub(crate) fn nats_with(config: String) -> Self {
+        Self::start("nats-server", "nats", config)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -47,6 +54,12 @@ impl Server {
         }
     }
 
+    /// Ends it, and removes what NATS has stored.
+    pub(crate) fn kill_and_empty(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.folder.path().join("jetstream")).unwrap();
+    }
+
     /// Starts it again, on the same port and folder. Another test may have taken the port meanwhile: then it is waited for.
     pub(crate) fn restart(&mut self) {
         self.kill();
@@ -57,10 +70,11 @@ impl Server {
     }
 
     /// Another process may take the free port first; then there is another.
-    fn start(program: &'static str, scheme: &'static str) -> Self {
+    fn start(program: &'static str, scheme: &'static str, config: String) -> Self {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = Self { program, scheme, port, folder: tempfile::tempdir().unwrap(), running: None };
+            let (config, folder) = (config.clone(), tempfile::tempdir().unwrap());
+            let mut server = Self { program, config, scheme, port, folder, running: None };
             if server.launch() {
                 return server;
             }
@@ -83,7 +97,7 @@ impl Server {
             }
             _ => {
                 let config = self.folder.path().join("config");
-                std::fs::write(&config, accounts()).unwrap();
+                std::fs::write(&config, &self.config).unwrap();
                 command.args(["-js", "-sd", folder, "-a", "127.0.0.1", "-p", &port]).arg("-c").arg(config);
                 "Server is ready"
             }

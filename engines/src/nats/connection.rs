@@ -1,0 +1,246 @@
+//! The connection, and the calls over it. Whatever a call finds missing in the server is made anew.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::message::{Acker, PublishMessage};
+use async_nats::jetstream::{self, AckKind, Message, consumer};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use futures::StreamExt as _;
+use percent_encoding::percent_decode_str;
+use tokio::time;
+use url::Url;
+
+use super::streams::{AGAIN, Kind, Streams, TRIES};
+use super::{Error, Nats, Result};
+
+/// How long a request that shall not wait may wait. When others take the last messages at the same moment the server keeps
+/// such a request for ever, and would later deliver a message to nobody.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// The pause before something that was removed is made anew.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// What is known of who may use the server. No `Debug`: it is secret.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    None,
+    Token(String),
+    User(String, String),
+}
+
+/// The address that a URL names, and who connects.
+pub(super) fn parse(url: &str) -> Result<(ServerAddr, Credentials)> {
+    let wrong = |error: &dyn Display| {
+        let form = "nats://[user:password@ or token@]host[:port]";
+        Error::Config(format!("the URL of the task engine is not of the form {form}: {error}"))
+    };
+    let mut url = Url::parse(url).map_err(|error| wrong(&error))?;
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => Credentials::None,
+        // So do NATS' own clients.
+        (token, None) => Credentials::Token(decoded(token)),
+        (user, Some(password)) => Credentials::User(decoded(user), decoded(password)),
+    };
+    // Those of a URL without a host cannot be removed.
+    if url.set_username("").is_err() || url.set_password(None).is_err() {
+        return Err(wrong(&"it has no host"));
+    }
+    let address = ServerAddr::from_url(url).map_err(|error| wrong(&error))?;
+    Ok((address, credentials))
+}
+
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) context: Context,
+    pub(super) streams: Streams,
+}
+
+impl Nats {
+    /// The connection. It is made by the first call that can; then the client reconnects by itself, and calls that come
+    /// meanwhile fail at once.
+    pub(super) async fn connected(&self) -> Result<Arc<Connected>> {
+        let made = async {
+            let known = self.connected.read().await.clone();
+            match known {
+                Some(known) => Ok(known),
+                None => self.first().await,
+            }
+        };
+        let connected = time::timeout(self.options.timeout, made).await.unwrap_or_else(|_| Err(self.silent()))?;
+        match connected.client.connection_state() {
+            State::Connected => Ok(connected),
+            _ => Err(Error::Unavailable("there is no connection to NATS".to_owned())),
+        }
+    }
+
+    async fn first(&self) -> Result<Arc<Connected>> {
+        let mut place = self.connected.write().await;
+        if let Some(known) = &*place {
+            return Ok(known.clone());
+        }
+        // What is rare is boxed: it would make the future of each call large.
+        let made = Arc::new(Box::pin(self.connect()).await?);
+        *place = Some(made.clone());
+        Ok(made)
+    }
+
+    async fn connect(&self) -> Result<Connected> {
+        let options = match self.credentials.clone() {
+            Credentials::None => ConnectOptions::new(),
+            Credentials::Token(token) => ConnectOptions::with_token(token),
+            Credentials::User(user, password) => ConnectOptions::with_user_and_password(user, password),
+        };
+        let timeout = self.options.timeout;
+        let lost = self.lost.clone();
+        let told = move |event: Event| {
+            if let Event::Disconnected = event {
+                lost.notify_waiters();
+            }
+            std::future::ready(())
+        };
+        let connected = options
+            .name("epilogue")
+            .event_callback(told)
+            // The rest is for finding out what is wrong.
+            .connection_timeout(timeout * 3 / 5)
+            .request_timeout(Some(timeout))
+            .ping_interval(timeout)
+            .reconnect_delay_callback(|attempt| Duration::from_millis(100).saturating_mul(attempt.min(10) as u32))
+            .connect(self.address.clone());
+        let client = match connected.await {
+            Ok(client) => client,
+            Err(error) => return Err(self.not_connected(error).await),
+        };
+        let context = jetstream::new(client.clone());
+        let opened = Streams::open(&context, &self.options).await;
+        let streams = opened.map_err(|error| self.not_opened(error))?;
+        Ok(Connected { client, context, streams })
+    }
+
+    /// Makes the streams and the consumer anew that are missing. Does nothing if somebody else has done that since `seen`.
+    pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
+        let mut place = self.connected.write().await;
+        if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
+            return Ok(());
+        }
+        // A server that is still removing a stream would remove the files of the new one too (seen with 2.9.10).
+        time::sleep(SETTLE).await;
+        let mut tries = 0;
+        let streams = loop {
+            tries += 1;
+            match Box::pin(Streams::open(&seen.context, &self.options)).await {
+                Ok(streams) => break streams,
+                // The server refuses some of that while it is still removing what was there.
+                Err(_) if tries < TRIES => time::sleep(AGAIN).await,
+                Err(error) => return Err(error),
+            }
+        };
+        *place = Some(Arc::new(Connected { client: seen.client.clone(), context: seen.context.clone(), streams }));
+        Ok(())
+    }
+
+    /// Makes a call, in the time that one may take. If a stream or the consumer is missing, it is made anew, and the call is
+    /// repeated.
+    pub(super) async fn call<T, C, F>(&self, call: C) -> Result<T>
+    where
+        C: Fn(Arc<Connected>) -> F,
+        F: Future<Output = std::result::Result<T, async_nats::Error>>,
+    {
+        let connected = self.connected().await?;
+        let made = async {
+            match call(connected.clone()).await {
+                Err(error) if is_missing(&error) => {
+                    self.heal(&connected).await?;
+                    call(self.connected().await?).await
+                }
+                made => made,
+            }
+        };
+        self.bounded(made).await
+    }
+
+    /// Publishes, and waits until it is stored.
+    pub(super) async fn publish(&self, kind: Kind, id: &str, message: PublishMessage) -> Result<()> {
+        let publish = |nats: Arc<Connected>| {
+            let message = message.clone();
+            async move { Ok(nats.context.send_publish(kind.subject(id), message).await?.await?) }
+        };
+        self.call(publish).await.map(drop)
+    }
+
+    /// Tells the server what has become of a message. It confirms that, and does nothing if it knows the message no more.
+    pub(super) async fn answer(&self, acker: &Acker, answer: AckKind) -> Result<()> {
+        self.bounded(acker.double_ack_with(answer)).await
+    }
+
+    /// Takes one message, if there is one within `wait`.
+    pub(super) async fn fetch(&self, wait: Duration) -> Result<Option<Message>> {
+        let connected = self.connected().await?;
+        let workers = &connected.streams.workers;
+        let fetched = async {
+            let mut messages = if wait.is_zero() {
+                workers.fetch().max_messages(1).expires(AT_ONCE).messages().await?
+            } else {
+                workers.batch().max_messages(1).expires(wait).messages().await?
+            };
+            messages.next().await.transpose()
+        };
+        let fetched = time::timeout(wait + AT_ONCE + self.options.timeout / 4, fetched);
+        match self.within(wait + self.options.timeout, fetched).await? {
+            Ok(Err(error)) if is_missing(&error) => self.bounded(self.heal(&connected)).await.map(|()| None),
+            Ok(fetched) => fetched.map_err(|error| unavailable(&error)),
+            // The server is silent if the consumer is missing (seen with 2.9.10). This makes it anew then.
+            Err(_) => self.workers_info().await.map(|_| None),
+        }
+    }
+
+    pub(super) async fn workers_info(&self) -> Result<consumer::Info> {
+        self.call(|nats| async move { Ok(nats.streams.workers.get_info().await?) }).await
+    }
+
+    pub(super) async fn bounded<T, E: Display>(
+        &self,
+        call: impl Future<Output = std::result::Result<T, E>>,
+    ) -> Result<T> {
+        self.within(self.options.timeout, call).await?.map_err(|error| unavailable(&error))
+    }
+
+    /// Waits for an answer as long as one can come.
+    async fn within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            answer = time::timeout(time, call) => answer.map_err(|_| self.silent()),
+            () = self.lost.notified() => Err(Error::Unavailable("the connection to NATS was lost".to_owned())),
+        }
+    }
+
+    pub(super) fn silent(&self) -> Error {
+        Error::Unavailable(format!("no answer from NATS within {:?}", self.options.timeout))
+    }
+}
+
+pub(super) fn unavailable(error: &dyn Display) -> Error {
+    Error::Unavailable(format!("NATS: {error}"))
+}
+
+/// Whether a stream or the consumer is missing. Each kind of call has an error of its own for that. What they have in common
+/// are the server's words, or the client's if nobody listens to the subject.
+fn is_missing(error: &async_nats::Error) -> bool {
+    const WORDS: [&str; 7] = [
+        "stream not found",
+        "consumer not found",
+        "no stream found",
+        "no responders",
+        "resource does not exist",
+        "the stream: 503",
+        "Consumer Deleted",
+    ];
+    let error = error.to_string();
+    WORDS.iter().any(|word| error.contains(word))
+}

@@ -1,0 +1,315 @@
+//! How a message becomes a lease, and what becomes of the lease.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::message::Acker;
+use async_nats::jetstream::{AckKind, Message};
+use tokio::try_join;
+use uuid::Uuid;
+
+use super::state::{Ended, Fate, Known, Progress};
+use super::streams::Kind;
+use super::{LIFE, NEXT, Nats, header, id_of};
+use crate::lease::Token;
+use crate::{Batch, Error, Lease, Result};
+
+/// How often a write is repeated that found another one of the same lease.
+const TRIES: u32 = 3;
+
+/// The batches that this process holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holding(Arc<Mutex<HashSet<String>>>);
+
+impl Holding {
+    fn ids(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None if this process holds the batch already.
+    fn take(&self, id: &str) -> Option<Hold> {
+        self.ids().insert(id.to_owned()).then(|| Hold { holding: self.clone(), id: id.to_owned() })
+    }
+}
+
+/// A batch that this process holds, until this is dropped.
+#[derive(Debug)]
+struct Hold {
+    holding: Holding,
+    id: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holding.ids().remove(&self.id);
+    }
+}
+
+/// A message that was delivered to this process, and what it wrote of it.
+pub(crate) struct Held {
+    id: String,
+    worker: String,
+    message: async_nats::Message,
+    acker: Acker,
+    /// The consumer that delivered the message.
+    consumer: String,
+    kept: Mutex<Kept>,
+    /// Until the lease is over.
+    hold: Mutex<Option<Hold>>,
+}
+
+/// What was written last, and the revision of that.
+#[derive(Debug, Clone)]
+struct Kept {
+    progress: Progress,
+    revision: u64,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("id", &self.id).field("kept", &self.kept()).finish_non_exhaustive()
+    }
+}
+
+impl Held {
+    fn kept(&self) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, progress: Progress, revision: u64) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { progress, revision };
+    }
+
+    /// From now on this process may lease the batch again.
+    fn let_go(&self) {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// What a delivered message is.
+enum Delivered {
+    /// The lease of whoever asked.
+    Leased(Kept),
+    /// Its end has been written, and is to be brought about.
+    Ending(Kept),
+    /// It has ended.
+    Ended,
+    /// For so long it is somebody else's, or was given back.
+    NotYet(Duration),
+}
+
+impl Nats {
+    /// Makes a delivered message a lease: counts the attempt, and fences off who held it before. None if it is over, or not yet
+    /// to be leased.
+    pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
+        let consumer = self.connected().await?.streams.consumer().to_owned();
+        let (message, acker) = message.split();
+        let id = id_of(&message.subject).to_owned();
+        // The lease of a process that was stopped for long may have ended. It is renewed before anything else.
+        let Some(hold) = self.holding.take(&id) else {
+            self.answer(&acker, AckKind::Progress).await?;
+            return Ok(None);
+        };
+        let delivered = self.delivered(worker, &id, &message).await?;
+        let kept = match delivered {
+            Delivered::Leased(kept) | Delivered::Ending(kept) => kept,
+            Delivered::Ended => return self.answer(&acker, AckKind::Ack).await.map(|()| None),
+            Delivered::NotYet(rest) => return self.answer(&acker, AckKind::Nak(Some(rest))).await.map(|()| None),
+        };
+        let (next, attempt) = (kept.progress.next, kept.progress.attempt);
+        let held = Held {
+            id,
+            worker: worker.to_owned(),
+            message,
+            acker,
+            consumer,
+            kept: Mutex::new(kept),
+            hold: Mutex::new(Some(hold)),
+        };
+        if held.kept().progress.fate.is_some() {
+            self.end(&held).await?;
+            return Ok(None);
+        }
+        match Batch::from_envelope(&held.message.payload) {
+            Ok(batch) => Ok(Some(Lease { batch, next, attempt, token: Token::Message(Box::new(held)) })),
+            Err(error) => {
+                self.rewrite(&held, |progress| progress.fate = Some(Fate::Dead(error.to_string()))).await?;
+                self.end(&held).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What a message is by what is stored of its batch. If it can be leased, it is.
+    async fn delivered(&self, worker: &str, id: &str, message: &async_nats::Message) -> Result<Delivered> {
+        let life = header(message.headers.as_ref(), LIFE);
+        let mut known: Option<Known> = None;
+        loop {
+            let before = match &known {
+                // An operator has retried it since.
+                Some(known) if known.progress.life > life => return Ok(Delivered::Ended),
+                Some(known) if known.progress.life == life => {
+                    if known.progress.fate.is_some() {
+                        return self.ending(id, known).await;
+                    }
+                    let rest = self.rest(known).await?;
+                    if !rest.is_zero() {
+                        return Ok(Delivered::NotYet(rest));
+                    }
+                    Some(known.progress.clone())
+                }
+                _ => None,
+            };
+            let fresh = before.is_none();
+            let begin = || Progress { life, next: header(message.headers.as_ref(), NEXT), ..Progress::default() };
+            let mut progress = before.unwrap_or_else(begin);
+            progress.attempt += 1;
+            progress.worker = Some(worker.to_owned());
+            progress.lease = Uuid::now_v7().simple().to_string();
+            progress.wait_ms = millis(self.options.visibility);
+            let revision = known.as_ref().map_or(0, |known| known.revision);
+            // Most messages come for the first time, so that is not asked, but tried.
+            let ended = async { if fresh { self.ended(id).await } else { Ok(None) } };
+            let (revision, ended) = try_join!(self.write(id, revision, &progress), ended)?;
+            match (revision, ended) {
+                (revision, Some(ended)) if ended.life >= life => {
+                    if let Some(revision) = revision {
+                        self.forget(id, revision).await?;
+                    }
+                    return Ok(Delivered::Ended);
+                }
+                (Some(revision), _) => return Ok(Delivered::Leased(Kept { progress, revision })),
+                (None, _) => known = self.progress(id).await?,
+            }
+        }
+    }
+
+    /// The last owner was killed while it ended the batch, or the server forgot that it had.
+    async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
+        let Known { progress, revision, .. } = known.clone();
+        match self.ended(id).await? {
+            Some(ended) if ended.life >= progress.life => {
+                self.forget(id, revision).await?;
+                Ok(Delivered::Ended)
+            }
+            _ => Ok(Delivered::Ending(Kept { progress, revision })),
+        }
+    }
+
+    /// How long nobody else gets a batch. A server that was killed may deliver it too early.
+    async fn rest(&self, known: &Known) -> Result<Duration> {
+        match known.progress.wait_ms {
+            0 => Ok(Duration::ZERO),
+            _ => Ok(known.rest(self.server_time().await?)),
+        }
+    }
+
+    /// Writes what is kept of a lease, if it still stands. False if this lease has ended the batch before.
+    async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
+        let kept = held.kept();
+        let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
+        change(&mut progress);
+        // It was given back, or ended, unless that is only repeated.
+        if !kept.progress.is_held() && progress != kept.progress {
+            return Err(Error::LostLease);
+        }
+        for _ in 0..TRIES {
+            if let Some(revision) = self.write(&held.id, revision, &progress).await? {
+                held.keep(progress, revision);
+                return Ok(true);
+            }
+            match self.progress(&held.id).await? {
+                // The answer to an earlier write was lost.
+                Some(known) if known.progress.lease == progress.lease && known.progress.is_held() => {
+                    revision = known.revision;
+                }
+                Some(known) if known.progress == progress => {
+                    held.keep(progress, known.revision);
+                    return Ok(true);
+                }
+                Some(_) => break,
+                None => match self.ended(&held.id).await? {
+                    Some(ended) if ended.lease == progress.lease => return Ok(false),
+                    Some(ended) if ended.life >= progress.life => break,
+                    _ if self.is_stored(held, progress.life).await? => revision = 0,
+                    _ => break,
+                },
+            }
+        }
+        held.let_go();
+        Err(Error::LostLease)
+    }
+
+    /// Whether a batch without state is still this lease's: the state's stream was lost, or all of them were.
+    async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
+        let stored = self.last(Kind::Ready, &held.id).await?;
+        if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
+            return Ok(true);
+        }
+        // Another process may have made the queue anew.
+        self.bounded(async { self.heal(&self.connected().await?).await }).await?;
+        Ok(self.connected().await?.streams.consumer() != held.consumer)
+    }
+
+    /// Changes a lease, and lets it begin anew.
+    pub(super) async fn hold_on(&self, lease: &Lease, change: impl FnOnce(&mut Progress)) -> Result<()> {
+        let held = held(&lease.token)?;
+        let change = |progress: &mut Progress| {
+            progress.worker = Some(held.worker.clone());
+            progress.wait_ms = millis(self.options.visibility);
+            change(progress);
+        };
+        if !self.rewrite(held, change).await? {
+            return Err(Error::LostLease);
+        }
+        self.answer(&held.acker, AckKind::Progress).await
+    }
+
+    pub(super) async fn give_back(&self, lease: &Lease, after: Duration, attempt: u32) -> Result<()> {
+        let held = held(&lease.token)?;
+        let change = |progress: &mut Progress| {
+            progress.attempt = attempt;
+            progress.worker = None;
+            progress.wait_ms = millis(after);
+        };
+        if !self.rewrite(held, change).await? {
+            return Err(Error::LostLease);
+        }
+        held.let_go();
+        self.answer(&held.acker, AckKind::Nak((!after.is_zero()).then_some(after))).await
+    }
+
+    pub(super) async fn finish(&self, lease: &Lease, fate: Fate) -> Result<()> {
+        let held = held(&lease.token)?;
+        if self.rewrite(held, |progress| progress.fate = Some(fate)).await? {
+            self.end(held).await?;
+        }
+        held.let_go();
+        Ok(())
+    }
+
+    /// Does what the fate of a batch says. It may be repeated.
+    async fn end(&self, held: &Held) -> Result<()> {
+        let Kept { progress, revision } = held.kept();
+        if let Some(Fate::Dead(why)) = &progress.fate {
+            self.publish_dead(&held.id, &held.message.payload, &progress, why).await?;
+        }
+        // A server that is killed may forget the confirmation, and what it then delivers has to be known.
+        let ended = Ended { life: progress.life, lease: progress.lease };
+        try_join!(self.remember(&held.id, &ended), self.answer(&held.acker, AckKind::Ack))?;
+        self.forget(&held.id, revision).await
+    }
+}
+
+fn held(token: &Token) -> Result<&Held> {
+    match token {
+        Token::Message(held) => Ok(held),
+        _ => Err(Error::LostLease),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
+}

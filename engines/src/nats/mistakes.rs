@@ -1,0 +1,70 @@
+//! What is wrong when there is no connection: an operator's mistake, which the start should end with, or something that passes.
+
+use std::error::Error as _;
+use std::io;
+
+use async_nats::{ConnectError, ConnectErrorKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::connection::unavailable;
+use super::{Error, Nats};
+
+impl Nats {
+    /// Why there is no connection.
+    pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
+        let another = || self.mistake("another program than NATS answers there");
+        match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                self.mistake("the server refuses the user, password or token of the URL")
+            }
+            ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => self.mistake(&error.to_string()),
+            ConnectErrorKind::Dns if !is_passing(&error) => self.mistake(&format!("the host is not known ({error})")),
+            // The first line cannot be read.
+            ConnectErrorKind::Io if io_kind(&error) == Some(io::ErrorKind::InvalidInput) => another(),
+            // A certificate that is not accepted.
+            ConnectErrorKind::Io if io_kind(&error) == Some(io::ErrorKind::InvalidData) => {
+                self.mistake(&error.to_string())
+            }
+            ConnectErrorKind::TimedOut if self.is_another_program().await => another(),
+            _ => unavailable(&error),
+        }
+    }
+
+    /// Why the streams cannot be used.
+    pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
+        let text = error.to_string();
+        // The client says the first of a server that knows nothing of streams.
+        match ["resource does not exist", "not enabled"].iter().any(|word| text.contains(word)) {
+            true => self.mistake("JetStream is not enabled there: start the server with `--jetstream`"),
+            false => unavailable(&text),
+        }
+    }
+
+    /// Names the URL, which has no password here.
+    fn mistake(&self, why: &str) -> Error {
+        Error::Config(format!("the task engine {}: {why}", self.address.as_url_str()))
+    }
+
+    /// NATS speaks first. Other programs wait to be spoken to.
+    async fn is_another_program(&self) -> bool {
+        let spoken = async {
+            let mut stream = TcpStream::connect((self.address.host(), self.address.port())).await?;
+            stream.write_all(b"PING\r\n\r\n").await?;
+            let mut answer = [0; 5];
+            let length = stream.read(&mut answer).await?;
+            Ok::<_, io::Error>(answer.get(..length).unwrap_or_default().to_owned())
+        };
+        // Whoever asks for a connection bounds the time.
+        spoken.await.is_ok_and(|answer| !answer.is_empty() && !b"INFO ".starts_with(&answer))
+    }
+}
+
+/// The resolver's own word for a failure that may pass.
+fn is_passing(error: &ConnectError) -> bool {
+    error.to_string().contains("Temporary failure")
+}
+
+fn io_kind(error: &ConnectError) -> Option<io::ErrorKind> {
+    error.source()?.downcast_ref::<io::Error>().map(io::Error::kind)
+}

@@ -1,0 +1,167 @@
+//! A server that is killed with `kill -9` again and again, amid work.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use epilogue_engines::{Counts, Engine, Error, Lease, Result};
+use futures::future::try_join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::fixture::{Fixture, Kind, LONG, batch};
+
+on_every_engine!(redis: Redis, nats: Nats; server_kills: [
+    a_server_that_is_killed_repeats_reorders_and_doubles_nothing,
+]);
+
+const BATCHES: usize = 1_000;
+const WORKERS: usize = 12;
+/// How many batches end between two kills.
+const BETWEEN: usize = 80;
+/// Far longer than the server is down, and what is lost with an answer comes back after it.
+const VISIBILITY: Duration = Duration::from_secs(8);
+/// A worker's pause after the engine could not do something.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What is wrong if it is not zero.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Faults {
+    /// Tasks that began though their request had ended.
+    repeated: usize,
+    /// Tasks that began out of order, or again after their end was confirmed.
+    reordered: usize,
+    /// Tasks that began while another worker ran one of the same request, and had its lease.
+    doubled: usize,
+}
+
+/// What the workers have seen of one batch.
+#[derive(Default)]
+struct Seen {
+    /// So many tasks have begun.
+    begun: u32,
+    /// So many tasks have ended, and the engine has confirmed it.
+    done: u32,
+    ended: bool,
+    /// Who runs it, and until when the lease is that one's for certain.
+    running: Option<(usize, Instant)>,
+}
+
+#[derive(Default)]
+struct Record {
+    seen: Mutex<HashMap<String, Seen>>,
+    faults: Mutex<Faults>,
+}
+
+impl Record {
+    /// A task is about to begin on a worker whose lease lasts until then.
+    fn begins(&self, worker: usize, lease: &Lease, until: Instant) {
+        let (mut seen, mut faults) = (self.seen.lock().unwrap(), self.faults.lock().unwrap());
+        let seen = seen.entry(lease.batch.id.clone()).or_default();
+        faults.repeated += usize::from(seen.ended);
+        faults.reordered += usize::from(!seen.ended && !(seen.done..=seen.begun).contains(&lease.next));
+        seen.begun = seen.begun.max(lease.next + 1);
+        let other = seen.running.filter(|(other, until)| *other != worker && Instant::now() < *until);
+        faults.doubled += usize::from(other.is_some());
+        seen.running = Some((worker, until));
+    }
+
+    fn ends(&self, worker: usize, lease: &Lease, change: impl FnOnce(&mut Seen)) {
+        let mut seen = self.seen.lock().unwrap();
+        let seen = seen.entry(lease.batch.id.clone()).or_default();
+        if seen.running.is_some_and(|(running, _)| running == worker) {
+            seen.running = None;
+        }
+        change(seen);
+    }
+}
+
+/// Asks until the engine has done it, as a worker does. When the last call began.
+async fn checkpoint(engine: &dyn Engine, lease: &mut Lease, next: u32) -> Result<Instant> {
+    loop {
+        let began = Instant::now();
+        match engine.checkpoint(lease, next).await {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+            done => return done.map(|()| began),
+        }
+    }
+}
+
+/// As [`checkpoint`].
+async fn ack(engine: &dyn Engine, lease: &Lease) -> Result<()> {
+    loop {
+        match engine.ack(lease).await {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+/// One batch. An error if the lease was lost, which is legitimate if nothing else is wrong.
+async fn work(engine: &dyn Engine, worker: usize, record: &Record, lease: &mut Lease, began: Instant) -> Result<()> {
+    let mut until = began + VISIBILITY;
+    while lease.task().is_some() {
+        record.begins(worker, lease, until);
+        // What the task does.
+        tokio::time::sleep(Duration::from_millis(u64::from(lease.next) * 4)).await;
+        let next = lease.next + 1;
+        match checkpoint(engine, lease, next).await {
+            Ok(renewed) => until = renewed + VISIBILITY,
+            Err(error) => {
+                record.ends(worker, lease, |_| {});
+                return Err(error);
+            }
+        }
+        record.ends(worker, lease, |seen| seen.done = next);
+    }
+    ack(engine, lease).await?;
+    record.ends(worker, lease, |seen| seen.ended = true);
+    Ok(())
+}
+
+async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind) {
+    let mut fixture = Fixture::visible_after(kind, VISIBILITY);
+    let sent: Vec<_> = (0..BATCHES).map(|_| batch(&["one", "two", "three"])).collect();
+    for some in sent.chunks(32) {
+        try_join_all(some.iter().map(|batch| fixture.engine.enqueue(batch))).await.unwrap();
+    }
+    let record = Arc::new(Record::default());
+    let (told, mut ended) = watch::channel(0);
+    let told = Arc::new(told);
+    // Some are of one process.
+    let engines: Vec<_> = (0..WORKERS / 3).map(|_| fixture.another()).collect();
+    let mut workers = JoinSet::new();
+    for worker in 0..WORKERS {
+        let (engine, record, told) = (engines[worker % engines.len()].clone(), record.clone(), told.clone());
+        workers.spawn(async move {
+            loop {
+                let began = Instant::now();
+                match engine.lease(&format!("worker-{worker}"), Duration::from_millis(200)).await {
+                    Ok(Some(mut lease)) => {
+                        // An end whose confirmation was lost is only known by the store.
+                        _ = work(&*engine, worker, &record, &mut lease, began).await;
+                        told.send_modify(|ended| *ended += 1);
+                    }
+                    Ok(None) => {}
+                    Err(_) => tokio::time::sleep(PAUSE).await,
+                }
+            }
+        });
+    }
+    for until in (BETWEEN..BATCHES).step_by(BETWEEN) {
+        let reached = tokio::time::timeout(LONG, ended.wait_for(|ended| *ended >= until)).await;
+        reached.expect("the workers do not go on").unwrap();
+        fixture.server.as_mut().unwrap().restart();
+    }
+    // Until nothing is left that the server may deliver again.
+    let end = Instant::now() + LONG;
+    let mut again = tokio::time::interval(Duration::from_millis(100));
+    while fixture.another().counts().await != Ok(Counts::default()) {
+        assert!(Instant::now() < end, "{:?}", fixture.another().counts().await);
+        again.tick().await;
+    }
+    workers.shutdown().await;
+    let (seen, faults) = (record.seen.lock().unwrap(), record.faults.lock().unwrap());
+    assert_eq!(*faults, Faults::default());
+    assert!(sent.iter().all(|batch| seen[&batch.id].begun == 3), "some did not run");
+}
