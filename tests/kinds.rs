@@ -1,4 +1,5 @@
-//! Kinds: a `fn` and an `async fn` are both tasks, and neither blocks anything but its own instance (S17).
+//! Kinds: a `fn` and an `async fn` are both tasks, and neither blocks anything but its own instance (S17). A task's arguments
+//! are those that were enqueued, whatever kind they are of.
 
 use epilogue::testing::{TaskState, TestHost};
 
@@ -22,6 +23,40 @@ fn s17_a_task_that_computes_blocks_no_other_request() {
 #[test]
 fn s17_a_task_that_waits_without_yielding_blocks_no_other_request() {
     others_go_on_beside("block");
+}
+
+/// What the guest `values` prints: each bit of what it enqueued.
+pub(crate) const VALUES: &str = "[3ff93e93e93e863b, 8000000000000000, 1, 7fefffffffffffff] [3dcccccd, 800000]\n\
+    -170141183460469231731687303715884105728 340282366920938463463374607431768211455 18446744073709551615 \
+    -9223372036854775808 '\\u{10ffff}'\n\
+    Circle { radius: 0.9146155235219107, at: Some(1.0) }\nNone\n";
+
+#[test]
+fn arguments_arrive_as_they_were_enqueued() {
+    let host = TestHost::start(guests::VALUES);
+    let record = host.get("/").drained();
+    assert!(record.tasks.iter().all(|task| task.state == TaskState::Succeeded), "{record:?}");
+    assert_eq!(host.stdout(), VALUES);
+}
+
+#[test]
+fn arguments_that_no_task_could_take_are_refused_when_they_are_enqueued() {
+    let host = TestHost::start(guests::VALUES);
+    let exchange = host.get("/refused");
+    let answer = exchange.text();
+    let lines: Vec<_> = answer.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "take_floats: JSON has no number for NaN",
+            "take_floats: JSON has no number for inf",
+            "take_nest: they are nested more than 127 deep",
+        ]
+    );
+    assert!(lines[3].starts_with("take_option: the task would get another value"), "{answer}");
+    assert!(lines[4].starts_with("take_skips: the task could not read them"), "{answer}");
+    assert!(lines[5].starts_with("take_flat: the task could not read them"), "{answer}");
+    assert!(exchange.drained().tasks.is_empty());
 }
 
 /// Has requests come and go, with their tasks, while the task of another goes on, on the same thread.

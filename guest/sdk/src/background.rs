@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::args;
 use crate::bindings::epilogue::background::{queue, types};
 use crate::defer;
 use crate::error::EnqueueError;
@@ -130,8 +131,7 @@ pub struct BackgroundTask {
 impl BackgroundTask {
     /// `task` with `args`, the function's arguments as a tuple, and the default options.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
-        let args = serde_json::to_vec(&args)
-            .map_err(|error| EnqueueError::BadArgs { task: T::NAME, reason: error.to_string() });
+        let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
         Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let error = BackgroundTask::new(write_map, (BTreeMap::from([((1, 2), 3)]),)).enqueue().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the arguments of `background::tests::write_map` have no form in JSON: key must be a string"
+            "the arguments of `background::tests::write_map` cannot be kept as JSON: key must be a string"
         );
     }
 }

@@ -27,11 +27,12 @@ pub enum EnqueueError {
         /// How large they may be together as JSON, in bytes.
         limit: u64,
     },
-    /// The arguments have no form in JSON: a map whose keys are not strings, for instance.
+    /// The task could not take the arguments as they are, because JSON or serde loses something of them: a float that is not
+    /// a number, for instance. [`task`](macro@crate::task#arguments) says what is checked when.
     BadArgs {
         /// The task's name.
         task: &'static str,
-        /// What JSON cannot express.
+        /// What is lost.
         reason: String,
     },
     /// The component does not export `runner`, so nothing could run the task: it was built without this SDK's
@@ -75,7 +76,7 @@ impl fmt::Display for EnqueueError {
                 f,
                 "the arguments are larger than those of all the request's background tasks may be together, {limit} bytes"
             ),
-            Self::BadArgs { task, reason } => write!(f, "the arguments of `{task}` have no form in JSON: {reason}"),
+            Self::BadArgs { task, reason } => write!(f, "the arguments of `{task}` cannot be kept as JSON: {reason}"),
             Self::NoRunner => f.write_str("the component does not export `runner`, so no background task could run"),
             Self::ShuttingDown => f.write_str("the host is shutting down and takes no more background tasks"),
             Self::Closed => f.write_str("there is no open request to attach a background task to"),

@@ -71,6 +71,7 @@
 #[cfg(test)]
 extern crate self as epilogue_sdk;
 
+mod args;
 #[cfg(feature = "axum")]
 mod axum;
 mod background;
@@ -94,8 +95,7 @@ pub use task::{Task, TaskResult};
 /// Makes a function a background task: something to give to [`BackgroundTasks::add_task`].
 ///
 /// The function is `async` or not (S17); a task that is not blocks nothing but its own instance. It may return `()` or
-/// a `Result<(), E>` whose error can be displayed. It owns its arguments, which [`serde`] can write and read: they are
-/// kept as JSON until the task runs. It can still be called as a function.
+/// a `Result<(), E>` whose error can be displayed. It can still be called as a function.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -126,6 +126,25 @@ pub use task::{Task, TaskResult};
 /// ```
 ///
 /// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
+/// # Arguments
+///
+/// A task owns its arguments, which [`serde`] can write and read: they are kept as JSON until the task runs. The task gets
+/// the very values that were enqueued, each bit of a float, or they are refused:
+///
+/// - The compiler checks their number and types, and that these types implement `Serialize` and `Deserialize`.
+/// - `add_task` checks the values, and returns [`EnqueueError::BadArgs`] for a float that is `NaN` or infinite, for lists and
+///   objects that are nested more than 127 deep, and for a map whose keys JSON cannot have.
+/// - `add_task` reads the arguments back and compares them, and returns `BadArgs` if the task would get another value or none.
+///   In a debug build it does so with all arguments. In a release build it does so with arguments in which something is often
+///   lost: an `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an integer of 128 bits, a
+///   map's key that is not a string.
+///
+/// What remains is a type whose `Serialize` and `Deserialize` differ, enqueued by a release build. If the task cannot read its
+/// arguments then, it ends as `failed` with the error `bad arguments`.
+///
+/// serde's own limits stay: an integer of 128 bits cannot be within `flatten`, nor within an enum that is `untagged` or has
+/// its `tag` inside. `add_task` refuses it there.
+///
 ///
 /// # Limits
 ///

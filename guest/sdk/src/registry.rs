@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use crate::args;
 use crate::task::{Task, Work};
 
 /// One `#[task]` function, as found at link time.
@@ -16,7 +17,7 @@ pub struct Registration {
 impl Registration {
     /// What the attribute submits for `T`.
     pub const fn of<T: Task>(signature: &'static str, location: &'static str) -> Self {
-        Self { name: T::NAME, signature, location, start: |args| Ok(Box::pin(T::run(serde_json::from_slice(args)?))) }
+        Self { name: T::NAME, signature, location, start: |json| Ok(Box::pin(T::run(args::read(json)?))) }
     }
 
     /// The task, ready to run with `args`; or how they do not fit it.

@@ -14,7 +14,7 @@ async fn write_log(message: String) -> anyhow::Result<()> {
 }
 
 async fn send_notification(Path(email): Path<String>, tasks: BackgroundTasks) -> Result<&'static str, EnqueueError> {
-    tasks.add_task(write_log, (format!("message to {email}"),))?; // checked by the compiler
+    tasks.add_task(write_log, (format!("message to {email}"),))?; // the compiler checks the types
     Ok("Notification sent")
 }
 

@@ -1,0 +1,60 @@
+//! A task's arguments as JSON, so that the task gets what was enqueued, or `add_task` says why it could not.
+//!
+//! JSON, or serde's way to it, loses some values: a float that is not finite, `Some(None)`, a struct whose `Serialize` and
+//! `Deserialize` do not agree. [`look`] walks over the arguments before they are written. It refuses what JSON cannot
+//! express, and names what may be lost. Such arguments are read back and compared, in a debug build all are.
+
+mod look;
+mod numbers;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use self::look::Look;
+use self::numbers::Plain;
+
+/// Whether all arguments are read back, and not only those that may be lost.
+const ALL: bool = cfg!(debug_assertions);
+
+/// The arguments as JSON, or why their task could not take them.
+pub(crate) fn write<T: Serialize + DeserializeOwned>(args: &T) -> Result<Vec<u8>, String> {
+    write_checked(args, ALL)
+}
+
+fn write_checked<T: Serialize + DeserializeOwned>(args: &T, all: bool) -> Result<Vec<u8>, String> {
+    let look = Look::at(args)?;
+    let json = serde_json::to_vec(args).map_err(|error| error.to_string())?;
+    if all || look.is_doubtful() {
+        read_back(args, &json)?;
+    }
+    Ok(json)
+}
+
+/// Checks that what the task will read is what was written.
+fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(), String> {
+    let arrived: T = read(json).map_err(|error| {
+        format!("the task could not read them, as a type's Serialize and Deserialize differ: {error}")
+    })?;
+    if Look::sum(args)? == Look::sum(&arrived)? {
+        return Ok(());
+    }
+    Err("the task would get another value, as Some(None) becomes None, or a type's Serialize and Deserialize differ"
+        .to_owned())
+}
+
+/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`, which then holds for all: a number
+/// is kept as its text.
+const AS_TEXT: bool = size_of::<serde_json::Number>() == size_of::<String>();
+
+/// The arguments in `json`.
+pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    if !AS_TEXT {
+        return serde_json::from_slice(json);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let args = T::deserialize(Plain::new(&mut reader))?;
+    reader.end()?;
+    Ok(args)
+}

@@ -1,0 +1,355 @@
+//! One look at a value, as serde would write it: what of it JSON cannot express, or may lose.
+
+use std::fmt::{self, Display};
+
+use serde::ser::{
+    Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+/// Lists and objects within each other that serde_json reads: it stops at the 128th.
+const MAX_DEPTH: u32 = 127;
+/// What begins the names of structs that stand for a piece of JSON.
+const JSON: &str = "$serde_json::private::";
+/// 7.038531e-26, the one `f32` whose shortest text, read as `f64` and then rounded, is another `f32` (tried with all of them).
+const ROUNDED_TWICE: u32 = 0x15ae_43fd;
+
+/// What was seen of a value.
+pub(crate) struct Look {
+    depth: u32,
+    /// Whether the value that comes next is within `Some`, …
+    in_some: bool,
+    /// … or a map's key.
+    is_key: bool,
+    /// Whether reading it back may give something else.
+    doubtful: bool,
+    /// The sum of what its parts hash to, in whichever order they come, as that of a `HashMap` changes. None if nobody asks.
+    sum: Option<u64>,
+}
+
+impl Look {
+    /// Looks at a value that is to be written, or says why it cannot be.
+    pub(crate) fn at(value: &impl Serialize) -> Result<Self, String> {
+        Self::of(value, None)
+    }
+
+    /// Whether this value should be read back, since it has something in it that is lost under some attributes of serde's:
+    ///
+    /// - nothing in `Some`, which is read as `None`;
+    /// - a field that `skip_serializing_if` left out, which its reader may want;
+    /// - a number of 128 bits, and a map's key that is no string, which are not read within `flatten`, or an enum that is
+    ///   untagged or has its tag inside, nor is one certain `f32`;
+    /// - a struct with `flatten`, which is written as a map of unknown length.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// A number that differs for values that differ.
+    pub(crate) fn sum(value: &impl Serialize) -> Result<u64, String> {
+        Ok(Self::of(value, Some(0))?.sum.unwrap_or_default())
+    }
+
+    fn of(value: &impl Serialize, sum: Option<u64>) -> Result<Self, String> {
+        let mut look = Self { depth: 0, in_some: false, is_key: false, doubtful: false, sum };
+        value.serialize(&mut look).map_err(|Refused(why)| why)?;
+        Ok(look)
+    }
+
+    /// Adds a part of the value to the sum.
+    fn add(&mut self, kind: u8, bytes: &[u8]) {
+        let Some(sum) = &mut self.sum else { return };
+        // FNV-1a: nobody has an interest in two values of the same hash here.
+        let mut hash = 0xcbf2_9ce4_8422_2325 ^ u64::from(self.depth);
+        for byte in [kind].iter().chain(bytes) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        *sum = sum.wrapping_add(hash);
+    }
+
+    fn number(&mut self, kind: u8, bytes: &[u8]) {
+        self.doubtful |= self.is_key;
+        self.add(kind, bytes);
+    }
+
+    fn float(&mut self, kind: u8, value: f64, bytes: &[u8]) -> Result<(), Refused> {
+        if !value.is_finite() {
+            return Err(Refused(format!("JSON has no number for {value}")));
+        }
+        self.number(kind, bytes);
+        Ok(())
+    }
+
+    fn nothing(&mut self) {
+        self.doubtful |= self.in_some;
+        self.add(b'0', &[]);
+    }
+
+    /// Enters as many lists or objects.
+    fn enter(&mut self, levels: u32) -> Result<Within<'_>, Refused> {
+        self.depth += levels;
+        if self.depth > MAX_DEPTH {
+            return Err(Refused(format!("they are nested more than {MAX_DEPTH} deep")));
+        }
+        (self.in_some, self.is_key) = (false, false);
+        self.add(b'(', &[]);
+        Ok(Within { look: self, levels })
+    }
+
+    fn variant(&mut self, variant: &'static str) {
+        self.add(b'v', variant.as_bytes());
+    }
+}
+
+/// Why a value cannot be written.
+#[derive(Debug)]
+pub(crate) struct Refused(String);
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Error for Refused {
+    fn custom<T: Display>(why: T) -> Self {
+        Self(why.to_string())
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident($type:ty) $kind:literal,)*) => {$(
+        fn $method(self, value: $type) -> Result<(), Refused> {
+            self.number($kind, &value.to_le_bytes());
+            Ok(())
+        }
+    )*};
+}
+
+impl<'a> Serializer for &'a mut Look {
+    type Ok = ();
+    type Error = Refused;
+    type SerializeSeq = Within<'a>;
+    type SerializeTuple = Within<'a>;
+    type SerializeTupleStruct = Within<'a>;
+    type SerializeTupleVariant = Within<'a>;
+    type SerializeMap = Within<'a>;
+    type SerializeStruct = Within<'a>;
+    type SerializeStructVariant = Within<'a>;
+
+    numbers! {
+        serialize_i8(i8) b'a', serialize_i16(i16) b'b', serialize_i32(i32) b'c', serialize_i64(i64) b'd',
+        serialize_u8(u8) b'e', serialize_u16(u16) b'g', serialize_u32(u32) b'h', serialize_u64(u64) b'i',
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), Refused> {
+        self.doubtful = true;
+        self.number(b'j', &value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), Refused> {
+        self.doubtful = true;
+        self.number(b'k', &value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), Refused> {
+        self.doubtful |= value.abs().to_bits() == ROUNDED_TWICE;
+        self.float(b'l', value.into(), &value.to_le_bytes())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), Refused> {
+        self.float(b'm', value, &value.to_le_bytes())
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), Refused> {
+        self.number(b'n', &[value.into()]);
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Refused> {
+        self.add(b'o', &u32::from(value).to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Refused> {
+        self.add(b's', value.as_bytes());
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Refused> {
+        self.enter(1)?.look.add(b's', value);
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<(), Refused> {
+        self.nothing();
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refused> {
+        self.add(b'?', &[]);
+        self.in_some = true;
+        value.serialize(&mut *self)?;
+        self.in_some = false;
+        Ok(())
+    }
+
+    fn serialize_unit(self) -> Result<(), Refused> {
+        self.nothing();
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Refused> {
+        self.nothing();
+        Ok(())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Refused> {
+        self.variant(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Refused> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Refused> {
+        self.variant(variant);
+        self.enter(1)?.value(value)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Within<'a>, Refused> {
+        self.enter(1)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Within<'a>, Refused> {
+        self.enter(1)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Within<'a>, Refused> {
+        self.enter(1)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Within<'a>, Refused> {
+        self.variant(variant);
+        self.enter(2)
+    }
+
+    fn serialize_map(self, length: Option<usize>) -> Result<Within<'a>, Refused> {
+        self.doubtful |= length.is_none();
+        self.enter(1)
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Within<'a>, Refused> {
+        self.enter(u32::from(!name.starts_with(JSON)))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Within<'a>, Refused> {
+        self.variant(variant);
+        self.enter(2)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Refused> {
+        if self.sum.is_some() {
+            self.add(b's', value.to_string().as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// What is within a list or an object.
+pub(crate) struct Within<'a> {
+    look: &'a mut Look,
+    levels: u32,
+}
+
+impl Within<'_> {
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        value.serialize(&mut *self.look)
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Refused> {
+        self.look.add(b'f', name.as_bytes());
+        self.value(value)
+    }
+
+    fn leave(self) -> Result<(), Refused> {
+        self.look.depth -= self.levels;
+        Ok(())
+    }
+}
+
+macro_rules! within {
+    ($($trait:ident: $method:ident($($name:ident)?) by $by:ident $(, $skip:ident)?;)*) => {$(
+        impl $trait for Within<'_> {
+            type Ok = ();
+            type Error = Refused;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), Refused> {
+                self.$by($($name,)? value)
+            }
+
+            $(fn $skip(&mut self, _: &'static str) -> Result<(), Refused> {
+                self.look.doubtful = true;
+                Ok(())
+            })?
+
+            fn end(self) -> Result<(), Refused> {
+                self.leave()
+            }
+        }
+    )*};
+}
+
+within! {
+    SerializeSeq: serialize_element() by value;
+    SerializeTuple: serialize_element() by value;
+    SerializeTupleStruct: serialize_field() by value;
+    SerializeTupleVariant: serialize_field() by value;
+    SerializeStruct: serialize_field(name) by field, skip_field;
+    SerializeStructVariant: serialize_field(name) by field, skip_field;
+}
+
+impl SerializeMap for Within<'_> {
+    type Ok = ();
+    type Error = Refused;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+        self.look.is_key = true;
+        self.value(key)?;
+        self.look.is_key = false;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        self.value(value)
+    }
+
+    fn end(self) -> Result<(), Refused> {
+        self.leave()
+    }
+}
