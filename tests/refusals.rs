@@ -127,6 +127,20 @@ fn a_component_of_wasi_02() {
 }
 
 #[test]
+fn two_tasks_of_one_name() {
+    let app = application(guests::NAMESAKES, "");
+    let refusal = refusal(app.path());
+    let why = "two tasks are named `send`, namesakes::mail::send (tests/guests/examples/namesakes.rs:12) and \
+               namesakes::post::send_letter (tests/guests/examples/namesakes.rs:17): name one of them with \
+               `#[task(name = \"…\")]`";
+    let guest = guests::NAMESAKES;
+    assert_eq!(refusal, format!("Error: component \"app\" cannot be loaded: {guest} cannot be used: {why}"));
+
+    let composed = epilogue::compose::compose(Path::new(guest), &[]).err().unwrap();
+    assert_eq!(format!("{composed:#}"), format!("{guest} cannot be composed: {why}"));
+}
+
+#[test]
 fn a_component_that_is_not_there() {
     let app = application(guests::HELLO, "");
     let ended = Process::start(up(app.path(), ["--component-id", "ap"])).ended();

@@ -22,6 +22,7 @@ use crate::fair::{Work, fair};
 use crate::instance::Instance;
 use crate::manifest::{Middleware, Mount};
 use crate::middleware;
+use crate::names;
 use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
 use crate::output::{Guests, STDERR, STDOUT};
@@ -273,6 +274,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         format!("cannot read {}: if it is not built yet, run `epilogue build` or add `--build`", file.display())
     })?;
     refuse_core_module(file, &bytes)?;
+    names::check(&bytes).with_context(|| format!("{} cannot be used", file.display()))?;
     Ok(bytes)
 }
 

@@ -20,6 +20,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 use crate::background::QUEUE;
 use crate::cli::ComposeArgs;
 use crate::component::refuse_core_module;
+use crate::names;
 use crate::runner::RUNNER;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
@@ -98,6 +99,7 @@ impl Guest {
         let bytes = fs::read(file).with_context(|| format!("cannot read {name}: is it built?"))?;
         ensure!(bytes.starts_with(b"\0asm"), "{name} is not WebAssembly");
         refuse_core_module(file, &bytes)?;
+        names::check(&bytes).with_context(|| format!("{name} cannot be composed"))?;
         ensure!(
             !bytes.windows(DRAIN.len()).any(|window| window == DRAIN.as_bytes()),
             "{name} is composed already: it runs on any WASI 0.3 host as it is"

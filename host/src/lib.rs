@@ -53,6 +53,7 @@ pub mod engine;
 pub mod manifest;
 mod middleware;
 pub mod routes;
+mod names;
 pub mod settings;
 mod spin_headers;
 pub mod values;

@@ -76,14 +76,15 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool) -> To
                 }
             }
 
+            const LOCATION: &::core::primitive::str = ::core::concat!(
+                ::core::module_path!(), "::", #bare_name, " (", ::core::file!(), ":", ::core::line!(), ")"
+            );
+
             ::epilogue_sdk::__private::submit! {
-                ::epilogue_sdk::__private::Registration::of::<#ident>(
-                    #signature,
-                    ::core::concat!(
-                        ::core::module_path!(), "::", #bare_name, " (", ::core::file!(), ":", ::core::line!(), ")"
-                    ),
-                )
+                ::epilogue_sdk::__private::Registration::of::<#ident>(#signature, LOCATION)
             }
+
+            ::epilogue_sdk::__private::note_task!(#ident, LOCATION);
         };
     }
 }

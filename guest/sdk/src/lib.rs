@@ -115,7 +115,8 @@ pub use task::{Task, TaskResult};
 ///
 /// The host knows a task by its name: the function's, behind its module's path within the crate if that is not the
 /// root, as in `mail::send`. It is what a stored task is found by after the guest was changed, and `name` sets one
-/// that survives refactoring. No two tasks of a guest may share a name: the first use of any task then panics, naming both.
+/// that survives refactoring. No two tasks of a guest may share a name: `epilogue up` and `epilogue compose` refuse the
+/// component, naming both functions. Under a host that does not look, the first use of any task panics.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -125,7 +126,6 @@ pub use task::{Task, TaskResult};
 /// assert_eq!(send_welcome::NAME, "mail.welcome");
 /// ```
 ///
-/// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
 /// # Arguments
 ///
 /// A task owns its arguments, which [`serde`] can write and read: they are kept as JSON until the task runs. The task gets
@@ -145,6 +145,7 @@ pub use task::{Task, TaskResult};
 /// serde's own limits stay: an integer of 128 bits cannot be within `flatten`, nor within an enum that is `untagged` or has
 /// its `tag` inside. `add_task` refuses it there.
 ///
+/// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
 ///
 /// # Limits
 ///
@@ -165,7 +166,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 /// What `#[task]` expands to. Not covered by any promise.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::registry::{Registration, without_crate};
+    pub use crate::__note as note_task;
+    pub use crate::registry::{Registration, note, note_length, without_crate};
     pub use crate::task::Called;
     pub use inventory::submit;
 }

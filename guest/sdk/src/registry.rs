@@ -55,6 +55,41 @@ pub const fn without_crate(path: &'static str) -> &'static str {
     path
 }
 
+/// How long [`note`] is.
+pub const fn note_length(name: &str, location: &str) -> usize {
+    8 + name.len() + location.len()
+}
+
+/// What the component's file tells of a task, in a section that the host reads when it loads the component, and refuses two
+/// tasks of one name before any request comes: the two texts' lengths, each of four bytes, and the texts.
+pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
+    let mut note = [0; LENGTH];
+    let (lengths, texts) = note.split_at_mut(8);
+    let (name_length, location_length) = lengths.split_at_mut(4);
+    name_length.copy_from_slice(&(name.len() as u32).to_le_bytes());
+    location_length.copy_from_slice(&(location.len() as u32).to_le_bytes());
+    let (name_text, location_text) = texts.split_at_mut(name.len());
+    name_text.copy_from_slice(name.as_bytes());
+    location_text.copy_from_slice(location.as_bytes());
+    note
+}
+
+/// Puts a [`note`] of a task into the component's file.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __note {
+    ($task:ident, $location:expr) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const NAME: &str = <$task as $crate::Task>::NAME;
+            #[used]
+            #[unsafe(link_section = "epilogue-tasks")]
+            static NOTE: [u8; $crate::__private::note_length(NAME, $location)] =
+                $crate::__private::note(NAME, $location);
+        };
+    };
+}
+
 fn tasks() -> &'static BTreeMap<&'static str, &'static Registration> {
     static TASKS: OnceLock<BTreeMap<&'static str, &'static Registration>> = OnceLock::new();
     TASKS.get_or_init(|| by_name(inventory::iter::<Registration>()))
@@ -124,6 +159,12 @@ mod tests {
             "`write_log(_message: String, _levels: Vec<Option<u8>>)` cannot take these arguments: \
              invalid type: integer `1`, expected a string at line 1 column 2"
         );
+    }
+
+    #[test]
+    fn a_note_holds_the_name_and_the_place() {
+        const NOTE: [u8; note_length("né", "a.rs:1")] = note("né", "a.rs:1");
+        assert_eq!(NOTE, *b"\x03\0\0\0\x06\0\0\0n\xc3\xa9a.rs:1");
     }
 
     #[test]

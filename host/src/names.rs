@@ -1,0 +1,97 @@
+//! The names of a guest's tasks, as its file tells them.
+//!
+//! For each task the SDK leaves a note in a custom section of the guest's core module: two lengths of four bytes, the least
+//! significant first, and then the task's name and where its function is. No two tasks of a guest may share a name, since the
+//! host asks for a task by its name.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use wasmparser::{Parser, Payload};
+
+/// The section's name. Another SDK need not write one.
+const SECTION: &str = "epilogue-tasks";
+
+/// Checks that no two tasks of a guest have the same name. The bytes are those of a component; what cannot be read of them is
+/// for others to complain about.
+///
+/// # Errors
+///
+/// If two have; the message names both functions.
+pub(crate) fn check(component: &[u8]) -> anyhow::Result<()> {
+    for payload in Parser::new(0).parse_all(component) {
+        let Ok(payload) = payload else { break };
+        // Each core module has a section of its own: a composed component contains several guests.
+        if let Payload::CustomSection(section) = payload
+            && section.name() == SECTION
+        {
+            check_notes(section.data())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_notes(mut notes: &[u8]) -> anyhow::Result<()> {
+    let mut places = BTreeMap::new();
+    while let Some((name, place)) = take_note(&mut notes) {
+        if let Some(other) = places.insert(name, place) {
+            let (one, two) = (place.min(other), place.max(other));
+            bail!("two tasks are named `{name}`, {one} and {two}: name one of them with `#[task(name = \"…\")]`");
+        }
+    }
+    Ok(())
+}
+
+fn take_note<'a>(notes: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
+    let (name, place) = (take_length(notes)?, take_length(notes)?);
+    let name = notes.split_off(..name)?;
+    let place = notes.split_off(..place)?;
+    Some((str::from_utf8(name).ok()?, str::from_utf8(place).ok()?))
+}
+
+fn take_length(notes: &mut &[u8]) -> Option<usize> {
+    let (length, rest) = notes.split_first_chunk()?;
+    *notes = rest;
+    usize::try_from(u32::from_le_bytes(*length)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(name: &str, place: &str) -> Vec<u8> {
+        let length = |text: &str| u32::try_from(text.len()).unwrap().to_le_bytes();
+        [&length(name), &length(place), name.as_bytes(), place.as_bytes()].concat()
+    }
+
+    /// A component whose core modules have these sections.
+    fn component(sections: &[Vec<u8>]) -> Vec<u8> {
+        let section = |data: &Vec<u8>| {
+            let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
+            format!("(core module (@custom \"{SECTION}\" \"{data}\"))")
+        };
+        wat::parse_str(format!("(component {})", sections.iter().map(section).collect::<String>())).unwrap()
+    }
+
+    #[test]
+    fn two_tasks_of_one_name_are_refused() {
+        let [one, two] = ["b::send (b.rs:2)", "a::send (a.rs:1)"].map(|place| note("send \"it\"", place));
+        let error = check(&component(&[[one.clone(), note("other", "c"), two.clone()].concat()])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "two tasks are named `send \"it\"`, a::send (a.rs:1) and b::send (b.rs:2): name one of them with \
+             `#[task(name = \"…\")]`"
+        );
+        // Guests that were composed do not know each other.
+        check(&component(&[one, two])).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_note_is_passed_over() {
+        for section in [vec![], vec![1], note("a", "b")[..9].to_vec(), vec![255; 9], note("a", "b")] {
+            check(&component(&[section])).unwrap();
+        }
+        check(b"no component").unwrap();
+        check(&[]).unwrap();
+    }
+}
