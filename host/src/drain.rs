@@ -31,7 +31,7 @@ impl Life {
             // Read once: to read the clock takes as long as much of what is between two tasks.
             let now = Instant::now();
             let record = match self.verdict(&task, failed, now) {
-                Some((state, reason)) => self.ended(&task, state, 0, Some(reason.to_owned())),
+                Some((state, reason)) => self.ended(&task, state, 0, Some(reason)),
                 None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
@@ -72,17 +72,19 @@ impl Life {
     }
 
     /// The state of a task that is not to run, and why.
-    fn verdict(&mut self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, &'static str)> {
+    fn verdict(&mut self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let policy = self.scope.queue().policy();
+        let late = self.left(now).is_zero();
         let situation = Situation {
             handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
             failed,
             policy,
             stopped: self.pool.shutdown.has_stopped(now),
-            late: self.left(now).is_zero(),
+            late,
+            not_stored: self.not_stored.as_deref(),
         };
-        situation.verdict(task)
+        situation.verdict(task).map(|(state, reason)| (state, reason.to_owned()))
     }
 
     /// Runs a task, as often as it may be tried, and says how it ended.
@@ -187,8 +189,10 @@ impl Life {
 
 /// What decides whether a task runs, beside the task itself.
 #[derive(Debug, Clone, Copy)]
-struct Situation {
+struct Situation<'a> {
     handler_failed: bool,
+    /// Why the durable tasks were not stored, if so. The response is then not sent.
+    not_stored: Option<&'a str>,
     client_gone: bool,
     /// Whether a task before it did not succeed.
     failed: bool,
@@ -198,17 +202,12 @@ struct Situation {
     late: bool,
 }
 
-impl Situation {
-    fn verdict(self, task: &Task) -> Option<(TaskState, &'static str)> {
+impl<'a> Situation<'a> {
+    fn verdict(self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
-        } else if task.durable {
-            let ended = if self.handler_failed { "the handler failed" } else { "the handler did not fail" };
-            Some((TaskState::Discarded, ended))
-        } else if task.run_when == RunWhen::Success && self.handler_failed {
-            Some((TaskState::Discarded, "the handler failed"))
-        } else if task.run_when == RunWhen::Failure && !self.handler_failed {
-            Some((TaskState::Discarded, "the handler did not fail"))
+        } else if let Some(why) = self.discards(task) {
+            Some((TaskState::Discarded, why))
         } else if task.cancel_on_disconnect && self.client_gone {
             Some((TaskState::Cancelled, "the client left"))
         } else if self.failed && self.policy == FailurePolicy::Stop {
@@ -221,6 +220,18 @@ impl Situation {
             Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
         } else {
             None
+        }
+    }
+
+    /// Why a task does not run after this end of the handler, if so (S6). A durable one is here only if it was not stored.
+    fn discards(self, task: &Task) -> Option<&'a str> {
+        let unsent = self.not_stored.is_some() && !task.durable;
+        match task.run_when {
+            RunWhen::Success if self.handler_failed => Some("the handler failed"),
+            RunWhen::Success if unsent => Some("the response was not sent, as the durable tasks were not stored"),
+            RunWhen::Failure if !self.handler_failed && !unsent => Some("the handler did not fail"),
+            _ if task.durable => self.not_stored.or(Some("not stored")),
+            _ => None,
         }
     }
 }

@@ -141,8 +141,7 @@ impl TaskStore {
 
 impl Life {
     /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
-    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and so the handler has
-    /// failed.
+    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and the response is not sent.
     pub(crate) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
@@ -171,11 +170,16 @@ impl Life {
                 });
                 handled
             }
-            Err(error) if failed => {
-                self.report(format!("its durable tasks were not stored: {error}"));
-                handled
+            Err(error) => {
+                let why = HandlerError::NotStored(error);
+                self.not_stored = Some(cut(why.to_string()));
+                if failed {
+                    self.report(why.to_string());
+                    handled
+                } else {
+                    Err(why)
+                }
             }
-            Err(error) => Err(HandlerError::NotStored(error)),
         }
     }
 }

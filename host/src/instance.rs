@@ -63,7 +63,7 @@ impl std::fmt::Display for Interrupted {
     }
 }
 
-/// Why the guest's handler returned no response.
+/// Why there is no response of the guest's handler to send.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// It returned an error.
@@ -79,7 +79,7 @@ impl std::fmt::Display for HandlerError {
         match self {
             Self::Returned(code) => write!(f, "the handler returned the error {code:?}"),
             Self::Interrupted(interrupted) => write!(f, "the handler was cut short: {interrupted}"),
-            Self::NotStored(error) => write!(f, "its durable tasks were not stored: {error}"),
+            Self::NotStored(error) => write!(f, "not stored: {error}"),
         }
     }
 }

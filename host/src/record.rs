@@ -24,7 +24,7 @@ pub enum TaskState {
     TimedOut,
     /// It did not run because one before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// It did not run because the handler's end was not one it runs after (S6).
+    /// It did not run because the handler's end was not one it runs after (S6), or it is durable and could not be stored.
     Discarded,
     /// It was taken back before it started, by the guest or because the client had left (S7).
     Cancelled,

@@ -67,6 +67,8 @@ pub(crate) struct Life {
     /// What becomes of the running task if the request ends before it does.
     pub(crate) running: Option<TaskRecord>,
     /// Its place among the host's requests, until it has ended.
+    /// Why the durable tasks that the handler added were not stored, if so.
+    pub(crate) not_stored: Option<String>,
     slot: Option<Slot>,
     pub(crate) observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
@@ -105,6 +107,7 @@ impl Life {
             record: RequestRecord::new(&scope, component.id.clone()),
             running: None,
             slot: None,
+            not_stored: None,
             observer,
             resources: instance.resources(),
             instance: Some(instance),
@@ -176,7 +179,11 @@ impl Life {
             None => sent.outcome().await,
         };
         if let Some(reason) = failure {
-            outcome = ResponseOutcome::HandlerFailed(reason);
+            outcome = match self.not_stored {
+                // It did return a response.
+                Some(_) => ResponseOutcome::ResponseFailed(reason),
+                None => ResponseOutcome::HandlerFailed(reason),
+            };
         }
         self.record.outcome = outcome;
         _ = self.scope.outcome.set(self.record.outcome.clone());
@@ -332,14 +339,14 @@ impl Drop for Life {
     }
 }
 
-/// The answer to a request whose handler gave none. What went wrong is for the operator, not for the client.
+/// The answer to a request whose handler gave none, or one that may not be sent. What went wrong is for the operator, not for
+/// the client. Tasks that are too large for the engine are the guest's fault, and no retry helps.
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
         HandlerError::Interrupted(Interrupted::Stopped) | HandlerError::NotStored(Error::Unavailable(_)) => {
             unavailable()
         }
-        HandlerError::NotStored(Error::TooLarge { .. }) => plain(StatusCode::PAYLOAD_TOO_LARGE),
         HandlerError::Interrupted(Interrupted::Trapped(_)) | HandlerError::Returned(_) | HandlerError::NotStored(_) => {
             plain(StatusCode::INTERNAL_SERVER_ERROR)
         }

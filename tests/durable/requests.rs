@@ -51,7 +51,8 @@ fn an_engine_that_is_away_means_503_and_nothing_runs(fixture: &mut Fixture) {
     host.printed("plain 1 ");
     let (status, body) = ask(host.address(), "run=ok,plain,plain");
     assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"));
-    let refused = host.logged("its durable tasks were not stored");
+    let refused = host.logged("not stored: the task engine is not available: ");
+    assert!(!refused.contains("the handler"), "it did not fail: {refused}");
     let request = refused.split_once("request=\"").unwrap().1.split('"').next().unwrap().to_owned();
     // Neither does one run that would do so after any end of its handler.
     assert_eq!(ask(host.address(), "run=ok&when=always&tag=-always").0, StatusCode::SERVICE_UNAVAILABLE);
@@ -71,6 +72,12 @@ fn an_engine_that_is_away_means_503_and_nothing_runs(fixture: &mut Fixture) {
     let discarded = ["1 discarded", "2 discarded", "3 discarded"];
     let host = host.ended();
     assert_eq!(ends_of(&host, &request), discarded);
+    let why = |task: u8| {
+        let told = |line: &&String| line.contains(&request) && line.contains(&format!(" task={task} "));
+        host.stderr.iter().find(told).unwrap().split_once("error=").unwrap().1
+    };
+    assert!(why(1).starts_with("\"not stored: the task engine is not available: "), "{}", why(1));
+    assert_eq!(why(2), "\"the response was not sent, as the durable tasks were not stored\"");
     assert!(host.stdout.iter().all(|line| !line.contains("always")), "{:?}", host.stdout);
 }
 
@@ -123,7 +130,7 @@ fn a_disk_that_is_full_means_503_until_there_is_room() {
     for _ in 0..3 {
         assert_eq!(ask(host.address(), "run=ok,plain&tag=-amid").0, StatusCode::SERVICE_UNAVAILABLE);
     }
-    host.logged("its durable tasks were not stored: the task engine is not available: SQLite: ");
+    host.logged("not stored: the task engine is not available: SQLite: ");
     assert_eq!(ask(host.address(), "run=plain").0, StatusCode::OK, "what needs no engine is served");
     host.limit_files("unlimited");
     assert_eq!(ask(host.address(), "run=ok&tag=-after").0, StatusCode::OK);

@@ -48,16 +48,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_asks_the_client_to_come_back() {
-        let response = EnqueueError::QueueFull { limit: 1 }.into_response();
+    fn a_host_that_shuts_down_asks_the_client_to_come_back() {
+        let response = EnqueueError::ShuttingDown.into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
     }
 
     #[test]
-    fn arguments_too_large_are_not_to_be_sent_again() {
-        let response = EnqueueError::ArgsTooLarge { limit: 1 }.into_response();
-        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert!(!response.headers().contains_key(RETRY_AFTER));
+    fn a_limit_is_the_guest_s_fault_and_no_retry_helps() {
+        for error in [EnqueueError::QueueFull { limit: 1 }, EnqueueError::ArgsTooLarge { limit: 1 }] {
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(!response.headers().contains_key(RETRY_AFTER));
+        }
     }
 }

@@ -49,17 +49,15 @@ pub enum EnqueueError {
 }
 
 impl EnqueueError {
-    /// The HTTP status that tells the client what happened.
+    /// The HTTP status that tells the client what happened. A handler that knows better matches the error, and answers 413
+    /// if the client sent too much, for instance.
     ///
-    /// - 503 for [`QueueFull`](Self::QueueFull) and [`ShuttingDown`](Self::ShuttingDown): the same request may
-    ///   succeed later or elsewhere, so axum's response also has `retry-after: 1`.
-    /// - 413 for [`ArgsTooLarge`](Self::ArgsTooLarge) and [`RequestArgsTooLarge`](Self::RequestArgsTooLarge): what
-    ///   is too large is nearly always what the client sent.
-    /// - 500 for all others: the guest or its host has to be changed.
+    /// - 503 for [`ShuttingDown`](Self::ShuttingDown): the same request may succeed later or on another host, so axum's
+    ///   response also has `retry-after: 1`. The host itself answers like this while the engine for durable tasks is down.
+    /// - 500 for all others, as for a limit: the same request fails again, and the guest or its host has to be changed.
     pub fn status(&self) -> u16 {
         match self {
-            Self::QueueFull { .. } | Self::ShuttingDown => 503,
-            Self::ArgsTooLarge { .. } | Self::RequestArgsTooLarge { .. } => 413,
+            Self::ShuttingDown => 503,
             _ => 500,
         }
     }
@@ -122,11 +120,20 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whose_turn_it_is() {
-        assert_eq!(EnqueueError::QueueFull { limit: 1 }.status(), 503);
+    fn only_what_passes_is_worth_another_try() {
         assert_eq!(EnqueueError::ShuttingDown.status(), 503);
-        assert_eq!(EnqueueError::ArgsTooLarge { limit: 1 }.status(), 413);
-        assert_eq!(EnqueueError::NoRunner.status(), 500);
+        for lasting in [
+            EnqueueError::QueueFull { limit: 1 },
+            EnqueueError::ArgsTooLarge { limit: 1 },
+            EnqueueError::RequestArgsTooLarge { limit: 1 },
+            EnqueueError::BadArgs { task: "task", reason: String::new() },
+            EnqueueError::NoRunner,
+            EnqueueError::Closed,
+            EnqueueError::Unsupported(String::new()),
+            EnqueueError::Other(String::new()),
+        ] {
+            assert_eq!(lasting.status(), 500, "{lasting}");
+        }
     }
 
     #[test]

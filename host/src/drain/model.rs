@@ -9,8 +9,9 @@ use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::summary::Backlog;
 
-const NEVER: Situation = Situation {
+const NEVER: Situation<'_> = Situation {
     handler_failed: false,
+    not_stored: None,
     client_gone: false,
     failed: false,
     policy: FailurePolicy::Stop,
@@ -24,14 +25,14 @@ fn options(run_when: RunWhen) -> TaskOptions {
 }
 
 /// Every task in every situation: some thousand pairs.
-fn all() -> Vec<(Task, Situation)> {
+fn all() -> Vec<(Task, Situation<'static>)> {
     let mut queue = Queue::new(&Settings::default(), false, Backlog::default());
     let task = queue.accept(0, "task".to_owned(), Vec::new(), options(RunWhen::Always)).unwrap();
     let mut all = Vec::new();
-    for bits in 0..1_u32 << 9 {
+    for bits in 0..1_u32 << 11 {
         let bit = |place: u32| bits >> place & 1 == 1;
         for run_when in [RunWhen::Success, RunWhen::Failure, RunWhen::Always] {
-            let (cancelled, cancel_on_disconnect, orphaned) = (bit(0), bit(1), bit(2));
+            let (cancelled, cancel_on_disconnect, orphaned, durable) = (bit(0), bit(1), bit(2), bit(9));
             let situation = Situation {
                 handler_failed: bit(3),
                 client_gone: bit(4),
@@ -39,15 +40,17 @@ fn all() -> Vec<(Task, Situation)> {
                 policy: if bit(6) { FailurePolicy::Stop } else { FailurePolicy::Continue },
                 stopped: bit(7),
                 late: bit(8),
+                not_stored: bit(10).then_some("not stored: no disk"),
             };
-            all.push((Task { cancelled, cancel_on_disconnect, orphaned, run_when, ..task.clone() }, situation));
+            let task = Task { cancelled, cancel_on_disconnect, orphaned, durable, run_when, ..task.clone() };
+            all.push((task, situation));
         }
     }
     all
 }
 
 /// The state that the verdict names, if the task is not to run.
-fn state(task: &Task, situation: Situation) -> Option<TaskState> {
+fn state(task: &Task, situation: Situation<'_>) -> Option<TaskState> {
     situation.verdict(task).map(|(state, _)| state)
 }
 
@@ -76,12 +79,31 @@ fn s4_a_failure_skips_only_under_the_policy_stop() {
 #[test]
 fn s6_after_the_handlers_end_those_are_discarded_that_do_not_run_on_it() {
     for (task, situation) in all().into_iter().filter(|(task, _)| !task.cancelled) {
+        // If the durable ones were not stored, nothing of the response is sent: that is no success either.
+        let failed = situation.handler_failed || situation.not_stored.is_some();
         let unwanted = match task.run_when {
-            RunWhen::Success => situation.handler_failed,
-            RunWhen::Failure => !situation.handler_failed,
+            // What is stored is not here any more.
+            _ if task.durable => true,
+            RunWhen::Success => failed,
+            RunWhen::Failure => !failed,
             RunWhen::Always => false,
         };
         assert_eq!(state(&task, situation) == Some(TaskState::Discarded), unwanted, "{task:?} {situation:?}");
+    }
+}
+
+#[test]
+fn s6_a_discarded_task_is_told_the_true_reason() {
+    for (task, situation) in all() {
+        let Some((TaskState::Discarded, why)) = situation.verdict(&task) else { continue };
+        let is_true = match why {
+            "the handler failed" => situation.handler_failed && task.run_when == RunWhen::Success,
+            "the handler did not fail" => !situation.handler_failed && task.run_when == RunWhen::Failure,
+            "not stored: no disk" => situation.not_stored.is_some() && task.durable,
+            "not stored" => situation.not_stored.is_none() && task.durable,
+            _ => situation.not_stored.is_some() && !task.durable && !situation.handler_failed,
+        };
+        assert!(is_true, "{why}: {task:?} {situation:?}");
     }
 }
 
