@@ -128,6 +128,27 @@ fn s6_a_response_of_any_status_runs_tasks() {
     }
 }
 
+/// The guest's SDK does not look whether its host took the status, and would answer with 200.
+#[test]
+fn s6_a_status_that_http_does_not_have_is_500_and_told() {
+    let host = TestHost::start(guests::ENDS);
+    for (status, sent) in [("600", 500), ("999", 500), ("599", 599), ("200", 200)] {
+        let exchange = host.get(&format!("/{status}"));
+        assert_eq!(exchange.response().status(), sent, "{status}");
+        let record = exchange.drained();
+        let errors: Vec<_> = (status.parse() != Ok(sent))
+            .then(|| {
+                format!(
+                    "the handler set the status {status}, but HTTP has 100 to 599 only: the response was sent with 500"
+                )
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(record.errors, errors);
+        assert_eq!(ends(&record)[0], "on-success succeeded", "a response of any status runs tasks");
+    }
+}
+
 #[test]
 fn s6_after_a_handler_s_error_only_those_run_that_asked_to() {
     let host = TestHost::start(guests::ENDS);

@@ -284,6 +284,20 @@ fn s17_composed_sync_and_async_functions_are_tasks() {
 }
 
 #[test]
+fn composed_tasks_get_their_arguments_as_they_were_enqueued() {
+    same(guests::VALUES, "/");
+    same(guests::VALUES, "/refused");
+}
+
+/// The guest's SDK asks its host for this status, is refused, and leaves it at 200. Only the native host tells.
+#[test]
+fn a_composed_guest_s_status_that_http_does_not_have_becomes_200() {
+    let host = StockHost::start(guests::ENDS);
+    assert_eq!(host.get("/600").status(), 200);
+    assert_eq!(host.next_record().status, 200);
+}
+
+#[test]
 fn s18_composed_spawned_work_goes_on_to_its_end_though_the_teardown_does_not_wait() {
     let gate = Gate::new();
     let host = StockHost::start(guests::GATE);

@@ -9,6 +9,7 @@ use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationSt
 
 use crate::background;
 use crate::state::State;
+use crate::status;
 
 /// How often a guest that computes without waiting lets its thread's other work run.
 const TICK: Duration = Duration::from_millis(1);
@@ -82,6 +83,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    status::add_to_linker(&mut linker)?;
     background::add_to_linker(&mut linker, durable)?;
     Ok(linker)
 }

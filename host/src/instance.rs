@@ -160,6 +160,11 @@ impl Instance {
         }
     }
 
+    /// The status that the handler wanted last, if HTTP has no such status.
+    pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
+        self.store.data_mut().refused_status.take()
+    }
+
     /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
     /// as long as `limit`.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {

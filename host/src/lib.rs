@@ -33,6 +33,7 @@ pub mod outbound;
 mod outgoing;
 mod runner;
 mod state;
+mod status;
 
 mod activity;
 mod admission;
@@ -52,8 +53,8 @@ mod component;
 pub mod engine;
 pub mod manifest;
 mod middleware;
-pub mod routes;
 mod names;
+pub mod routes;
 pub mod settings;
 mod spin_headers;
 pub mod values;

@@ -23,6 +23,7 @@ use crate::queue::Queue;
 use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::reply::Reply;
 use crate::scope::Scope;
+use crate::status;
 use crate::summary::Observer;
 use crate::trace;
 
@@ -66,9 +67,9 @@ pub(crate) struct Life {
     pub(crate) record: RequestRecord,
     /// What becomes of the running task if the request ends before it does.
     pub(crate) running: Option<TaskRecord>,
-    /// Its place among the host's requests, until it has ended.
     /// Why the durable tasks that the handler added were not stored, if so.
     pub(crate) not_stored: Option<String>,
+    /// Its place among the host's requests, until it has ended.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
     /// Lasts as long as the request, so that its tasks' spans can be linked to it.
@@ -106,8 +107,8 @@ impl Life {
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
             running: None,
-            slot: None,
             not_stored: None,
+            slot: None,
             observer,
             resources: instance.resources(),
             instance: Some(instance),
@@ -124,8 +125,15 @@ impl Life {
             return Err(HandlerError::Interrupted(Interrupted::Stopped));
         };
         let handled = instance.handle(request, limit).await;
-        if let Err(HandlerError::Interrupted(interrupted)) = &handled {
-            self.lose_instance(interrupted);
+        let refused_status = instance.take_refused_status();
+        match &handled {
+            Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+                if let Some(status) = refused_status {
+                    self.report(status::refusal(status));
+                }
+            }
+            Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
+            _ => {}
         }
         handled
     }

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) limits: StoreLimits,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
+    /// The status that the guest last gave a response, if HTTP has no such status.
+    pub(crate) refused_status: Option<u16>,
     /// Whether the guest has something to tear down.
     pub(crate) needs_teardown: Cell<bool>,
     /// What the guest is doing, and until when it may.
@@ -48,6 +50,7 @@ impl State {
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
             scope: None,
+            refused_status: None,
             needs_teardown: Cell::new(false),
             phase: watch::Sender::new(Phase::idle()),
             shutdown,

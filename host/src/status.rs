@@ -1,0 +1,36 @@
+//! The status that a guest gives a response.
+
+use http::StatusCode;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::p3::Response;
+
+use crate::state::State;
+
+/// Replaces `wasi:http/types`' `response.set-status-code`. A status that HTTP does not have is refused, as wasmtime does too.
+/// But many a guest does not look: wasip3, and so spin-sdk, answers with 200 instead. Unless the guest then sets a better one,
+/// the response has 500, and the instance remembers why.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[method]response.set-status-code",
+        |mut store: StoreContextMut<'_, State>, (response, status): (Resource<Response>, u16)| {
+            let state = store.data_mut();
+            let wanted = Some(status).filter(|status| (100..=599).contains(status));
+            let wanted = wanted.and_then(|status| StatusCode::from_u16(status).ok());
+            state.refused_status = if wanted.is_none() { Some(status) } else { None };
+            let response: &mut Response = state.http().table.get_mut(&response)?;
+            response.status = wanted.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Ok((wanted.map(drop).ok_or(()),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// What to tell the operator of a status that was refused.
+pub(crate) fn refusal(status: u16) -> String {
+    format!("the handler set the status {status}, but HTTP has 100 to 599 only: the response was sent with 500")
+}
