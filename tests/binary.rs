@@ -3,14 +3,30 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use epilogue::settings::{HostOverlay, SettingsOverlay};
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use serde_json::Value;
 
-use crate::client::{Protocol, exchange, get};
+use crate::client::{BOTH, Protocol, exchange, get};
 use crate::guests;
 use crate::process::{Ended, Process, application, epilogue, folder, retry, up};
 use crate::upstream::{Call, Upstream};
+
+/// The options whose value is a duration.
+const DURATIONS: [&str; 11] = [
+    "grace",
+    "max-lag",
+    "idle-timeout",
+    "send-timeout",
+    "visibility-timeout",
+    "request-timeout",
+    "response-timeout",
+    "task-timeout",
+    "drain-timeout",
+    "teardown-timeout",
+    "body-timeout",
+];
 
 #[test]
 fn help_says_what_there_is() {
@@ -238,6 +254,32 @@ fn metrics_count_tasks_by_their_states() {
 fn build_runs_the_manifests_commands() {
     let app = application("app.wasm", &format!("build.command = \"echo built; cp '{}' app.wasm\"", guests::HELLO));
     let ended = Process::start({
+#[test]
+fn the_longest_duration_is_one_that_every_option_can_have() {
+    let app = application(guests::TASKS, "");
+    let names = [HostOverlay::names(), SettingsOverlay::names()].concat().into_iter();
+    let options: Vec<String> =
+        names.filter(|name| DURATIONS.contains(&name.as_str())).map(|name| format!("--{name}")).collect();
+    assert_eq!(options.len(), DURATIONS.len());
+    for name in &options {
+        let ended = Process::start(up(app.path(), [name.as_str(), "500000000000years"])).ended();
+        let expected = format!(
+            "error: invalid value '500000000000years' for '{name} <DURATION>': \"500000000000years\" is too long: the longest \
+             duration is \"1000days\""
+        );
+        assert_eq!((ended.code, ended.stderr.first()), (Some(2), Some(&expected)));
+    }
+    let host = Process::start(up(app.path(), options.iter().flat_map(|name| [name, "1000days"])));
+    for protocol in BOTH {
+        let request = Request::get("/?run=ok,flaky,closure").body(Empty::new()).unwrap();
+        assert_eq!(exchange(host.address(), protocol, request).status(), StatusCode::OK);
+    }
+    host.logged_times("name=\"closure\" state=\"succeeded\"", 2);
+    host.signal("TERM");
+    let ended = host.ended();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+}
+
         let mut build = epilogue(["build", "--from"]);
         build.arg(app.path());
         build

@@ -124,10 +124,19 @@ words! {
     }
 }
 
+/// The longest duration that a setting may have. Libraries add durations to the time that it is, and some panic if that cannot be
+/// written; with this they never do.
+const MAX_DURATION: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+
 impl Value for Duration {
     fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text)
-            .map_err(|_| format!("{text:?} is not a duration such as \"30s\", \"500ms\" or \"5m\""))
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+            Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
+                Err(format!("{text:?} is too long: the longest duration is \"1000days\""))
+            }
+            Err(_) => Err(format!("{text:?} is not a duration such as \"30s\", \"500ms\" or \"5m\"")),
+        }
     }
 
     fn show(&self) -> String {
@@ -223,6 +232,11 @@ mod tests {
     #[test]
     fn errors_say_what_would_do() {
         assert_eq!(Duration::parse("30"), Err(r#""30" is not a duration such as "30s", "500ms" or "5m""#.to_owned()));
+        for text in ["500000000000years", "1001days", "99999999999999999999s"] {
+            let expected = format!("{text:?} is too long: the longest duration is \"1000days\"");
+            assert_eq!(Duration::parse(text), Err(expected));
+        }
+        assert_eq!(Duration::parse("1000days"), Ok(MAX_DURATION));
         assert_eq!(OnFailure::parse("stopp"), Err(r#""stopp" is not one of "stop", "continue""#.to_owned()));
         assert_eq!(NonZeroU32::parse("0"), Err(r#""0" is not a whole number of at least 1"#.to_owned()));
         assert!(SocketAddr::parse("3000").is_err());
