@@ -43,7 +43,7 @@ fn help_says_what_there_is() {
         "--build",
         "--watch",
         "SIGHUP loads it anew",
-        "The exit code is 0 if no task was abandoned",
+        "The exit code is 0 if the stop abandoned no task",
         "-e, --env <KEY=VALUE>",
         "--listen <ADDR>",
         "[default: 127.0.0.1:3000]",
@@ -152,7 +152,7 @@ fn s13_a_signal_lets_tasks_end() {
     let upstream = Upstream::start();
     let (host, task) = with_a_running_task(&upstream, []);
     host.signal("TERM");
-    host.logged("stopping: 1 request, 1 task left, 30 s; another signal stops them at once");
+    host.logged("stopping: 1 request, 1 task left, 30 s; the same signal again stops them at once");
     task.answer("in time");
     let ended = host.ended();
     assert_eq!(ended.stdout.last().unwrap(), "task: in time");
@@ -168,7 +168,7 @@ fn s13_it_is_said_what_is_left_until_nothing_is() {
     let second = upstream.call();
     host.signal("TERM");
     let line: Value = serde_json::from_str(&host.logged("stopping: ")).unwrap();
-    assert_eq!(line["message"], "stopping: 2 requests, 2 tasks left, 30 s; another signal stops them at once");
+    assert_eq!(line["message"], "stopping: 2 requests, 2 tasks left, 30 s; the same signal again stops them at once");
     first.answer("in time");
     let line: Value = serde_json::from_str(&host.logged("stopping: 1 request, 1 task left, ")).unwrap();
     let left = line["message"].as_str().unwrap().split(", ").last().unwrap().trim_end_matches(" s");
@@ -176,7 +176,7 @@ fn s13_it_is_said_what_is_left_until_nothing_is() {
     second.answer("in time");
     let ended = host.ended();
     let line: Value = serde_json::from_str(ended.stderr.last().unwrap()).unwrap();
-    assert_eq!(line["message"], "stopped after 2 requests and 2 tasks, 0 of them abandoned");
+    assert_eq!(line["message"], "stopped after 2 requests and 2 tasks; the stop abandoned 0 of them");
 }
 
 #[test]
@@ -189,6 +189,46 @@ fn s13_a_second_signal_abandons_tasks() {
     let ended = host.ended();
     assert_eq!(state(&ended), "abandoned");
     assert_eq!(ended.code, Some(3));
+}
+
+#[test]
+fn s13_a_signal_of_each_kind_is_one_wish_to_stop() {
+    let upstream = Upstream::start();
+    for [one, other] in [["INT", "TERM"], ["TERM", "INT"]] {
+        let (host, task) = with_a_running_task(&upstream, []);
+        host.signal(one);
+        host.logged("stopping: ");
+        host.signal(other);
+        task.answer("in time");
+        let ended = host.ended();
+        assert_eq!(state(&ended), "succeeded");
+        assert_eq!(ended.code, Some(0));
+
+        // Whichever comes again was meant.
+        for again in [one, other] {
+            let (host, _task) = with_a_running_task(&upstream, []);
+            host.signal(one);
+            host.logged("stopping: ");
+            host.signal(other);
+            host.signal(again);
+            host.logged("stopping at once");
+            assert_eq!(host.ended().code, Some(3));
+        }
+    }
+}
+
+#[test]
+fn s13_what_was_abandoned_before_the_stop_is_not_the_stop_s_fault() {
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), []));
+    get(host.address(), "/?run=panic,closure&on_failure=continue");
+    host.logged("state=\"abandoned\"");
+    host.signal("TERM");
+    let ended = host.ended();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+    assert!(
+        ended.stderr.last().unwrap().ends_with("stopped after 1 requests and 2 tasks; the stop abandoned 0 of them")
+    );
 }
 
 #[test]
@@ -212,6 +252,32 @@ fn s13_a_host_that_stops_takes_no_more_connections() {
     drop(successor);
     task.answer("in time");
     assert_eq!(host.ended().code, Some(0));
+}
+
+#[test]
+fn the_longest_duration_is_one_that_every_option_can_have() {
+    let app = application(guests::TASKS, "");
+    let names = [HostOverlay::names(), SettingsOverlay::names()].concat().into_iter();
+    let options: Vec<String> =
+        names.filter(|name| DURATIONS.contains(&name.as_str())).map(|name| format!("--{name}")).collect();
+    assert_eq!(options.len(), DURATIONS.len());
+    for name in &options {
+        let ended = Process::start(up(app.path(), [name.as_str(), "500000000000years"])).ended();
+        let expected = format!(
+            "error: invalid value '500000000000years' for '{name} <DURATION>': \"500000000000years\" is too long: the longest \
+             duration is \"1000days\""
+        );
+        assert_eq!((ended.code, ended.stderr.first()), (Some(2), Some(&expected)));
+    }
+    let host = Process::start(up(app.path(), options.iter().flat_map(|name| [name, "1000days"])));
+    for protocol in BOTH {
+        let request = Request::get("/?run=ok,flaky,closure").body(Empty::new()).unwrap();
+        assert_eq!(exchange(host.address(), protocol, request).status(), StatusCode::OK);
+    }
+    host.logged_times("name=\"closure\" state=\"succeeded\"", 2);
+    host.signal("TERM");
+    let ended = host.ended();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
 }
 
 #[test]
@@ -254,32 +320,6 @@ fn metrics_count_tasks_by_their_states() {
 fn build_runs_the_manifests_commands() {
     let app = application("app.wasm", &format!("build.command = \"echo built; cp '{}' app.wasm\"", guests::HELLO));
     let ended = Process::start({
-#[test]
-fn the_longest_duration_is_one_that_every_option_can_have() {
-    let app = application(guests::TASKS, "");
-    let names = [HostOverlay::names(), SettingsOverlay::names()].concat().into_iter();
-    let options: Vec<String> =
-        names.filter(|name| DURATIONS.contains(&name.as_str())).map(|name| format!("--{name}")).collect();
-    assert_eq!(options.len(), DURATIONS.len());
-    for name in &options {
-        let ended = Process::start(up(app.path(), [name.as_str(), "500000000000years"])).ended();
-        let expected = format!(
-            "error: invalid value '500000000000years' for '{name} <DURATION>': \"500000000000years\" is too long: the longest \
-             duration is \"1000days\""
-        );
-        assert_eq!((ended.code, ended.stderr.first()), (Some(2), Some(&expected)));
-    }
-    let host = Process::start(up(app.path(), options.iter().flat_map(|name| [name, "1000days"])));
-    for protocol in BOTH {
-        let request = Request::get("/?run=ok,flaky,closure").body(Empty::new()).unwrap();
-        assert_eq!(exchange(host.address(), protocol, request).status(), StatusCode::OK);
-    }
-    host.logged_times("name=\"closure\" state=\"succeeded\"", 2);
-    host.signal("TERM");
-    let ended = host.ended();
-    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
-}
-
         let mut build = epilogue(["build", "--from"]);
         build.arg(app.path());
         build

@@ -49,7 +49,7 @@ fn under_load_each_request_gets_one_version_whole_and_no_task_is_lost() {
     let ended = host.ended();
     assert_eq!(ended.code, Some(0));
     let count = answers.len();
-    let summary = format!("stopped after {count} requests and {count} tasks, 0 of them abandoned");
+    let summary = format!("stopped after {count} requests and {count} tasks; the stop abandoned 0 of them");
     assert!(ended.stderr.last().unwrap().ends_with(&summary), "{count}: {:?}", ended.stderr.last());
     for version in versions {
         let answered = answers.iter().filter(|answer| *answer == version).count();

@@ -22,7 +22,7 @@ fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
     task.open();
 
     let summary = host.shut_down(LONG);
-    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0 });
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0, abandoned_at_stop: 0 });
     assert_eq!(host.stdout(), "handler\ntask\nsecond\nteardown\n");
 }
 
@@ -51,7 +51,7 @@ fn s13_what_does_not_end_within_the_grace_is_abandoned() {
     let _never_opened = gate.wait();
 
     let summary = host.shut_down(Duration::from_millis(200));
-    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 2 });
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 2, abandoned_at_stop: 2 });
     let states: Vec<_> = host.next_record().tasks.iter().map(|task| task.state.as_str()).collect();
     assert_eq!(states, ["abandoned", "abandoned"]);
 }
@@ -101,7 +101,7 @@ fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
     host.get("/?run=again,ok").response();
     // Its first attempt is about to begin.
     retry(|| host.stdout().contains("fail\n").then_some(()));
-    assert_eq!(host.shut_down(Duration::ZERO), Summary { requests: 1, tasks: 2, abandoned: 2 });
+    assert_eq!(host.shut_down(Duration::ZERO), Summary { requests: 1, tasks: 2, abandoned: 2, abandoned_at_stop: 2 });
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn s13_a_task_is_told_that_the_host_stops() {
     host.get(&format!("/?gate={}&at=stopping", gate.url())).response();
     gate.wait().open();
     let summary = host.shut_down(LONG);
-    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0 });
+    assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0, abandoned_at_stop: 0 });
     assert_eq!(host.stdout(), "handler\nstopping: StopReason::Shutdown\nsecond\nteardown\n");
 }
 

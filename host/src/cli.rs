@@ -23,9 +23,9 @@ pub enum Command {
     /// Runs an application.
     ///
     /// SIGHUP loads it anew: what has begun ends on the old one, new requests go to the new one. SIGTERM or SIGINT ends it
-    /// once all requests and tasks have ended; a second one stops them at once.
+    /// once all requests and tasks have ended; the same signal again stops them at once.
     ///
-    /// The exit code is 0 if no task was abandoned, 3 if some were or the host had to end by force, 1 if the application
+    /// The exit code is 0 if the stop abandoned no task, 3 if it did or the host had to end by force, 1 if the application
     /// could not run, 2 for a mistake on the command line.
     ///
     /// Each option can also be set by its variable, and most in the manifest, under the option's name: in

@@ -48,6 +48,9 @@ impl Life {
 
     /// Does so for a task that was not in the queue.
     pub(crate) fn tell(&mut self, record: TaskRecord) {
+        if record.state == TaskState::Abandoned && self.has_stopped() {
+            self.observer.abandoned_at_stop();
+        }
         let record = self.record.tasks.push_mut(record);
         record.emit(&self.scope.id);
     }

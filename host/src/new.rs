@@ -11,7 +11,6 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::NewArgs;
 use crate::manifest::check_id;
-use crate::signals::SPIN;
 
 macro_rules! template {
     ($file:literal) => {
@@ -138,7 +137,8 @@ fn this_command() -> String {
         let folders = env::var_os("PATH")?;
         env::split_paths(&folders).map(|folder| folder.join("epilogue")).find(|file| file.is_file())
     };
-    if env::var_os(SPIN).is_some() {
+    // Spin sets this for its plugins.
+    if env::var_os("SPIN_BIN_PATH").is_some() {
         "spin epilogue".to_owned()
     } else if found().and_then(|file| fs::canonicalize(file).ok()).is_some_and(|file| file == own) {
         "epilogue".to_owned()

@@ -19,7 +19,7 @@ use crate::durable::Workers;
 use crate::record::RequestRecord;
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
-use crate::summary::{Observer, Summary};
+use crate::summary::{Observer, Progress, Summary};
 use crate::threads;
 use crate::worker::{Host, Version, Worker};
 
@@ -49,13 +49,6 @@ pub(crate) struct Replacer {
     /// Where it is reached, if it is.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
-}
-
-/// Sees how much a server still has to do.
-#[derive(Clone)]
-pub(crate) struct Progress {
-    admission: Arc<Admission>,
-    observer: Observer,
 }
 
 impl Server {
@@ -104,7 +97,7 @@ impl Server {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        Progress { admission: self.admission.clone(), observer: self.observer.clone() }
+        Progress::of_server(self.admission.clone(), self.observer.clone(), self.worked.clone())
     }
 
     /// Serves until `shutdown` begins and all requests and tasks have ended, or its grace has. Blocks.
@@ -164,23 +157,6 @@ impl Replacer {
             newest.publish_address(self.address);
             *version = Arc::new(newest);
         });
-    }
-}
-
-impl Progress {
-    /// That of a process that serves no requests.
-    pub(crate) fn new(options: &HostOptions, observer: Observer) -> Self {
-        Self { admission: Arc::new(Admission::new(options)), observer }
-    }
-
-    /// How many requests have not ended, their tasks included.
-    pub(crate) fn requests(&self) -> usize {
-        self.admission.requests()
-    }
-
-    /// How many accepted tasks have not ended.
-    pub(crate) fn tasks(&self) -> usize {
-        self.observer.backlog().tasks()
     }
 }
 

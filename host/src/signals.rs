@@ -1,6 +1,5 @@
 //! What the host does on a signal: end in order, and say how far it is (S13), or load the application anew.
 
-use std::env;
 use std::fs::File;
 use std::io::IsTerminal as _;
 use std::process;
@@ -12,13 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use crate::reload::Cause;
-use crate::server::Progress;
 use crate::shutdown::ShutdownTrigger;
+use crate::summary::{ABANDONED, Progress};
 use crate::threads::STUCK;
-use crate::up::ABANDONED;
-
-/// The variable that Spin sets for its plugins: where it is itself.
-pub(crate) const SPIN: &str = "SPIN_BIN_PATH";
 
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -27,8 +22,9 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
 /// Handles signals from here on, on a thread of their own.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown, the second ends it (S13). A plugin of Spin gets both for one Ctrl-C: the
-/// terminal sends it the first, and Spin the other. There the second is one of the first's kind.
+/// The first SIGINT or SIGTERM begins the shutdown, and a second of the same kind ends it (S13). One of each is one wish to stop: a
+/// process manager that was stopped by Ctrl-C sends SIGTERM to those who had the SIGINT of the terminal too, as Spin does to its
+/// plugins.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -40,11 +36,10 @@ pub(crate) fn handle(
         let _context = runtime.enter();
         Signals::new()?
     };
-    let by_spin = env::var_os(SPIN).is_some();
     let watch = async move {
-        let first = loop {
+        let mut kinds = loop {
             match signals.next().await {
-                Told::Stop(kind) => break kind,
+                Told::Stop(kind) => break vec![kind],
                 // Its receiver lives as long as the process.
                 Told::Reload => _ = reloads.send(Cause::Signal),
             }
@@ -53,8 +48,9 @@ pub(crate) fn handle(
         let second = async {
             loop {
                 match signals.next().await {
-                    Told::Stop(kind) if kind == first || !by_spin => break,
-                    _ => {}
+                    Told::Stop(kind) if kinds.contains(&kind) => break,
+                    Told::Stop(kind) => kinds.push(kind),
+                    Told::Reload => {}
                 }
             }
         };
@@ -121,12 +117,10 @@ fn has_terminal() -> bool {
 async fn report(progress: Progress, grace: Duration) {
     let begun = Instant::now();
     let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
-    let mut advice = "; another signal stops them at once";
+    let mut advice = "; the same signal again stops them at once";
     loop {
-        let (requests, tasks) = (progress.requests(), progress.tasks());
         let seconds = grace.saturating_sub(begun.elapsed()).as_secs_f64().round();
-        let left = format!("{}, {} left, {seconds} s", count(requests, "request"), count(tasks, "task"));
-        tracing::info!("stopping: {left}{advice}");
+        tracing::info!("stopping: {progress} left, {seconds} s{advice}");
         advice = "";
         loop {
             sleep(pause).await;
@@ -135,8 +129,4 @@ async fn report(progress: Progress, grace: Duration) {
             }
         }
     }
-}
-
-fn count(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,10 +1,16 @@
 //! What became of all requests and tasks, for the exit code and for tests, and what is left of them.
 
+use std::fmt;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
+use crate::admission::Admission;
 use crate::record::{RequestRecord, TaskState};
+
+/// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
+pub(crate) const ABANDONED: u8 = 3;
 
 /// What a server did in its life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,14 +19,26 @@ pub struct Summary {
     pub requests: u64,
     /// Tasks that ended here, in any state.
     pub tasks: u64,
-    /// Those of them that were abandoned.
+    /// Those of them that were abandoned, for whatever reason.
     pub abandoned: u64,
+    /// Those of `abandoned` that were abandoned because the grace had passed or was cut short.
+    pub abandoned_at_stop: u64,
 }
 
 impl Summary {
     /// With the tasks of workers beside the server.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
-        Self { tasks: self.tasks + workers.tasks, abandoned: self.abandoned + workers.abandoned, ..self }
+        Self {
+            requests: self.requests,
+            tasks: self.tasks + workers.tasks,
+            abandoned: self.abandoned + workers.abandoned,
+            abandoned_at_stop: self.abandoned_at_stop + workers.abandoned_at_stop,
+        }
+    }
+
+    /// The exit code of a process that was told to stop: what was abandoned before does not count.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }
     }
 }
 
@@ -29,6 +47,10 @@ impl Summary {
 pub(crate) struct Observer {
     counts: Arc<Counts>,
     backlog: Backlog,
+    /// Durable tasks that run here …
+    durable: Arc<AtomicUsize>,
+    /// … and the batches that they are in.
+    batches: Arc<AtomicUsize>,
     records: Option<Sender<RequestRecord>>,
 }
 
@@ -55,6 +77,7 @@ struct Counts {
     requests: AtomicU64,
     tasks: AtomicU64,
     abandoned: AtomicU64,
+    abandoned_at_stop: AtomicU64,
 }
 
 impl Observer {
@@ -65,6 +88,21 @@ impl Observer {
 
     pub(crate) fn backlog(&self) -> &Backlog {
         &self.backlog
+    }
+
+    /// A batch is run by this process until the value is dropped.
+    pub(crate) fn batch(&self) -> Counted {
+        Counted::new(&self.batches)
+    }
+
+    /// A durable task is run by this process until the value is dropped.
+    pub(crate) fn durable_task(&self) -> Counted {
+        Counted::new(&self.durable)
+    }
+
+    /// A task was abandoned because the host's time was over.
+    pub(crate) fn abandoned_at_stop(&self) {
+        self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }
 
     /// A request has ended, with its teardown.
@@ -83,6 +121,64 @@ impl Observer {
             requests: self.counts.requests.load(Relaxed),
             tasks: self.counts.tasks.load(Relaxed),
             abandoned: self.counts.abandoned.load(Relaxed),
+            abandoned_at_stop: self.counts.abandoned_at_stop.load(Relaxed),
         }
+    }
+}
+
+/// Counts something for as long as it lasts.
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What a process has still to do. Displayed as `2 requests, 3 tasks`.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    /// Of a process that serves.
+    admission: Option<Arc<Admission>>,
+    observers: Vec<Observer>,
+}
+
+impl Progress {
+    /// The progress of a server, and of the workers beside it.
+    pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
+        Self { admission: Some(admission), observers: vec![served, worked] }
+    }
+
+    /// The progress of a process that only works.
+    pub(crate) fn of_worker(worked: Observer) -> Self {
+        Self { admission: None, observers: vec![worked] }
+    }
+
+    /// How many requests have not ended, their tasks included, and how many batches of durable tasks are run here.
+    pub(crate) fn requests(&self) -> usize {
+        let batches = self.observers.iter().map(|observer| observer.batches.load(Relaxed)).sum::<usize>();
+        self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
+    }
+
+    /// How many tasks in this process have not ended: those that wait, and those that run. A durable one that waits is another
+    /// process', or this one's once it is started anew.
+    fn tasks(&self) -> usize {
+        let tasks = |observer: &Observer| observer.backlog.tasks() + observer.durable.load(Relaxed);
+        self.observers.iter().map(tasks).sum()
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (requests, tasks) = (self.requests(), self.tasks());
+        write!(f, "{requests} request{}, {tasks} task{}", plural(requests), plural(tasks))
     }
 }

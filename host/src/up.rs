@@ -17,9 +17,6 @@ use crate::settings::HostOptions;
 use crate::watch::Watching;
 use crate::{builder, engine, logging, shutdown, signals, tls};
 
-/// The exit code of a host that had to abandon tasks.
-pub(crate) const ABANDONED: u8 = 3;
-
 /// Runs an application until a signal ends it.
 ///
 /// # Errors
@@ -40,12 +37,12 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     let summary = server.run(shutdown)?;
     tracing::info!(
-        "stopped after {} requests and {} tasks, {} of them abandoned",
+        "stopped after {} requests and {} tasks; the stop abandoned {} of them",
         summary.requests,
         summary.tasks,
-        summary.abandoned
+        summary.abandoned_at_stop
     );
-    Ok(if summary.abandoned > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS })
+    Ok(summary.exit_code())
 }
 
 impl UpArgs {

@@ -9,9 +9,8 @@ use crate::app::TaskStore;
 use crate::cli::UpArgs;
 use crate::durable::Workers;
 use crate::reload::Reloader;
-use crate::server::{Progress, Replacer};
-use crate::summary::Observer;
-use crate::up::ABANDONED;
+use crate::server::Replacer;
+use crate::summary::{Observer, Progress};
 use crate::watch::Watching;
 use crate::{engine, shutdown, signals, threads};
 
@@ -33,11 +32,11 @@ pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let (trigger, shutdown) = shutdown::channel();
     let observer = Observer::default();
     let workers = Workers::new(replacer.versions(), store.clone(), &host, observer.clone());
-    signals::handle(trigger, host.grace, Progress::new(&host, observer.clone()), causes)?;
+    signals::handle(trigger, host.grace, Progress::of_worker(observer.clone()), causes)?;
     let grace = host.grace;
     Reloader { args, engine, host, store: Some(store), replacer, watching }.start(reloads)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;
     let summary = observer.summary();
-    tracing::info!("stopped after {} tasks, {} of them abandoned", summary.tasks, summary.abandoned);
-    Ok(if summary.abandoned > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS })
+    tracing::info!("stopped after {} tasks; the stop abandoned {} of them", summary.tasks, summary.abandoned_at_stop);
+    Ok(summary.exit_code())
 }

@@ -321,6 +321,29 @@ fn a_redis_that_may_lose_what_it_accepted_is_warned_of() {
     server.write_all(b"CONFIG SET appendonly no\r\n").unwrap();
     let mut answer = [0; 5];
     server.read_exact(&mut answer).unwrap();
+#[test]
+fn s13_it_is_said_what_is_left_to_workers_until_nothing_is() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let gate = Upstream::start();
+    let left = "stopping: 1 request, 1 task left, ";
+    let host = fixture.host([]);
+    ask(host.address(), &format!("run=knock,bill&gate={}", gate.url()));
+    let worker = fixture.worker([]);
+    let held = gate.call();
+    worker.signal("TERM");
+    worker.logged_times(left, 2);
+    held.answer("go on");
+    assert_eq!(worker.ended().code, Some(0));
+
+    let both = fixture.host(["--work"]);
+    ask(both.address(), &format!("run=knock&gate={}", gate.url()));
+    let held = gate.call();
+    both.signal("TERM");
+    both.logged_times(left, 2);
+    held.answer("go on");
+    assert_eq!(both.ended().code, Some(0));
+}
+
     assert_eq!(&answer, b"+OK\r\n");
     for process in [fixture.host([]), fixture.worker([])] {
         process.logged("lost when it ends: set `appendonly yes`");

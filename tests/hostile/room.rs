@@ -73,7 +73,7 @@ fn s14_tasks_wait_no_longer_than_they_have_time() {
 fn s14_tasks_that_wait_for_room_are_abandoned_at_the_hosts_end() {
     let full = Full::start("1m");
     full.host.signal("TERM");
-    full.host.logged("another signal");
+    full.host.logged("the same signal");
     full.host.signal("TERM");
     let line = full.host.logged("stubborn");
     assert!(line.contains("abandoned") && line.contains("the host stopped"), "{line}");

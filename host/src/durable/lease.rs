@@ -140,6 +140,7 @@ impl<'a> Work<'a> {
         if life.pool.shutdown.has_begun() || life.budget().is_zero() {
             return Ok(Some(End::Interrupted));
         }
+        let _running = life.observer.durable_task();
         let start = Instant::now();
         let (state, error) = life.attempt(&mut task, attempt, start).await;
         let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };

@@ -110,8 +110,10 @@ impl Workers {
                 }
                 Ok(Some(lease)) => {
                     let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
+                    let batch = observer.batch();
                     alive.spawn_local(async move {
                         lease::run(store, lease, &pools, observer).await;
+                        drop(batch);
                         drop(permit);
                     });
                     available = true;
