@@ -2,7 +2,7 @@
 
 mod core;
 mod cuts;
-mod fixture;
+pub(crate) mod fixture;
 mod kills;
 mod network;
 mod reload;

@@ -31,6 +31,7 @@ mod stock;
 mod binary;
 mod examples;
 mod measured;
+mod monitor;
 mod new;
 mod outbound;
 mod plugin;

@@ -62,7 +62,9 @@ pub mod values;
 pub mod builder;
 pub mod cli;
 pub mod compose;
-mod logging;
+#[doc(hidden)]
+pub mod logging;
+mod monitor;
 pub mod new;
 pub mod output;
 mod reload;

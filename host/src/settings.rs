@@ -256,7 +256,7 @@ settings! {
         /// all tasks.
         #[arg(env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: String = "info".to_owned();
-        /// Address to serve metrics on, in Prometheus' format; by default they are not served.
+        /// Address to serve `/metrics` on, in Prometheus' format, and `/healthz` and `/readyz`; by default they are not served.
         #[arg(env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
         /// Silences what components print to stdout and stderr.

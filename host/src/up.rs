@@ -11,6 +11,7 @@ use crate::app::{App, AppOptions, TaskStore};
 use crate::cli::UpArgs;
 use crate::component::Output;
 use crate::manifest::Manifest;
+use crate::monitor::{self, Readiness};
 use crate::reload::Reloader;
 use crate::server::{self, Server};
 use crate::settings::HostOptions;
@@ -23,7 +24,8 @@ use crate::{builder, engine, logging, shutdown, signals, tls};
 ///
 /// If it cannot run; the message says why.
 pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let (manifest, host) = args.set_up()?;
+    let readiness = Readiness::default();
+    let (manifest, host) = args.set_up(&readiness)?;
     let (causes, reloads) = mpsc::channel();
     // Before the files are read: a change from then on is seen.
     let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
@@ -35,6 +37,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     signals::handle(trigger, host.grace, server.progress(), causes)?;
     announce(&manifest, &server.url());
     Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
+    readiness.loaded(&shutdown);
     let summary = server.run(shutdown)?;
     tracing::info!(
         "stopped after {} requests and {} tasks; the stop abandoned {} of them",
@@ -47,20 +50,22 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 impl UpArgs {
     /// What comes before the application is loaded: logs, its build, and what the process needs.
-    pub(crate) fn set_up(&self) -> anyhow::Result<(Manifest, HostOptions)> {
+    pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
+        // For what goes wrong before the manifest has said it.
+        logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
         let manifest = self.manifest()?;
         let host = self.host_options(&manifest);
         logging::init(&host)?;
         for warning in manifest.warnings() {
             tracing::warn!("{warning}");
         }
-        if self.build {
-            builder::build(&manifest, &self.application.component_ids)?;
-        }
         host.check()?;
         server::raise_open_files();
         if let Some(address) = host.metrics_listen {
-            logging::serve_metrics(address)?;
+            monitor::serve(address, readiness.clone())?;
+        }
+        if self.build {
+            builder::build(&manifest, &self.application.component_ids)?;
         }
         Ok((manifest, host))
     }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use crate::app::TaskStore;
 use crate::cli::UpArgs;
 use crate::durable::Workers;
+use crate::monitor::Readiness;
 use crate::reload::Reloader;
 use crate::server::Replacer;
 use crate::summary::{Observer, Progress};
@@ -20,7 +21,8 @@ use crate::{engine, shutdown, signals, threads};
 ///
 /// If it cannot run; the message says why.
 pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let (manifest, host) = args.set_up()?;
+    let readiness = Readiness::default();
+    let (manifest, host) = args.set_up(&readiness)?;
     let (causes, reloads) = mpsc::channel();
     // Before the files are read: a change from then on is seen.
     let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
@@ -33,6 +35,7 @@ pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let observer = Observer::default();
     let workers = Workers::new(replacer.versions(), store.clone(), &host, observer.clone());
     signals::handle(trigger, host.grace, Progress::of_worker(observer.clone()), causes)?;
+    readiness.loaded(&shutdown);
     let grace = host.grace;
     Reloader { args, engine, host, store: Some(store), replacer, watching }.start(reloads)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;

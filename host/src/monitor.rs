@@ -1,0 +1,132 @@
+//! What the host says about itself over HTTP, on an address of its own: metrics, and whether it lives and is ready.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Semaphore;
+
+use crate::shutdown::Shutdown;
+
+/// How long one answer may take, the request's arrival included.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Connections that may be open at once. The next waits in the kernel until one has closed.
+const CONNECTIONS: usize = 64;
+/// The pause after a connection could not be accepted, as when the process has too many files open.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Prometheus' text format. Its version 3 refuses what does not say so.
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Whether the host is ready. It is not until it has loaded its application, and no more once its shutdown has begun.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness(Arc<OnceLock<Shutdown>>);
+
+impl Readiness {
+    /// The application is loaded, and served until this shutdown begins.
+    pub(crate) fn loaded(&self, shutdown: &Shutdown) {
+        _ = self.0.set(shutdown.clone());
+    }
+
+    fn answer(&self) -> (StatusCode, &'static str) {
+        match self.0.get() {
+            None => (StatusCode::SERVICE_UNAVAILABLE, "loading\n"),
+            Some(shutdown) if shutdown.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            Some(_) => (StatusCode::OK, "ready\n"),
+        }
+    }
+}
+
+/// What is answered from.
+struct Monitor {
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+}
+
+/// Serves metrics, `/healthz` and `/readyz` from here on, on a thread of their own.
+pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    metrics::set_global_recorder(recorder).context("metrics are already recorded elsewhere")?;
+    describe();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let answer = answer_all(listener, Arc::new(Monitor { metrics, readiness }));
+    let thread = std::thread::Builder::new().name("epilogue-metrics".into());
+    thread.spawn(move || runtime.block_on(answer)).context("cannot start a thread")?;
+    tracing::info!("metrics are on http://{address}/metrics");
+    Ok(())
+}
+
+fn describe() {
+    metrics::describe_counter!("epilogue_events_lost_total", "Events that were not written, since nobody read stderr.");
+    metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
+    metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
+    metrics::describe_counter!("epilogue_requests_refused_total", "Requests that were answered 503, by limit.");
+}
+
+async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) -> Infallible {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = room.clone().acquire_owned().await;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("cannot accept a connection for metrics: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let monitor = monitor.clone();
+        tokio::spawn(async move {
+            let answer = service_fn(|request: Request<_>| {
+                ready(Ok::<_, Infallible>(monitor.answer(request.method(), request.uri().path())))
+            });
+            let mut http = http1::Builder::new();
+            let http = http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(LIMIT);
+            // A client that breaks off, or is slow, misses its own answer only.
+            _ = tokio::time::timeout(LIMIT, http.serve_connection(TokioIo::new(stream), answer)).await;
+            drop(permit);
+        });
+    }
+}
+
+impl Monitor {
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let (status, kind, text) = match path {
+            "/metrics" => (StatusCode::OK, METRICS, Bytes::from(self.metrics.render())),
+            "/healthz" => (StatusCode::OK, TEXT, Bytes::from_static(b"alive\n")),
+            "/readyz" => {
+                let (status, text) = self.readiness.answer();
+                (status, TEXT, Bytes::from_static(text.as_bytes()))
+            }
+            _ => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"try /metrics, /healthz or /readyz\n")),
+        };
+        let mut response = Response::new(Full::new(text));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        if status != StatusCode::NOT_FOUND && method != Method::GET && method != Method::HEAD {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            *response.body_mut() = Full::default();
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+}
