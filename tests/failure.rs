@@ -139,7 +139,7 @@ fn s6_a_status_that_http_does_not_have_is_500_and_told() {
         let errors: Vec<_> = (status.parse() != Ok(sent))
             .then(|| {
                 format!(
-                    "the handler set the status {status}, but HTTP has 100 to 599 only: the response was sent with 500"
+                    "the response was sent with 500: the handler set the status {status}, but HTTP has 100 to 599 only"
                 )
             })
             .into_iter()

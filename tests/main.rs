@@ -30,6 +30,7 @@ mod stock;
 // What is around the core.
 mod binary;
 mod examples;
+mod logs;
 mod measured;
 mod monitor;
 mod new;

@@ -60,7 +60,7 @@ fn same_with(guest: &str, path: &str, settings: &[(&str, &str)]) -> RequestRecor
     assert_eq!(told(&composed), told(&record));
     assert_eq!(stock.stdout(), native.stdout());
     // The native host tells of a handler's failure, but does not count it among the errors beside the tasks.
-    let beside = composed.errors.iter().filter(|error| !error.starts_with("the handler "));
+    let beside = composed.errors.iter().filter(|error| !error.starts_with("the request failed: "));
     assert!(beside.eq(&record.errors), "{:?} instead of {:?}", composed.errors, record.errors);
     composed
 }

@@ -37,6 +37,19 @@ fn tests_wait_for_what_they_mean() {
     offenders("sleeps instead", tests, |_, text| text.contains(concat!("sleep", "(")));
 }
 
+/// What a guest or a client has chosen is a field of an event, where it is in quotes. In a message it could pass for other fields.
+#[test]
+fn messages_about_guests_and_clients_are_the_host_s_own_words() {
+    let targets = ["request", "task", "connection", "guest"].map(|target| format!("target: \"epilogue::{target}\""));
+    let host = sources().into_iter().filter(|path| path.starts_with("host/src"));
+    offenders("has an event whose message has a value in it", host, |_, text| {
+        let events = text.split("tracing::").skip(1).filter_map(|event| event.split(");\n").next());
+        let about = events.filter(|event| targets.iter().any(|target| event.contains(target)));
+        let mut texts = about.flat_map(|event| event.split('"').skip(1).step_by(2));
+        texts.any(|text| text.replace("{what}", "").contains('{'))
+    });
+}
+
 fn offenders(what: &str, paths: impl IntoIterator<Item = PathBuf>, offends: impl Fn(&Path, &str) -> bool) {
     let offenders: Vec<_> = paths
         .into_iter()

@@ -82,7 +82,8 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
         connection.as_mut().graceful_shutdown();
     };
     if let Err(error) = ended {
-        tracing::debug!(target: "epilogue::connection", client = %peer.client, "{error}");
+        let error = error.to_string();
+        tracing::debug!(target: "epilogue::connection", client = %peer.client, error, "the connection broke");
     }
 }
 

@@ -69,7 +69,7 @@ impl Life {
         }
         let budget = self.budget();
         if !self.settle(budget, budget).await {
-            self.report("work that the guest had spawned did not end in time, and will be stopped".to_owned());
+            self.report("work that the guest had spawned did not end in time, and will be stopped", None);
         }
         self.scope.queue().next()
     }
@@ -160,7 +160,8 @@ impl Life {
                 fresh => return fresh,
             };
             if tries == 0 {
-                tracing::warn!(target: "epilogue::request", request = self.scope.id, "tasks wait for an instance: {why}");
+                let error = why.to_string();
+                tracing::warn!(target: "epilogue::request", request = self.scope.id, error, "tasks wait for an instance");
             }
             if matches!(why, NoInstance::Full) && in_line.is_none() {
                 in_line = Some(self.pool.wait_for_room());

@@ -171,10 +171,11 @@ impl Life {
                 handled
             }
             Err(error) => {
+                let text = error.to_string();
                 let why = HandlerError::NotStored(error);
                 self.not_stored = Some(cut(why.to_string()));
                 if failed {
-                    self.report(why.to_string());
+                    self.report("not stored", Some(&text));
                     handled
                 } else {
                     Err(why)

@@ -1,25 +1,244 @@
 //! What the host says about itself: events on stderr.
+//!
+//! Names, errors and addresses in events are chosen by guests and clients. A text of theirs can neither begin a line nor command a
+//! terminal, whatever event it is in (`Fields`), and JSON quotes it anyway.
 
-use std::io::IsTerminal as _;
+use std::fmt::{self, Write};
+use std::io::{self, IsTerminal as _};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing::{Level, Metadata};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{self as format, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, registry};
 
 use crate::output::Events;
 use crate::settings::HostOptions;
 use crate::values::LogFormat;
 
+/// Whether each line of stderr is to be a JSON object.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Chooses how errors are written from here on, those before [`init`] among them.
+pub(crate) fn set_format(format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Relaxed);
+}
+
 /// Writes events to stderr from here on. stdout belongs to the guests, and to the address line.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
+    set_format(options.log_format);
     let filter = EnvFilter::try_new(&options.log).with_context(|| format!("{:?} is not a log filter", options.log))?;
+    let registry = registry().with(filter).with(filter_fn(may_be_logged));
     // An event that cannot be written is lost. Saying so on stderr too would panic, amid a request or a shutdown.
-    let subscriber = fmt().with_env_filter(filter).with_writer(|| Events).log_internal_errors(false);
+    let events = format::layer().with_writer(|| Events).log_internal_errors(false);
     match options.log_format {
-        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Text => registry.with(events.fmt_fields(Fields).with_ansi(io::stderr().is_terminal())).init(),
         LogFormat::Json => {
-            subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+            let events = events.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            registry.with(events).init();
+            panic::set_hook(Box::new(|panic| write_line("epilogue::panic", &panic.to_string())));
         }
     }
     Ok(())
+}
+
+/// Writes why the command fails, in the format of the log.
+pub fn fail(error: &anyhow::Error) {
+    if JSON.load(Relaxed) {
+        write_line("epilogue", &format!("{error:#}"));
+    } else {
+        // Not `eprintln!`, which panics if nobody reads it any more, and waits if nobody does yet.
+        _ = io::Write::write_all(&mut Events, format!("Error: {error:#}\n").as_bytes());
+    }
+}
+
+/// Libraries show at `debug` and `trace` what they work with: passwords in the URLs of servers, clients' headers. So those levels
+/// are for the project's own events.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("epilogue") || *metadata.level() <= Level::INFO
+}
+
+/// Writes an error as a line of JSON, whatever is logged.
+fn write_line(target: &str, message: &str) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        timestamp: String,
+        level: &'static str,
+        message: &'a str,
+        target: &'a str,
+    }
+    if let Ok(mut line) = serde_json::to_vec(&Line { timestamp: timestamp(), level: "ERROR", message, target }) {
+        line.push(b'\n');
+        _ = io::Write::write_all(&mut Events, &line);
+    }
+}
+
+/// The time, as events have it.
+pub(crate) fn timestamp() -> String {
+    let mut text = String::new();
+    _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
+}
+
+/// Writes an event's fields as text: the message, and then each as `name=value`, where a text is in quotes.
+struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut text = Text { writer, begun: false, result: Ok(()) };
+        fields.record(&mut text);
+        text.result
+    }
+}
+
+struct Text<'writer> {
+    writer: Writer<'writer>,
+    begun: bool,
+    result: fmt::Result,
+}
+
+impl Text<'_> {
+    fn write(&mut self, name: &str, value: &dyn fmt::Debug) -> fmt::Result {
+        if self.begun {
+            self.writer.write_char(' ')?;
+        }
+        self.begun = true;
+        match name.trim_start_matches("r#") {
+            "message" => {}
+            name if self.writer.has_ansi_escapes() => write!(self.writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?,
+            name => write!(self.writer, "{name}=")?,
+        }
+        write!(Escaped(&mut self.writer), "{value:?}")
+    }
+}
+
+impl Visit for Text<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.record_debug(field, &format_args!("{value}")),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Those are of an event that came by the `log` crate, and are in its metadata.
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = self.write(field.name(), value);
+        }
+    }
+}
+
+/// Escapes what would begin a line or command a terminal.
+pub(crate) struct Escaped<W>(pub(crate) W);
+
+impl<W: Write> Write for Escaped<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // As nearly all are.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.0.write_str(text);
+        }
+        let mut rest = text;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_command(*c)) {
+            self.0.write_str(&rest[..at])?;
+            write!(self.0, "{}", c.escape_debug())?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Whether a character does something to a line or a terminal beside being seen: it ends the line, is a control character, or
+/// changes the direction of what is around it.
+pub(crate) fn is_command(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(event);
+            Ok(event.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What an event with this text in all its places looks like.
+    fn logged(text: &str) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let events = format::layer().with_writer(move || writer.clone()).with_ansi(false).fmt_fields(Fields);
+        with_default(registry().with(events), || {
+            let _span = tracing::info_span!("task", name = text).entered();
+            tracing::info!(a = text, b = %text, c = ?text, d = Some(text), "said {text}");
+            tracing::info!("{text}");
+        });
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn no_text_in_an_event_begins_a_line_or_commands_a_terminal() {
+        let commands: Vec<char> = (char::MIN..=char::MAX).filter(|c| is_command(*c)).collect();
+        assert!(commands.len() > 65, "{commands:?}");
+        for c in commands {
+            let lines = logged(&format!("x{c}INFO y"));
+            assert_eq!(lines.matches(is_command).collect::<String>(), "\n\n", "{lines:?}");
+            assert_eq!(lines.matches(&format!("x{}INFO y", c.escape_debug())).count(), 8, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_in_quotes_and_the_message_as_it_is() {
+        let lines = logged(r#"a "b" ü" state="succeeded"#);
+        let quoted = r#""a \"b\" ü\" state=\"succeeded""#;
+        let expected = format!(r#"said a "b" ü" state="succeeded a={quoted} b=a "b" ü" state="succeeded c={quoted}"#);
+        assert!(lines.contains(&expected), "{lines}");
+        assert!(lines.contains(&format!("task{{name={quoted}}}")), "{lines}");
+    }
+
+    #[test]
+    fn libraries_are_heard_from_info_on() {
+        assert!(may_be_logged(&metadata("epilogue::task", Level::TRACE)));
+        assert!(may_be_logged(&metadata("epilogue_engines::nats", Level::DEBUG)));
+        assert!(may_be_logged(&metadata("async_nats", Level::INFO)));
+        assert!(!may_be_logged(&metadata("async_nats::connector", Level::DEBUG)));
+    }
+
+    fn metadata(target: &'static str, level: Level) -> Metadata<'static> {
+        struct Nobody;
+        impl tracing::callsite::Callsite for Nobody {
+            fn set_interest(&self, _: tracing::subscriber::Interest) {}
+            fn metadata(&self) -> &Metadata<'_> {
+                unreachable!("nobody asks")
+            }
+        }
+        static NOBODY: Nobody = Nobody;
+        let fields = tracing::field::FieldSet::new(&[], tracing::callsite::Identifier(&NOBODY));
+        Metadata::new("event", target, level, None, None, None, fields, tracing::metadata::Kind::EVENT)
+    }
 }

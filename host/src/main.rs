@@ -1,11 +1,10 @@
 //! The `epilogue` command.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use epilogue::cli::{Cli, Command};
-use epilogue::output::{self, Events};
+use epilogue::{logging, output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,8 +19,7 @@ fn main() -> ExitCode {
         Command::New(args) => epilogue::new::run(&args).map(|()| ExitCode::SUCCESS),
     };
     let code = ended.unwrap_or_else(|error| {
-        // Not `eprintln!`, which panics if nobody reads it any more, and waits if nobody does yet.
-        _ = Events.write_all(format!("Error: {error:#}\n").as_bytes());
+        logging::fail(&error);
         ExitCode::FAILURE
     });
     output::flush();

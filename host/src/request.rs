@@ -1,5 +1,6 @@
 //! The life of one request: handle, store, send, drain, tear down.
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,9 @@ use crate::trace;
 /// task's.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
+/// What is said of work that did not outlive its instance.
+const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
+
 /// Why a request ended that came to no end of its own.
 const GAVE_UP: &str = "the host gave up the request";
 
@@ -39,7 +43,8 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
         Err(error) => {
-            tracing::error!(target: "epilogue::request", "{error}");
+            let why = error.to_string();
+            tracing::error!(target: "epilogue::request", error = why, "a request has no instance");
             reply.send(match error {
                 NoInstance::Full | NoInstance::Stopped => unavailable(),
                 NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
@@ -129,7 +134,7 @@ impl Life {
         match &handled {
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 if let Some(status) = refused_status {
-                    self.report(status::refusal(status));
+                    self.report("the response was sent with 500", Some(&status::refusal(status)));
                 }
             }
             Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
@@ -144,7 +149,8 @@ impl Life {
             Ok(response) => (response, None),
             Err(error) => {
                 let reason = cut(error.to_string());
-                tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{reason}");
+                let (request, component) = (&self.scope.id, &self.record.component);
+                tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
                 (failed(&error), Some(reason))
             }
         };
@@ -174,10 +180,10 @@ impl Life {
                         }
                         Some(ended) => {
                             let what = match ended {
-                                ResponseOutcome::Delivered => "work that the guest had spawned",
-                                _ => "what the guest did after its response had ended",
+                                ResponseOutcome::Delivered => SPAWNED_CUT_SHORT,
+                                _ => "what the guest did after its response had ended was cut short",
                             };
-                            self.report(format!("{what} was cut short: {interrupted}"));
+                            self.report(what, Some(&interrupted));
                             ended
                         }
                         None => ResponseOutcome::ResponseFailed(reason),
@@ -224,9 +230,9 @@ impl Life {
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.report(format!("the teardown failed: {error}")),
+            Ok(Err(error)) => self.report("the teardown failed", Some(&error)),
             Err(interrupted) => {
-                self.report(format!("the teardown was cut short: {interrupted}"));
+                self.report("the teardown was cut short", Some(&interrupted));
                 self.lose_instance(&interrupted);
             }
         }
@@ -238,7 +244,7 @@ impl Life {
         let Some(mut instance) = self.instance.take() else { return };
         let closed = !instance.take_needs_teardown();
         if !closed {
-            self.report("what the guest registered behind the teardown was not run".to_owned());
+            self.report("what the guest registered behind the teardown was not run", None);
         }
         if settled && closed {
             instance.leave();
@@ -261,7 +267,7 @@ impl Life {
         match instance.settle(limit, left).await {
             Ok(settled) => settled,
             Err(interrupted) => {
-                self.report(format!("work that the guest had spawned was cut short: {interrupted}"));
+                self.report(SPAWNED_CUT_SHORT, Some(&interrupted));
                 self.lose_instance(&interrupted);
                 true
             }
@@ -314,14 +320,18 @@ impl Life {
         self.instance = None;
         self.scope.queue().orphan();
         if let Interrupted::Trapped(error) = interrupted {
-            tracing::debug!(target: "epilogue::request", request = self.scope.id, "{error:?}");
+            let (request, backtrace) = (&self.scope.id, format!("{error:?}"));
+            tracing::debug!(target: "epilogue::request", request, error = backtrace, "the instance is lost");
         }
     }
 
-    pub(crate) fn report(&mut self, error: String) {
-        let error = cut(error);
-        tracing::error!(target: "epilogue::request", request = self.scope.id, component = self.record.component, "{error}");
-        self.record.errors.push(error);
+    /// Records and logs what went wrong outside of any task. The guest may have chosen the text of `error`, and so it is a field
+    /// of the event: in the message it could pass for other fields.
+    pub(crate) fn report(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
+        let error = error.map(|error| cut(error.to_string()));
+        let (request, component) = (&self.scope.id, &self.record.component);
+        tracing::error!(target: "epilogue::request", request, component, error, "{what}");
+        self.record.errors.push(error.map_or_else(|| what.to_owned(), |error| format!("{what}: {error}")));
     }
 }
 

@@ -252,8 +252,8 @@ settings! {
         /// How log events are written: `text` for people, `json` for machines, one object a line.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
-        /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded, `epilogue::task=off` those of
-        /// all tasks.
+        /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded or were stored, `epilogue::task=off`
+        /// those of all tasks. Libraries are never logged below `info`: their details show passwords and headers.
         #[arg(env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: String = "info".to_owned();
         /// Address to serve `/metrics` on, in Prometheus' format, and `/healthz` and `/readyz`; by default they are not served.

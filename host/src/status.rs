@@ -32,5 +32,5 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 /// What to tell the operator of a status that was refused.
 pub(crate) fn refusal(status: u16) -> String {
-    format!("the handler set the status {status}, but HTTP has 100 to 599 only: the response was sent with 500")
+    format!("the handler set the status {status}, but HTTP has 100 to 599 only")
 }

@@ -1,5 +1,6 @@
 //! `epilogue tasks`: what is stored in the task engine, for operators.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::app::TaskStore;
 use crate::cli::{TasksArgs, TasksCommand};
+use crate::logging::Escaped;
 use crate::manifest::Manifest;
 use crate::settings::{HostOptions, HostOverlay};
 
@@ -119,10 +121,10 @@ fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> an
             entry.id,
             entry.state,
             batch.as_ref().map(|batch| age(batch.created)).unwrap_or_default(),
-            batch.as_ref().map_or("", |batch| &batch.component),
+            batch.as_ref().map_or_else(String::new, |batch| harmless(&batch.component)),
             format!("{}/{tasks}", entry.next),
             entry.attempt,
-            next.map_or("", |task| &task.name),
+            next.map_or_else(String::new, |task| harmless(&task.name)),
             entry.why.as_ref().map(|why| format!(": {}", one_line(why))).unwrap_or_default(),
             waits(entry).map(|waits| format!(" ({waits})")).unwrap_or_default(),
         )?;
@@ -151,7 +153,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     }
     writeln!(out, "state      {}", entry.state)?;
     if let Some(worker) = &entry.worker {
-        writeln!(out, "worker     {worker}")?;
+        writeln!(out, "worker     {}", harmless(worker))?;
     }
     if let Some(left) = entry.left {
         let what = if entry.state == State::Leased { "lease ends" } else { "ready" };
@@ -162,7 +164,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     }
     match entry.batch() {
         Ok(batch) => {
-            writeln!(out, "request    {}\ncomponent  {}", batch.request_id, batch.component)?;
+            writeln!(out, "request    {}\ncomponent  {}", harmless(&batch.request_id), harmless(&batch.component))?;
             writeln!(out, "age        {}", age(batch.created))?;
             for (index, task) in batch.tasks.iter().enumerate() {
                 let is = match (index as u32).cmp(&entry.next) {
@@ -170,8 +172,9 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
                     std::cmp::Ordering::Equal => format!("attempt {} of {}", entry.attempt, task.max_attempts),
                     std::cmp::Ordering::Greater => "waits".to_owned(),
                 };
-                let args = harmless(&String::from_utf8_lossy(&task.args));
-                writeln!(out, "task {:<5} {} {args}  ({is}; key {})", task.id, task.name, batch.idempotency_key(task))?;
+                let (name, args) = (harmless(&task.name), harmless(&String::from_utf8_lossy(&task.args)));
+                let key = harmless(&batch.idempotency_key(task));
+                writeln!(out, "task {:<5} {name} {args}  ({is}; key {key})", task.id)?;
             }
         }
         Err(error) => writeln!(out, "{error}\n{}", harmless(&String::from_utf8_lossy(&entry.envelope)))?,
@@ -274,9 +277,11 @@ fn one_line(why: &str) -> String {
     harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
 }
 
-/// What a guest has written, without what a terminal would obey.
+/// What a guest or a client has chosen, without what would begin another line or a terminal would obey.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut harmless = String::new();
+    _ = Escaped(&mut harmless).write_str(text);
+    harmless
 }
 
 #[cfg(test)]
@@ -285,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_a_guest_wrote_commands_no_terminal() {
-        assert_eq!(harmless("no\u{1b}[2J paper\r\nat all"), "no\u{fffd}[2J paper\u{fffd}\nat all");
-        assert_eq!(one_line("no\u{7} paper\nat all"), "no\u{fffd} paper");
+        assert_eq!(harmless("no\u{1b}[2J paper\r\nat all"), r"no\u{1b}[2J paper\r\nat all");
+        assert_eq!(one_line("no\u{7} paper\nat all"), r"no\u{7} paper");
     }
 }

@@ -150,7 +150,8 @@ impl Worker {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(target: "epilogue::connection", "cannot accept a connection: {error}");
+                    let error = error.to_string();
+                    tracing::warn!(target: "epilogue::connection", error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -176,8 +177,8 @@ impl Worker {
             Err(_) => {
                 tracing::warn!(
                     target: "epilogue::connection",
-                    "as many connections are open as max-connections allows ({}): others wait",
-                    self.host.options.max_connections
+                    max_connections = self.host.options.max_connections,
+                    "as many connections are open as max-connections allows: others wait"
                 );
                 connections.acquire_owned().await.map_err(io::Error::other)?
             }
@@ -207,7 +208,8 @@ impl Worker {
                         connection::serve(self, stream, Peer { scheme: Scheme::HTTPS, client, local }).await;
                     }
                     Ok(Err(error)) => {
-                        tracing::debug!(target: "epilogue::connection", %client, "no TLS handshake: {error}");
+                        let error = error.to_string();
+                        tracing::debug!(target: "epilogue::connection", %client, error, "no TLS handshake");
                     }
                     Err(_) => {
                         tracing::debug!(target: "epilogue::connection", %client, "the TLS handshake took too long");

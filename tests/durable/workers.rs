@@ -235,13 +235,21 @@ fn a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_ope
     let start = Instant::now();
     ask(address, "run=ok,bill&attempts=4");
     let why = "this application has no component \"app\" that runs ok, bill";
-    assert!(stranger.logged("state=\"failed\"").contains(&why.replace('"', "\\\"")));
+    let quoted = format!("error=\"{}\"", why.replace('"', "\\\""));
+    assert!(stranger.logged("state=\"failed\"").contains(&quoted));
     stranger.logged("state=\"skipped\"");
     assert!(start.elapsed() >= Duration::from_millis(100 * 7), "{:?}", start.elapsed());
     stranger.signal("TERM");
     let stranger = stranger.ended();
     assert!(stranger.stdout.is_empty(), "{:?}", stranger.stdout);
-    assert_eq!(stranger.stderr.iter().filter(|line| line.contains("WARN") && line.contains(why)).count(), 3);
+    assert_eq!(
+        stranger
+            .stderr
+            .iter()
+            .filter(|line| line.contains("a batch cannot be run here") && line.contains(&quoted))
+            .count(),
+        3
+    );
     let id = fixture.stored("dead").remove(0);
     assert!(fixture.tasks(["show", &id]).stdout.contains(&format!("why        {why}")));
     fixture.tasks(["retry", &id]);
@@ -314,14 +322,6 @@ fn a_long_task_keeps_its_lease_and_a_silent_worker_does_not(fixture: &mut Fixtur
 }
 
 #[test]
-fn a_redis_that_may_lose_what_it_accepted_is_warned_of() {
-    let fixture = Fixture::new(Kind::Redis);
-    let address = fixture.url.strip_prefix("redis://").unwrap();
-    let mut server = TcpStream::connect(address).unwrap();
-    server.write_all(b"CONFIG SET appendonly no\r\n").unwrap();
-    let mut answer = [0; 5];
-    server.read_exact(&mut answer).unwrap();
-#[test]
 fn s13_it_is_said_what_is_left_to_workers_until_nothing_is() {
     let fixture = Fixture::new(Kind::Sqlite);
     let gate = Upstream::start();
@@ -344,6 +344,14 @@ fn s13_it_is_said_what_is_left_to_workers_until_nothing_is() {
     assert_eq!(both.ended().code, Some(0));
 }
 
+#[test]
+fn a_redis_that_may_lose_what_it_accepted_is_warned_of() {
+    let fixture = Fixture::new(Kind::Redis);
+    let address = fixture.url.strip_prefix("redis://").unwrap();
+    let mut server = TcpStream::connect(address).unwrap();
+    server.write_all(b"CONFIG SET appendonly no\r\n").unwrap();
+    let mut answer = [0; 5];
+    server.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"+OK\r\n");
     for process in [fixture.host([]), fixture.worker([])] {
         process.logged("lost when it ends: set `appendonly yes`");

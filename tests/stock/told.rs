@@ -28,7 +28,11 @@ pub(crate) fn records(stderr: &str) -> impl Iterator<Item = RequestRecord> {
         let request = fields["request"].clone();
         match (level, target) {
             (_, "epilogue::task") => tasks.entry(request).or_default().push(task(&fields)),
-            ("ERROR", "epilogue::request") => errors.entry(request).or_default().push(message.to_owned()),
+            ("ERROR", "epilogue::request") => {
+                let error =
+                    fields.get("error").map_or_else(|| message.to_owned(), |error| format!("{message}: {error}"));
+                errors.entry(request).or_default().push(error);
+            }
             ("DEBUG", "epilogue::request") => {
                 return Some(RequestRecord {
                     trace_id: fields["trace"].clone(),
@@ -88,6 +92,13 @@ fn fields(text: &str) -> HashMap<String, String> {
             match c {
                 '\\' => value.push(match chars.next().map(|(_, c)| c) {
                     Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some('u') => {
+                        let digits =
+                            chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').collect::<String>();
+                        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).unwrap()
+                    }
                     Some(other) => other,
                     None => '\\',
                 }),

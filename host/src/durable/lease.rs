@@ -176,7 +176,8 @@ impl<'a> Work<'a> {
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { index, task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
-        tracing::warn!(target: "epilogue::worker", request = batch.request_id, "{why}");
+        let request = &batch.request_id;
+        tracing::warn!(target: "epilogue::worker", request, error = why, "a batch cannot be run here");
         return held.retry(backoff(attempt)).await;
     }
     held.bury(&why).await?;

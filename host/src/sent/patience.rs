@@ -45,11 +45,8 @@ impl Patience {
             still = if now == seen && !delivery.is_up_to_the_guest() { still + 1 } else { 0 };
             seen = now;
         }
-        tracing::debug!(
-            target: "epilogue::connection",
-            "a client took nothing of its response for {}, and is given up",
-            humantime::format_duration(self.limit)
-        );
+        let limit = humantime::format_duration(self.limit);
+        tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
         delivery.settle(ResponseOutcome::ClientGone);
         self.sender.abort();
         outcome.await

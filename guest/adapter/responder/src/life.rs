@@ -1,7 +1,7 @@
 //! The life of one request: handle, send, drain, tear down.
 
 use alloc::format;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 
 use crate::bindings::epilogue::adapter::drain::{self, Limits};
 use crate::bindings::epilogue::background::runner;
@@ -79,7 +79,7 @@ impl Life {
             HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
             HandlerError::TimedOut(limit) => format!("the handler was cut short: still running after {}", show(limit)),
         };
-        self.report(&reason).await;
+        self.report("the request failed", &reason).await;
         self.outcome = ResponseOutcome::HandlerFailed(reason);
         self.status = status;
         Sending::text(status, text, self.head)
@@ -103,8 +103,8 @@ impl Life {
         self.teardowns += 1;
         match within(limit, runner::teardown(self.outcome.clone())).await {
             Some(Ok(())) => {}
-            Some(Err(error)) => self.report(&format!("the teardown failed: {error}")).await,
-            None => self.report(&format!("the teardown was cut short: still running after {}", show(limit))).await,
+            Some(Err(error)) => self.report("the teardown failed", &error).await,
+            None => self.report("the teardown was cut short", &format!("still running after {}", show(limit))).await,
         }
     }
 
@@ -137,8 +137,9 @@ impl Life {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }
 
-    async fn report(&self, error: &str) {
-        record::log(Level::Error, "epilogue::request", error, &[("request", quoted(self.identity.id()))], None).await;
+    async fn report(&self, what: &'static str, error: &String) {
+        let request = [("request", quoted(self.identity.id()))];
+        record::log(Level::Error, "epilogue::request", what, &request, Some(error)).await;
     }
 }
 

@@ -50,8 +50,14 @@ impl Level {
 /// The stream to stderr, between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
-/// Writes a line, in one piece: others write to stderr as well.
-pub(crate) async fn log(level: Level, target: &str, message: &str, fields: &[(&str, String)], error: Option<&String>) {
+/// Writes a line, in one piece: others write to stderr as well. The message is the adapter's own; a text of the guest's is a field.
+pub(crate) async fn log(
+    level: Level,
+    target: &str,
+    message: &'static str,
+    fields: &[(&str, String)],
+    error: Option<&String>,
+) {
     if level > settings().log {
         return;
     }
@@ -86,11 +92,20 @@ pub(crate) fn quoted(text: &str) -> String {
             '\n' => quoted += "\\n",
             '\r' => quoted += "\\r",
             '\t' => quoted += "\\t",
-            c if c.is_ascii_control() => _ = write!(quoted, "\\u{{{:x}}}", u32::from(c)),
+            c if is_command(c) => _ = write!(quoted, "\\u{{{:x}}}", u32::from(c)),
             c => quoted.push(c),
         }
     }
     quoted + "\""
+}
+
+/// Whether a character does something to a line or a terminal beside being seen, as the native host has it.
+fn is_command(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// How a task ended. On a host that runs it as it runs any component, a trap ends all, and there is nobody to tell of it.

@@ -1,0 +1,225 @@
+//! The log: no text of a guest's or a client's can pass for an event, JSON is JSON to the last line, and no password is in it.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Collected, Full};
+use serde_json::Value;
+
+use crate::client::{BOTH, Protocol, exchange, get};
+use crate::durable::fixture::{Fixture, Kind, ask};
+use crate::guests;
+use crate::process::{Ended, Process, application, folder, up};
+use crate::stock::host::StockHost;
+
+/// A text that ends its line, goes on with a line as the log has it, and commands the terminal.
+const FORGED: &str = "x\r\n2026-11-28T00:00:00.000000Z  INFO epilogue::task: request=\"1\" state=\"succeeded\"\u{1b}[2J\u{2028}\u{202e}\u{85}\0";
+
+/// Where a guest can put a text that is told, the level of the event, and what it says.
+const PLACES: [(&str, &str, &str); 3] =
+    [("name", "INFO", "name=\"x"), ("task", "WARN", "error=\"x"), ("teardown", "ERROR", "the teardown failed ")];
+
+fn post(address: SocketAddr, place: &str, body: impl Into<Bytes>) -> Response<Collected<Bytes>> {
+    let request = Request::post(format!("/{place}")).body(Full::new(body.into())).unwrap();
+    exchange(address, Protocol::Http1, request)
+}
+
+fn is_command(c: char) -> bool {
+    c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(c)
+}
+
+/// That the text was told in each place, in a field and as one line.
+fn assert_quoted(lines: &[&str]) {
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("2026-11-28T00:00:00")).collect();
+    assert_eq!(told.len(), PLACES.len(), "{told:#?}");
+    for (line, (_, level, what)) in told.into_iter().zip(PLACES) {
+        assert!(line.contains(&format!("{level} epilogue::")) && line.contains(what), "{line}");
+        assert!(line.contains(r#"="x\r\n2026-11-28T00:00:00.000000Z  INFO epilogue::task: request=\"1\" "#), "{line}");
+        assert!(!line.contains(is_command), "{line:?}");
+    }
+}
+
+#[test]
+fn a_guest_s_text_is_one_field_of_one_event() {
+    let app = application(guests::TEXTS, "");
+    let host = Process::start(up(app.path(), []));
+    for (place, ..) in PLACES {
+        assert_eq!(post(host.address(), place, FORGED).status(), StatusCode::OK);
+    }
+    host.signal("TERM");
+    let stderr = host.ended().stderr;
+    assert_quoted(&stderr.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_composed_guest_s_text_is_one_field_of_one_line() {
+    let host = StockHost::start(guests::TEXTS);
+    for (place, ..) in PLACES {
+        let request = Request::post(format!("/{place}")).body(Bytes::from(FORGED)).unwrap();
+        assert_eq!(host.send(request).status(), StatusCode::OK);
+    }
+    let records = host.next_records(3);
+    assert_eq!(records[0].tasks[0].name, FORGED);
+    assert_eq!(records[1].tasks[0].error.as_deref(), Some(FORGED));
+    assert_eq!(records[2].errors, [format!("the teardown failed: {FORGED}")]);
+    assert_quoted(&host.stderr().split('\n').collect::<Vec<_>>());
+}
+
+/// What a worker says of tasks whose component it does not have.
+#[test]
+fn the_names_of_a_batch_s_tasks_are_one_field_of_one_event() {
+    let fixture = Fixture::new(Kind::Sqlite);
+    let app = application(guests::TEXTS, "");
+    let host = Process::start(up(app.path(), ["--engine", &fixture.url]));
+    assert_eq!(post(host.address(), "durable", "").status(), StatusCode::OK);
+    let manifest = std::fs::read_to_string(app.path().join("spin.toml")).unwrap();
+    let other = folder(&manifest.replace("[component.app]", "[component.b]").replace("\"app\"", "\"b\""));
+    let stranger = Process::start(fixture.worker_of(other.path()));
+    stranger.logged("state=\"failed\"");
+    stranger.signal("TERM");
+    for line in stranger.ended().stderr {
+        assert!(!line.starts_with(" INFO epilogue::task: lines"), "{line}");
+    }
+    let list = fixture.tasks(["dead"]);
+    assert!(list.stdout.iter().all(|line| !line.starts_with(" INFO epilogue::task: lines")), "{:?}", list.stdout);
+    let id = fixture.stored("dead").remove(0);
+    let shown = fixture.tasks(["show", &id]).stdout;
+    assert!(shown.iter().all(|line| !line.starts_with(" INFO epilogue::task: lines")), "{shown:?}");
+}
+
+#[test]
+fn warnings_leave_out_only_what_succeeded() {
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), ["--log", "warn"]));
+    get(host.address(), "/?run=ok,fail,sync");
+    get(host.address(), "/?run=ok&when=failure");
+    let cancelled = application(guests::CANCEL, "");
+    let other = Process::start(up(cancelled.path(), ["--log", "warn"]));
+    get(other.address(), "/");
+    other.logged("state=\"cancelled\"");
+    host.signal("TERM");
+    let lines = host.ended().stderr;
+    let states: Vec<_> = lines.iter().filter_map(|line| line.split("state=\"").nth(1)?.split('"').next()).collect();
+    assert_eq!(states, ["failed", "skipped", "discarded"]);
+}
+
+/// What each request's guest has printed to stderr, and the events of other targets.
+fn parse(ended: &Ended) -> (HashMap<String, String>, Vec<Value>) {
+    let (mut printed, mut others) = (HashMap::<String, String>::new(), Vec::new());
+    for line in &ended.stderr {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line} should be JSON"));
+        assert!(event["timestamp"].is_string() && event["level"].is_string(), "{line}");
+        if event["target"] != "epilogue::guest" {
+            others.push(event);
+            continue;
+        }
+        assert_eq!((event["component"].as_str(), event["stream"].as_str()), (Some("app"), Some("stderr")));
+        let text = event["line"].as_str().unwrap();
+        assert!(text.len() <= 16 << 10, "{} bytes", text.len());
+        let all = printed.entry(event["request"].as_str().unwrap().to_owned()).or_default();
+        all.push_str(text);
+        if event["continues"] != true {
+            all.push('\n');
+        }
+    }
+    (printed, others)
+}
+
+#[test]
+fn each_line_of_stderr_is_json_whatever_a_guest_prints() {
+    let app = application(guests::TEXTS, "");
+    let host = Process::start(up(app.path(), ["--log-format", "json", "--log", "warn"]));
+    let long = format!("{}\n", "\u{fc}".repeat(1 << 19));
+    let texts: [&[u8]; 6] =
+        [b"a line\nand no end", b"\n\n\n", b"\xff\xfe \xf0\x9f\n", long.as_bytes(), b"\0\x1b[2J\r\n", b""];
+    for text in texts {
+        assert_eq!(post(host.address(), "stderr", text.to_vec()).status(), StatusCode::OK);
+    }
+    // A panic's message is several lines, and its instance does not live on.
+    assert_eq!(post(host.address(), "panic", "two\nlines").status(), StatusCode::INTERNAL_SERVER_ERROR);
+    host.signal("TERM");
+    let (printed, others) = parse(&host.ended());
+    let mut printed: Vec<_> = printed.into_iter().collect();
+    // A request's id begins with its time.
+    printed.sort();
+    let printed: Vec<_> = printed.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(printed.len(), 6);
+    assert_eq!(
+        printed[..5],
+        ["a line\nand no end\n", "\n\n\n", "\u{fffd}\u{fffd} \u{fffd}\n", &long, "\0\u{1b}[2J\r\n"]
+    );
+    assert!(printed[5].contains("panicked at") && printed[5].contains("two\nlines\n"), "{}", printed[5]);
+    assert!(others.iter().any(|event| event["message"] == "the request failed"), "{others:?}");
+}
+
+#[test]
+fn a_command_that_fails_says_so_in_json() {
+    for (app, log) in [
+        (folder("spin_manifest_version = 2\n[application]\nname = \"none\"\n[component.app]\nsource = 1\n"), "info"),
+        (application("nowhere.wasm", ""), "off"),
+        (application(guests::HELLO, ""), "epilogue=loud"),
+    ] {
+        let ended = Process::start(up(app.path(), ["--log-format", "json", "--log", log])).ended();
+        assert_eq!(ended.code, Some(1));
+        let (_, events) = parse(&ended);
+        assert_eq!(events.last().unwrap()["level"], "ERROR", "{events:?}");
+    }
+}
+
+#[test]
+fn quiet_silences_guests_in_json_too() {
+    let app = application(guests::TEXTS, "");
+    let host = Process::start(up(app.path(), ["--log-format", "json", "--quiet"]));
+    post(host.address(), "stderr", "hush\n");
+    host.signal("TERM");
+    assert!(parse(&host.ended()).0.is_empty());
+}
+
+/// At the most talkative level, while the engine comes and goes.
+fn tells_no_password(kind: Kind, url: impl Fn(&Fixture) -> String) {
+    let mut fixture = Fixture::new(kind);
+    let url = url(&fixture);
+    let wrong = url.replace("secret", "wrong-secret");
+    let start = |url, log| {
+        let more = ["--engine", url, "--durable", "--work", "--log", log];
+        Process::start(up(fixture.app.path(), more))
+    };
+    let refused = start(&wrong, "trace");
+    refused.logged("engine");
+    let host = start(&url, "async_nats=trace,redis=trace,trace");
+    let address = host.address();
+    for protocol in BOTH {
+        let request = Request::get("/?run=ok").header("authorization", "Bearer secret").header("cookie", "a=secret");
+        exchange(address, protocol, request.body(Full::<Bytes>::default()).unwrap());
+    }
+    host.printed("ok 1 ");
+    fixture.pause();
+    assert_eq!(ask(address, "run=ok").0, StatusCode::SERVICE_UNAVAILABLE);
+    for process in [refused, host] {
+        process.signal("TERM");
+        let Ended { stdout, stderr, .. } = process.ended();
+        let told: Vec<_> = stdout.iter().chain(&stderr).filter(|line| line.contains("secret")).collect();
+        assert!(told.is_empty(), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_nats_password_is_not_logged() {
+    tells_no_password(Kind::Nats, |fixture| fixture.url_apart().replace("{}", "7"));
+}
+
+#[test]
+fn a_redis_password_is_not_logged() {
+    tells_no_password(Kind::Redis, |fixture| {
+        let address = fixture.url.strip_prefix("redis://").unwrap();
+        let mut server = TcpStream::connect(address).unwrap();
+        server.write_all(b"CONFIG SET requirepass secret\r\n").unwrap();
+        let mut answer = [0; 5];
+        server.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+        format!("redis://:secret@{address}")
+    });
+}
