@@ -25,7 +25,7 @@ use crate::middleware;
 use crate::names;
 use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
-use crate::output::{Guests, STDERR, STDOUT};
+use crate::output::{Guests, Lines, STDERR, STDOUT};
 use crate::runner::{RUNNER, RunnerIndices};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -59,6 +59,8 @@ pub enum Output {
     /// To those of the host.
     #[default]
     Inherit,
+    /// stdout to that of the host, and stderr as well, each line as an event in JSON.
+    Json,
     /// Nowhere.
     Silent,
     /// To memory.
@@ -235,8 +237,13 @@ impl Component {
         Outgoing::new(self.id.clone(), self.allowed_hosts.clone(), self.own_address.clone())
     }
 
+    /// What a new instance writes to stderr, if that is told line by line.
+    pub(crate) fn lines(&self) -> Option<Lines> {
+        matches!(self.output, Output::Json).then(|| Lines::new(&self.id))
+    }
+
     /// A new instance's view of the system: nothing but what the manifest grants.
-    pub(crate) fn wasi(&self) -> wasmtime::Result<WasiCtx> {
+    pub(crate) fn wasi(&self, lines: Option<&Lines>) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment);
         let permissions = if self.settings.allow_transient_write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -246,6 +253,12 @@ impl Component {
         }
         match &self.output {
             Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(Guests(&STDERR)),
+            Output::Json => {
+                wasi.stdout(Guests(&STDOUT));
+                if let Some(lines) = lines {
+                    wasi.stderr(lines.clone());
+                }
+            }
             Output::Silent => {}
             Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(stderr.clone()),
         }

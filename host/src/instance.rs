@@ -120,12 +120,12 @@ impl Instance {
     /// Makes `scope` the request whose queue the guest adds to.
     pub(crate) fn enter(&mut self, scope: &Arc<Scope>) {
         self.served += 1;
-        self.store.data_mut().scope = Some(scope.clone());
+        self.store.data_mut().serve(Some(scope.clone()));
     }
 
     /// Ends the request. What the guest does from now on belongs to none.
     pub(crate) fn leave(&mut self) {
-        self.store.data_mut().scope = None;
+        self.store.data_mut().serve(None);
     }
 
     /// How many entries the host keeps on behalf of the guest: its handles, and its calls and streams (S9).

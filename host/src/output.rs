@@ -4,6 +4,8 @@
 //! prints more than a pipe holds waits, as it would anywhere, but only it does. An event cannot wait, since whatever tells it
 //! would: events have more room, and one too many is lost. That is counted, and told as soon as somebody reads again (S3).
 
+mod lines;
+
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -17,6 +19,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+pub(crate) use lines::Lines;
 
 /// Bytes that are kept until guests wait: as many as a pipe holds.
 const GUESTS: usize = 64 * 1024;
@@ -214,7 +218,7 @@ pub fn flush() {
 }
 
 /// Writes the host's events, each whole or not at all.
-pub struct Events;
+pub(crate) struct Events;
 
 impl Write for Events {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {

@@ -98,10 +98,11 @@ impl TaskRecord {
                 )
             };
         }
-        if self.state.is_failure() || self.state == TaskState::Abandoned {
-            event!(tracing::Level::WARN);
-        } else {
+        // Whoever logs warnings only is told of each task that did not do its work, for whatever reason.
+        if self.state == TaskState::Succeeded {
             event!(tracing::Level::INFO);
+        } else {
+            event!(tracing::Level::WARN);
         }
         metrics::counter!(
             "epilogue_tasks_total",

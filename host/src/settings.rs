@@ -249,7 +249,8 @@ settings! {
         /// Time after which the durable tasks of a worker that is silent are another's.
         #[arg(env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30);
-        /// How log events are written: `text` for people, `json` for machines, one object a line.
+        /// How log events are written: `text` for people, `json` for machines, one object a line. With `json`, each line that a
+        /// component prints to stderr is an event too.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
         /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded or were stored, `epilogue::task=off`

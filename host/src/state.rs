@@ -13,12 +13,15 @@ use crate::component::{Component, Layer};
 use crate::durable::TaskStore;
 use crate::instance::Phase;
 use crate::outgoing::Outgoing;
+use crate::output::Lines;
 use crate::scope::Scope;
 use crate::shutdown::Shutdown;
 
 /// The data of one instance's store.
 pub(crate) struct State {
     wasi: WasiCtx,
+    /// What the guest writes to stderr, if that is told line by line.
+    lines: Option<Lines>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
@@ -40,8 +43,10 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(component: &Component, shutdown: Shutdown) -> wasmtime::Result<Self> {
+        let lines = component.lines();
         Ok(Self {
-            wasi: component.wasi()?,
+            wasi: component.wasi(lines.as_ref())?,
+            lines,
             http: WasiHttpCtx::new(),
             outgoing: component.outgoing(),
             table: ResourceTable::new(),
@@ -55,6 +60,14 @@ impl State {
             phase: watch::Sender::new(Phase::idle()),
             shutdown,
         })
+    }
+
+    /// Makes this the request that is being served.
+    pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
+        if let Some(lines) = &self.lines {
+            lines.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
+        }
+        self.scope = scope;
     }
 
     /// Says what the guest is busy with from now on. Most guests never ask.

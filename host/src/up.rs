@@ -15,6 +15,7 @@ use crate::monitor::{self, Readiness};
 use crate::reload::Reloader;
 use crate::server::{self, Server};
 use crate::settings::HostOptions;
+use crate::values::LogFormat;
 use crate::watch::Watching;
 use crate::{builder, engine, logging, shutdown, signals, tls};
 
@@ -36,8 +37,8 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let (trigger, shutdown) = shutdown::channel();
     signals::handle(trigger, host.grace, server.progress(), causes)?;
     announce(&manifest, &server.url());
-    Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     readiness.loaded(&shutdown);
+    Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     let summary = server.run(shutdown)?;
     tracing::info!(
         "stopped after {} requests and {} tasks; the stop abandoned {} of them",
@@ -96,7 +97,11 @@ impl UpArgs {
         let options = AppOptions {
             settings: self.settings.clone(),
             environment: self.env.clone(),
-            output: if host.quiet { Output::Silent } else { Output::Inherit },
+            output: match host.log_format {
+                _ if host.quiet => Output::Silent,
+                LogFormat::Text => Output::Inherit,
+                LogFormat::Json => Output::Json,
+            },
             store,
         };
         Ok((App::load(engine, manifest, options)?, tls))

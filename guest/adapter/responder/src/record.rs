@@ -151,7 +151,6 @@ pub(crate) struct TaskRecord {
 impl TaskRecord {
     /// Makes the end known.
     pub(crate) async fn emit(&self, request: &Identity, task: &QueuedTask) {
-        let failed = self.state.is_failure() || self.state == TaskState::Abandoned;
         let fields = [
             ("request", quoted(request.id())),
             ("task", task.id.to_string()),
@@ -160,7 +159,7 @@ impl TaskRecord {
             ("attempt", self.attempt.to_string()),
             ("elapsed_us", (self.elapsed / 1_000).to_string()),
         ];
-        let level = if failed { Level::Warn } else { Level::Info };
+        let level = if self.state == TaskState::Succeeded { Level::Info } else { Level::Warn };
         log(level, "epilogue::task", "", &fields, self.error.as_ref()).await;
     }
 }
