@@ -54,6 +54,18 @@ fn s16_a_request_without_a_trace_gets_one_of_its_own() {
 }
 
 #[test]
+fn s16_a_request_with_two_traces_gets_one_of_its_own() {
+    let host = TestHost::start(guests::IDENTITY);
+    let mut client = crate::socket::Socket::connect(&host);
+    client.write(&format!("GET / HTTP/1.1\r\nhost: test\r\ntraceparent: {PARENT}\r\ntraceparent: {PARENT}\r\n\r\n"));
+    client.head();
+    let record = host.next_record();
+    assert_ne!(record.trace_id, PARENT[3..35]);
+    let [tasks, _] = lines(&host);
+    assert_eq!(tasks[0][1][3..35], record.trace_id);
+}
+
+#[test]
 fn s16_a_tasks_span_is_linked_to_its_requests_and_not_its_child() {
     telling::listen();
     let host = TestHost::start(guests::IDENTITY);

@@ -270,12 +270,17 @@ fn s16_composed_tasks_know_their_request_and_its_trace() {
     assert_eq!(host.stdout(), format!("{tasks}{id} {PARENT} torn-down\n"));
     assert_eq!(response.body(), format!("{id} {PARENT}").as_bytes());
 
-    host.get("/");
-    let record = host.next_record();
-    let stdout = host.stdout();
-    let own = stdout.lines().last().unwrap();
-    assert!(own.starts_with(&format!("{} 00-{}-", record.id, record.trace_id)), "{own}");
-    assert_ne!(&record.id, id);
+    let without = Request::get("/");
+    let with_two = Request::get("/").header("traceparent", PARENT).header("traceparent", PARENT);
+    for request in [without, with_two] {
+        host.send(request.body(Bytes::new()).unwrap());
+        let record = host.next_record();
+        let stdout = host.stdout();
+        let own = stdout.lines().last().unwrap();
+        assert!(own.starts_with(&format!("{} 00-{}-", record.id, record.trace_id)), "{own}");
+        assert_ne!(&record.id, id);
+        assert_ne!(record.trace_id, PARENT[3..35]);
+    }
 }
 
 #[test]

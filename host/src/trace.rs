@@ -5,9 +5,12 @@ use uuid::Uuid;
 
 use crate::bindings::TraceContext;
 
-/// The request's own trace context, or a new one, made of its id, if it brought none that is valid.
+/// The request's own trace context, or a new one, made of its id, if it did not bring exactly one that is valid.
 pub(crate) fn context(headers: &HeaderMap, id: &Uuid) -> TraceContext {
-    match headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|value| is_valid(value)) {
+    let mut parents = headers.get_all("traceparent").iter();
+    // Of two nobody can say which is right: W3C's own test suite wants a new trace then.
+    let parent = parents.next().filter(|_| parents.next().is_none());
+    match parent.and_then(|value| value.to_str().ok()).filter(|value| is_valid(value)) {
         Some(traceparent) => {
             let states: Vec<_> = headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()).collect();
             TraceContext {
@@ -75,6 +78,19 @@ mod tests {
         ] {
             let context = context_of(&[("traceparent", bad), ("tracestate", "a=1")]);
             assert_ne!(context.traceparent, bad);
+            assert!(is_valid(&context.traceparent), "{}", context.traceparent);
+            assert_eq!(context.tracestate, None);
+        }
+    }
+
+    #[test]
+    fn of_two_parents_neither_is_taken() {
+        let other = PARENT.replace("-b7ad", "-b7ae");
+        for second in [PARENT, &other, "invalid"] {
+            let headers = [("traceparent", PARENT), ("traceparent", second), ("tracestate", "a=1")];
+            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            let context = context(&headers, &Uuid::now_v7());
+            assert_ne!(id(&context), "0af7651916cd43dd8448eb211c80319c");
             assert!(is_valid(&context.traceparent), "{}", context.traceparent);
             assert_eq!(context.tracestate, None);
         }

@@ -33,10 +33,12 @@ impl Identity {
     }
 }
 
-/// The request's own trace context, or a new one if it brought none that is valid.
+/// The request's own trace context, or a new one if it did not bring exactly one that is valid.
 fn trace_context(headers: &Headers, digits: &str, low: u64) -> TraceContext {
     let text = |value: Vec<u8>| String::from_utf8(value).ok();
-    match headers.get("traceparent").into_iter().next().and_then(text).filter(|parent| is_valid(parent)) {
+    let mut parents = headers.get("traceparent").into_iter();
+    let parent = parents.next().filter(|_| parents.len() == 0);
+    match parent.and_then(text).filter(|parent| is_valid(parent)) {
         Some(traceparent) => {
             let states: Vec<_> = headers.get("tracestate").into_iter().filter_map(text).collect();
             TraceContext { traceparent, tracestate: (!states.is_empty()).then(|| states.join(",")) }
