@@ -47,6 +47,18 @@ fn the_most_exact_route_wins() {
 }
 
 #[test]
+fn a_route_is_written_as_clients_send_it() {
+    let app = mirrors_in(&[("encoded", "/gr%C3%BC%C3%9Fe/a%20b"), ("bare", "bare/...")]);
+    let host = TestHost::manifest(manifest_in(app.path())).start();
+    for protocol in BOTH {
+        let seen = mirrored(&host, protocol, "/gr%C3%BC%C3%9Fe/a%20b");
+        assert_eq!((&seen["name"], &seen["path"]), (&json!("encoded"), &json!("/gr%C3%BC%C3%9Fe/a%20b")));
+        let seen = mirrored(&host, protocol, "/bare/1");
+        assert_eq!((&seen["name"], &seen["headers"]["spin-matched-route"]), (&json!("bare"), &json!(["/bare/..."])));
+    }
+}
+
+#[test]
 fn a_path_without_a_route_is_not_found() {
     let (_app, host) = mirrors();
     for protocol in BOTH {

@@ -1,6 +1,8 @@
 //! Which component a path belongs to, as Spin decides it: an exact route before a `:parameter`, that before a trailing
 //! wildcard `/...`, and the longest wildcard first. A trailing slash of a route or a path makes no difference.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, bail, ensure};
 use http::{HeaderName, StatusCode};
 
@@ -117,7 +119,29 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
                 .with_context(|| format!("the parameter :{name} can't be part of a header's name"))?;
         }
     }
+    let encoded = percent_encoded(pattern);
+    ensure!(
+        encoded == pattern,
+        "it would match no request, since clients percent-encode such characters: write {encoded:?}{}",
+        if pattern.contains('{') { ", or \":name\" where a parameter is meant" } else { "" }
+    );
     format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
+}
+
+/// A path as a client sends it: by the URL standard's path percent-encode set, and with each `%` as one of a code.
+fn percent_encoded(path: &str) -> String {
+    let is_code = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
+    let mut encoded = String::with_capacity(path.len());
+    for (at, byte) in path.bytes().enumerate() {
+        match byte {
+            b'%' if is_code(&path.as_bytes()[at + 1..]) => encoded.push('%'),
+            0..=b' ' | b'"' | b'#' | b'%' | b'<' | b'>' | b'?' | b'`' | b'{' | b'}' | 0x7f.. => {
+                _ = write!(encoded, "%{byte:02X}");
+            }
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
 }
 
 /// The router drops the slashes around a wildcard's part; Spin's guests expect them.
@@ -163,6 +187,14 @@ mod tests {
                 let router = router(patterns);
                 assert_eq!(router.route(path).map(|found| found.pattern), Some(expected), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn an_encoded_route_matches_an_encoded_path() {
+        let router = router(&["/gr%C3%BC%C3%9Fe/a%20b", "/~a/b;c=d,e/[f]|'g'"]);
+        for path in ["/gr%C3%BC%C3%9Fe/a%20b", "/~a/b;c=d,e/[f]|'g'"] {
+            assert_eq!(router.route(path).map(|found| found.pattern), Some(path));
         }
     }
 
@@ -218,6 +250,19 @@ mod tests {
             ("/a/*/b", "a wildcard can only be the last segment"),
             ("/a/:/b", "params must be named"),
             ("/a/:b c", "the parameter :b c can't be part of a header's name"),
+            (
+                "/grüße/a b",
+                "it would match no request, since clients percent-encode such characters: write \"/gr%C3%BC%C3%9Fe/a%20b\"",
+            ),
+            (
+                "/100%/%zz/%C3",
+                "it would match no request, since clients percent-encode such characters: write \"/100%25/%25zz/%C3\"",
+            ),
+            (
+                "/users/{id}",
+                "it would match no request, since clients percent-encode such characters: write \"/users/%7Bid%7D\", or \
+                 \":name\" where a parameter is meant",
+            ),
         ] {
             assert_eq!(check_pattern(pattern).unwrap_err().to_string(), expected, "{pattern}");
         }

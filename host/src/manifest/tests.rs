@@ -296,6 +296,20 @@ fn an_application_needs_a_public_route() {
 }
 
 #[test]
+fn a_route_may_lack_its_slash_and_must_be_as_clients_write_it() {
+    let with = |route: &str| parse(&(HEAD.replace("/...", route) + "[component.notify]\nsource = \"a\""));
+    for (route, expected) in [("hello", "/hello"), ("...", "/..."), ("", "/"), ("/a%20b", "/a%20b")] {
+        let manifest = with(route).unwrap();
+        assert_eq!(manifest.routes().map(|(route, _)| route).collect::<Vec<_>>(), [expected]);
+    }
+    assert_eq!(
+        message(with("/a b")),
+        "spin.toml:7: the route \"/a b\" in [[trigger.http]] is wrong: it would match no request, since clients \
+         percent-encode such characters: write \"/a%20b\""
+    );
+}
+
+#[test]
 fn doubtful_things_are_warned_about() {
     let text = format!(
         "{HEAD}[component.notify]\nsource = \"a\"\n[component.idle]\nsource = \"b\"\n[component.late]\nsource = \"c\"\n\

@@ -104,6 +104,8 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     match table.take_spanned("route")? {
         None => Err(table.missing("route")),
         Some((Route::Path(path), at)) => {
+            // As in Spin.
+            let path = if path.starts_with('/') { path } else { format!("/{path}") };
             routes::check_pattern(&path).map_err(|error| {
                 table.error(&at, format_args!("the route {path:?} in {} is wrong: {error:#}", table.name()))
             })?;
