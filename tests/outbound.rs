@@ -25,17 +25,48 @@ fn what_is_denied_is_logged_with_what_would_allow_it() {
     let upstream = Upstream::start();
     let app = application(guests::OUTBOUND, "");
     let host = Process::start(up(app.path(), []));
-    for (path, url) in [
-        (format!("/now?{}/data?key=value", upstream.url()), upstream.url()),
-        ("/now?https://api.example.com/data".to_owned(), "https://api.example.com".to_owned()),
-        ("/now?http://self.alt/own".to_owned(), "http://self".to_owned()),
-        ("/later?http://later.example.com".to_owned(), "http://later.example.com".to_owned()),
+    let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.app]");
+    for (path, url, advice) in [
+        (format!("/now?{}/data?key=value", upstream.url()), upstream.url(), add(&upstream.url())),
+        (
+            "/now?https://api.example.com/data".to_owned(),
+            "https://api.example.com".to_owned(),
+            add("https://api.example.com"),
+        ),
+        ("/now?http://self.alt/own".to_owned(), "http://self.alt".to_owned(), add("http://self")),
+        ("/now?http://self/own".to_owned(), "http://self".to_owned(), "http://self.alt".to_owned()),
+        (
+            "/now?http://db.spin.internal/".to_owned(),
+            "http://db.spin.internal".to_owned(),
+            "http://self.alt".to_owned(),
+        ),
+        (
+            "/later?http://later.example.com".to_owned(),
+            "http://later.example.com".to_owned(),
+            add("http://later.example.com"),
+        ),
+        (
+            format!("/connect?{}", upstream.address()),
+            format!("tcp://{}", upstream.address()),
+            add(&format!("tcp://{}", upstream.address())),
+        ),
     ] {
         crate::client::get(host.address(), &path);
-        host.logged(&format!(
-            "a request to {url} is not allowed; to allow it, add \"{url}\" to allowed_outbound_hosts of [component.app]"
-        ));
+        let line = host.logged(&format!(" to {url} is not allowed: "));
+        assert!(line.contains(&advice), "{line} should say {advice}");
     }
+}
+
+#[test]
+fn a_connection_that_is_refused_is_logged_with_where_to() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let app = application(guests::OUTBOUND, "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]");
+    let host = Process::start(up(app.path(), []));
+    let told = crate::client::get(host.address(), &format!("/now?http://{free}/secret?token=secret"));
+    assert_eq!(told, "ErrorCode::ConnectionRefused");
+    let line = host.logged(&format!("a request to http://{free} failed"));
+    assert!(line.contains("error=\"connection error: ") && line.contains("component=\"app\""), "{line}");
+    assert!(!line.contains("secret"), "{line}");
 }
 
 #[test]

@@ -262,11 +262,22 @@ impl Component {
             Output::Silent => {}
             Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(stderr.clone()),
         }
+        let (hosts, id) = (self.allowed_hosts.clone(), self.id.clone());
+        let check = move |scheme, address| {
+            let allowed = hosts.allows_socket(scheme, address);
+            if !allowed {
+                let advice = hosts.advice(&id, scheme, &address.ip().to_canonical().to_string(), Some(address.port()));
+                tracing::error!(component = id, "a connection to {scheme}://{address} is not allowed: {advice}");
+            }
+            allowed
+        };
         let allowed = self.allowed_hosts.clone();
         wasi.socket_addr_check(move |address, usage| {
             let allowed = match usage {
-                SocketAddrUse::TcpConnect => allowed.allows_socket("tcp", address),
-                SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
+                SocketAddrUse::TcpConnect => check("tcp", address),
+                SocketAddrUse::UdpSend => check("udp", address),
+                // Anybody may send to it: that is not the component's doing.
+                SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
                 // What connecting or sending does first.
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
                 // Requests reach a component through the host.

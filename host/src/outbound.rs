@@ -77,12 +77,38 @@ impl AllowedHosts {
         self.allows(scheme, &host.to_string(), Some(address.port()))
     }
 
-    /// Whether a component may send requests to its own application: to a URL without a host, or to one that
-    /// [`is_self`] knows.
+    /// Whether a component may send requests to its own application, which is the host that [`is_self`] knows.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.0
             .iter()
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
+    }
+
+    /// What a developer can do about a destination that is not allowed to `component`.
+    pub(crate) fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
+        let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
+        let own = format!("{scheme}://self");
+        let also = if self.allows_self(scheme) { String::new() } else { format!(", and {}", add(&own)) };
+        if is_self(host) {
+            return add(&own);
+        }
+        if host.eq_ignore_ascii_case("self") {
+            return format!("the application itself is {scheme}://{SELF_HOST}: send the request there{also}");
+        }
+        if host.to_ascii_lowercase().ends_with(&format!(".{CHAINING_DOMAIN}")) {
+            return format!(
+                "this host has no calls from one component to another: send the request to the other's route at \
+                 {scheme}://{SELF_HOST}{also}"
+            );
+        }
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let bracketed =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        let entry = format!("{scheme}://{bracketed}{port}");
+        match AllowedHost::parse(&entry) {
+            Ok(_) => format!("to allow it, {}", add(&entry)),
+            Err(_) => "no entry of allowed_outbound_hosts can allow it".to_owned(),
+        }
     }
 }
 
@@ -159,8 +185,8 @@ impl HostPattern {
         };
         ensure!(
             !pattern.is_chaining(),
-            "calls from one component to another ({CHAINING_DOMAIN}) are not supported on this host: use the route, \
-             through \"http://self\""
+            "this host has no calls from one component to another ({CHAINING_DOMAIN}): allow \"http://self\" instead, and \
+             send the request to the other's route at http://{SELF_HOST}"
         );
         Ok(pattern)
     }

@@ -1,13 +1,17 @@
 //! The requests that components send: only to where the manifest allows, for tasks as for handlers.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use http::header::HOST;
-use http::uri::{Authority, Scheme};
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
+};
 
 use crate::outbound::{AllowedHosts, is_self};
 
@@ -31,25 +35,29 @@ impl Outgoing {
 
     /// Where a request may go, or that it may not.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
-        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
-        match uri.host().filter(|host| !is_self(host)) {
-            Some(host) if self.allowed.allows(scheme.as_str(), host, uri.port_u16()) => Ok(uri.clone()),
-            None if self.allowed.allows_self(scheme.as_str()) => self.own(uri).ok_or_else(|| {
-                tracing::error!(component = self.component, "requests to the application itself need it to serve http");
-                Error::DestinationUnavailable
-            }),
-            host => {
-                let url =
-                    format!("{scheme}://{}", host.map_or("self", |_| uri.authority().map_or("", Authority::as_str)));
-                tracing::error!(
-                    component = self.component,
-                    "a request to {url} is not allowed; to allow it, add \"{url}\" to allowed_outbound_hosts of \
-                     [component.{}]",
-                    self.component
-                );
-                Err(Error::HttpRequestDenied)
-            }
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host = uri.host().unwrap_or_default();
+        let own = is_self(host);
+        let allowed = match own {
+            true => self.allowed.allows_self(scheme),
+            false => self.allowed.allows(scheme, host, uri.port_u16()),
+        };
+        if !allowed {
+            tracing::error!(
+                component = self.component,
+                "a request to {} is not allowed: {}",
+                origin(uri),
+                self.allowed.advice(&self.component, scheme, host, uri.port_u16())
+            );
+            return Err(Error::HttpRequestDenied);
         }
+        if !own {
+            return Ok(uri.clone());
+        }
+        self.own(uri).ok_or_else(|| {
+            tracing::error!(component = self.component, "requests to the application itself need it to serve http");
+            Error::DestinationUnavailable
+        })
     }
 
     /// The same resource of the application itself.
@@ -61,7 +69,40 @@ impl Outgoing {
     }
 }
 
+/// A URL as the log names it: without user and password, and without path and query, which may be secret too.
+fn origin(uri: &Uri) -> String {
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
+}
+
+/// What became of a connection, in the guest's words.
+fn connect_error(error: &io::Error) -> ErrorCode {
+    match error.kind() {
+        ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ErrorCode::ConnectionTerminated,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorCode::DestinationIpUnroutable,
+        // The standard library has no kind for it.
+        _ if error.to_string().starts_with("failed to lookup address") => {
+            ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None })
+        }
+        _ => ErrorCode::ConnectionRefused,
+    }
+}
+
 impl WasiHttpHooks for Outgoing {
+    // What goes wrong is logged where the URL is known: the library's own defaults would log it without.
+    fn p3_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
+        connect_error(error)
+    }
+
+    fn p3_error_from_tls(&mut self, _error: &io::Error) -> ErrorCode {
+        ErrorCode::TlsProtocolError
+    }
+
+    fn p3_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode {
+        ErrorCode::HttpProtocolError
+    }
+
     fn send_request(
         &mut self,
         mut request: Request<WasiBody>,
@@ -69,15 +110,21 @@ impl WasiHttpHooks for Outgoing {
         _response_error: BoxFuture<Result<(), Error>>,
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
+        let component = self.component.clone();
         Box::new(async move {
             let uri = directed?;
+            let origin = origin(&uri);
+            let failed = move |error: Error| {
+                tracing::warn!(component, error = error.to_string(), "a request to {origin} failed");
+                error
+            };
             // The header that wasmtime has set would still name the application's own host, which only this host knows.
             if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
                 request.headers_mut().insert(HOST, host);
             }
             *request.uri_mut() = uri;
-            let (response, io) = default_send_request(request, options).await?;
-            Ok((response.map(BodyExt::boxed_unsync), Box::new(io) as BoxFuture<_>))
+            let (response, io) = default_send_request(request, options).await.map_err(&failed)?;
+            Ok((response.map(|body| body.map_err(failed).boxed_unsync()), Box::new(io) as BoxFuture<_>))
         })
     }
 }

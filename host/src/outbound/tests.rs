@@ -107,8 +107,8 @@ fn bad_entries_are_explained() {
         ("http://*.127.0.0.1", "\"http://*.127.0.0.1\" is not an allowed host: \"*.\" needs a domain behind it"),
         (
             "http://*.spin.internal",
-            "\"http://*.spin.internal\" is not an allowed host: calls from one component to another \
-             (spin.internal) are not supported on this host: use the route, through \"http://self\"",
+            "\"http://*.spin.internal\" is not an allowed host: this host has no calls from one component to another \
+             (spin.internal): allow \"http://self\" instead, and send the request to the other's route at http://self.alt",
         ),
     ] {
         assert_eq!(format!("{:#}", AllowedHost::parse(entry).unwrap_err()), expected);
@@ -143,5 +143,35 @@ fn what_spin_refuses_is_refused() {
         "http://{a,b}",
     ] {
         assert!(AllowedHost::parse(entry).is_err(), "{entry}");
+    }
+}
+
+#[test]
+fn advice_is_what_helps() {
+    let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.c]");
+    let own = "the application itself is http://self.alt: send the request there";
+    let chaining = "this host has no calls from one component to another: send the request to the other's route at \
+                    http://self.alt";
+    for (entries, url, expected) in [
+        (&[][..], ("http", "self.alt", None), add("http://self")),
+        (&["https://self"], ("http", "SELF.alt", None), add("http://self")),
+        (&[], ("http", "self", None), format!("{own}, and {}", add("http://self"))),
+        (&["http://self"], ("http", "self", None), own.to_owned()),
+        (&[], ("http", "db.spin.internal", None), format!("{chaining}, and {}", add("http://self"))),
+        (&["http://self"], ("http", "db.Spin.Internal", Some(80)), chaining.to_owned()),
+        (&["http://a.example"], ("https", "a.example", None), format!("to allow it, {}", add("https://a.example"))),
+        (&[], ("http", "a.example", Some(81)), format!("to allow it, {}", add("http://a.example:81"))),
+        (&[], ("http", "[::1]", Some(81)), format!("to allow it, {}", add("http://[::1]:81"))),
+        (&[], ("tcp", "::1", Some(81)), format!("to allow it, {}", add("tcp://[::1]:81"))),
+        (&[], ("http", "a^b", None), "no entry of allowed_outbound_hosts can allow it".to_owned()),
+    ] {
+        let (scheme, host, port) = url;
+        assert_eq!(hosts(entries).advice("c", scheme, host, port), expected, "{entries:?} {url:?}");
+        // Who follows it is allowed what the request wanted.
+        if let Some((_, entry)) = expected.split_once("add \"") {
+            let entry = entry.split('"').next().unwrap();
+            let followed = hosts(&[entry]);
+            assert!(followed.allows(scheme, host, port) || followed.allows_self(scheme), "{entry} for {url:?}");
+        }
     }
 }
