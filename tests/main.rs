@@ -4,6 +4,7 @@
 
 // The promises, by number, and the cases of others.
 mod admission;
+mod answers;
 mod clients;
 mod closure;
 mod compose;

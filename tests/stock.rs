@@ -106,6 +106,21 @@ fn s2_composed_tasks_run_after_responses_without_a_body() {
 }
 
 #[test]
+fn composed_a_response_without_a_body_announces_none_and_one_that_is_not_final_is_a_failure() {
+    let host = StockHost::start(guests::BODY);
+    for (status, length) in [(204, None), (205, Some("0")), (304, None)] {
+        let response = host.get(&format!("/body?size=5&fixed=true&status={status}"));
+        assert_eq!((response.status().as_u16(), response.body().len()), (status, 0));
+        assert_eq!(response.headers().get("content-length").map(|value| value.to_str().unwrap()), length);
+        assert!(matches!(host.next_record().outcome, ResponseOutcome::Delivered));
+    }
+    let response = host.get("/body?size=5&fixed=true&status=103");
+    assert_eq!(response.status(), 500);
+    let record = host.next_record();
+    assert!(matches!(&record.outcome, ResponseOutcome::HandlerFailed(why) if why.contains("status 103")), "{record:?}");
+}
+
+#[test]
 fn s2_a_composed_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
     let host = StockHost::start(guests::BODY);
     let mut client = Socket::connect_to(host.address());

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
@@ -70,6 +70,8 @@ pub(crate) enum HandlerError {
     Returned(ErrorCode),
     /// It was interrupted.
     Interrupted(Interrupted),
+    /// It returned one with a status that no final response has.
+    NotFinal(StatusCode),
     /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
     NotStored(epilogue_engines::Error),
 }
@@ -79,6 +81,9 @@ impl std::fmt::Display for HandlerError {
         match self {
             Self::Returned(code) => write!(f, "the handler returned the error {code:?}"),
             Self::Interrupted(interrupted) => write!(f, "the handler was cut short: {interrupted}"),
+            Self::NotFinal(status) => {
+                write!(f, "the handler answered with status {}, which no final response has", status.as_u16())
+            }
             Self::NotStored(error) => write!(f, "not stored: {error}"),
         }
     }

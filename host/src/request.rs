@@ -23,6 +23,7 @@ use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::reply::Reply;
+use crate::response;
 use crate::scope::Scope;
 use crate::status;
 use crate::summary::Observer;
@@ -140,7 +141,7 @@ impl Life {
             Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
             _ => {}
         }
-        handled
+        handled.and_then(|response| response::checked(response, &self.scope.id, &self.record.component))
     }
 
     /// Sends the response, or the host's own if there is none, and waits until its last byte is out (S2).
@@ -365,9 +366,10 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
         HandlerError::Interrupted(Interrupted::Stopped) | HandlerError::NotStored(Error::Unavailable(_)) => {
             unavailable()
         }
-        HandlerError::Interrupted(Interrupted::Trapped(_)) | HandlerError::Returned(_) | HandlerError::NotStored(_) => {
-            plain(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        HandlerError::Interrupted(Interrupted::Trapped(_))
+        | HandlerError::Returned(_)
+        | HandlerError::NotFinal(_)
+        | HandlerError::NotStored(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 

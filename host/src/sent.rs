@@ -167,17 +167,20 @@ pub(crate) fn track(
         outcome: Mutex::new(Some(sender)),
     });
     let (parts, body) = response.into_parts();
-    if parts.status.is_informational() {
-        // hyper sends a response of its own instead, or none.
-        let reason = format!("{} is not the status of a final response", parts.status);
-        delivery.settle(ResponseOutcome::ResponseFailed(reason));
-    }
     // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.
-    let bodyless = *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let reset = parts.status == StatusCode::RESET_CONTENT;
+    let bodyless =
+        reset || *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = TrackedBody {
         remaining: if bodyless { Some(0) } else { length(&parts.headers, &body) },
-        // The head of an answer to HEAD is that of an answer to GET; the others have no length.
-        hint: if *method == Method::HEAD { body.size_hint() } else { SizeHint::default() },
+        // The headers of an answer to HEAD are those of an answer to GET. 205 has a length, which is 0; the others have none.
+        hint: match *method {
+            _ if reset => SizeHint::with_exact(0),
+            Method::HEAD if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
+                body.size_hint()
+            }
+            _ => SizeHint::default(),
+        },
         inner: (!bodyless).then_some(body),
         dropped_early: delivery.alone,
         sealed: false,

@@ -32,6 +32,8 @@ pub(crate) struct Life {
 /// Why there is no response of the guest's.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
+    /// It returned one with a status that no final response has.
+    NotFinal(u16),
     TimedOut(Nanoseconds),
 }
 
@@ -65,6 +67,9 @@ impl Life {
         // The body may take as long as it likes.
         drain::allow(None);
         let error = match handled {
+            Ok(response) if matches!(response.get_status_code(), 100..=199) => {
+                HandlerError::NotFinal(response.get_status_code())
+            }
             Ok(response) => {
                 self.status = response.get_status_code();
                 return Sending::copy(response, self.head);
@@ -72,11 +77,14 @@ impl Life {
             Err(error) => error,
         };
         let (status, text) = match error {
-            HandlerError::Returned(_) => (500, "Internal Server Error"),
+            HandlerError::Returned(_) | HandlerError::NotFinal(_) => (500, "Internal Server Error"),
             HandlerError::TimedOut(_) => (504, "Gateway Timeout"),
         };
         let reason = match error {
             HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
+            HandlerError::NotFinal(status) => {
+                format!("the handler answered with status {status}, which no final response has")
+            }
             HandlerError::TimedOut(limit) => format!("the handler was cut short: still running after {}", show(limit)),
         };
         self.report("the request failed", &reason).await;

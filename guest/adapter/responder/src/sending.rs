@@ -34,9 +34,15 @@ enum Source {
 }
 
 impl Sending {
-    /// A response like the guest's, whose body is copied from it.
+    /// A response like the guest's, whose body is copied from it. Where HTTP has no body, none is announced.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
-        let (status, headers) = (response.get_status_code(), response.get_headers());
+        let (status, mut headers) = (response.get_status_code(), response.get_headers());
+        if let 204 | 205 | 304 = status {
+            // A copy is mutable.
+            headers = headers.clone();
+            let zero = [b"0".to_vec()];
+            _ = headers.set("content-length", if status == 205 { &zero } else { &[] });
+        }
         Self::start(status, headers, head, |transmitted| {
             let (body, trailers) = Response::consume_body(response, transmitted);
             Source::Guest { body, trailers }
@@ -56,10 +62,12 @@ impl Sending {
     ) -> (Response, Self) {
         let (body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        let (response, transmitted) = Response::new(headers, Some(body_reader), trailers_reader);
+        // Nobody reads what is written to a reader that is dropped.
+        let contents = (!matches!(status, 204 | 205 | 304)).then_some(body_reader);
+        let (response, transmitted) = Response::new(headers, contents, trailers_reader);
         // It is another response's, hence valid.
         _ = response.set_status_code(status);
-        let bodyless = head || matches!(status, 100..=199 | 204 | 304);
+        let bodyless = head || matches!(status, 204 | 205 | 304);
         (response, Self { source: source(transmitted), body, trailers, bodyless })
     }
 
