@@ -37,6 +37,7 @@ mod monitor;
 mod new;
 mod outbound;
 mod plugin;
+mod received;
 mod refusals;
 mod reload;
 mod routes;

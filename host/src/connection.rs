@@ -5,12 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{AbortHandle, Abortable};
-use http::header::HOST;
-use http::request::Parts;
-use http::uri::{Authority, Scheme};
-use http::{Request, Response, StatusCode, Uri};
+use http::uri::Scheme;
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -21,6 +19,7 @@ use crate::activity::Activity;
 use crate::incoming::{IncomingBody, Upload};
 use crate::reply::{Line, Reply};
 use crate::request::plain;
+use crate::request_headers::set_right;
 use crate::routes::reserved_response;
 use crate::sent::{TrackedBody, TrackedIo, Unflushed};
 use crate::settings::HostOptions;
@@ -113,6 +112,11 @@ async fn respond(
     let (mut parts, body) = request.into_parts();
     let upload = Upload::of(&body);
     let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
+    if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
+        tracing::debug!(target: "epilogue::connection", client = %peer.client, "a request was answered {status}: {reason}");
+        reply.send(plain(status));
+        return response.await;
+    }
     let serving = worker.serving();
     if let Some((status, _)) = reserved_response(parts.uri.path()) {
         reply.send(plain(status));
@@ -123,25 +127,15 @@ async fn respond(
             reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
             return response.await;
         }
-        let origin = Origin { scheme: peer.scheme.as_str(), uri: &parts.uri, client: peer.client };
+        let origin = Origin { uri: &parts.uri, client: peer.client };
         let origin = pool.component.settings.spin_headers.then_some(origin);
         set_spin_headers(&mut parts.headers, origin, &matched);
-        parts.uri = absolute(&parts, &peer);
         worker.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
     } else {
         reply.send(plain(StatusCode::NOT_FOUND));
     }
     // A life that ends without an answer is a defect of the host's; hyper then closes the connection.
     response.await
-}
-
-/// The request's whole URI: WASI hands scheme and authority to the guest.
-fn absolute(request: &Parts, peer: &Peer) -> Uri {
-    let mut parts = request.uri.clone().into_parts();
-    let host = request.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    parts.scheme = Some(peer.scheme.clone());
-    parts.authority = parts.authority.or(host).or_else(|| peer.local.to_string().parse().ok());
-    Uri::from_parts(parts).unwrap_or_else(|_| request.uri.clone())
 }
 
 /// Runs hyper's HTTP/2 streams on the connection's thread.

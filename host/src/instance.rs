@@ -13,7 +13,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime_wasi_http::WasiBody;
 
 use crate::bindings::{ResponseOutcome, TaskError, types};
 use crate::fair::{Work, fair};
@@ -148,7 +148,7 @@ impl Instance {
         let proxy = &self.proxy;
         let call = async |accessor: &Accessor<State>| {
             let prepared = accessor
-                .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, State::http, sender))?;
+                .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, State::arriving, sender))?;
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };

@@ -21,6 +21,7 @@ mod queue;
 mod record;
 mod reply;
 mod request;
+mod request_headers;
 mod response;
 mod scope;
 mod sent;

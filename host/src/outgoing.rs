@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use http::header::HOST;
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
 };
 
 use crate::outbound::{AllowedHosts, is_self};
@@ -89,7 +89,34 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
+/// Whether a guest may not set a header: it is about a connection, and that is the host's.
+pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
+/// Removes what a guest cannot set. It may have it from a request of its own, whose headers it passes on as they are.
+pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// Lets a request come in with the headers that a guest cannot set itself, as Spin does: `host` above all. What is not for
+/// guests, `request_headers.rs` has removed.
+pub(crate) struct Arriving;
+
+impl WasiHttpHooks for Arriving {
+    fn is_forbidden_header(&mut self, _name: &HeaderName) -> bool {
+        false
+    }
+}
+
 impl WasiHttpHooks for Outgoing {
+    // As by default, but for each header of each message, without an allocation.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
     // What goes wrong is logged where the URL is known: the library's own defaults would log it without.
     fn p3_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         connect_error(error)
@@ -118,6 +145,7 @@ impl WasiHttpHooks for Outgoing {
                 tracing::warn!(component, error = error.to_string(), "a request to {origin} failed");
                 error
             };
+            remove_forbidden(request.headers_mut());
             // The header that wasmtime has set would still name the application's own host, which only this host knows.
             if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
                 request.headers_mut().insert(HOST, host);

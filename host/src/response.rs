@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::instance::HandlerError;
+use crate::outgoing::remove_forbidden;
 
 /// The guest's `response` as it may be sent. A response that has no body by its status loses its `content-length` (RFC 9110
 /// sections 8.6, 15.3.5 and 15.3.6); `sent.rs` drops the body itself. A guest that announced one there is told of in the log,
@@ -18,6 +19,7 @@ pub(crate) fn checked(
     request: &str,
     component: &str,
 ) -> Result<Response<WasiBody>, HandlerError> {
+    remove_forbidden(response.headers_mut());
     let status = response.status();
     if status.is_informational() {
         return Err(HandlerError::NotFinal(status));

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, header::InvalidHeaderName};
+use http::header::InvalidHeaderName;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::routes::RouteMatch;
 
@@ -20,9 +22,7 @@ const PARAMETER_PREFIX: &str = "spin-path-match-";
 /// How a request reached the host, for its headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
-    /// `http` or `https`, whichever the connection speaks.
-    pub(crate) scheme: &'a str,
-    /// The request's URI: its path and query, and over HTTP/2 its authority.
+    /// The request's whole URI.
     pub(crate) uri: &'a Uri,
     /// The other end of the connection.
     pub(crate) client: SocketAddr,
@@ -35,8 +35,7 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
         headers.remove(name);
     }
     let Some(origin) = origin else { return };
-    let full_url = full_url(headers, origin);
-    for (name, value) in spin_headers(full_url, origin.client, matched) {
+    for (name, value) in spin_headers(origin, matched) {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -53,31 +52,25 @@ pub(crate) fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHea
     HeaderName::try_from(format!("{PARAMETER_PREFIX}{}", parameter.replace('_', "-")))
 }
 
-fn spin_headers<T>(
-    full_url: Vec<u8>,
-    client: SocketAddr,
-    matched: &RouteMatch<'_, T>,
-) -> impl Iterator<Item = (HeaderName, Vec<u8>)> {
+fn spin_headers<T>(origin: Origin<'_>, matched: &RouteMatch<'_, T>) -> impl Iterator<Item = (HeaderName, Vec<u8>)> {
     [
         (PATH_INFO, matched.path_info.clone().into_bytes()),
-        (FULL_URL, full_url),
+        (FULL_URL, full_url(origin.uri)),
         (MATCHED_ROUTE, matched.pattern.into()),
         // Spin's applications lost their base path; the header stayed.
         (BASE_PATH, b"/".to_vec()),
         (RAW_COMPONENT_ROUTE, matched.pattern.into()),
         (COMPONENT_ROUTE, matched.prefix().into()),
-        (CLIENT_ADDR, client.to_string().into_bytes()),
+        (CLIENT_ADDR, origin.client.to_string().into_bytes()),
     ]
     .into_iter()
     .chain(matched.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())))
 }
 
-fn full_url(headers: &HeaderMap, origin: Origin<'_>) -> Vec<u8> {
-    let authority = origin.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let host = host.or(authority).unwrap_or(b"localhost");
-    let path = origin.uri.path_and_query().map_or("/", |path| path.as_str());
-    [origin.scheme.as_bytes(), b"://", host, path.as_bytes()].concat()
+fn full_url(uri: &Uri) -> Vec<u8> {
+    let host = uri.authority().map_or("", Authority::as_str);
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    [uri.scheme_str().unwrap_or("http"), "://", host, path].concat().into_bytes()
 }
 
 #[cfg(test)]
@@ -88,17 +81,15 @@ mod tests {
 
     fn headers_for(pattern: &str, uri: &str, mut headers: HeaderMap) -> HeaderMap {
         let router = Router::new([(pattern.to_owned(), ())]).unwrap();
-        let uri: Uri = uri.parse().unwrap();
-        let origin = Origin { scheme: "https", uri: &uri, client: "127.0.0.1:8777".parse().unwrap() };
+        let uri: Uri = format!("https://fermyon.dev{uri}").parse().unwrap();
+        let origin = Origin { uri: &uri, client: "127.0.0.1:8777".parse().unwrap() };
         set_spin_headers(&mut headers, Some(origin), &router.route(uri.path()).unwrap());
         headers
     }
 
     #[test]
     fn tell_what_spin_tells() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("fermyon.dev"));
-        let headers = headers_for("/foo/:userid/...", "/foo/42/bar?key1=value1&key2=value2", headers);
+        let headers = headers_for("/foo/:userid/...", "/foo/42/bar?key1=value1&key2=value2", HeaderMap::new());
         for (name, expected) in [
             ("spin-full-url", "https://fermyon.dev/foo/42/bar?key1=value1&key2=value2"),
             ("spin-path-info", "/bar"),
@@ -108,18 +99,10 @@ mod tests {
             ("spin-component-route", "/foo/:userid"),
             ("spin-client-addr", "127.0.0.1:8777"),
             ("spin-path-match-userid", "42"),
-            ("host", "fermyon.dev"),
         ] {
             assert_eq!(headers.get(name).map(HeaderValue::as_bytes), Some(expected.as_bytes()), "{name}");
         }
-        assert_eq!(headers.len(), 9);
-    }
-
-    #[test]
-    fn the_authority_of_http2_stands_in_for_the_host() {
-        let headers = headers_for("/...", "https://example.com/x", HeaderMap::new());
-        assert_eq!(headers["spin-full-url"], "https://example.com/x");
-        assert_eq!(headers_for("/...", "/x", HeaderMap::new())["spin-full-url"], "https://localhost/x");
+        assert_eq!(headers.len(), 8);
     }
 
     #[test]

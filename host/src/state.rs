@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::component::{Component, Layer};
 use crate::durable::TaskStore;
 use crate::instance::Phase;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Arriving, Outgoing};
 use crate::output::Lines;
 use crate::scope::Scope;
 use crate::shutdown::Shutdown;
@@ -24,6 +24,7 @@ pub(crate) struct State {
     lines: Option<Lines>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
+    arriving: Arriving,
     table: ResourceTable,
     /// The component's own.
     pub(crate) layers: Arc<[Layer]>,
@@ -49,6 +50,7 @@ impl State {
             lines,
             http: WasiHttpCtx::new(),
             outgoing: component.outgoing(),
+            arriving: Arriving,
             table: ResourceTable::new(),
             layers: component.layers.clone(),
             store: component.store.clone(),
@@ -88,6 +90,13 @@ impl State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl State {
+    /// The view through which a request comes in: the guest sees all of its headers.
+    pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }
 }
 
