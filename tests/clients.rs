@@ -14,6 +14,7 @@ mod garbage;
 mod http2;
 mod idle;
 mod large;
+mod malformed;
 mod many;
 mod pipelined;
 mod slow;

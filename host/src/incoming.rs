@@ -2,19 +2,59 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
 use crate::settings::Settings;
 
-/// Whether a guest waits for its client to send more of the request's body. Of a request without one there is nothing to know.
+/// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.
 #[derive(Clone, Default)]
-pub(crate) struct Upload(Option<Arc<Mutex<Option<Instant>>>>);
+pub(crate) struct Upload(Option<Arc<Mutex<Shared>>>);
+
+#[derive(Default)]
+struct Shared {
+    /// Until when the guest waits for the client to send more.
+    until: Option<Instant>,
+    failure: Option<BadUpload>,
+}
+
+/// Why a request's body broke off: it is the client's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadUpload {
+    /// It is larger than its component's `max-body-size`.
+    TooLarge,
+    /// Its next bytes did not come in time.
+    TooSlow,
+    /// It is not what its headers announce, or the client left amid it.
+    Malformed,
+}
+
+impl BadUpload {
+    /// The answer to a client that waits for one.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl std::fmt::Display for BadUpload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the client's body is larger than max-body-size",
+            Self::TooSlow => "the client sent nothing more of its body for as long as body-timeout",
+            Self::Malformed => "the client's body is malformed, or broke off",
+        })
+    }
+}
 
 impl Upload {
     /// That of this body.
@@ -24,14 +64,17 @@ impl Upload {
 
     /// A guest that waits no longer for it, but does not say so, has this excuse for as long as it might have waited.
     pub(crate) fn is_awaited(&self) -> bool {
-        let until = self.0.as_ref().and_then(|until| *until.lock().unwrap_or_else(PoisonError::into_inner));
-        until.is_some_and(|until| Instant::now() < until)
+        self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
 
-    fn set(&self, until: Option<Instant>) {
-        if let Some(shared) = &self.0 {
-            *shared.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        }
+    /// Why it broke off, if it did.
+    pub(crate) fn failure(&self) -> Option<BadUpload> {
+        self.shared(|shared| shared.failure).flatten()
+    }
+
+    fn shared<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
+        let shared = self.0.as_ref()?;
+        Some(work(&mut shared.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -53,15 +96,15 @@ impl<B: Body> IncomingBody<B> {
         Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, upload }
     }
 
-    /// Whether its announced length alone is too much.
+    /// Whether its announced length alone is too much, as a length is that no file can have.
     pub(crate) fn is_too_large(&self) -> bool {
-        self.max_size.is_some_and(|max| self.inner.size_hint().lower() > max)
+        self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let waiting = Box::pin(tokio::time::sleep(self.patience));
-            self.upload.set(Some(waiting.deadline()));
+            self.upload.shared(|shared| shared.until = Some(waiting.deadline()));
             waiting
         });
         waiting.as_mut().poll(cx)
@@ -77,20 +120,28 @@ where
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            return self.wait(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)));
-        };
-        if self.waiting.take().is_some() {
-            self.upload.set(None);
-        }
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame?;
-            self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
-            match self.max_size {
-                Some(max) if self.size > max => Err(Error::HttpRequestBodySize(Some(max))),
-                _ => Ok(frame),
+        let (frame, failure) = match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.max_size {
+                    Some(max) if self.size > max => {
+                        (Some(Err(Error::HttpRequestBodySize(Some(max)))), Some(BadUpload::TooLarge))
+                    }
+                    _ => (Some(Ok(frame)), None),
+                }
             }
-        }))
+            Poll::Ready(Some(Err(error))) => (Some(Err(error.into())), Some(BadUpload::Malformed)),
+            Poll::Ready(None) => (None, None),
+            Poll::Pending => {
+                ready!(self.wait(cx));
+                (Some(Err(Error::ConnectionReadTimeout)), Some(BadUpload::TooSlow))
+            }
+        };
+        if failure.is_some() || self.waiting.is_some() {
+            self.waiting = None;
+            self.upload.shared(|shared| (shared.until, shared.failure) = (None, failure.or(shared.failure)));
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,12 +11,13 @@ use http::{Response, StatusCode};
 use tokio::time::Instant;
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::WasiBody;
 
 use crate::bindings::{ResponseOutcome, TaskError, types};
 use crate::fair::{Work, fair};
+use crate::incoming::BadUpload;
 use crate::runner::Runner;
 use crate::scope::Scope;
 use crate::sent::Sent;
@@ -72,6 +73,8 @@ pub(crate) enum HandlerError {
     Interrupted(Interrupted),
     /// It returned one with a status that no final response has.
     NotFinal(StatusCode),
+    /// It returned an error, because the request's body broke off.
+    BadUpload(BadUpload),
     /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
     NotStored(epilogue_engines::Error),
 }
@@ -84,7 +87,18 @@ impl std::fmt::Display for HandlerError {
             Self::NotFinal(status) => {
                 write!(f, "the handler answered with status {}, which no final response has", status.as_u16())
             }
+            Self::BadUpload(reason) => write!(f, "{reason}"),
             Self::NotStored(error) => write!(f, "not stored: {error}"),
+        }
+    }
+}
+
+impl HandlerError {
+    /// Names the request's body as the cause, if the handler returned an error after the body had broken off.
+    pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
+        match (self, upload) {
+            (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
+            (error, _) => error,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::activity::Activity;
-use crate::incoming::Upload;
+use crate::incoming::{BadUpload, Upload};
 use crate::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
 /// What the requests of one connection share.
@@ -50,6 +50,11 @@ impl Reply {
             response,
         };
         (reply, receiver)
+    }
+
+    /// Why the request's body broke off, if it did.
+    pub(crate) fn bad_upload(&self) -> Option<BadUpload> {
+        self.upload.failure()
     }
 
     /// Hands the response to hyper, and says when it has left.

@@ -54,7 +54,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
             return;
         }
     };
-    let handled = life.handle(request).await;
+    let handled = life.handle(request).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
     life.send(handled, reply).await;
     life.conclude().await;
@@ -151,7 +151,14 @@ impl Life {
             Err(error) => {
                 let reason = cut(error.to_string());
                 let (request, component) = (&self.scope.id, &self.record.component);
-                tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
+                match error {
+                    HandlerError::BadUpload(_) => {
+                        tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
+                    }
+                    _ => {
+                        tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
+                    }
+                }
                 (failed(&error), Some(reason))
             }
         };
@@ -366,6 +373,7 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
         HandlerError::Interrupted(Interrupted::Stopped) | HandlerError::NotStored(Error::Unavailable(_)) => {
             unavailable()
         }
+        HandlerError::BadUpload(reason) => plain(reason.status()),
         HandlerError::Interrupted(Interrupted::Trapped(_))
         | HandlerError::Returned(_)
         | HandlerError::NotFinal(_)
