@@ -9,6 +9,7 @@ use crate::process::{Process, application, up};
 use crate::support::ends;
 
 mod abrupt;
+mod early;
 mod frames;
 mod garbage;
 mod http2;

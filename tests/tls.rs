@@ -9,8 +9,10 @@ use http_body_util::{BodyExt as _, Empty};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -36,8 +38,7 @@ impl Https {
         Self { app, host: Process::start(command), roots }
     }
 
-    /// What the guest saw of a request.
-    fn get(&self, protocol: Protocol) -> Value {
+    async fn connect(&self, protocol: Protocol) -> TlsStream<TcpStream> {
         let name: &[u8] = if protocol == Protocol::Http1 { b"http/1.1" } else { b"h2" };
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -45,11 +46,17 @@ impl Https {
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![name.into()];
+        let stream = TcpStream::connect(self.host.address()).await.unwrap();
+        let server = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(name));
+        stream
+    }
+
+    /// What the guest saw of a request.
+    fn get(&self, protocol: Protocol) -> Value {
         talk(async {
-            let stream = TcpStream::connect(self.host.address()).await.unwrap();
-            let server = ServerName::try_from("localhost").unwrap();
-            let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await.unwrap();
-            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(name));
+            let stream = self.connect(protocol).await;
             let request = Request::get("/a?b").body(Empty::new()).unwrap();
             let response = send_on(stream, "localhost", protocol, request).await;
             serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
@@ -78,6 +85,23 @@ fn https_is_served_with_a_certificate_and_its_key() {
         assert_eq!(seen["authority"], "localhost");
         assert_eq!(seen["headers"]["spin-full-url"][0], "https://localhost/a?b");
     }
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_writes_first() {
+    let https = Https::start();
+    talk(async {
+        let mut stream = https.connect(Protocol::Http1).await;
+        // More than all buffers on the way, and the guest reads nothing of it.
+        let body = vec![b'x'; 10 << 20];
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.expect("the host should read on");
+        stream.flush().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the answer should not be lost");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    });
 }
 
 #[test]

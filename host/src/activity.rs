@@ -26,6 +26,11 @@ impl Activity {
         AtWork(self.clone())
     }
 
+    /// Whether no request is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.at_work.get() == 0
+    }
+
     /// Begins to count the idle time anew.
     pub(crate) fn restart(&self) {
         self.since.set(Instant::now());

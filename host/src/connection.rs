@@ -1,12 +1,13 @@
 //! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
 
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{AbortHandle, Abortable};
 use http::uri::Scheme;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot::error::RecvError;
 
 use crate::activity::Activity;
 use crate::incoming::{IncomingBody, Upload};
+use crate::linger::linger;
 use crate::reply::{Line, Reply};
 use crate::request::plain;
 use crate::request_headers::set_right;
@@ -51,39 +53,67 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + 
 }
 
 async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
-    let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
     let options = &worker.host.options;
     let line = Line { unflushed: Unflushed::default(), activity: Activity::new(), send_timeout: options.send_timeout };
+    let io = Rc::new(RefCell::new(io));
+    if converse(&worker, io.clone(), Rc::new(peer), &line).await && line.unflushed.is_unread() {
+        let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
+        let soon = async {
+            shutdown.begun().await;
+            tokio::time::sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            () = linger(&io) => {}
+            () = soon => {}
+            () = end.stopped() => {}
+        }
+    }
+}
+
+/// Answers the client's requests. Returns whether it ended with what may be an answer to a request on HTTP/1 that was not read
+/// whole.
+async fn converse(
+    worker: &Rc<Worker>,
+    io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
+    peer: Rc<Peer>,
+    line: &Line,
+) -> bool {
+    let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
+    let options = &worker.host.options;
     let io = TokioIo::new(TrackedIo::new(io, line.unflushed.clone()));
-    let peer = Rc::new(peer);
-    let service = service_fn(|request| respond(worker.clone(), peer.clone(), line.clone(), request));
+    let streams = Cell::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        streams.set(request.version() == Version::HTTP_2);
+        respond(worker.clone(), peer.clone(), line.clone(), request)
+    });
     let builder = builder(options);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut idle_limit = options.idle_timeout;
-    let (mut leaving, mut draining) = (false, false);
+    let (mut leaving, mut draining, mut idle) = (false, false, false);
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
             () = line.activity.idle(idle_limit) => {
                 if leaving {
-                    return;
+                    return false;
                 }
-                leaving = true;
+                (leaving, idle) = (true, true);
                 line.activity.restart();
                 idle_limit = idle_limit.min(GOODBYE);
             }
-            _ = shutdown.begun(), if !draining => (leaving, draining) = (true, true),
+            _ = shutdown.begun(), if !draining => (leaving, draining, idle) = (true, true, line.activity.is_idle()),
             () = end.stopped() => {
                 line.unflushed.leave();
-                return;
+                return false;
             }
         }
         connection.as_mut().graceful_shutdown();
     };
-    if let Err(error) = ended {
-        let error = error.to_string();
-        tracing::debug!(target: "epilogue::connection", client = %peer.client, error, "the connection broke");
-    }
+    let Err(error) = ended else { return !idle && !streams.get() };
+    let text = error.to_string();
+    tracing::debug!(target: "epilogue::connection", client = %peer.client, error = text, "the connection broke");
+    // hyper has answered what it could not parse.
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 /// What hyper holds a client to. Against HTTP/2's rapid reset and floods of CONTINUATION, PING, SETTINGS and empty frames it
@@ -110,7 +140,7 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let upload = Upload::of(&body);
+    let upload = Upload::of(&body, &line.unflushed);
     let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
     if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
         tracing::debug!(target: "epilogue::connection", client = %peer.client, "a request was answered {status}: {reason}");
@@ -159,21 +189,26 @@ mod tests {
     use crate::admission::Admission;
     use crate::app::{App, AppOptions};
     use crate::manifest::Manifest;
+    use crate::shutdown::Shutdown;
     use crate::summary::Observer;
     use crate::worker::{Host, Version};
 
-    fn worker() -> Rc<Worker> {
+    fn host() -> Arc<Host> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
-        let (engine, manifest) =
-            (crate::engine::engine(HostOptions::default().max_instances).unwrap(), Manifest::load(&file).unwrap());
+        // None is needed, and many would take a process' address space.
+        let engine = crate::engine::engine(std::num::NonZeroU32::MIN).unwrap();
+        let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
         let versions = tokio::sync::watch::channel(Arc::new(Version { app, tls: None })).1;
         let options = HostOptions::default();
         let admission = Admission::new(&options).into();
-        let host = Host::new(versions, options, Observer::default(), admission);
-        Rc::new(Worker::new(host.into(), crate::shutdown::channel().1))
+        Host::new(versions, options, Observer::default(), admission).into()
+    }
+
+    fn worker(host: &Arc<Host>, shutdown: Shutdown) -> Rc<Worker> {
+        Rc::new(Worker::new(host.clone(), shutdown))
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,13 +229,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_asks_for_nothing_is_not_waited_for() {
-        let worker = worker();
+        let worker = worker(&host(), crate::shutdown::channel().1);
         let local = SocketAddr::from(([127, 0, 0, 1], 80));
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
             let (mut client, io) = tokio::io::duplex(1024);
             client.write_all(said.as_bytes()).await.unwrap();
             serve(worker.clone(), io, Peer { scheme: Scheme::HTTP, client: local, local }).await;
             client.read_to_end(&mut Vec::new()).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_is_waited_for_no_longer_than_the_host_lives() {
+        let (host, second) = (host(), Duration::from_secs(1));
+        for (grace, expected) in [(None, 30), (Some(60), 7), (Some(3), 5)] {
+            let (trigger, shutdown) = crate::shutdown::channel();
+            let worker = worker(&host, shutdown);
+            let local = SocketAddr::from(([127, 0, 0, 1], 80));
+            let (mut client, io) = tokio::io::duplex(1024);
+            client.write_all(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\n").await.unwrap();
+            let send_on = async {
+                while client.write_all(b"a").await.is_ok() {
+                    tokio::time::sleep(second).await;
+                }
+            };
+            let stop = async {
+                tokio::time::sleep(2 * second).await;
+                if let Some(grace) = grace {
+                    trigger.drain(grace * second);
+                }
+            };
+            let begun = tokio::time::Instant::now();
+            let serve = serve(worker, io, Peer { scheme: Scheme::HTTP, client: local, local });
+            let served = async {
+                serve.await;
+                begun.elapsed()
+            };
+            let (served, ..) = tokio::join!(served, stop, send_on);
+            assert_eq!(served.as_secs(), expected);
         }
     }
 }

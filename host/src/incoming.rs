@@ -11,11 +11,12 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
+use crate::sent::Unflushed;
 use crate::settings::Settings;
 
 /// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.
 #[derive(Clone, Default)]
-pub(crate) struct Upload(Option<Arc<Mutex<Shared>>>);
+pub(crate) struct Upload(Option<Arc<(Unflushed, Mutex<Shared>)>>);
 
 #[derive(Default)]
 struct Shared {
@@ -57,9 +58,13 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// That of this body.
-    pub(crate) fn of(body: &impl Body) -> Self {
-        Self((!body.is_end_stream()).then(Arc::default))
+    /// That of this body, which comes over `connection`.
+    pub(crate) fn of(body: &impl Body, connection: &Unflushed) -> Self {
+        if body.is_end_stream() {
+            connection.read_whole();
+            return Self(None);
+        }
+        Self(Some(Arc::new((connection.clone(), Mutex::default()))))
     }
 
     /// A guest that waits no longer for it, but does not say so, has this excuse for as long as it might have waited.
@@ -72,8 +77,15 @@ impl Upload {
         self.shared(|shared| shared.failure).flatten()
     }
 
+    /// Nothing more of it will come.
+    fn ended(&self) {
+        if let Some(upload) = &self.0 {
+            upload.0.read_whole();
+        }
+    }
+
     fn shared<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
-        let shared = self.0.as_ref()?;
+        let (_, shared) = &**self.0.as_ref()?;
         Some(work(&mut shared.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
@@ -123,6 +135,9 @@ where
         let (frame, failure) = match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.inner.is_end_stream() {
+                    self.upload.ended();
+                }
                 match self.max_size {
                     Some(max) if self.size > max => {
                         (Some(Err(Error::HttpRequestBodySize(Some(max)))), Some(BadUpload::TooLarge))
@@ -131,7 +146,10 @@ where
                 }
             }
             Poll::Ready(Some(Err(error))) => (Some(Err(error.into())), Some(BadUpload::Malformed)),
-            Poll::Ready(None) => (None, None),
+            Poll::Ready(None) => {
+                self.upload.ended();
+                (None, None)
+            }
             Poll::Pending => {
                 ready!(self.wait(cx));
                 (Some(Err(Error::ConnectionReadTimeout)), Some(BadUpload::TooSlow))

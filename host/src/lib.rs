@@ -42,6 +42,7 @@ mod admission;
 mod connection;
 mod incoming;
 mod lag;
+mod linger;
 mod pool;
 pub mod server;
 pub mod shutdown;

@@ -1,7 +1,9 @@
 //! hyper itself over a pipe that holds one byte: what the client has read is, but for that byte, what has been sent.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::rc::Rc;
 
 use bytes::Buf as _;
 use futures::FutureExt as _;
@@ -80,7 +82,7 @@ async fn read_bytewise(
         sents.send(sent).unwrap();
         async move { Ok::<_, Infallible>(response) }
     });
-    let io = TokioIo::new(TrackedIo::new(server, connection));
+    let io = TokioIo::new(TrackedIo::new(Rc::new(RefCell::new(server)), connection));
     let server = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
     let server = tokio::task::spawn_local(server);
 
@@ -238,7 +240,7 @@ async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, Resp
         });
         async move { Ok::<_, Infallible>(response) }
     });
-    let io = TokioIo::new(TrackedIo::new(server, connection));
+    let io = TokioIo::new(TrackedIo::new(Rc::new(RefCell::new(server)), connection));
     let server = hyper::server::conn::http2::Builder::new(Local).serve_connection(io, service);
     tokio::task::spawn_local(server.map(|_| ()));
 

@@ -22,6 +22,8 @@ struct Outgoing {
     flushes: AtomicUsize,
     /// Whether it is the host that ended the connection.
     left: AtomicBool,
+    /// Whether the client has sent something since the last request that is known whole: it may be amid sending.
+    unread: AtomicBool,
 }
 
 #[derive(Default)]
@@ -75,6 +77,20 @@ impl Unflushed {
     /// Says that the host is about to end the connection. To the responses on it that would look as if the client had left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
+    }
+
+    pub(super) fn received(&self) {
+        self.0.unread.store(true, Relaxed);
+    }
+
+    /// Says that the request which is being read has been read whole.
+    pub(crate) fn read_whole(&self) {
+        self.0.unread.store(false, Relaxed);
+    }
+
+    /// Whether the client may be sending what nobody reads.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.0.unread.load(Relaxed)
     }
 
     /// What becomes of a response that cannot be sent any more.

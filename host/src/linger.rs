@@ -1,0 +1,98 @@
+//! The end of a connection whose client still sends. If the host merely closed it, the system would answer the next bytes with a
+//! reset, and a reset destroys what the client has not read yet: the answer. So the host closes its own side only, and reads on
+//! for a while, as nginx does by its `lingering_close`.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+/// How long the host reads on; nginx' default.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long it waits for the next bytes; nginx' default.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How many bytes it reads.
+const SIZE: usize = 256 << 20;
+const CHUNK: usize = 16 << 10;
+
+/// Ends the host's side of the connection, and discards what the client sends until it ends its own side or the host has waited,
+/// or read, for long enough.
+pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
+    let discard = async {
+        // hyper has done so, unless it ended with an error.
+        _ = poll_fn(|cx| Pin::new(&mut *io.borrow_mut()).poll_shutdown(cx)).await;
+        let (mut chunk, mut size) = (vec![0; CHUNK], 0);
+        while size < SIZE {
+            let mut buffer = ReadBuf::new(&mut chunk);
+            let read = poll_fn(|cx| Pin::new(&mut *io.borrow_mut()).poll_read(cx, &mut buffer));
+            match timeout(PAUSE, read).await {
+                Ok(Ok(())) if !buffer.filled().is_empty() => size += buffer.filled().len(),
+                _ => return,
+            }
+            // A client that sends as fast as the host reads leaves the thread to others too.
+            tokio::task::consume_budget().await;
+        }
+    };
+    _ = timeout(LIMIT, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lingers_until_the_client_is_done() {
+        let (mut client, io) = tokio::io::duplex(1024);
+        let io = RefCell::new(io);
+        let upload = async {
+            client.write_all(&[0; 1 << 20]).await.unwrap();
+            assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 0, "the host has ended its side");
+            drop(client);
+        };
+        let begun = Instant::now();
+        tokio::join!(linger(&io), upload);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_linger_without_end() {
+        for (pause, limit) in [(Duration::from_secs(60), PAUSE), (Duration::from_secs(1), LIMIT)] {
+            let (mut client, io) = tokio::io::duplex(1024);
+            let (io, begun) = (RefCell::new(io), Instant::now());
+            let trickle = async {
+                while client.write_all(b"a").await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+            };
+            tokio::select! {
+                () = linger(&io) => {}
+                () = trickle => {}
+            }
+            assert_eq!(begun.elapsed(), limit);
+        }
+    }
+
+    #[tokio::test]
+    async fn does_not_read_without_end() {
+        let (mut client, io) = tokio::io::duplex(1 << 20);
+        let io = RefCell::new(io);
+        let chunk = vec![0; 1 << 20];
+        let flood = async {
+            let mut sent = 0;
+            while client.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+                assert!(sent <= SIZE + 2 * chunk.len(), "{sent}");
+            }
+        };
+        tokio::select! {
+            () = linger(&io) => {}
+            () = flood => panic!("the host's end is still there"),
+        }
+    }
+}
