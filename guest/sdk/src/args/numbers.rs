@@ -158,10 +158,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// The float that is written like this, and not otherwise: nothing of the text is lost.
+/// The float that is written like this, and not otherwise: nothing of the text is lost. An `f32` may be written with an exponent
+/// where an `f64` is not.
 fn float(text: &str) -> Option<f64> {
-    let float: f64 = text.parse().ok()?;
-    serde_json::to_string(&float).is_ok_and(|written| written == text).then_some(float)
+    let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
+    let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);
+    (is_text(serde_json::to_string(&float)) || is_text(serde_json::to_string(&single))).then_some(float)
 }
 
 /// A map whose first key has been read.

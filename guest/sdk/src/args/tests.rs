@@ -191,13 +191,14 @@ proptest! {
         prop_assert_eq!(arrives((wide, letters, bytes, set, truth)), Ok(true));
     }
 
-    /// serde buffers no number of 128 bits. It would be taken for a float.
+    /// serde buffers no number of 128 bits. It would be taken for a float, or for nothing.
     #[test]
     fn wide_numbers_in_an_untagged_enum_are_refused(wide: i128) {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
         #[serde(untagged)]
         enum Wide { Integer(i128), Float(f64) }
-        prop_assert!(refused((Wide::Integer(wide), Wide::Float(0.5)), false).starts_with(DIFFERS));
+        let refusal = refused((Wide::Integer(wide), Wide::Float(0.5)), false);
+        prop_assert!(refusal.starts_with(DIFFERS) || refusal.starts_with(UNREADABLE), "{}", refusal);
     }
 }
 
@@ -209,6 +210,9 @@ fn numbers_at_the_edges_arrive() {
             assert_eq!(read::<(f64,)>(&json).unwrap().0.to_bits(), float.to_bits(), "{float:e}");
         }
     }
+    // Written with an exponent, as the same `f64` is not.
+    let leaf = Leaf { float: 1.5e14, single: 1.5e14, number: 0, letter: 'a', maybe: None };
+    assert_eq!(arrives((Internal::New(leaf),)), Ok(true));
     assert_eq!(write(&(-0.0,)).unwrap(), b"[-0.0]");
     assert_eq!(arrives((u128::MAX, i128::MIN, u64::MAX, i64::MIN)), Ok(true));
 }
