@@ -51,6 +51,23 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
     })
 }
 
+/// Where the engine of `url` is, for messages: without user, password and options. Empty if the URL has no known form.
+///
+/// ```
+/// use epilogue_engines::address;
+/// assert_eq!(address("redis://user:secret@example.org:6380/2?protocol=resp3"), "redis://example.org:6380/2");
+/// assert_eq!(address("sqlite:tasks.db?synchronous=normal"), "sqlite:tasks.db");
+/// ```
+pub fn address(url: &str) -> String {
+    let plain = url.split('?').next().unwrap_or_default();
+    match plain.split_once("://") {
+        // A password may contain an `@` of its own, where it should not.
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
+        None if plain.starts_with("sqlite:") || plain.starts_with("memory:") => plain.to_owned(),
+        None => String::new(),
+    }
+}
+
 fn unsupported(what: &str) -> Error {
     let supported = "use memory:, sqlite:PATH, redis://host, rediss://host, nats://host or tls://host";
     Error::Config(format!("{what} names no task engine: {supported}"))

@@ -1,6 +1,9 @@
 //! What an engine hands out: leases to workers, entries to operators.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,11 +27,45 @@ pub struct Lease {
 #[derive(Debug)]
 pub(crate) enum Token {
     /// A row, and its number of leases so far.
-    Row { seq: i64, generation: i64 },
+    Row { seq: i64, generation: i64, _held: Arc<()> },
     /// An entry of the stream, delivered to a consumer, at a task, and its number of leases so far.
-    Stream { entry: String, consumer: String, next: u32, generation: u32 },
+    Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
     /// A message, and what is kept about it.
     Message(Box<crate::nats::Held>),
+}
+
+/// Which batches this process holds. After a pause it may find that its own leases have ended: it extends those, and never
+/// takes them for a dead worker's.
+#[derive(Debug)]
+pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
+
+impl<K> Clone for Holders<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K> Default for Holders<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Eq + Hash> Holders<K> {
+    /// Notes that a batch is held, for as long as what this returns exists.
+    pub(crate) fn hold(&self, key: K) -> Arc<()> {
+        let held = Arc::new(());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, held| held.strong_count() > 0);
+        all.insert(key, Arc::downgrade(&held));
+        held
+    }
+
+    /// Whether a batch is held.
+    pub(crate) fn holds(&self, key: &K) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).is_some_and(|held| held.strong_count() > 0)
+    }
 }
 
 impl Lease {

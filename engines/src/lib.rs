@@ -61,7 +61,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use batch::{Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
-pub use connect::{Options, connect};
+pub use connect::{Options, address, connect};
 pub use error::{Error, Result};
 pub use lease::{Counts, Entry, Lease, State};
 pub use memory::Memory;
@@ -85,6 +85,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Leases the batch that waits longest, and waits up to `wait` for one. `worker` is a name that no other process uses.
     ///
+    /// It never returns a batch whose [`Lease`] this process has still under the same name: if that has ended, as after a pause of the
+    /// process, it is extended instead.
+    ///
     /// Let it end: if its future is dropped a batch may have been leased that nobody knows of, until the lease ends.
     /// A batch that can't be read, as its envelope is damaged or newer than this program, is buried and passed over.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
@@ -99,8 +102,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Removes a batch whose tasks have all ended.
     async fn ack(&self, lease: &Lease) -> Result<()>;
 
-    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again. On
-    /// Redis `after` is at most [`Options::visibility`], and a longer one is cut to it.
+    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
     /// Gives a batch back at once, and the attempt too: the task [`Lease::next`] was not started.

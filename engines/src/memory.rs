@@ -3,7 +3,7 @@
 //! Each call looks through all that is stored, which is slow with very many batches.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ struct Row {
     /// Not to be leased before this.
     due: Instant,
     worker: Option<String>,
+    /// Exists for as long as the lease does.
+    held: Weak<()>,
     /// How often it has been leased.
     generation: i64,
     /// Dead, and why.
@@ -51,6 +53,11 @@ impl Row {
             Self { worker: Some(_), .. } => State::Leased,
             _ => State::Delayed,
         }
+    }
+
+    /// Whether this worker holds it still, also if the lease has ended.
+    fn is_of(&self, worker: &str) -> bool {
+        self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }
 
     fn entry(&self, now: Instant) -> Result<Entry> {
@@ -91,6 +98,7 @@ impl Memory {
             attempt: 0,
             due: Instant::now(),
             worker: None,
+            held: Weak::new(),
             generation: 0,
             why: why.map(str::to_owned),
         };
@@ -103,19 +111,24 @@ impl Memory {
     fn take(&self, worker: &str) -> Option<Lease> {
         let now = Instant::now();
         let mut stored = self.stored();
+        for row in stored.rows.values_mut().filter(|row| row.is_of(worker) && row.due <= now) {
+            row.due = now + self.visibility;
+        }
         let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == State::Ready);
         let (&seq, row) = ready.min_by_key(|(seq, row)| (row.due, **seq))?;
         row.attempt += 1;
         row.generation += 1;
         row.due = now + self.visibility;
         row.worker = Some(worker.to_owned());
-        let token = Token::Row { seq, generation: row.generation };
+        let held = Arc::new(());
+        row.held = Arc::downgrade(&held);
+        let token = Token::Row { seq, generation: row.generation, _held: held };
         Some(Lease { batch: row.batch.clone(), next: row.next, attempt: row.attempt, token })
     }
 
     /// Changes a row that is still leased, or says that it is not.
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
-        let Token::Row { seq, generation } = lease.token else { return Err(Error::LostLease) };
+        let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
         let mut stored = self.stored();
         let row = stored.rows.get_mut(&seq).filter(|row| row.generation == generation && row.worker.is_some());
         change(row.ok_or(Error::LostLease)?);

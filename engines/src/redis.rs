@@ -7,55 +7,53 @@
 //! |---|---|
 //! | `{epilogue}:queue` | the stream; its group `workers` |
 //! | `{epilogue}:ids` | from a batch's id to where it is: `ready ENTRY` or `dead ENTRY` |
-//! | `{epilogue}:state` | from a batch's id to its next task and the number of its lease, if they are not both zero |
+//! | `{epilogue}:state` | from a batch's id to its next task and the number of its lease, if they are not both zero, and its attempts while it is delayed |
+//! | `{epilogue}:delayed` | the ids of batches that were given back, sorted by when they may be leased, in the server's time |
 //! | `{epilogue}:dead` | the dead letter, a stream too |
 //!
-//! A batch that is given back goes to the consumer `-`. A delay is kept as the time for which the entry counts as idle, so it
-//! can't be longer than a lease. How durable an accepted batch is depends on the server's `appendfsync`.
+//! A batch that is given back is nobody's: its entry stays in the stream without an owner until it is due. How durable an accepted
+//! batch is depends on the server's `appendfsync`.
 
 mod admin;
+mod connections;
 mod script;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::aio::ConnectionManager;
 use redis::streams::{StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands as _, AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo as _, RedisError};
-use tokio::time::{self, Instant};
+use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
+use tokio::time::Instant;
 
-use crate::lease::Token;
+use crate::lease::{Holders, Token};
 use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
 
+use connections::Connections;
 use script::{Arg, Script};
 
 const QUEUE: &str = "{epilogue}:queue";
 const IDS: &str = "{epilogue}:ids";
 const STATE: &str = "{epilogue}:state";
+const DELAYED: &str = "{epilogue}:delayed";
 const DEAD: &str = "{epilogue}:dead";
 const GROUP: &str = "workers";
 
-/// The consumer that holds what was given back.
-const NOBODY: &str = "-";
-
 /// The engine `redis://`.
 pub struct Redis {
-    client: Client,
+    connections: Connections,
     options: Options,
-    /// For all calls but those that wait.
-    shared: ConnectionManager,
-    /// For calls that wait: a connection does nothing else meanwhile.
-    waiting: Mutex<Vec<MultiplexedConnection>>,
-    /// Where the next search for ended leases begins.
-    cursor: Mutex<String>,
+    /// By entry.
+    holders: Holders<String>,
+    /// Entries that are this process' own to the server, and that nobody here holds any more.
+    lost: Mutex<Vec<String>>,
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("address", self.client.get_connection_info().addr()).finish_non_exhaustive()
+        f.debug_struct("Redis").field("address", self.connections.address()).finish_non_exhaustive()
     }
 }
 
@@ -75,100 +73,59 @@ impl Redis {
     /// # Errors
     /// [`Error::Config`] for a URL that can't be used.
     pub fn new(url: &str, options: Options) -> Result<Self> {
-        let unusable = |error: RedisError| {
-            let form = "redis://[user:password@]host[:port][/db]";
-            Error::Config(format!("the URL of the task engine is not of the form {form}: {error}"))
-        };
-        // What is sent into a network that was cut must not wait for TCP's own patience, which is minutes.
-        let keepalive = TcpKeepalive::new().with_time(options.timeout).with_interval(options.timeout);
-        let tcp = TcpSettings::default().set_keepalive(keepalive).set_user_timeout(options.timeout);
-        let client = url.into_connection_info().map(|info| info.set_tcp_settings(tcp)).and_then(Client::open);
-        let client = client.map_err(unusable)?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(options.timeout))
-            .set_response_timeout(Some(options.timeout));
-        let shared = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(unusable)?;
-        Ok(Self { client, options, shared, waiting: Mutex::default(), cursor: Mutex::new("0-0".to_owned()) })
+        let connections = Connections::new(url, options.timeout)?;
+        Ok(Self { connections, options, holders: Holders::default(), lost: Mutex::default() })
     }
 
-    /// Runs a script, and once more if the connection broke, as it does when the server is started anew, or if the group is
-    /// missing, as it is in a new server.
     async fn run<T: FromRedisValue>(&self, script: &Script, args: &[Arg<'_>]) -> Result<T> {
-        self.bounded(async {
-            let mut connection = self.shared.clone();
-            match script.run(&mut connection, args).await {
-                Err(error) if self.is_cured(&error).await? => script.run(&mut connection, args).await,
-                result => result,
-            }
-        })
-        .await
+        self.connections.call(|mut connection| async move { script.run(&mut connection, args).await }).await
     }
 
-    async fn is_cured(&self, error: &RedisError) -> redis::RedisResult<bool> {
-        if error.to_string().contains("NOGROUP") {
-            return self.create_group().await.map(|()| true);
-        }
-        Ok(error.is_connection_dropped())
-    }
-
-    async fn create_group(&self) -> redis::RedisResult<()> {
-        match self.shared.clone().xgroup_create_mkstream(QUEUE, GROUP, "0").await {
-            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
-            created => created,
-        }
-    }
-
-    async fn bounded<T>(&self, call: impl Future<Output = redis::RedisResult<T>>) -> Result<T> {
-        match time::timeout(self.options.timeout, call).await {
-            Ok(result) => result.map_err(|error| Error::Unavailable(format!("Redis: {error}"))),
-            Err(_) => Err(Error::Unavailable(format!("no answer from Redis within {:?}", self.options.timeout))),
-        }
+    /// Makes a call that is not a script.
+    async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        self.connections.call(call).await
     }
 
     /// What can be leased now.
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
-        let cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let visibility = millis(self.options.visibility);
-        let args = [Arg::from(worker), Arg::from(visibility), Arg::from(cursor.as_str())];
-        let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
-        // Lua ends a list at the first nil.
-        reply.resize(6, redis::Value::Nil);
-        let [cursor, entry, id, envelope, state, attempt] = &reply[..] else { return Ok(None) };
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = read(cursor);
-        if *entry == redis::Value::Nil {
-            return Ok(None);
+        loop {
+            let lost = self.lost().pop().unwrap_or_default();
+            let args = [Arg::from(worker), Arg::from(visibility), Arg::from(lost.as_str())];
+            let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
+            // Lua ends a list at the first nil.
+            reply.resize(6, redis::Value::Nil);
+            let [ours, entry, id, envelope, state, attempt] = &reply[..] else { return Ok(None) };
+            let ours: Vec<String> = read(ours);
+            self.lost().extend(ours.into_iter().filter(|entry| !self.holders.holds(entry)));
+            if *entry != redis::Value::Nil {
+                let (next, generation) = parse(&read::<String>(state));
+                let (entry, id, envelope, attempt) = (read(entry), read(id), read(envelope), read(attempt));
+                return Ok(Some(Taken { entry, id, envelope, next, generation, attempt }));
+            }
+            if self.lost().is_empty() {
+                return Ok(None);
+            }
         }
-        let (next, generation) = parse(&read::<String>(state));
-        let (entry, id, envelope, attempt) = (read(entry), read(id), read(envelope), read(attempt));
-        Ok(Some(Taken { entry, id, envelope, next, generation, attempt }))
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is new, if it comes within `wait`.
     async fn wait(&self, worker: &str, wait: Duration) -> Result<Option<Taken>> {
-        let idle = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(self.options.timeout))
-                    .set_response_timeout(Some(self.options.timeout + POLL));
-                self.bounded(self.client.get_multiplexed_async_connection_with_config(&config)).await?
-            }
-        };
+        let mut waiting = self.connections.waiting().await?;
         // Zero would be for ever.
         let block = wait.as_millis().max(1) as usize;
         let options = StreamReadOptions::default().group(GROUP, worker).count(1).block(block);
-        let entry: redis::RedisResult<Option<StreamReadReply>> =
-            connection.xread_options(&[QUEUE], &[">"], &options).await;
-        let entry = match entry {
-            Ok(entry) => entry,
-            // It is not put back: the next call connects anew.
-            Err(error) if error.is_connection_dropped() => return Ok(None),
-            Err(error) => return self.bounded(async { Err(error) }).await,
-        };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        let Some(entry) = entry.and_then(|mut read| read.keys.pop()).and_then(|mut key| key.ids.pop()) else {
+        let reply: RedisResult<Option<StreamReadReply>> =
+            waiting.connection.xread_options(&[QUEUE], &[">"], &options).await;
+        let reply = self.connections.put_back(waiting, reply)?;
+        let Some(entry) = reply.flatten().and_then(|mut read| read.keys.pop()).and_then(|mut key| key.ids.pop()) else {
             return Ok(None);
         };
         let field = |name| entry.map.get(name).unwrap_or(&redis::Value::Nil);
@@ -180,13 +137,13 @@ impl Redis {
 
     /// The next task, and the number of the lease.
     async fn known(&self, id: &str) -> Result<(u32, u32)> {
-        let state: Option<String> = self.bounded(self.shared.clone().hget(STATE, id)).await?;
+        let state: Option<String> = self.call(|mut server| async move { server.hget(STATE, id).await }).await?;
         Ok(parse(&state.unwrap_or_default()))
     }
 
     /// Runs one of the scripts that begin with the fence.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
-        let Token::Stream { entry, consumer, next, generation } = token else { return Err(Error::LostLease) };
+        let Token::Stream { entry, consumer, next, generation, .. } = token else { return Err(Error::LostLease) };
         let mut args = vec![
             Arg::from(entry.as_str()),
             Arg::from(consumer.as_str()),
@@ -202,8 +159,7 @@ impl Redis {
     }
 
     async fn give_back(&self, lease: &Lease, after: Duration, attempts: u32) -> Result<()> {
-        let idle = self.options.visibility.saturating_sub(after);
-        let more = [Arg::from(millis(idle)), Arg::from(u64::from(attempts))];
+        let more = [Arg::from(millis(after)), Arg::from(u64::from(attempts))];
         self.held(&script::GIVE_BACK, &lease.batch.id, &lease.token, &more).await
     }
 }
@@ -232,7 +188,8 @@ impl Engine for Redis {
                 taken = self.wait(worker, left.min(POLL)).await?;
             }
             if let Some(Taken { entry, id, envelope, next, generation, attempt }) = taken {
-                let token = Token::Stream { entry, consumer: worker.to_owned(), next, generation };
+                let _held = self.holders.hold(entry.clone());
+                let token = Token::Stream { entry, consumer: worker.to_owned(), next, generation, _held };
                 match Batch::from_envelope(&envelope) {
                     Ok(batch) => return Ok(Some(Lease { batch, next, attempt, token })),
                     Err(error) => {
@@ -308,8 +265,8 @@ fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }
 
-/// The value in `{epilogue}:state`.
+/// The first two numbers of a value in `{epilogue}:state`.
 fn parse(state: &str) -> (u32, u32) {
-    let (next, generation) = state.split_once(' ').unwrap_or_default();
-    (next.parse().unwrap_or_default(), generation.parse().unwrap_or_default())
+    let mut numbers = state.split(' ').map(|number| number.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }

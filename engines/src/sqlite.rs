@@ -4,10 +4,12 @@
 //! Several processes may use the file: workers, and `epilogue tasks` beside a running host. Each has an [`owner::Owner`], by
 //! which the next one to open the file sees that a process has died, and takes up its batches at once.
 //!
-//! A row's `due` is when it may be leased: now, after a delay, or when its lease ends. So a lease is one step in one index,
-//! whatever the backlog. Times are the machine's clock, since processes share them.
+//! A row's `due` is zero if it may be leased now; else it is when the lease or the delay ends, by one of the [`clock`]s. So a lease
+//! is a step or two in an index, whatever the backlog, and what is ready waits for no clock.
 
 mod admin;
+mod clock;
+mod order;
 mod owner;
 mod place;
 mod schema;
@@ -15,7 +17,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -23,9 +25,10 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::batch::{MAX_BYTES, within_limit};
-use crate::lease::Token;
+use crate::lease::{Holders, Token};
 use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
 
+use clock::millis;
 use owner::Owner;
 use place::Place;
 use writer::Writer;
@@ -41,12 +44,12 @@ pub struct Sqlite {
     /// Something became ready, in this process.
     ready: Notify,
     owner: Arc<Owner>,
+    holders: Holders<i64>,
 }
 
 /// A row that was leased, not yet read.
 struct Taken {
-    seq: i64,
-    generation: i64,
+    token: Token,
     next: u32,
     attempt: u32,
     envelope: Vec<u8>,
@@ -64,7 +67,8 @@ impl Sqlite {
         let place = Place::new(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
         let owner = Owner::new(&path, &mut connection)?;
         let writer = Writer::start(connection, place, options.timeout)?;
-        Ok(Self { visibility: options.visibility, writer, ready: Notify::new(), owner: Arc::new(owner) })
+        let (ready, owner) = (Notify::new(), Arc::new(owner));
+        Ok(Self { visibility: options.visibility, writer, ready, owner, holders: Holders::default() })
     }
 
     async fn insert(&self, batch: &Batch, why: Option<&str>) -> Result<()> {
@@ -74,9 +78,9 @@ impl Sqlite {
         self.writer
             .run(move |connection| {
                 let mut insert = connection.prepare_cached(
-                    "INSERT INTO batches (id, due, why) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                    "INSERT INTO batches (id, due, why) VALUES (?, 0, ?) ON CONFLICT (id) DO NOTHING",
                 )?;
-                if insert.execute(params![id, now(), why])? == 1 {
+                if insert.execute(params![id, why])? == 1 {
                     let seq = connection.last_insert_rowid();
                     connection
                         .prepare_cached("INSERT INTO envelopes (seq, envelope) VALUES (?, ?)")?
@@ -90,31 +94,25 @@ impl Sqlite {
     }
 
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
-        let (worker, owner, until) = (worker.to_owned(), self.owner.clone(), self.visibility);
+        let (worker, owner, holders) = (worker.to_owned(), self.owner.clone(), self.holders.clone());
+        // Longer than no time, or what is extended would have ended again.
+        let visibility = millis(self.visibility).max(1);
         self.writer
             .run(move |connection| {
-                let now = now();
-                let taken = connection
-                    .prepare_cached(
-                        "UPDATE batches SET attempt = attempt + 1, generation = generation + 1, worker = ?, owner = ?,
-                             due = ?
-                         WHERE seq = (SELECT seq FROM batches WHERE why IS NULL AND due <= ? ORDER BY due, seq LIMIT 1)
-                         RETURNING seq, generation, next, attempt",
-                    )?
-                    .query_row(params![worker, owner.id(), now + millis(until), now], |row| {
-                        Ok(Taken {
-                            seq: row.get(0)?,
-                            generation: row.get(1)?,
-                            next: row.get(2)?,
-                            attempt: row.get(3)?,
-                            envelope: Vec::new(),
-                        })
-                    })
-                    .optional()?;
-                let Some(mut taken) = taken else { return Ok(None) };
+                let now = clock::awake();
+                let until = now + visibility;
+                let ours = |seq: &i64, of: &str| of == owner.id() && holders.holds(seq);
+                let Some(seq) = order::next(connection, ours, now, until)? else { return Ok(None) };
+                let mut lease = connection.prepare_cached(
+                    "UPDATE batches SET attempt = attempt + 1, generation = generation + 1, worker = ?, owner = ?, due = ?
+                     WHERE seq = ? RETURNING generation, next, attempt",
+                )?;
+                let (generation, next, attempt) = lease
+                    .query_row(params![worker, owner.id(), until, seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
                 let mut envelope = connection.prepare_cached("SELECT envelope FROM envelopes WHERE seq = ?")?;
-                taken.envelope = envelope.query_row([taken.seq], |row| row.get(0)).optional()?.unwrap_or_default();
-                Ok(Some(taken))
+                let envelope = envelope.query_row([seq], |row| row.get(0)).optional()?.unwrap_or_default();
+                let token = Token::Row { seq, generation, _held: holders.hold(seq) };
+                Ok(Some(Taken { token, next, attempt, envelope }))
             })
             .await
     }
@@ -124,7 +122,7 @@ impl Sqlite {
     where
         F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,
     {
-        let &Token::Row { seq, generation } = token else { return Err(Error::LostLease) };
+        let &Token::Row { seq, generation, .. } = token else { return Err(Error::LostLease) };
         let owner = self.owner.clone();
         let held = self
             .writer
@@ -145,7 +143,7 @@ impl Sqlite {
         let why = why.to_owned();
         self.held(token, move |connection, seq| {
             connection
-                .prepare_cached("UPDATE batches SET why = ?, worker = NULL, owner = NULL WHERE seq = ?")?
+                .prepare_cached("UPDATE batches SET why = ?, due = 0, worker = NULL, owner = NULL WHERE seq = ?")?
                 .execute(params![why, seq])
         })
         .await
@@ -165,8 +163,7 @@ impl Engine for Sqlite {
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
         let end = Instant::now() + wait;
         loop {
-            if let Some(Taken { seq, generation, next, attempt, envelope }) = self.take(worker).await? {
-                let token = Token::Row { seq, generation };
+            if let Some(Taken { token, next, attempt, envelope }) = self.take(worker).await? {
                 match Batch::from_envelope(&envelope) {
                     Ok(batch) => return Ok(Some(Lease { batch, next, attempt, token })),
                     Err(error) => self.bury_token(&token, &error.to_string()).await?,
@@ -182,16 +179,18 @@ impl Engine for Sqlite {
     }
 
     async fn extend(&self, lease: &Lease) -> Result<()> {
-        let due = now() + millis(self.visibility);
+        let visibility = millis(self.visibility);
         self.held(&lease.token, move |connection, seq| {
+            let due = clock::awake() + visibility;
             connection.prepare_cached("UPDATE batches SET due = ? WHERE seq = ?")?.execute(params![due, seq])
         })
         .await
     }
 
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()> {
-        let due = now() + millis(self.visibility);
+        let visibility = millis(self.visibility);
         self.held(&lease.token, move |connection, seq| {
+            let due = clock::awake() + visibility;
             connection
                 .prepare_cached("UPDATE batches SET due = ?, next = ?, attempt = 1 WHERE seq = ?")?
                 .execute(params![due, next, seq])
@@ -207,11 +206,14 @@ impl Engine for Sqlite {
     }
 
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()> {
-        let due = now() + millis(after);
+        let delay = millis(after);
         self.held(&lease.token, move |connection, seq| {
+            let due = if delay == 0 { 0 } else { clock::running() + delay };
             connection
-                .prepare_cached("UPDATE batches SET due = ?, worker = NULL, owner = NULL WHERE seq = ?")?
-                .execute(params![due, seq])
+                .prepare_cached(
+                    "UPDATE batches SET due = ?, since = ?, delay = ?, worker = NULL, owner = NULL WHERE seq = ?",
+                )?
+                .execute(params![due, clock::wall(), delay, seq])
         })
         .await?;
         self.ready.notify_one();
@@ -222,9 +224,9 @@ impl Engine for Sqlite {
         self.held(&lease.token, move |connection, seq| {
             connection
                 .prepare_cached(
-                    "UPDATE batches SET due = ?, attempt = attempt - 1, worker = NULL, owner = NULL WHERE seq = ?",
+                    "UPDATE batches SET due = 0, attempt = attempt - 1, worker = NULL, owner = NULL WHERE seq = ?",
                 )?
-                .execute(params![now(), seq])
+                .execute([seq])
         })
         .await?;
         self.ready.notify_one();
@@ -277,14 +279,4 @@ fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
         }
     };
     Ok((path.into(), synchronous))
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-/// At most a few thousand years, so that a sum of two does not overflow.
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(1 << 47)
 }

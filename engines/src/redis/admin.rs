@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
 use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
-use super::{DEAD, GROUP, IDS, NOBODY, QUEUE, Redis};
+use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
 use crate::{Counts, Entry, Result, State};
 
 /// How many entries one call asks for.
@@ -24,24 +25,35 @@ impl Redis {
             true => self.last_delivered().await?,
             false => None,
         };
-        let mut entries = Vec::new();
+        let (mut listed, mut known) = (Vec::new(), HashSet::new());
         if state != Some(State::Dead) {
-            self.each_pending(|pending, state| {
-                if wanted(state) && entries.len() < limit {
-                    entries.push((pending, state));
+            let mut pending = Vec::new();
+            self.each_pending(|each, state| {
+                if wanted(state) && pending.len() < limit {
+                    pending.push((each, state));
                 }
-                entries.len() < limit
+                pending.len() < limit
             })
             .await?;
+            for (each, state) in pending {
+                listed.extend(self.leased_entry(&each, state).await?);
+                known.insert(each.id);
+            }
         }
-        let mut listed = Vec::new();
-        for (pending, state) in &entries {
-            listed.extend(self.leased_entry(pending, *state).await?);
+        if wanted(State::Delayed) || wanted(State::Ready) {
+            let now = self.now().await?;
+            let (from, to) = match state {
+                Some(State::Ready) => ("-inf".to_owned(), now.to_string()),
+                Some(_) => (format!("({now}"), "+inf".to_owned()),
+                None => ("-inf".to_owned(), "+inf".to_owned()),
+            };
+            for (id, due) in self.given_back(from, to, limit.saturating_sub(listed.len())).await? {
+                listed.extend(self.delayed_entry(&id, due, now).await?);
+            }
         }
         if wanted(State::Ready) {
             let from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
             let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
-            let known: HashSet<_> = entries.iter().map(|(pending, _)| &pending.id).collect();
             for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
                 listed.push(self.queue_entry(stored, State::Ready, 0).await?);
             }
@@ -55,19 +67,23 @@ impl Redis {
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
         self.ensure_group().await?;
-        let place: Option<String> = self.bounded(self.shared.clone().hget(IDS, id)).await?;
+        let place: Option<String> = self.call(|mut server| async move { server.hget(IDS, id).await }).await?;
         let Some((place, entry)) = place.as_deref().and_then(|place| place.split_once(' ')) else { return Ok(None) };
         if place == "dead" {
             return Ok(self.exactly(DEAD, entry).await?.map(dead_entry));
         }
         let pending: StreamPendingCountReply =
-            self.bounded(self.shared.clone().xpending_count(QUEUE, GROUP, entry, entry, 1)).await?;
-        match pending.ids.first() {
-            Some(pending) => self.leased_entry(pending, self.state(pending)).await,
-            None => match self.exactly(QUEUE, entry).await? {
-                Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0).await?)),
-                None => Ok(None),
-            },
+            self.call(|mut server| async move { server.xpending_count(QUEUE, GROUP, entry, entry, 1).await }).await?;
+        if let Some(pending) = pending.ids.first() {
+            return self.leased_entry(pending, self.state(pending)).await;
+        }
+        let due: Option<f64> = self.call(|mut server| async move { server.zscore(DELAYED, id).await }).await?;
+        if let Some(due) = due {
+            return self.delayed_entry(id, due, self.now().await?).await;
+        }
+        match self.exactly(QUEUE, entry).await? {
+            Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0).await?)),
+            None => Ok(None),
         }
     }
 
@@ -81,15 +97,18 @@ impl Redis {
             true
         })
         .await?;
-        let stored: u64 = self.bounded(self.shared.clone().xlen(QUEUE)).await?;
-        counts.ready += stored.saturating_sub(pending);
-        counts.dead = self.bounded(self.shared.clone().xlen(DEAD)).await?;
+        let now = self.now().await?;
+        counts.delayed =
+            self.call(|mut server| async move { server.zcount(DELAYED, format!("({now}"), "+inf").await }).await?;
+        let stored: u64 = self.call(|mut server| async move { server.xlen(QUEUE).await }).await?;
+        counts.ready += stored.saturating_sub(pending + counts.delayed);
+        counts.dead = self.call(|mut server| async move { server.xlen(DEAD).await }).await?;
         Ok(counts)
     }
 
     pub(super) async fn risks_of_settings(&self) -> Result<Vec<String>> {
-        let mut connection = self.shared.clone();
-        let info: InfoDict = self.bounded(redis::cmd("INFO").query_async(&mut connection)).await?;
+        let info: InfoDict =
+            self.call(|mut server| async move { redis::cmd("INFO").query_async(&mut server).await }).await?;
         let setting = |name| info.get::<String>(name).unwrap_or_default();
         let mut risks = Vec::new();
         if setting("aof_enabled") == "0" {
@@ -108,8 +127,10 @@ impl Redis {
     async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, State) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
         loop {
-            let page: StreamPendingCountReply =
-                self.bounded(self.shared.clone().xpending_count(QUEUE, GROUP, &from, "+", PAGE)).await?;
+            let start = from.as_str();
+            let page: StreamPendingCountReply = self
+                .call(|mut server| async move { server.xpending_count(QUEUE, GROUP, start, "+", PAGE).await })
+                .await?;
             let full = page.ids.len() == PAGE;
             for pending in page.ids {
                 from = format!("({}", pending.id);
@@ -127,7 +148,6 @@ impl Redis {
     fn state(&self, pending: &StreamPendingId) -> State {
         match pending {
             _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => State::Ready,
-            pending if pending.consumer == NOBODY => State::Delayed,
             _ => State::Leased,
         }
     }
@@ -148,8 +168,42 @@ impl Redis {
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
+    /// A batch that was given back.
+    async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
+        let keys = |mut server: ConnectionManager| async move {
+            redis::pipe()
+                .hget(IDS, id)
+                .hget(STATE, id)
+                .query_async::<(Option<String>, Option<String>)>(&mut server)
+                .await
+        };
+        let (place, state) = self.call(keys).await?;
+        let Some(entry) = place.as_deref().and_then(|place| place.strip_prefix("ready ")) else { return Ok(None) };
+        let Some(stored) = self.exactly(QUEUE, entry).await? else { return Ok(None) };
+        let attempt = state.and_then(|state| state.split(' ').nth(2)?.parse().ok()).unwrap_or_default();
+        let left = Duration::from_millis((due as u64).saturating_sub(now));
+        let (state, left) = if left.is_zero() { (State::Ready, None) } else { (State::Delayed, Some(left)) };
+        Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
+    }
+
+    /// Batches that were given back, with when they are due.
+    async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
+        let (from, to) = (from.as_str(), to.as_str());
+        let count = isize::try_from(count).unwrap_or(isize::MAX);
+        self.call(|mut server| async move { server.zrangebyscore_limit_withscores(DELAYED, from, to, 0, count).await })
+            .await
+    }
+
+    /// The server's time, in milliseconds since 1970.
+    async fn now(&self) -> Result<u64> {
+        let time: (u64, u64) =
+            self.call(|mut server| async move { redis::cmd("TIME").query_async(&mut server).await }).await?;
+        Ok(time.0 * 1000 + time.1 / 1000)
+    }
+
     async fn last_delivered(&self) -> Result<Option<String>> {
-        let groups: StreamInfoGroupsReply = self.bounded(self.shared.clone().xinfo_groups(QUEUE)).await?;
+        let groups: StreamInfoGroupsReply =
+            self.call(|mut server| async move { server.xinfo_groups(QUEUE).await }).await?;
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
@@ -157,35 +211,36 @@ impl Redis {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut connection = self.shared.clone();
-        let range: RedisResult<StreamRangeReply> = connection.xrange_count(stream, from, "+", count).await;
-        Ok(self.bounded(async { range }).await?.ids)
+        let from = from.as_str();
+        let range: StreamRangeReply =
+            self.call(|mut server| async move { server.xrange_count(stream, from, "+", count).await }).await?;
+        Ok(range.ids)
     }
 
     async fn exactly(&self, stream: &str, entry: &str) -> Result<Option<StreamId>> {
-        let range: StreamRangeReply = self.bounded(self.shared.clone().xrange(stream, entry, entry)).await?;
+        let range: StreamRangeReply =
+            self.call(|mut server| async move { server.xrange(stream, entry, entry).await }).await?;
         Ok(range.ids.into_iter().next())
     }
 
-    /// Comes first, so it also finds out whether the connection was broken since it was last used. It writes only where it must:
-    /// a server without memory refuses that, and then more than ever somebody wants to look.
+    /// Makes the group if there is none. It writes only where it must: a server without memory refuses that, and then more than ever
+    /// somebody wants to look.
     async fn ensure_group(&self) -> Result<()> {
-        self.bounded(async {
-            let there = match self.has_group().await {
-                Err(error) if error.is_connection_dropped() => self.has_group().await?,
-                there => there?,
-            };
-            if there { Ok(()) } else { self.create_group().await }
+        self.call(|server| async move {
+            match has_group(server.clone()).await? {
+                true => Ok(()),
+                false => connections::create_group(server).await,
+            }
         })
         .await
     }
+}
 
-    async fn has_group(&self) -> RedisResult<bool> {
-        let groups: RedisResult<StreamInfoGroupsReply> = self.shared.clone().xinfo_groups(QUEUE).await;
-        match groups {
-            Err(error) if error.to_string().contains("no such key") => Ok(false),
-            groups => Ok(groups?.groups.iter().any(|group| group.name == GROUP)),
-        }
+async fn has_group(mut server: ConnectionManager) -> RedisResult<bool> {
+    let groups: RedisResult<StreamInfoGroupsReply> = server.xinfo_groups(QUEUE).await;
+    match groups {
+        Err(error) if error.to_string().contains("no such key") => Ok(false),
+        groups => Ok(groups?.groups.iter().any(|group| group.name == GROUP)),
     }
 }
 

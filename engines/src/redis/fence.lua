@@ -1,9 +1,9 @@
 -- Begins each script that changes a leased batch: it is still the caller's, in the same lease and at the same task, or
 -- nothing happens. A plain XCLAIM or XACK asks nobody.
-local queue, ids, states, dead = unpack(KEYS)
+local queue, ids, states, dead, delayed = unpack(KEYS)
 local entry, consumer, id, next, generation = unpack(ARGV)
 local pending = redis.call('XPENDING', queue, 'workers', entry, entry, 1)[1]
 if not pending or pending[2] ~= consumer
-    or (redis.call('HGET', states, id) or '0 0') ~= next .. ' ' .. generation then
+    or string.match(redis.call('HGET', states, id) or '0 0', '^%d+ %d+') ~= next .. ' ' .. generation then
     return 0
 end

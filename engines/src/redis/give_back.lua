@@ -1,4 +1,7 @@
--- To the consumer '-', which is nobody; idle long enough to be claimed after the delay. RETRYCOUNT is the attempts that
--- have counted; claiming adds one.
-redis.call('XCLAIM', queue, 'workers', '-', 0, entry, 'IDLE', ARGV[6], 'RETRYCOUNT', ARGV[7], 'JUSTID')
+-- The entry stays in the stream, which delivers it to nobody again; LEASE claims it once the delay is over. Kept are the attempts that
+-- have counted; claiming adds one. The first write is one that a server without memory takes.
+redis.call('XACK', queue, 'workers', entry)
+local time = redis.call('TIME')
+redis.call('ZADD', delayed, time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6], id)
+redis.call('HSET', states, id, next .. ' ' .. generation .. ' ' .. ARGV[7])
 return 1

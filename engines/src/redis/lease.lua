@@ -1,31 +1,69 @@
--- What was given back, or whose lease has ended, before what is new. XAUTOCLAIM looks at ten entries only, and says where to
--- go on; a caller goes on there with its next call.
-local queue, ids, states = unpack(KEYS)
-local consumer, visibility, cursor = unpack(ARGV)
-local entry, attempt = nil, 1
-for _ = 1, 100 do
-    local claimed = redis.call('XAUTOCLAIM', queue, 'workers', consumer, visibility, cursor, 'COUNT', 1)
-    cursor = claimed[1]
-    entry = claimed[2][1]
-    if entry or cursor == '0-0' then
-        break
+-- What has waited out its delay, before what a worker held too long without a word, before what is new. `lost` is an entry that was
+-- told as `ours` before, and that the caller does not hold.
+local queue, ids, states, dead, delayed = unpack(KEYS)
+local consumer, visibility, lost = unpack(ARGV)
+
+-- Nothing if the entry is gone.
+local function claim(entry, attempt)
+    return redis.call('XCLAIM', queue, 'workers', consumer, 0, entry, 'IDLE', 0, 'RETRYCOUNT', attempt, 'FORCE')[1]
+end
+
+local function pending(entry)
+    return redis.call('XPENDING', queue, 'workers', entry, entry, 1)[1]
+end
+
+local entry, attempt, ours = nil, 1, {}
+if lost ~= '' then
+    local held = pending(lost)
+    if held and held[2] == consumer then
+        attempt = held[4] + 1
+        entry = claim(lost, attempt)
+    end
+end
+if not entry then
+    local time = redis.call('TIME')
+    local due = redis.call('ZRANGE', delayed, '-inf', time[1] * 1000 + math.floor(time[2] / 1000), 'BYSCORE', 'LIMIT', 0, 10)
+    for _, id in ipairs(due) do
+        redis.call('ZREM', delayed, id)
+        local waits = string.match(redis.call('HGET', ids, id) or '', '^ready (.+)$')
+        local before = string.match(redis.call('HGET', states, id) or '', '^%d+ %d+ (%d+)$') or 0
+        if waits and not pending(waits) then
+            attempt = before + 1
+            entry = claim(waits, attempt)
+            if entry then
+                break
+            end
+        end
+    end
+end
+if not entry then
+    for _, held in ipairs(redis.call('XPENDING', queue, 'workers', 'IDLE', visibility, '-', '+', 100)) do
+        if held[2] == consumer then
+            -- The caller was paused. It holds this still, or it will say that it does not.
+            redis.call('XCLAIM', queue, 'workers', consumer, 0, held[1], 'IDLE', 0, 'JUSTID')
+            ours[#ours + 1] = held[1]
+        else
+            attempt = held[4] + 1
+            entry = claim(held[1], attempt)
+            if entry then
+                break
+            end
+        end
     end
 end
 local again = entry
 if not again then
     local read = redis.call('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', 1, 'STREAMS', queue, '>')
     if not read then
-        return { cursor }
+        return { ours }
     end
-    entry = read[1][2][1]
+    entry, attempt = read[1][2][1], 1
 end
 local id = entry[2][2]
-local state = redis.call('HGET', states, id) or '0 0'
+local next, generation = string.match(redis.call('HGET', states, id) or '0 0', '^(%d+) (%d+)')
 if again then
-    attempt = redis.call('XPENDING', queue, 'workers', entry[1], entry[1], 1)[1][4]
     -- No two leases of a batch are the same, or the worker's own last one would pass for this one.
-    local next, generation = string.match(state, '^(%d+) (%d+)$')
-    state = next .. ' ' .. generation + 1
-    redis.call('HSET', states, id, state)
+    generation = generation + 1
+    redis.call('HSET', states, id, next .. ' ' .. generation)
 end
-return { cursor, entry[1], id, entry[2][4], state, attempt }
+return { ours, entry[1], id, entry[2][4], next .. ' ' .. generation, attempt }

@@ -1,4 +1,4 @@
-local queue, ids, states, dead = unpack(KEYS)
+local queue, ids, states, dead, delayed = unpack(KEYS)
 local id = ARGV[1]
 local where, entry = string.match(redis.call('HGET', ids, id) or '', '^(%a+) (.+)$')
 if not where then
@@ -9,6 +9,7 @@ if where == 'dead' then
 else
     redis.call('XACK', queue, 'workers', entry)
     redis.call('XDEL', queue, entry)
+    redis.call('ZREM', delayed, id)
 end
 redis.call('HDEL', ids, id)
 redis.call('HDEL', states, id)

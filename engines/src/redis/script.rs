@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, RedisResult, RedisWrite, ToRedisArgs};
 
-use super::{DEAD, IDS, QUEUE, STATE};
+use super::{DEAD, DELAYED, IDS, QUEUE, STATE};
 
-/// A script on all four keys.
+/// A script on all keys.
 pub(super) type Script = LazyLock<Prepared>;
 
 pub(super) static ENQUEUE: Script = LazyLock::new(|| Prepared::new("", include_str!("enqueue.lua")));
@@ -36,7 +36,7 @@ impl Prepared {
         args: &[Arg<'_>],
     ) -> RedisResult<T> {
         let mut call = self.0.prepare_invoke();
-        for key in [QUEUE, IDS, STATE, DEAD] {
+        for key in [QUEUE, IDS, STATE, DEAD, DELAYED] {
             call.key(key);
         }
         for arg in args {

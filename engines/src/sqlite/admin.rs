@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{now, schema};
+use super::{clock, schema};
 use crate::{Counts, Entry, State};
 
-/// The state of a row, given the time now.
-const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= ?1 THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
+/// The state of a row, given the clocks of delays and of leases.
+const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= iif(owner IS NULL, ?1, ?2) THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
 const STATES: [State; 4] = [State::Ready, State::Delayed, State::Leased, State::Dead];
-const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - ?1";
+const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
 pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) -> rusqlite::Result<Vec<Entry>> {
@@ -20,19 +20,19 @@ pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) 
         Some(State::Dead) => "WHERE why IS NOT NULL".to_owned(),
         Some(state) => format!("WHERE {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
     };
-    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} {filter} ORDER BY seq LIMIT ?2");
+    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} {filter} ORDER BY seq LIMIT ?3");
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection.prepare(&query)?.query_map(params![now(), limit], entry)?.collect()
+    connection.prepare(&query)?.query_map(params![clock::running(), clock::awake(), limit], entry)?.collect()
 }
 
 pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
-    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} WHERE id = ?2");
-    connection.prepare(&query)?.query_row(params![now(), id], entry).optional()
+    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} WHERE id = ?3");
+    connection.prepare(&query)?.query_row(params![clock::running(), clock::awake(), id], entry).optional()
 }
 
 pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
-    let query = "UPDATE batches SET why = NULL, attempt = 0, due = ? WHERE id = ? AND why IS NOT NULL";
-    Ok(connection.execute(query, params![now(), id])? == 1)
+    let query = "UPDATE batches SET why = NULL, attempt = 0, due = 0 WHERE id = ? AND why IS NOT NULL";
+    Ok(connection.execute(query, [id])? == 1)
 }
 
 pub(super) fn remove(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
@@ -44,7 +44,9 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     let mut counts = Counts::default();
     let query = format!("SELECT {STATE}, count(*) FROM batches GROUP BY 1");
     let mut statement = connection.prepare(&query)?;
-    for row in statement.query_map([now()], |row| Ok((state(row)?, row.get::<_, u32>(1)?)))? {
+    for row in
+        statement.query_map([clock::running(), clock::awake()], |row| Ok((state(row)?, row.get::<_, u32>(1)?)))?
+    {
         let (state, count) = row?;
         *counts.of(state) = count.into();
     }

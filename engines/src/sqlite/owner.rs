@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
-use super::now;
 use crate::{Error, Result};
 
 /// This process, or this one opening of the file.
@@ -49,22 +48,26 @@ impl Drop for Owner {
 
 fn register(database: &Path, connection: &mut Connection, id: &str) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let owners: Vec<String> = transaction
-        .prepare("SELECT id FROM owners")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for owner in owners {
+    for owner in owners(&transaction)? {
         let path = lock_path(database, &owner);
         if lives(&path) {
             continue;
         }
-        transaction
-            .execute("UPDATE batches SET due = ?, worker = NULL, owner = NULL WHERE owner = ?", (now(), &owner))?;
+        transaction.execute("UPDATE batches SET due = 0, worker = NULL, owner = NULL WHERE owner = ?", [&owner])?;
         transaction.execute("DELETE FROM owners WHERE id = ?", [&owner])?;
         let _ = fs::remove_file(path);
     }
     transaction.execute("INSERT INTO owners (id) VALUES (?)", [id])?;
     transaction.commit()
+}
+
+fn owners(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare("SELECT id FROM owners")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Whether a process has the file open, as far as its locks tell.
+pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
 /// Whether somebody holds the lock. If that can't be told the owner counts as living: its leases end by themselves.

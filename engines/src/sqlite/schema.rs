@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::{clock, owner};
 use crate::{Error, Options, Result};
 
-/// `PRAGMA user_version`. Another version's file is refused.
-const VERSION: i64 = 1;
+/// `PRAGMA user_version`. A file of version 1 is changed to this one; another version's file is refused.
+const VERSION: i64 = 2;
 
 /// `PRAGMA application_id`: "Epil".
 const APPLICATION: i64 = 0x4570_696c;
@@ -29,42 +30,78 @@ const SCHEMA: &str = "
         next INTEGER NOT NULL DEFAULT 0,
         attempt INTEGER NOT NULL DEFAULT 0,
         generation INTEGER NOT NULL DEFAULT 0, -- how often it has been leased
-        due INTEGER NOT NULL,                  -- may be leased from then on, in ms since 1970
+        -- When it may be leased: 0 is now. Else in ms since the machine was started, by CLOCK_MONOTONIC if it is leased, and by
+        -- CLOCK_BOOTTIME if it is delayed.
+        due INTEGER NOT NULL,
         worker TEXT,                           -- leased to
         owner TEXT,                            -- that worker's process
-        why TEXT                               -- dead, because of
+        why TEXT,                              -- dead, because of
+        since INTEGER NOT NULL DEFAULT 0,      -- delayed at this time, in ms since 1970
+        delay INTEGER NOT NULL DEFAULT 0       -- for so many ms; with `since` it tells the rest after the machine's restart
     ) STRICT;
-    CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL;
-    CREATE INDEX owned ON batches (owner) WHERE owner IS NOT NULL;
     CREATE INDEX dead ON batches (seq) WHERE why IS NOT NULL;
     CREATE TABLE envelopes (seq INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
     CREATE TABLE owners (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 1 has not. Its `due` was in ms since 1970, and no delay was longer than 10 s.
+const SINCE_1: &str = "
+    ALTER TABLE batches ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE batches ADD COLUMN delay INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX ready;
+    DROP INDEX owned;
+    UPDATE batches SET due = 0, delay = 10000, since = due - 10000 WHERE attempt > 0 AND why IS NULL AND owner IS NULL;
+    UPDATE batches SET due = 1 WHERE delay > 0;
+    UPDATE batches SET due = 0 WHERE delay = 0;
+";
+
+/// What both versions get.
+const SINCE_2: &str = "
+    CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
+    CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
+    CREATE TABLE boot (id TEXT NOT NULL) STRICT; -- the start of the machine that `due` counts from
+";
+
 /// Opens or makes the file. The options' timeout bounds the wait for other processes that write.
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
-    let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("{}: {why}", path.display()));
+    let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("sqlite:{}: {why}", path.display()));
+    let foreign = |why: String| Error::Config(format!("sqlite:{} {why}", path.display()));
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => {
+            return Err(foreign(format!("is in the folder {}, which does not exist: make it", folder.display())));
+        }
+        _ if path.is_dir() => return Err(foreign("is a folder: name a file".to_owned())),
+        _ => {}
+    }
     make(path, options.operator).map_err(|error| at(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| at(&error))?;
     // Shorter than a call waits, so that the call tells of it.
     let patience = options.timeout.mul_f64(0.8);
     connection.busy_timeout(patience).map_err(|error| at(&error))?;
-    let foreign = |why: String| Error::Config(format!("{} {why}", path.display()));
-    prepare(&mut connection, synchronous, patience).map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => foreign("is no SQLite database".to_owned()),
-        _ => at(&error),
-    })?;
-    let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| at(&error));
-    if read("application_id")? != APPLICATION {
-        return Err(foreign("is a database of another program: name another file".to_owned()));
-    }
-    match read("user_version")? {
-        VERSION => Ok(connection),
-        other => {
+    let prepared =
+        prepare(&mut connection, path, synchronous, patience).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => foreign("is no SQLite database: name another file".to_owned()),
+            _ => at(&error),
+        })?;
+    match prepared {
+        File::Ours => Ok(connection),
+        File::Foreign => Err(foreign("is a database of another program: name another file".to_owned())),
+        File::InUse => Err(at(&"an earlier version of epilogue has it open: end that process first")),
+        File::Version(other) => {
             Err(foreign(format!("was written by another version of epilogue: its schema is {other}, not {VERSION}")))
         }
     }
+}
+
+/// What a file is.
+enum File {
+    Ours,
+    Foreign,
+    /// By a process that knows version 1 alone, and would go on to write it.
+    InUse,
+    /// Of another version.
+    Version(i64),
 }
 
 /// Makes the file if there is none, since SQLite would let others read it; its journals get the same mode. A file that is there
@@ -81,22 +118,52 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
     }
 }
 
-/// Makes the tables if there are none, of whatever program.
-fn prepare(connection: &mut Connection, synchronous: &str, patience: Duration) -> rusqlite::Result<()> {
+/// Makes the tables if there are none, of whatever program, and takes a file of an earlier version, or start of the machine, to this
+/// one.
+fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SINCE_2)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
+    } else if read("application_id")? != APPLICATION {
+        return Ok(File::Foreign);
+    } else {
+        match read("user_version")? {
+            VERSION => {}
+            1 if owner::any_lives(path, &transaction)? => return Ok(File::InUse),
+            1 => {
+                transaction.execute_batch(SINCE_1)?;
+                transaction.execute_batch(SINCE_2)?;
+                transaction.pragma_update(None, "user_version", VERSION)?;
+            }
+            other => return Ok(File::Version(other)),
+        }
     }
+    set_clocks(&transaction)?;
     transaction.commit()?;
-    if tables == 0 || connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == APPLICATION
-    {
-        write_ahead(connection, patience)?;
-        connection.pragma_update(None, "synchronous", synchronous)?;
+    write_ahead(connection, patience)?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    Ok(File::Ours)
+}
+
+/// After the machine's restart its clocks have begun anew, and no worker of before is there. What is left of a delay is told by the
+/// wall clock, as nothing else goes on; it is at most the whole delay, whatever became of that clock.
+fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
+    let boot = clock::boot();
+    if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
+        return Ok(());
     }
-    Ok(())
+    connection.execute("UPDATE batches SET due = 0, worker = NULL, owner = NULL WHERE owner IS NOT NULL", [])?;
+    connection.execute(
+        "UPDATE batches SET due = ? + max(0, min(delay, since + delay - ?)) WHERE due > 0",
+        [clock::running(), clock::wall()],
+    )?;
+    connection.execute("DELETE FROM boot", [])?;
+    connection.execute("INSERT INTO boot (id) VALUES (?)", [boot]).map(drop)
 }
 
 /// Puts the file into WAL mode. For this SQLite upgrades a lock, and where it does that it never waits for others, such as those

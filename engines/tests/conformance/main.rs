@@ -23,10 +23,14 @@ macro_rules! on_every_engine {
     };
 }
 
+mod clocks;
+mod failover;
 mod fixture;
 mod full;
+mod held;
 mod kills;
 mod load;
+mod mistakes;
 mod model;
 mod nats;
 mod outage;

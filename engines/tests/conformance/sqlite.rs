@@ -61,10 +61,11 @@ async fn a_file_of_something_else_is_refused_and_left_as_it_was() {
 
     drop(connect(&format!("sqlite:{}", folder.path().join("newer.db").display()), Options::default()).unwrap());
     Connection::open(folder.path().join("newer.db")).unwrap().pragma_update(None, "user_version", 9).unwrap();
-    assert!(refused("newer.db").contains("its schema is 9, not 1"));
+    assert!(refused("newer.db").contains("its schema is 9, not 2"));
 
-    let error = connect("sqlite:/nonexistent/tasks.db", Options::default()).unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("/nonexistent/tasks.db"), "{error}");
+    assert!(refused("none/tasks.db").ends_with("/none, which does not exist: make it"));
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    assert!(refused("folder").ends_with("folder is a folder: name a file"));
 }
 
 #[tokio::test]

@@ -1,0 +1,34 @@
+//! Which batch is leased next: one whose lease has ended, else one whose delay has, else the one that waits longest.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::clock;
+
+/// The next batch at `now`, by [`clock::awake`]. Leases of `ours` that have ended are extended to `until` instead: this process was
+/// paused, and holds them still.
+pub(super) fn next(
+    connection: &Connection,
+    ours: impl Fn(&i64, &str) -> bool,
+    now: i64,
+    until: i64,
+) -> rusqlite::Result<Option<i64>> {
+    let mut ended = connection.prepare_cached(
+        "SELECT seq, owner FROM batches WHERE owner IS NOT NULL AND due <= ? ORDER BY due, seq LIMIT 1",
+    )?;
+    let mut extend = connection.prepare_cached("UPDATE batches SET due = ? WHERE seq = ?")?;
+    loop {
+        let first = ended.query_row([now], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
+        match first {
+            Some((seq, owner)) if ours(&seq, &owner) => extend.execute(params![until, seq])?,
+            Some((seq, _)) => return Ok(Some(seq)),
+            None => break,
+        };
+    }
+    connection
+        .prepare_cached(
+            "SELECT coalesce(
+                 (SELECT seq FROM batches WHERE why IS NULL AND owner IS NULL AND due > 0 AND due <= ? ORDER BY due, seq LIMIT 1),
+                 (SELECT seq FROM batches WHERE why IS NULL AND owner IS NULL AND due = 0 ORDER BY seq LIMIT 1))",
+        )?
+        .query_row([clock::running()], |row| row.get(0))
+}

@@ -1,0 +1,88 @@
+//! What can never work is told from what may come, and how.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use epilogue_engines::{Error, Options, connect};
+
+use crate::servers::Server;
+
+/// A connection's error, which shows no password.
+async fn error(url: &str) -> Error {
+    let error = connect(url, Options::default()).unwrap().counts().await.unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_do() {
+    let server = Server::redis();
+    let address = server.url().replace("redis://", "");
+    let refused = |error: Error, what: &str| {
+        assert!(matches!(&error, Error::Config(why) if why.contains(what)), "{what}: {error:?}");
+    };
+    refused(error(&format!("redis://{address}/100000")).await, "name one below its setting `databases`");
+    refused(error(&format!("redis://user:secret@{address}")).await, "put the right ones into the URL");
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+    let set: String =
+        redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("a secret").query_async(&mut admin).await.unwrap();
+    assert_eq!(set, "OK");
+    refused(error(&format!("redis://{address}")).await, "Redis wants a password: put it into the URL");
+    refused(error(&format!("redis://{address}/1")).await, "Redis wants a password: put it into the URL");
+    refused(error(&format!("redis://:another%20secret@{address}")).await, "put the right ones into the URL");
+    // The empty label is no name, whatever a name server says.
+    refused(error("redis://a..b").await, "Redis' host is not known: correct its name");
+    let right = connect(&format!("redis://:a%20secret@{address}"), Options::default()).unwrap();
+    right.counts().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_something_else_is_a_mistake() {
+    let nats = Server::nats();
+    let http = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = http.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in http.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+        }
+    });
+    for address in [nats.url().replace("nats://", ""), web] {
+        for scheme in ["redis", "rediss"] {
+            let error = error(&format!("{scheme}://{address}")).await;
+            let told = |why: &str| why.contains("does not speak Redis' protocol: name another port or scheme");
+            assert!(matches!(&error, Error::Config(why) if told(why)), "{scheme}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_come_is_no_mistake() {
+    let mut server = Server::redis();
+    server.kill();
+    let error = error(&server.url()).await;
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("refused")), "{error:?}");
+}
+
+/// A connection whose set-up failed is set up anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_that_was_corrected_in_the_server_is_forgotten() {
+    let server = Server::redis();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+    let mut user = async |how: &[&str]| -> String {
+        redis::cmd("ACL").arg("SETUSER").arg("epilogue").arg(how).query_async(&mut admin).await.unwrap()
+    };
+    let engine = connect(&server.url().replace("//", "//epilogue:secret@"), Options::default()).unwrap();
+    assert!(matches!(engine.counts().await, Err(Error::Config(_))));
+    assert_eq!(user(&["on", ">secret", "~{epilogue}*", "+@all"]).await, "OK");
+    let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
+    let end = std::time::Instant::now() + crate::fixture::LONG;
+    while engine.counts().await.is_err() {
+        assert!(std::time::Instant::now() < end);
+        again.tick().await;
+    }
+}
