@@ -4,7 +4,9 @@ mod core;
 mod cuts;
 pub(crate) mod fixture;
 mod kills;
+mod mistakes;
 mod network;
+mod pauses;
 mod reload;
 mod requests;
 #[path = "../engines/tests/conformance/servers.rs"]

@@ -9,6 +9,8 @@
 
 mod held;
 mod lease;
+mod moment;
+mod outage;
 mod workers;
 
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct TaskStore {
     engine: Arc<dyn Engine>,
     runtime: Handle,
     pub(crate) visibility: Duration,
+    /// Where the engine is, without a password.
+    address: Arc<str>,
     /// The thread ends with the last of these.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -52,7 +56,8 @@ impl TaskStore {
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, or its file cannot be opened.
+    /// If the URL names no engine, its file cannot be opened, or what answers there will never do what it is asked to: the password
+    /// is wrong, there is no such database, the host's name is unknown, or the server is none of this kind.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -76,15 +81,16 @@ impl TaskStore {
     pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
         let visibility = options.visibility;
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let address: Arc<str> = engines::address(url).into();
         let engine = {
             let _context = runtime.enter();
-            engines::connect(url, options).map_err(unusable)?
+            engines::connect(url, options).map_err(|error| unusable(named(&address, error)))?
         };
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        Ok(Self { engine, runtime: handle, visibility, _alive: Arc::new(alive) })
+        Ok(Self { engine, runtime: handle, visibility, address, _alive: Arc::new(alive) })
     }
 
     /// Makes a call of the engine.
@@ -94,7 +100,8 @@ impl TaskStore {
         F: Future<Output = engines::Result<T>> + Send + 'static,
     {
         let answer = self.runtime.spawn(call(self.engine.clone())).await;
-        answer.unwrap_or_else(|error| Err(Error::Unavailable(format!("the call did not end: {error}"))))
+        let answer = answer.unwrap_or_else(|error| Err(Error::Unavailable(format!("the call did not end: {error}"))));
+        answer.map_err(|error| named(&self.address, error))
     }
 
     /// Makes a call of the engine and blocks until it has ended; not for a thread with an event loop.
@@ -193,6 +200,16 @@ fn summary(counts: &Counts) -> String {
         leased => format!("{leased} leased (by workers that may have died)"),
     };
     format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
+}
+
+/// With the engine's address, if the error is about the engine and does not name it already.
+fn named(address: &str, error: Error) -> Error {
+    let named = |why: String| if why.contains(address) { why } else { format!("{address}: {why}") };
+    match error {
+        Error::Unavailable(why) => Error::Unavailable(named(why)),
+        Error::Config(why) => Error::Config(named(why)),
+        error => error,
+    }
 }
 
 /// One that is not available says so itself.

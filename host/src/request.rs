@@ -370,9 +370,8 @@ impl Drop for Life {
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
-        HandlerError::Interrupted(Interrupted::Stopped) | HandlerError::NotStored(Error::Unavailable(_)) => {
-            unavailable()
-        }
+        HandlerError::Interrupted(Interrupted::Stopped)
+        | HandlerError::NotStored(Error::Unavailable(_) | Error::Config(_)) => unavailable(),
         HandlerError::BadUpload(reason) => plain(reason.status()),
         HandlerError::Interrupted(Interrupted::Trapped(_))
         | HandlerError::Returned(_)

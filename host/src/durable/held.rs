@@ -1,20 +1,27 @@
 //! A lease that this process holds, and what it may ask of the engine for it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::{self as engines, Batch, Error, Lease};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::TaskStore;
+use super::moment::Moment;
 
 /// The wait before the engine is asked again for what it could not do.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
+/// How soon it is noticed at the latest that the machine slept.
+const STEP: Duration = Duration::from_secs(1);
+
 pub(super) struct Held {
     store: TaskStore,
     lease: Arc<Mutex<Lease>>,
+    /// When the engine was last asked for it, and gave it.
+    confirmed: Cell<Moment>,
 }
 
 /// What is next in a batch.
@@ -38,22 +45,37 @@ enum Call {
 }
 
 impl Held {
-    pub(super) fn new(store: TaskStore, lease: Lease) -> Self {
-        Self { store, lease: Arc::new(Mutex::new(lease)) }
+    /// A lease that the engine was asked for at this moment.
+    pub(super) fn new(store: TaskStore, lease: Lease, asked: Moment) -> Self {
+        Self { store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into() }
     }
 
     /// Extends the lease for as long as that goes. Returns when it is lost.
     pub(super) async fn keep(&self) -> Error {
-        let mut extended = Instant::now();
+        let mut asked = self.confirmed.get();
         loop {
-            sleep(self.store.visibility / 3).await;
+            let wait = (self.store.visibility / 3).saturating_sub(asked.elapsed());
+            if !wait.is_zero() {
+                sleep(wait.min(STEP)).await;
+                continue;
+            }
+            asked = Moment::now();
             match self.call(Call::Extend).await {
-                Ok(()) => extended = Instant::now(),
-                Err(error @ Error::Unavailable(_)) if extended.elapsed() < self.store.visibility => {
+                Ok(()) => {}
+                Err(error) if is_passing(&error) && self.confirmed.get().elapsed() < self.store.visibility => {
                     tracing::warn!(target: "epilogue::worker", "a lease is not extended: {error}");
                 }
                 Err(error) => return error,
             }
+        }
+    }
+
+    /// Asks for the lease once more if it may have ended, as after a pause of this process: no task is started that another worker
+    /// has taken over.
+    pub(super) async fn confirm(&self) -> engines::Result<()> {
+        match self.confirmed.get().elapsed() < self.store.visibility / 2 {
+            true => Ok(()),
+            false => self.insist(Call::Extend).await,
         }
     }
 
@@ -98,7 +120,7 @@ impl Held {
     async fn insist(&self, call: Call) -> engines::Result<()> {
         loop {
             match self.call(call.clone()).await {
-                Err(error @ Error::Unavailable(_)) => {
+                Err(error) if is_passing(&error) => {
                     tracing::warn!(target: "epilogue::worker", "{error}");
                     sleep(PAUSE).await;
                 }
@@ -109,6 +131,8 @@ impl Held {
 
     async fn call(&self, call: Call) -> engines::Result<()> {
         let lease = self.lease.clone();
+        let extends = matches!(call, Call::Extend | Call::Checkpoint(_));
+        let asked = Moment::now();
         let made = self.store.call(|engine| async move {
             let lease = &mut *lease.lock().await;
             match call {
@@ -121,6 +145,15 @@ impl Held {
                 Call::EnqueueDead(task, why) => engine.enqueue_dead(&task, &why).await,
             }
         });
-        made.await
+        let made = made.await;
+        if extends && made.is_ok() {
+            self.confirmed.set(asked);
+        }
+        made
     }
+}
+
+/// Whether the engine may be asked again. An operator may have changed its password, and can change it back.
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_) | Error::Config(_))
 }

@@ -11,6 +11,7 @@ use epilogue_engines::{self as engines, Batch, Lease, OnFailure};
 use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE};
+use super::moment::Moment;
 use super::{TaskStore, to_response_outcome};
 use crate::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::component::NoInstance;
@@ -23,9 +24,9 @@ use crate::scope::Scope;
 use crate::summary::{Backlog, Observer};
 
 /// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
-pub(super) async fn run(store: TaskStore, lease: Lease, pools: &[Rc<Pool>], observer: Observer) {
+pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
     let batch = lease.batch.clone();
-    let held = Held::new(store, lease);
+    let held = Held::new(store, lease, asked);
     let work = async {
         match Work::begin(&held, &batch, pools, observer).await {
             Ok(mut work) => work.run().await,
@@ -140,6 +141,7 @@ impl<'a> Work<'a> {
         if life.pool.shutdown.has_begun() || life.budget().is_zero() {
             return Ok(Some(End::Interrupted));
         }
+        self.held.confirm().await?;
         let _running = life.observer.durable_task();
         let start = Instant::now();
         let (state, error) = life.attempt(&mut task, attempt, start).await;

@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{TaskStore, held::Held, lease};
+use super::{TaskStore, held::Held, lease, moment::Moment, outage::Outage};
 use crate::pool::{Pool, max_idle};
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
@@ -36,6 +36,7 @@ pub(crate) struct Workers {
     concurrency: usize,
     max_instances: NonZeroU32,
     observer: Observer,
+    outage: Arc<Outage>,
 }
 
 impl Workers {
@@ -55,6 +56,7 @@ impl Workers {
             concurrency,
             max_instances: options.max_instances,
             observer,
+            outage: Arc::default(),
         }
     }
 
@@ -92,37 +94,40 @@ impl Workers {
         let share = (self.concurrency + self.threads - 1 - thread) / self.threads;
         let room = Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)));
         let alive = TaskTracker::new();
-        let mut available = true;
         loop {
             let permit = tokio::select! {
                 biased;
                 _ = shutdown.begun() => break,
                 permit = room.clone().acquire_owned() => permit,
             };
+            let asked = Moment::now();
             let leased = self.lease().await;
             // Also if there is nothing to do, so that the idle instances of the version before go.
             if self.versions.has_changed().unwrap_or_default() {
                 pools = self.pools(&shutdown);
             }
+            if leased.is_ok()
+                && let Some(told) = self.outage.is_over()
+            {
+                tracing::info!(target: "epilogue::worker", "{told}");
+            }
             match leased {
                 Ok(Some(lease)) if shutdown.has_begun() => {
-                    _ = Held::new(self.store.clone(), lease).release().await;
+                    _ = Held::new(self.store.clone(), lease, asked).release().await;
                 }
                 Ok(Some(lease)) => {
                     let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
                     let batch = observer.batch();
                     alive.spawn_local(async move {
-                        lease::run(store, lease, &pools, observer).await;
+                        lease::run(store, lease, asked, &pools, observer).await;
                         drop(batch);
                         drop(permit);
                     });
-                    available = true;
                 }
-                Ok(None) => available = true,
+                Ok(None) => {}
                 Err(error) => {
-                    if available {
-                        tracing::warn!(target: "epilogue::worker", "{error}");
-                        available = false;
+                    if let Some(told) = self.outage.goes_on(&error) {
+                        tracing::warn!(target: "epilogue::worker", "{told}");
                     }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}

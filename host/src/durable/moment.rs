@@ -1,0 +1,19 @@
+//! A clock that goes on while the machine sleeps, unlike tokio's: leases in a server end meanwhile.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment since the machine was started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(Duration);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Self(clock_gettime(ClockId::Boottime).try_into().unwrap_or_default())
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
