@@ -14,6 +14,13 @@ on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; held: [
     what_is_delayed_comes_before_what_is_new_and_is_removed_like_any_other,
 ]);
 
+// NATS has an order of its own for what was put back.
+on_every_engine!(nats: Nats; held: [
+    a_process_that_was_paused_keeps_what_it_holds,
+    a_lease_that_was_dropped_is_leased_again_by_the_same_process,
+    a_delay_may_be_longer_than_a_lease,
+]);
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// It does not extend its lease in time, and asks for more: as after SIGSTOP, or while the machine sleeps.
