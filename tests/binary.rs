@@ -204,16 +204,14 @@ fn s13_a_signal_of_each_kind_is_one_wish_to_stop() {
         assert_eq!(state(&ended), "succeeded");
         assert_eq!(ended.code, Some(0));
 
-        // Whichever comes again was meant.
-        for again in [one, other] {
-            let (host, _task) = with_a_running_task(&upstream, []);
-            host.signal(one);
-            host.logged("stopping: ");
-            host.signal(other);
-            host.signal(again);
-            host.logged("stopping at once");
-            assert_eq!(host.ended().code, Some(3));
-        }
+        // The first one again. The system may make one of two signals of a kind that come at once.
+        let (host, _task) = with_a_running_task(&upstream, []);
+        host.signal(one);
+        host.logged("stopping: ");
+        host.signal(other);
+        host.signal(one);
+        host.logged("stopping at once");
+        assert_eq!(host.ended().code, Some(3));
     }
 }
 
