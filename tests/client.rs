@@ -64,12 +64,22 @@ pub(crate) async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     authority: &str,
     protocol: Protocol,
-    mut request: Request<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    request: Request<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
 ) -> Response<Incoming> {
+    try_send_on(stream, authority, protocol, request).await.expect("there should be a response")
+}
+
+/// The same where the host may break the connection instead of answering.
+pub(crate) async fn try_send_on(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    authority: &str,
+    protocol: Protocol,
+    mut request: Request<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+) -> hyper::Result<Response<Incoming>> {
     let io = TokioIo::new(stream);
     let path = request.uri().path_and_query().expect("there should be a path").clone();
     let authority = request.uri().authority().map_or(authority, |own| own.as_str()).to_owned();
-    let response = match protocol {
+    match protocol {
         Protocol::Http1 => {
             *request.uri_mut() = Uri::from(path);
             request.headers_mut().insert(header::HOST, authority.parse().unwrap());
@@ -84,8 +94,7 @@ pub(crate) async fn send_on(
             tokio::spawn(connection);
             sender.send_request(request.map(BodyExt::boxed_unsync)).await
         }
-    };
-    response.expect("there should be a response")
+    }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -5,6 +5,7 @@
 // The promises, by number, and the cases of others.
 mod admission;
 mod answers;
+mod broken;
 mod clients;
 mod closure;
 mod compose;
@@ -41,9 +42,11 @@ mod received;
 mod refusals;
 mod reload;
 mod routes;
+mod scratch;
 mod system;
 mod tidy;
 mod tls;
+mod variables;
 mod watch;
 mod wit;
 

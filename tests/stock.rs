@@ -59,8 +59,9 @@ fn same_with(guest: &str, path: &str, settings: &[(&str, &str)]) -> RequestRecor
     };
     assert_eq!(told(&composed), told(&record));
     assert_eq!(stock.stdout(), native.stdout());
-    // The native host tells of a handler's failure, but does not count it among the errors beside the tasks.
-    let beside = composed.errors.iter().filter(|error| !error.starts_with("the request failed: "));
+    // The native host tells of a handler's or a response's failure, but does not count it among the errors beside the tasks.
+    let is_end = |error: &&String| error.starts_with("the request failed: ") || error.starts_with("the response failed: ");
+    let beside = composed.errors.iter().filter(|error| !is_end(error));
     assert!(beside.eq(&record.errors), "{:?} instead of {:?}", composed.errors, record.errors);
     composed
 }
@@ -126,9 +127,26 @@ fn s2_a_composed_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
     let mut client = Socket::connect_to(host.address());
     client.request("GET", "/broken");
     let record = host.next_record();
-    assert!(matches!(record.outcome, ResponseOutcome::ResponseFailed(_)), "{record:?}");
+    let ResponseOutcome::ResponseFailed(reason) = &record.outcome else { panic!("{record:?}") };
+    assert_eq!(record.errors, [format!("the response failed: {reason}")], "it should be told once");
     assert_eq!(ends(&record), ["after succeeded"]);
     assert!(!client.rest().ends_with("0\r\n\r\n"), "the client should see that it is not all");
+}
+
+#[test]
+fn s2_a_composed_body_that_is_not_as_long_as_announced_is_told_once() {
+    let host = StockHost::start(guests::BODY);
+    for (size, length) in [(11, 5), (5, 50)] {
+        let mut client = Socket::connect_to(host.address());
+        client.request("GET", &format!("/body?size={size}&length={length}"));
+        let record = host.next_record();
+        let reason =
+            format!("the response failed: the guest wrote {size} bytes of a body whose content-length is {length}");
+        assert_eq!(record.errors, [reason]);
+        assert_eq!(ends(&record), ["after succeeded"]);
+        let response = client.rest();
+        assert!(response.split_once("\r\n\r\n").is_none_or(|(_, body)| body.len() < length), "{response}");
+    }
 }
 
 #[test]

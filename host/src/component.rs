@@ -19,7 +19,8 @@ use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 use crate::background::QUEUE;
 use crate::durable::TaskStore;
 use crate::fair::{Work, fair};
-use crate::instance::Instance;
+use crate::instance::{Instance, Trap};
+use crate::last_words::LastWords;
 use crate::manifest::{Middleware, Mount};
 use crate::middleware;
 use crate::names;
@@ -225,7 +226,13 @@ impl Component {
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = fair(Work::Response, self.instance.instantiate_async(&mut store)).await?;
+        let instance = match fair(Work::Response, self.instance.instantiate_async(&mut store)).await {
+            Ok(instance) => instance,
+            Err(error) if error.is::<wasmtime::Trap>() => {
+                return Err(wasmtime::Error::msg(Trap::new(error, store.data())));
+            }
+            Err(error) => return Err(error),
+        };
         let proxy = Proxy::P3(self.handler.load(&mut store, &instance)?);
         let mut load =
             |layer: &Layer| layer.runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose();
@@ -243,7 +250,7 @@ impl Component {
     }
 
     /// A new instance's view of the system: nothing but what the manifest grants.
-    pub(crate) fn wasi(&self, lines: Option<&Lines>) -> wasmtime::Result<WasiCtx> {
+    pub(crate) fn wasi(&self, lines: Option<&Lines>, words: &LastWords) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment);
         let permissions = if self.settings.allow_transient_write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -252,15 +259,15 @@ impl Component {
                 .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
         match &self.output {
-            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(Guests(&STDERR)),
+            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(words.of(Guests(&STDERR))),
             Output::Json => {
                 wasi.stdout(Guests(&STDOUT));
                 if let Some(lines) = lines {
-                    wasi.stderr(lines.clone());
+                    wasi.stderr(words.of(lines.clone()));
                 }
             }
-            Output::Silent => {}
-            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(stderr.clone()),
+            Output::Silent => _ = wasi.stderr(words.of(tokio::io::empty())),
+            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(words.of(stderr.clone())),
         }
         let (hosts, id) = (self.allowed_hosts.clone(), self.id.clone());
         let check = move |scheme, address| {

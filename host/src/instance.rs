@@ -18,6 +18,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use crate::bindings::{ResponseOutcome, TaskError, types};
 use crate::fair::{Work, fair};
 use crate::incoming::BadUpload;
+use crate::last_words::PANICKED;
 use crate::runner::Runner;
 use crate::scope::Scope;
 use crate::sent::Sent;
@@ -47,7 +48,7 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) enum Interrupted {
     /// The guest trapped, as a panic does.
-    Trapped(wasmtime::Error),
+    Trapped(Trap),
     /// The call was still running after this time.
     TimedOut(Duration),
     /// The host's shutdown ran out of grace.
@@ -57,9 +58,35 @@ pub(crate) enum Interrupted {
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Trapped(error) => write!(f, "{}", error.root_cause()),
+            Self::Trapped(trap) => write!(f, "{trap}"),
             Self::TimedOut(limit) => write!(f, "still running after {}", humantime::format_duration(*limit)),
             Self::Stopped => f.write_str("the host stopped"),
+        }
+    }
+}
+
+/// How a guest trapped.
+#[derive(Debug)]
+pub(crate) struct Trap {
+    /// wasmtime's error, which has a backtrace.
+    pub(crate) error: wasmtime::Error,
+    /// What the call had written to stderr.
+    said: Option<String>,
+}
+
+impl Trap {
+    pub(crate) fn new(error: wasmtime::Error, state: &State) -> Self {
+        Self { error, said: state.last_words.said() }
+    }
+}
+
+impl std::fmt::Display for Trap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.said {
+            // wasm's own reason would only say that the panic's message was followed by `unreachable`.
+            Some(panic) if panic.starts_with(PANICKED) => f.write_str(panic),
+            Some(said) => write!(f, "{}; {said}", self.error.root_cause()),
+            None => write!(f, "{}", self.error.root_cause()),
         }
     }
 }
@@ -99,15 +126,6 @@ impl HandlerError {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
             (error, _) => error,
-        }
-    }
-}
-
-impl From<wasmtime::Error> for HandlerError {
-    fn from(error: wasmtime::Error) -> Self {
-        match error.downcast::<ErrorCode>() {
-            Ok(code) => Self::Returned(code),
-            Err(error) => Self::Interrupted(Interrupted::Trapped(error)),
         }
     }
 }
@@ -169,14 +187,15 @@ impl Instance {
         let handled = run(&mut self.store, &mut self.calls, Work::Response, Some(limit), call)
             .await
             .map_err(HandlerError::Interrupted)?;
-        match handled {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(HandlerError::from(error)),
-            Err(oneshot::Canceled) => {
-                let error = wasmtime::format_err!("the handler ended without a response");
-                Err(HandlerError::Interrupted(Interrupted::Trapped(error)))
-            }
-        }
+        let error = match handled {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => match error.downcast::<ErrorCode>() {
+                Ok(code) => return Err(HandlerError::Returned(code)),
+                Err(error) => error,
+            },
+            Err(oneshot::Canceled) => wasmtime::format_err!("the handler ended without a response"),
+        };
+        Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
     /// The status that the handler wanted last, if HTTP has no such status.
@@ -313,12 +332,15 @@ async fn run_within<R>(
             None => std::future::pending().await,
         }
     };
-    // In its place from the beginning: it is large, and would be moved into `fair`.
-    let call = pin!(store.run_concurrent(call));
-    tokio::select! {
-        biased;
-        result = fair(work, call) => result.flatten().map_err(Interrupted::Trapped),
-        () = expired => Err(Interrupted::TimedOut(limit.unwrap_or_default())),
-        () = shutdown.stopped() => Err(Interrupted::Stopped),
-    }
+    let result = {
+        // In its place from the beginning: it is large, and would be moved into `fair`.
+        let call = pin!(store.run_concurrent(call));
+        tokio::select! {
+            biased;
+            result = fair(work, call) => result.flatten(),
+            () = expired => return Err(Interrupted::TimedOut(limit.unwrap_or_default())),
+            () = shutdown.stopped() => return Err(Interrupted::Stopped),
+        }
+    };
+    result.map_err(|error| Interrupted::Trapped(Trap::new(error, store.data())))
 }

@@ -17,6 +17,7 @@ mod drain;
 mod durable;
 mod fair;
 mod instance;
+mod last_words;
 mod queue;
 mod record;
 mod reply;

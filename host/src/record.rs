@@ -75,7 +75,8 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// The time from its first attempt's start to its end; zero if it never started.
     pub elapsed: Duration,
-    /// Why it did not succeed. Of a trap it is wasm's reason only: what a panic says goes to the guest's stderr.
+    /// Why it did not succeed. A panic in Rust is `panicked at src/lib.rs:1:2: message`. Another trap is wasm's reason and what the
+    /// task had written to stderr last.
     pub error: Option<String>,
 }
 

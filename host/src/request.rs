@@ -44,8 +44,6 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
         Err(error) => {
-            let why = error.to_string();
-            tracing::error!(target: "epilogue::request", error = why, "a request has no instance");
             reply.send(match error {
                 NoInstance::Full | NoInstance::Stopped => unavailable(),
                 NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
@@ -94,7 +92,11 @@ impl Life {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.store.is_some(), observer.backlog().clone());
         let scope = Arc::new(Scope::new(request.headers(), queue));
-        let mut life = Self::of(pool, scope, observer).await?;
+        let instance = pool.take().await.inspect_err(|error| {
+            let (request, component, error) = (&scope.id, &component.id, error.to_string());
+            tracing::error!(target: "epilogue::request", request, component, error, "a request has no instance");
+        })?;
+        let mut life = Self::with(pool, scope, observer, instance);
         life.slot = Some(slot);
         life.respond = Some(tracing::info_span!(target: "epilogue::request", parent: &life.span, "respond"));
         Ok(life)
@@ -102,13 +104,17 @@ impl Life {
 
     /// A life of what is in `scope`, with an instance for it.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
+        let instance = pool.take().await?;
+        Ok(Self::with(pool, scope, observer, instance))
+    }
+
+    fn with(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer, mut instance: Instance) -> Self {
         let component = &pool.component;
-        let mut instance = pool.take().await?;
         instance.enter(&scope);
         let span = tracing::info_span!(
             target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
         );
-        Ok(Self {
+        Self {
             respond: None,
             span,
             record: RequestRecord::new(&scope, component.id.clone()),
@@ -121,7 +127,7 @@ impl Life {
             drain_start: None,
             scope,
             pool,
-        })
+        }
     }
 
     /// Runs the guest's handler until it returns its response.
@@ -176,7 +182,7 @@ impl Life {
                                 humantime::format_duration(limit)
                             )
                         }
-                        _ => format!("the guest died while it wrote the body: {interrupted}"),
+                        _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
                     };
                     self.lose_instance(&interrupted);
                     match sent.break_off(&reason).await {
@@ -200,18 +206,31 @@ impl Life {
             },
             None => sent.outcome().await,
         };
-        if let Some(reason) = failure {
-            outcome = match self.not_stored {
-                // It did return a response.
-                Some(_) => ResponseOutcome::ResponseFailed(reason),
-                None => ResponseOutcome::HandlerFailed(reason),
-            };
+        match failure {
+            // It did return a response.
+            Some(reason) if self.not_stored.is_some() => outcome = ResponseOutcome::ResponseFailed(reason),
+            Some(reason) => outcome = ResponseOutcome::HandlerFailed(reason),
+            None => self.tell_end(&outcome),
         }
         self.record.outcome = outcome;
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
         if let Some(slot) = &mut self.slot {
             slot.drain();
+        }
+    }
+
+    /// Tells once why a response is not whole. A client that leaves is nobody's fault.
+    fn tell_end(&self, outcome: &ResponseOutcome) {
+        let (request, component) = (&self.scope.id, &self.record.component);
+        match outcome {
+            ResponseOutcome::ResponseFailed(reason) => {
+                tracing::error!(target: "epilogue::request", request, component, error = reason, "the response failed");
+            }
+            ResponseOutcome::ClientGone => {
+                tracing::debug!(target: "epilogue::request", request, component, "the client left before the response's end");
+            }
+            _ => {}
         }
     }
 
@@ -327,8 +346,8 @@ impl Life {
     pub(crate) fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
-        if let Interrupted::Trapped(error) = interrupted {
-            let (request, backtrace) = (&self.scope.id, format!("{error:?}"));
+        if let Interrupted::Trapped(trap) = interrupted {
+            let (request, backtrace) = (&self.scope.id, format!("{:?}", trap.error));
             tracing::debug!(target: "epilogue::request", request, error = backtrace, "the instance is lost");
         }
     }
@@ -349,6 +368,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
+            self.tell_end(&self.record.outcome);
         }
         if let Some(running) = self.running.take() {
             self.finish(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });

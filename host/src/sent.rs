@@ -171,8 +171,10 @@ pub(crate) fn track(
     let reset = parts.status == StatusCode::RESET_CONTENT;
     let bodyless =
         reset || *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let announced = if bodyless { Some(0) } else { length(&parts.headers, &body) };
     let body = TrackedBody {
-        remaining: if bodyless { Some(0) } else { length(&parts.headers, &body) },
+        announced,
+        remaining: announced,
         // The headers of an answer to HEAD are those of an answer to GET. 205 has a length, which is 0; the others have none.
         hint: match *method {
             _ if reset => SizeHint::with_exact(0),
@@ -196,13 +198,20 @@ fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     header.or(body.size_hint().exact())
 }
 
+/// Why a body is not the one that its head announced.
+fn misfit(written: u64, length: u64) -> String {
+    format!("the guest wrote {written} bytes of a body whose content-length is {length}")
+}
+
 /// A response body that sees its own end.
 pub(crate) struct TrackedBody {
     /// None where the response must not have a body.
     inner: Option<WasiBody>,
     /// What is announced where there is none.
     hint: SizeHint,
-    /// Bytes still to come, where known.
+    /// Its length, where known …
+    announced: Option<u64>,
+    /// … and how much of it is still to come.
     remaining: Option<u64>,
     /// Whether hyper, as on HTTP/1, drops the body, unpolled, once all these bytes have gone by.
     dropped_early: bool,
@@ -220,7 +229,11 @@ impl TrackedBody {
 
     /// Ends it with an error, once hyper has had the opportunity to send what came before, which it would throw away.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
-        self.delivery.settle(ResponseOutcome::ResponseFailed(cut(error.to_string())));
+        let reason = match (&error, self.announced) {
+            (Error::HttpResponseBodySize(Some(written)), Some(length)) => misfit(*written, length),
+            _ => error.to_string(),
+        };
+        self.delivery.settle(ResponseOutcome::ResponseFailed(cut(reason)));
         self.failure = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -266,9 +279,14 @@ impl Body for TrackedBody {
             Some(Err(error)) => return self.fail(error, cx),
             None => {
                 let broken = self.delivery.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let missing = self.remaining.filter(|missing| *missing > 0);
-                match broken.or(missing.map(|missing| format!("{missing} bytes of the announced body are missing"))) {
-                    Some(reason) => return self.fail(Error::InternalError(Some(reason)), cx),
+                let missing = self.announced.zip(self.remaining.filter(|missing| *missing > 0));
+                let error = match (broken, missing) {
+                    (Some(reason), _) => Some(Error::InternalError(Some(reason))),
+                    (None, Some((length, missing))) => Some(Error::HttpResponseBodySize(Some(length - missing))),
+                    (None, None) => None,
+                };
+                match error {
+                    Some(error) => return self.fail(error, cx),
                     None => {
                         self.sealed = true;
                         Ok(self.buffer(Bytes::new()))

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::component::{Component, Layer};
 use crate::durable::TaskStore;
 use crate::instance::Phase;
+use crate::last_words::LastWords;
 use crate::outgoing::{Arriving, Outgoing};
 use crate::output::Lines;
 use crate::scope::Scope;
@@ -39,14 +40,16 @@ pub(crate) struct State {
     pub(crate) needs_teardown: Cell<bool>,
     /// What the guest is doing, and until when it may.
     pub(crate) phase: watch::Sender<Phase>,
+    /// What its stderr ended with.
+    pub(crate) last_words: LastWords,
     pub(crate) shutdown: Shutdown,
 }
 
 impl State {
     pub(crate) fn new(component: &Component, shutdown: Shutdown) -> wasmtime::Result<Self> {
-        let lines = component.lines();
+        let (lines, last_words) = (component.lines(), LastWords::default());
         Ok(Self {
-            wasi: component.wasi(lines.as_ref())?,
+            wasi: component.wasi(lines.as_ref(), &last_words)?,
             lines,
             http: WasiHttpCtx::new(),
             outgoing: component.outgoing(),
@@ -60,6 +63,7 @@ impl State {
             refused_status: None,
             needs_teardown: Cell::new(false),
             phase: watch::Sender::new(Phase::idle()),
+            last_words,
             shutdown,
         })
     }
@@ -74,6 +78,7 @@ impl State {
 
     /// Says what the guest is busy with from now on. Most guests never ask.
     pub(crate) fn enter(&self, phase: Phase) {
+        self.last_words.forget();
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {
             *current = phase;

@@ -1,7 +1,8 @@
-//! Errors whose text is long: the host keeps and tells only their beginning.
+//! The text of errors. Of a long one the host keeps and tells only the beginning; a trap is told with the guest's own last words.
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 
+use super::Hostile;
 use crate::guests;
 
 /// The text's length is the guest's, and the beginning of it is as long as may be.
@@ -33,4 +34,38 @@ fn s11_a_long_error_of_a_teardown_is_cut() {
 fn s11_an_error_of_the_longest_length_is_whole() {
     let record = fail("/error?4096");
     assert_eq!(record.tasks[0].error.as_deref(), Some("é".repeat(2048).as_str()));
+}
+
+/// Why the guest died where it was to misbehave.
+fn reason(record: &RequestRecord, place: &str) -> String {
+    match (place, &record.outcome) {
+        ("handler", ResponseOutcome::HandlerFailed(reason)) | ("body", ResponseOutcome::ResponseFailed(reason)) => {
+            reason.clone()
+        }
+        ("task", _) => record.tasks[0].error.clone().unwrap(),
+        ("teardown", _) => record.errors[0].clone(),
+        (place, outcome) => panic!("{outcome:?} of {place}"),
+    }
+}
+
+#[test]
+fn a_panic_is_told_with_its_text_and_place() {
+    let hostile = Hostile::with(|host| host);
+    for place in ["handler", "body", "task", "teardown"] {
+        let reason = reason(&hostile.misbehave("panic", place), place);
+        let (_, panic) = reason.split_once("panicked at ").unwrap_or_else(|| panic!("{place}: {reason}"));
+        assert!(panic.contains("hostile.rs:") && panic.ends_with(": on purpose"), "{place}: {reason}");
+    }
+}
+
+#[test]
+fn another_trap_is_told_with_what_its_call_wrote_to_stderr_last() {
+    let hostile = Hostile::with(|host| host);
+    let reason = |what: &str, place: &str| reason(&hostile.misbehave(what, place), place);
+    let grow = reason("grow", "task");
+    assert!(grow.ends_with("; stderr: memory allocation of 1048576 bytes failed"), "{grow}");
+    let recurse = "wasm trap: out of bounds memory access";
+    assert_eq!(reason("recurse", "handler"), format!("the handler was cut short: {recurse}; stderr: handles it"));
+    // The handler wrote that, in a call that had ended well.
+    assert_eq!(reason("recurse", "task"), recurse);
 }

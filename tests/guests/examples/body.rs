@@ -34,6 +34,8 @@ struct Wanted {
     /// Whether the length is announced.
     #[serde(default)]
     fixed: bool,
+    /// Another length to announce, which is wrong.
+    length: Option<usize>,
     status: Option<u16>,
     /// What is asked before the instance panics, though the body may still be on its way. Then its end is told.
     gate: Option<String>,
@@ -42,7 +44,7 @@ struct Wanted {
 /// As many bytes as asked for, in chunks.
 async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Response, EnqueueError> {
     tasks.add_task(after, ())?;
-    let Wanted { size, fixed, status, gate } = wanted;
+    let Wanted { size, fixed, length, status, gate } = wanted;
     let tells = gate.is_some();
     if let Some(gate) = gate {
         spin_sdk::wasip3::spawn(async move {
@@ -59,8 +61,8 @@ async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Re
     });
     let mut response = Body::from_stream(chunks).into_response();
     *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
-    if fixed {
-        response.headers_mut().insert("content-length", size.into());
+    if let Some(length) = length.or(fixed.then_some(size)) {
+        response.headers_mut().insert("content-length", length.into());
     }
     Ok(response)
 }

@@ -37,6 +37,9 @@ async fn misbehave(
     tasks: BackgroundTasks,
 ) -> Result<Body, EnqueueError> {
     tasks.on_failure(FailurePolicy::Continue);
+    if what == "recurse" {
+        eprintln!("handles it");
+    }
     if at == "task" {
         tasks.add_task(deed, (what.clone(),))?;
     }

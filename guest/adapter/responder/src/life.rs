@@ -96,9 +96,13 @@ impl Life {
     /// Waits until the host has taken the response's last byte, or does not want the rest (S2).
     pub(crate) async fn send(&mut self, sending: Sending) {
         let outcome = sending.finish().await;
-        if !matches!(self.outcome, ResponseOutcome::HandlerFailed(_)) {
-            self.outcome = outcome;
+        if matches!(self.outcome, ResponseOutcome::HandlerFailed(_)) {
+            return;
         }
+        if let ResponseOutcome::ResponseFailed(reason) = &outcome {
+            self.report("the response failed", reason).await;
+        }
+        self.outcome = outcome;
     }
 
     /// Closes the guest's request scope, if there is anything in it (S9).

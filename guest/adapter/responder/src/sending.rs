@@ -5,6 +5,7 @@
 //! the last byte; a write that the host does not take to its end says that the client has left.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::{IntoFuture as _, poll_fn};
 use core::pin::pin;
@@ -29,7 +30,12 @@ pub(crate) struct Sending {
 }
 
 enum Source {
-    Guest { body: StreamReader<u8>, trailers: FutureReader<TrailersResult> },
+    Guest {
+        body: StreamReader<u8>,
+        trailers: FutureReader<TrailersResult>,
+        /// Its length, if it is announced.
+        length: Option<u64>,
+    },
     Text(&'static str),
 }
 
@@ -43,9 +49,10 @@ impl Sending {
             let zero = [b"0".to_vec()];
             _ = headers.set("content-length", if status == 205 { &zero } else { &[] });
         }
+        let length = length(&headers);
         Self::start(status, headers, head, |transmitted| {
             let (body, trailers) = Response::consume_body(response, transmitted);
-            Source::Guest { body, trailers }
+            Source::Guest { body, trailers, length }
         })
     }
 
@@ -75,12 +82,13 @@ impl Sending {
     pub(crate) async fn finish(self) -> ResponseOutcome {
         let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
-            Source::Guest { body: from, trailers: from_trailers } => {
-                match copy(from, from_trailers, &mut body).await {
+            Source::Guest { body: from, trailers: from_trailers, length } => {
+                let length = length.filter(|_| !bodyless);
+                match copy(from, from_trailers, length, &mut body).await {
                     Some(copied) => {
                         // The stream ends before the trailers can be read.
                         drop(body);
-                        let error = copied.as_ref().err().map(|code| format!("{code:?}"));
+                        let error = copied.as_ref().err().map(|code| describe(code, length));
                         // A host that has taken the body may not care for what follows.
                         _ = trailers.write(copied).await;
                         if let Some(error) = error {
@@ -97,15 +105,33 @@ impl Sending {
     }
 }
 
-/// Copies a body to its end, and returns what follows it: trailers, or the error that ended it. None if nobody wants the
-/// rest.
+/// How long a body will be, as its headers say.
+fn length(headers: &Fields) -> Option<u64> {
+    let values = headers.get("content-length");
+    core::str::from_utf8(values.first()?).ok()?.parse().ok()
+}
+
+/// Why a body broke off, in the native host's words if it is not the one that was announced.
+fn describe(code: &ErrorCode, length: Option<u64>) -> String {
+    match (code, length) {
+        (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => {
+            format!("the guest wrote {written} bytes of a body whose content-length is {length}")
+        }
+        _ => format!("{code:?}"),
+    }
+}
+
+/// Copies a body to its end, and returns what follows it: trailers, or the error that ended it, as if it is not of the `length`
+/// that was announced. None if nobody wants the rest.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,
+    length: Option<u64>,
     out: &mut StreamWriter<u8>,
 ) -> Option<TrailersResult> {
     let mut trailers = pin!(trailers.into_future());
     let mut end = None;
+    let mut written = 0;
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let mut read = pin!(body.read(chunk));
@@ -126,15 +152,21 @@ async fn copy(
             Poll::Pending
         });
         let Some((result, filled)) = read.await else { return end };
+        written += filled.len() as u64;
+        if length.is_some_and(|length| written > length) {
+            return Some(Err(ErrorCode::HttpResponseBodySize(Some(written))));
+        }
         chunk = out.write_all(filled).await;
         if !chunk.is_empty() {
             return None;
         }
         if result == StreamResult::Dropped {
-            return Some(match end {
+            let end = match end {
                 Some(end) => end,
                 None => trailers.await,
-            });
+            };
+            let short = end.is_ok() && length.is_some_and(|length| written < length);
+            return Some(if short { Err(ErrorCode::HttpResponseBodySize(Some(written))) } else { end });
         }
     }
 }

@@ -1,0 +1,196 @@
+//! What a guest wrote to stderr last. If its call traps, that text says why: a language's runtime prints a panic's message
+//! before it traps.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use memchr::memmem;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// Bytes that the host keeps of one call's stderr.
+const KEPT: usize = 4096;
+/// The start of the message of a Rust panic, behind the thread's name.
+pub(crate) const PANICKED: &str = "panicked at ";
+/// What follows that message.
+const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
+
+/// The end of what one instance has written to stderr since its current call began.
+#[derive(Clone, Default)]
+pub(crate) struct LastWords(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// Whether there is any text: most calls write none, and then cost nothing.
+    any: AtomicBool,
+    text: Mutex<Vec<u8>>,
+}
+
+impl LastWords {
+    /// Forgets the text: another call begins.
+    pub(crate) fn forget(&self) {
+        if self.0.any.load(Relaxed) {
+            self.0.any.store(false, Relaxed);
+            *self.0.text.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        }
+    }
+
+    /// The message of the call's last panic, as `panicked at src/lib.rs:1:2: message`, or else the text's last lines after
+    /// `stderr: `. None if the call has written nothing.
+    pub(crate) fn said(&self) -> Option<String> {
+        let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&text);
+        let panic = text.rfind(PANICKED);
+        let words = &text[panic.unwrap_or_default()..];
+        let end = ADVICE.iter().filter_map(|advice| words.find(advice)).min().unwrap_or(words.len());
+        let words = words[..end].trim_matches(|c: char| c.is_whitespace() || c == char::REPLACEMENT_CHARACTER);
+        match panic {
+            Some(_) => Some(words.replacen(":\n", ": ", 1)),
+            None => (!words.is_empty()).then(|| format!("stderr: {words}")),
+        }
+    }
+
+    /// Passes on to `stream` what it is given, and keeps the end of it.
+    pub(crate) fn of<S: StdoutStream>(&self, stream: S) -> Heard<S> {
+        Heard { words: self.clone(), stream }
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.any.store(true, Relaxed);
+        text.extend_from_slice(bytes);
+        if text.len() > KEPT {
+            let end = text.len() - KEPT;
+            // Of a panic's message, however long, the beginning says where it was.
+            let start = memmem::rfind(&text, PANICKED.as_bytes()).map_or(end, |panic| panic.min(end));
+            text.drain(..start);
+            text.truncate(KEPT);
+            text.shrink_to(KEPT);
+        }
+    }
+}
+
+/// A guest's stderr whose end is kept.
+pub(crate) struct Heard<S> {
+    words: LastWords,
+    stream: S,
+}
+
+impl<S: IsTerminal> IsTerminal for Heard<S> {
+    fn is_terminal(&self) -> bool {
+        self.stream.is_terminal()
+    }
+}
+
+impl<S: StdoutStream> StdoutStream for Heard<S> {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Heard { words: self.words.clone(), stream: Box::into_pin(self.stream.async_stream()) })
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Heard { words: self.words.clone(), stream: self.stream.p2_stream() })
+    }
+}
+
+impl OutputStream for Heard<Box<dyn OutputStream>> {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.words.keep(&bytes);
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.stream.flush()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.stream.check_write()
+    }
+}
+
+#[async_trait]
+impl Pollable for Heard<Box<dyn OutputStream>> {
+    async fn ready(&mut self) {
+        self.stream.ready().await;
+    }
+}
+
+impl AsyncWrite for Heard<Pin<Box<dyn AsyncWrite + Send + Sync>>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let written = self.stream.as_mut().poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.words.keep(&bytes[..count]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.stream.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.stream.as_mut().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(writes: &[&str]) -> Option<String> {
+        let words = LastWords::default();
+        writes.iter().for_each(|text| words.keep(text.as_bytes()));
+        words.said()
+    }
+
+    #[test]
+    fn a_panic_is_told_with_its_place() {
+        let panic = "\nthread '<unnamed>' (1) panicked at src/lib.rs:10:5:\non purpose\nnote: run with `RUST_BACKTRACE=1` \
+                     environment variable to display a backtrace\n";
+        let expected = Some("panicked at src/lib.rs:10:5: on purpose".to_owned());
+        assert_eq!(said(&[panic]), expected);
+        assert_eq!(said(&["begins\n", panic]), expected);
+        let pieces: Vec<_> = panic.split_inclusive(' ').collect();
+        assert_eq!(said(&pieces), expected);
+        let long =
+            "panicked at a.rs:1:1:\nassertion `left == right` failed\n  left: 1\n right: 2\nstack backtrace:\n  0: …";
+        let expected = "panicked at a.rs:1:1: assertion `left == right` failed\n  left: 1\n right: 2";
+        assert_eq!(said(&[long]).as_deref(), Some(expected));
+        // A panic while another is printed.
+        assert_eq!(said(&[panic, "thread panicked at b.rs:2:2:\nagain"]).unwrap(), "panicked at b.rs:2:2: again");
+    }
+
+    #[test]
+    fn other_words_are_told_as_they_are() {
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&["\n"]), None);
+        let advice = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        assert_eq!(said(&["fatal: ", "no memory\n", advice]).unwrap(), "stderr: fatal: no memory");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_can_be_told() {
+        let long = "é".repeat(50_000);
+        let panic = format!("panicked at src/lib.rs:10:5:\n{long}");
+        for writes in [&["x", &long, &panic][..], &[&panic, &long], &[&long, "panicked at src/lib.rs:10:5:\n", &long]] {
+            let said = said(writes).unwrap();
+            assert!(said.starts_with("panicked at src/lib.rs:10:5: é") && said.len() <= KEPT + 3, "{}", said.len());
+        }
+        let said = said(&[&long, "the end"]).unwrap();
+        assert!(said.ends_with("éthe end") && said.len() <= KEPT + 16, "{}", said.len());
+    }
+
+    #[test]
+    fn another_call_begins_with_nothing() {
+        let words = LastWords::default();
+        words.keep(b"before");
+        words.forget();
+        assert_eq!(words.said(), None);
+        words.keep(b"after");
+        assert_eq!(words.said().unwrap(), "stderr: after");
+    }
+}
