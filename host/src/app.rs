@@ -13,6 +13,7 @@ use crate::engine::linker;
 use crate::manifest::{HttpTrigger, Manifest};
 use crate::outgoing::OwnAddress;
 use crate::routes::Router;
+use crate::scratch::Scratch;
 use crate::settings::SettingsOverlay;
 
 /// A loaded application.
@@ -46,37 +47,42 @@ impl App {
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
             true => None,
-            false => Some(Arc::new(tempfile::tempdir().context("cannot make a temporary folder")?)),
+            false => Some(Arc::new(Scratch::new()?)),
         };
         let own_address = OwnAddress::default();
         let linker = linker(engine, options.store.is_some())?;
         let mut components = Vec::new();
         let services = manifest.services();
-        for (place, (component, middleware)) in services.iter().enumerate() {
+        let no_files = |id: &str| format!("component {id:?} cannot have its files");
+        for (component, middleware) in &services {
             let id = &component.id;
-            let settings = manifest.settings_of(component, &options.settings);
-            let mounts = match &scratch {
-                Some(scratch) => {
-                    component.files.prepare(&scratch.path().join(place.to_string()), settings.allow_transient_write)
-                }
-                None => Ok(Vec::new()),
-            };
+            for warning in component.files.check().with_context(|| no_files(id))? {
+                tracing::warn!("component {id:?}: {warning}");
+            }
             let mut environment = component.environment.clone();
             environment.extend(options.environment.iter().cloned());
             let config = ComponentConfig {
                 id: id.clone(),
                 middleware: middleware.to_vec(),
-                mounts: mounts.with_context(|| format!("component {id:?} cannot have its files"))?,
                 scratch: scratch.clone(),
                 environment: environment.into_iter().collect(),
                 allowed_hosts: component.allowed_outbound_hosts.clone(),
                 output: options.output.clone(),
                 store: options.store.clone(),
-                settings,
+                settings: manifest.settings_of(component, &options.settings),
             };
             tracing::info!("loading component {id:?} from {}", component.source.display());
-            components.push(Arc::new(Component::load(&linker, &component.source, config, own_address.clone())?));
+            components.push(Component::load(&linker, &component.source, config, own_address.clone())?);
         }
+        // After all that takes long: a signal that comes before the host can handle it leaves the copies behind.
+        if let Some(scratch) = &scratch {
+            for (place, (loaded, (component, _))) in components.iter_mut().zip(&services).enumerate() {
+                let folder = scratch.path().join(place.to_string());
+                let mounts = component.files.prepare(&folder, loaded.settings.allow_transient_write);
+                loaded.mounts = mounts.with_context(|| no_files(&loaded.id))?;
+            }
+        }
+        let components = components.into_iter().map(Arc::new).collect();
         let place = |trigger: &HttpTrigger| {
             services.iter().position(|service| service.0.id == trigger.component && service.1 == trigger.middleware)
         };

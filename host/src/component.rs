@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
-use tempfile::TempDir;
+use anyhow::{Context as _, bail, ensure};
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -28,7 +27,8 @@ use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
 use crate::output::{Guests, Lines, STDERR, STDOUT};
 use crate::runner::{RUNNER, RunnerIndices};
-use crate::settings::Settings;
+use crate::scratch::Scratch;
+use crate::settings::{PAGE, Settings};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -45,9 +45,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) middleware: Vec<Middleware>,
     pub(crate) settings: Settings,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) mounts: Vec<Mount>,
     /// The folder that mounts may be in.
-    pub(crate) scratch: Option<Arc<TempDir>>,
+    pub(crate) scratch: Option<Arc<Scratch>>,
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) output: Output,
     /// Where its durable tasks go.
@@ -83,9 +82,9 @@ pub(crate) struct Component {
     /// Its middleware, the outermost first, and then what has the id: nothing else if there is no middleware.
     pub(crate) layers: Arc<[Layer]>,
     environment: Vec<(String, String)>,
-    mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
     /// Deleted with the last component that has it.
-    _scratch: Option<Arc<TempDir>>,
+    _scratch: Option<Arc<Scratch>>,
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
     own_address: OwnAddress,
@@ -193,7 +192,7 @@ impl Component {
             id: config.id,
             settings: config.settings,
             environment: config.environment,
-            mounts: config.mounts,
+            mounts: Vec::new(),
             _scratch: config.scratch,
             allowed_hosts: Arc::new(config.allowed_hosts),
             output: config.output,

@@ -59,6 +59,7 @@ pub mod manifest;
 mod middleware;
 mod names;
 pub mod routes;
+pub mod scratch;
 pub mod settings;
 mod spin_headers;
 pub mod values;

@@ -25,3 +25,4 @@ fn main() -> ExitCode {
     output::flush();
     code
 }
+    scratch::delete_all();

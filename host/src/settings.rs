@@ -169,8 +169,8 @@ settings! {
         spin_headers: bool = true;
         /// Memory that one instance may use.
         #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
-        memory: Size = Size::mebibytes(128);
-        /// Lets components write to their files: to a copy that is deleted when the host ends.
+        memory: Size = Size::mebibytes(128), least PAGE;
+        /// Lets components write to their files: to a copy in $TMPDIR, which is deleted when the host ends in order.
         #[arg(
             env = "EPILOGUE_ALLOW_TRANSIENT_WRITE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use crate::reload::Cause;
+use crate::scratch;
 use crate::shutdown::ShutdownTrigger;
 use crate::summary::{ABANDONED, Progress};
 use crate::threads::STUCK;
@@ -65,6 +66,7 @@ pub(crate) fn handle(
         }
         // A thread that is still there is stuck in the host's own code, or in the system.
         sleep(STUCK).await;
+        scratch::delete_all();
         process::exit(ABANDONED.into());
     };
     let thread = std::thread::Builder::new().name("epilogue-signals".into());

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Component as PathPart, Path, PathBuf},
 };
 
@@ -62,6 +63,10 @@ impl Files {
     /// The folders to open for the guest. Folders that are placed whole are opened as they are; anything else is
     /// copied into `scratch`, which must live as long as the guest. With `copy` all of it is, for a guest that may
     /// write.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not there, or cannot be read or copied; the message names it.
     pub fn prepare(&self, scratch: &Path, copy: bool) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -77,6 +82,30 @@ impl Files {
             copied.with_context(|| format!("can't copy {} to {}", file.host.display(), target.display()))?;
         }
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
+    }
+
+    /// Makes sure that the files are there. Returns what the author may want to know: the patterns that match no file, of
+    /// which Spin says nothing.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not there, or cannot be read; the message names it.
+    pub fn check(&self) -> anyhow::Result<Vec<String>> {
+        let everything = Self { root: self.root.clone(), ..Self::default() };
+        let mut warnings = Vec::new();
+        for entry in &self.entries {
+            match entry {
+                FilesEntry::Pattern(pattern) => {
+                    let mut files = Vec::new();
+                    everything.matching(pattern, &mut files)?;
+                    if files.is_empty() {
+                        warnings.push(format!("{pattern:?} in files matches no file in {}", self.root.display()));
+                    }
+                }
+                FilesEntry::Placement { source, .. } => _ = self.kind(source)?,
+            }
+        }
+        Ok(warnings)
     }
 
     /// Every single file, and where the guest finds it.
@@ -104,30 +133,40 @@ impl Files {
 
     fn matching(&self, pattern: &str, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(pattern);
-        if path.is_dir() {
-            self.below(&path, &self.root, "/", files)
-        } else if path.is_file() {
-            self.add(&path, &absolute(pattern), files);
-            Ok(())
-        } else {
-            ensure!(
-                glob::Pattern::escape(pattern) != pattern,
-                "the file {pattern:?} does not exist in {}",
-                self.root.display()
-            );
-            self.globbed(pattern, &self.root, &self.root, "/", files)
+        // A pattern may be a file's name too.
+        if glob::Pattern::escape(pattern) != pattern && !path.exists() {
+            return self.globbed(pattern, &self.root, &self.root, "/", files);
+        }
+        match self.kind(pattern)? {
+            Kind::Folder => self.below(&path, &self.root, "/", files),
+            Kind::File => {
+                self.add(&path, &absolute(pattern), files);
+                Ok(())
+            }
         }
     }
 
     fn placed(&self, source: &str, destination: &str, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(source);
-        if path.is_dir() {
+        if let Kind::Folder = self.kind(source)? {
             return self.below(&path, &path, destination, files);
         }
-        ensure!(path.is_file(), "the file or folder {source:?} does not exist in {}", self.root.display());
         ensure!(!destination.ends_with('/'), "{destination:?} is a folder, but {source:?} is a file");
         self.add(&path, &absolute(destination), files);
         Ok(())
+    }
+
+    /// What is at this path, or why nobody can tell.
+    fn kind(&self, path: &str) -> anyhow::Result<Kind> {
+        match fs::metadata(self.root.join(path)) {
+            Ok(what) if what.is_dir() => Ok(Kind::Folder),
+            Ok(what) if what.is_file() => Ok(Kind::File),
+            Ok(_) => bail!("{path:?} is neither a file nor a folder"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("the file or folder {path:?} does not exist in {}", self.root.display())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.root.join(path).display())),
+        }
     }
 
     /// Adds all files under `folder`, which the guest sees under `destination` by their path relative to `base`.
@@ -166,7 +205,25 @@ impl Files {
     }
 }
 
+enum Kind {
+    File,
+    Folder,
+}
+
 impl FilesEntry {
+    /// What the author may want to know about it, whatever files there are.
+    pub(super) fn warning(&self) -> Option<String> {
+        match self {
+            Self::Placement { destination, .. } if !destination.starts_with('/') => {
+                let seen = absolute(destination);
+                Some(format!(
+                    "the destination {destination:?} is relative: write {seen:?}, where the component sees it"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         let leaves = |path: &str| Path::new(path).components().any(|part| part == PathPart::ParentDir);
         match self {
@@ -291,7 +348,7 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         }
         for (entry, expected) in [
-            (pattern("b.txt"), "the file \"b.txt\" does not exist in"),
+            (pattern("b.txt"), "the file or folder \"b.txt\" does not exist in"),
             (placement("b", "/b"), "the file or folder \"b\" does not exist in"),
             (placement("a.txt", "/b/"), "\"/b/\" is a folder, but \"a.txt\" is a file"),
         ] {
