@@ -82,3 +82,28 @@ fn a_file_that_is_missing_or_cannot_be_written_is_named() {
     assert!(!worked);
     assert!(said.contains("cannot write") && said.contains("no/folder.wasm"), "{said}");
 }
+
+#[test]
+fn no_input_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let guest = folder.path().join("guest.wasm");
+    std::fs::copy(guests::NOTIFY, &guest).unwrap();
+    let content = std::fs::read(&guest).unwrap();
+    std::os::unix::fs::symlink("guest.wasm", folder.path().join("link.wasm")).unwrap();
+    std::fs::hard_link(&guest, folder.path().join("other.wasm")).unwrap();
+    for output in ["guest.wasm", "./guest.wasm", "../NAME/guest.wasm", "link.wasm", "other.wasm"] {
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let output = folder.path().join(output.replace("NAME", name));
+        let (said, worked) = compose(guest.to_str().unwrap(), &output);
+        assert!(!worked);
+        let (guest, output) = (guest.display(), output.display());
+        let expected = format!("Error: {guest} would be overwritten by the output, {output}: name another file\n");
+        assert_eq!(said, expected);
+    }
+    let (middleware, output) = (folder.path().join("link.wasm"), guest.to_str().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
+    let ended =
+        command.args(["compose", guests::PLAIN, "-o", output, "--middleware"]).arg(&middleware).output().unwrap();
+    assert!(!ended.status.success());
+    assert_eq!(std::fs::read(&guest).unwrap(), content);
+}

@@ -1,7 +1,9 @@
 //! An application that cannot run here says why, in words that help, and ends with code 1 before it serves anything.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use epilogue::testing::TestHost;
 
@@ -68,8 +70,50 @@ fn a_file_that_is_mentioned_but_missing() {
     let app = application(guests::HELLO, "files = [\"logo.png\"]");
     assert_eq!(
         refusal(app.path()),
-        "Error: component \"app\" cannot have its files: the file \"logo.png\" does not exist in DIR"
+        "Error: component \"app\" cannot have its files: the file or folder \"logo.png\" does not exist in DIR"
     );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_called_missing() {
+    let cannot = "Error: component \"app\" cannot have its files: ";
+    for (files, expected) in [
+        ("[\"circle\"]", "cannot read DIR/circle: Too many levels of symbolic links (os error 40)"),
+        ("[\"spin.toml/x\"]", "cannot read DIR/spin.toml/x: Not a directory (os error 20)"),
+        (
+            "[{ source = \"circle\", destination = \"/\" }]",
+            "cannot read DIR/circle: Too many levels of symbolic links (os error 40)",
+        ),
+        ("[\"pipe\"]", "\"pipe\" is neither a file nor a folder"),
+    ] {
+        let app = application(guests::HELLO, &format!("files = {files}"));
+        symlink("circle", app.path().join("circle")).unwrap();
+        assert!(Command::new("mkfifo").arg(app.path().join("pipe")).status().unwrap().success());
+        assert_eq!(refusal(app.path()), format!("{cannot}{expected}"), "{files}");
+    }
+    let app = application("circle.wasm", "");
+    symlink("circle.wasm", app.path().join("circle.wasm")).unwrap();
+    assert_eq!(
+        refusal(app.path()),
+        "Error: component \"app\" cannot be loaded: cannot read DIR/circle.wasm: Too many levels of symbolic links (os error 40)"
+    );
+    let empty = tempfile::tempdir().unwrap();
+    symlink("spin.toml", empty.path().join("spin.toml")).unwrap();
+    assert_eq!(
+        refusal(empty.path()),
+        "Error: can't read the manifest DIR/spin.toml: Too many levels of symbolic links (os error 40)"
+    );
+}
+
+#[test]
+fn a_pattern_that_matches_no_file_is_told_and_the_rest_is_served() {
+    let app = application(guests::HELLO, "files = [\"static/**/*.png\", \"spin.*\"]");
+    let host = Process::start(up(app.path(), []));
+    assert_eq!(get(host.address(), "/"), "Hello, world!");
+    let folder = app.path().display();
+    host.logged(&format!("component \"app\": \"static/**/*.png\" in files matches no file in {folder}"));
+    host.signal("TERM");
+    assert_eq!(host.ended().stderr.iter().filter(|line| line.contains("matches no file")).count(), 1);
 }
 
 #[test]
@@ -87,15 +131,22 @@ fn a_core_module_instead_of_a_component() {
 fn a_file_that_is_no_component_at_all() {
     let app = application("app.wasm", "");
     fs::write(app.path().join("app.wasm"), "<html>404</html>").unwrap();
+    assert_eq!(
+        refusal(app.path()),
+        "Error: component \"app\" cannot be loaded: DIR/app.wasm is an HTML or XML document, not WebAssembly"
+    );
+    fs::write(app.path().join("app.wasm"), b"\0asm\x0d\0\x01\0\xff").unwrap();
     let refusal = refusal(app.path());
     let expected = "Error: component \"app\" cannot be loaded: DIR/app.wasm is not a valid WebAssembly component: ";
-    assert!(refusal.starts_with(expected), "{refusal}");
+    assert!(refusal.starts_with(expected) && refusal.lines().count() == 1, "{refusal}");
 }
 
 #[test]
 fn an_import_that_this_host_does_not_provide() {
     let app = application("app.wasm", "");
-    let component = r#"(component (import "made-up:stars/align@1.0.0" (instance (export "align" (func)))))"#;
+    let component = r#"(component
+        (import "made-up:stars/align@1.0.0" (instance (export "align" (func))))
+        (instance $none) (export "wasi:http/handler@0.3.0" (instance $none)))"#;
     fs::write(app.path().join("app.wasm"), wat::parse_str(component).unwrap()).unwrap();
     let refusal = refusal(app.path());
     let expected = "Error: component \"app\" (DIR/app.wasm) imports something that this host does not provide; it \
@@ -117,13 +168,70 @@ fn a_component_without_an_http_handler() {
 #[test]
 fn a_component_of_wasi_02() {
     let app = application("app.wasm", "");
-    let component = r#"(component (instance $none) (export "wasi:http/incoming-handler@0.2.3" (instance $none)))"#;
+    // As spin-sdk 5 makes them: what it imports is not there either.
+    let component = r#"(component
+        (import "wasi:http/types@0.2.3" (instance (export "fields" (type (sub resource)))))
+        (instance $none) (export "wasi:http/incoming-handler@0.2.3" (instance $none)))"#;
     fs::write(app.path().join("app.wasm"), wat::parse_str(component).unwrap()).unwrap();
+    let why = "it exports wasi:http/incoming-handler of WASI 0.2, not wasi:http/handler@0.3.0: build it with an SDK for WASI 0.3, \
+               such as spin-sdk 7";
+    let up = format!("Error: component \"app\" (DIR/app.wasm) cannot serve requests: {why}");
+    assert_eq!(refusal(app.path()), up);
+    // And the same words of the other command.
+    let ended = Process::start({
+        let mut compose = epilogue(["compose", "app.wasm", "-o", "out.wasm"]);
+        compose.current_dir(app.path());
+        compose
+    })
+    .ended();
+    assert_eq!(ended.stderr, [format!("Error: app.wasm cannot be composed: {why}")]);
+}
+
+#[test]
+fn less_memory_than_a_component_starts_with() {
+    let app = application(guests::HELLO, "tool.epilogue.memory = \"64KiB\"");
+    let refusal = refusal(app.path());
+    let expected =
+        format!("Error: component \"app\" ({}) cannot start: memory is 64KiB, but it starts with ", guests::HELLO);
+    let rest = refusal.strip_prefix(&expected).unwrap_or_else(|| panic!("{refusal}"));
+    let (least, _) = rest.split_once(": set memory to at least that").unwrap();
+    // It is as much as it says.
+    let host = TestHost::component(guests::HELLO).setting("memory", least).start();
+    assert_eq!(host.get("/").text(), "Hello, world!");
+}
+
+#[test]
+fn what_is_composed_where_its_tasks_should_be_stored() {
+    let app = application("composed.wasm", "");
+    let composed = epilogue::compose::compose(Path::new(guests::TASKS), &[]).unwrap();
+    fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
+    let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts and runs its tasks within itself, \
+                    so that no task engine can store them: set tool.epilogue.source of the component to the one that it was \
+                    composed from";
+    let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
+    assert_eq!(refusal_with(app.path(), &["--engine", &engine, "--durable", "--work"]), expected);
+    assert_eq!(refusal_with(app.path(), &["--engine", &engine]), expected);
+    let mut worker = self::epilogue(["worker", "--log", "error", "--engine", &engine, "--from"]);
+    worker.arg(app.path());
+    let ended = Process::start(worker).ended();
     assert_eq!(
-        refusal(app.path()),
-        "Error: component \"app\" (DIR/app.wasm) cannot serve requests: it exports wasi:http/incoming-handler of WASI \
-         0.2, and this host runs WASI 0.3: build it with an SDK that exports wasi:http/handler@0.3.0, such as spin-sdk 7"
+        (ended.code, ended.stderr.join("\n").replace(&app.path().display().to_string(), "DIR")),
+        (Some(1), expected.to_owned())
     );
+
+    // Without an engine it does here what it does elsewhere.
+    let host = Process::start(up(app.path(), []));
+    get(host.address(), "/?run=ok");
+    host.logged(
+        "component \"app\" is composed for other hosts and runs its tasks within itself, without what this host does",
+    );
+    host.logged("name=\"ok\" state=\"succeeded\"");
+
+    // With the guest that it was made from, its tasks are stored.
+    let native = application("composed.wasm", &format!("tool.epilogue.source = {:?}", guests::TASKS));
+    let host = Process::start(up(native.path(), ["--engine", &engine, "--durable", "--work"]));
+    get(host.address(), "/?run=ok");
+    host.logged("stored");
 }
 
 #[test]
@@ -166,7 +274,13 @@ fn tasks_without_a_runner_are_refused_and_the_rest_is_served() {
 
 /// The only line that `up` prints about this application, with its folder as `DIR`.
 fn refusal(application: &Path) -> String {
-    let ended = Process::start(up(application, ["--log", "error"])).ended();
+    refusal_with(application, &[])
+}
+
+fn refusal_with(application: &Path, arguments: &[&str]) -> String {
+    let mut command = up(application, ["--log", "error"]);
+    command.args(arguments);
+    let ended = Process::start(command).ended();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stdout.is_empty(), "{:?}", ended.stdout);
     let folder = if application.is_dir() { application } else { application.parent().unwrap() };

@@ -115,7 +115,10 @@ fn a_mistake_changes_nothing_and_is_named() {
         (good.replace("[component.app]", "[component.app"), "spin.toml"),
         (good.replace("source =", "suorce ="), "\"suorce\""),
         (good.clone() + "tool.epilogue.reuse = 0\n", "reuse"),
-        (good.clone() + "[application.tool.epilogue]\nmax-header-size = \"1KiB\"\n", "max-header-size is 1KiB"),
+        (
+            good.clone() + "[application.tool.epilogue]\nmax-header-size = \"1KiB\"\n",
+            "\"1KiB\" is too small: the least is 8KiB",
+        ),
         (good.replace(guests::HELLO, "none.wasm"), "none.wasm"),
         (good.replace(guests::HELLO, "broken.wasm"), "broken.wasm is not a valid WebAssembly component"),
     ];

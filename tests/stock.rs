@@ -60,7 +60,8 @@ fn same_with(guest: &str, path: &str, settings: &[(&str, &str)]) -> RequestRecor
     assert_eq!(told(&composed), told(&record));
     assert_eq!(stock.stdout(), native.stdout());
     // The native host tells of a handler's or a response's failure, but does not count it among the errors beside the tasks.
-    let is_end = |error: &&String| error.starts_with("the request failed: ") || error.starts_with("the response failed: ");
+    let is_end =
+        |error: &&String| error.starts_with("the request failed: ") || error.starts_with("the response failed: ");
     let beside = composed.errors.iter().filter(|error| !is_end(error));
     assert!(beside.eq(&record.errors), "{:?} instead of {:?}", composed.errors, record.errors);
     composed

@@ -1,7 +1,6 @@
 //! A component of the application: loaded and checked once, then instantiated as often as needed.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::background::QUEUE;
+use crate::compose::{check_handler, is_composed};
 use crate::durable::TaskStore;
 use crate::fair::{Work, fair};
 use crate::instance::{Instance, Trap};
@@ -31,6 +31,8 @@ use crate::scratch::Scratch;
 use crate::settings::{PAGE, Settings};
 use crate::shutdown::Shutdown;
 use crate::state::State;
+use crate::values::Size;
+use crate::wasm_file;
 
 /// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
 /// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
@@ -153,12 +155,30 @@ impl Component {
             "component {id:?} has durable = true, but no task engine is set: use --engine, such as --engine sqlite:tasks.db"
         );
         let bytes = read(file).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        if is_composed(&bytes) {
+            let advice = "set tool.epilogue.source of the component to the one that it was composed from";
+            ensure!(
+                config.store.is_none(),
+                "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine \
+                 can store them: {advice}",
+                file.display()
+            );
+            tracing::warn!(
+                "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does \
+                 for them: {advice}"
+            );
+        }
         let joined = match config.middleware.is_empty() {
             true => None,
             false => Some(middleware::join(&config.middleware, file, &bytes, linker, config.store.is_some())?),
         };
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());
+        // Before its imports: those of another WASI would tell less.
+        check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
+        check_memory(&compiled, config.settings.memory)
+            .with_context(|| format!("component {id:?} ({}) cannot start", file.display()))?;
         let instance = linker.instantiate_pre(&compiled).map_err(anyhow::Error::from).with_context(|| {
             format!(
                 "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3, \
@@ -166,9 +186,7 @@ impl Component {
                 file.display()
             )
         })?;
-        let handler = ServiceIndices::new(&instance)
-            .map_err(|_| no_handler(engine, &compiled))
-            .with_context(|| format!("component {id:?} ({}) cannot serve requests", file.display()))?;
+        let handler = ServiceIndices::new(&instance).map_err(anyhow::Error::from).with_context(cannot_serve)?;
         let layer = |place: usize, id: &str| {
             let (queue, runner) = match joined {
                 Some(_) => (middleware::label("queue", place), middleware::label("runner", place)),
@@ -300,41 +318,25 @@ impl Component {
 }
 
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = fs::read(file).with_context(|| {
-        format!("cannot read {}: if it is not built yet, run `epilogue build` or add `--build`", file.display())
-    })?;
-    refuse_core_module(file, &bytes)?;
+    let bytes = wasm_file::read(file, "if it is not built yet, run `epilogue build` or add `--build`")?;
     names::check(&bytes).with_context(|| format!("{} cannot be used", file.display()))?;
     Ok(bytes)
 }
 
 fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
-    Compiled::new(engine, bytes)
+    Compiled::from_binary(engine, bytes)
         .map_err(anyhow::Error::from)
         .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
 
-/// Says what to do with a module that is not a component.
-pub(crate) fn refuse_core_module(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
-    ensure!(
-        !bytes.starts_with(b"\0asm\x01\0\0\0"),
-        "{} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2",
-        file.display()
-    );
-    Ok(())
-}
-
-fn no_handler(engine: &Engine, component: &Compiled) -> anyhow::Error {
-    let exports = component.component_type();
-    if exports.exports(engine).any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2")) {
-        anyhow!(
-            "it exports wasi:http/incoming-handler of WASI 0.2, and this host runs WASI 0.3: build it with an SDK that \
-             exports wasi:http/handler@0.3.0, such as spin-sdk 7"
-        )
-    } else {
-        anyhow!("it does not export wasi:http/handler@0.3.0")
+/// Checks that a component of this size can start in `memory`.
+fn check_memory(component: &Compiled, memory: Size) -> anyhow::Result<()> {
+    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
+    let needed = pages.and_then(|pages| usize::try_from(pages).ok()?.checked_mul(PAGE.bytes())).map(Size::new);
+    if let Some(needed) = needed.filter(|needed| *needed > memory) {
+        bail!("memory is {memory}, but it starts with {needed}: set memory to at least that, better to twice as much");
     }
+    Ok(())
 }
 
 fn imports(engine: &Engine, component: &Compiled, interface: &str) -> bool {

@@ -14,14 +14,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use memchr::memmem;
 use wac_graph::types::{ItemKind, Package, Types, World};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
 use crate::background::QUEUE;
 use crate::cli::ComposeArgs;
-use crate::component::refuse_core_module;
 use crate::names;
 use crate::runner::RUNNER;
+use crate::wasm_file;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
@@ -51,6 +52,9 @@ pub struct Composed {
 /// If the guest cannot be composed, or the result not be written; the message names the file.
 pub fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
+    for input in middleware.iter().chain([guest]).filter(|input| wasm_file::is_same(input, output)) {
+        bail!("{} would be overwritten by the output, {}: name another file", input.display(), output.display());
+    }
     let composed = compose(guest, middleware)?;
     fs::write(output, &composed.bytes).with_context(|| format!("cannot write {}", output.display()))?;
     let (guest, output) = (guest.display(), output.display());
@@ -86,6 +90,11 @@ pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> 
     }
 }
 
+/// Whether these are the bytes of a component that this command has made.
+pub(crate) fn is_composed(bytes: &[u8]) -> bool {
+    memmem::find(bytes, DRAIN.as_bytes()).is_some()
+}
+
 /// One of the components that were built separately.
 struct Guest {
     package: PackageId,
@@ -96,14 +105,9 @@ struct Guest {
 impl Guest {
     fn load(graph: &mut CompositionGraph, file: &Path, is_middleware: bool) -> anyhow::Result<Self> {
         let name = file.display();
-        let bytes = fs::read(file).with_context(|| format!("cannot read {name}: is it built?"))?;
-        ensure!(bytes.starts_with(b"\0asm"), "{name} is not WebAssembly");
-        refuse_core_module(file, &bytes)?;
+        let bytes = wasm_file::read(file, "is it built?")?;
         names::check(&bytes).with_context(|| format!("{name} cannot be composed"))?;
-        ensure!(
-            !bytes.windows(DRAIN.len()).any(|window| window == DRAIN.as_bytes()),
-            "{name} is composed already: it runs on any WASI 0.3 host as it is"
-        );
+        ensure!(!is_composed(&bytes), "{name} is composed already: it runs on any WASI 0.3 host as it is");
         // A package's name is its own, though a middleware may be there twice.
         let identity = format!("guest{}", graph.packages().count());
         let package = Package::from_bytes(&identity, None, bytes, graph.types_mut())
@@ -134,9 +138,10 @@ fn check(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
 }
 
 /// Checks that a component with these exports can serve requests.
-pub(crate) fn check_handler<'a>(exports: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
+pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {
+        let name = name.as_ref();
         if name == HANDLER {
             return Ok(());
         }
@@ -144,7 +149,7 @@ pub(crate) fn check_handler<'a>(exports: impl IntoIterator<Item = &'a String>) -
     }
     if old {
         bail!(
-            "it exports wasi:http/incoming-handler of WASI 0.2: build it with an SDK that exports {HANDLER}, such as \
+            "it exports wasi:http/incoming-handler of WASI 0.2, not {HANDLER}: build it with an SDK for WASI 0.3, such as \
              spin-sdk 7"
         );
     }
@@ -296,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_no_guest_is_told_apart() {
-        assert_eq!(refusal(b"hello"), "FILE is not WebAssembly");
+        assert_eq!(refusal(b"hello"), "FILE is a text that begins with \"hello\", not WebAssembly");
         assert_eq!(
             refusal(b"\0asm\x01\0\0\0"),
             "FILE is a core WebAssembly module, not a component: build it for the target wasm32-wasip2"

@@ -63,6 +63,7 @@ pub mod scratch;
 pub mod settings;
 mod spin_headers;
 pub mod values;
+mod wasm_file;
 
 pub mod builder;
 pub mod cli;
@@ -78,5 +79,6 @@ pub mod tasks;
 pub mod testing;
 mod tls;
 pub mod up;
+pub mod variables;
 mod watch;
 pub mod work;

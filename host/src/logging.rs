@@ -23,7 +23,7 @@ use tracing_subscriber::{EnvFilter, registry};
 
 use crate::output::Events;
 use crate::settings::HostOptions;
-use crate::values::LogFormat;
+use crate::values::{LogFormat, Value as _};
 
 /// Whether each line of stderr is to be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -36,7 +36,7 @@ pub(crate) fn set_format(format: LogFormat) {
 /// Writes events to stderr from here on. stdout belongs to the guests, and to the address line.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     set_format(options.log_format);
-    let filter = EnvFilter::try_new(&options.log).with_context(|| format!("{:?} is not a log filter", options.log))?;
+    let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
     let registry = registry().with(filter).with(filter_fn(may_be_logged));
     // An event that cannot be written is lost. Saying so on stderr too would panic, amid a request or a shutdown.
     let events = format::layer().with_writer(|| Events).log_internal_errors(false);
@@ -59,6 +59,11 @@ pub fn fail(error: &anyhow::Error) {
         // Not `eprintln!`, which panics if nobody reads it any more, and waits if nobody does yet.
         _ = io::Write::write_all(&mut Events, format!("Error: {error:#}\n").as_bytes());
     }
+}
+
+/// Writes a warning of a command that has no log.
+pub fn warn(warning: &str) {
+    _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
 /// Libraries show at `debug` and `trace` what they work with: passwords in the URLs of servers, clients' headers. So those levels

@@ -2,15 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use epilogue::cli::{Cli, Command};
-use epilogue::{logging, output};
+use epilogue::cli::Command;
+use epilogue::{logging, output, scratch, variables};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let command = variables::command_line().command;
+    // The others tell as their log does.
+    if matches!(command, Command::Tasks(_) | Command::Build(_)) {
+        variables::warnings().iter().for_each(|warning| logging::warn(warning));
+    }
+    let ended = match command {
         Command::Up(args) => epilogue::up::up(*args),
         Command::Worker(args) => epilogue::work::worker(*args),
         Command::Tasks(args) => epilogue::tasks::run(args),
@@ -22,7 +26,7 @@ fn main() -> ExitCode {
         logging::fail(&error);
         ExitCode::FAILURE
     });
+    scratch::delete_all();
     output::flush();
     code
 }
-    scratch::delete_all();

@@ -14,6 +14,7 @@ mod triggers;
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,7 @@ use crate::{
 
 pub(crate) use component::check_id;
 pub use files::{Files, Mount};
+pub(crate) use reader::nearest;
 
 /// The name of a manifest where none is given.
 pub const DEFAULT_NAME: &str = "spin.toml";
@@ -134,11 +136,11 @@ impl Manifest {
         match from {
             Some(folder) if folder.is_dir() => {
                 let file = folder.join(DEFAULT_NAME);
-                ensure!(file.is_file(), "the folder {} has no {DEFAULT_NAME}", folder.display());
+                ensure!(!is_missing(&file), "the folder {} has no {DEFAULT_NAME}", folder.display());
                 Ok(file)
             }
             Some(file) => {
-                ensure!(file.exists(), "no such file or folder: {}", file.display());
+                ensure!(!is_missing(file), "no such file or folder: {}", file.display());
                 Ok(file.to_owned())
             }
             None => search_upwards().with_context(|| {
@@ -218,6 +220,11 @@ impl Manifest {
             }
         }
     }
+}
+
+/// Whether there is no such file. Of one that cannot be read, the attempt to read it tells more.
+fn is_missing(file: &Path) -> bool {
+    std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn search_upwards() -> Option<PathBuf> {

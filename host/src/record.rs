@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::bindings::{ResponseOutcome, TaskId};
+use crate::instance::HandlerError;
 use crate::scope::Scope;
 use crate::trace;
 
@@ -183,6 +184,33 @@ pub(crate) fn cut(mut text: String) -> String {
 }
 
 impl RequestRecord {
+    /// Tells why the handler's response is not sent. What a client sends wrong is its own fault.
+    pub(crate) fn tell_failure(&self, error: &HandlerError, reason: &str) {
+        let (request, component) = (&self.id, &self.component);
+        match error {
+            HandlerError::BadUpload(_) => {
+                tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
+            }
+            _ => {
+                tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
+            }
+        }
+    }
+
+    /// Tells once why a response is not whole. A client that leaves is nobody's fault.
+    pub(crate) fn tell_end(&self, outcome: &ResponseOutcome) {
+        let (request, component) = (&self.id, &self.component);
+        match outcome {
+            ResponseOutcome::ResponseFailed(reason) => {
+                tracing::error!(target: "epilogue::request", request, component, error = reason, "the response failed");
+            }
+            ResponseOutcome::ClientGone => {
+                tracing::debug!(target: "epilogue::request", request, component, "the client left before the response's end");
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn new(scope: &Scope, component: String) -> Self {
         Self {
             id: scope.id.clone(),

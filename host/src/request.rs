@@ -156,15 +156,7 @@ impl Life {
             Ok(response) => (response, None),
             Err(error) => {
                 let reason = cut(error.to_string());
-                let (request, component) = (&self.scope.id, &self.record.component);
-                match error {
-                    HandlerError::BadUpload(_) => {
-                        tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
-                    }
-                    _ => {
-                        tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
-                    }
-                }
+                self.record.tell_failure(&error, &reason);
                 (failed(&error), Some(reason))
             }
         };
@@ -210,27 +202,13 @@ impl Life {
             // It did return a response.
             Some(reason) if self.not_stored.is_some() => outcome = ResponseOutcome::ResponseFailed(reason),
             Some(reason) => outcome = ResponseOutcome::HandlerFailed(reason),
-            None => self.tell_end(&outcome),
+            None => self.record.tell_end(&outcome),
         }
         self.record.outcome = outcome;
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
         if let Some(slot) = &mut self.slot {
             slot.drain();
-        }
-    }
-
-    /// Tells once why a response is not whole. A client that leaves is nobody's fault.
-    fn tell_end(&self, outcome: &ResponseOutcome) {
-        let (request, component) = (&self.scope.id, &self.record.component);
-        match outcome {
-            ResponseOutcome::ResponseFailed(reason) => {
-                tracing::error!(target: "epilogue::request", request, component, error = reason, "the response failed");
-            }
-            ResponseOutcome::ClientGone => {
-                tracing::debug!(target: "epilogue::request", request, component, "the client left before the response's end");
-            }
-            _ => {}
         }
     }
 
@@ -368,7 +346,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
-            self.tell_end(&self.record.outcome);
+            self.record.tell_end(&self.record.outcome);
         }
         if let Some(running) = self.running.take() {
             self.finish(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::values::{LogFormat, OnFailure, Size, Value};
+use crate::values::{LogFilter, LogFormat, OnFailure, Size, Value};
 
 macro_rules! settings {
     (
@@ -22,7 +22,7 @@ macro_rules! settings {
             $(
                 $(#[doc = $doc:literal])+
                 #[arg($($arg:tt)*)]
-                $name:ident: $type:ty $(= $default:expr)?;
+                $name:ident: $type:ty $(= $default:expr)? $(, least $least:expr)?;
             )+
         }
     ) => {
@@ -53,7 +53,7 @@ macro_rules! settings {
                 $(#[doc = $doc])+
                 #[arg(
                     long,
-                    value_parser = <$type as Value>::parse,
+                    value_parser = parser!($type $(, $least)?),
                     help = help(concat!($($doc),+), None $(.or(Some(Value::show(&$default))))?),
                     $($arg)*
                 )]
@@ -72,7 +72,7 @@ macro_rules! settings {
             pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
                 $(
                     if name.replace('-', "_") == stringify!($name) && !name.contains('_') {
-                        self.$name = Some(Value::parse(value)?);
+                        self.$name = Some(parser!($type $(, $least)?)(value)?);
                         return Ok(true);
                     }
                 )+
@@ -89,6 +89,15 @@ macro_rules! settings {
                 $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
             }
         }
+    };
+}
+
+macro_rules! parser {
+    ($type:ty) => {
+        <$type as Value>::parse
+    };
+    ($type:ty, $least:expr) => {
+        at_least::<$type>($least)
     };
 }
 
@@ -120,35 +129,35 @@ settings! {
         on_failure: OnFailure = OnFailure::Stop;
         /// Time until a handler has returned its response's head; the body may take longer.
         #[arg(env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
-        request_timeout: Duration = Duration::from_secs(30);
+        request_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time that a client waits for more of a response's body. Then the guest is stopped, and the response broken off.
         #[arg(env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
-        response_timeout: Duration = Duration::from_secs(60);
+        response_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Time for one task, unless it was enqueued with its own.
         #[arg(env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
-        task_timeout: Duration = Duration::from_secs(30);
+        task_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time for all tasks of one request together.
         #[arg(env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
-        drain_timeout: Duration = Duration::from_secs(300);
+        drain_timeout: Duration = Duration::from_secs(300), least MOMENT;
         /// Time for closing one request's scope after its last task.
         #[arg(env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
-        teardown_timeout: Duration = Duration::from_secs(30);
+        teardown_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Tasks that one request may enqueue.
         #[arg(env = "EPILOGUE_MAX_TASKS", value_name = "COUNT")]
         max_tasks: u32 = 1_000;
         /// Size of one task's arguments.
         #[arg(env = "EPILOGUE_MAX_TASK_ARGS", value_name = "SIZE")]
-        max_task_args: Size = Size::mebibytes(1);
+        max_task_args: Size = Size::mebibytes(1), least NO_ARGUMENTS;
         /// Size of the arguments of all tasks of one request together.
         #[arg(env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
-        max_request_args: Size = Size::mebibytes(16);
+        max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
         /// Size of a request's body; a larger one is refused, or ends in an error for the guest. By default there is no limit:
         /// bodies are streams.
         #[arg(env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
         /// Time that a handler waits for the next bytes of its request's body.
         #[arg(env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
-        body_timeout: Duration = Duration::from_secs(60);
+        body_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Makes all tasks durable that can be stored; closures, and tasks that end with their client, stay in memory. Needs the
         /// option engine.
         #[arg(
@@ -167,7 +176,7 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory that one instance may use.
+        /// Memory of one instance, at least what it starts with.
         #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
         /// Lets components write to their files: to a copy in $TMPDIR, which is deleted when the host ends in order.
@@ -213,7 +222,7 @@ settings! {
         /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
         /// refused for that.
         #[arg(env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
-        max_lag: Duration;
+        max_lag: Duration, least MOMENT;
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
@@ -223,13 +232,13 @@ settings! {
         max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
         /// Size of a request's head, at least 8KiB. A larger one is answered 431, as is one of more than 100 headers on HTTP/1.
         #[arg(env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
-        max_header_size: Size = Size::kibibytes(64);
+        max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
         /// Time for the next request's whole head to come, on a connection that has no request at work.
         #[arg(env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
-        idle_timeout: Duration = Duration::from_secs(30);
+        idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time for a client to take more of a response. Then the client counts as gone.
         #[arg(env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
-        send_timeout: Duration = Duration::from_secs(60);
+        send_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Where durable tasks are stored: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or `tls://HOST`. By default
         /// nowhere, and such tasks are refused.
         #[arg(env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
@@ -248,7 +257,7 @@ settings! {
         worker_id: String;
         /// Time after which the durable tasks of a worker that is silent are another's.
         #[arg(env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
-        visibility_timeout: Duration = Duration::from_secs(30);
+        visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// How log events are written: `text` for people, `json` for machines, one object a line. With `json`, each line that a
         /// component prints to stderr is an event too.
         #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
@@ -256,7 +265,7 @@ settings! {
         /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded or were stored, `epilogue::task=off`
         /// those of all tasks. Libraries are never logged below `info`: their details show passwords and headers.
         #[arg(env = "EPILOGUE_LOG", value_name = "FILTER")]
-        log: String = "info".to_owned();
+        log: LogFilter = LogFilter::info();
         /// Address to serve `/metrics` on, in Prometheus' format, and `/healthz` and `/readyz`; by default they are not served.
         #[arg(env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
@@ -270,10 +279,8 @@ settings! {
 }
 
 impl HostOptions {
-    /// An error if a limit is one that the host cannot keep.
+    /// An error if the options contradict each other.
     pub fn check(&self) -> anyhow::Result<()> {
-        let size = self.max_header_size;
-        anyhow::ensure!(size >= MIN_HEADER_SIZE, "max-header-size is {size}: it must be at least {MIN_HEADER_SIZE}");
         anyhow::ensure!(
             !self.work || self.engine.is_some(),
             "work is set but engine is not: there is nothing to work on"
@@ -298,6 +305,20 @@ impl HostOptions {
 
 /// The least header size that hyper can be held to.
 const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
+/// The least time for anything. With none nothing would ever be in time.
+const MOMENT: Duration = Duration::from_millis(1);
+/// The size of the arguments of a task without arguments, `[]`.
+const NO_ARGUMENTS: Size = Size::new(2);
+/// The unit of WebAssembly's memory.
+pub(crate) const PAGE: Size = Size::kibibytes(64);
+
+/// Reads a value that must not be less than this.
+fn at_least<T: Value + PartialOrd + Clone>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| match T::parse(text)? {
+        value if value < least => Err(format!("{text:?} is too small: the least is {}", least.show())),
+        value => Ok(value),
+    }
+}
 
 const fn count(count: usize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(count - 1)
@@ -314,80 +335,4 @@ fn help(doc: &str, default: Option<String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_those_of_the_contract() {
-        let settings = Settings::default();
-        assert_eq!(settings.reuse.get(), 128);
-        assert_eq!(settings.on_failure, OnFailure::Stop);
-        assert_eq!(settings.task_timeout, Duration::from_secs(30));
-        assert_eq!(settings.response_timeout, Duration::from_secs(60));
-        assert_eq!(settings.drain_timeout, Duration::from_secs(300));
-        assert_eq!(settings.max_tasks, 1_000);
-        assert_eq!(settings.max_task_args.bytes(), 1 << 20);
-        assert_eq!(settings.max_request_args.bytes(), 16 << 20);
-        assert_eq!(settings.memory.bytes(), 128 << 20);
-        assert_eq!(settings.max_body_size, None);
-        assert_eq!(settings.body_timeout, Duration::from_secs(60));
-        let host = HostOptions::default();
-        assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
-        assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
-        assert_eq!(host.max_instances.get(), 11_000);
-        assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 10_000));
-        // Each may hold an instance.
-        assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
-        assert_eq!(host.max_lag, None);
-        assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
-        assert_eq!(host.max_header_size.bytes(), 64 << 10);
-    }
-
-    #[test]
-    fn a_limit_that_cannot_be_kept_is_refused() {
-        let mut overlay = HostOverlay::default();
-        assert_eq!(overlay.set("max-header-size", "8KiB"), Ok(true));
-        assert!(overlay.clone().resolve().check().is_ok());
-        assert_eq!(overlay.set("max-header-size", "8000"), Ok(true));
-        let error = overlay.resolve().check().unwrap_err();
-        assert_eq!(error.to_string(), "max-header-size is 8KB: it must be at least 8KiB");
-    }
-
-    #[test]
-    fn the_upper_overlay_wins_and_the_rest_shows_through() {
-        let mut component = SettingsOverlay::default();
-        let mut application = SettingsOverlay::default();
-        assert_eq!(component.set("task-timeout", "1s"), Ok(true));
-        assert_eq!(application.set("task-timeout", "2s"), Ok(true));
-        assert_eq!(application.set("memory", "64MiB"), Ok(true));
-        let settings = component.over(application).resolve();
-        assert_eq!(settings.task_timeout, Duration::from_secs(1));
-        assert_eq!(settings.memory.bytes(), 64 << 20);
-        assert_eq!(settings.max_tasks, 1_000);
-    }
-
-    #[test]
-    fn a_setting_has_one_name() {
-        let mut overlay = SettingsOverlay::default();
-        assert_eq!(overlay.set("task_timeout", "1s"), Ok(false));
-        assert_eq!(overlay.set("nonsense", "1s"), Ok(false));
-        assert!(SettingsOverlay::names().contains(&"max-request-args".to_owned()));
-    }
-
-    #[test]
-    fn a_component_setting_and_a_host_option_never_share_a_name() {
-        let host = HostOverlay::names();
-        assert!(SettingsOverlay::names().iter().all(|name| !host.contains(name)));
-    }
-
-    #[test]
-    fn https_needs_both_files() {
-        let mut overlay = HostOverlay::default();
-        assert!(overlay.clone().resolve().tls_files().is_ok_and(|files| files.is_none()));
-        assert_eq!(overlay.set("tls-cert", "cert.pem"), Ok(true));
-        let error = overlay.clone().resolve().tls_files().unwrap_err();
-        assert_eq!(error.to_string(), "tls-cert is set but tls-key is not: https needs both");
-        assert_eq!(overlay.set("tls-key", "key.pem"), Ok(true));
-        assert!(overlay.resolve().tls_files().is_ok_and(|files| files.is_some()));
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use crate::server::{self, Server};
 use crate::settings::HostOptions;
 use crate::values::LogFormat;
 use crate::watch::Watching;
-use crate::{builder, engine, logging, shutdown, signals, tls};
+use crate::{builder, engine, logging, shutdown, signals, tls, variables};
 
 /// Runs an application until a signal ends it.
 ///
@@ -57,7 +57,7 @@ impl UpArgs {
         let manifest = self.manifest()?;
         let host = self.host_options(&manifest);
         logging::init(&host)?;
-        for warning in manifest.warnings() {
+        for warning in variables::warnings().iter().map(String::as_str).chain(manifest.warnings()) {
             tracing::warn!("{warning}");
         }
         host.check()?;

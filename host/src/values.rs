@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
 /// The type of a setting.
 pub trait Value: Sized {
     /// Reads what an operator wrote.
@@ -30,6 +33,11 @@ impl Size {
         ("KB", 1_000),
         ("B", 1),
     ];
+
+    /// So many bytes.
+    pub const fn new(bytes: usize) -> Self {
+        Self(bytes)
+    }
 
     /// So many times 1,024 bytes.
     pub const fn kibibytes(count: usize) -> Self {
@@ -121,6 +129,46 @@ words! {
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+    }
+}
+
+/// What is logged: a level, and those of targets that differ from it, as in `warn,epilogue::task=off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    const LEVELS: &str = "off, error, warn, info, debug or trace";
+
+    /// The events that are for operators.
+    pub fn info() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl Value for LogFilter {
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        // A filter by spans or fields has commas of its own.
+        let parts: Vec<_> = if text.contains('[') { vec![text] } else { text.split(',').map(str::trim).collect() };
+        for part in parts.iter().filter(|part| !part.is_empty() && !part.contains('[')) {
+            // Of a lone target tracing would log everything, and nothing else.
+            let level = part.split_once('=').map_or(*part, |(_, level)| level);
+            if !is_level(level) {
+                let levels = Self::LEVELS;
+                return Err(format!(
+                    "{level:?} is not a level: write {levels}, or a target and its level, as in \"info,epilogue::task=off\""
+                ));
+            }
+        }
+        let filter = parts.join(",");
+        match EnvFilter::try_new(&filter) {
+            Ok(_) => Ok(Self(filter)),
+            Err(error) => Err(format!("{text:?} is not a log filter: {error}")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
     }
 }
 
@@ -240,6 +288,25 @@ mod tests {
         assert_eq!(OnFailure::parse("stopp"), Err(r#""stopp" is not one of "stop", "continue""#.to_owned()));
         assert_eq!(NonZeroU32::parse("0"), Err(r#""0" is not a whole number of at least 1"#.to_owned()));
         assert!(SocketAddr::parse("3000").is_err());
+    }
+
+    #[test]
+    fn a_log_filter_has_levels() {
+        for text in ["warn", "WARN", "off", "info,epilogue::task=off", "info,a[b{c=1}]=debug"] {
+            assert_eq!(LogFilter::parse(text), Ok(LogFilter(text.to_owned())));
+        }
+        assert_eq!(LogFilter::parse("error, hyper=trace"), Ok(LogFilter("error,hyper=trace".to_owned())));
+        for (text, wrong) in
+            [("wran", "wran"), ("info,wran", "wran"), ("epilogue::task", "epilogue::task"), ("a=b", "b")]
+        {
+            let error = LogFilter::parse(text).unwrap_err();
+            let expected = format!(
+                "{wrong:?} is not a level: write off, error, warn, info, debug or trace, or a target and its level, as in \
+                 \"info,epilogue::task=off\""
+            );
+            assert_eq!(error, expected);
+        }
+        assert!(LogFilter::parse("a[b").unwrap_err().starts_with("\"a[b\" is not a log filter: "));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub(super) fn read<'a>(
     mut table: Section<'a>,
     manifest: &mut Manifest,
 ) -> anyhow::Result<Option<OwnMiddleware<'a>>> {
-    let Tool { source: native, middleware, settings } = tool::component(&mut table, &manifest.folder)?;
+    let mut warnings = Vec::new();
+    let Tool { source: native, middleware, settings } = tool::component(&mut table, &manifest.folder, &mut warnings)?;
     let source = match (native, table.take_spanned("source")?) {
         (_, None) => return Err(table.missing("source")),
         (Some(native), Some(_)) => native,
@@ -71,7 +72,7 @@ pub(super) fn read<'a>(
     let component = Component {
         source,
         environment: table.take("environment")?.unwrap_or_default(),
-        files: files(&mut table, &manifest.folder)?,
+        files: files(&mut table, &manifest.folder, &mut warnings)?,
         allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported)?,
         middleware: Vec::new(),
         build: build(&mut table, &manifest.folder)?,
@@ -88,6 +89,8 @@ pub(super) fn read<'a>(
                 .push(Notice { component: Some(component.id.clone()), message: table.notice(&at, message) });
         }
     }
+    let notices = warnings.into_iter().map(|message| Notice { component: Some(component.id.clone()), message });
+    manifest.warnings.extend(notices);
     table.take::<String>("description")?;
     table.take::<bool>("dependencies_inherit_configuration")?;
     for harmless in ["targets", "profile"] {
@@ -115,9 +118,12 @@ pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
     }
 }
 
-fn files(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Files> {
+fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Files> {
     let (entries, at) = table.take_spanned::<Vec<FilesEntry>>("files")?.unwrap_or_default();
     let (exclude, exclude_at) = table.take_spanned::<Vec<String>>("exclude_files")?.unwrap_or_default();
+    for warning in entries.iter().filter_map(FilesEntry::warning) {
+        warnings.push(table.notice(&at, format_args!("\"files\" in {}: {warning}", table.name())));
+    }
     Files::new(folder, entries, &exclude).map_err(|error| {
         let at: Range<usize> = if at.is_empty() { exclude_at } else { at };
         table.error(&at, format_args!("\"files\" in {}: {error:#}", table.name()))

@@ -18,7 +18,8 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
     let Some(mut application) = root.section("application")? else {
         return Err(root.missing("application"));
     };
-    let (host, settings) = tool::application(&mut application, folder)?;
+    let mut warnings = Vec::new();
+    let (host, settings) = tool::application(&mut application, folder, &mut warnings)?;
     let mut manifest = Manifest {
         path: path.to_owned(),
         folder: folder.to_owned(),
@@ -29,7 +30,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
         components: Vec::new(),
         triggers: Vec::new(),
         unsupported: Vec::new(),
-        warnings: Vec::new(),
+        warnings: warnings.into_iter().map(|message| Notice { component: None, message }).collect(),
     };
     application.take::<String>("description")?;
     application.take::<Vec<String>>("authors")?;

@@ -9,6 +9,8 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
+use super::tool;
+
 /// A manifest's text and the name to report it under.
 pub(super) struct Document<'a> {
     name: String,
@@ -135,7 +137,10 @@ impl<'a> Section<'a> {
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),
-            Some(entry) => Err(self.unknown_key(&entry.key, &entry.span, &self.known)),
+            Some(entry) => match tool::misplaced(&entry.key) {
+                Some(place) => Err(self.misplaced_key(&entry.key, &entry.span, place)),
+                None => Err(self.unknown_key(&entry.key, &entry.span, &self.known)),
+            },
         }
     }
 
@@ -149,6 +154,11 @@ impl<'a> Section<'a> {
             }
         };
         self.error(at, format_args!("unknown key {key:?} in {} ({hint})", self.name))
+    }
+
+    /// The error that a key is in the wrong table.
+    pub(super) fn misplaced_key(&self, key: &str, at: &Range<usize>, place: &str) -> anyhow::Error {
+        self.error(at, format_args!("{key:?} has no meaning in {}: {place}", self.name))
     }
 
     /// The table's name as errors write it: `[component.notify]`.
@@ -181,7 +191,7 @@ impl<'a> Section<'a> {
 }
 
 /// The known word that a misspelt one most likely stands for.
-pub(super) fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
     known
         .iter()
         .map(|candidate| (strsim::osa_distance(word, candidate.as_ref()), candidate.as_ref()))

@@ -7,7 +7,7 @@ use toml::{Spanned, de::DeValue};
 
 use crate::settings::{HostOverlay, SettingsOverlay};
 
-use super::reader::{Entry, Section};
+use super::reader::{Entry, Section, nearest};
 
 /// A setting's value, as TOML may write it.
 #[derive(Deserialize)]
@@ -18,13 +18,17 @@ enum Scalar {
     Flag(bool),
 }
 
+/// What `[component.ID.tool.epilogue]` has beside settings.
+const OF_COMPONENT: [&str; 2] = ["source", "middleware"];
+
 /// Reads `[application.tool.epilogue]`: the host's options, and settings for every component.
 pub(super) fn application(
     application: &mut Section<'_>,
     folder: &Path,
+    warnings: &mut Vec<String>,
 ) -> anyhow::Result<(HostOverlay, SettingsOverlay)> {
     let (mut host, mut settings) = (HostOverlay::default(), SettingsOverlay::default());
-    let Some(mut table) = epilogue_table(application)? else {
+    let Some(mut table) = epilogue_table(application, warnings)? else {
         return Ok((host, settings));
     };
     for entry in table.take_rest() {
@@ -33,6 +37,11 @@ pub(super) fn application(
             entry,
             |key, value| Ok(host.set(key, value)? || settings.set(key, value)?),
             || [HostOverlay::names(), SettingsOverlay::names()].concat(),
+            |key| {
+                OF_COMPONENT
+                    .contains(&key)
+                    .then_some("it is a component's own, and belongs in [component.ID.tool.epilogue]")
+            },
         )?;
     }
     for path in [&mut host.tls_cert, &mut host.tls_key].into_iter().flatten() {
@@ -60,8 +69,12 @@ pub(super) struct Tool<'a> {
 pub(super) type OwnMiddleware<'a> = (Section<'a>, Spanned<DeValue<'a>>);
 
 /// Reads `[component.ID.tool.epilogue]`.
-pub(super) fn component<'a>(component: &mut Section<'a>, folder: &Path) -> anyhow::Result<Tool<'a>> {
-    let Some(mut table) = epilogue_table(component)? else {
+pub(super) fn component<'a>(
+    component: &mut Section<'a>,
+    folder: &Path,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<Tool<'a>> {
+    let Some(mut table) = epilogue_table(component, warnings)? else {
         return Ok(Tool::default());
     };
     let source = table.take::<String>("source")?.map(|source| folder.join(source));
@@ -72,16 +85,36 @@ pub(super) fn component<'a>(component: &mut Section<'a>, folder: &Path) -> anyho
             &table,
             entry,
             |key, value| settings.set(key, value),
-            || [vec!["source".to_owned(), "middleware".to_owned()], SettingsOverlay::names()].concat(),
+            || [OF_COMPONENT.map(str::to_owned).to_vec(), SettingsOverlay::names()].concat(),
+            |key| {
+                let is_host = HostOverlay::names().iter().any(|name| name == key);
+                is_host.then_some("it is an option of the host, and belongs in [application.tool.epilogue]")
+            },
         )?;
     }
     Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
-fn epilogue_table<'a>(parent: &mut Section<'a>) -> anyhow::Result<Option<Section<'a>>> {
-    match parent.section("tool")? {
-        Some(mut tools) => tools.section("epilogue"),
-        None => Ok(None),
+/// Other tools' tables are theirs. One whose name is nearly ours is probably a mistake.
+fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> anyhow::Result<Option<Section<'a>>> {
+    let Some(mut tools) = parent.section("tool")? else { return Ok(None) };
+    let own = tools.section("epilogue")?;
+    for other in tools.take_rest() {
+        if nearest(&other.key, &["epilogue"]).is_some() {
+            let (name, right) = (tools.child_name(&other.key), tools.child_name("epilogue"));
+            warnings.push(tools.notice(&other.span, format_args!("{name} has no effect: did you mean {right}?")));
+        }
+    }
+    Ok(own)
+}
+
+/// Where a key belongs that is known, but in none of the tables that Spin reads.
+pub(super) fn misplaced(key: &str) -> Option<&'static str> {
+    let is_one_of = |names: Vec<String>| names.iter().any(|name| name == key);
+    if is_one_of(SettingsOverlay::names()) {
+        Some("it belongs in [component.ID.tool.epilogue], or in [application.tool.epilogue] for all components")
+    } else {
+        is_one_of(HostOverlay::names()).then_some("it belongs in [application.tool.epilogue]")
     }
 }
 
@@ -90,6 +123,7 @@ fn set<'a>(
     entry: Entry<'a>,
     mut set: impl FnMut(&str, &str) -> Result<bool, String>,
     names: impl Fn() -> Vec<String>,
+    elsewhere: impl Fn(&str) -> Option<&'static str>,
 ) -> anyhow::Result<()> {
     let at = entry.value.span();
     let value = match table.decode(&entry.key, entry.value) {
@@ -105,7 +139,10 @@ fn set<'a>(
     };
     match set(&entry.key, &value) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(table.unknown_key(&entry.key, &entry.span, &names())),
+        Ok(false) => match elsewhere(&entry.key) {
+            Some(place) => Err(table.misplaced_key(&entry.key, &entry.span, place)),
+            None => Err(table.unknown_key(&entry.key, &entry.span, &names())),
+        },
         Err(message) => Err(table.error(&at, format_args!("{:?} in {}: {message}", entry.key, table.name()))),
     }
 }

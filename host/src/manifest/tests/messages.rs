@@ -41,8 +41,18 @@ fn mistakes_are_reported_with_their_line() {
              \"task-timeout\"?)",
         ),
         (
-            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nlisten = \"1.2.3.4:5\"",
-            "spin.toml:13: unknown key \"listen\" in [component.notify.tool.epilogue] (it may have: source, middleware, reuse, \
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nengine = \"sqlite:a.db\"",
+            "spin.toml:13: \"engine\" has no meaning in [component.notify.tool.epilogue]: it is an option of the host, and \
+             belongs in [application.tool.epilogue]",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ntask-timeout = \"1s\"",
+            "spin.toml:12: \"task-timeout\" has no meaning in [component.notify]: it belongs in \
+             [component.ID.tool.epilogue], or in [application.tool.epilogue] for all components",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\nnonsense = 1",
+            "spin.toml:13: unknown key \"nonsense\" in [component.notify.tool.epilogue] (it may have: source, middleware, reuse, \
              on-failure, request-timeout, response-timeout, task-timeout, drain-timeout, teardown-timeout, \
              max-tasks, max-task-args, max-request-args, max-body-size, body-timeout, durable, durable-attempts, \
              spin-headers, memory, allow-transient-write)",
@@ -179,6 +189,28 @@ fn the_version_comes_first() {
             "spin.toml:4: unknown key \"lisen\" in [application.tool.epilogue] (did you mean \"listen\"?)",
         ),
         (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\ntool.epilogue.source = \"x\"",
+            "spin.toml:4: \"source\" has no meaning in [application.tool.epilogue]: it is a component's own, and belongs in \
+             [component.ID.tool.epilogue]",
+        ),
+        (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\nlisten = \"127.0.0.1:80\"",
+            "spin.toml:4: \"listen\" has no meaning in [application]: it belongs in [application.tool.epilogue]",
+        ),
+        (
+            "spin_manifest_version = 2\nengine = \"sqlite:a.db\"\n[application]\nname = \"a\"",
+            "spin.toml:2: \"engine\" has no meaning in the manifest: it belongs in [application.tool.epilogue]",
+        ),
+        (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\ntool.epilogue.log = \"wran\"",
+            "spin.toml:4: \"log\" in [application.tool.epilogue]: \"wran\" is not a level: write off, error, warn, info, debug or \
+             trace, or a target and its level, as in \"info,epilogue::task=off\"",
+        ),
+        (
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\ntool.epilogue.memory = \"1KiB\"",
+            "spin.toml:4: \"memory\" in [application.tool.epilogue]: \"1KiB\" is too small: the least is 64KiB",
+        ),
+        (
             "spin_manifest_version = 2\n[application]\nname = \"a\"\ntrigger.http.base = \"/app\"",
             "spin.toml:4: \"base\" is obsolete: put it in front of the route of each [[trigger.http]]",
         ),
@@ -240,4 +272,31 @@ fn what_this_host_lacks_is_named() {
         let manifest = manifest.expect("it can be built all the same");
         assert_eq!(message(manifest.select(&[])), expected);
     }
+}
+
+#[test]
+fn what_may_be_a_mistake_is_warned_of() {
+    for (more, expected) in [
+        (
+            "[component.notify.tool.epilog]\ntask-timeout = \"1s\"",
+            "spin.toml:12: [component.notify.tool.epilog] has no effect: did you mean [component.notify.tool.epilogue]?",
+        ),
+        (
+            "[component.notify.tool.epilogue]\n[component.notify.tool.Epilogue]\n[component.notify.tool.other]",
+            "spin.toml:13: [component.notify.tool.Epilogue] has no effect: did you mean [component.notify.tool.epilogue]?",
+        ),
+        (
+            "files = [{ source = \"a\", destination = \"./static\" }, { source = \"b\", destination = \"/b\" }]",
+            "spin.toml:12: \"files\" in [component.notify]: the destination \"./static\" is relative: write \"/static\", where \
+             the component sees it",
+        ),
+    ] {
+        let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}")).unwrap();
+        assert_eq!(manifest.select(&[]).unwrap().warnings().collect::<Vec<_>>(), [expected]);
+    }
+    let text =
+        format!("{HEAD}[component.notify]\nsource = \"a\"\n[application.tool.epilogeu]\nlisten = \"127.0.0.1:1\"");
+    let manifest = parse(&text).unwrap();
+    let expected = "spin.toml:12: [application.tool.epilogeu] has no effect: did you mean [application.tool.epilogue]?";
+    assert_eq!(manifest.warnings().collect::<Vec<_>>(), [expected]);
 }

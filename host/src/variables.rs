@@ -1,0 +1,120 @@
+//! The variables that options can be set by: which of them are known, and which of them a wrong value came from.
+
+use std::env;
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, Error};
+use clap::{Arg, Command, CommandFactory as _, Parser as _};
+
+use crate::cli::Cli;
+use crate::manifest::nearest;
+
+const PREFIX: &str = "EPILOGUE_";
+/// What variables begin with that only our own tests read.
+const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
+
+/// Reads the command line. A mistake in it ends the process with exit code 2 and a message.
+pub fn command_line() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
+}
+
+/// Warnings of variables that look like ours and are none: most likely they are misspelt.
+pub fn warnings() -> Vec<String> {
+    misspelt(env::vars_os().map(|(name, _)| name))
+}
+
+fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let command = Cli::command();
+    let known: Vec<&str> =
+        options(&command).filter_map(variable).filter_map(|name| name.strip_prefix(PREFIX)).collect();
+    let names = names.filter_map(|name| name.into_string().ok());
+    let mut own: Vec<String> = names.filter_map(|name| Some(name.strip_prefix(PREFIX)?.to_owned())).collect();
+    own.retain(|name| !known.contains(&name.as_str()) && !TESTS.iter().any(|start| name.starts_with(start)));
+    own.sort();
+    let warning = |name: &String| {
+        let hint = match nearest(name, &known) {
+            Some(near) => format!("did you mean {PREFIX}{near}?"),
+            None => "`epilogue up --help` lists the variables".to_owned(),
+        };
+        format!("the variable {PREFIX}{name} has no effect: {hint}")
+    };
+    own.iter().map(warning).collect()
+}
+
+/// Of a wrong value that came from a variable the error names the variable: the option is not on the command line.
+fn name_variable(
+    mut error: Error,
+    arguments: impl Iterator<Item = OsString>,
+    value_of: impl Fn(&str) -> Option<OsString>,
+) -> Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (Some(argument), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        return error;
+    };
+    // As in `--memory <SIZE>` and `--durable[=<BOOL>]`.
+    let option = argument.split(['[', ' ', '=']).next().unwrap_or_default();
+    let command = Cli::command();
+    let is_meant = |option: &&Arg| {
+        option.get_long().is_some_and(|long| {
+            argument.strip_prefix("--").is_some_and(|rest| {
+                rest.strip_prefix(long).is_some_and(|end| end.is_empty() || end.starts_with(['[', ' ', '=']))
+            })
+        })
+    };
+    let Some(variable) = options(&command).find(is_meant).and_then(variable) else { return error };
+    let is_given = arguments
+        .filter_map(|given| given.into_string().ok())
+        .any(|given| given.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')));
+    if !is_given && value_of(variable).is_some_and(|own| own.to_string_lossy() == value) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable.to_owned()));
+    }
+    error
+}
+
+/// The options of all commands.
+fn options(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_subcommands().flat_map(Command::get_arguments)
+}
+
+fn variable(option: &Arg) -> Option<&str> {
+    option.get_env().and_then(|name| name.to_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_told() {
+        let names =
+            ["EPILOGUE_TASK_TIMOUT", "EPILOGUE_LOG", "EPILOGUE_XYZ", "EPILOGUE_TEST_ENGINE", "HOME", "EPILOGUE_"];
+        let warnings = misspelt(names.iter().map(OsString::from));
+        assert_eq!(
+            warnings,
+            [
+                "the variable EPILOGUE_ has no effect: `epilogue up --help` lists the variables",
+                "the variable EPILOGUE_TASK_TIMOUT has no effect: did you mean EPILOGUE_TASK_TIMEOUT?",
+                "the variable EPILOGUE_XYZ has no effect: `epilogue up --help` lists the variables",
+            ]
+        );
+    }
+
+    /// The error of these arguments, if this variable has this value.
+    fn error(arguments: &[&str], variable: &str, value: &str) -> String {
+        let arguments: Vec<_> = ["epilogue", "up"].iter().chain(arguments).map(OsString::from).collect();
+        let error = Cli::try_parse_from(&arguments).unwrap_err();
+        let value_of = |name: &str| (name == variable).then(|| value.into());
+        name_variable(error, arguments.into_iter(), value_of).to_string()
+    }
+
+    #[test]
+    fn a_value_on_the_command_line_is_the_options() {
+        for arguments in [&["--memory", "lots"][..], &["--memory=lots"]] {
+            let error = error(arguments, "EPILOGUE_MEMORY", "lots");
+            assert!(error.starts_with("error: invalid value 'lots' for '--memory <SIZE>': \"lots\" is not"), "{error}");
+        }
+    }
+}
