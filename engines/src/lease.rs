@@ -86,7 +86,7 @@ impl Lease {
 pub enum State {
     /// Can be leased; also if its lease has ended.
     Ready,
-    /// Will be ready later, after a failure. NATS counts these among the leased.
+    /// Will be ready later, after a failure.
     Delayed,
     /// A worker holds it.
     Leased,

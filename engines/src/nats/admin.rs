@@ -1,12 +1,21 @@
 //! What operators ask of the streams: message by message, so a long list takes long.
 
-use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::state::{self, Ended, Known, Progress};
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use futures::StreamExt as _;
+
+use super::connection::Connected;
+use super::state::{self, Ended, Fate, Known, Progress};
 use super::streams::Kind;
 use super::{ATTEMPT, LIFE, NEXT, Nats, WHY, header, id_of};
 use crate::batch::is_id;
 use crate::{Counts, Entry, Result, State};
+
+/// How many states are read with one request.
+const PAGE: usize = 500;
 
 impl Nats {
     pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
@@ -71,25 +80,77 @@ impl Nats {
     }
 
     pub(super) async fn remove_entry(&self, id: &str) -> Result<bool> {
-        let mut removed = false;
+        let mut removed = None;
         while let Some(message) = self.of_batch(Kind::Ready, id).await? {
-            let life = header(Some(&message.headers), LIFE);
+            let (life, sequence) = (header(Some(&message.headers), LIFE), message.sequence);
+            removed = removed.or(self.take_from_worker(message, life).await?);
             // If the server is killed, it may forget what it has removed.
             self.remember(id, &Ended { life, lease: String::new() }).await?;
-            removed |= self.delete(Kind::Ready, message.sequence).await?;
+            self.delete(Kind::Ready, sequence).await?;
             self.forget(id, u64::MAX - 1).await?;
         }
         if let Some(message) = self.of_batch(Kind::Dead, id).await? {
-            removed |= self.delete(Kind::Dead, message.sequence).await?;
+            self.delete(Kind::Dead, message.sequence).await?;
+            removed = removed.or(Some(dead_entry(message)));
         }
-        Ok(removed)
+        Ok(removed.is_some())
+    }
+
+    /// Seals a batch's state, so that no checkpoint comes after it. None if its tasks have ended, or it is among the dead.
+    async fn take_from_worker(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
+        let id = id_of(&message.subject).to_owned();
+        loop {
+            let known = self.progress(&id).await?;
+            let revision = known.as_ref().map_or(0, |known| known.revision);
+            let known = known.filter(|known| known.progress.life == life);
+            let begin = || Progress { life, next: header(Some(&message.headers), NEXT), ..Progress::default() };
+            let progress = known.as_ref().map_or_else(begin, |known| known.progress.clone());
+            if progress.fate.is_some() {
+                return Ok(None);
+            }
+            let sealed = Progress { fate: Some(Fate::Removed), lease: String::new(), ..progress };
+            if self.write(&id, revision, &sealed).await?.is_some() {
+                return Ok(Some(entry(message, known)));
+            }
+        }
     }
 
     pub(super) async fn count_entries(&self) -> Result<Counts> {
         let workers = self.workers_info().await?;
         let dead = self.call(|nats| async move { Ok(nats.streams.of(Kind::Dead).get_info().await?.state.messages) });
-        let leased = workers.num_ack_pending as u64;
-        Ok(Counts { ready: workers.num_pending, delayed: 0, leased, dead: dead.await? })
+        let dead = dead.await?;
+        let delivered = workers.num_ack_pending as u64;
+        let delayed = if delivered == 0 { 0 } else { self.delayed().await?.min(delivered) };
+        Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
+    }
+
+    /// How many batches were given back for later. To the server they are delivered as those that workers hold.
+    async fn delayed(&self) -> Result<u64> {
+        let read = |nats: Arc<Connected>| async move {
+            let states = nats.streams.of(Kind::State);
+            let config = pull::Config {
+                ack_policy: AckPolicy::None,
+                inactive_threshold: Duration::from_secs(30),
+                memory_storage: true,
+                ..pull::Config::default()
+            };
+            let consumer = states.create_consumer(config).await?;
+            let (mut delayed, mut left) = (0, consumer.cached_info().num_pending as usize);
+            let now = state::now();
+            while left > 0 {
+                let mut messages = consumer.fetch().max_messages(left.min(PAGE)).messages().await?;
+                let before = left;
+                while let Some(message) = messages.next().await.transpose()? {
+                    left = left.saturating_sub(1);
+                    delayed += u64::from(state::is_delayed(&message, now));
+                }
+                // Some were removed meanwhile.
+                left = if left == before { 0 } else { left };
+            }
+            states.delete_consumer(&consumer.cached_info().name).await?;
+            Ok(delayed)
+        };
+        self.call(read).await
     }
 
     async fn delete(&self, kind: Kind, sequence: u64) -> Result<bool> {
@@ -105,28 +166,31 @@ impl Nats {
     }
 
     async fn queue_entry(&self, message: StreamMessage) -> Result<Entry> {
-        let id = id_of(&message.subject).to_owned();
         let life = header(Some(&message.headers), LIFE);
-        let known = self.progress(&id).await?.filter(|known| known.progress.life == life);
-        let left = known.as_ref().map(|known| known.rest(state::now())).filter(|left| !left.is_zero());
-        let state = match &known {
-            Some(_) if left.is_none() => State::Ready,
-            Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => State::Leased,
-            Some(_) => State::Delayed,
-            None => State::Ready,
-        };
-        let begin = || Progress { next: header(Some(&message.headers), NEXT), ..Progress::default() };
-        let progress = known.map_or_else(begin, |known| known.progress);
-        Ok(Entry {
-            id,
-            state,
-            next: progress.next,
-            attempt: progress.attempt,
-            worker: progress.worker.filter(|_| state == State::Leased),
-            left,
-            why: None,
-            envelope: message.payload.to_vec(),
-        })
+        let known = self.progress(id_of(&message.subject)).await?.filter(|known| known.progress.life == life);
+        Ok(entry(message, known))
+    }
+}
+
+fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
+    let left = known.as_ref().map(|known| known.rest(state::now())).filter(|left| !left.is_zero());
+    let state = match &known {
+        Some(_) if left.is_none() => State::Ready,
+        Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => State::Leased,
+        Some(_) => State::Delayed,
+        None => State::Ready,
+    };
+    let begin = || Progress { next: header(Some(&message.headers), NEXT), ..Progress::default() };
+    let progress = known.map_or_else(begin, |known| known.progress);
+    Entry {
+        id: id_of(&message.subject).to_owned(),
+        state,
+        next: progress.next,
+        attempt: progress.attempt,
+        worker: progress.worker.filter(|_| state == State::Leased),
+        left,
+        why: None,
+        envelope: message.payload.to_vec(),
     }
 }
 

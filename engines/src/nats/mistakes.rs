@@ -43,7 +43,7 @@ impl Nats {
 
     /// Names the URL, which has no password here.
     fn mistake(&self, why: &str) -> Error {
-        Error::Config(format!("the task engine {}: {why}", self.address.as_url_str()))
+        Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
     /// NATS speaks first. Other programs wait to be spoken to.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_nats::jetstream::Message;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
@@ -54,6 +55,8 @@ pub(super) enum Fate {
     Done,
     /// Because of this.
     Dead(String),
+    /// By an operator.
+    Removed,
 }
 
 /// What is remembered of a batch that has ended.
@@ -165,7 +168,22 @@ fn read<T: DeserializeOwned>(message: &StreamMessage) -> Result<T> {
 
 /// When a message was stored, by the server's clock, since 1970.
 fn written(message: &StreamMessage) -> Duration {
-    Duration::from_nanos(u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or_default())
+    since_1970(message.time.unix_timestamp_nanos())
+}
+
+fn since_1970(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+/// Whether this message of the states is of a batch that was given back for later.
+pub(super) fn is_delayed(message: &Message, now: Duration) -> bool {
+    let (Ok(progress), Ok(info)) = (serde_json::from_slice::<Progress>(&message.payload), message.info()) else {
+        return false;
+    };
+    let free = progress.worker.is_none() && progress.fate.is_none();
+    let known =
+        Known { progress, revision: info.stream_sequence, at: since_1970(info.published.unix_timestamp_nanos()) };
+    free && !known.rest(now).is_zero()
 }
 
 /// This machine's time, since 1970.

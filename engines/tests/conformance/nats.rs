@@ -237,6 +237,7 @@ async fn a_delay_lasts_whatever_the_server_has_forgotten() {
         assert_eq!((shown.state, shown.attempt, shown.worker), (State::Delayed, 1, None));
         let listed = fixture.another().list(Some(State::Delayed), 10).await.unwrap();
         assert_eq!(listed.len(), 1);
+        assert_eq!(fixture.another().counts().await.unwrap(), Counts { delayed: 1, ..Counts::default() });
     };
     delayed(&fixture).await;
     fixture.server.as_mut().unwrap().restart();

@@ -157,7 +157,8 @@ async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind
     let end = Instant::now() + LONG;
     let mut again = tokio::time::interval(Duration::from_millis(100));
     while fixture.another().counts().await != Ok(Counts::default()) {
-        assert!(Instant::now() < end, "{:?}", fixture.another().counts().await);
+        let left = async || (fixture.another().counts().await, fixture.another().list(None, 10).await);
+        assert!(Instant::now() < end, "{:?}", left().await);
         again.tick().await;
     }
     workers.shutdown().await;
