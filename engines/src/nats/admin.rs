@@ -36,9 +36,7 @@ impl Nats {
             {
                 from = message.sequence + 1;
                 let entry = self.queue_entry(message).await?;
-                if state.is_none_or(|state| state == entry.state) {
-                    entries.push(entry);
-                }
+                entries.extend(entry.filter(|entry| state.is_none_or(|state| state == entry.state)));
             }
         }
         if state.is_none_or(|state| state == State::Dead) {
@@ -54,8 +52,10 @@ impl Nats {
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
-        if let Some(message) = self.of_batch(Kind::Ready, id).await? {
-            return self.queue_entry(message).await.map(Some);
+        if let Some(message) = self.of_batch(Kind::Ready, id).await?
+            && let Some(entry) = self.queue_entry(message).await?
+        {
+            return Ok(Some(entry));
         }
         Ok(self.of_batch(Kind::Dead, id).await?.map(dead_entry))
     }
@@ -165,10 +165,14 @@ impl Nats {
         }
     }
 
-    async fn queue_entry(&self, message: StreamMessage) -> Result<Entry> {
-        let life = header(Some(&message.headers), LIFE);
-        let known = self.progress(id_of(&message.subject)).await?.filter(|known| known.progress.life == life);
-        Ok(entry(message, known))
+    /// None if the batch has ended: a server that was killed may have forgotten that it had removed the message.
+    async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
+        let (id, life) = (id_of(&message.subject), header(Some(&message.headers), LIFE));
+        let known = self.progress(id).await?.filter(|known| known.progress.life == life);
+        if known.is_none() && self.ended(id).await?.is_some_and(|ended| ended.life >= life) {
+            return Ok(None);
+        }
+        Ok(Some(entry(message, known)))
     }
 }
 

@@ -75,7 +75,9 @@ impl Streams {
         let mut tries = 0;
         loop {
             tries += 1;
-            let ready = get_or_make(context, queue.clone()).await?;
+            let mut ready = get_or_make(context, queue.clone()).await?;
+            // Of those who make it at the same moment some are told another time of its creation.
+            ready.info().await?;
             match workers(&ready, options).await {
                 Ok(workers) => return Ok(Self { ready, states, done, dead, workers }),
                 Err(error) if tries < TRIES && is_another(&error) => remove_others(&ready).await?,
@@ -139,7 +141,8 @@ async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
     let right = name(&ready);
     let names: Vec<String> = ready.consumer_names().try_collect().await?;
     for other in names.iter().filter(|name| **name != right) {
-        ready.delete_consumer(other).await?;
+        // Somebody else may have done so.
+        _ = ready.delete_consumer(other).await;
     }
     Ok(())
 }
