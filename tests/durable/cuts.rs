@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::fixture::{Fixture, Kind, Set, ask, in_order, words};
+use super::fixture::{Fixture, Set, ask, in_order, words};
 use super::network::{Link, Network};
 use crate::process::retry;
 use crate::upstream::Upstream;
@@ -126,19 +126,4 @@ fn a_task_that_runs_while_the_engine_is_away_does_not_run_again(fixture: &mut Fi
     let lines = worker.ended().stdout;
     let names: Vec<_> = lines.iter().map(|line| words(line)[..2].join(" ")).collect();
     assert_eq!(names, ["knock 1", "opened 1", "bill 1"]);
-}
-
-/// The host and its worker make the streams anew that they have used before.
-#[test]
-fn a_nats_that_comes_back_without_its_store_is_used_again() {
-    let mut fixture = Fixture::new(Kind::Nats);
-    let (host, worker) = (fixture.host([]), fixture.worker([]));
-    for round in 0..3 {
-        let request = format!("run=ok&tag=-{round}");
-        retry(|| (ask(host.address(), &request).0 == StatusCode::OK).then_some(()));
-        worker.printed(&format!("ok-{round} 1 "));
-        fixture.pause_and_empty();
-        assert_eq!(ask(host.address(), &request).0, StatusCode::SERVICE_UNAVAILABLE);
-        fixture.resume();
-    }
 }

@@ -74,13 +74,6 @@ impl Fixture {
         self.lock = Some(child);
     }
 
-    /// As [`Fixture::pause`], and the server loses all that it has stored.
-    pub(crate) fn pause_and_empty(&mut self) {
-        if let Some(server) = &mut self.server {
-            server.kill_and_empty();
-        }
-    }
-
     /// Ends that.
     pub(crate) fn resume(&mut self) {
         if let Some(server) = &mut self.server {
