@@ -143,6 +143,14 @@ async fn drain(engine: &Arc<dyn Engine>, workers: usize) -> Result<usize> {
 }
 
 fn batch() -> Batch {
-    let task = Task { id: 1, layer: None, name: "measured".into(), args: vec![7; 300], max_attempts: 1, timeout: None };
+    let task = Task {
+        id: 1,
+        layer: None,
+        name: "measured".into(),
+        args: vec![7; 300],
+        max_attempts: 1,
+        timeout: None,
+        backoff: None,
+    };
     Batch::new("measure", "request", vec![task])
 }

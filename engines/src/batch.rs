@@ -41,6 +41,9 @@ pub struct Batch {
     pub on_failure: OnFailure,
     /// When the request enqueued it, in milliseconds since 1970.
     pub created: u64,
+    /// How many batches led to this one: 0 if a request enqueued it, and one more than the batch's own whose task did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
     /// At least one.
     pub tasks: Vec<Task>,
 }
@@ -63,6 +66,20 @@ pub struct Task {
     /// How long one attempt may take, in milliseconds; without it the host's own limit holds.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How long it waits between two attempts; without it the worker's own settings hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+}
+
+/// How long a task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// The wait after the first failed attempt, in milliseconds.
+    #[serde(rename = "first_ms", with = "whole_millis")]
+    pub first: Duration,
+    /// The longest wait, in milliseconds.
+    #[serde(rename = "max_ms", with = "whole_millis")]
+    pub max: Duration,
 }
 
 /// How the response of a task's request ended. The texts say why.
@@ -109,6 +126,7 @@ impl Batch {
             component: component.into(),
             on_failure: OnFailure::Stop,
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            generation: 0,
             tasks,
         }
     }
@@ -198,7 +216,24 @@ fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Resul
     BASE64.decode(text).map_err(|error| de::Error::custom(format!("arguments that are not base64: {error}")))
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// Whole milliseconds: anyone can read them, in any language.
+mod whole_millis {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// As `whole_millis`, where there may be none.
 mod millis {
     use super::*;
 
@@ -228,6 +263,7 @@ mod tests {
             args: vec![0, 255],
             max_attempts: 2,
             timeout: Some(Duration::from_millis(1500)),
+            backoff: None,
         };
         Batch { id: "b-1".into(), created: 7, ..Batch::new("shop", "r-1", vec![task]) }
     }
@@ -237,6 +273,16 @@ mod tests {
         let written = r#"{"v":1,"id":"b-1","request_id":"r-1","component":"shop","on_failure":"stop","created":7,"tasks":[{"id":3,"name":"mail","args":"AP8=","max_attempts":2,"timeout_ms":1500}]}"#;
         assert_eq!(String::from_utf8(batch().to_envelope().unwrap()).unwrap(), written);
         assert_eq!(Batch::from_envelope(written.as_bytes()).unwrap(), batch());
+    }
+
+    #[test]
+    fn later_fields_are_optional() {
+        let mut batch = Batch { generation: 2, ..batch() };
+        let backoff = Backoff { first: Duration::from_millis(250), max: Duration::from_secs(60) };
+        batch.tasks[0].backoff = Some(backoff);
+        let written = r#"{"v":1,"id":"b-1","request_id":"r-1","component":"shop","on_failure":"stop","created":7,"generation":2,"tasks":[{"id":3,"name":"mail","args":"AP8=","max_attempts":2,"timeout_ms":1500,"backoff":{"first_ms":250,"max_ms":60000}}]}"#;
+        assert_eq!(String::from_utf8(batch.to_envelope().unwrap()).unwrap(), written);
+        assert_eq!(Batch::from_envelope(written.as_bytes()).unwrap(), batch);
     }
 
     #[test]

@@ -60,7 +60,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use batch::{Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
+pub use batch::{Backoff, Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
 pub use connect::{Options, address, connect};
 pub use error::{Error, Result};
 pub use lease::{Counts, Entry, Lease, State};
@@ -117,15 +117,25 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// A stored batch.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Makes a dead batch ready again, at the task where it died and with all its attempts. False if no dead batch has
-    /// this id.
-    async fn retry_dead(&self, id: &str) -> Result<bool>;
+    /// Makes a dead batch ready again, at the task where it died and with all its attempts.
+    ///
+    /// Returns the dead batch as it was, or none if no dead batch has this id.
+    async fn retry_dead(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Removes a batch, whatever its state. If a worker holds it, that one's lease is lost. False if there is none.
-    async fn remove(&self, id: &str) -> Result<bool>;
+    /// Removes a batch, whatever its state. If a worker holds it, the worker's lease is lost.
+    ///
+    /// Returns what was removed, or none if no batch has this id. [`Entry::next`] is exact: each checkpoint came before the
+    /// removal and is counted, or comes after it and fails with [`Error::LostLease`]. The other fields may be a moment old.
+    async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
     /// How many batches are stored, by state.
     async fn counts(&self) -> Result<Counts>;
+
+    /// How many batches wait or run: all but the dead. It is cheaper than [`Engine::counts`], and as near the truth.
+    async fn backlog(&self) -> Result<u64> {
+        let counts = self.counts().await?;
+        Ok(counts.ready + counts.delayed + counts.leased)
+    }
 
     /// What of the server's settings is known to lose what it has accepted, a sentence each, with what to do. None by default, and
     /// none of a server that does not tell its settings.

@@ -126,6 +126,12 @@ impl Memory {
         Some(Lease { batch: row.batch.clone(), next: row.next, attempt: row.attempt, token })
     }
 
+    fn take_out(&self, id: &str) -> Result<Option<Entry>> {
+        let mut removed =
+            self.stored().rows.extract_if(.., |_, row| row.batch.id == id).map(|(_, row)| row).collect::<Vec<_>>();
+        removed.pop().map(|row| row.entry(Instant::now())).transpose()
+    }
+
     /// Changes a row that is still leased, or says that it is not.
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
         let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
@@ -180,7 +186,7 @@ impl Engine for Memory {
 
     async fn ack(&self, lease: &Lease) -> Result<()> {
         self.held(lease, |_| ())?;
-        self.remove(&lease.batch.id).await.map(drop)
+        self.take_out(&lease.batch.id).map(drop)
     }
 
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()> {
@@ -217,23 +223,21 @@ impl Engine for Memory {
         stored.rows.values().find(|row| row.batch.id == id).map(|row| row.entry(Instant::now())).transpose()
     }
 
-    async fn retry_dead(&self, id: &str) -> Result<bool> {
+    async fn retry_dead(&self, id: &str) -> Result<Option<Entry>> {
         let mut stored = self.stored();
         let Some(row) = stored.rows.values_mut().find(|row| row.batch.id == id && row.why.is_some()) else {
-            return Ok(false);
+            return Ok(None);
         };
+        let dead = row.entry(Instant::now())?;
         row.why = None;
         row.attempt = 0;
         row.due = Instant::now();
         self.ready.notify_one();
-        Ok(true)
+        Ok(Some(dead))
     }
 
-    async fn remove(&self, id: &str) -> Result<bool> {
-        let mut stored = self.stored();
-        let before = stored.rows.len();
-        stored.rows.retain(|_, row| row.batch.id != id);
-        Ok(stored.rows.len() < before)
+    async fn remove(&self, id: &str) -> Result<Option<Entry>> {
+        self.take_out(id)
     }
 
     async fn counts(&self) -> Result<Counts> {

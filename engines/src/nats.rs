@@ -183,11 +183,11 @@ impl Engine for Nats {
         self.show_entry(id).await
     }
 
-    async fn retry_dead(&self, id: &str) -> Result<bool> {
+    async fn retry_dead(&self, id: &str) -> Result<Option<Entry>> {
         self.retry_dead_entry(id).await
     }
 
-    async fn remove(&self, id: &str) -> Result<bool> {
+    async fn remove(&self, id: &str) -> Result<Option<Entry>> {
         self.remove_entry(id).await
     }
 

@@ -239,16 +239,20 @@ impl Engine for Redis {
         self.show_entry(id).await
     }
 
-    async fn retry_dead(&self, id: &str) -> Result<bool> {
-        self.run(&script::RETRY_DEAD, &[Arg::from(id)]).await
+    async fn retry_dead(&self, id: &str) -> Result<Option<Entry>> {
+        self.changed_entry(&script::RETRY_DEAD, id).await
     }
 
-    async fn remove(&self, id: &str) -> Result<bool> {
-        self.run(&script::REMOVE, &[Arg::from(id)]).await
+    async fn remove(&self, id: &str) -> Result<Option<Entry>> {
+        self.changed_entry(&script::REMOVE, id).await
     }
 
     async fn counts(&self) -> Result<Counts> {
         self.count_entries().await
+    }
+
+    async fn backlog(&self) -> Result<u64> {
+        self.count_backlog().await
     }
 
     async fn risks(&self) -> Result<Vec<String>> {

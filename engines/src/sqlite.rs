@@ -246,20 +246,24 @@ impl Engine for Sqlite {
         self.writer.run(move |connection| admin::show(connection, &id)).await
     }
 
-    async fn retry_dead(&self, id: &str) -> Result<bool> {
+    async fn retry_dead(&self, id: &str) -> Result<Option<Entry>> {
         let id = id.to_owned();
         let retried = self.writer.run(move |connection| admin::retry_dead(connection, &id)).await?;
         self.ready.notify_one();
         Ok(retried)
     }
 
-    async fn remove(&self, id: &str) -> Result<bool> {
+    async fn remove(&self, id: &str) -> Result<Option<Entry>> {
         let id = id.to_owned();
         self.writer.run(move |connection| admin::remove(connection, &id)).await
     }
 
     async fn counts(&self) -> Result<Counts> {
         self.writer.run(admin::counts).await
+    }
+
+    async fn backlog(&self) -> Result<u64> {
+        self.writer.run(admin::backlog).await
     }
 }
 

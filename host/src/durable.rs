@@ -230,6 +230,7 @@ fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<T
         args: task.args,
         max_attempts: task.max_attempts,
         timeout: task.timeout,
+        backoff: None,
     };
     Batch {
         traceparent: Some(scope.trace_context.traceparent.clone()),

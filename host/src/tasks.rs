@@ -36,11 +36,11 @@ pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
         TasksCommand::Show { id } => show(&store, &id, args.json),
         TasksCommand::Retry { all: true, .. } => retry_all(&store),
         TasksCommand::Retry { ids, .. } => each(&ids, "made ready", "is not among the dead", |id| {
-            store.wait(|engine| async move { engine.retry_dead(&id).await })
+            store.wait(|engine| async move { engine.retry_dead(&id).await.map(|entry| entry.is_some()) })
         }),
-        TasksCommand::Drop { ids } => {
-            each(&ids, "dropped", "is not stored", |id| store.wait(|engine| async move { engine.remove(&id).await }))
-        }
+        TasksCommand::Drop { ids } => each(&ids, "dropped", "is not stored", |id| {
+            store.wait(|engine| async move { engine.remove(&id).await.map(|entry| entry.is_some()) })
+        }),
     };
     match done {
         // Whoever has read enough closes the pipe.

@@ -60,8 +60,8 @@ impl Nats {
         Ok(self.of_batch(Kind::Dead, id).await?.map(dead_entry))
     }
 
-    pub(super) async fn retry_dead_entry(&self, id: &str) -> Result<bool> {
-        let Some(dead) = self.of_batch(Kind::Dead, id).await? else { return Ok(false) };
+    pub(super) async fn retry_dead_entry(&self, id: &str) -> Result<Option<Entry>> {
+        let Some(dead) = self.of_batch(Kind::Dead, id).await? else { return Ok(None) };
         let lives = [
             Some(header(Some(&dead.headers), LIFE)),
             self.ended(id).await?.map(|ended| ended.life),
@@ -73,31 +73,39 @@ impl Nats {
         let message = PublishMessage::build()
             .header(NEXT, header(Some(&dead.headers), NEXT).to_string())
             .header(LIFE, life.to_string())
-            .payload(dead.payload)
+            .payload(dead.payload.clone())
             .message_id(message_id);
         self.publish(Kind::Ready, id, message).await?;
-        self.delete(Kind::Dead, dead.sequence).await
+        let first = self.delete(Kind::Dead, dead.sequence).await?;
+        Ok(first.then(|| dead_entry(dead)))
     }
 
-    pub(super) async fn remove_entry(&self, id: &str) -> Result<bool> {
+    pub(super) async fn remove_entry(&self, id: &str) -> Result<Option<Entry>> {
         let mut removed = None;
         while let Some(message) = self.of_batch(Kind::Ready, id).await? {
             let (life, sequence) = (header(Some(&message.headers), LIFE), message.sequence);
-            removed = removed.or(self.take_from_worker(message, life).await?);
+            if self.is_over(&message).await? {
+                self.delete(Kind::Ready, sequence).await?;
+                continue;
+            }
+            // It is about to end by itself, or to be among the dead.
+            let Some(sealed) = self.seal(message, life).await? else { break };
             // If the server is killed, it may forget what it has removed.
             self.remember(id, &Ended { life, lease: String::new() }).await?;
             self.delete(Kind::Ready, sequence).await?;
             self.forget(id, u64::MAX - 1).await?;
+            removed = removed.or(Some(sealed));
         }
-        if let Some(message) = self.of_batch(Kind::Dead, id).await? {
-            self.delete(Kind::Dead, message.sequence).await?;
+        if let Some(message) = self.of_batch(Kind::Dead, id).await?
+            && self.delete(Kind::Dead, message.sequence).await?
+        {
             removed = removed.or(Some(dead_entry(message)));
         }
-        Ok(removed.is_some())
+        Ok(removed)
     }
 
-    /// Seals a batch's state, so that no checkpoint comes after it. None if its tasks have ended, or it is among the dead.
-    async fn take_from_worker(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
+    /// Seals a batch's state, so that no checkpoint comes after it. None if a worker is about to end it.
+    async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
             let known = self.progress(&id).await?;
@@ -165,14 +173,21 @@ impl Nats {
         }
     }
 
-    /// None if the batch has ended: a server that was killed may have forgotten that it had removed the message.
+    /// None if the batch has ended.
     async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
-        let (id, life) = (id_of(&message.subject), header(Some(&message.headers), LIFE));
-        let known = self.progress(id).await?.filter(|known| known.progress.life == life);
-        if known.is_none() && self.ended(id).await?.is_some_and(|ended| ended.life >= life) {
+        if self.is_over(&message).await? {
             return Ok(None);
         }
-        Ok(Some(entry(message, known)))
+        let known = self.progress(id_of(&message.subject)).await?;
+        let life = header(Some(&message.headers), LIFE);
+        Ok(Some(entry(message, known.filter(|known| known.progress.life == life))))
+    }
+
+    /// Whether the batch has ended. A server that was killed may have forgotten that it had removed the message.
+    async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
+        let (id, life) = (id_of(&message.subject), header(Some(&message.headers), LIFE));
+        let known = self.progress(id).await?.is_some_and(|known| known.progress.life == life);
+        Ok(!known && self.ended(id).await?.is_some_and(|ended| ended.life >= life))
     }
 }
 

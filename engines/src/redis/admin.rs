@@ -10,6 +10,7 @@ use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamInfoGroupsReply, StreamPendingCountReply, StreamPendingId, StreamRangeReply};
 use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
+use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
 use crate::{Counts, Entry, Result, State};
 
@@ -87,6 +88,13 @@ impl Redis {
         }
     }
 
+    /// Runs a script that retries or removes a batch and says, in the same step, which of its tasks is next.
+    pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
+        let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
+        let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
+        Ok(next.map(|next| Entry { next, ..entry }))
+    }
+
     pub(super) async fn count_entries(&self) -> Result<Counts> {
         self.ensure_group().await?;
         let mut counts = Counts::default();
@@ -104,6 +112,11 @@ impl Redis {
         counts.ready += stored.saturating_sub(pending + counts.delayed);
         counts.dead = self.call(|mut server| async move { server.xlen(DEAD).await }).await?;
         Ok(counts)
+    }
+
+    pub(super) async fn count_backlog(&self) -> Result<u64> {
+        // What is delayed stays in the stream.
+        self.call(|mut server| async move { server.xlen(QUEUE).await }).await
     }
 
     pub(super) async fn risks_of_settings(&self) -> Result<Vec<String>> {

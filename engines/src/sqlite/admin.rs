@@ -30,14 +30,21 @@ pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option
     connection.prepare(&query)?.query_row(params![clock::running(), clock::awake(), id], entry).optional()
 }
 
-pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+// The writer makes a call one transaction, so what is read here is what is changed.
+pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
+    let dead = show(connection, id)?.filter(|entry| entry.state == State::Dead);
     let query = "UPDATE batches SET why = NULL, attempt = 0, due = 0 WHERE id = ? AND why IS NOT NULL";
-    Ok(connection.execute(query, [id])? == 1)
+    connection.execute(query, [id])?;
+    Ok(dead)
 }
 
-pub(super) fn remove(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+pub(super) fn remove(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
+    let removed = show(connection, id)?;
     let seq = connection.query_row("SELECT seq FROM batches WHERE id = ?", [id], |row| row.get(0)).optional()?;
-    seq.map_or(Ok(false), |seq| Ok(schema::delete(connection, seq)? == 1))
+    if let Some(seq) = seq {
+        schema::delete(connection, seq)?;
+    }
+    Ok(removed)
 }
 
 pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
@@ -51,6 +58,12 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
         *counts.of(state) = count.into();
     }
     Ok(counts)
+}
+
+/// Read from the index of those that are not dead.
+pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<u64> {
+    let query = "SELECT count(*) FROM batches WHERE why IS NULL";
+    connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
 fn state(row: &Row<'_>) -> rusqlite::Result<State> {

@@ -82,6 +82,7 @@ pub(crate) fn batch(names: &[&str]) -> Batch {
         args: vec![0, 159, 146, 150],
         max_attempts: 3,
         timeout: Some(Duration::from_secs(2)),
+        backoff: None,
     };
     let tasks = names.iter().enumerate().map(task).collect();
     Batch { traceparent: Some("00-1-2-01".to_owned()), ..Batch::new("shop", "request-1", tasks) }

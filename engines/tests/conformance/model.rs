@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use epilogue_engines::{Batch, Engine, Error, Lease, Memory, Result};
+use epilogue_engines::{Batch, Engine, Entry, Error, Lease, Memory, Result};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -66,8 +66,8 @@ impl Subject {
         let outcome: Result<Vec<String>> = match (step, stale) {
             (Step::Enqueue, _) => engine.enqueue(batch).await.map(|()| vec![]),
             (Step::EnqueueDead, _) => engine.enqueue_dead(batch, "model").await.map(|()| vec![]),
-            (Step::RetryDead, _) => engine.retry_dead(&batch.id).await.map(|done| vec![done.to_string()]),
-            (Step::Remove, _) => engine.remove(&batch.id).await.map(|done| vec![done.to_string()]),
+            (Step::RetryDead, _) => engine.retry_dead(&batch.id).await.map(|entry| vec![at(entry)]),
+            (Step::Remove, _) => engine.remove(&batch.id).await.map(|entry| vec![at(entry)]),
             (Step::LeaseAll, _) => self.lease_all().await,
             (Step::StaleAck, Some(stale)) => engine.ack(stale).await.map(|()| vec![]),
             (Step::StaleCheckpoint, Some(stale)) => engine.checkpoint(stale, 2).await.map(|()| vec![]),
@@ -104,6 +104,11 @@ impl Subject {
         stored.push(format!("{counts:?}"));
         stored
     }
+}
+
+/// Where a batch was that is retried or removed.
+fn at(entry: Option<Entry>) -> String {
+    entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }
 
 async fn act(engine: &dyn Engine, step: Step, lease: &mut Lease) -> Result<()> {

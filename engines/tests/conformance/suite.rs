@@ -21,6 +21,7 @@ on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; suite
     a_buried_batch_waits_for_an_operator,
     one_failed_task_can_be_buried_alone,
     an_operator_sees_and_removes_what_is_stored,
+    what_is_removed_says_which_tasks_had_ended,
     an_operator_s_look_leaves_the_leases_of_others_as_they_are,
 ]);
 
@@ -230,7 +231,7 @@ async fn a_buried_batch_waits_for_an_operator(kind: Kind) {
     let engine = &fixture.engine;
     let sent = batch(&["one", "two"]);
     engine.enqueue(&sent).await.unwrap();
-    assert!(!engine.retry_dead(&sent.id).await.unwrap(), "it is not dead yet");
+    assert!(engine.retry_dead(&sent.id).await.unwrap().is_none(), "it is not dead yet");
     let mut lease = fixture.lease("w").await.unwrap();
     engine.checkpoint(&mut lease, 1).await.unwrap();
     engine.bury(&lease, "it exploded").await.unwrap();
@@ -242,7 +243,9 @@ async fn a_buried_batch_waits_for_an_operator(kind: Kind) {
     assert_eq!((dead[0].id.as_str(), dead[0].next, dead[0].why.as_deref()), (&*sent.id, 1, Some("it exploded")));
     assert_eq!(dead[0].batch().unwrap(), sent);
 
-    assert!(engine.retry_dead(&sent.id).await.unwrap());
+    let retried = engine.retry_dead(&sent.id).await.unwrap().unwrap();
+    assert_eq!((retried.state, retried.next, retried.batch().unwrap()), (State::Dead, 1, sent.clone()));
+    assert!(engine.retry_dead(&sent.id).await.unwrap().is_none(), "it is not dead any more");
     let lease = fixture.wait("w").await;
     assert_eq!((lease.next, lease.attempt), (1, 1), "it goes on where it died, with all attempts");
     assert_eq!(lease.batch, sent);
@@ -262,7 +265,7 @@ async fn one_failed_task_can_be_buried_alone(kind: Kind) {
     fixture.engine.checkpoint(&mut lease, 1).await.unwrap();
     fixture.engine.ack(&lease).await.unwrap();
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { dead: 1, ..Counts::default() });
-    assert!(fixture.engine.retry_dead(&sent.only(0).id).await.unwrap());
+    assert!(fixture.engine.retry_dead(&sent.only(0).id).await.unwrap().is_some());
     let again = fixture.wait("w").await;
     assert_eq!(names(&again), ["one"]);
     assert_eq!((again.next, again.attempt), (0, 1));
@@ -280,6 +283,7 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
     fixture.engine.bury(&buried, "why").await.unwrap();
 
     assert_eq!(operator.counts().await.unwrap(), Counts { ready: 2, leased: 1, dead: 1, delayed: 0 });
+    assert_eq!(operator.backlog().await.unwrap(), 3);
     let ids = async |state, limit| -> Vec<String> {
         operator.list(state, limit).await.unwrap().into_iter().map(|entry| entry.id).collect()
     };
@@ -303,16 +307,48 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
     // `*` and `>` are subjects of every batch to NATS.
     for id in ["nothing", "*", ">", "", "a b", "a.b"] {
         assert!(operator.show(id).await.unwrap().is_none(), "{id:?}");
-        assert!(!operator.retry_dead(id).await.unwrap() && !operator.remove(id).await.unwrap(), "{id:?}");
+        assert!(operator.retry_dead(id).await.unwrap().is_none(), "{id:?}");
+        assert!(operator.remove(id).await.unwrap().is_none(), "{id:?}");
     }
 
     for batch in &sent {
-        assert!(operator.remove(&batch.id).await.unwrap());
-        assert!(!operator.remove(&batch.id).await.unwrap());
+        let removed = operator.remove(&batch.id).await.unwrap().unwrap();
+        assert_eq!((removed.next, removed.batch().unwrap()), (0, batch.clone()));
+        assert!(operator.remove(&batch.id).await.unwrap().is_none());
     }
     assert_eq!(operator.counts().await.unwrap(), Counts::default());
     assert_eq!(fixture.engine.ack(&held).await, Err(Error::LostLease), "it was removed");
     assert!(fixture.lease("w").await.is_none());
+}
+
+async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
+    let fixture = Fixture::new(kind);
+    let (engine, operator) = (&fixture.engine, fixture.another());
+    // One while a worker holds it, one that waits again, and one that is dead.
+    for wait in [None, Some(false), Some(true)] {
+        let sent = batch(&["one", "two", "three"]);
+        engine.enqueue(&sent).await.unwrap();
+        let mut lease = fixture.wait("w").await;
+        engine.checkpoint(&mut lease, 2).await.unwrap();
+        match wait {
+            None => {}
+            Some(false) => engine.retry(&lease, LONG).await.unwrap(),
+            Some(true) => engine.bury(&lease, "why").await.unwrap(),
+        }
+        let removed = operator.remove(&sent.id).await.unwrap().unwrap();
+        assert_eq!((removed.next, removed.batch().unwrap()), (2, sent.clone()), "{wait:?}");
+        assert_eq!(engine.checkpoint(&mut lease, 3).await, Err(Error::LostLease), "{wait:?}");
+        assert!(operator.show(&sent.id).await.unwrap().is_none(), "{wait:?}");
+    }
+    // A checkpoint and a removal at the same moment: the removal knows of the checkpoint, or the checkpoint is refused.
+    for _ in 0..20 {
+        let sent = batch(&["one", "two"]);
+        engine.enqueue(&sent).await.unwrap();
+        let mut lease = fixture.wait("w").await;
+        let (made, removed) = tokio::join!(engine.checkpoint(&mut lease, 1), operator.remove(&sent.id));
+        let next = removed.unwrap().unwrap().next;
+        assert_eq!(next, if made.is_ok() { 1 } else { 0 }, "{made:?}");
+    }
 }
 
 /// Whatever the operator takes for the time that a lease lasts, nobody's lease ends earlier or later.
