@@ -32,6 +32,7 @@ const OPTIONS: TaskOptions = TaskOptions {
     run_when: RunWhen::Success,
     timeout: None,
     max_attempts: None,
+    backoff: None,
     cancel_on_disconnect: false,
     durable: false,
     instance_bound: false,

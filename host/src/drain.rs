@@ -9,17 +9,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::backoff::Backoff;
 use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::component::NoInstance;
 use crate::instance::{Instance, Interrupted};
 use crate::queue::Task;
-use crate::record::{TaskRecord, TaskState, cut};
+use crate::record::{Retry, TaskRecord, TaskState, cut};
 use crate::request::{Life, SETTLE};
 
-/// The wait before a task's second attempt. It doubles with each further one …
-const BACKOFF: Duration = Duration::from_millis(100);
-/// … up to this.
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// The longest pause before one looks again whether there is room for another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
@@ -100,12 +97,11 @@ impl Life {
             let (state, error) = self.attempt(&mut task, attempt, now).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
-            if last || !self.wait(backoff(attempt)).await {
+            if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
                 return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
             }
-            tracing::debug!(target: "epilogue::task", request = self.scope.id, task = task.id, attempt, error, "to be tried again");
             now = Instant::now();
         }
     }
@@ -167,13 +163,29 @@ impl Life {
                 in_line = Some(self.pool.wait_for_room());
             }
             tries += 1;
-            if !self.wait(backoff(tries).min(MAX_WAIT_FOR_ROOM)).await {
+            if !self.wait(Backoff::IN_PROCESS.pause(tries).min(MAX_WAIT_FOR_ROOM)).await {
                 return Err(if self.has_stopped() { NoInstance::Stopped } else { why });
             }
         }
     }
 
-    /// Waits before the next attempt. False if there is no time for it.
+    /// Tells that an attempt has failed, and waits before the next one. False if there is no time for it.
+    async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
+        let pause = task.backoff.pause(attempt);
+        if pause >= self.budget() {
+            return false;
+        }
+        self.will_be_retried(task, attempt, error, pause);
+        self.wait(pause).await
+    }
+
+    /// Tells that an attempt has failed, and that another follows.
+    pub(crate) fn will_be_retried(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
+        let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
+        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.emit();
+    }
+
+    /// Waits for so long. False if there is no time for it.
     async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget() {
             return false;
@@ -238,11 +250,6 @@ impl<'a> Situation<'a> {
             _ => None,
         }
     }
-}
-
-/// The wait after this attempt.
-pub(crate) fn backoff(attempt: u32) -> Duration {
-    BACKOFF.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF)
 }
 
 fn describe(error: TaskError, name: &str) -> String {

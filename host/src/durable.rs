@@ -7,12 +7,14 @@
 //! What the handler adds is stored together, as one batch, between its return and the response's head; what comes later is
 //! stored when it is added. A batch's life on a worker is `lease`, with the same [`Life`] that a request has.
 
+mod full;
 mod held;
 mod lease;
 mod moment;
 mod outage;
 mod workers;
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub struct TaskStore {
     pub(crate) visibility: Duration,
     /// Where the engine is, without a password.
     address: Arc<str>,
+    known: Arc<full::Known>,
     /// The thread ends with the last of these.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -90,7 +93,8 @@ impl TaskStore {
         let (alive, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        Ok(Self { engine, runtime: handle, visibility, address, _alive: Arc::new(alive) })
+        let known = Arc::default();
+        Ok(Self { engine, runtime: handle, visibility, address, known, _alive: Arc::new(alive) })
     }
 
     /// Makes a call of the engine.
@@ -114,7 +118,9 @@ impl TaskStore {
     }
 
     async fn enqueue(&self, batch: Batch) -> engines::Result<()> {
-        self.call(|engine| async move { engine.enqueue(&batch).await }).await
+        self.call(|engine| async move { engine.enqueue(&batch).await }).await?;
+        self.known.stored();
+        Ok(())
     }
 
     /// Stores a task of a request whose handler has returned, and then accepts it. The future does nothing until then.
@@ -125,9 +131,13 @@ impl TaskStore {
         task: Task,
     ) -> BoxFuture<'static, Result<TaskId, EnqueueError>> {
         let (store, scope, stored) = (self.clone(), scope.clone(), stored(layers, &task));
-        let (id, args) = (task.id, task.args.len());
+        let (id, args, limit) = (task.id, task.args.len(), scope.queue().max_backlog());
         let batch = batch(&scope, layers, scope.outcome.get().map(to_outcome), vec![task]);
         Box::pin(async move {
+            if !store.has_room(limit).await {
+                scope.queue().refuse(id, args);
+                return Err(EnqueueError::BacklogFull(limit));
+            }
             match store.enqueue(batch).await {
                 Ok(()) => {
                     stored.emit(&scope.id);
@@ -164,9 +174,15 @@ impl Life {
         let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
         let mut shutdown = self.pool.shutdown.clone();
+        let limit = self.scope.queue().max_backlog();
         let done = tokio::select! {
-            done = store.enqueue(batch) => done,
-            () = shutdown.stopped() => Err(Error::Unavailable("the host stopped".to_owned())),
+            done = async {
+                match store.has_room(limit).await {
+                    true => store.enqueue(batch).await.map_err(NotStored::Engine),
+                    false => Err(NotStored::BacklogFull(limit)),
+                }
+            } => done,
+            () = shutdown.stopped() => Err(NotStored::Engine(Error::Unavailable("the host stopped".to_owned()))),
         };
         match done {
             Ok(()) => {
@@ -212,6 +228,26 @@ fn named(address: &str, error: Error) -> Error {
     }
 }
 
+/// Why a request's durable tasks were not stored.
+#[derive(Debug)]
+pub(crate) enum NotStored {
+    /// The engine refused them, or is not there.
+    Engine(Error),
+    /// So many requests' tasks wait already.
+    BacklogFull(u64),
+}
+
+impl fmt::Display for NotStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => error.fmt(f),
+            Self::BacklogFull(limit) => {
+                write!(f, "the durable tasks of {limit} requests wait already, which is the limit (max-backlog)")
+            }
+        }
+    }
+}
+
 /// One that is not available says so itself.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
@@ -230,13 +266,18 @@ fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<T
         args: task.args,
         max_attempts: task.max_attempts,
         timeout: task.timeout,
-        backoff: None,
+        backoff: Some(task.backoff.into()),
+    };
+    let (policy, generation) = {
+        let queue = scope.queue();
+        (queue.policy(), queue.generation())
     };
     Batch {
+        generation,
         traceparent: Some(scope.trace_context.traceparent.clone()),
         tracestate: scope.trace_context.tracestate.clone(),
         outcome,
-        on_failure: match scope.queue().policy() {
+        on_failure: match policy {
             FailurePolicy::Stop => OnFailure::Stop,
             FailurePolicy::Continue => OnFailure::Continue,
         },

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 use crate::bindings::{ResponseOutcome, TaskError, types};
+use crate::durable::NotStored;
 use crate::fair::{Work, fair};
 use crate::incoming::BadUpload;
 use crate::last_words::PANICKED;
@@ -103,7 +104,7 @@ pub(crate) enum HandlerError {
     /// It returned an error, because the request's body broke off.
     BadUpload(BadUpload),
     /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
-    NotStored(epilogue_engines::Error),
+    NotStored(NotStored),
 }
 
 impl std::fmt::Display for HandlerError {

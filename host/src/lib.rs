@@ -29,6 +29,7 @@ mod sent;
 mod trace;
 
 mod background;
+mod backoff;
 #[doc(hidden)]
 pub mod bench;
 mod bindings;

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
 use crate::record::StoredTask;
 use crate::settings::Settings;
@@ -32,6 +33,7 @@ pub(crate) struct Task {
     pub(crate) run_when: RunWhen,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_attempts: u32,
+    pub(crate) backoff: Backoff,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
     /// To be stored, and run by whoever leases it.
@@ -80,6 +82,10 @@ struct Durability {
     by_default: bool,
     /// How often one may be tried that does not say.
     attempts: u32,
+    /// How long one waits between two attempts that does not say.
+    backoff: Backoff,
+    /// The generation of what is stored: 0 of a request's own tasks.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -87,6 +93,8 @@ struct Limits {
     tasks: u32,
     task_args: usize,
     request_args: usize,
+    generations: u32,
+    backlog: u64,
 }
 
 impl Queue {
@@ -109,19 +117,24 @@ impl Queue {
                 possible: engine,
                 by_default: engine && settings.durable,
                 attempts: settings.durable_attempts.get(),
+                backoff: Backoff { first: settings.durable_backoff, max: settings.durable_max_backoff },
+                generation: 0,
             },
             limits: Limits {
                 tasks: settings.max_tasks,
                 task_args: settings.max_task_args.bytes(),
                 request_args: settings.max_request_args.bytes(),
+                generations: settings.max_generations,
+                backlog: settings.max_backlog,
             },
             backlog,
         }
     }
 
-    /// The queue of tasks that were stored: what they add comes after them.
-    pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId) -> Self {
+    /// The queue of tasks that were stored, in this generation: what they add comes after them, and is of the next one.
+    pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
+        self.durability.generation = generation.saturating_add(1);
         self.accepted = u32::try_from(last).unwrap_or(u32::MAX);
         self.limits.tasks = self.limits.tasks.saturating_add(self.accepted);
         self.handled = true;
@@ -143,6 +156,9 @@ impl Queue {
         if name.len() > MAX_NAME {
             return Err(EnqueueError::Other(format!("a task's name may have at most {MAX_NAME} bytes")));
         }
+        if durable && self.durability.generation > self.limits.generations {
+            return Err(EnqueueError::TooManyGenerations(self.limits.generations));
+        }
         if self.accepted >= self.limits.tasks {
             return Err(EnqueueError::QueueFull(self.limits.tasks));
         }
@@ -154,7 +170,10 @@ impl Queue {
         }
         self.accepted += 1;
         self.args += args.len();
-        let attempts = if durable { self.durability.attempts } else { 1 };
+        let (attempts, backoff) = match durable {
+            true => (self.durability.attempts, self.durability.backoff),
+            false => (1, Backoff::IN_PROCESS),
+        };
         Ok(Task {
             id: TaskId::from(self.accepted),
             layer,
@@ -163,6 +182,7 @@ impl Queue {
             run_when: options.run_when,
             timeout: options.timeout.map(Duration::from_nanos),
             max_attempts: options.max_attempts.unwrap_or(attempts).max(1),
+            backoff: options.backoff.map_or(backoff, Backoff::from),
             cancel_on_disconnect: options.cancel_on_disconnect,
             instance_bound: options.instance_bound,
             durable,
@@ -239,6 +259,16 @@ impl Queue {
     /// A task that never waited here has been stored.
     pub(crate) fn is_stored(&mut self, task: StoredTask) {
         self.stored.push(task);
+    }
+
+    /// The generation of what is stored.
+    pub(crate) fn generation(&self) -> u32 {
+        self.durability.generation
+    }
+
+    /// How many batches the engine may hold before another one is stored.
+    pub(crate) fn max_backlog(&self) -> u64 {
+        self.limits.backlog
     }
 
     /// What has been handed over.

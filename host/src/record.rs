@@ -115,6 +115,37 @@ impl TaskRecord {
     }
 }
 
+/// An attempt that failed, before another one.
+pub(crate) struct Retry<'a> {
+    pub(crate) request: &'a str,
+    pub(crate) component: &'a str,
+    pub(crate) task: TaskId,
+    pub(crate) name: &'a str,
+    pub(crate) attempt: u32,
+    pub(crate) error: Option<&'a str>,
+    /// The time until the next attempt.
+    pub(crate) pause: Duration,
+}
+
+impl Retry<'_> {
+    /// Makes it known: one event.
+    pub(crate) fn emit(&self) {
+        // Whole milliseconds are as much as anybody wants to read.
+        let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
+        tracing::info!(
+            target: "epilogue::task",
+            request = self.request,
+            component = self.component,
+            task = self.task,
+            name = self.name,
+            attempt = self.attempt,
+            retry_in = humantime::format_duration(pause).to_string(),
+            error = self.error,
+            "will be retried"
+        );
+    }
+}
+
 /// A task that was handed over to the task engine. Whoever runs it records its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {

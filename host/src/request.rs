@@ -18,6 +18,7 @@ use wasmtime_wasi_http::handler::Request;
 use crate::admission::Slot;
 use crate::bindings::ResponseOutcome;
 use crate::component::NoInstance;
+use crate::durable::NotStored;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
@@ -369,7 +370,9 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
         HandlerError::Interrupted(Interrupted::Stopped)
-        | HandlerError::NotStored(Error::Unavailable(_) | Error::Config(_)) => unavailable(),
+        | HandlerError::NotStored(
+            NotStored::Engine(Error::Unavailable(_) | Error::Config(_)) | NotStored::BacklogFull(_),
+        ) => unavailable(),
         HandlerError::BadUpload(reason) => plain(reason.status()),
         HandlerError::Interrupted(Interrupted::Trapped(_))
         | HandlerError::Returned(_)

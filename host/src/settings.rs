@@ -4,6 +4,9 @@
 //! filled by the command line and its `EPILOGUE_…` variables, by a component's `tool.epilogue` table, or by the
 //! application's; laid over each other in that order they resolve to what holds.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
@@ -167,7 +170,21 @@ settings! {
         durable: bool = false;
         /// How often a durable task is tried that was enqueued without saying. The end of its host amid it counts too.
         #[arg(env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
-        durable_attempts: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
+        durable_attempts: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+        /// Time that a durable task waits after its first failed attempt. It doubles with each further one.
+        #[arg(env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
+        durable_backoff: Duration = Duration::from_secs(15);
+        /// The longest time that a durable task waits between two attempts.
+        #[arg(env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
+        durable_max_backoff: Duration = Duration::from_secs(3_600);
+        /// Generations of durable tasks after a request: how often a durable task may have been added by a durable task, that one
+        /// by another, and so on. The next one is refused.
+        #[arg(env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
+        max_generations: u32 = 100;
+        /// Requests whose durable tasks may wait or run in the task engine, about. While there are more, a further one's are refused,
+        /// and it is answered 503.
+        #[arg(env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
+        max_backlog: u64 = 100_000;
         /// Tells each request how it was reached, in the headers that Spin sets: `spin-path-info` and six others, and
         /// `spin-path-match-…` for a route's parameters. Without them there is room for a tenth more short requests. Then no such
         /// header reaches the component, from a client neither.
@@ -333,6 +350,3 @@ fn help(doc: &str, default: Option<String>) -> String {
         Some(default) => format!("{doc} [default: {default}]"),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -239,6 +239,7 @@ plain! {
     String: "a text",
     bool: "true or false",
     u32: "a whole number from 0 to 4294967295",
+    u64: "a whole number from 0 to 18446744073709551615",
     NonZeroU32: "a whole number of at least 1",
     NonZeroUsize: "a whole number of at least 1",
 }

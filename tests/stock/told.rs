@@ -27,7 +27,7 @@ pub(crate) fn records(stderr: &str) -> impl Iterator<Item = RequestRecord> {
         let (message, fields) = (rest[..at].trim(), fields(&rest[at..]));
         let request = fields["request"].clone();
         match (level, target) {
-            (_, "epilogue::task") => tasks.entry(request).or_default().push(task(&fields)),
+            (_, "epilogue::task") if message.is_empty() => tasks.entry(request).or_default().push(task(&fields)),
             ("ERROR", "epilogue::request") => {
                 let error =
                     fields.get("error").map_or_else(|| message.to_owned(), |error| format!("{message}: {error}"));

@@ -5,9 +5,11 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
+use crate::backoff::Backoff;
+
 /// A unit struct of the function's name, which stands for the task where it is enqueued and for the function where
 /// it is called.
-pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool) -> TokenStream {
+pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;
     let (docs, attributes): (Vec<_>, Vec<_>) =
@@ -26,6 +28,15 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool) -> To
             quote!(::epilogue_sdk::__private::without_crate(::core::concat!(::core::module_path!(), "::", #bare_name)))
         }
     };
+    let backoff = backoff.map(|Backoff { first, max }| {
+        quote! {
+            const BACKOFF: ::core::option::Option<(::core::time::Duration, ::core::time::Duration)> =
+                ::core::option::Option::Some((
+                    ::core::time::Duration::from_millis(#first),
+                    ::core::time::Duration::from_millis(#max),
+                ));
+        }
+    });
     let signature = signature(&bare_name, &arguments);
 
     // Not of the task's own name, so that a task's body can enqueue the task itself.
@@ -61,6 +72,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool) -> To
                 type Args = #args;
                 const NAME: &'static str = #name;
                 const DURABLE: bool = #durable;
+                #backoff
 
                 async fn run((#(#values,)*): Self::Args) -> ::core::result::Result<(), ::std::string::String> {
                     <#output as ::epilogue_sdk::TaskResult>::into_result(#body(#(#values),*) #wait)

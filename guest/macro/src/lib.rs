@@ -1,5 +1,6 @@
 //! The attribute behind `epilogue_sdk::task`. Use it from there.
 
+mod backoff;
 mod check;
 mod expand;
 
@@ -11,6 +12,7 @@ use syn::{Item, LitStr, parse_macro_input};
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut name = None;
     let mut durable = false;
+    let mut backoff = None;
     let options = syn::meta::parser(|meta| {
         if meta.path.is_ident("durable") {
             if durable {
@@ -19,8 +21,16 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
             durable = true;
             return Ok(());
         }
+        if meta.path.is_ident("backoff") {
+            if backoff.replace(backoff::parse(&meta.value()?.parse()?)?).is_some() {
+                return Err(meta.error("`backoff` is given twice"));
+            }
+            return Ok(());
+        }
         if !meta.path.is_ident("name") {
-            return Err(meta.error("`#[task]` knows two options: `name = \"…\"` and `durable`"));
+            return Err(
+                meta.error("`#[task]` knows three options: `name = \"…\"`, `durable`, and `backoff = \"1s..5m\"`")
+            );
         }
         let value: LitStr = meta.value()?.parse()?;
         if value.value().is_empty() {
@@ -35,7 +45,7 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
 
     let item = parse_macro_input!(item as Item);
     match check::task(&item) {
-        Ok(function) => expand::task(function, name, durable).into(),
+        Ok(function) => expand::task(function, name, durable, backoff).into(),
         // The item stays, so that the one mistake is not followed by "cannot find function".
         Err(error) => {
             let error = error.into_compile_error();

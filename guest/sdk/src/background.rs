@@ -1,6 +1,7 @@
 //! The request's queue, and a task on its way there.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::args;
 use crate::bindings::epilogue::background::{queue, types};
@@ -126,13 +127,15 @@ pub struct BackgroundTask {
     options: TaskOptions,
     /// Whatever the options say.
     durable: bool,
+    /// Unless the options say otherwise.
+    backoff: Option<(Duration, Duration)>,
 }
 
 impl BackgroundTask {
     /// `task` with `args`, the function's arguments as a tuple, and the default options.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
-        Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE }
+        Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE, backoff: T::BACKOFF }
     }
 
     /// Replaces its options.
@@ -158,7 +161,7 @@ impl BackgroundTask {
     }
 
     fn host_options(&self) -> types::TaskOptions {
-        let options = self.options.into_wit(false);
+        let options = self.options.or_backoff(self.backoff).into_wit(false);
         types::TaskOptions { durable: options.durable || self.durable, ..options }
     }
 }
@@ -203,6 +206,19 @@ mod tests {
         let log = BackgroundTask::new(write_log, (String::new(), 0));
         assert!(!durable(log.clone()));
         assert!(durable(log.options(TaskOptions::new().durable(true))));
+    }
+
+    #[task(backoff = "1s..5m")]
+    fn polls() {}
+
+    #[test]
+    fn a_function_s_backoff_holds_unless_the_options_have_one() {
+        let backoff = |task: BackgroundTask| task.host_options().backoff.map(|backoff| (backoff.first, backoff.max));
+        assert_eq!(backoff(BackgroundTask::new(charge, ())), None);
+        assert_eq!(backoff(BackgroundTask::new(polls, ())), Some((1_000_000_000, 300_000_000_000)));
+        let millisecond = Duration::from_millis(1);
+        let options = TaskOptions::new().backoff(millisecond, millisecond);
+        assert_eq!(backoff(BackgroundTask::new(polls, ()).options(options)), Some((1_000_000, 1_000_000)));
     }
 
     #[test]

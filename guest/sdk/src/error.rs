@@ -44,6 +44,17 @@ pub enum EnqueueError {
     Closed,
     /// An option that the host, or a deferred future, cannot honour; the text says which and why.
     Unsupported(String),
+    /// The task would be durable and was added by a durable task, that one by another, and so on, up to the operator's limit.
+    /// It keeps tasks that add themselves from multiplying for ever.
+    TooManyGenerations {
+        /// How many generations of durable tasks there may be after a request.
+        limit: u32,
+    },
+    /// The task would be durable, and so many requests' durable tasks wait already.
+    BacklogFull {
+        /// How many requests' durable tasks may wait.
+        limit: u64,
+    },
     /// Anything else; the text says what.
     Other(String),
 }
@@ -52,12 +63,13 @@ impl EnqueueError {
     /// The HTTP status that tells the client what happened. A handler that knows better matches the error, and answers 413
     /// if the client sent too much, for instance.
     ///
-    /// - 503 for [`ShuttingDown`](Self::ShuttingDown): the same request may succeed later or on another host, so axum's
-    ///   response also has `retry-after: 1`. The host itself answers like this while the engine for durable tasks is down.
+    /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull): the same request may succeed later or
+    ///   on another host, so axum's response also has `retry-after: 1`. The host itself answers like this while the engine for
+    ///   durable tasks is down.
     /// - 500 for all others, as for a limit: the same request fails again, and the guest or its host has to be changed.
     pub fn status(&self) -> u16 {
         match self {
-            Self::ShuttingDown => 503,
+            Self::ShuttingDown | Self::BacklogFull { .. } => 503,
             _ => 500,
         }
     }
@@ -79,6 +91,12 @@ impl fmt::Display for EnqueueError {
             Self::ShuttingDown => f.write_str("the host is shutting down and takes no more background tasks"),
             Self::Closed => f.write_str("there is no open request to attach a background task to"),
             Self::Unsupported(what) => write!(f, "the background task asks for what cannot be done: {what}"),
+            Self::TooManyGenerations { limit } => {
+                write!(f, "durable tasks have added durable tasks for {limit} generations, which is the limit")
+            }
+            Self::BacklogFull { limit } => {
+                write!(f, "the durable tasks of {limit} requests wait already, which is the limit: try again later")
+            }
             Self::Other(what) => write!(f, "the host did not accept the background task: {what}"),
         }
     }
@@ -96,6 +114,8 @@ impl From<types::EnqueueError> for EnqueueError {
             types::EnqueueError::ShuttingDown => Self::ShuttingDown,
             types::EnqueueError::Closed => Self::Closed,
             types::EnqueueError::Unsupported(what) => Self::Unsupported(what),
+            types::EnqueueError::TooManyGenerations(limit) => Self::TooManyGenerations { limit },
+            types::EnqueueError::BacklogFull(limit) => Self::BacklogFull { limit },
             types::EnqueueError::Other(what) => Self::Other(what),
         }
     }
@@ -112,6 +132,8 @@ mod tests {
             message(types::EnqueueError::QueueFull(1000)),
             "the request has its limit of 1000 background tasks already"
         );
+        assert!(message(types::EnqueueError::TooManyGenerations(100)).contains("100 generations"));
+        assert!(message(types::EnqueueError::BacklogFull(100_000)).contains("100000 requests"));
         assert!(message(types::EnqueueError::ArgsTooLarge(1024)).ends_with("1024 bytes"));
         assert!(message(types::EnqueueError::RequestArgsTooLarge(4096)).ends_with("4096 bytes"));
         assert!(
@@ -122,6 +144,7 @@ mod tests {
     #[test]
     fn only_what_passes_is_worth_another_try() {
         assert_eq!(EnqueueError::ShuttingDown.status(), 503);
+        assert_eq!(EnqueueError::BacklogFull { limit: 1 }.status(), 503);
         for lasting in [
             EnqueueError::QueueFull { limit: 1 },
             EnqueueError::ArgsTooLarge { limit: 1 },
@@ -130,6 +153,7 @@ mod tests {
             EnqueueError::NoRunner,
             EnqueueError::Closed,
             EnqueueError::Unsupported(String::new()),
+            EnqueueError::TooManyGenerations { limit: 1 },
             EnqueueError::Other(String::new()),
         ] {
             assert_eq!(lasting.status(), 500, "{lasting}");

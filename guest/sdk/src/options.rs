@@ -15,7 +15,8 @@ pub use types::{FailurePolicy, RunWhen};
 /// let options = TaskOptions::new()
 ///     .run_when(RunWhen::Always)
 ///     .timeout(Duration::from_secs(5))
-///     .max_attempts(3);
+///     .max_attempts(3)
+///     .backoff(Duration::from_secs(1), Duration::from_secs(60));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -23,6 +24,7 @@ pub struct TaskOptions {
     run_when: RunWhen,
     timeout: Option<Duration>,
     max_attempts: Option<u32>,
+    backoff: Option<(Duration, Duration)>,
     cancel_on_disconnect: bool,
     durable: bool,
 }
@@ -34,6 +36,7 @@ impl TaskOptions {
             run_when: RunWhen::Success,
             timeout: None,
             max_attempts: None,
+            backoff: None,
             cancel_on_disconnect: false,
             durable: false,
         }
@@ -53,10 +56,20 @@ impl TaskOptions {
         self
     }
 
-    /// How often the task may be tried, with a little longer to wait after each failure. Default: once. Zero counts
-    /// as once.
+    /// How often the task may be tried. Default: once or, if the task is durable, as often as the operator says. Zero counts as
+    /// once. [`backoff`](Self::backoff) says how long it waits in between.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// How long the task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
+    /// The host shortens each wait at random, by up to half, so that tasks that failed together are not all tried together.
+    ///
+    /// Default: 100 ms to 10 s, or what the task's own `#[task(backoff = "…")]` says. A durable task waits as the operator says,
+    /// 15 s to one hour unless changed. A `first` below a millisecond counts as one, and a `max` below `first` as `first`.
+    pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.backoff = Some((first, max));
         self
     }
 
@@ -71,13 +84,19 @@ impl TaskOptions {
     /// the task is a `#[task(durable)]` or the operator says so.
     ///
     /// Tasks that the handler adds are stored before the response begins; if that fails the client is answered 503. One that is
-    /// added later is stored before this is accepted. Without `max_attempts` it is tried as often as the operator says, three
+    /// added later is stored before this is accepted. Without `max_attempts` it is tried as often as the operator says, ten
     /// times unless changed, and the end of the host amid it counts as an attempt; with 1 it would not be run again.
     ///
     /// A host without a store refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported), as it does
     /// a closure, and [`cancel_on_disconnect`](Self::cancel_on_disconnect), which comes too late for what is stored before.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
+        self
+    }
+
+    /// These options with the task's own backoff, unless they have one.
+    pub(crate) fn or_backoff(mut self, own: Option<(Duration, Duration)>) -> Self {
+        self.backoff = self.backoff.or(own);
         self
     }
 
@@ -92,6 +111,9 @@ impl TaskOptions {
             run_when: self.run_when,
             timeout: self.timeout.map(nanoseconds),
             max_attempts: self.max_attempts,
+            backoff: self
+                .backoff
+                .map(|(first, max)| types::Backoff { first: nanoseconds(first), max: nanoseconds(max) }),
             cancel_on_disconnect: self.cancel_on_disconnect,
             instance_bound,
             durable: self.durable,
@@ -120,6 +142,7 @@ mod tests {
             run_when: RunWhen::Success,
             timeout: None,
             max_attempts: None,
+            backoff: None,
             cancel_on_disconnect: false,
             instance_bound: false,
             durable: false,
@@ -133,12 +156,14 @@ mod tests {
             .run_when(RunWhen::Failure)
             .timeout(Duration::from_millis(1))
             .max_attempts(3)
+            .backoff(Duration::from_millis(2), Duration::MAX)
             .cancel_on_disconnect(true)
             .durable(true);
         let expected = types::TaskOptions {
             run_when: RunWhen::Failure,
             timeout: Some(1_000_000),
             max_attempts: Some(3),
+            backoff: Some(types::Backoff { first: 2_000_000, max: u64::MAX }),
             cancel_on_disconnect: true,
             instance_bound: true,
             durable: true,

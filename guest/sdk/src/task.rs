@@ -1,6 +1,7 @@
 //! What a task is to the compiler.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,10 @@ pub trait Task: Copy + 'static {
 
     /// Whether it is durable wherever it is enqueued: `#[task(durable)]`.
     const DURABLE: bool = false;
+
+    /// How long it waits after a failed attempt, unless its options say otherwise: `#[task(backoff = "1s..5m")]`. See
+    /// [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    const BACKOFF: Option<(Duration, Duration)> = None;
 
     #[doc(hidden)]
     #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]

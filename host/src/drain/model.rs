@@ -20,8 +20,16 @@ const NEVER: Situation<'_> = Situation {
 };
 
 fn options(run_when: RunWhen) -> TaskOptions {
-    let (timeout, max_attempts) = (None, None);
-    TaskOptions { run_when, timeout, max_attempts, cancel_on_disconnect: false, instance_bound: false, durable: false }
+    let (timeout, max_attempts, backoff) = (None, None, None);
+    TaskOptions {
+        run_when,
+        timeout,
+        max_attempts,
+        backoff,
+        cancel_on_disconnect: false,
+        instance_bound: false,
+        durable: false,
+    }
 }
 
 /// Every task in every situation: some thousand pairs.

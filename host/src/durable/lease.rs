@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use super::held::{Held, Next, PAUSE};
 use super::moment::Moment;
 use super::{TaskStore, to_response_outcome};
+use crate::backoff::Backoff;
 use crate::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::component::NoInstance;
-use crate::drain::backoff;
 use crate::pool::Pool;
 use crate::queue::{Queue, Task};
 use crate::record::{TaskRecord, TaskState};
@@ -152,11 +152,11 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
-            let (request, error) = (&life.scope.id, record.error);
-            tracing::debug!(target: "epilogue::task", request, task = task.id, attempt, error, "to be tried again");
             // At the host's end the task has not had its time: another worker need not wait.
             let stopped = state == TaskState::Abandoned && life.pool.shutdown.has_begun();
-            return Ok(Some(End::Again(if stopped { Duration::ZERO } else { backoff(attempt) })));
+            let pause = if stopped { Duration::ZERO } else { task.backoff.pause(attempt) };
+            life.will_be_retried(&task, attempt, record.error.as_deref(), pause);
+            return Ok(Some(End::Again(pause)));
         }
         self.failed(index, record).await
     }
@@ -180,7 +180,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     if attempt < task.max_attempts {
         let request = &batch.request_id;
         tracing::warn!(target: "epilogue::worker", request, error = why, "a batch cannot be run here");
-        return held.retry(backoff(attempt)).await;
+        return held.retry(to_backoff(&task).pause(attempt)).await;
     }
     held.bury(&why).await?;
     for (place, task) in batch.tasks.iter().enumerate().skip(index as usize) {
@@ -222,7 +222,11 @@ fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
         OnFailure::Continue => FailurePolicy::Continue,
     };
     let last = batch.tasks.iter().map(|task| task.id).max().unwrap_or_default();
-    let queue = Queue::new(&component.settings, component.store.is_some(), backlog.clone()).resume(policy, last);
+    let queue = Queue::new(&component.settings, component.store.is_some(), backlog.clone()).resume(
+        policy,
+        last,
+        batch.generation,
+    );
     let trace_context = TraceContext {
         traceparent: batch.traceparent.clone().unwrap_or_default(),
         tracestate: batch.tracestate.clone(),
@@ -239,10 +243,16 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
         run_when: RunWhen::Always,
         timeout: stored.timeout,
         max_attempts: stored.max_attempts.max(1),
+        backoff: to_backoff(stored),
         cancel_on_disconnect: false,
         instance_bound: false,
         durable: true,
         orphaned: false,
         cancelled: false,
     }
+}
+
+/// An older version's envelopes have none.
+fn to_backoff(stored: &engines::Task) -> Backoff {
+    stored.backoff.map_or(Backoff::DURABLE, Backoff::from)
 }

@@ -103,6 +103,7 @@ fn follows_the_model(limits: (usize, usize, usize), steps: Vec<Step>) -> Result<
                     run_when: RunWhen::Always,
                     timeout: None,
                     max_attempts: None,
+                    backoff: None,
                     cancel_on_disconnect: false,
                     instance_bound,
                     durable,

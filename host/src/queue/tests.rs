@@ -14,6 +14,7 @@ fn options() -> TaskOptions {
         run_when: RunWhen::Success,
         timeout: None,
         max_attempts: None,
+        backoff: None,
         cancel_on_disconnect: false,
         instance_bound: false,
         durable: false,

@@ -16,6 +16,12 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(settings.memory.bytes(), 128 << 20);
     assert_eq!(settings.max_body_size, None);
     assert_eq!(settings.body_timeout, Duration::from_secs(60));
+    assert_eq!(settings.durable_attempts.get(), 10);
+    assert_eq!(
+        (settings.durable_backoff, settings.durable_max_backoff),
+        (Duration::from_secs(15), Duration::from_secs(3_600))
+    );
+    assert_eq!((settings.max_generations, settings.max_backlog), (100, 100_000));
     let host = HostOptions::default();
     assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
     assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));

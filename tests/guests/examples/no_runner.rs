@@ -19,6 +19,7 @@ async fn handle(_: Request) -> impl IntoResponse {
         run_when: RunWhen::Success,
         timeout: None,
         max_attempts: None,
+        backoff: None,
         cancel_on_disconnect: false,
         instance_bound: false,
         durable: false,

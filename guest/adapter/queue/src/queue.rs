@@ -62,6 +62,7 @@ impl Queue {
             run_when: options.run_when,
             timeout: options.timeout,
             max_attempts: options.max_attempts.unwrap_or(1).max(1),
+            backoff: options.backoff,
             cancel_on_disconnect: options.cancel_on_disconnect,
             cancelled: false,
         };

@@ -7,17 +7,17 @@ use alloc::string::String;
 
 use crate::bindings::epilogue::adapter::drain::{self, QueuedTask};
 use crate::bindings::epilogue::background::runner;
-use crate::bindings::epilogue::background::types::{FailurePolicy, ResponseOutcome, RunWhen, Task, TaskError};
+use crate::bindings::epilogue::background::types::{Backoff, FailurePolicy, ResponseOutcome, RunWhen, Task, TaskError};
 use crate::bindings::wasi::clocks::monotonic_clock::{now, wait_for};
+use crate::bindings::wasi::random::random::get_random_u64;
 use crate::clock::{Nanoseconds, show, within};
 use crate::life::Life;
-use crate::record::{TaskRecord, TaskState, quoted};
+use crate::record::{TaskRecord, TaskState, quoted, will_be_retried};
 use crate::settings::settings;
 
-/// The wait before a task's second attempt. It doubles with each further one …
-const BACKOFF: Nanoseconds = 100_000_000;
-/// … up to this.
-const MAX_BACKOFF: Nanoseconds = 10_000_000_000;
+/// For a task that does not say how long it waits between two attempts.
+const BACKOFF: Backoff = Backoff { first: 100_000_000, max: 10_000_000_000 };
+const MILLISECOND: Nanoseconds = 1_000_000;
 
 impl Life {
     /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
@@ -62,10 +62,11 @@ impl Life {
         loop {
             attempt += 1;
             let (state, error) = self.attempt(task, attempt).await;
-            let pause = BACKOFF.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF);
+            let pause = pause(task.backoff.unwrap_or(BACKOFF), attempt);
             if attempt >= task.max_attempts || !state.is_failure() || pause >= self.budget() {
                 return TaskRecord { state, attempt, elapsed: now() - start, error };
             }
+            will_be_retried(&self.identity, task, attempt, pause, error.as_ref()).await;
             wait_for(pause).await;
         }
     }
@@ -87,6 +88,14 @@ impl Life {
             None => (TaskState::TimedOut, Some(format!("still running after {}", show(limit)))),
         }
     }
+}
+
+/// The wait after this attempt: between half of what the backoff says and all of it.
+fn pause(Backoff { first, max }: Backoff, attempt: u32) -> Nanoseconds {
+    let first = first.max(MILLISECOND);
+    let full = first.saturating_mul(1 << (attempt - 1).min(31)).min(max.max(first));
+    let half = full / 2;
+    full - get_random_u64() % (half + 1)
 }
 
 fn describe(error: TaskError, name: &str) -> String {

@@ -10,7 +10,7 @@ use wit_bindgen::StreamWriter;
 use crate::bindings::epilogue::adapter::drain::QueuedTask;
 use crate::bindings::wasi::cli::stderr::write_via_stream;
 use crate::bindings::wit_stream;
-use crate::clock::Nanoseconds;
+use crate::clock::{Nanoseconds, show};
 use crate::identity::Identity;
 use crate::settings::settings;
 
@@ -137,6 +137,25 @@ impl TaskState {
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::TimedOut)
     }
+}
+
+/// Tells that an attempt has failed and another will follow.
+pub(crate) async fn will_be_retried(
+    request: &Identity,
+    task: &QueuedTask,
+    attempt: u32,
+    pause: Nanoseconds,
+    error: Option<&String>,
+) {
+    let fields = [
+        ("request", quoted(request.id())),
+        ("task", task.id.to_string()),
+        ("name", quoted(&task.name)),
+        ("attempt", attempt.to_string()),
+        // Whole milliseconds are as much as anybody wants to read.
+        ("retry_in", quoted(&show(pause / 1_000_000 * 1_000_000))),
+    ];
+    log(Level::Info, "epilogue::task", "will be retried", &fields, error).await;
 }
 
 /// One task's end.

@@ -1,0 +1,91 @@
+//! How many batches wait in the engine, about: a component may add more only while they are few enough.
+//!
+//! The engine is asked at most once a second. In between, this process adds what it has stored itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::TaskStore;
+
+/// How old the engine's answer may be.
+const AGE: Duration = Duration::from_secs(1);
+
+/// What is known of the engine's backlog.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    batches: AtomicU64,
+    /// When the engine was asked last.
+    asked: Mutex<Option<Instant>>,
+    /// Whether it is being asked.
+    asking: AtomicBool,
+}
+
+impl Known {
+    /// This process has stored one more.
+    pub(super) fn stored(&self) {
+        self.batches.fetch_add(1, Relaxed);
+    }
+
+    fn is_old(&self) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_none_or(|asked| asked.elapsed() >= AGE)
+    }
+
+    fn learned(&self, batches: u64) {
+        self.batches.store(batches, Relaxed);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+impl TaskStore {
+    /// Whether the engine holds fewer batches than `limit`, apart from the dead. If the engine cannot be asked there is room:
+    /// whoever goes on to store something hears of it then.
+    pub(super) async fn has_room(&self, limit: u64) -> bool {
+        let known = &self.known;
+        if known.is_old() && !known.asking.swap(true, Relaxed) {
+            let asking = Asking(&known.asking);
+            if let Ok(batches) = self.call(|engine| async move { engine.backlog().await }).await {
+                known.learned(batches);
+            }
+            drop(asking);
+        }
+        known.batches.load(Relaxed) < limit
+    }
+}
+
+/// Ends with the question, also if nobody waits for its answer any more.
+struct Asking<'a>(&'a AtomicBool);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use epilogue_engines::{Batch, Options, Task};
+
+    use super::*;
+
+    fn batch() -> Batch {
+        let name = "task".to_owned();
+        let task = Task { id: 1, layer: None, name, args: vec![], max_attempts: 1, timeout: None, backoff: None };
+        Batch::new("app", "request", vec![task])
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_here_counts_at_once_and_what_others_did_a_little_later() {
+        let store = TaskStore::open("memory:", Options::default()).unwrap();
+        assert!(store.has_room(1).await);
+        store.enqueue(batch()).await.unwrap();
+        assert!(!store.has_room(1).await && store.has_room(2).await);
+
+        let batch = batch();
+        store.call(|engine| async move { engine.enqueue(&batch).await }).await.unwrap();
+        assert!(store.has_room(2).await, "the engine was asked a moment ago");
+        *store.known.asked.lock().unwrap() = None;
+        assert!(!store.has_room(2).await);
+    }
+}
