@@ -1,9 +1,11 @@
 //! Durable tasks: what a client was told is stored, and runs, whoever is killed. Each case runs on each engine.
 
+mod books;
 mod core;
 mod cuts;
 pub(crate) mod fixture;
 mod kills;
+mod limits;
 mod mistakes;
 mod network;
 mod pauses;

@@ -100,6 +100,11 @@ impl Process {
         self.stdout.so_far().lines().filter(|line| line.starts_with(start)).count()
     }
 
+    /// The lines of stderr, so far.
+    pub(crate) fn logged_so_far(&self) -> Vec<String> {
+        self.stderr.so_far().lines().map(str::to_owned).collect()
+    }
+
     /// Waits for the line of stderr that contains this.
     pub(crate) fn logged(&self, text: &str) -> String {
         self.stderr.wait_for(|lines| lines.iter().find(|line| line.contains(text)).cloned())

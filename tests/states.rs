@@ -1,6 +1,7 @@
 //! States: every accepted task ends in exactly one, told exactly once as a record, an event and a count (S3).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use epilogue::testing::{RequestRecord, TestHost};
 
@@ -109,9 +110,21 @@ fn s10_limits_beyond_the_clock_are_none() {
 
 #[test]
 fn s3_a_task_that_is_tried_again_ends_once() {
-    let record = told("tried-again", guests::TASKS, &[], "/?run=flaky");
+    let record = told("tried-again", guests::TASKS, &[], "/?run=flaky&backoff=300");
     assert_eq!(ends(&record), ["flaky succeeded"]);
     assert_eq!(record.tasks[0].attempt, 3);
+    if record.stored.is_empty() {
+        // Half of it at the least, twice. A durable task's time is that of its last attempt.
+        assert!(record.tasks[0].elapsed >= Duration::from_millis(300), "{:?}", record.tasks[0].elapsed);
+    }
+    let events = telling::events(&record.id);
+    let retries: Vec<_> = events.iter().filter(|event| event.contains_key("retry_in")).collect();
+    assert_eq!(retries.len(), 2, "{events:?}");
+    for (event, attempt) in retries.into_iter().zip(["1", "2"]) {
+        let field = |name| event.get(name).map(String::as_str);
+        assert_eq!((field("name"), field("attempt"), field("error")), (Some("flaky"), Some(attempt), Some("not yet")));
+        assert_eq!(field("message"), Some("will be retried"));
+    }
 }
 
 #[test]
@@ -138,6 +151,8 @@ fn told(component: &str, guest: &str, settings: &[(&str, &str)], path: &str) -> 
 
     let expected: Vec<_> = (0..record.tasks.len()).map(|task| event(&record, task)).collect();
     let mut events = telling::events(&record.id);
+    // That a task will be retried is told too, and is no end.
+    events.retain(|event| event.get("message").is_none_or(|message| message != "will be retried"));
     if !record.stored.is_empty() {
         // With an engine (`durable/core.rs`): the record has them by number, and that a task was stored is told too.
         events.retain(|event| event.contains_key("state"));
@@ -151,7 +166,7 @@ fn told(component: &str, guest: &str, settings: &[(&str, &str)], path: &str) -> 
     assert_eq!(events, expected);
 
     let mut expected = BTreeMap::new();
-    for task in &record.tasks {
+    for task in record.tasks.iter().filter(|task| !task.dead) {
         *expected.entry(task.state.to_string()).or_default() += 1;
     }
     assert_eq!(telling::counts(component), expected);
@@ -166,9 +181,10 @@ fn event(record: &RequestRecord, task: usize) -> Fields {
         ("component", record.component.clone()),
         ("task", task.id.to_string()),
         ("name", task.name.clone()),
-        ("state", task.state.to_string()),
+        ("state", if task.dead { "dead".to_owned() } else { task.state.to_string() }),
         ("attempt", task.attempt.to_string()),
     ]);
+    fields.extend(task.dead.then(|| ("cause", task.state.to_string())));
     fields.extend(task.error.clone().map(|error| ("error", error)));
     fields
 }

@@ -3,6 +3,8 @@
 //! Most cases are those of the native host, tried on both hosts and compared. Those that follow have their reason to differ,
 //! or to be shown apart.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 use http::Request;
@@ -189,6 +191,26 @@ fn s4_a_composed_failure_stops_the_rest_or_not() {
     same(guests::TASKS, "/?run=ok,fail,ok,closure");
     same(guests::TASKS, "/?run=fail,ok,fail,sync&on_failure=continue");
     same_with(guests::TASKS, "/?run=fail,ok", &[("on-failure", "continue")]);
+}
+
+#[test]
+fn s4_composed_a_retry_is_told_and_waits_as_its_options_say() {
+    let host = StockHost::start(guests::TASKS);
+    host.get("/?run=flaky&backoff=300");
+    let record = host.next_record();
+    assert_eq!(record.tasks[0].attempt, 3);
+    assert!(record.tasks[0].elapsed >= Duration::from_millis(300), "half of it at the least, twice");
+    let stderr = host.stderr();
+    let retries: Vec<_> = stderr.lines().filter(|line| line.contains("will be retried")).collect();
+    assert_eq!(retries.len(), 2, "{stderr}");
+    for (line, attempt) in retries.into_iter().zip(1..) {
+        let start = format!(" INFO epilogue::task: will be retried request=\"{}\" task=1 name=\"flaky\"", record.id);
+        let rest = line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}"));
+        let pause = rest.strip_prefix(&format!(" attempt={attempt} retry_in=\"")).unwrap_or_else(|| panic!("{line}"));
+        let (pause, error) = pause.split_once("ms\" ").unwrap_or_else(|| panic!("{line}"));
+        assert!((150..=300).contains(&pause.parse().unwrap()), "{line}");
+        assert_eq!(error, "error=\"not yet\"");
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The command line.
 
+mod tasks;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
 use crate::settings::{HostOverlay, SettingsOverlay};
-use crate::values::Value;
+
+pub use self::tasks::{ChoiceArgs, StateArg, TasksArgs, TasksCommand};
 
 /// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks they enqueued.
 #[derive(Debug, Parser)]
@@ -80,98 +82,6 @@ pub struct UpArgs {
     pub settings: SettingsOverlay,
 }
 
-/// The options of `epilogue tasks`.
-#[derive(Args, Debug)]
-pub struct TasksArgs {
-    /// The task engine, as for `epilogue up`. By default that of the manifest.
-    #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
-    pub engine: Option<String>,
-
-    /// The application whose manifest names the engine. By default as for `epilogue up`.
-    #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
-    pub from: Option<PathBuf>,
-
-    /// How long a lease lasts, as for `epilogue worker`: on Redis only this tells what is leased from what waits. By default
-    /// that of the manifest, or 30s.
-    #[arg(
-        long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
-        value_parser = <Duration as Value>::parse
-    )]
-    pub visibility_timeout: Option<Duration>,
-
-    /// One JSON object a line, instead of a table. That of `show` has the whole batch, the tasks' arguments in base 64.
-    #[arg(long, global = true)]
-    pub json: bool,
-
-    /// What to do.
-    #[command(subcommand)]
-    pub command: TasksCommand,
-}
-
-/// What to do with stored tasks. One request's tasks are stored together, under one ID.
-#[derive(Debug, Subcommand)]
-pub enum TasksCommand {
-    /// Lists what is stored, the oldest first.
-    List {
-        /// Only those in this state.
-        #[arg(long, value_enum)]
-        state: Option<StateArg>,
-        /// As many at most.
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
-        limit: usize,
-    },
-    /// Lists the dead letter: what has failed for good, and why.
-    Dead {
-        /// As many at most.
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
-        limit: usize,
-    },
-    /// Shows one request's tasks, with their arguments.
-    Show {
-        /// The ID that the list shows.
-        id: String,
-    },
-    /// Makes dead ones ready again, with all their attempts, at the task that has failed.
-    Retry {
-        /// The IDs that the list shows.
-        #[arg(required_unless_present = "all")]
-        ids: Vec<String>,
-        /// All that are dead.
-        #[arg(long, conflicts_with = "ids")]
-        all: bool,
-    },
-    /// Removes some, whatever their state: those of their tasks that have not ended never run.
-    Drop {
-        /// The IDs that the list shows.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
-}
-
-/// Where stored tasks are in their life.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum StateArg {
-    /// Can be run now.
-    Ready,
-    /// Will be ready after a pause.
-    Delayed,
-    /// A worker runs them.
-    Leased,
-    /// Have failed for good.
-    Dead,
-}
-
-impl From<StateArg> for epilogue_engines::State {
-    fn from(state: StateArg) -> Self {
-        match state {
-            StateArg::Ready => Self::Ready,
-            StateArg::Delayed => Self::Delayed,
-            StateArg::Leased => Self::Leased,
-            StateArg::Dead => Self::Dead,
-        }
-    }
-}
-
 /// The options of `epilogue build`.
 #[derive(Args, Debug)]
 pub struct BuildArgs {
@@ -233,6 +143,8 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
 
     use crate::values::{LogFormat, OnFailure};

@@ -144,7 +144,16 @@ impl Life {
     /// The end of a task that took no time.
     pub(crate) fn ended(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
-        TaskRecord { id: task.id, name: task.name.clone(), component, state, attempt, elapsed: Duration::ZERO, error }
+        TaskRecord {
+            id: task.id,
+            name: task.name.clone(),
+            component,
+            state,
+            dead: false,
+            attempt,
+            elapsed: Duration::ZERO,
+            error,
+        }
     }
 
     /// A fresh instance. Where there is no room for one, or its start takes too long, it tries again within the drain's budget.

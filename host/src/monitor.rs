@@ -78,6 +78,8 @@ pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result
 fn describe() {
     metrics::describe_counter!("epilogue_events_lost_total", "Events that were not written, since nobody read stderr.");
     metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
+    let dead = "Durable tasks that failed for good, by component and cause; a task that is retried may count again.";
+    metrics::describe_counter!("epilogue_tasks_dead_total", dead);
     metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
     metrics::describe_counter!("epilogue_requests_refused_total", "Requests that were answered 503, by limit.");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use epilogue_engines::{self as engines, Batch};
 use http::StatusCode;
 
 use crate::bindings::{ResponseOutcome, TaskId};
@@ -11,7 +12,7 @@ use crate::instance::HandlerError;
 use crate::scope::Scope;
 use crate::trace;
 
-/// How a task ended. Every accepted task ends in exactly one of these (S3).
+/// How a task ended. Every accepted task ends in exactly one of these (S3), be it after an operator has retried it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
@@ -32,6 +33,8 @@ pub enum TaskState {
     /// It did not run to its end because the host stopped, the drain's budget was used up, or the instance that its
     /// closure lived in was gone (S13, S10, S15).
     Abandoned,
+    /// It was durable, and an operator removed it before it ended.
+    Dropped,
 }
 
 impl TaskState {
@@ -46,6 +49,7 @@ impl TaskState {
             Self::Discarded => "discarded",
             Self::Cancelled => "cancelled",
             Self::Abandoned => "abandoned",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -61,7 +65,7 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// One task's end.
+/// One task's end, or what made it dead.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
     /// Its number within the request, from 1.
@@ -70,8 +74,11 @@ pub struct TaskRecord {
     pub name: String,
     /// The manifest's id of the component that added it and ran it: the one that handled the request, or a middleware.
     pub component: Arc<str>,
-    /// How it ended.
+    /// How it ended or, if it is dead, what its last attempt came to.
     pub state: TaskState,
+    /// It was durable and failed for good: it waits in the dead letter until an operator retries or drops it, and has not
+    /// ended. So do those behind it, if the failure policy is `stop`.
+    pub dead: bool,
     /// The last attempt made; 0 if it never started.
     pub attempt: u32,
     /// The time from its first attempt's start to its end; zero if it never started.
@@ -82,8 +89,23 @@ pub struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// Makes the end known: one event and one count (S3).
+    /// One of a stored task that took no time here.
+    pub(crate) fn of_stored(batch: &Batch, task: &engines::Task, state: TaskState) -> Self {
+        Self {
+            id: task.id,
+            name: task.name.clone(),
+            component: task.layer.as_ref().unwrap_or(&batch.component).as_str().into(),
+            state,
+            dead: false,
+            attempt: 0,
+            elapsed: Duration::ZERO,
+            error: None,
+        }
+    }
+
+    /// Makes the end known: one event and one count (S3). A dead task is known by an event and a count of their own.
     pub(crate) fn emit(&self, request: &str) {
+        let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
             ($level:expr) => {
                 tracing::event!(
@@ -93,7 +115,8 @@ impl TaskRecord {
                     component = &*self.component,
                     task = self.id,
                     name = self.name,
-                    state = self.state.as_str(),
+                    state,
+                    cause,
                     attempt = self.attempt,
                     elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
                     error = self.error,
@@ -106,13 +129,28 @@ impl TaskRecord {
         } else {
             event!(tracing::Level::WARN);
         }
-        metrics::counter!(
-            "epilogue_tasks_total",
-            "component" => self.component.clone(),
-            "state" => self.state.as_str(),
-        )
-        .increment(1);
+        let component = self.component.clone();
+        match cause {
+            Some(cause) => {
+                metrics::counter!("epilogue_tasks_dead_total", "component" => component, "cause" => cause).increment(1);
+            }
+            None => {
+                metrics::counter!("epilogue_tasks_total", "component" => component, "state" => state).increment(1);
+            }
+        }
     }
+}
+
+/// Makes known that a dead task waits again.
+pub(crate) fn retried(batch: &Batch, task: &engines::Task) {
+    tracing::info!(
+        target: "epilogue::task",
+        request = batch.request_id,
+        component = task.layer.as_ref().unwrap_or(&batch.component),
+        task = task.id,
+        name = task.name,
+        state = "retried",
+    );
 }
 
 /// An attempt that failed, before another one.

@@ -57,7 +57,7 @@ macro_rules! settings {
                 #[arg(
                     long,
                     value_parser = parser!($type $(, $least)?),
-                    help = help(concat!($($doc),+), None $(.or(Some(Value::show(&$default))))?),
+                    help = help(concat!($($doc),+), None $(.or(Some(<$type as Value>::show(&$default))))?),
                     $($arg)*
                 )]
                 pub $name: Option<$type>,

@@ -107,9 +107,10 @@ impl Observer {
 
     /// A request has ended, with its teardown.
     pub(crate) fn ended(&self, record: &RequestRecord) {
-        let abandoned = record.tasks.iter().filter(|task| task.state == TaskState::Abandoned).count();
+        let ended = record.tasks.iter().filter(|task| !task.dead);
+        let abandoned = ended.clone().filter(|task| task.state == TaskState::Abandoned).count();
         self.counts.requests.fetch_add(1, Relaxed);
-        self.counts.tasks.fetch_add(record.tasks.len() as u64, Relaxed);
+        self.counts.tasks.fetch_add(ended.count() as u64, Relaxed);
         self.counts.abandoned.fetch_add(abandoned as u64, Relaxed);
         if let Some(records) = &self.records {
             _ = records.send(record.clone());

@@ -1,7 +1,9 @@
 //! `epilogue tasks`: what is stored in the task engine, for operators.
 
+mod change;
+
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,12 +13,9 @@ use serde::Serialize;
 
 use crate::app::TaskStore;
 use crate::cli::{TasksArgs, TasksCommand};
-use crate::logging::Escaped;
+use crate::logging::{self, Escaped};
 use crate::manifest::Manifest;
 use crate::settings::{HostOptions, HostOverlay};
-
-/// Dead batches that are retried between two looks at the list.
-const CHUNK: usize = 1_000;
 
 /// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
 ///
@@ -29,18 +28,18 @@ pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let url = host.engine.as_deref().context(which)?;
     ensure!(!url.starts_with("memory:"), "what is in memory: can be seen by its own process alone");
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
+    // Not the manifest's filter: what the host does not log is the operator's to see here.
+    let log = args.log.clone().unwrap_or_else(|| "warn,epilogue::task=info".to_owned());
+    logging::init(&HostOptions { log, ..host.clone() })?;
     let store = TaskStore::open(url, options)?;
     let done = match args.command {
         TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
         TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
         TasksCommand::Show { id } => show(&store, &id, args.json),
-        TasksCommand::Retry { all: true, .. } => retry_all(&store),
-        TasksCommand::Retry { ids, .. } => each(&ids, "made ready", "is not among the dead", |id| {
-            store.wait(|engine| async move { engine.retry_dead(&id).await.map(|entry| entry.is_some()) })
-        }),
-        TasksCommand::Drop { ids } => each(&ids, "dropped", "is not stored", |id| {
-            store.wait(|engine| async move { engine.remove(&id).await.map(|entry| entry.is_some()) })
-        }),
+        TasksCommand::Retry { ids, choice } => change::retry(&store, &ids, &choice),
+        TasksCommand::Drop { ids, choice, state, yes } => {
+            change::drop(&store, &ids, &choice, state.map(Into::into), yes)
+        }
     };
     match done {
         // Whoever has read enough closes the pipe.
@@ -56,6 +55,7 @@ fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
         engine: args.engine.clone(),
         visibility_timeout: args.visibility_timeout,
+        log_format: args.log_format,
         ..HostOverlay::default()
     };
     let named = args.from.is_some();
@@ -82,6 +82,8 @@ struct Row<'a> {
     tasks: Vec<&'a str>,
     /// How many of them have ended.
     ended: u32,
+    /// The numbers of the others.
+    waiting: Vec<u64>,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<u64>,
@@ -192,6 +194,7 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
         component: batch.map(|batch| batch.component.as_str()),
         tasks: batch.iter().flat_map(|batch| &batch.tasks).map(|task| task.name.as_str()).collect(),
         ended: entry.next,
+        waiting: batch.iter().flat_map(|batch| &batch.tasks).skip(entry.next as usize).map(|task| task.id).collect(),
         attempt: entry.attempt,
         created: batch.map(|batch| batch.created),
         worker: entry.worker.as_deref(),
@@ -199,47 +202,6 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
         why: entry.why.as_deref(),
         batch: batch.filter(|_| whole),
     })?)
-}
-
-/// Makes those ready that are dead now: one that dies again meanwhile is not retried twice.
-fn retry_all(store: &TaskStore) -> anyhow::Result<bool> {
-    let total = store.wait(|engine| async move { engine.counts().await })?.dead;
-    let mut done = 0;
-    while done < total {
-        let limit = CHUNK.min((total - done).try_into().unwrap_or(CHUNK));
-        let entries = store.wait(|engine| async move { engine.list(Some(State::Dead), limit).await })?;
-        if entries.is_empty() {
-            break;
-        }
-        for entry in entries {
-            store.wait(|engine| async move { engine.retry_dead(&entry.id).await })?;
-            done += 1;
-            if io::stderr().is_terminal() {
-                _ = write!(io::stderr(), "\r{done} of {total} made ready");
-            }
-        }
-    }
-    if io::stderr().is_terminal() {
-        _ = write!(io::stderr(), "\r");
-    }
-    note(format_args!("{done} of {total} made ready"));
-    Ok(true)
-}
-
-fn each(
-    ids: &[String],
-    done: &str,
-    missing: &str,
-    act: impl Fn(String) -> epilogue_engines::Result<bool>,
-) -> anyhow::Result<bool> {
-    ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
-    let mut all = true;
-    for id in ids {
-        let found = act(id.clone())?;
-        all &= found;
-        note(format_args!("{id} {}", if found { done } else { missing }));
-    }
-    Ok(all)
 }
 
 /// stdout is for what was asked for.

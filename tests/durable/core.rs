@@ -103,6 +103,15 @@ const OTHERWISE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "What is behind a task that failed for good waits in the dead letter with it, and is not skipped (S3, S4).",
+        &[
+            "failure::s4_one_request_s_policy_is_not_the_next_one_s",
+            "failure::s4_the_operator_sets_what_holds_by_default",
+            "middleware::s4_a_failing_task_of_a_middleware_counts_as_any_other",
+            "parity::starlette::test_multi_tasks_failure_avoids_next_execution",
+        ],
+    ),
+    (
         "A worker's spans are its own (S16).",
         &["identity::s16_a_tasks_span_is_linked_to_its_requests_and_not_its_child"],
     ),

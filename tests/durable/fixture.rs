@@ -37,6 +37,8 @@ pub(crate) struct Fixture {
     pub(crate) url: String,
     /// How long a lease lasts: for ever, where its end is not what a test is about. A busy machine might not extend it in time.
     pub(crate) visibility: &'static str,
+    /// How long a task waits after its first failed attempt, on the host that enqueues it.
+    pub(crate) backoff: &'static str,
     server: Option<Server>,
     /// Keeps SQLite's file from everybody else.
     lock: Option<Child>,
@@ -51,7 +53,14 @@ impl Fixture {
             Kind::Nats => Some(Server::nats()),
         };
         let file = || format!("sqlite:{}?synchronous=normal", app.path().join("tasks.db").display());
-        Self { url: server.as_ref().map_or_else(file, Server::url), visibility: "10m", server, lock: None, app }
+        Self {
+            url: server.as_ref().map_or_else(file, Server::url),
+            visibility: "10m",
+            backoff: "1ms",
+            server,
+            lock: None,
+            app,
+        }
     }
 
     /// The URL of stores of their own, with `{}` for their number.
@@ -88,7 +97,7 @@ impl Fixture {
     /// A host that serves.
     pub(crate) fn host<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
         let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", self.visibility]);
-        command.args(arguments);
+        command.args(["--durable-backoff", self.backoff]).args(arguments);
         Process::start(command)
     }
 
@@ -145,7 +154,8 @@ impl Fixture {
         }
     }
 
-    fn listed<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<serde_json::Value> {
+    /// What is stored, as `epilogue tasks list` shows it with these arguments.
+    pub(crate) fn listed<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<serde_json::Value> {
         let listed = self.tasks(["list", "--json"].into_iter().chain(arguments));
         assert_eq!(listed.code, Some(0), "{:?}", listed.stderr);
         listed.stdout.iter().map(|line| serde_json::from_str(line).unwrap()).collect()

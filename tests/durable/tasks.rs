@@ -1,10 +1,32 @@
 //! `epilogue tasks`: what operators see and do.
 
+use std::process::Command;
+
 use super::fixture::{Fixture, Kind, ask};
+use crate::process::Process;
 use crate::upstream::Upstream;
+
+/// Runs a command on a terminal on which an answer is typed, and prints what it said.
+const TERMINAL: &str = "import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(terminal, sys.argv[1].encode() + b'\\n')
+said = b''
+while True:
+    try:
+        some = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    said += some
+sys.stdout.buffer.write(said)";
 
 super::on_each_engine! {
     what_is_stored_can_be_seen_and_dropped,
+    what_is_to_be_dropped_is_counted_and_asked_for,
+    what_passes_a_filter_is_dropped_and_retried,
     an_id_that_is_a_pattern_is_nobody_s,
     a_look_shows_what_is_leased_and_leaves_it_so,
 }
@@ -18,7 +40,7 @@ fn what_is_stored_can_be_seen_and_dropped(fixture: &mut Fixture) {
     let id = fixture.stored("ready").remove(0);
     let shown = fixture.tasks(["show", &id]).stdout.join("\n");
     for part in
-        ["state      ready", "component  app", "ok [\"-seen\"]  (attempt 0 of 3; key ", "bill null  (waits; key "]
+        ["state      ready", "component  app", "ok [\"-seen\"]  (attempt 0 of 10; key ", "bill null  (waits; key "]
     {
         assert!(shown.contains(part), "{part:?} should be in\n{shown}");
     }
@@ -27,9 +49,73 @@ fn what_is_stored_can_be_seen_and_dropped(fixture: &mut Fixture) {
     assert!(shown.contains("\"args\":\"WyItc2VlbiJd\""), "{shown}");
     assert!(!fixture.tasks(["list", "--json"]).stdout[0].contains("\"args\""), "a list is to be short");
     assert_eq!(fixture.tasks(["retry", &id]).code, Some(1), "it is not dead");
-    assert_eq!(fixture.tasks(["drop", &id]).stderr, [format!("{id} dropped")]);
+    let dropped = fixture.tasks(["drop", &id]).stderr;
+    assert!(dropped.len() == 3 && dropped[2] == format!("{id} dropped"), "{dropped:?}");
+    for (line, name) in dropped.iter().zip(["ok", "bill"]) {
+        assert!(line.contains("epilogue::task: ") && line.contains("state=\"dropped\""), "{line}");
+        assert!(line.contains(&format!("name=\"{name}\"")), "{line}");
+    }
     assert_eq!(fixture.tasks(["show", &id]).code, Some(1));
     assert!(fixture.tasks(["list", "--json"]).stdout.is_empty());
+}
+
+fn what_is_to_be_dropped_is_counted_and_asked_for(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    ask(host.address(), "run=plain");
+    assert_eq!(fixture.tasks(["drop", "--all"]).stderr, ["0 of 0 dropped"], "there is nothing to ask for");
+    ask(host.address(), "run=ok,bill");
+    ask(host.address(), "run=ok");
+    let refused = fixture.tasks(["drop", "--all"]);
+    let why =
+        "Error: 2 requests with 3 tasks would be dropped: use --yes to drop them, as there is no terminal to ask on";
+    assert_eq!((refused.code, refused.stderr), (Some(1), vec![why.to_owned()]));
+
+    let asked = |answer: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", TERMINAL, answer, env!("CARGO_BIN_EXE_epilogue"), "tasks", "drop", "--all"]);
+        Process::start({
+            python.args(["--engine", &fixture.url]);
+            python
+        })
+        .ended()
+        .stdout
+        .join("\n")
+    };
+    let said = asked("n");
+    assert!(said.contains("2 requests with 3 tasks will be dropped, and the tasks never run."), "{said}");
+    assert!(said.contains("Go on? [y/N] ") && said.contains("nothing was dropped"), "{said}");
+    assert_eq!(fixture.stored("ready").len(), 2);
+    let said = asked("y");
+    assert!(said.contains("2 of 2 dropped") && said.matches("dropped").count() > 3, "{said}");
+    assert!(fixture.stored("ready").is_empty());
+}
+
+fn what_passes_a_filter_is_dropped_and_retried(fixture: &mut Fixture) {
+    let host = fixture.host([]);
+    for run in ["ok,bill", "bill,ok", "ok", "fail&attempts=1", "panic,bill&attempts=1"] {
+        ask(host.address(), &format!("run={run}"));
+    }
+    let worker = fixture.worker([]);
+    fixture.wait_until_done();
+    worker.signal("TERM");
+    worker.ended();
+    for run in ["ok,bill", "bill,ok", "ok"] {
+        ask(host.address(), &format!("run={run}"));
+    }
+    let did = |arguments: &[&str], expected: &str| {
+        let ended = fixture.tasks(arguments.iter().copied());
+        assert_eq!((ended.code, ended.stderr.last().map(String::as_str)), (Some(0), Some(expected)), "{arguments:?}");
+    };
+    did(&["retry", "--component", "other"], "0 of 0 made ready");
+    did(&["retry", "--task", "bill"], "1 of 1 made ready");
+    did(&["retry", "--component", "app"], "1 of 1 made ready");
+    did(&["drop", "--component", "other", "--yes"], "0 of 0 dropped");
+    did(&["drop", "--task", "bill", "--state", "dead", "--yes"], "0 of 0 dropped");
+    did(&["drop", "--task", "bill", "--yes"], "3 of 3 dropped");
+    did(&["drop", "--component", "app", "--state", "ready", "--yes"], "2 of 2 dropped");
+    assert!(fixture.listed([]).is_empty());
+    assert_eq!(fixture.tasks(["drop", "--state", "dead"]).code, Some(2), "one says which");
+    assert_eq!(fixture.tasks(["drop", "--all", "id"]).code, Some(2));
 }
 
 /// To NATS these are patterns of every ID.

@@ -54,7 +54,7 @@ fn s14_tasks_wait_for_room() {
     full.other.write("lf");
     assert!(full.other.rest().contains("lf"));
 
-    let line = full.host.logged("stubborn");
+    let line = full.host.logged("name=\"stubborn\" state=");
     assert!(line.contains("succeeded") && line.contains("attempt=6"), "{line}");
     full.host.printed("after");
     full.host.signal("TERM");
@@ -65,7 +65,7 @@ fn s14_tasks_wait_for_room() {
 #[test]
 fn s14_tasks_wait_no_longer_than_they_have_time() {
     let full = Full::start("5s");
-    let line = full.host.logged("stubborn");
+    let line = full.host.logged("name=\"stubborn\" state=");
     assert!(line.contains("abandoned") && line.contains("there is no room for another instance"), "{line}");
 }
 
@@ -75,7 +75,7 @@ fn s14_tasks_that_wait_for_room_are_abandoned_at_the_hosts_end() {
     full.host.signal("TERM");
     full.host.logged("the same signal");
     full.host.signal("TERM");
-    let line = full.host.logged("stubborn");
+    let line = full.host.logged("name=\"stubborn\" state=");
     assert!(line.contains("abandoned") && line.contains("the host stopped"), "{line}");
     assert_eq!(full.host.ended().code, Some(3));
 }

@@ -60,6 +60,7 @@ fn task(fields: &HashMap<String, String>) -> TaskRecord {
         name: fields["name"].clone(),
         component: "".into(),
         state: state.unwrap_or_else(|| panic!("{:?} is not a state", fields["state"])),
+        dead: false,
         attempt: fields["attempt"].parse().unwrap(),
         elapsed: Duration::from_micros(fields["elapsed_us"].parse().unwrap()),
         error: fields.get("error").cloned(),

@@ -147,6 +147,12 @@ pub use task::{Task, TaskResult};
 ///
 /// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
 ///
+/// # Retries
+///
+/// `#[task(backoff = "15s..1h")]` says how long a failed attempt waits for the next one: 15 s after the first failure, then
+/// twice as long each time, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. A task is retried only if
+/// [`TaskOptions::max_attempts`] or the operator says so; see [`TaskOptions::backoff`].
+///
 /// # Limits
 ///
 /// The function's name also names a type, so nothing nearby can have that name as a variable. An `async` task's

@@ -1,6 +1,7 @@
 //! A lease that this process holds, and what it may ask of the engine for it.
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,27 @@ pub(super) struct Held {
     lease: Arc<Mutex<Lease>>,
     /// When the engine was last asked for it, and gave it.
     confirmed: Cell<Moment>,
+}
+
+/// Where a batch is whose lease was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// Gone before the lease could end, which only an operator does.
+    Dropped,
+    /// Gone, after the lease may have ended.
+    Gone,
+    /// Somebody else's.
+    Elsewhere,
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dropped => "dropped by an operator",
+            Self::Gone => "ended by another worker, or dropped by an operator",
+            Self::Elsewhere => "left to another worker",
+        })
+    }
 }
 
 /// What is next in a batch.
@@ -77,6 +99,22 @@ impl Held {
             true => Ok(()),
             false => self.insist(Call::Extend).await,
         }
+    }
+
+    /// Where the batch is, now that the lease is lost.
+    pub(super) async fn whereabouts(&self, id: &str) -> Whereabouts {
+        let in_time = self.confirmed.get().elapsed() < self.store.visibility;
+        let id = id.to_owned();
+        match self.store.call(|engine| async move { engine.show(&id).await }).await {
+            Ok(None) if in_time => Whereabouts::Dropped,
+            Ok(None) => Whereabouts::Gone,
+            _ => Whereabouts::Elsewhere,
+        }
+    }
+
+    /// Removes another batch.
+    pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
+        self.store.call(|engine| async move { engine.remove(&id).await }).await.map(drop)
     }
 
     /// The next task, unless all have ended.

@@ -1,7 +1,7 @@
 //! The life of a leased batch: an attempt of each task, a checkpoint, and at last the teardown.
 //!
 //! The engine keeps what is to run and how often it has been; the process may end between any two lines here. So the end of
-//! a task is told only once the engine knows of it, and never by a worker that has lost its lease.
+//! a task is told only once the engine knows of it, at once then, and never by a worker that has lost its lease.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use epilogue_engines::{self as engines, Batch, Lease, OnFailure};
 use tokio::time::{Instant, sleep};
 
-use super::held::{Held, Next, PAUSE};
+use super::held::{Held, Next, PAUSE, Whereabouts};
 use super::moment::Moment;
 use super::{TaskStore, to_response_outcome};
 use crate::backoff::Backoff;
@@ -42,9 +42,8 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
         lost = held.keep() => Err(lost),
     };
     if let Err(error) = ended {
-        tracing::warn!(
-            target: "epilogue::worker", request = batch.request_id, batch = batch.id, "left to another worker: {error}"
-        );
+        let why = held.whereabouts(&batch.id).await;
+        tracing::warn!(target: "epilogue::worker", request = batch.request_id, batch = batch.id, "{why}: {error}");
     }
 }
 
@@ -63,8 +62,10 @@ enum End {
     Done,
     /// The next task has not been started: it is another worker's, or this one's with a new budget.
     Interrupted,
-    /// The next task is to be tried again after this time.
-    Again(Duration),
+    /// The next task has failed in this way, and is to be tried again after this time.
+    Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
+    /// The next task has had no time, and another worker need not wait.
+    CutShort,
     /// The next task has failed for good, in this way.
     Failed(TaskRecord),
 }
@@ -106,17 +107,16 @@ impl<'a> Work<'a> {
         match end {
             End::Done => self.held.ack().await,
             End::Interrupted => self.held.release().await,
-            End::Again(after) => self.held.retry(after).await,
+            End::CutShort => self.held.retry(Duration::ZERO).await,
+            End::Again { task, failed, pause } => {
+                self.held.retry(pause).await?;
+                self.life.will_be_retried(&task, failed.attempt, failed.error.as_deref(), pause);
+                Ok(())
+            }
+            // Those behind it wait with it.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
-                let failed = record.id;
-                self.life.tell(record);
-                let rest = self.batch.tasks.iter().zip(&self.layers).skip_while(|(task, _)| task.id != failed).skip(1);
-                for (task, layer) in rest {
-                    let why = "a task before it did not succeed".to_owned();
-                    let skipped = self.life.ended(&to_task(task, *layer), TaskState::Skipped, 0, Some(why));
-                    self.life.tell(skipped);
-                }
+                self.life.tell(TaskRecord { dead: true, ..record });
                 Ok(())
             }
         }
@@ -152,50 +152,49 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
-            // At the host's end the task has not had its time: another worker need not wait.
-            let stopped = state == TaskState::Abandoned && life.pool.shutdown.has_begun();
-            let pause = if stopped { Duration::ZERO } else { task.backoff.pause(attempt) };
-            life.will_be_retried(&task, attempt, record.error.as_deref(), pause);
-            return Ok(Some(End::Again(pause)));
+            // At the host's end the task has not had its time.
+            if state == TaskState::Abandoned && life.pool.shutdown.has_begun() {
+                return Ok(Some(End::CutShort));
+            }
+            let pause = task.backoff.pause(attempt);
+            return Ok(Some(End::Again { task: Box::new(task), failed: record, pause }));
         }
         self.failed(index, record).await
     }
 
-    /// A task has failed for good: the dead letter takes it and, by the policy, those behind it.
+    /// A task has failed for good: the dead letter takes it and, by the policy, those behind it. A worker that is killed between
+    /// the two calls leaves the task in both places, and the next worker finds it exhausted and comes here again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
             return Ok(Some(End::Failed(record)));
         }
-        self.held.bury_apart(self.batch.only(index), record.error.as_deref().unwrap_or_default()).await?;
-        self.held.checkpoint(index + 1).await?;
-        self.life.tell(record);
+        let apart = self.batch.only(index);
+        self.held.bury_apart(apart.clone(), record.error.as_deref().unwrap_or_default()).await?;
+        if let Err(error) = self.held.checkpoint(index + 1).await {
+            // Dropped in between, and told to be: then it is not dead too.
+            if self.held.whereabouts(&self.batch.id).await == Whereabouts::Dropped {
+                _ = self.held.remove(apart.id).await;
+            }
+            return Err(error);
+        }
+        self.life.tell(TaskRecord { dead: true, ..record });
         Ok(None)
     }
 }
 
 /// A batch that cannot be run here has failed: it is tried again, here or elsewhere, as often as its next task may be.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
-    let Some(Next { index, task, attempt, .. }) = held.next().await else { return held.ack().await };
+    let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
         let request = &batch.request_id;
         tracing::warn!(target: "epilogue::worker", request, error = why, "a batch cannot be run here");
         return held.retry(to_backoff(&task).pause(attempt)).await;
     }
     held.bury(&why).await?;
-    for (place, task) in batch.tasks.iter().enumerate().skip(index as usize) {
-        let first = place == index as usize;
-        let record = TaskRecord {
-            id: task.id,
-            name: task.name.clone(),
-            component: task.layer.as_ref().unwrap_or(&batch.component).as_str().into(),
-            state: if first { TaskState::Failed } else { TaskState::Skipped },
-            attempt: if first { attempt } else { 0 },
-            elapsed: Duration::ZERO,
-            error: Some(why.clone()),
-        };
-        record.emit(&batch.request_id);
-    }
+    let record =
+        TaskRecord { dead: true, attempt, error: Some(why), ..TaskRecord::of_stored(batch, &task, TaskState::Failed) };
+    record.emit(&batch.request_id);
     Ok(())
 }
 

@@ -129,7 +129,27 @@ fn durable_by_default_is_what_can_be_stored() {
         let task = queue.accept(0, "task".into(), vec![], options).unwrap();
         (task.durable, task.max_attempts)
     });
-    assert_eq!(durable, [(true, 3), (false, 1)]);
+    assert_eq!(durable, [(true, 10), (false, 1)]);
+}
+
+#[test]
+fn s11_a_generation_has_a_limit() {
+    let settings = Settings { max_generations: 2, ..Settings::default() };
+    let durable = TaskOptions { durable: true, ..options() };
+    let accepted = |generation: Option<u32>, options: TaskOptions| {
+        let queue = Queue::new(&settings, true, Backlog::default());
+        let mut queue = match generation {
+            Some(generation) => queue.resume(FailurePolicy::Stop, 1, generation),
+            None => queue,
+        };
+        queue.accept(0, "task".into(), vec![], options).map(|_| queue.generation())
+    };
+    assert_eq!(accepted(None, durable).unwrap(), 0);
+    assert_eq!(accepted(Some(0), durable).unwrap(), 1);
+    assert_eq!(accepted(Some(1), durable).unwrap(), 2);
+    assert!(matches!(accepted(Some(2), durable), Err(EnqueueError::TooManyGenerations(2))));
+    assert!(accepted(Some(2), options()).is_ok(), "what stays in the process ends with its request");
+    assert!(matches!(accepted(Some(u32::MAX), durable), Err(EnqueueError::TooManyGenerations(2))));
 }
 
 #[test]

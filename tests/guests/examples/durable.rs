@@ -2,6 +2,8 @@
 //! its name, with what the variable `VERSION` holds, its attempt and its idempotency key. `gate` is a URL that the task `knock`
 //! waits for.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
 use epilogue_sdk::{
@@ -34,6 +36,8 @@ async fn handle(request: Request) -> anyhow::Result<Response<String>> {
             "ok" => tasks.add_task_with(ok, (tag.clone(),), durable),
             "bill" => tasks.add_task(bill, ()),
             "fail" => tasks.add_task_with(fail, (), durable),
+            "chance" => tasks.add_task_with(chance, (), durable),
+            "again" => tasks.add_task_with(again, (), durable),
             "panic" => tasks.add_task_with(panics, (), durable),
             "knock" => tasks.add_task_with(knock, (gate.clone(),), durable),
             "nested" => tasks.add_task_with(nested, (), durable),
@@ -91,6 +95,26 @@ fn bill() {
 fn fail() -> anyhow::Result<()> {
     say("fail");
     anyhow::bail!("no paper")
+}
+
+/// Fails one time in two.
+#[epilogue_sdk::task(name = "chance")]
+fn chance() -> anyhow::Result<()> {
+    say("chance");
+    anyhow::ensure!(RandomState::new().build_hasher().finish().is_multiple_of(2), "no luck");
+    Ok(())
+}
+
+/// Adds two of itself, and says so if it may not.
+#[epilogue_sdk::task(name = "again")]
+fn again() -> Result<(), EnqueueError> {
+    say("again");
+    for _ in 0..2 {
+        BackgroundTasks::current()
+            .add_task_with(again, (), TaskOptions::new().durable(true))
+            .inspect_err(|error| println!("{error:?}"))?;
+    }
+    Ok(())
 }
 
 #[epilogue_sdk::task(name = "panic")]

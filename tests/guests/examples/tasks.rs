@@ -28,6 +28,8 @@ struct Wanted {
     when: Option<String>,
     /// How long each of them may take, in milliseconds; the operator's setting if missing.
     within: Option<u64>,
+    /// How long each of them waits after a failed attempt, in milliseconds.
+    backoff: Option<u64>,
     /// The response's status.
     status: Option<u16>,
     /// Whether the teardown adds a task.
@@ -53,6 +55,9 @@ async fn enqueue(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result
     });
     if let Some(within) = wanted.within {
         options = options.timeout(Duration::from_millis(within));
+    }
+    if let Some(backoff) = wanted.backoff.map(Duration::from_millis) {
+        options = options.backoff(backoff, backoff);
     }
     if wanted.report {
         Scope::current().on_teardown(async move { tasks.add_task(ok, ()).map(drop) });

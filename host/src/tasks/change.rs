@@ -1,0 +1,185 @@
+//! What an operator changes: batches that are retried, and batches that are dropped.
+//!
+//! Each task that waits again, or never will, is told by an event: here, as no host hears of it.
+
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+
+use anyhow::{bail, ensure};
+use epilogue_engines::{self as engines, Entry, State};
+
+use super::{TaskStore, note};
+use crate::cli::ChoiceArgs;
+use crate::record::{TaskRecord, TaskState, retried};
+
+/// What is done to a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Retry,
+    Drop,
+}
+
+/// A batch that was chosen, and how many of its tasks have not ended.
+struct Chosen {
+    id: String,
+    tasks: usize,
+}
+
+/// Retries some. False if one that was named is not among the dead.
+pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
+    match choice.is_made() {
+        true => all(store, Change::Retry, &choose(store, choice, Some(State::Dead))?),
+        false => each(store, Change::Retry, ids),
+    }
+}
+
+/// Drops some, after a question if they are not named. False if one that was named is not stored.
+pub(super) fn drop(
+    store: &TaskStore,
+    ids: &[String],
+    choice: &ChoiceArgs,
+    state: Option<State>,
+    yes: bool,
+) -> anyhow::Result<bool> {
+    if !choice.is_made() {
+        return each(store, Change::Drop, ids);
+    }
+    let chosen = choose(store, choice, state)?;
+    let tasks = chosen.iter().map(|chosen| chosen.tasks).sum();
+    let what = format!("{} with {}", counted(chosen.len(), "request"), counted(tasks, "task"));
+    if !yes && !chosen.is_empty() {
+        let (input, terminal) = (io::stdin(), io::stdin().is_terminal() && io::stderr().is_terminal());
+        if !terminal {
+            bail!("{what} would be dropped: use --yes to drop them, as there is no terminal to ask on");
+        }
+        note(format_args!("{what} will be dropped, and the tasks never run."));
+        if !agrees(&mut input.lock())? {
+            note(format_args!("nothing was dropped"));
+            return Ok(false);
+        }
+    }
+    all(store, Change::Drop, &chosen)
+}
+
+/// What a filter lets through of what is stored now.
+fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<State>) -> anyhow::Result<Vec<Chosen>> {
+    let entries = store.wait(|engine| async move { engine.list(state, MOST).await })?;
+    let chosen = entries.iter().filter_map(|entry| {
+        let batch = entry.batch().ok();
+        let (tasks, component) = match &batch {
+            Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
+            // It can be chosen by its state alone.
+            None => (&[][..], None),
+        };
+        let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
+        let of_task = choice.task.as_ref().is_none_or(|wanted| tasks.iter().any(|task| task.name == *wanted));
+        (of_component && of_task).then(|| Chosen { id: entry.id.clone(), tasks: tasks.len() })
+    });
+    Ok(chosen.collect())
+}
+
+/// As many as an engine can hold: Redis counts with 64 bits and a sign.
+const MOST: usize = u32::MAX as usize;
+
+/// Changes what was chosen: what has changed meanwhile is passed over.
+fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
+    let (total, did) = (chosen.len(), change.did());
+    let mut done = 0;
+    for (place, Chosen { id, .. }) in chosen.iter().enumerate() {
+        done += usize::from(make(store, change, id)?);
+        if io::stderr().is_terminal() {
+            _ = write!(io::stderr(), "\r{} of {total} {did}", place + 1);
+        }
+    }
+    if io::stderr().is_terminal() {
+        _ = write!(io::stderr(), "\r");
+    }
+    note(format_args!("{done} of {total} {did}"));
+    Ok(true)
+}
+
+/// Changes those that were named.
+fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
+    ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
+    let mut all = true;
+    for id in ids {
+        let found = make(store, change, id)?;
+        all &= found;
+        note(format_args!("{id} {}", if found { change.did() } else { change.did_not() }));
+    }
+    Ok(all)
+}
+
+/// Changes one batch and tells what that means for its tasks. False if it is not there.
+fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
+    let id = id.to_owned();
+    let changed = store.wait(|engine| async move {
+        match change {
+            Change::Retry => engine.retry_dead(&id).await,
+            Change::Drop => engine.remove(&id).await,
+        }
+    })?;
+    if let Some(entry) = &changed {
+        change.tell(entry);
+    }
+    Ok(changed.is_some())
+}
+
+impl Change {
+    fn did(self) -> &'static str {
+        match self {
+            Self::Retry => "made ready",
+            Self::Drop => "dropped",
+        }
+    }
+
+    fn did_not(self) -> &'static str {
+        match self {
+            Self::Retry => "is not among the dead",
+            Self::Drop => "is not stored",
+        }
+    }
+
+    /// One event for each task that had not ended. Of a batch that cannot be read nobody knows the tasks.
+    fn tell(self, entry: &Entry) {
+        let Ok(batch) = entry.batch() else { return };
+        for task in batch.tasks.iter().skip(entry.next as usize) {
+            match self {
+                Self::Retry => retried(&batch, task),
+                Self::Drop => {
+                    let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
+                    let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
+                    dropped.emit(&batch.request_id);
+                }
+            }
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Asks, and takes anything but a yes for a no.
+fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
+    _ = write!(io::stderr(), "Go on? [y/N] ");
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, expected) in [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false)] {
+            assert_eq!(agrees(&mut answer.as_bytes()).unwrap(), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn one_is_one() {
+        assert_eq!([counted(0, "task"), counted(1, "task"), counted(2, "task")], ["0 tasks", "1 task", "2 tasks"]);
+    }
+}
