@@ -16,6 +16,7 @@ use crate::cli::{TasksArgs, TasksCommand};
 use crate::logging::{self, Escaped};
 use crate::manifest::Manifest;
 use crate::settings::{HostOptions, HostOverlay};
+use crate::values::LogFilter;
 
 /// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
 ///
@@ -29,7 +30,7 @@ pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     ensure!(!url.starts_with("memory:"), "what is in memory: can be seen by its own process alone");
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
     // Not the manifest's filter: what the host does not log is the operator's to see here.
-    let log = args.log.clone().unwrap_or_else(|| "warn,epilogue::task=info".to_owned());
+    let log = args.log.clone().unwrap_or_else(LogFilter::tasks);
     logging::init(&HostOptions { log, ..host.clone() })?;
     let store = TaskStore::open(url, options)?;
     let done = match args.command {

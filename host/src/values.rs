@@ -143,6 +143,11 @@ impl LogFilter {
     pub fn info() -> Self {
         Self("info".to_owned())
     }
+
+    /// What happens to tasks, and warnings.
+    pub fn tasks() -> Self {
+        Self("warn,epilogue::task=info".to_owned())
+    }
 }
 
 impl Value for LogFilter {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::values::{LogFormat, Value};
+use crate::values::{LogFilter, LogFormat, Value};
 
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]
@@ -27,8 +27,10 @@ pub struct TasksArgs {
     pub visibility_timeout: Option<Duration>,
 
     /// Which events are logged, as for `epilogue up`: one for each task that is retried or dropped.
-    #[arg(long, global = true, env = "EPILOGUE_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
+    #[arg(
+        long, global = true, env = "EPILOGUE_LOG", value_name = "FILTER", value_parser = <LogFilter as Value>::parse
+    )]
+    pub log: Option<LogFilter>,
 
     /// How events are written, as for `epilogue up`: `text` or `json`.
     #[arg(
