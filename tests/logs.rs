@@ -160,7 +160,6 @@ fn a_command_that_fails_says_so_in_json() {
     for (app, log) in [
         (folder("spin_manifest_version = 2\n[application]\nname = \"none\"\n[component.app]\nsource = 1\n"), "info"),
         (application("nowhere.wasm", ""), "off"),
-        (application(guests::HELLO, ""), "epilogue=loud"),
     ] {
         let ended = Process::start(up(app.path(), ["--log-format", "json", "--log", log])).ended();
         assert_eq!(ended.code, Some(1));
