@@ -155,7 +155,7 @@ fn a_file_that_is_not_there_is_named_and_not_made() {
     let ended = fixture.tasks(["list"]);
     assert_eq!(ended.code, Some(1));
     let file = fixture.app.path().join("tasks.db");
-    let expected = format!("Error: the task engine is not available: {}: No such file", file.display());
+    let expected = format!("Error: the task engine is not available: sqlite:{}: No such file", file.display());
     assert!(ended.stderr[0].starts_with(&expected), "{:?}", ended.stderr);
     assert!(!file.exists());
 }
@@ -187,7 +187,9 @@ fn an_engine_that_is_none_is_named_without_its_password() {
     };
     let error = tasks("amqp://guest:secret@localhost");
     assert!(
-        error.starts_with("Error: the task engine cannot be used: the scheme 'amqp:' names no task engine"),
+        error.starts_with(
+            "Error: the task engine cannot be used: amqp://localhost: the scheme 'amqp:' names no task engine"
+        ),
         "{error}"
     );
     assert!(!error.contains("secret"));
