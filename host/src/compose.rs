@@ -52,7 +52,7 @@ pub struct Composed {
 /// If the guest cannot be composed, or the result not be written; the message names the file.
 pub fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
-    for input in middleware.iter().chain([guest]).filter(|input| wasm_file::is_same(input, output)) {
+    if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
         bail!("{} would be overwritten by the output, {}: name another file", input.display(), output.display());
     }
     let composed = compose(guest, middleware)?;
