@@ -130,7 +130,7 @@ fn a_disk_that_is_full_means_503_until_there_is_room() {
     for _ in 0..3 {
         assert_eq!(ask(host.address(), "run=ok,plain&tag=-amid").0, StatusCode::SERVICE_UNAVAILABLE);
     }
-    host.logged("not stored: the task engine is not available: SQLite: ");
+    host.logged("not stored: the task engine is not available: sqlite:");
     assert_eq!(ask(host.address(), "run=plain").0, StatusCode::OK, "what needs no engine is served");
     host.limit_files("unlimited");
     assert_eq!(ask(host.address(), "run=ok&tag=-after").0, StatusCode::OK);
