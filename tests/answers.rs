@@ -75,7 +75,7 @@ fn the_log_says_what_a_handler_may_not_answer() {
     let host = Process::start(up(app.path(), ["--quiet"]));
     for (path, line) in [
         ("/body?size=0&status=101", "the handler answered with status 101, which no final response has"),
-        ("/body?size=5&fixed=true&status=204", "the body of the response was dropped: one with status 204 has none"),
+        ("/body?size=5&fixed=true&status=204", "the body of the response was dropped: one with this status has none"),
     ] {
         exchange(host.address(), Protocol::Http1, Request::get(path).body(Empty::new()).unwrap());
         host.logged(line);

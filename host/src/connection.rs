@@ -143,7 +143,8 @@ async fn respond(
     let upload = Upload::of(&body, &line.unflushed);
     let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
     if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
-        tracing::debug!(target: "epilogue::connection", client = %peer.client, "a request was answered {status}: {reason}");
+        let client = peer.client;
+        tracing::debug!(target: "epilogue::connection", %client, status = status.as_u16(), error = reason, "a request was refused");
         reply.send(plain(status));
         return response.await;
     }

@@ -31,8 +31,8 @@ pub(crate) fn checked(
                 target: "epilogue::request",
                 request,
                 component,
-                "the body of the response was dropped: one with status {} has none",
-                status.as_u16()
+                status = status.as_u16(),
+                "the body of the response was dropped: one with this status has none"
             );
         }
     }
