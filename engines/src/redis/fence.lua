@@ -3,7 +3,7 @@
 local queue, ids, states, dead, delayed = unpack(KEYS)
 local entry, consumer, id, next, generation = unpack(ARGV)
 local pending = redis.call('XPENDING', queue, 'workers', entry, entry, 1)[1]
-if not pending or pending[2] ~= consumer
-    or string.match(redis.call('HGET', states, id) or '0 0', '^%d+ %d+') ~= next .. ' ' .. generation then
+local known = string.match(redis.call('HGET', states, id) or '0 0', '^%d+ %d+')
+if not pending or pending[2] ~= consumer or (known ~= next .. ' ' .. generation and known ~= reached) then
     return 0
 end

@@ -13,14 +13,16 @@ pub(super) type Script = LazyLock<Prepared>;
 pub(super) static ENQUEUE: Script = LazyLock::new(|| Prepared::new("", include_str!("enqueue.lua")));
 pub(super) static LEASE: Script = LazyLock::new(|| Prepared::new("", include_str!("lease.lua")));
 pub(super) static EXTEND: Script = LazyLock::new(|| Prepared::new(FENCE, include_str!("extend.lua")));
-pub(super) static CHECKPOINT: Script = LazyLock::new(|| Prepared::new(FENCE, include_str!("checkpoint.lua")));
+pub(super) static CHECKPOINT: Script = LazyLock::new(|| Prepared::new(REPEATABLE, include_str!("checkpoint.lua")));
 pub(super) static ACK: Script = LazyLock::new(|| Prepared::new(FENCE, include_str!("ack.lua")));
 pub(super) static GIVE_BACK: Script = LazyLock::new(|| Prepared::new(FENCE, include_str!("give_back.lua")));
 pub(super) static BURY: Script = LazyLock::new(|| Prepared::new(FENCE, include_str!("bury.lua")));
 pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", include_str!("retry_dead.lua")));
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
-const FENCE: &str = include_str!("fence.lua");
+const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
+/// Lets a call through that has reached its task before: if the answer was lost, the call is repeated.
+const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A script, known to the server by its hash.
 pub(super) struct Prepared(redis::Script);

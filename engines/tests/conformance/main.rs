@@ -30,6 +30,7 @@ mod full;
 mod held;
 mod kills;
 mod load;
+mod lost_answers;
 mod mistakes;
 mod model;
 mod nats;
