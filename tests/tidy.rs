@@ -1,6 +1,8 @@
 //! The repository's own rules: files that say what they are for and fit in the head, and tests that wait for what they
 //! mean.
 
+mod documents;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
