@@ -1,5 +1,5 @@
-//! The applications of FastAPI's `tests/test_dependency_after_yield_*.py` and `tests/test_dependency_yield_scope.py`: sessions
-//! that handlers and streamed bodies read from, and when they close.
+//! The applications of FastAPI's tests `test_dependency_after_yield_*.py` and `test_dependency_yield_scope.py`: sessions that
+//! handlers and streamed bodies read from, and when they close.
 
 use std::convert::Infallible;
 use std::sync::Arc;
