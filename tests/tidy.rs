@@ -52,6 +52,18 @@ fn messages_about_guests_and_clients_are_the_host_s_own_words() {
     });
 }
 
+/// Operators filter by an event's target. By default it is the module's path, which changes when a file moves.
+#[test]
+fn each_event_names_its_target() {
+    let host = sources().into_iter().filter(|path| path.starts_with("host/src"));
+    offenders("has an event without a target", host, |_, text| {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let events = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "event!("];
+        let mut events = events.iter().flat_map(|event| code.split(&format!("tracing::{event}")).skip(1));
+        events.any(|event| !event.trim_start().starts_with("target: "))
+    });
+}
+
 fn offenders(what: &str, paths: impl IntoIterator<Item = PathBuf>, offends: impl Fn(&Path, &str) -> bool) {
     let offenders: Vec<_> = paths
         .into_iter()

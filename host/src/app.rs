@@ -57,7 +57,7 @@ impl App {
         for (component, middleware) in &services {
             let id = &component.id;
             for warning in component.files.check().with_context(|| no_files(id))? {
-                tracing::warn!("component {id:?}: {warning}");
+                tracing::warn!(target: "epilogue::app", "component {id:?}: {warning}");
             }
             let mut environment = component.environment.clone();
             environment.extend(options.environment.iter().cloned());
@@ -71,7 +71,7 @@ impl App {
                 store: options.store.clone(),
                 settings: manifest.settings_of(component, &options.settings),
             };
-            tracing::info!("loading component {id:?} from {}", component.source.display());
+            tracing::info!(target: "epilogue::app", "loading component {id:?} from {}", component.source.display());
             components.push(Component::load(&linker, &component.source, config, own_address.clone())?);
         }
         // After all that takes long: a signal that comes before the host can handle it leaves the copies behind.

@@ -164,7 +164,7 @@ impl Component {
                 file.display()
             );
             tracing::warn!(
-                "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does \
+                target: "epilogue::component", "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does \
                  for them: {advice}"
             );
         }
@@ -195,7 +195,7 @@ impl Component {
             let runner = RunnerIndices::find(&compiled, &runner);
             if runner.is_none() && imports(engine, &compiled, &queue) {
                 tracing::warn!(
-                    "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+                    target: "epilogue::component", "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
                 );
             }
             Layer { id: id.into(), runner }
@@ -291,7 +291,7 @@ impl Component {
             let allowed = hosts.allows_socket(scheme, address);
             if !allowed {
                 let advice = hosts.advice(&id, scheme, &address.ip().to_canonical().to_string(), Some(address.port()));
-                tracing::error!(component = id, "a connection to {scheme}://{address} is not allowed: {advice}");
+                tracing::error!(target: "epilogue::component", component = id, "a connection to {scheme}://{address} is not allowed: {advice}");
             }
             allowed
         };

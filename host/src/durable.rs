@@ -67,13 +67,13 @@ impl TaskStore {
         let store = Self::open(url, engine)?;
         match store.wait(|engine| async move { engine.counts().await }) {
             Ok(counts) => {
-                tracing::info!("durable tasks: {}", summary(&counts));
+                tracing::info!(target: "epilogue::durable", "durable tasks: {}", summary(&counts));
                 // A server may forbid to ask, and is used all the same.
                 let risks = store.wait(|engine| async move { engine.risks().await });
-                risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!("{risk}"));
+                risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }
             Err(Error::Unavailable(why)) => {
-                tracing::warn!("the task engine is not available, and durable tasks are refused until it is: {why}");
+                tracing::warn!(target: "epilogue::durable", "the task engine is not available, and durable tasks are refused until it is: {why}");
             }
             Err(error) => return Err(unusable(error)),
         }

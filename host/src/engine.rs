@@ -55,7 +55,7 @@ pub(crate) fn config(instances: u32) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     match Cache::new(CacheConfig::new()) {
         Ok(cache) => _ = config.cache(Some(cache)),
-        Err(error) => tracing::warn!("compiled components are not cached: {error:#}"),
+        Err(error) => tracing::warn!(target: "epilogue::engine", "compiled components are not cached: {error:#}"),
     }
     config
 }

@@ -71,7 +71,7 @@ pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result
     let answer = answer_all(listener, Arc::new(Monitor { metrics, readiness }));
     let thread = std::thread::Builder::new().name("epilogue-metrics".into());
     thread.spawn(move || runtime.block_on(answer)).context("cannot start a thread")?;
-    tracing::info!("metrics are on http://{address}/metrics");
+    tracing::info!(target: "epilogue::monitor", "metrics are on http://{address}/metrics");
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) ->
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!("cannot accept a connection for metrics: {error}");
+                tracing::warn!(target: "epilogue::monitor", "cannot accept a connection for metrics: {error}");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

@@ -44,7 +44,7 @@ impl Outgoing {
         };
         if !allowed {
             tracing::error!(
-                component = self.component,
+                target: "epilogue::outgoing", component = self.component,
                 "a request to {} is not allowed: {}",
                 origin(uri),
                 self.allowed.advice(&self.component, scheme, host, uri.port_u16())
@@ -55,7 +55,7 @@ impl Outgoing {
             return Ok(uri.clone());
         }
         self.own(uri).ok_or_else(|| {
-            tracing::error!(component = self.component, "requests to the application itself need it to serve http");
+            tracing::error!(target: "epilogue::outgoing", component = self.component, "requests to the application itself need it to serve http");
             Error::DestinationUnavailable
         })
     }
@@ -142,7 +142,7 @@ impl WasiHttpHooks for Outgoing {
             let uri = directed?;
             let origin = origin(&uri);
             let failed = move |error: Error| {
-                tracing::warn!(component, error = error.to_string(), "a request to {origin} failed");
+                tracing::warn!(target: "epilogue::outgoing", component, error = error.to_string(), "a request to {origin} failed");
                 error
             };
             remove_forbidden(request.headers_mut());

@@ -147,7 +147,7 @@ impl Stream {
             if state.kept.is_empty() {
                 let lost = state.lost;
                 drop(state);
-                tracing::warn!(lost, "events were lost, since nobody read them");
+                tracing::warn!(target: "epilogue::output", lost, "events were lost, since nobody read them");
                 // Not before it has been told: the process might end in between.
                 self.state().lost -= lost;
                 self.changed.notify_all();

@@ -46,7 +46,7 @@ impl Reloader {
                 // What has come meanwhile is served by the same reload.
                 let all: Vec<Cause> = iter::once(first).chain(causes.try_iter()).collect();
                 if let Err(error) = self.heed(all) {
-                    tracing::error!("{error:#}; the application goes on as it was");
+                    tracing::error!(target: "epilogue::reload", "{error:#}; the application goes on as it was");
                 }
             }
         };
@@ -77,10 +77,10 @@ impl Reloader {
             }
         }
         if let Some(changed) = changed {
-            tracing::info!("rebuilding because {changed} changed");
+            tracing::info!(target: "epilogue::reload", "rebuilding because {changed} changed");
             let components: Vec<String> = build.into_iter().collect();
             builder::build(&self.args.manifest()?, &components)?;
-            tracing::info!("rebuilt {}", components.join(", "));
+            tracing::info!(target: "epilogue::reload", "rebuilt {}", components.join(", "));
             // A component's file that this has changed is a cause of its own.
         }
         if reload {
@@ -99,18 +99,18 @@ impl Reloader {
         host.check()?;
         let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.store.clone())?;
         for warning in manifest.warnings() {
-            tracing::warn!("{warning}");
+            tracing::warn!(target: "epilogue::reload", "{warning}");
         }
         let fixed = self.fixed(&host);
         if !fixed.is_empty() {
-            tracing::warn!("{} cannot change while the host runs: start it anew for that", fixed.join(", "));
+            tracing::warn!(target: "epilogue::reload", "{} cannot change while the host runs: start it anew for that", fixed.join(", "));
         }
         self.replacer.replace(app, tls);
         let components = match manifest.services().len() {
             1 => "1 component".to_owned(),
             several => format!("{several} components"),
         };
-        tracing::info!("reloaded {} ({components})", manifest.name);
+        tracing::info!(target: "epilogue::reload", "reloaded {} ({components})", manifest.name);
         Ok(())
     }
 

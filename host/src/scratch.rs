@@ -54,7 +54,7 @@ fn delete(folder: &Path) {
     }
     match result {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            tracing::warn!("cannot delete {}, which has copies of components' files: {error}", folder.display());
+            tracing::warn!(target: "epilogue::scratch", "cannot delete {}, which has copies of components' files: {error}", folder.display());
         }
         _ => {}
     }

@@ -164,7 +164,7 @@ impl Replacer {
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!("cannot raise the number of open files above {:?}: {error}", limit.current);
+        tracing::warn!(target: "epilogue::server", "cannot raise the number of open files above {:?}: {error}", limit.current);
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn handle(
             () = sleep(grace) => {}
             () = second => {
                 // First, as the process may end with the stop.
-                tracing::warn!("stopping at once");
+                tracing::warn!(target: "epilogue::signals", "stopping at once");
                 trigger.stop();
             }
             () = report(progress, grace) => {}
@@ -122,7 +122,7 @@ async fn report(progress: Progress, grace: Duration) {
     let mut advice = "; the same signal again stops them at once";
     loop {
         let seconds = grace.saturating_sub(begun.elapsed()).as_secs_f64().round();
-        tracing::info!("stopping: {progress} left, {seconds} s{advice}");
+        tracing::info!(target: "epilogue::signals", "stopping: {progress} left, {seconds} s{advice}");
         advice = "";
         loop {
             sleep(pause).await;

@@ -29,7 +29,7 @@ where
     let mut threads: Vec<Option<JoinHandle<anyhow::Result<()>>>> = Vec::new();
     let (mut result, mut deadline) = (Ok(()), None);
     let mut fail = |error: anyhow::Error, deadline: &mut Option<Instant>| {
-        tracing::error!("{error:#}");
+        tracing::error!(target: "epilogue::threads", "{error:#}");
         shutdown.drain(grace);
         *deadline = deadline.or(Instant::now().checked_add(grace.saturating_add(STUCK)));
         if result.is_ok() {

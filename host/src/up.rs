@@ -41,7 +41,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Reloader { args, engine, host, store, replacer: server.replacer(), watching }.start(reloads)?;
     let summary = server.run(shutdown)?;
     tracing::info!(
-        "stopped after {} requests and {} tasks; the stop abandoned {} of them",
+        target: "epilogue::up", "stopped after {} requests and {} tasks; the stop abandoned {} of them",
         summary.requests,
         summary.tasks,
         summary.abandoned_at_stop
@@ -58,7 +58,7 @@ impl UpArgs {
         let host = self.host_options(&manifest);
         logging::init(&host)?;
         for warning in variables::warnings().iter().map(String::as_str).chain(manifest.warnings()) {
-            tracing::warn!("{warning}");
+            tracing::warn!(target: "epilogue::up", "{warning}");
         }
         host.check()?;
         server::raise_open_files();

@@ -63,7 +63,9 @@ impl Watching {
                 // Nobody listens any more when the host ends.
                 _ = causes.send(Cause::Files(changes.flat_map(|change| change.event.paths).collect()));
             }
-            Err(errors) => errors.iter().for_each(|error| tracing::warn!("a change may have been missed: {error}")),
+            Err(errors) => errors
+                .iter()
+                .for_each(|error| tracing::warn!(target: "epilogue::watch", "a change may have been missed: {error}")),
         };
         let watcher = new_debouncer_opt(REST, None, tell, NoCache, notify::Config::default())?;
         let mut watching = Self { watcher, build, watched: Watched::default() };
@@ -86,14 +88,16 @@ impl Watching {
                     .watcher
                     .watch(folder, *mode)
                     .with_context(|| format!("cannot watch the folder {}", folder.display()))?,
-                false => tracing::warn!("cannot watch the folder {}: it does not exist", folder.display()),
+                false => {
+                    tracing::warn!(target: "epilogue::watch", "cannot watch the folder {}: it does not exist", folder.display())
+                }
             }
         }
         for folder in self.watched.folders.keys().filter(|folder| !watched.folders.contains_key(*folder)) {
             // It may never have existed.
             _ = self.watcher.unwatch(folder);
         }
-        tracing::info!("watching {}", watched.names());
+        tracing::info!(target: "epilogue::watch", "watching {}", watched.names());
         self.watched = watched;
         Ok(())
     }
@@ -126,7 +130,7 @@ impl Watched {
             let id = &component.id;
             let Some(build) = &component.build else { continue };
             if build.watch.is_empty() {
-                tracing::warn!("component {id:?} has no build.watch: changes of what it is built from are not seen");
+                tracing::warn!(target: "epilogue::watch", "component {id:?} has no build.watch: changes of what it is built from are not seen");
             }
             for pattern in &build.watch {
                 let whole = format!("{}/{pattern}", Pattern::escape(&build.workdir.to_string_lossy()));

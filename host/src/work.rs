@@ -40,6 +40,6 @@ pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     Reloader { args, engine, host, store: Some(store), replacer, watching }.start(reloads)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;
     let summary = observer.summary();
-    tracing::info!("stopped after {} tasks; the stop abandoned {} of them", summary.tasks, summary.abandoned_at_stop);
+    tracing::info!(target: "epilogue::work", "stopped after {} tasks; the stop abandoned {} of them", summary.tasks, summary.abandoned_at_stop);
     Ok(summary.exit_code())
 }
