@@ -1,5 +1,13 @@
 //! A component of the application: loaded and checked once, then instantiated as often as needed.
 
+pub mod engine;
+pub(crate) mod fair;
+pub(crate) mod instance;
+pub(crate) mod lag;
+pub(crate) mod middleware;
+pub(crate) mod pool;
+pub(crate) mod state;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;

@@ -9,77 +9,44 @@
 //! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
-//! The binary `epilogue` is [`cli`], [`up`], [`work`], [`tasks`], [`builder`], [`compose`] and [`new`]; guest authors test with [`testing`]. The numbers
+//! The binary `epilogue` is [`commands`]; guest authors test with [`testing`]. The numbers
 //! S1 to S18 in the documentation are the promises of the README.
 
-// In reading order: a request's life, what it uses, how requests get there, the application, the command.
-mod drain;
-mod durable;
-mod fair;
-mod instance;
-mod last_words;
-mod queue;
-mod record;
-mod reply;
-mod request;
-mod request_headers;
-mod response;
-mod scope;
-mod sent;
-mod trace;
-
-mod background;
-mod backoff;
+pub mod app;
 #[doc(hidden)]
 pub mod bench;
-mod bindings;
+pub mod commands;
+mod component;
+mod contract;
+mod interfaces;
+pub mod manifest;
 pub mod outbound;
-mod outgoing;
-mod runner;
-mod state;
-mod status;
-
-mod activity;
-mod admission;
-mod connection;
-mod incoming;
-mod lag;
-mod linger;
-mod pool;
+mod process;
+mod request;
+pub mod routes;
 pub mod server;
-pub mod shutdown;
-mod summary;
-mod threads;
-mod tick;
+pub mod settings;
+mod tasks;
+mod telemetry;
+pub mod testing;
+pub mod values;
+mod wire;
 mod worker;
 
-pub mod app;
-mod component;
-pub mod engine;
-pub mod manifest;
-mod middleware;
-mod names;
-pub mod routes;
-pub mod scratch;
-pub mod settings;
-mod spin_headers;
-pub mod values;
-mod wasm_file;
-
-pub mod builder;
-pub mod cli;
-pub mod compose;
+// The modules' names of before the folders.
+pub use commands::compose;
+use commands::{build as builder, cli, reload, signals, variables, watch};
+pub use component::engine;
+use component::{fair, instance, lag, middleware, pool, state};
+use contract::{bindings, names, wasm_file};
+use interfaces::{background, last_words, outgoing, runner, status};
+use process::threads;
 #[doc(hidden)]
-pub mod logging;
-mod monitor;
-pub mod new;
-pub mod output;
-mod reload;
-mod signals;
-pub mod tasks;
-pub mod testing;
-mod tls;
-pub mod up;
-pub mod variables;
-mod watch;
-pub mod work;
+pub use process::{scratch, shutdown};
+use request::{admission, response};
+use server::{connection, linger, request_headers, spin_headers, thread, tick, tls};
+use tasks::{backoff, observer as summary, queue, record, scope, store as durable, trace};
+use telemetry::monitor;
+#[doc(hidden)]
+pub use telemetry::{logging, output};
+use wire::{activity, incoming, reply, sent};

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use epilogue::cli::Command;
-use epilogue::{logging, output, scratch, variables};
+use epilogue::commands::{build, cli::Command, compose, new, tasks, up, variables, worker};
+use epilogue::{logging, output, scratch};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,12 +15,12 @@ fn main() -> ExitCode {
         variables::warnings().iter().for_each(|warning| logging::warn(warning));
     }
     let ended = match command {
-        Command::Up(args) => epilogue::up::up(*args),
-        Command::Worker(args) => epilogue::work::worker(*args),
-        Command::Tasks(args) => epilogue::tasks::run(args),
-        Command::Build(args) => epilogue::builder::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Compose(args) => epilogue::compose::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::New(args) => epilogue::new::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Up(args) => up::up(*args),
+        Command::Worker(args) => worker::worker(*args),
+        Command::Tasks(args) => tasks::run(args),
+        Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
     };
     let code = ended.unwrap_or_else(|error| {
         logging::fail(&error);

@@ -1,5 +1,9 @@
 //! The life of one request: handle, store, send, drain, tear down.
 
+pub(crate) mod admission;
+pub(crate) mod drain;
+pub(crate) mod response;
+
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;

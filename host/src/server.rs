@@ -1,5 +1,13 @@
 //! The server: one address, as many threads as there are workers, each with a listener of its own.
 
+pub(crate) mod connection;
+pub(crate) mod linger;
+pub(crate) mod request_headers;
+pub(crate) mod spin_headers;
+pub(crate) mod thread;
+pub(crate) mod tick;
+pub(crate) mod tls;
+
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,13 +23,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admission::Admission;
 use crate::app::App;
-use crate::durable::Workers;
 use crate::record::RequestRecord;
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::{Observer, Progress, Summary};
+use crate::thread::{Host, Version, Worker};
 use crate::threads;
-use crate::worker::{Host, Version, Worker};
+use crate::worker::Workers;
 
 /// Connections that the kernel keeps for each worker until it accepts them.
 const BACKLOG: i32 = 1024;

@@ -12,12 +12,13 @@ use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{TaskStore, held::Held, lease, moment::Moment, outage::Outage};
+use super::{held::Held, lease, moment::Moment, outage::Outage};
+use crate::durable::TaskStore;
 use crate::pool::{Pool, max_idle};
 use crate::settings::HostOptions;
 use crate::shutdown::Shutdown;
 use crate::summary::Observer;
-use crate::worker::Version;
+use crate::thread::Version;
 
 /// How long a thread waits for a batch before it asks again. A shutdown waits for it too.
 const WAIT: Duration = Duration::from_secs(1);

@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
 use super::moment::Moment;
-use super::{TaskStore, to_response_outcome};
 use crate::backoff::Backoff;
 use crate::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::component::NoInstance;
+use crate::durable::{TaskStore, to_response_outcome};
 use crate::pool::Pool;
 use crate::queue::{Queue, Task};
 use crate::record::{TaskRecord, TaskState};

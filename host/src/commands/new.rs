@@ -14,7 +14,7 @@ use crate::manifest::check_id;
 
 macro_rules! template {
     ($file:literal) => {
-        include_str!(concat!("../templates/new/", $file))
+        include_str!(concat!("../../templates/new/", $file))
     };
 }
 

@@ -8,11 +8,6 @@
 //! stored when it is added. A batch's life on a worker is `lease`, with the same [`Life`] that a request has.
 
 mod full;
-mod held;
-mod lease;
-mod moment;
-mod outage;
-mod workers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,8 +31,6 @@ use crate::record::{StoredTask, cut};
 use crate::request::Life;
 use crate::scope::Scope;
 use crate::settings::HostOptions;
-
-pub(crate) use workers::Workers;
 
 /// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
 /// nobody waits for any more still comes to its end.
@@ -117,7 +110,7 @@ impl TaskStore {
         futures::executor::block_on(self.call(call))
     }
 
-    async fn enqueue(&self, batch: Batch) -> engines::Result<()> {
+    pub(crate) async fn enqueue(&self, batch: Batch) -> engines::Result<()> {
         self.call(|engine| async move { engine.enqueue(&batch).await }).await?;
         self.known.stored();
         Ok(())
@@ -300,7 +293,7 @@ fn to_outcome(outcome: &ResponseOutcome) -> Outcome {
 }
 
 /// What a task is told. One that was stored before the response began cannot know, and is told of the good end.
-fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
+pub(crate) fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
     match outcome {
         None | Some(Outcome::Delivered) => ResponseOutcome::Delivered,
         Some(Outcome::ClientGone) => ResponseOutcome::ClientGone,

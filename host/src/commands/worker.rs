@@ -7,12 +7,12 @@ use anyhow::Context as _;
 
 use crate::app::TaskStore;
 use crate::cli::UpArgs;
-use crate::durable::Workers;
 use crate::monitor::Readiness;
 use crate::reload::Reloader;
 use crate::server::Replacer;
 use crate::summary::{Observer, Progress};
 use crate::watch::Watching;
+use crate::worker::Workers;
 use crate::{engine, shutdown, signals, threads};
 
 /// Runs durable tasks until a signal ends it.

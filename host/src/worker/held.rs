@@ -9,8 +9,8 @@ use epilogue_engines::{self as engines, Batch, Error, Lease};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::TaskStore;
 use super::moment::Moment;
+use crate::durable::TaskStore;
 
 /// The wait before the engine is asked again for what it could not do.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);

@@ -26,7 +26,7 @@ use crate::routes::reserved_response;
 use crate::sent::{TrackedBody, TrackedIo, Unflushed};
 use crate::settings::HostOptions;
 use crate::spin_headers::{Origin, set_spin_headers};
-use crate::worker::Worker;
+use crate::thread::Worker;
 
 /// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
 /// hyper's default.
@@ -192,7 +192,7 @@ mod tests {
     use crate::manifest::Manifest;
     use crate::shutdown::Shutdown;
     use crate::summary::Observer;
-    use crate::worker::{Host, Version};
+    use crate::thread::{Host, Version};
 
     fn host() -> Arc<Host> {
         let folder = tempfile::tempdir().unwrap();

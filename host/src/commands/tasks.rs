@@ -1,0 +1,259 @@
+//! `epilogue tasks`: what is stored in the task engine, for operators.
+
+mod change;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use epilogue_engines::{Batch, Entry, Options, State};
+use serde::Serialize;
+
+use crate::app::TaskStore;
+use crate::cli::{TasksArgs, TasksCommand};
+use crate::logging::{self, Escaped};
+use crate::manifest::Manifest;
+use crate::settings::{HostOptions, HostOverlay};
+use crate::values::LogFilter;
+
+/// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
+///
+/// # Errors
+///
+/// If the engine cannot be used.
+pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
+    let host = settings(&args)?;
+    let which = "which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
+    let url = host.engine.as_deref().context(which)?;
+    ensure!(!url.starts_with("memory:"), "what is in memory: can be seen by its own process alone");
+    let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
+    // Not the manifest's filter: what the host does not log is the operator's to see here.
+    let log = args.log.clone().unwrap_or_else(LogFilter::tasks);
+    logging::init(&HostOptions { log, ..host.clone() })?;
+    let store = TaskStore::open(url, options)?;
+    let done = match args.command {
+        TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
+        TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
+        TasksCommand::Show { id } => show(&store, &id, args.json),
+        TasksCommand::Retry { ids, choice } => change::retry(&store, &ids, &choice),
+        TasksCommand::Drop { ids, choice, state, yes } => {
+            change::drop(&store, &ids, &choice, state.map(Into::into), yes)
+        }
+    };
+    match done {
+        // Whoever has read enough closes the pipe.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        done => Ok(if done? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+    }
+}
+
+/// What the command line says and, where it says nothing of the engine or names it, the manifest.
+fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
+    let given = HostOverlay {
+        engine: args.engine.clone(),
+        visibility_timeout: args.visibility_timeout,
+        log_format: args.log_format,
+        ..HostOverlay::default()
+    };
+    let named = args.from.is_some();
+    if given.engine.is_some() && !named {
+        return Ok(given.resolve());
+    }
+    match Manifest::find(args.from.as_deref()).and_then(|path| Manifest::load(&path)) {
+        Ok(manifest) => Ok(given.over(manifest.host).resolve()),
+        Err(error) if named => Err(error),
+        Err(_) => Ok(given.resolve()),
+    }
+}
+
+/// A batch as programs read it.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<&'a str>,
+    /// The names of its tasks, those that have ended included.
+    tasks: Vec<&'a str>,
+    /// How many of them have ended.
+    ended: u32,
+    /// The numbers of the others.
+    waiting: Vec<u64>,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'a str>,
+    /// How long until its lease ends, or until it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    /// The whole of it, if it is to be shown and can be read: the tasks' arguments in base 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a Batch>,
+}
+
+fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> anyhow::Result<bool> {
+    let entries = store.wait(|engine| async move { engine.list(state, limit).await })?;
+    let mut out = io::stdout().lock();
+    if !json && !entries.is_empty() {
+        writeln!(
+            out,
+            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  NEXT TASK",
+            "ID", "STATE", "AGE", "COMPONENT", "ENDED", "ATTEMPT"
+        )?;
+    }
+    for entry in &entries {
+        if json {
+            writeln!(out, "{}", as_json(entry, false)?)?;
+            continue;
+        }
+        let batch = entry.batch().ok();
+        let tasks = batch.as_ref().map_or(0, |batch| batch.tasks.len());
+        let next = batch.as_ref().and_then(|batch| batch.tasks.get(entry.next as usize));
+        writeln!(
+            out,
+            "{:36}  {:7}  {:>8}  {:12}  {:>5}  {:7}  {}{}{}",
+            entry.id,
+            entry.state,
+            batch.as_ref().map(|batch| age(batch.created)).unwrap_or_default(),
+            batch.as_ref().map_or_else(String::new, |batch| harmless(&batch.component)),
+            format!("{}/{tasks}", entry.next),
+            entry.attempt,
+            next.map_or_else(String::new, |task| harmless(&task.name)),
+            entry.why.as_ref().map(|why| format!(": {}", one_line(why))).unwrap_or_default(),
+            waits(entry).map(|waits| format!(" ({waits})")).unwrap_or_default(),
+        )?;
+    }
+    drop(out);
+    if !json {
+        let counts = store.wait(|engine| async move { engine.counts().await })?;
+        note(format_args!(
+            "{} ready, {} delayed, {} leased, {} dead",
+            counts.ready, counts.delayed, counts.leased, counts.dead
+        ));
+    }
+    Ok(true)
+}
+
+fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
+    let wanted = id.to_owned();
+    let Some(entry) = store.wait(|engine| async move { engine.show(&wanted).await })? else {
+        note(format_args!("{id} is not stored"));
+        return Ok(false);
+    };
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", as_json(&entry, true)?)?;
+        return Ok(true);
+    }
+    writeln!(out, "state      {}", entry.state)?;
+    if let Some(worker) = &entry.worker {
+        writeln!(out, "worker     {}", harmless(worker))?;
+    }
+    if let Some(left) = entry.left {
+        let what = if entry.state == State::Leased { "lease ends" } else { "ready" };
+        writeln!(out, "{what:10} in {}", seconds(left))?;
+    }
+    if let Some(why) = &entry.why {
+        writeln!(out, "why        {}", harmless(why))?;
+    }
+    match entry.batch() {
+        Ok(batch) => {
+            writeln!(out, "request    {}\ncomponent  {}", harmless(&batch.request_id), harmless(&batch.component))?;
+            writeln!(out, "age        {}", age(batch.created))?;
+            for (index, task) in batch.tasks.iter().enumerate() {
+                let is = match (index as u32).cmp(&entry.next) {
+                    std::cmp::Ordering::Less => "ended".to_owned(),
+                    std::cmp::Ordering::Equal => format!("attempt {} of {}", entry.attempt, task.max_attempts),
+                    std::cmp::Ordering::Greater => "waits".to_owned(),
+                };
+                let (name, args) = (harmless(&task.name), harmless(&String::from_utf8_lossy(&task.args)));
+                let key = harmless(&batch.idempotency_key(task));
+                writeln!(out, "task {:<5} {name} {args}  ({is}; key {key})", task.id)?;
+            }
+        }
+        Err(error) => writeln!(out, "{error}\n{}", harmless(&String::from_utf8_lossy(&entry.envelope)))?,
+    }
+    Ok(true)
+}
+
+fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
+    let batch = entry.batch().ok();
+    let batch = batch.as_ref();
+    Ok(serde_json::to_string(&Row {
+        id: &entry.id,
+        state: entry.state,
+        request: batch.map(|batch| batch.request_id.as_str()),
+        component: batch.map(|batch| batch.component.as_str()),
+        tasks: batch.iter().flat_map(|batch| &batch.tasks).map(|task| task.name.as_str()).collect(),
+        ended: entry.next,
+        waiting: batch.iter().flat_map(|batch| &batch.tasks).skip(entry.next as usize).map(|task| task.id).collect(),
+        attempt: entry.attempt,
+        created: batch.map(|batch| batch.created),
+        worker: entry.worker.as_deref(),
+        left_ms: entry.left.map(|left| left.as_millis()),
+        why: entry.why.as_deref(),
+        batch: batch.filter(|_| whole),
+    })?)
+}
+
+/// stdout is for what was asked for.
+fn note(text: std::fmt::Arguments<'_>) {
+    _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Who has a batch and for how long, or when it is ready.
+fn waits(entry: &Entry) -> Option<String> {
+    let left = entry.left.map(seconds);
+    match (&entry.worker, left) {
+        (Some(worker), Some(left)) => Some(format!("leased by {worker} for {left} more")),
+        (Some(worker), None) => Some(format!("leased by {worker}")),
+        (None, Some(left)) => Some(format!("ready in {left}")),
+        (None, None) => None,
+    }
+}
+
+fn age(created: u64) -> String {
+    let created = UNIX_EPOCH + Duration::from_millis(created);
+    seconds(SystemTime::now().duration_since(created).unwrap_or_default())
+}
+
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        time @ 0..120 => format!("{time}s"),
+        time @ 120..7_200 => format!("{}m", time / 60),
+        time @ 7_200..172_800 => format!("{}h", time / 3_600),
+        time => format!("{}d", time / 86_400),
+    }
+}
+
+/// The first line, and no more of it than fits.
+fn one_line(why: &str) -> String {
+    harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
+}
+
+/// What a guest or a client has chosen, without what would begin another line or a terminal would obey.
+fn harmless(text: &str) -> String {
+    let mut harmless = String::new();
+    _ = Escaped(&mut harmless).write_str(text);
+    harmless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_wrote_commands_no_terminal() {
+        assert_eq!(harmless("no\u{1b}[2J paper\r\nat all"), r"no\u{1b}[2J paper\r\nat all");
+        assert_eq!(one_line("no\u{7} paper\nat all"), r"no\u{7} paper");
+    }
+}
