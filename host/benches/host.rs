@@ -12,7 +12,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use epilogue::app::{App, AppOptions};
 use epilogue::bench::{Bench, small_engine};
-use epilogue::compose;
+use epilogue::commands::compose;
 use epilogue::manifest::Manifest;
 use epilogue::testing::TestHost;
 

@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use wasmtime::Engine;
 
 pub use crate::component::Output;
+use crate::component::engine::linker;
 use crate::component::{Component, ComponentConfig};
-pub use crate::durable::TaskStore;
-use crate::engine::linker;
+use crate::interfaces::outgoing::OwnAddress;
 use crate::manifest::{HttpTrigger, Manifest};
-use crate::outgoing::OwnAddress;
+use crate::process::scratch::Scratch;
 use crate::routes::Router;
-use crate::scratch::Scratch;
 use crate::settings::SettingsOverlay;
+pub use crate::tasks::store::TaskStore;
 
 /// A loaded application.
 pub struct App {

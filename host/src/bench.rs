@@ -11,18 +11,18 @@ use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::admission::Admission;
-use crate::bindings::{ResponseOutcome, RunWhen, TaskOptions, types};
+use crate::component::engine::{config, linker};
+use crate::component::pool::Pool;
 use crate::component::{Component, ComponentConfig, Output};
-use crate::engine::{config, linker};
-use crate::outgoing::OwnAddress;
-use crate::pool::Pool;
-use crate::queue::Queue;
-use crate::record::TaskState;
+use crate::contract::bindings::{ResponseOutcome, RunWhen, TaskOptions, types};
+use crate::interfaces::outgoing::OwnAddress;
+use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::request::Life;
+use crate::request::admission::Admission;
 use crate::settings::{HostOptions, Settings};
-use crate::shutdown::{self, ShutdownTrigger};
-use crate::summary::{Backlog, Observer};
+use crate::tasks::observer::{Backlog, Observer};
+use crate::tasks::queue::Queue;
+use crate::tasks::record::TaskState;
 
 /// The task of `tests/guests/examples/bench.rs`, and its arguments.
 const NAME: &str = "count";

@@ -22,25 +22,25 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
-use crate::background::QUEUE;
-use crate::compose::{check_handler, is_composed};
-use crate::durable::TaskStore;
-use crate::fair::{Work, fair};
-use crate::instance::{Instance, Trap};
-use crate::last_words::LastWords;
+use crate::commands::compose::{check_handler, is_composed};
+use crate::component::fair::{Work, fair};
+use crate::component::instance::{Instance, Trap};
+use crate::component::middleware;
+use crate::component::state::State;
+use crate::contract::names;
+use crate::contract::wasm_file;
+use crate::interfaces::background::QUEUE;
+use crate::interfaces::last_words::LastWords;
+use crate::interfaces::outgoing::{Outgoing, OwnAddress};
+use crate::interfaces::runner::{RUNNER, RunnerIndices};
 use crate::manifest::{Middleware, Mount};
-use crate::middleware;
-use crate::names;
 use crate::outbound::AllowedHosts;
-use crate::outgoing::{Outgoing, OwnAddress};
-use crate::output::{Guests, Lines, STDERR, STDOUT};
-use crate::runner::{RUNNER, RunnerIndices};
-use crate::scratch::Scratch;
+use crate::process::scratch::Scratch;
+use crate::process::shutdown::Shutdown;
 use crate::settings::{PAGE, Settings};
-use crate::shutdown::Shutdown;
-use crate::state::State;
+use crate::tasks::store::TaskStore;
+use crate::telemetry::output::{Guests, Lines, STDERR, STDOUT};
 use crate::values::Size;
-use crate::wasm_file;
 
 /// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
 /// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.

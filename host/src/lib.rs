@@ -32,21 +32,3 @@ pub mod testing;
 pub mod values;
 mod wire;
 mod worker;
-
-// The modules' names of before the folders.
-pub use commands::compose;
-use commands::{build as builder, cli, reload, signals, variables, watch};
-pub use component::engine;
-use component::{fair, instance, lag, middleware, pool, state};
-use contract::{bindings, names, wasm_file};
-use interfaces::{background, last_words, outgoing, runner, status};
-use process::threads;
-#[doc(hidden)]
-pub use process::{scratch, shutdown};
-use request::{admission, response};
-use server::{connection, linger, request_headers, spin_headers, thread, tick, tls};
-use tasks::{backoff, observer as summary, queue, record, scope, store as durable, trace};
-use telemetry::monitor;
-#[doc(hidden)]
-pub use telemetry::{logging, output};
-use wire::{activity, incoming, reply, sent};

@@ -19,20 +19,20 @@ use tracing::Span;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::admission::Slot;
-use crate::bindings::ResponseOutcome;
 use crate::component::NoInstance;
-use crate::durable::NotStored;
-use crate::instance::{HandlerError, Instance, Interrupted};
-use crate::pool::Pool;
-use crate::queue::Queue;
-use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
-use crate::reply::Reply;
-use crate::response;
-use crate::scope::Scope;
-use crate::status;
-use crate::summary::Observer;
-use crate::trace;
+use crate::component::instance::{HandlerError, Instance, Interrupted};
+use crate::component::pool::Pool;
+use crate::contract::bindings::ResponseOutcome;
+use crate::interfaces::status;
+use crate::request::admission::Slot;
+use crate::request::response;
+use crate::tasks::observer::Observer;
+use crate::tasks::queue::Queue;
+use crate::tasks::record::{RequestRecord, TaskRecord, TaskState, cut};
+use crate::tasks::scope::Scope;
+use crate::tasks::store::NotStored;
+use crate::tasks::trace;
+use crate::wire::reply::Reply;
 
 /// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
 /// task's.

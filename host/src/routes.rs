@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, bail, ensure};
 use http::{HeaderName, StatusCode};
 
-use crate::spin_headers::parameter_header;
+use crate::server::spin_headers::parameter_header;
 
 /// Paths under this prefix belong to the host; no component sees them.
 pub const RESERVED: &str = "/.well-known/spin/";

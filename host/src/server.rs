@@ -21,14 +21,14 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::Admission;
 use crate::app::App;
-use crate::record::RequestRecord;
+use crate::process::shutdown::Shutdown;
+use crate::process::threads;
+use crate::request::admission::Admission;
+use crate::server::thread::{Host, Version, Worker};
 use crate::settings::HostOptions;
-use crate::shutdown::Shutdown;
-use crate::summary::{Observer, Progress, Summary};
-use crate::thread::{Host, Version, Worker};
-use crate::threads;
+use crate::tasks::observer::{Observer, Progress, Summary};
+use crate::tasks::record::RequestRecord;
 use crate::worker::Workers;
 
 /// Connections that the kernel keeps for each worker until it accepts them.

@@ -44,15 +44,15 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use crate::app::{App, AppOptions, TaskStore};
 use crate::component::Output;
 use crate::manifest::Manifest;
+use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::server::Server;
 use crate::settings::{HostOptions, HostOverlay, SettingsOverlay};
-use crate::shutdown::{self, ShutdownTrigger};
 
 use self::records::Records;
 
-pub use crate::bindings::ResponseOutcome;
-pub use crate::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
-pub use crate::summary::Summary;
+pub use crate::contract::bindings::ResponseOutcome;
+pub use crate::tasks::observer::Summary;
+pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -285,7 +285,7 @@ impl TestHostBuilder {
             store: TaskStore::of(&host)?,
         };
         let engine = match max_instances {
-            Some(max_instances) => crate::engine::engine(max_instances)?,
+            Some(max_instances) => crate::component::engine::engine(max_instances)?,
             None => engine()?.clone(),
         };
         let app = App::load(&engine, &manifest, options)?;
@@ -331,7 +331,7 @@ fn engine() -> anyhow::Result<&'static Engine> {
     match ENGINE.get() {
         Some(engine) => Ok(engine),
         None => {
-            let engine = crate::engine::engine(HostOptions::default().max_instances)?;
+            let engine = crate::component::engine::engine(HostOptions::default().max_instances)?;
             Ok(ENGINE.get_or_init(|| engine))
         }
     }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
-    cli::{ApplicationArgs, BuildArgs},
+    commands::cli::{ApplicationArgs, BuildArgs},
     manifest::Manifest,
 };
 

@@ -18,11 +18,11 @@ use memchr::memmem;
 use wac_graph::types::{ItemKind, Package, Types, World};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
-use crate::background::QUEUE;
-use crate::cli::ComposeArgs;
-use crate::names;
-use crate::runner::RUNNER;
-use crate::wasm_file;
+use crate::commands::cli::ComposeArgs;
+use crate::contract::names;
+use crate::contract::wasm_file;
+use crate::interfaces::background::QUEUE;
+use crate::interfaces::runner::RUNNER;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::cli::NewArgs;
+use crate::commands::cli::NewArgs;
 use crate::manifest::check_id;
 
 macro_rules! template {

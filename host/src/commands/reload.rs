@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use wasmtime::Engine;
 
 use crate::app::TaskStore;
-use crate::builder;
-use crate::cli::UpArgs;
+use crate::commands::build;
+use crate::commands::cli::UpArgs;
+use crate::commands::watch::{Concern, Watching};
 use crate::server::Replacer;
 use crate::settings::HostOptions;
-use crate::watch::{Concern, Watching};
 
 /// Why something is to be done.
 pub(crate) enum Cause {
@@ -79,7 +79,7 @@ impl Reloader {
         if let Some(changed) = changed {
             tracing::info!(target: "epilogue::reload", "rebuilding because {changed} changed");
             let components: Vec<String> = build.into_iter().collect();
-            builder::build(&self.args.manifest()?, &components)?;
+            build::build(&self.args.manifest()?, &components)?;
             tracing::info!(target: "epilogue::reload", "rebuilt {}", components.join(", "));
             // A component's file that this has changed is a cause of its own.
         }

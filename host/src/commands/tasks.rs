@@ -12,10 +12,10 @@ use epilogue_engines::{Batch, Entry, Options, State};
 use serde::Serialize;
 
 use crate::app::TaskStore;
-use crate::cli::{TasksArgs, TasksCommand};
-use crate::logging::{self, Escaped};
+use crate::commands::cli::{TasksArgs, TasksCommand};
 use crate::manifest::Manifest;
 use crate::settings::{HostOptions, HostOverlay};
+use crate::telemetry::logging::{self, Escaped};
 use crate::values::LogFilter;
 
 /// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.

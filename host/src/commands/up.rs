@@ -8,16 +8,22 @@ use tokio_rustls::TlsAcceptor;
 use wasmtime::Engine;
 
 use crate::app::{App, AppOptions, TaskStore};
-use crate::cli::UpArgs;
+use crate::commands::build;
+use crate::commands::cli::UpArgs;
+use crate::commands::reload::Reloader;
+use crate::commands::signals;
+use crate::commands::variables;
+use crate::commands::watch::Watching;
 use crate::component::Output;
+use crate::component::engine;
 use crate::manifest::Manifest;
-use crate::monitor::{self, Readiness};
-use crate::reload::Reloader;
+use crate::process::shutdown;
+use crate::server::tls;
 use crate::server::{self, Server};
 use crate::settings::HostOptions;
+use crate::telemetry::logging;
+use crate::telemetry::monitor::{self, Readiness};
 use crate::values::LogFormat;
-use crate::watch::Watching;
-use crate::{builder, engine, logging, shutdown, signals, tls, variables};
 
 /// Runs an application until a signal ends it.
 ///
@@ -66,7 +72,7 @@ impl UpArgs {
             monitor::serve(address, readiness.clone())?;
         }
         if self.build {
-            builder::build(&manifest, &self.application.component_ids)?;
+            build::build(&manifest, &self.application.component_ids)?;
         }
         Ok((manifest, host))
     }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
 
-use crate::cli::Cli;
+use crate::commands::cli::Cli;
 use crate::manifest::nearest;
 
 const PREFIX: &str = "EPILOGUE_";

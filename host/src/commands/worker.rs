@@ -6,14 +6,17 @@ use std::sync::mpsc;
 use anyhow::Context as _;
 
 use crate::app::TaskStore;
-use crate::cli::UpArgs;
-use crate::monitor::Readiness;
-use crate::reload::Reloader;
+use crate::commands::cli::UpArgs;
+use crate::commands::reload::Reloader;
+use crate::commands::signals;
+use crate::commands::watch::Watching;
+use crate::component::engine;
+use crate::process::shutdown;
+use crate::process::threads;
 use crate::server::Replacer;
-use crate::summary::{Observer, Progress};
-use crate::watch::Watching;
+use crate::tasks::observer::{Observer, Progress};
+use crate::telemetry::monitor::Readiness;
 use crate::worker::Workers;
-use crate::{engine, shutdown, signals, threads};
 
 /// Runs durable tasks until a signal ends it.
 ///

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::background;
-use crate::state::State;
-use crate::status;
+use crate::component::state::State;
+use crate::interfaces::background;
+use crate::interfaces::status;
 
 /// How often a guest that computes without waiting lets its thread's other work run.
 const TICK: Duration = Duration::from_millis(1);

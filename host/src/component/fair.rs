@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
 
-use crate::lag;
+use crate::component::lag;
 use line::Place;
 
 pub(crate) use line::Work;

@@ -15,16 +15,16 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-use crate::bindings::{ResponseOutcome, TaskError, types};
-use crate::durable::NotStored;
-use crate::fair::{Work, fair};
-use crate::incoming::BadUpload;
-use crate::last_words::PANICKED;
-use crate::runner::Runner;
-use crate::scope::Scope;
-use crate::sent::Sent;
-use crate::shutdown::Shutdown;
-use crate::state::State;
+use crate::component::fair::{Work, fair};
+use crate::component::state::State;
+use crate::contract::bindings::{ResponseOutcome, TaskError, types};
+use crate::interfaces::last_words::PANICKED;
+use crate::interfaces::runner::Runner;
+use crate::process::shutdown::Shutdown;
+use crate::tasks::scope::Scope;
+use crate::tasks::store::NotStored;
+use crate::wire::incoming::BadUpload;
+use crate::wire::sent::Sent;
 
 /// What an instance is busy with.
 #[derive(Debug, Clone, Copy)]

@@ -16,12 +16,12 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::Descriptor;
 
-use crate::background::{QUEUE, add_queue};
+use crate::commands::compose::{HANDLER, check_handler, check_middleware};
 use crate::component::read;
-use crate::compose::{HANDLER, check_handler, check_middleware};
+use crate::component::state::State;
+use crate::interfaces::background::{QUEUE, add_queue};
+use crate::interfaces::runner::RUNNER;
 use crate::manifest::{Inherited, Middleware};
-use crate::runner::RUNNER;
-use crate::state::State;
 
 /// What gives a component its environment, and the label that nothing is given under.
 const ENVIRONMENT: [(&str, &str); 2] =

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::component::instance::Instance;
 use crate::component::{Component, NoInstance};
-use crate::instance::Instance;
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.
 const MAX_IDLE: usize = 128;

@@ -9,14 +9,14 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::component::instance::Phase;
 use crate::component::{Component, Layer};
-use crate::durable::TaskStore;
-use crate::instance::Phase;
-use crate::last_words::LastWords;
-use crate::outgoing::{Arriving, Outgoing};
-use crate::output::Lines;
-use crate::scope::Scope;
-use crate::shutdown::Shutdown;
+use crate::interfaces::last_words::LastWords;
+use crate::interfaces::outgoing::{Arriving, Outgoing};
+use crate::process::shutdown::Shutdown;
+use crate::tasks::scope::Scope;
+use crate::tasks::store::TaskStore;
+use crate::telemetry::output::Lines;
 
 /// The data of one instance's store.
 pub(crate) struct State {

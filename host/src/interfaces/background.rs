@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use crate::bindings::{EnqueueError, FailurePolicy, RequestContext, TaskId, TaskOptions, context, types};
 use crate::component::Layer;
-use crate::queue::{Queue, Task};
-use crate::scope::Scope;
-use crate::state::State;
+use crate::component::state::State;
+use crate::contract::bindings::{EnqueueError, FailurePolicy, RequestContext, TaskId, TaskOptions, context, types};
+use crate::tasks::queue::{Queue, Task};
+use crate::tasks::scope::Scope;
 
 /// The queue's name in a component that stands alone.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";

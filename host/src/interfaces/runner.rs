@@ -3,8 +3,8 @@
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, TypedFunc};
 
-use crate::bindings::{ResponseOutcome, TaskError, types};
-use crate::state::State;
+use crate::component::state::State;
+use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
 /// The export's name in a component that stands alone.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";

@@ -6,7 +6,7 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p3::Response;
 
-use crate::state::State;
+use crate::component::state::State;
 
 /// Replaces `wasi:http/types`' `response.set-status-code`. A status that HTTP does not have is refused, as wasmtime does too.
 /// But many a guest does not look: wasip3, and so spin-sdk, answers with 200 instead. Unless the guest then sets a better one,

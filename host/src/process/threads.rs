@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// How long after the grace a thread may take for its end, a worker's last calls of the task engine included. One that is still
 /// there then is stuck.
@@ -70,7 +70,7 @@ mod tests {
     use std::panic;
 
     use super::*;
-    use crate::shutdown;
+    use crate::process::shutdown;
 
     const GRACE: Duration = Duration::from_secs(60);
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::lag::AtWork;
+use crate::component::lag::AtWork;
 use crate::settings::HostOptions;
 
 /// The requests of a host.

@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::backoff::Backoff;
-use crate::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::component::NoInstance;
-use crate::instance::{Instance, Interrupted};
-use crate::queue::Task;
-use crate::record::{Retry, TaskRecord, TaskState, cut};
+use crate::component::instance::{Instance, Interrupted};
+use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::request::{Life, SETTLE};
+use crate::tasks::backoff::Backoff;
+use crate::tasks::queue::Task;
+use crate::tasks::record::{Retry, TaskRecord, TaskState, cut};
 
 /// The longest pause before one looks again whether there is room for another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use wasmtime_wasi_http::WasiBody;
 
-use crate::instance::HandlerError;
-use crate::outgoing::remove_forbidden;
+use crate::component::instance::HandlerError;
+use crate::interfaces::outgoing::remove_forbidden;
 
 /// The guest's `response` as it may be sent. A response that has no body by its status loses its `content-length` (RFC 9110
 /// sections 8.6, 15.3.5 and 15.3.6); `sent.rs` drops the body itself. A guest that announced one there is told of in the log,

@@ -16,17 +16,17 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
 
-use crate::activity::Activity;
-use crate::incoming::{IncomingBody, Upload};
-use crate::linger::linger;
-use crate::reply::{Line, Reply};
 use crate::request::plain;
-use crate::request_headers::set_right;
 use crate::routes::reserved_response;
-use crate::sent::{TrackedBody, TrackedIo, Unflushed};
+use crate::server::linger::linger;
+use crate::server::request_headers::set_right;
+use crate::server::spin_headers::{Origin, set_spin_headers};
+use crate::server::thread::Worker;
 use crate::settings::HostOptions;
-use crate::spin_headers::{Origin, set_spin_headers};
-use crate::thread::Worker;
+use crate::wire::activity::Activity;
+use crate::wire::incoming::{IncomingBody, Upload};
+use crate::wire::reply::{Line, Reply};
+use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
 /// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
 /// hyper's default.
@@ -187,19 +187,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::admission::Admission;
     use crate::app::{App, AppOptions};
     use crate::manifest::Manifest;
-    use crate::shutdown::Shutdown;
-    use crate::summary::Observer;
-    use crate::thread::{Host, Version};
+    use crate::process::shutdown::Shutdown;
+    use crate::request::admission::Admission;
+    use crate::server::thread::{Host, Version};
+    use crate::tasks::observer::Observer;
 
     fn host() -> Arc<Host> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
         // None is needed, and many would take a process' address space.
-        let engine = crate::engine::engine(std::num::NonZeroU32::MIN).unwrap();
+        let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap();
         let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
         let versions = tokio::sync::watch::channel(Arc::new(Version { app, tls: None })).1;
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_asks_for_nothing_is_not_waited_for() {
-        let worker = worker(&host(), crate::shutdown::channel().1);
+        let worker = worker(&host(), crate::process::shutdown::channel().1);
         let local = SocketAddr::from(([127, 0, 0, 1], 80));
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
             let (mut client, io) = tokio::io::duplex(1024);
@@ -244,7 +244,7 @@ mod tests {
     async fn a_client_that_still_sends_is_waited_for_no_longer_than_the_host_lives() {
         let (host, second) = (host(), Duration::from_secs(1));
         for (grace, expected) in [(None, 30), (Some(60), 7), (Some(3), 5)] {
-            let (trigger, shutdown) = crate::shutdown::channel();
+            let (trigger, shutdown) = crate::process::shutdown::channel();
             let worker = worker(&host, shutdown);
             let local = SocketAddr::from(([127, 0, 0, 1], 80));
             let (mut client, io) = tokio::io::duplex(1024);

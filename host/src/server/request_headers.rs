@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::connection::Peer;
+use crate::server::connection::Peer;
 
 /// Why a request is not served: the answer, and a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);

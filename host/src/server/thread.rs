@@ -14,18 +14,18 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::admission::{Admission, Refused};
 use crate::app::App;
 use crate::component::Component;
-use crate::connection::{self, Peer};
-use crate::lag::Lag;
-use crate::pool::{Pool, max_idle};
-use crate::reply::Reply;
+use crate::component::lag::Lag;
+use crate::component::pool::{Pool, max_idle};
+use crate::process::shutdown::Shutdown;
+use crate::request::admission::{Admission, Refused};
 use crate::request::{self, unavailable};
+use crate::server::connection::{self, Peer};
+use crate::server::tick::Ticks;
 use crate::settings::HostOptions;
-use crate::shutdown::Shutdown;
-use crate::summary::Observer;
-use crate::tick::Ticks;
+use crate::tasks::observer::Observer;
+use crate::wire::reply::Reply;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use epilogue_engines as engines;
 
-use crate::bindings::types;
+use crate::contract::bindings::types;
 
 /// The wait doubles with each failed attempt, from `first` up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

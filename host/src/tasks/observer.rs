@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
-use crate::admission::Admission;
-use crate::record::{RequestRecord, TaskState};
+use crate::request::admission::Admission;
+use crate::tasks::record::{RequestRecord, TaskState};
 
 /// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
 pub(crate) const ABANDONED: u8 = 3;

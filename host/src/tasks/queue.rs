@@ -12,11 +12,11 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use crate::backoff::Backoff;
-use crate::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
-use crate::record::StoredTask;
+use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
 use crate::settings::Settings;
-use crate::summary::Backlog;
+use crate::tasks::backoff::Backoff;
+use crate::tasks::observer::Backlog;
+use crate::tasks::record::StoredTask;
 use crate::values::OnFailure;
 
 /// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.

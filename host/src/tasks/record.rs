@@ -7,10 +7,10 @@ use std::time::Duration;
 use epilogue_engines::{self as engines, Batch};
 use http::StatusCode;
 
-use crate::bindings::{ResponseOutcome, TaskId};
-use crate::instance::HandlerError;
-use crate::scope::Scope;
-use crate::trace;
+use crate::component::instance::HandlerError;
+use crate::contract::bindings::{ResponseOutcome, TaskId};
+use crate::tasks::scope::Scope;
+use crate::tasks::trace;
 
 /// How a task ended. Every accepted task ends in exactly one of these (S3), be it after an operator has retried it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use http::HeaderMap;
 use uuid::Uuid;
 
-use crate::bindings::{ResponseOutcome, TaskId, TraceContext};
-use crate::queue::Queue;
-use crate::trace;
+use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
+use crate::tasks::queue::Queue;
+use crate::tasks::trace;
 
 /// A request, from its arrival to the end of its teardown.
 pub(crate) struct Scope {

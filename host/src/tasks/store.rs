@@ -23,14 +23,14 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::component::Layer;
-use crate::instance::HandlerError;
-use crate::queue::Task;
-use crate::record::{StoredTask, cut};
+use crate::component::instance::HandlerError;
+use crate::contract::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::request::Life;
-use crate::scope::Scope;
 use crate::settings::HostOptions;
+use crate::tasks::queue::Task;
+use crate::tasks::record::{StoredTask, cut};
+use crate::tasks::scope::Scope;
 
 /// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
 /// nobody waits for any more still comes to its end.

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use uuid::Uuid;
 
-use crate::bindings::TraceContext;
+use crate::contract::bindings::TraceContext;
 
 /// The request's own trace context, or a new one, made of its id, if it did not bring exactly one that is valid.
 pub(crate) fn context(headers: &HeaderMap, id: &Uuid) -> TraceContext {

@@ -21,8 +21,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::output::Events;
 use crate::settings::HostOptions;
+use crate::telemetry::output::Events;
 use crate::values::{LogFormat, Value as _};
 
 /// Whether each line of stderr is to be a JSON object.

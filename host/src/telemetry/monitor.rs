@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// How long one answer may take, the request's arrival included.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::record::RequestRecord;
+use crate::tasks::record::RequestRecord;
 
 /// Those that came, in that order, until they are asked for. Several threads may wait.
 pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use crate::sent::Unflushed;
 use crate::settings::Settings;
+use crate::wire::sent::Unflushed;
 
 /// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.
 #[derive(Clone, Default)]

@@ -9,9 +9,9 @@ use http::{Method, Response, Version};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::activity::Activity;
-use crate::incoming::{BadUpload, Upload};
-use crate::sent::{self, Patience, Sent, TrackedBody, Unflushed};
+use crate::wire::activity::Activity;
+use crate::wire::incoming::{BadUpload, Upload};
+use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
 /// What the requests of one connection share.
 #[derive(Clone)]

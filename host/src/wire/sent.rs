@@ -32,9 +32,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::bindings::ResponseOutcome;
-use crate::incoming::Upload;
-use crate::record::cut;
+use crate::contract::bindings::ResponseOutcome;
+use crate::tasks::record::cut;
+use crate::wire::incoming::Upload;
 use buffer::Fence;
 
 pub(crate) use buffer::TrackedBuf;

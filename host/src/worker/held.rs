@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::moment::Moment;
-use crate::durable::TaskStore;
+use crate::tasks::store::TaskStore;
 
 /// The wait before the engine is asked again for what it could not do.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);

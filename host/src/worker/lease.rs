@@ -12,16 +12,16 @@ use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
 use super::moment::Moment;
-use crate::backoff::Backoff;
-use crate::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::component::NoInstance;
-use crate::durable::{TaskStore, to_response_outcome};
-use crate::pool::Pool;
-use crate::queue::{Queue, Task};
-use crate::record::{TaskRecord, TaskState};
+use crate::component::pool::Pool;
+use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
-use crate::scope::Scope;
-use crate::summary::{Backlog, Observer};
+use crate::tasks::backoff::Backoff;
+use crate::tasks::observer::{Backlog, Observer};
+use crate::tasks::queue::{Queue, Task};
+use crate::tasks::record::{TaskRecord, TaskState};
+use crate::tasks::scope::Scope;
+use crate::tasks::store::{TaskStore, to_response_outcome};
 
 /// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
 pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {

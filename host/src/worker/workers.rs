@@ -13,12 +13,12 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{held::Held, lease, moment::Moment, outage::Outage};
-use crate::durable::TaskStore;
-use crate::pool::{Pool, max_idle};
+use crate::component::pool::{Pool, max_idle};
+use crate::process::shutdown::Shutdown;
+use crate::server::thread::Version;
 use crate::settings::HostOptions;
-use crate::shutdown::Shutdown;
-use crate::summary::Observer;
-use crate::thread::Version;
+use crate::tasks::observer::Observer;
+use crate::tasks::store::TaskStore;
 
 /// How long a thread waits for a batch before it asks again. A shutdown waits for it too.
 const WAIT: Duration = Duration::from_secs(1);

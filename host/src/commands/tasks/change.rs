@@ -8,8 +8,8 @@ use anyhow::{bail, ensure};
 use epilogue_engines::{self as engines, Entry, State};
 
 use super::{TaskStore, note};
-use crate::cli::ChoiceArgs;
-use crate::record::{TaskRecord, TaskState, retried};
+use crate::commands::cli::ChoiceArgs;
+use crate::tasks::record::{TaskRecord, TaskState, retried};
 
 /// What is done to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

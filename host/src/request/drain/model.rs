@@ -4,10 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bindings::TaskOptions;
-use crate::queue::Queue;
+use crate::contract::bindings::TaskOptions;
 use crate::settings::Settings;
-use crate::summary::Backlog;
+use crate::tasks::observer::Backlog;
+use crate::tasks::queue::Queue;
 
 const NEVER: Situation<'_> = Situation {
     handler_failed: false,

@@ -15,7 +15,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::{GUESTS, STDERR};
-use crate::logging::timestamp;
+use crate::telemetry::logging::timestamp;
 
 /// Bytes of a line that are one event. What is longer goes on in the next.
 const MAX_LINE: usize = 16 * 1024;

@@ -8,8 +8,8 @@ use tokio::sync::oneshot::{Receiver, error::RecvError};
 use tokio::time::timeout;
 
 use super::Delivery;
-use crate::activity::AtWork;
-use crate::bindings::ResponseOutcome;
+use crate::contract::bindings::ResponseOutcome;
+use crate::wire::activity::AtWork;
 
 /// In how many steps a client's time passes. It may have one step more than the limit, since none begins with its last move.
 const STEPS: u32 = 4;

@@ -46,7 +46,7 @@ mod tests {
     use http_body_util::{BodyExt as _, Full};
 
     use super::*;
-    use crate::sent::{Unflushed, track};
+    use crate::wire::sent::{Unflushed, track};
 
     #[tokio::test(start_paused = true)]
     async fn s10_a_guest_that_computes_behind_its_response_is_not_waited_for_without_end() {

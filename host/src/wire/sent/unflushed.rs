@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Delivery;
-use crate::bindings::ResponseOutcome;
+use crate::contract::bindings::ResponseOutcome;
 
 /// Why a response was not sent whose connection the host has ended.
 pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
