@@ -11,7 +11,7 @@ mod network;
 mod pauses;
 mod reload;
 mod requests;
-#[path = "../engines/tests/conformance/servers.rs"]
+#[path = "../host/engines/tests/conformance/servers.rs"]
 mod servers;
 mod tasks;
 mod workers;

@@ -1,4 +1,4 @@
-//! `plugin/package`: what it packs is what Spin installs and runs as `spin epilogue`.
+//! `host/plugin/package`: what it packs is what Spin installs and runs as `spin epilogue`.
 //!
 //! Spin itself is not here; what it does with a plugin is done as its source does it.
 
@@ -64,7 +64,7 @@ fn what_is_not_epilogue_is_not_packed() {
     ] {
         let ended = run_script(folder.path(), executable, &[]);
         let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(!ended.status.success() && said.starts_with(&format!("plugin/package: {expected}")), "{said}");
+        assert!(!ended.status.success() && said.starts_with(&format!("host/plugin/package: {expected}")), "{said}");
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing should have been written");
 }
@@ -116,7 +116,7 @@ fn package(folder: &Path, options: &[&str]) -> Manifest {
 }
 
 fn run_script(folder: &Path, executable: &str, options: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin/package");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/plugin/package");
     Command::new(script).arg("--out").arg(folder).args(options).arg(executable).output().unwrap()
 }
 

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 
 /// Only what the envelope needs: no engine.
-#[path = "../../engines/src"]
+#[path = "../../host/engines/src"]
 mod engines {
     pub(crate) mod batch;
     pub(crate) mod error;

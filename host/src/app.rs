@@ -10,10 +10,10 @@ pub use crate::component::Output;
 use crate::component::engine::linker;
 use crate::component::{Component, ComponentConfig};
 use crate::interfaces::outgoing::OwnAddress;
-use crate::manifest::{HttpTrigger, Manifest};
+use epilogue_manifest::manifest::{HttpTrigger, Manifest};
 use crate::process::scratch::Scratch;
-use crate::routes::Router;
-use crate::settings::SettingsOverlay;
+use epilogue_manifest::routes::Router;
+use epilogue_manifest::settings::SettingsOverlay;
 pub use crate::tasks::store::TaskStore;
 
 /// A loaded application.

@@ -19,7 +19,7 @@ use crate::interfaces::outgoing::OwnAddress;
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::request::Life;
 use crate::request::admission::Admission;
-use crate::settings::{HostOptions, Settings};
+use epilogue_manifest::settings::{HostOptions, Settings};
 use crate::tasks::observer::{Backlog, Observer};
 use crate::tasks::queue::Queue;
 use crate::tasks::record::TaskState;

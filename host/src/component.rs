@@ -33,14 +33,14 @@ use crate::interfaces::background::QUEUE;
 use crate::interfaces::last_words::LastWords;
 use crate::interfaces::outgoing::{Outgoing, OwnAddress};
 use crate::interfaces::runner::{RUNNER, RunnerIndices};
-use crate::manifest::{Middleware, Mount};
-use crate::outbound::AllowedHosts;
+use epilogue_manifest::manifest::{Middleware, Mount};
+use epilogue_manifest::outbound::AllowedHosts;
 use crate::process::scratch::Scratch;
 use crate::process::shutdown::Shutdown;
-use crate::settings::{PAGE, Settings};
+use epilogue_manifest::settings::{PAGE, Settings};
 use crate::tasks::store::TaskStore;
 use crate::telemetry::output::{Guests, Lines, STDERR, STDOUT};
-use crate::values::Size;
+use epilogue_manifest::values::Size;
 
 /// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
 /// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.

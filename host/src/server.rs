@@ -26,7 +26,7 @@ use crate::process::shutdown::Shutdown;
 use crate::process::threads;
 use crate::request::admission::Admission;
 use crate::server::thread::{Host, Version, Worker};
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::tasks::observer::{Observer, Progress, Summary};
 use crate::tasks::record::RequestRecord;
 use crate::worker::Workers;

@@ -43,10 +43,10 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 use crate::app::{App, AppOptions, TaskStore};
 use crate::component::Output;
-use crate::manifest::Manifest;
+use epilogue_manifest::Manifest;
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::server::Server;
-use crate::settings::{HostOptions, HostOverlay, SettingsOverlay};
+use epilogue_manifest::settings::{HostOptions, HostOverlay, SettingsOverlay};
 
 use self::records::Records;
 

@@ -1,7 +1,7 @@
 //! What an engine costs, as a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL [BACKLOG]…`
 //!
 //! The store must be empty, and is emptied again. A batch has one task with 300 bytes of arguments. Compare ratios within one
-//! run only. `engines/examples/scale` runs it for each engine, with servers of its own; the variables `SERVER_PID` and `STORE`, the
+//! run only. `host/engines/examples/scale` runs it for each engine, with servers of its own; the variables `SERVER_PID` and `STORE`, the
 //! server's process and the file or folder that it keeps, add their sizes.
 
 use std::process::Command;

@@ -25,9 +25,9 @@ use crate::{
     settings::{HostOverlay, Settings, SettingsOverlay},
 };
 
-pub(crate) use component::check_id;
+pub use component::check_id;
 pub use files::{Files, Mount};
-pub(crate) use reader::nearest;
+pub use reader::nearest;
 
 /// The name of a manifest where none is given.
 pub const DEFAULT_NAME: &str = "spin.toml";
@@ -198,7 +198,7 @@ impl Manifest {
     }
 
     /// What runs: each component as often as it has different middleware around it.
-    pub(crate) fn services(&self) -> Vec<(&Component, &[Middleware])> {
+    pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
             let known = services
@@ -211,7 +211,7 @@ impl Manifest {
     }
 
     /// Makes sure that there is a component of each of these names.
-    pub(crate) fn check_ids(&self, ids: &[String]) -> anyhow::Result<()> {
+    pub fn check_ids(&self, ids: &[String]) -> anyhow::Result<()> {
         let known: Vec<&str> = self.components.iter().map(|component| component.id.as_str()).collect();
         match ids.iter().find(|id| !known.contains(&id.as_str())) {
             None => Ok(()),

@@ -85,7 +85,7 @@ impl AllowedHosts {
     }
 
     /// What a developer can do about a destination that is not allowed to `component`.
-    pub(crate) fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
+    pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
         let own = format!("{scheme}://self");
         let also = if self.allows_self(scheme) { String::new() } else { format!(", and {}", add(&own)) };

@@ -4,12 +4,14 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail, ensure};
-use http::{HeaderName, StatusCode};
-
-use crate::server::spin_headers::parameter_header;
+use http::HeaderName;
+use http::header::InvalidHeaderName;
 
 /// Paths under this prefix belong to the host; no component sees them.
 pub const RESERVED: &str = "/.well-known/spin/";
+
+/// What the name of a header begins with that carries a route's `:parameter`.
+pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
 /// Finds the target of a request's path.
 #[derive(Debug)]
@@ -95,12 +97,9 @@ pub fn check_pattern(pattern: &str) -> anyhow::Result<()> {
     parse_pattern(pattern).map(|_| ())
 }
 
-/// The host's own answer to a path under [`RESERVED`]: its health, or that there is nothing else.
-pub fn reserved_response(path: &str) -> Option<(StatusCode, &'static str)> {
-    match path.strip_prefix(RESERVED)? {
-        "health" => Some((StatusCode::OK, "OK")),
-        _ => Some((StatusCode::NOT_FOUND, "")),
-    }
+/// The header that carries a route's `:parameter`.
+fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
+    HeaderName::try_from(format!("{PARAMETER_HEADERS}{}", parameter.replace('_', "-")))
 }
 
 fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
@@ -266,12 +265,5 @@ mod tests {
         ] {
             assert_eq!(check_pattern(pattern).unwrap_err().to_string(), expected, "{pattern}");
         }
-    }
-
-    #[test]
-    fn the_host_answers_reserved_paths() {
-        assert_eq!(reserved_response("/.well-known/spin/health"), Some((StatusCode::OK, "OK")));
-        assert_eq!(reserved_response("/.well-known/spin/other"), Some((StatusCode::NOT_FOUND, "")));
-        assert_eq!(reserved_response("/.well-known/spindle"), None);
     }
 }

@@ -327,7 +327,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// The size of the arguments of a task without arguments, `[]`.
 const NO_ARGUMENTS: Size = Size::new(2);
 /// The unit of WebAssembly's memory.
-pub(crate) const PAGE: Size = Size::kibibytes(64);
+pub const PAGE: Size = Size::kibibytes(64);
 
 /// Reads a value that must not be less than this.
 fn at_least<T: Value + PartialOrd + Clone>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone {

@@ -14,10 +14,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::{
-    commands::cli::{ApplicationArgs, BuildArgs},
-    manifest::Manifest,
-};
+use epilogue_manifest::Manifest;
+
+use crate::commands::cli::{ApplicationArgs, BuildArgs};
 
 /// Runs `epilogue build`.
 pub fn run(args: BuildArgs) -> anyhow::Result<()> {

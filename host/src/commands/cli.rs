@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
-use crate::settings::{HostOverlay, SettingsOverlay};
+use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
 pub use self::tasks::{ChoiceArgs, StateArg, TasksArgs, TasksCommand};
 
@@ -147,7 +147,7 @@ mod tests {
 
     use clap::CommandFactory;
 
-    use crate::values::{LogFormat, OnFailure};
+    use epilogue_manifest::values::{LogFormat, OnFailure};
 
     use super::*;
 

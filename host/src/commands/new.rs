@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 
 use crate::commands::cli::NewArgs;
-use crate::manifest::check_id;
+use epilogue_manifest::manifest::check_id;
 
 macro_rules! template {
     ($file:literal) => {

@@ -15,7 +15,7 @@ use crate::commands::build;
 use crate::commands::cli::UpArgs;
 use crate::commands::watch::{Concern, Watching};
 use crate::server::Replacer;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 
 /// Why something is to be done.
 pub(crate) enum Cause {

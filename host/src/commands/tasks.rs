@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::app::TaskStore;
 use crate::commands::cli::{TasksArgs, TasksCommand};
-use crate::manifest::Manifest;
-use crate::settings::{HostOptions, HostOverlay};
+use epilogue_manifest::Manifest;
+use epilogue_manifest::settings::{HostOptions, HostOverlay};
 use crate::telemetry::logging::{self, Escaped};
-use crate::values::LogFilter;
+use epilogue_manifest::values::LogFilter;
 
 /// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
 ///

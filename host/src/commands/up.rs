@@ -16,14 +16,14 @@ use crate::commands::variables;
 use crate::commands::watch::Watching;
 use crate::component::Output;
 use crate::component::engine;
-use crate::manifest::Manifest;
+use epilogue_manifest::Manifest;
 use crate::process::shutdown;
 use crate::server::tls;
 use crate::server::{self, Server};
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::telemetry::logging;
 use crate::telemetry::monitor::{self, Readiness};
-use crate::values::LogFormat;
+use epilogue_manifest::values::LogFormat;
 
 /// Runs an application until a signal ends it.
 ///

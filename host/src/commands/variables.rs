@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
 
 use crate::commands::cli::Cli;
-use crate::manifest::nearest;
+use epilogue_manifest::manifest::nearest;
 
 const PREFIX: &str = "EPILOGUE_";
 /// What variables begin with that only our own tests read.

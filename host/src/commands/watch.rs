@@ -12,7 +12,7 @@ use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
 use crate::commands::reload::Cause;
-use crate::manifest::Manifest;
+use epilogue_manifest::Manifest;
 
 /// How long a change rests before it is told, as there is often another behind it.
 const REST: Duration = Duration::from_millis(200);

@@ -21,7 +21,7 @@ use crate::component::read;
 use crate::component::state::State;
 use crate::interfaces::background::{QUEUE, add_queue};
 use crate::interfaces::runner::RUNNER;
-use crate::manifest::{Inherited, Middleware};
+use epilogue_manifest::manifest::{Inherited, Middleware};
 
 /// What gives a component its environment, and the label that nothing is given under.
 const ENVIRONMENT: [(&str, &str); 2] =

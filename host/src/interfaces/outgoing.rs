@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
 };
 
-use crate::outbound::{AllowedHosts, is_self};
+use epilogue_manifest::outbound::{AllowedHosts, is_self};
 
 /// The address under which the application itself is reached, once it is known. It never is while the application serves
 /// https: a component would have no reason to trust the certificate.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::component::lag::AtWork;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 
 /// The requests of a host.
 pub(crate) struct Admission {
@@ -80,7 +80,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::HostOverlay;
+    use epilogue_manifest::settings::HostOverlay;
 
     fn admission(requests: &str, draining: &str) -> Arc<Admission> {
         let mut options = HostOverlay::default();

@@ -17,12 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
 
 use crate::request::plain;
-use crate::routes::reserved_response;
+use epilogue_manifest::routes::RESERVED;
 use crate::server::linger::linger;
 use crate::server::request_headers::set_right;
 use crate::server::spin_headers::{Origin, set_spin_headers};
 use crate::server::thread::Worker;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Line, Reply};
@@ -149,7 +149,7 @@ async fn respond(
         return response.await;
     }
     let serving = worker.serving();
-    if let Some((status, _)) = reserved_response(parts.uri.path()) {
+    if let Some(status) = own_answer(parts.uri.path()) {
         reply.send(plain(status));
     } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
         let pool = &serving.pools[*matched.target];
@@ -167,6 +167,14 @@ async fn respond(
     }
     // A life that ends without an answer is a defect of the host's; hyper then closes the connection.
     response.await
+}
+
+/// The status of the host's own answer, if the path is under [`RESERVED`]: 200 for its health, else 404.
+fn own_answer(path: &str) -> Option<StatusCode> {
+    match path.strip_prefix(RESERVED)? {
+        "health" => Some(StatusCode::OK),
+        _ => Some(StatusCode::NOT_FOUND),
+    }
 }
 
 /// Runs hyper's HTTP/2 streams on the connection's thread.
@@ -188,7 +196,7 @@ mod tests {
 
     use super::*;
     use crate::app::{App, AppOptions};
-    use crate::manifest::Manifest;
+    use epilogue_manifest::Manifest;
     use crate::process::shutdown::Shutdown;
     use crate::request::admission::Admission;
     use crate::server::thread::{Host, Version};
@@ -210,6 +218,13 @@ mod tests {
 
     fn worker(host: &Arc<Host>, shutdown: Shutdown) -> Rc<Worker> {
         Rc::new(Worker::new(host.clone(), shutdown))
+    }
+
+    #[test]
+    fn the_host_answers_reserved_paths() {
+        assert_eq!(own_answer("/.well-known/spin/health"), Some(StatusCode::OK));
+        assert_eq!(own_answer("/.well-known/spin/other"), Some(StatusCode::NOT_FOUND));
+        assert_eq!(own_answer("/.well-known/spindle"), None);
     }
 
     #[tokio::test(start_paused = true)]

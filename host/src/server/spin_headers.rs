@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use http::header::InvalidHeaderName;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::routes::RouteMatch;
+use epilogue_manifest::routes::{PARAMETER_HEADERS, RouteMatch};
 
 const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
@@ -17,7 +16,6 @@ const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rout
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 static NAMES: [HeaderName; 7] =
     [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, RAW_COMPONENT_ROUTE, COMPONENT_ROUTE, CLIENT_ADDR];
-const PARAMETER_PREFIX: &str = "spin-path-match-";
 
 /// How a request reached the host, for its headers.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +42,7 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
 
 fn is_spins(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with("spin-") && (name.starts_with(PARAMETER_PREFIX) || NAMES.iter().any(|spins| spins == name))
-}
-
-/// The header that carries a route's `:parameter`.
-pub(crate) fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
-    HeaderName::try_from(format!("{PARAMETER_PREFIX}{}", parameter.replace('_', "-")))
+    name.starts_with("spin-") && (name.starts_with(PARAMETER_HEADERS) || NAMES.iter().any(|spins| spins == name))
 }
 
 fn spin_headers<T>(origin: Origin<'_>, matched: &RouteMatch<'_, T>) -> impl Iterator<Item = (HeaderName, Vec<u8>)> {
@@ -75,7 +68,7 @@ fn full_url(uri: &Uri) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::routes::Router;
+    use epilogue_manifest::routes::Router;
 
     use super::*;
 

@@ -23,7 +23,7 @@ use crate::request::admission::{Admission, Refused};
 use crate::request::{self, unavailable};
 use crate::server::connection::{self, Peer};
 use crate::server::tick::Ticks;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::tasks::observer::Observer;
 use crate::wire::reply::Reply;
 

@@ -58,7 +58,7 @@ impl From<Backoff> for engines::Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
+    use epilogue_manifest::settings::Settings;
 
     fn seconds(backoff: Backoff, attempts: u32) -> Vec<u64> {
         (1..attempts).map(|attempt| backoff.longest(attempt).as_secs()).collect()

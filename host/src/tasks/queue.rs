@@ -13,11 +13,11 @@ use std::mem;
 use std::time::Duration;
 
 use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
-use crate::settings::Settings;
+use epilogue_manifest::settings::Settings;
 use crate::tasks::backoff::Backoff;
 use crate::tasks::observer::Backlog;
 use crate::tasks::record::StoredTask;
-use crate::values::OnFailure;
+use epilogue_manifest::values::OnFailure;
 
 /// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
 const MAX_NAME: usize = 1024;

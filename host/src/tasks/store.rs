@@ -27,7 +27,7 @@ use crate::component::Layer;
 use crate::component::instance::HandlerError;
 use crate::contract::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::request::Life;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::tasks::queue::Task;
 use crate::tasks::record::{StoredTask, cut};
 use crate::tasks::scope::Scope;

@@ -21,9 +21,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::telemetry::output::Events;
-use crate::values::{LogFormat, Value as _};
+use epilogue_manifest::values::{LogFormat, Value as _};
 
 /// Whether each line of stderr is to be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use crate::settings::Settings;
+use epilogue_manifest::settings::Settings;
 use crate::wire::sent::Unflushed;
 
 /// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.
@@ -179,7 +179,7 @@ mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
 
     use super::*;
-    use crate::values::{Size, Value as _};
+    use epilogue_manifest::values::{Size, Value as _};
 
     /// Reads a body of one byte after each pause, with a limit of so many bytes, and a second for each.
     async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {

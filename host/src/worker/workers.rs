@@ -16,7 +16,7 @@ use super::{held::Held, lease, moment::Moment, outage::Outage};
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
 use crate::server::thread::Version;
-use crate::settings::HostOptions;
+use epilogue_manifest::settings::HostOptions;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 

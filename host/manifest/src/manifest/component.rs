@@ -102,7 +102,7 @@ pub(super) fn read<'a>(
 }
 
 /// Checks a component's name by Spin's rule: words of letters and digits, in one case each, joined by dashes.
-pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
+pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.contains('_') {
         return Err("must separate its words with \"-\", not \"_\"");
     }

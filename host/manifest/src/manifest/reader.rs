@@ -191,7 +191,7 @@ impl<'a> Section<'a> {
 }
 
 /// The known word that a misspelt one most likely stands for.
-pub(crate) fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
     known
         .iter()
         .map(|candidate| (strsim::osa_distance(word, candidate.as_ref()), candidate.as_ref()))

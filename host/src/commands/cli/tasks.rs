@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::values::{LogFilter, LogFormat, Value};
+use epilogue_manifest::values::{LogFilter, LogFormat, Value};
 
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::contract::bindings::TaskOptions;
-use crate::settings::Settings;
+use epilogue_manifest::settings::Settings;
 use crate::tasks::observer::Backlog;
 use crate::tasks::queue::Queue;
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::values::{Size, Value as _};
+use epilogue_manifest::values::{Size, Value as _};
 
 /// What can be done to a queue.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::values::{Size, Value as _};
+use epilogue_manifest::values::{Size, Value as _};
 
 fn queue(settings: Settings) -> Queue {
     Queue::new(&settings, false, Backlog::default())
