@@ -14,15 +14,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use memchr::memmem;
-use wac_graph::types::{ItemKind, Package, Types, World};
+use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
 use crate::commands::cli::ComposeArgs;
-use crate::contract::names;
+use crate::contract::check::{
+    CONTRACT, DRAIN, HANDLER, QUEUE, RUNNER, check_guest, check_middleware, is_composed, read,
+};
 use crate::contract::wasm_file;
-use crate::interfaces::background::QUEUE;
-use crate::interfaces::runner::RUNNER;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
@@ -30,13 +29,7 @@ const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.was
 const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
 const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
-pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
-/// What a composed component contains, and no other.
-const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 const LAYERS: &str = "epilogue:adapter/layers@0.1.0";
-/// What begins the name of each of the contract's interfaces.
-const CONTRACT: &str = "epilogue:background/";
-
 /// A component for any WASI 0.3 host.
 pub struct Composed {
     /// The component.
@@ -50,7 +43,7 @@ pub struct Composed {
 /// # Errors
 ///
 /// If the guest cannot be composed, or the result not be written; the message names the file.
-pub fn run(args: &ComposeArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
     if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
         bail!("{} would be overwritten by the output, {}: name another file", input.display(), output.display());
@@ -90,11 +83,6 @@ pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> 
     }
 }
 
-/// Whether these are the bytes of a component that this command has made.
-pub(crate) fn is_composed(bytes: &[u8]) -> bool {
-    memmem::find(bytes, DRAIN.as_bytes()).is_some()
-}
-
 /// One of the components that were built separately.
 struct Guest {
     package: PackageId,
@@ -105,8 +93,7 @@ struct Guest {
 impl Guest {
     fn load(graph: &mut CompositionGraph, file: &Path, is_middleware: bool) -> anyhow::Result<Self> {
         let name = file.display();
-        let bytes = wasm_file::read(file, "is it built?")?;
-        names::check(&bytes).with_context(|| format!("{name} cannot be composed"))?;
+        let bytes = read(file, "is it built?", "cannot be composed")?;
         ensure!(!is_composed(&bytes), "{name} is composed already: it runs on any WASI 0.3 host as it is");
         // A package's name is its own, though a middleware may be there twice.
         let identity = format!("guest{}", graph.packages().count());
@@ -115,7 +102,7 @@ impl Guest {
         let world = &graph.types()[package.ty()];
         let (imports, exports): (Vec<_>, Vec<_>) =
             (world.imports.keys().cloned().collect(), world.exports.keys().cloned().collect());
-        check(&imports, &exports).with_context(|| format!("{name} cannot be composed"))?;
+        check_guest(&imports, &exports).with_context(|| format!("{name} cannot be composed"))?;
         if is_middleware {
             check_middleware(graph.types(), world).with_context(|| format!("{name} cannot be a middleware"))?;
         }
@@ -126,49 +113,6 @@ impl Guest {
     fn has_tasks(&self) -> bool {
         self.has_runner || self.imports.iter().any(|name| name.starts_with(CONTRACT))
     }
-}
-
-/// Checks that a component with these imports and exports is a guest.
-fn check(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
-    check_handler(exports)?;
-    let asks = imports.iter().any(|name| name.starts_with(CONTRACT));
-    let runs = exports.iter().any(|name| name == RUNNER);
-    ensure!(!asks || runs, "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
-    Ok(())
-}
-
-/// Checks that a component with these exports can serve requests.
-pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
-    let mut old = false;
-    for name in exports {
-        let name = name.as_ref();
-        if name == HANDLER {
-            return Ok(());
-        }
-        old |= name.starts_with("wasi:http/incoming-handler@0.2");
-    }
-    if old {
-        bail!(
-            "it exports wasi:http/incoming-handler of WASI 0.2, not {HANDLER}: build it with an SDK for WASI 0.3, such as \
-             spin-sdk 7"
-        );
-    }
-    bail!("it does not export {HANDLER}");
-}
-
-/// Checks that a component of this world can pass requests on.
-pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
-    // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
-    let passes_on = match world.imports.get(HANDLER) {
-        Some(ItemKind::Instance(handler)) => types[*handler].exports.contains_key("handle"),
-        _ => false,
-    };
-    ensure!(
-        passes_on,
-        "it does not import {HANDLER}, so it could never pass a request on: build it with a feature such as spin-sdk's \
-         http-middleware"
-    );
-    Ok(())
 }
 
 /// Puts the guests, the outermost first, between the adapters.
@@ -312,19 +256,5 @@ mod tests {
         assert!(broken.starts_with("FILE is not a valid WebAssembly component: "), "{broken}");
         let error = compose(Path::new("nowhere.wasm"), &[]).err().unwrap().to_string();
         assert_eq!(error, "cannot read nowhere.wasm: is it built?");
-    }
-
-    #[test]
-    fn a_wrong_export_is_named() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let old = check(&[], &names(&["wasi:http/incoming-handler@0.2.6"])).unwrap_err().to_string();
-        assert!(old.starts_with("it exports wasi:http/incoming-handler of WASI 0.2"), "{old}");
-        let queue = names(&["epilogue:background/queue@0.1.0"]);
-        let idle = check(&queue, &names(&[HANDLER])).unwrap_err().to_string();
-        assert_eq!(
-            idle,
-            "it imports epilogue:background/queue but does not export epilogue:background/runner@0.1.0 to run its tasks"
-        );
-        assert!(check(&queue, &names(&[HANDLER, RUNNER])).is_ok());
     }
 }

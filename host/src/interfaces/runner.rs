@@ -6,9 +6,6 @@ use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, T
 use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
-/// The export's name in a component that stands alone.
-pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
-
 /// Where a component exports a `runner`.
 pub(crate) struct RunnerIndices {
     run: ComponentExportIndex,

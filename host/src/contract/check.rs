@@ -1,0 +1,116 @@
+//! What a component must export and import to be a guest. `epilogue up` and `epilogue compose` share these checks and
+//! their messages.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use memchr::memmem;
+use wac_graph::types::{ItemKind, Types, World};
+
+use super::{names, wasm_file};
+
+/// The interface through which a guest serves requests.
+pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
+/// What begins the name of each of the contract's interfaces.
+pub(crate) const CONTRACT: &str = "epilogue:background/";
+/// The interface through which a guest enqueues tasks, as a component that stands alone imports it.
+pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
+/// The interface through which a guest runs its tasks, as a component that stands alone exports it.
+pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
+/// The interface between the adapters of a composed component. No other component contains it.
+pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
+
+/// What to do if the file of an application's component does not exist.
+pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
+
+/// Reads a component's file, and checks the names of its tasks. `advice` says what to do if there is no such file, and
+/// `cannot` what is not possible with a file whose names clash, such as `cannot be used`.
+///
+/// # Errors
+///
+/// If the file cannot be read or is no component, or two of its tasks have one name; the message names the file.
+pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = wasm_file::read(file, advice)?;
+    names::check(&bytes).with_context(|| format!("{} {cannot}", file.display()))?;
+    Ok(bytes)
+}
+
+/// Whether `epilogue compose` has made this component.
+pub(crate) fn is_composed(component: &[u8]) -> bool {
+    memmem::find(component, DRAIN.as_bytes()).is_some()
+}
+
+/// Checks that a component with these imports and exports is a guest: it serves requests, and it runs the tasks that it
+/// can enqueue.
+///
+/// # Errors
+///
+/// If it is not; the message names the interface that is missing.
+pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
+    check_handler(exports)?;
+    let enqueues = imports.iter().any(|name| name.starts_with(CONTRACT));
+    let runs = exports.iter().any(|name| name == RUNNER);
+    ensure!(!enqueues || runs, "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
+    Ok(())
+}
+
+/// Checks that a component with these exports can serve requests.
+///
+/// # Errors
+///
+/// If it cannot; the message names the interface that is missing, and says what to do about one of WASI 0.2.
+pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
+    let mut old = false;
+    for name in exports {
+        let name = name.as_ref();
+        if name == HANDLER {
+            return Ok(());
+        }
+        old |= name.starts_with("wasi:http/incoming-handler@0.2");
+    }
+    if old {
+        bail!(
+            "it exports wasi:http/incoming-handler of WASI 0.2, not {HANDLER}: build it with an SDK for WASI 0.3, such as \
+             spin-sdk 7"
+        );
+    }
+    bail!("it does not export {HANDLER}");
+}
+
+/// Checks that a component of this world can pass requests on.
+///
+/// # Errors
+///
+/// If it cannot; the message says how to build one that can.
+pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
+    // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
+    let passes_on = match world.imports.get(HANDLER) {
+        Some(ItemKind::Instance(handler)) => types[*handler].exports.contains_key("handle"),
+        _ => false,
+    };
+    ensure!(
+        passes_on,
+        "it does not import {HANDLER}, so it could never pass a request on: build it with a feature such as spin-sdk's \
+         http-middleware"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_export_is_named() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let old = check_guest(&[], &names(&["wasi:http/incoming-handler@0.2.6"])).unwrap_err().to_string();
+        assert!(old.starts_with("it exports wasi:http/incoming-handler of WASI 0.2"), "{old}");
+        let queue = names(&[QUEUE]);
+        let idle = check_guest(&queue, &names(&[HANDLER])).unwrap_err().to_string();
+        assert_eq!(
+            idle,
+            "it imports epilogue:background/queue but does not export epilogue:background/runner@0.1.0 to run its tasks"
+        );
+        assert!(check_guest(&queue, &names(&[HANDLER, RUNNER])).is_ok());
+    }
+}
