@@ -1,20 +1,23 @@
 //! The application: its components, and which paths are whose.
 
+pub(crate) mod version;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use wasmtime::Engine;
-
-pub use crate::component::Output;
-use crate::component::engine::linker;
-use crate::component::{Component, ComponentConfig};
-use crate::interfaces::outgoing::OwnAddress;
 use epilogue_manifest::manifest::{HttpTrigger, Manifest};
-use crate::process::scratch::Scratch;
 use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
-pub use crate::tasks::store::TaskStore;
+use wasmtime::Engine;
+
+use crate::component::linker::linker;
+use crate::component::{Component, ComponentConfig};
+use crate::interfaces::outgoing::OwnAddress;
+pub(crate) use crate::interfaces::wasi::Output;
+use crate::interfaces::wasi::WasiConfig;
+use crate::process::scratch::Scratch;
+pub(crate) use crate::tasks::store::TaskStore;
 
 /// A loaded application.
 pub struct App {
@@ -61,25 +64,29 @@ impl App {
             }
             let mut environment = component.environment.clone();
             environment.extend(options.environment.iter().cloned());
+            let settings = manifest.settings_of(component, &options.settings);
             let config = ComponentConfig {
                 id: id.clone(),
-                middleware: middleware.to_vec(),
-                scratch: scratch.clone(),
-                environment: environment.into_iter().collect(),
-                allowed_hosts: component.allowed_outbound_hosts.clone(),
-                output: options.output.clone(),
+                wasi: WasiConfig {
+                    environment: environment.into_iter().collect(),
+                    mounts: Vec::new(),
+                    writable: settings.allow_transient_write,
+                    allowed_hosts: Arc::new(component.allowed_outbound_hosts.clone()),
+                    output: options.output.clone(),
+                },
                 store: options.store.clone(),
-                settings: manifest.settings_of(component, &options.settings),
+                scratch: scratch.clone(),
+                settings,
             };
             tracing::info!(target: "epilogue::app", "loading component {id:?} from {}", component.source.display());
-            components.push(Component::load(&linker, &component.source, config, own_address.clone())?);
+            components.push(Component::load(&linker, &component.source, middleware, config, own_address.clone())?);
         }
         // After all that takes long: a signal that comes before the host can handle it leaves the copies behind.
         if let Some(scratch) = &scratch {
             for (place, (loaded, (component, _))) in components.iter_mut().zip(&services).enumerate() {
                 let folder = scratch.path().join(place.to_string());
                 let mounts = component.files.prepare(&folder, loaded.settings.allow_transient_write);
-                loaded.mounts = mounts.with_context(|| no_files(&loaded.id))?;
+                loaded.wasi.mounts = mounts.with_context(|| no_files(&loaded.id))?;
             }
         }
         let components = components.into_iter().map(Arc::new).collect();

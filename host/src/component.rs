@@ -1,46 +1,38 @@
 //! A component of the application: loaded and checked once, then instantiated as often as needed.
 
-pub mod engine;
+pub(crate) mod engine;
 pub(crate) mod fair;
 pub(crate) mod instance;
 pub(crate) mod lag;
+pub(crate) mod linker;
 pub(crate) mod middleware;
 pub(crate) mod pool;
 pub(crate) mod state;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use epilogue_manifest::manifest::Middleware;
+use epilogue_manifest::settings::{PAGE, Settings};
+use epilogue_manifest::values::Size;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
-use crate::commands::compose::{check_handler, is_composed};
 use crate::component::fair::{Work, fair};
-use crate::component::instance::{Instance, Trap};
-use crate::component::middleware;
+use crate::component::instance::{Instance, NoInstance, Trap};
 use crate::component::state::State;
-use crate::contract::names;
-use crate::contract::wasm_file;
-use crate::interfaces::background::QUEUE;
-use crate::interfaces::last_words::LastWords;
+use crate::contract::check::{QUEUE, RUNNER, UNBUILT, check_handler, is_composed, read};
+use crate::interfaces::background::Background;
 use crate::interfaces::outgoing::{Outgoing, OwnAddress};
-use crate::interfaces::runner::{RUNNER, RunnerIndices};
-use epilogue_manifest::manifest::{Middleware, Mount};
-use epilogue_manifest::outbound::AllowedHosts;
+use crate::interfaces::runner::RunnerIndices;
+use crate::interfaces::wasi::WasiConfig;
 use crate::process::scratch::Scratch;
 use crate::process::shutdown::Shutdown;
-use epilogue_manifest::settings::{PAGE, Settings};
+use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
-use crate::telemetry::output::{Guests, Lines, STDERR, STDOUT};
-use epilogue_manifest::values::Size;
 
 /// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
 /// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
@@ -51,108 +43,37 @@ const MAX_HANDLES: usize = 4096;
 pub(crate) struct ComponentConfig {
     /// The manifest's name for it.
     pub(crate) id: String,
-    /// What is around it, the outermost first.
-    pub(crate) middleware: Vec<Middleware>,
     pub(crate) settings: Settings,
-    pub(crate) environment: Vec<(String, String)>,
-    /// The folder that mounts may be in.
-    pub(crate) scratch: Option<Arc<Scratch>>,
-    pub(crate) allowed_hosts: AllowedHosts,
-    pub(crate) output: Output,
+    pub(crate) wasi: WasiConfig,
     /// Where its durable tasks go.
     pub(crate) store: Option<TaskStore>,
-}
-
-/// Where a component's stdout and stderr go.
-#[derive(Debug, Clone, Default)]
-pub enum Output {
-    /// To those of the host.
-    #[default]
-    Inherit,
-    /// stdout to that of the host, and stderr as well, each line as an event in JSON.
-    Json,
-    /// Nowhere.
-    Silent,
-    /// To memory.
-    Captured {
-        /// What goes to stdout.
-        stdout: MemoryOutputPipe,
-        /// What goes to stderr.
-        stderr: MemoryOutputPipe,
-    },
+    /// The folder that mounts may be in, which is deleted with the last component that has it.
+    pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
 /// A loaded component.
 pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) settings: Settings,
-    engine: Engine,
+    pub(crate) wasi: WasiConfig,
+    pub(crate) store: Option<TaskStore>,
+    _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
     handler: ServiceIndices,
     /// Its middleware, the outermost first, and then what has the id: nothing else if there is no middleware.
     pub(crate) layers: Arc<[Layer]>,
-    environment: Vec<(String, String)>,
-    pub(crate) mounts: Vec<Mount>,
-    /// Deleted with the last component that has it.
-    _scratch: Option<Arc<Scratch>>,
-    allowed_hosts: Arc<AllowedHosts>,
-    output: Output,
+    /// What each layer exports to run its tasks, in the same order.
+    runners: Vec<Option<RunnerIndices>>,
     own_address: OwnAddress,
-    pub(crate) store: Option<TaskStore>,
-}
-
-/// A component of those that were built separately and are joined into one.
-pub(crate) struct Layer {
-    /// The manifest's name for it.
-    pub(crate) id: Arc<str>,
-    runner: Option<RunnerIndices>,
-}
-
-impl Layer {
-    /// Whether it can run tasks.
-    pub(crate) fn is_runnable(&self) -> bool {
-        self.runner.is_some()
-    }
-}
-
-/// Why there is no instance.
-#[derive(Debug)]
-pub(crate) enum NoInstance {
-    /// As many exist as the engine has room for.
-    Full,
-    /// The host's shutdown ran out of grace.
-    Stopped,
-    /// Its start took longer than this.
-    TimedOut(Duration),
-    /// The component could not be started.
-    Failed(wasmtime::Error),
-}
-
-impl NoInstance {
-    /// Whether there may be one a little later.
-    pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Full | Self::TimedOut(_))
-    }
-}
-
-impl fmt::Display for NoInstance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
-            Self::Stopped => f.write_str("the host stopped"),
-            Self::TimedOut(limit) => {
-                write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))
-            }
-            Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
-        }
-    }
 }
 
 impl Component {
-    /// Compiles the component in `file`, or takes it from the cache, and checks that it can run here.
+    /// Compiles the component in `file`, or takes it from the cache, and checks that it can run here. `around` is its
+    /// middleware, the outermost first.
     pub(crate) fn load(
         linker: &Linker<State>,
         file: &Path,
+        around: &[Middleware],
         config: ComponentConfig,
         own_address: OwnAddress,
     ) -> anyhow::Result<Self> {
@@ -162,7 +83,8 @@ impl Component {
             config.store.is_some() || !config.settings.durable,
             "component {id:?} has durable = true, but no task engine is set: use --engine, such as --engine sqlite:tasks.db"
         );
-        let bytes = read(file).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let bytes =
+            read(file, UNBUILT, "cannot be used").with_context(|| format!("component {id:?} cannot be loaded"))?;
         if is_composed(&bytes) {
             let advice = "set tool.epilogue.source of the component to the one that it was composed from";
             ensure!(
@@ -176,9 +98,9 @@ impl Component {
                  for them: {advice}"
             );
         }
-        let joined = match config.middleware.is_empty() {
+        let joined = match around.is_empty() {
             true => None,
-            false => Some(middleware::join(&config.middleware, file, &bytes, linker, config.store.is_some())?),
+            false => Some(middleware::join(around, file, &bytes, linker, config.store.is_some())?),
         };
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
@@ -195,36 +117,26 @@ impl Component {
             )
         })?;
         let handler = ServiceIndices::new(&instance).map_err(anyhow::Error::from).with_context(cannot_serve)?;
-        let layer = |place: usize, id: &str| {
-            let (queue, runner) = match joined {
-                Some(_) => (middleware::label("queue", place), middleware::label("runner", place)),
-                None => (QUEUE.to_owned(), RUNNER.to_owned()),
-            };
-            let runner = RunnerIndices::find(&compiled, &runner);
-            if runner.is_none() && imports(engine, &compiled, &queue) {
+        let interface = |name: &str, alone: &str, place: usize| match joined {
+            Some(_) => middleware::label(name, place),
+            None => alone.to_owned(),
+        };
+        let ids = around.iter().map(|middleware| middleware.id.as_str()).chain([id.as_str()]);
+        let (mut layers, mut runners) = (Vec::new(), Vec::new());
+        for (place, layer) in ids.enumerate() {
+            let runner = RunnerIndices::find(&compiled, &interface("runner", RUNNER, place));
+            if runner.is_none() && imports(engine, &compiled, &interface("queue", QUEUE, place)) {
                 tracing::warn!(
-                    target: "epilogue::component", "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+                    target: "epilogue::component",
+                    "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
                 );
             }
-            Layer { id: id.into(), runner }
-        };
-        let ids = config.middleware.iter().map(|middleware| &middleware.id).chain([id]);
-        let layers = ids.enumerate().map(|(place, id)| layer(place, id)).collect();
-        Ok(Self {
-            engine: engine.clone(),
-            instance,
-            handler,
-            layers,
-            id: config.id,
-            settings: config.settings,
-            environment: config.environment,
-            mounts: Vec::new(),
-            _scratch: config.scratch,
-            allowed_hosts: Arc::new(config.allowed_hosts),
-            output: config.output,
-            own_address,
-            store: config.store,
-        })
+            layers.push(Layer { id: layer.into(), runs_tasks: runner.is_some() });
+            runners.push(runner);
+        }
+        let ComponentConfig { id, settings, wasi, store, scratch: _scratch } = config;
+        let layers = layers.into();
+        Ok(Self { id, settings, wasi, store, _scratch, instance, handler, layers, runners, own_address })
     }
 
     /// Makes a new instance.
@@ -245,7 +157,10 @@ impl Component {
     }
 
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
-        let mut store = Store::new(&self.engine, State::new(self, shutdown)?);
+        let outgoing = Outgoing::new(self.id.clone(), self.wasi.allowed_hosts.clone(), self.own_address.clone());
+        let background = Background::new(self.layers.clone(), self.store.clone(), shutdown);
+        let state = State::new(self.wasi.open(&self.id)?, outgoing, background, self.settings.memory.bytes());
+        let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(MAX_HANDLES);
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
@@ -259,76 +174,12 @@ impl Component {
             Err(error) => return Err(error),
         };
         let proxy = Proxy::P3(self.handler.load(&mut store, &instance)?);
-        let mut load =
-            |layer: &Layer| layer.runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose();
-        let runners = self.layers.iter().map(&mut load).collect::<wasmtime::Result<_>>()?;
+        let mut load = |runner: &Option<RunnerIndices>| {
+            runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose()
+        };
+        let runners = self.runners.iter().map(&mut load).collect::<wasmtime::Result<_>>()?;
         Ok(Instance::new(store, proxy, runners))
     }
-
-    pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing::new(self.id.clone(), self.allowed_hosts.clone(), self.own_address.clone())
-    }
-
-    /// What a new instance writes to stderr, if that is told line by line.
-    pub(crate) fn lines(&self) -> Option<Lines> {
-        matches!(self.output, Output::Json).then(|| Lines::new(&self.id))
-    }
-
-    /// A new instance's view of the system: nothing but what the manifest grants.
-    pub(crate) fn wasi(&self, lines: Option<&Lines>, words: &LastWords) -> wasmtime::Result<WasiCtx> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.envs(&self.environment);
-        let permissions = if self.settings.allow_transient_write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-        for Mount { host, guest } in &self.mounts {
-            wasi.preopened_dir(host, guest, permissions)
-                .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
-        }
-        match &self.output {
-            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(words.of(Guests(&STDERR))),
-            Output::Json => {
-                wasi.stdout(Guests(&STDOUT));
-                if let Some(lines) = lines {
-                    wasi.stderr(words.of(lines.clone()));
-                }
-            }
-            Output::Silent => _ = wasi.stderr(words.of(tokio::io::empty())),
-            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(words.of(stderr.clone())),
-        }
-        let (hosts, id) = (self.allowed_hosts.clone(), self.id.clone());
-        let check = move |scheme, address| {
-            let allowed = hosts.allows_socket(scheme, address);
-            if !allowed {
-                let advice = hosts.advice(&id, scheme, &address.ip().to_canonical().to_string(), Some(address.port()));
-                tracing::error!(target: "epilogue::component", component = id, "a connection to {scheme}://{address} is not allowed: {advice}");
-            }
-            allowed
-        };
-        let allowed = self.allowed_hosts.clone();
-        wasi.socket_addr_check(move |address, usage| {
-            let allowed = match usage {
-                SocketAddrUse::TcpConnect => check("tcp", address),
-                SocketAddrUse::UdpSend => check("udp", address),
-                // Anybody may send to it: that is not the component's doing.
-                SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
-                // What connecting or sending does first.
-                SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
-                // Requests reach a component through the host.
-                SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
-            };
-            Box::pin(async move { allowed })
-        });
-        // Otherwise the check is never asked.
-        wasi.allow_tcp(true).allow_udp(true);
-        // Who may connect to nothing needs no name, and could tell its owner something by asking for it.
-        wasi.allow_ip_name_lookup(!self.allowed_hosts.is_empty());
-        Ok(wasi.build())
-    }
-}
-
-pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = wasm_file::read(file, "if it is not built yet, run `epilogue build` or add `--build`")?;
-    names::check(&bytes).with_context(|| format!("{} cannot be used", file.display()))?;
-    Ok(bytes)
 }
 
 fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {

@@ -5,3 +5,4 @@ pub(crate) mod last_words;
 pub(crate) mod outgoing;
 pub(crate) mod runner;
 pub(crate) mod status;
+pub(crate) mod wasi;

@@ -1,15 +1,10 @@
-//! The wasmtime engine that all components of a process share, and what a component may import.
+//! The wasmtime engine that all components of a process share.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-use crate::component::state::State;
-use crate::interfaces::background;
-use crate::interfaces::status;
 
 /// How often a guest that computes without waiting lets its thread's other work run.
 const TICK: Duration = Duration::from_millis(1);
@@ -25,7 +20,7 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 /// # Errors
 ///
 /// If the system has no addresses for so many.
-pub fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
+pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
     let engine = Engine::new(&config(max_instances.get()))
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start wasmtime with room for max-instances, {max_instances}"))?;
@@ -74,16 +69,4 @@ fn tick(engine: &Engine) -> anyhow::Result<()> {
         })
         .context("cannot start the epoch thread")?;
     Ok(())
-}
-
-/// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
-/// `epilogue:background`, whose tasks can be durable or not.
-pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    status::add_to_linker(&mut linker)?;
-    background::add_to_linker(&mut linker, durable)?;
-    Ok(linker)
 }

@@ -18,6 +18,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use crate::component::fair::{Work, fair};
 use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
+use crate::interfaces::background::Phase;
 use crate::interfaces::last_words::PANICKED;
 use crate::interfaces::runner::Runner;
 use crate::process::shutdown::Shutdown;
@@ -25,24 +26,6 @@ use crate::tasks::scope::Scope;
 use crate::tasks::store::NotStored;
 use crate::wire::incoming::BadUpload;
 use crate::wire::sent::Sent;
-
-/// What an instance is busy with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Phase {
-    pub(crate) start: Instant,
-    pub(crate) deadline: Option<Instant>,
-}
-
-impl Phase {
-    pub(crate) fn idle() -> Self {
-        Self::lasting(Instant::now(), None)
-    }
-
-    /// A time that overflows the clock has no end.
-    fn lasting(start: Instant, time: Option<Duration>) -> Self {
-        Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
-    }
-}
 
 /// Why a call came to no end of its own. The instance is then good for nothing: a call cannot be cancelled, only its
 /// store dropped (wasmtime#11833).
@@ -77,7 +60,7 @@ pub(crate) struct Trap {
 
 impl Trap {
     pub(crate) fn new(error: wasmtime::Error, state: &State) -> Self {
-        Self { error, said: state.last_words.said() }
+        Self { error, said: state.wasi.last_words.said() }
     }
 }
 
@@ -131,6 +114,39 @@ impl HandlerError {
     }
 }
 
+/// Why there is no instance.
+#[derive(Debug)]
+pub(crate) enum NoInstance {
+    /// As many exist as the engine has room for.
+    Full,
+    /// The host's shutdown ran out of grace.
+    Stopped,
+    /// Its start took longer than this.
+    TimedOut(Duration),
+    /// The component could not be started.
+    Failed(wasmtime::Error),
+}
+
+impl NoInstance {
+    /// Whether there may be one a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Full | Self::TimedOut(_))
+    }
+}
+
+impl std::fmt::Display for NoInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
+            Self::Stopped => f.write_str("the host stopped"),
+            Self::TimedOut(limit) => {
+                write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))
+            }
+            Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
+        }
+    }
+}
+
 /// One instance with its store. It serves one request at a time.
 pub(crate) struct Instance {
     store: Store<State>,
@@ -151,7 +167,7 @@ struct Calls {
 
 impl Instance {
     pub(crate) fn new(store: Store<State>, proxy: Proxy, runners: Vec<Option<Runner>>) -> Self {
-        let shutdown = store.data().shutdown.clone();
+        let shutdown = store.data().background.shutdown.clone();
         Self { store, proxy, runners, calls: Calls { shutdown, idle: true }, served: 0 }
     }
 
@@ -207,7 +223,7 @@ impl Instance {
     /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
     /// as long as `limit`.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
-        let phase = self.store.data().phase.clone();
+        let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
         tokio::select! {
             biased;
@@ -249,7 +265,7 @@ impl Instance {
 
     /// Whether the guest has asked for a teardown since this was last asked.
     pub(crate) fn take_needs_teardown(&self) -> bool {
-        self.store.data().needs_teardown.take()
+        self.store.data().background.needs_teardown.take()
     }
 
     /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
@@ -319,7 +335,7 @@ async fn run_within<R>(
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
     let deadline = limit.and_then(|limit| phase.start.checked_add(limit));
-    store.data().enter(phase);
+    store.data().begin(phase);
     let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;

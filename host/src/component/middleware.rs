@@ -10,18 +10,16 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use epilogue_manifest::manifest::{Inherited, Middleware};
 use wac_graph::types::{Interface, ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::Descriptor;
 
-use crate::commands::compose::{HANDLER, check_handler, check_middleware};
-use crate::component::read;
 use crate::component::state::State;
-use crate::interfaces::background::{QUEUE, add_queue};
-use crate::interfaces::runner::RUNNER;
-use epilogue_manifest::manifest::{Inherited, Middleware};
+use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
+use crate::interfaces::background::add_queue;
 
 /// What gives a component its environment, and the label that nothing is given under.
 const ENVIRONMENT: [(&str, &str); 2] =
@@ -62,7 +60,8 @@ pub(crate) fn join(
     let everything = Inherited { environment: true, files: true, outbound_hosts: true };
     let mut handler = joining.layer(middleware.len(), bytes, everything, None).with_context(|| failed(application))?;
     for (layer, Middleware { id, source, inherits }) in middleware.iter().enumerate().rev() {
-        let added = read(source).and_then(|bytes| joining.layer(layer, &bytes, *inherits, Some(handler)));
+        let added = read(source, UNBUILT, "cannot be used")
+            .and_then(|bytes| joining.layer(layer, &bytes, *inherits, Some(handler)));
         handler = added.with_context(|| format!("{id:?} ({}) cannot be a middleware", source.display()))?;
     }
     let Joining { mut graph, linker, .. } = joining;
@@ -105,7 +104,7 @@ impl Joining {
             let starts = |(name, _): &&(&str, &str)| import.starts_with(name);
             if import == QUEUE {
                 let own = self.import(instance, &import, kind, label("queue", layer))?;
-                add_queue(&mut self.linker, &own, layer, self.durable)?;
+                add_queue(&mut self.linker, &own, |state| &mut state.background, layer, self.durable)?;
             } else if let Some((_, nothing)) = ENVIRONMENT.iter().find(starts).filter(|_| !inherits.environment) {
                 let own = self.import(instance, &import, kind, label(nothing, layer))?;
                 self.no_environment(&own)?;

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::component::instance::Instance;
-use crate::component::{Component, NoInstance};
+use crate::component::Component;
+use crate::component::instance::{Instance, NoInstance};
 use crate::process::shutdown::Shutdown;
 
 /// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.

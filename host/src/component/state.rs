@@ -1,107 +1,72 @@
-//! What the host keeps for one instance: its WASI, its limits, and the request that it serves.
+//! What the host keeps for one instance: a context for each interface that the guest may call, and its limits.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::component::instance::Phase;
-use crate::component::{Component, Layer};
-use crate::interfaces::last_words::LastWords;
+use crate::interfaces::background::{Background, Phase};
 use crate::interfaces::outgoing::{Arriving, Outgoing};
-use crate::process::shutdown::Shutdown;
+use crate::interfaces::status::RefusedStatus;
+use crate::interfaces::wasi::Wasi;
 use crate::tasks::scope::Scope;
-use crate::tasks::store::TaskStore;
-use crate::telemetry::output::Lines;
 
 /// The data of one instance's store.
 pub(crate) struct State {
-    wasi: WasiCtx,
-    /// What the guest writes to stderr, if that is told line by line.
-    lines: Option<Lines>,
+    pub(crate) wasi: Wasi,
     http: WasiHttpCtx,
-    outgoing: Outgoing,
     arriving: Arriving,
+    outgoing: Outgoing,
+    pub(crate) background: Background,
+    pub(crate) refused_status: RefusedStatus,
     table: ResourceTable,
-    /// The component's own.
-    pub(crate) layers: Arc<[Layer]>,
-    /// The component's own.
-    pub(crate) store: Option<TaskStore>,
     pub(crate) limits: StoreLimits,
-    /// The request being served, from its start to the end of its teardown.
-    pub(crate) scope: Option<Arc<Scope>>,
-    /// The status that the guest last gave a response, if HTTP has no such status.
-    pub(crate) refused_status: Option<u16>,
-    /// Whether the guest has something to tear down.
-    pub(crate) needs_teardown: Cell<bool>,
-    /// What the guest is doing, and until when it may.
-    pub(crate) phase: watch::Sender<Phase>,
-    /// What its stderr ended with.
-    pub(crate) last_words: LastWords,
-    pub(crate) shutdown: Shutdown,
 }
 
 impl State {
-    pub(crate) fn new(component: &Component, shutdown: Shutdown) -> wasmtime::Result<Self> {
-        let (lines, last_words) = (component.lines(), LastWords::default());
-        Ok(Self {
-            wasi: component.wasi(lines.as_ref(), &last_words)?,
-            lines,
+    /// The data of an instance with these contexts, and with so many bytes of memory at most.
+    pub(crate) fn new(wasi: Wasi, outgoing: Outgoing, background: Background, memory: usize) -> Self {
+        Self {
+            wasi,
             http: WasiHttpCtx::new(),
-            outgoing: component.outgoing(),
             arriving: Arriving,
+            outgoing,
+            background,
+            refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),
-            layers: component.layers.clone(),
-            store: component.store.clone(),
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
-            limits: StoreLimitsBuilder::new().memory_size(component.settings.memory.bytes()).build(),
-            scope: None,
-            refused_status: None,
-            needs_teardown: Cell::new(false),
-            phase: watch::Sender::new(Phase::idle()),
-            last_words,
-            shutdown,
-        })
+            limits: StoreLimitsBuilder::new().memory_size(memory).build(),
+        }
     }
 
     /// Makes this the request that is being served.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
-        if let Some(lines) = &self.lines {
-            lines.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
-        }
-        self.scope = scope;
+        self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
+        self.background.scope = scope;
     }
 
-    /// Says what the guest is busy with from now on. Most guests never ask.
-    pub(crate) fn enter(&self, phase: Phase) {
-        self.last_words.forget();
-        let asked = self.phase.receiver_count() > 0;
-        self.phase.send_if_modified(|current| {
-            *current = phase;
-            asked
-        });
+    /// Begins a call: the guest is busy with this from now on.
+    pub(crate) fn begin(&self, phase: Phase) {
+        self.wasi.last_words.forget();
+        self.background.enter(phase);
     }
 
     /// How many handles the guest holds.
     pub(crate) fn handles(&mut self) -> usize {
         self.table.iter_mut().count()
     }
+
+    /// The view through which a request comes in: the guest sees all of its headers.
+    pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
+    }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl State {
-    /// The view through which a request comes in: the guest sees all of its headers.
-    pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
+        WasiCtxView { ctx: &mut self.wasi.ctx, table: &mut self.table }
     }
 }
 

@@ -1,46 +1,97 @@
-//! What a guest calls: the host's side of `epilogue:background/queue` and `…/context`.
+//! What a guest calls to enqueue tasks: the host's side of `epilogue:background/queue` and `…/context`.
+//!
+//! It works on a context of its own, [`Background`], and knows nothing else of an instance's store: whoever adds it to a
+//! linker says where in the store's data the context is, as with wasmtime's own host interfaces.
 
+use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use crate::component::Layer;
-use crate::component::state::State;
 use crate::contract::bindings::{EnqueueError, FailurePolicy, RequestContext, TaskId, TaskOptions, context, types};
+use crate::contract::check::QUEUE;
+use crate::process::shutdown::Shutdown;
+use crate::tasks::layer::Layer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
-
-/// The queue's name in a component that stands alone.
-pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
+use crate::tasks::store::TaskStore;
 
 /// A stop is announced when this part of the time is left …
 const NOTICE_PART: u32 = 10;
 /// … and at most this long before it.
 const MAX_NOTICE: Duration = Duration::from_secs(5);
 
-struct Background;
-
-impl HasData for Background {
-    type Data<'a> = &'a mut State;
+/// What an instance's tasks are enqueued with: one for each instance.
+pub(crate) struct Background {
+    layers: Arc<[Layer]>,
+    /// Where durable tasks are stored, if anywhere.
+    store: Option<TaskStore>,
+    /// The request being served, from its start to the end of its teardown.
+    pub(crate) scope: Option<Arc<Scope>>,
+    /// Whether the guest has something to tear down.
+    pub(crate) needs_teardown: Cell<bool>,
+    /// What the guest is doing, and until when it may.
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) shutdown: Shutdown,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>, durable: bool) -> wasmtime::Result<()> {
-    types::add_to_linker::<State, Background>(linker, |state| state)?;
-    context::add_to_linker::<State, Background>(linker, |state| state)?;
-    add_queue(linker, QUEUE, 0, durable)
+/// What an instance is busy with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Phase {
+    pub(crate) start: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Phase {
+    pub(crate) fn idle() -> Self {
+        Self::lasting(Instant::now(), None)
+    }
+
+    /// A time that overflows the clock has no end.
+    pub(crate) fn lasting(start: Instant, time: Option<Duration>) -> Self {
+        Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
+    }
+}
+
+/// Finds the context in a store's data.
+pub(crate) type GetBackground<T> = fn(&mut T) -> &mut Background;
+
+struct HasBackground;
+
+impl HasData for HasBackground {
+    type Data<'a> = &'a mut Background;
+}
+
+/// Adds `queue` and `context` to what a component may import that stands alone. `durable` says whether there is an engine
+/// to store tasks in.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: GetBackground<T>,
+    durable: bool,
+) -> wasmtime::Result<()> {
+    types::add_to_linker::<T, HasBackground>(linker, get)?;
+    context::add_to_linker::<T, HasBackground>(linker, get)?;
+    add_queue(linker, QUEUE, get, 0, durable)
 }
 
 /// Defines `queue` under this name. What is added through it belongs to this layer. If tasks can be durable, adding one may
 /// have to wait.
-pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, durable: bool) -> wasmtime::Result<()> {
+pub(crate) fn add_queue<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    name: &str,
+    get: GetBackground<T>,
+    layer: usize,
+    durable: bool,
+) -> wasmtime::Result<()> {
     let mut queue = linker.instance(name)?;
     if durable {
-        queue.func_wrap_async("add-task", move |store: StoreContextMut<'_, State>, (name, args, options)| {
-            let added = store.data().add_task(layer, name, args, options);
+        queue.func_wrap_async("add-task", move |mut store: StoreContextMut<'_, T>, (name, args, options)| {
+            let added = get(store.data_mut()).add_task(layer, name, args, options);
             Box::new(async move {
                 Ok((match added {
                     Ok(Added::Waits(id)) => Ok(id),
@@ -50,27 +101,27 @@ pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, du
             })
         })?;
     } else {
-        queue.func_wrap("add-task", move |store: StoreContextMut<'_, State>, (name, args, options)| {
-            let accepted = store.data().accept(layer, name, args, options);
+        queue.func_wrap("add-task", move |mut store: StoreContextMut<'_, T>, (name, args, options)| {
+            let accepted = get(store.data_mut()).accept(layer, name, args, options);
             Ok((accepted.map(|(_, mut queue, task)| queue.push(task)),))
         })?;
     }
-    queue.func_wrap("cancel", |store: StoreContextMut<'_, State>, (id,): (TaskId,)| {
-        Ok((store.data().scope.as_ref().is_some_and(|scope| scope.queue().cancel(id)),))
+    queue.func_wrap("cancel", move |mut store: StoreContextMut<'_, T>, (id,): (TaskId,)| {
+        Ok((get(store.data_mut()).scope.as_ref().is_some_and(|scope| scope.queue().cancel(id)),))
     })?;
-    queue.func_wrap("on-failure", |store: StoreContextMut<'_, State>, (policy,): (FailurePolicy,)| {
-        if let Some(scope) = &store.data().scope {
+    queue.func_wrap("on-failure", move |mut store: StoreContextMut<'_, T>, (policy,): (FailurePolicy,)| {
+        if let Some(scope) = &get(store.data_mut()).scope {
             scope.queue().set_policy(policy);
         }
         Ok(())
     })?;
-    queue.func_wrap("needs-teardown", |store: StoreContextMut<'_, State>, (): ()| {
-        store.data().needs_teardown.set(true);
+    queue.func_wrap("needs-teardown", move |mut store: StoreContextMut<'_, T>, (): ()| {
+        get(store.data_mut()).needs_teardown.set(true);
         Ok(())
     })
 }
 
-impl types::Host for &mut State {}
+impl types::Host for &mut Background {}
 
 /// What comes of a task that was accepted.
 enum Added {
@@ -80,7 +131,28 @@ enum Added {
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
-impl State {
+impl Background {
+    /// The context of an instance of a component with these layers, which serves no request yet.
+    pub(crate) fn new(layers: Arc<[Layer]>, store: Option<TaskStore>, shutdown: Shutdown) -> Self {
+        Self {
+            layers,
+            store,
+            scope: None,
+            needs_teardown: Cell::new(false),
+            phase: watch::Sender::new(Phase::idle()),
+            shutdown,
+        }
+    }
+
+    /// Says what the guest is busy with from now on. Most guests never ask.
+    pub(crate) fn enter(&self, phase: Phase) {
+        let asked = self.phase.receiver_count() > 0;
+        self.phase.send_if_modified(|current| {
+            *current = phase;
+            asked
+        });
+    }
+
     fn add_task(&self, layer: usize, name: String, args: Vec<u8>, options: TaskOptions) -> Result<Added, EnqueueError> {
         let (scope, mut queue, task) = self.accept(layer, name, args, options)?;
         match &self.store {
@@ -99,7 +171,7 @@ impl State {
         args: Vec<u8>,
         options: TaskOptions,
     ) -> Result<(&Arc<Scope>, MutexGuard<'_, Queue>, Task), EnqueueError> {
-        if !self.layers.get(layer).is_some_and(Layer::is_runnable) {
+        if !self.layers.get(layer).is_some_and(|layer| layer.runs_tasks) {
             return Err(EnqueueError::NoRunner);
         }
         // What a closure has captured is let go in the teardown, if it never runs.
@@ -113,7 +185,7 @@ impl State {
     }
 }
 
-impl context::Host for &mut State {
+impl context::Host for &mut Background {
     fn request(&mut self) -> wasmtime::Result<Option<RequestContext>> {
         Ok(self
             .scope
@@ -126,11 +198,11 @@ impl context::Host for &mut State {
     }
 }
 
-impl context::HostWithStore<State> for Background {
-    async fn stopping(accessor: &Accessor<State, Self>) -> wasmtime::Result<context::Stop> {
+impl<T: 'static> context::HostWithStore<T> for HasBackground {
+    async fn stopping(accessor: &Accessor<T, Self>) -> wasmtime::Result<context::Stop> {
         let (mut phases, mut shutdown) = accessor.with(|mut access| {
-            let state = access.get();
-            (state.phase.subscribe(), state.shutdown.clone())
+            let background = access.get();
+            (background.phase.subscribe(), background.shutdown.clone())
         });
         let (reason, end) = loop {
             let phase = *phases.borrow_and_update();

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use epilogue_manifest::outbound::{AllowedHosts, is_self};
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
@@ -12,8 +13,6 @@ use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
 };
-
-use epilogue_manifest::outbound::{AllowedHosts, is_self};
 
 /// The address under which the application itself is reached, once it is known. It never is while the application serves
 /// https: a component would have no reason to trust the certificate.

@@ -3,24 +3,36 @@
 use http::StatusCode;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Response;
 
-use crate::component::state::State;
+/// The status that a guest last gave a response, if HTTP has no such status.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedStatus(Option<u16>);
+
+impl RefusedStatus {
+    /// Forgets the status, and returns it.
+    pub(crate) fn take(&mut self) -> Option<u16> {
+        self.0.take()
+    }
+}
 
 /// Replaces `wasi:http/types`' `response.set-status-code`. A status that HTTP does not have is refused, as wasmtime does too.
 /// But many a guest does not look: wasip3, and so spin-sdk, answers with 200 instead. Unless the guest then sets a better one,
-/// the response has 500, and the instance remembers why.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// the response has 500, and the instance remembers why, where `get` finds it in the store's data.
+pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
+    linker: &mut Linker<T>,
+    get: fn(&mut T) -> &mut RefusedStatus,
+) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
         "[method]response.set-status-code",
-        |mut store: StoreContextMut<'_, State>, (response, status): (Resource<Response>, u16)| {
+        move |mut store: StoreContextMut<'_, T>, (response, status): (Resource<Response>, u16)| {
             let state = store.data_mut();
             let wanted = Some(status).filter(|status| (100..=599).contains(status));
             let wanted = wanted.and_then(|status| StatusCode::from_u16(status).ok());
-            state.refused_status = if wanted.is_none() { Some(status) } else { None };
+            get(state).0 = if wanted.is_none() { Some(status) } else { None };
             let response: &mut Response = state.http().table.get_mut(&response)?;
             response.status = wanted.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Ok((wanted.map(drop).ok_or(()),))

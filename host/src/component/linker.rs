@@ -1,0 +1,19 @@
+//! What a component may import.
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::component::state::State;
+use crate::interfaces::{background, status};
+
+/// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
+/// `epilogue:background`, whose tasks can be durable or not.
+pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::<State>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    status::add_to_linker(&mut linker, |state| &mut state.refused_status)?;
+    background::add_to_linker(&mut linker, |state| &mut state.background, durable)?;
+    Ok(linker)
+}

@@ -1,0 +1,129 @@
+//! A guest's view of the system: nothing but what the manifest grants.
+
+use std::sync::Arc;
+
+use epilogue_manifest::manifest::Mount;
+use epilogue_manifest::outbound::AllowedHosts;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use super::last_words::LastWords;
+use crate::telemetry::output::{Guests, Lines, STDERR, STDOUT};
+
+/// Where a component's stdout and stderr go.
+#[derive(Debug, Clone, Default)]
+pub enum Output {
+    /// To those of the host.
+    #[default]
+    Inherit,
+    /// stdout to that of the host, and stderr as well, each line as an event in JSON.
+    Json,
+    /// Nowhere.
+    Silent,
+    /// To memory.
+    Captured {
+        /// What goes to stdout.
+        stdout: MemoryOutputPipe,
+        /// What goes to stderr.
+        stderr: MemoryOutputPipe,
+    },
+}
+
+/// What the instances of one component see of the system.
+#[derive(Default)]
+pub(crate) struct WasiConfig {
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
+    /// Whether the guest may write to its mounts.
+    pub(crate) writable: bool,
+    pub(crate) allowed_hosts: Arc<AllowedHosts>,
+    pub(crate) output: Output,
+}
+
+/// What one instance sees of the system.
+pub(crate) struct Wasi {
+    pub(crate) ctx: WasiCtx,
+    /// What the guest writes to stderr, if that is told line by line.
+    lines: Option<Lines>,
+    /// What its stderr ended with.
+    pub(crate) last_words: LastWords,
+}
+
+impl Wasi {
+    /// The lines that the guest prints belong to this request from now on.
+    pub(crate) fn belong_to(&self, request: Option<&str>) {
+        if let Some(lines) = &self.lines {
+            lines.belong_to(request);
+        }
+    }
+}
+
+impl WasiConfig {
+    /// A new instance's view, for an instance of this component.
+    ///
+    /// # Errors
+    ///
+    /// If one of the mounts cannot be opened.
+    pub(crate) fn open(&self, component: &str) -> wasmtime::Result<Wasi> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(&self.environment);
+        let permissions = if self.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        for Mount { host, guest } in &self.mounts {
+            wasi.preopened_dir(host, guest, permissions)
+                .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
+        }
+        let (lines, last_words) = self.print(&mut wasi, component);
+        self.connect(&mut wasi, component);
+        Ok(Wasi { ctx: wasi.build(), lines, last_words })
+    }
+
+    fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {
+        let words = LastWords::default();
+        match &self.output {
+            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(words.of(Guests(&STDERR))),
+            Output::Json => {
+                let lines = Lines::new(component);
+                wasi.stdout(Guests(&STDOUT)).stderr(words.of(lines.clone()));
+                return (Some(lines), words);
+            }
+            Output::Silent => _ = wasi.stderr(words.of(tokio::io::empty())),
+            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(words.of(stderr.clone())),
+        }
+        (None, words)
+    }
+
+    fn connect(&self, wasi: &mut WasiCtxBuilder, component: &str) {
+        let (hosts, id) = (self.allowed_hosts.clone(), component.to_owned());
+        let check = move |scheme, address| {
+            let allowed = hosts.allows_socket(scheme, address);
+            if !allowed {
+                let advice = hosts.advice(&id, scheme, &address.ip().to_canonical().to_string(), Some(address.port()));
+                tracing::error!(
+                    target: "epilogue::component",
+                    component = id,
+                    "a connection to {scheme}://{address} is not allowed: {advice}"
+                );
+            }
+            allowed
+        };
+        let allowed = self.allowed_hosts.clone();
+        wasi.socket_addr_check(move |address, usage| {
+            let allowed = match usage {
+                SocketAddrUse::TcpConnect => check("tcp", address),
+                SocketAddrUse::UdpSend => check("udp", address),
+                // Anybody may send to it: that is not the component's doing.
+                SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
+                // What connecting or sending does first.
+                SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
+                // Requests reach a component through the host.
+                SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+            };
+            Box::pin(async move { allowed })
+        });
+        // Otherwise the check is never asked.
+        wasi.allow_tcp(true).allow_udp(true);
+        // A component that may connect to nothing needs no name, and could tell its owner something by asking for it.
+        wasi.allow_ip_name_lookup(!self.allowed_hosts.is_empty());
+    }
+}
