@@ -3,35 +3,32 @@
 pub(crate) mod admission;
 pub(crate) mod drain;
 pub(crate) mod response;
+mod store;
 
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use epilogue_engines::Error;
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 use tracing::Span;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::component::NoInstance;
-use crate::component::instance::{HandlerError, Instance, Interrupted};
+use crate::component::instance::{HandlerError, Instance, Interrupted, NoInstance};
 use crate::component::pool::Pool;
 use crate::contract::bindings::ResponseOutcome;
 use crate::interfaces::status;
 use crate::request::admission::Slot;
-use crate::request::response;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::Queue;
 use crate::tasks::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::NotStored;
 use crate::tasks::trace;
+use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 
 /// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
@@ -383,20 +380,4 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
         | HandlerError::NotFinal(_)
         | HandlerError::NotStored(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
     }
-}
-
-/// The answer while there is no room.
-pub(crate) fn unavailable() -> Response<WasiBody> {
-    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-/// An answer of the host's own: a status and its name.
-pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
-    let text = status.canonical_reason().unwrap_or_default();
-    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response
 }

@@ -1,6 +1,8 @@
 //! A request's tasks: their queue, their records, and where durable ones are stored.
 
+pub(crate) mod backlog;
 pub(crate) mod backoff;
+pub(crate) mod layer;
 pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod record;

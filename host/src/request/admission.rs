@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::component::lag::AtWork;
 use epilogue_manifest::settings::HostOptions;
+
+use crate::component::lag::AtWork;
 
 /// The requests of a host.
 pub(crate) struct Admission {

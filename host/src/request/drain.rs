@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::component::NoInstance;
-use crate::component::instance::{Instance, Interrupted};
+use crate::component::instance::{Instance, Interrupted, NoInstance};
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::request::{Life, SETTLE};
 use crate::tasks::backoff::Backoff;

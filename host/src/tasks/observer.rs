@@ -1,16 +1,13 @@
-//! What became of all requests and tasks, for the exit code and for tests, and what is left of them.
+//! What became of all requests and tasks, for the exit code and for tests.
 
-use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
-use crate::request::admission::Admission;
+use crate::process::shutdown::ABANDONED;
+use crate::tasks::backlog::Backlog;
 use crate::tasks::record::{RequestRecord, TaskState};
-
-/// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
-pub(crate) const ABANDONED: u8 = 3;
 
 /// What a server did in its life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,24 +51,6 @@ pub(crate) struct Observer {
     records: Option<Sender<RequestRecord>>,
 }
 
-/// How many tasks of a host are accepted and have not ended.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Backlog(Arc<AtomicUsize>);
-
-impl Backlog {
-    pub(crate) fn accepted(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn ended(&self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-
-    pub(crate) fn tasks(&self) -> usize {
-        self.0.load(Relaxed)
-    }
-}
-
 #[derive(Default)]
 struct Counts {
     requests: AtomicU64,
@@ -98,6 +77,16 @@ impl Observer {
     /// A durable task is run by this process until the value is dropped.
     pub(crate) fn durable_task(&self) -> Counted {
         Counted::new(&self.durable)
+    }
+
+    /// How many batches this process runs.
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.load(Relaxed)
+    }
+
+    /// How many durable tasks this process runs.
+    pub(crate) fn durable_tasks(&self) -> usize {
+        self.durable.load(Relaxed)
     }
 
     /// A task was abandoned because the host's time was over.
@@ -140,46 +129,5 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// What a process has still to do. Displayed as `2 requests, 3 tasks`.
-#[derive(Clone)]
-pub(crate) struct Progress {
-    /// Of a process that serves.
-    admission: Option<Arc<Admission>>,
-    observers: Vec<Observer>,
-}
-
-impl Progress {
-    /// The progress of a server, and of the workers beside it.
-    pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
-        Self { admission: Some(admission), observers: vec![served, worked] }
-    }
-
-    /// The progress of a process that only works.
-    pub(crate) fn of_worker(worked: Observer) -> Self {
-        Self { admission: None, observers: vec![worked] }
-    }
-
-    /// How many requests have not ended, their tasks included, and how many batches of durable tasks are run here.
-    pub(crate) fn requests(&self) -> usize {
-        let batches = self.observers.iter().map(|observer| observer.batches.load(Relaxed)).sum::<usize>();
-        self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
-    }
-
-    /// How many tasks in this process have not ended: those that wait, and those that run. A durable one that waits is another
-    /// process', or this one's once it is started anew.
-    fn tasks(&self) -> usize {
-        let tasks = |observer: &Observer| observer.backlog.tasks() + observer.durable.load(Relaxed);
-        self.observers.iter().map(tasks).sum()
-    }
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count| if count == 1 { "" } else { "s" };
-        let (requests, tasks) = (self.requests(), self.tasks());
-        write!(f, "{requests} request{}, {tasks} task{}", plural(requests), plural(tasks))
     }
 }

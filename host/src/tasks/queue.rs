@@ -12,12 +12,13 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
 use epilogue_manifest::settings::Settings;
-use crate::tasks::backoff::Backoff;
-use crate::tasks::observer::Backlog;
-use crate::tasks::record::StoredTask;
 use epilogue_manifest::values::OnFailure;
+
+use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
+use crate::tasks::backlog::Backlog;
+use crate::tasks::backoff::Backoff;
+use crate::tasks::record::StoredTask;
 
 /// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
 const MAX_NAME: usize = 1024;

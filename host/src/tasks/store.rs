@@ -5,7 +5,7 @@
 //! ```
 //!
 //! What the handler adds is stored together, as one batch, between its return and the response's head; what comes later is
-//! stored when it is added. A batch's life on a worker is `lease`, with the same [`Life`] that a request has.
+//! stored when it is added. A batch's life on a worker is `worker/lease.rs`, with the same `Life` that a request has.
 
 mod full;
 
@@ -17,19 +17,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use epilogue_engines as engines;
 use epilogue_engines::{Batch, Counts, Engine, Error, OnFailure, Options, Outcome};
+use epilogue_manifest::settings::HostOptions;
 use futures::future::BoxFuture;
-use http::Response;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::WasiBody;
 
-use crate::component::Layer;
-use crate::component::instance::HandlerError;
 use crate::contract::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
-use crate::request::Life;
-use epilogue_manifest::settings::HostOptions;
+use crate::tasks::layer::Layer;
 use crate::tasks::queue::Task;
-use crate::tasks::record::{StoredTask, cut};
+use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
 /// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
@@ -149,58 +145,6 @@ impl TaskStore {
     }
 }
 
-impl Life {
-    /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
-    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and the response is not sent.
-    pub(crate) async fn store(
-        &mut self,
-        handled: Result<Response<WasiBody>, HandlerError>,
-    ) -> Result<Response<WasiBody>, HandlerError> {
-        let failed = handled.is_err();
-        let tasks = self.scope.queue().handled(failed);
-        if tasks.is_empty() {
-            return handled;
-        }
-        let component = &self.pool.component;
-        // Not reached: without one no task is durable.
-        let Some(store) = component.store.clone() else { return handled };
-        let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
-        let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
-        let mut shutdown = self.pool.shutdown.clone();
-        let limit = self.scope.queue().max_backlog();
-        let done = tokio::select! {
-            done = async {
-                match store.has_room(limit).await {
-                    true => store.enqueue(batch).await.map_err(NotStored::Engine),
-                    false => Err(NotStored::BacklogFull(limit)),
-                }
-            } => done,
-            () = shutdown.stopped() => Err(NotStored::Engine(Error::Unavailable("the host stopped".to_owned()))),
-        };
-        match done {
-            Ok(()) => {
-                self.scope.queue().hand_over(failed, |task| {
-                    let stored = stored(&component.layers, task);
-                    stored.emit(&self.scope.id);
-                    stored
-                });
-                handled
-            }
-            Err(error) => {
-                let text = error.to_string();
-                let why = HandlerError::NotStored(error);
-                self.not_stored = Some(cut(why.to_string()));
-                if failed {
-                    self.report("not stored", Some(&text));
-                    handled
-                } else {
-                    Err(why)
-                }
-            }
-        }
-    }
-}
-
 /// How many requests' tasks are stored, by state. Leases that are there at the start are other processes', or of ones that died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
@@ -250,7 +194,7 @@ fn unusable(error: Error) -> anyhow::Error {
 }
 
 /// What is stored of tasks of one request.
-fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
+pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {
         id: task.id,
@@ -278,7 +222,7 @@ fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<T
     }
 }
 
-fn stored(layers: &[Layer], task: &Task) -> StoredTask {
+pub(crate) fn stored(layers: &[Layer], task: &Task) -> StoredTask {
     let component = layers.get(task.layer).map_or_else(|| "".into(), |layer| layer.id.clone());
     StoredTask { id: task.id, name: task.name.clone(), component }
 }

@@ -12,12 +12,13 @@ use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
 use super::moment::Moment;
-use crate::component::NoInstance;
+use crate::component::instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
+use crate::tasks::backlog::Backlog;
 use crate::tasks::backoff::Backoff;
-use crate::tasks::observer::{Backlog, Observer};
+use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
@@ -207,7 +208,7 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
                 None => layers.len().checked_sub(1),
                 Some(name) => layers.iter().position(|layer| *layer.id == **name),
             };
-            place.filter(|place| layers.get(*place).is_some_and(|layer| layer.is_runnable()))
+            place.filter(|place| layers.get(*place).is_some_and(|layer| layer.runs_tasks))
         };
         Some((pool.clone(), batch.tasks.iter().map(place).collect::<Option<_>>()?))
     })

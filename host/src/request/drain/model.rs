@@ -1,12 +1,12 @@
 //! The verdicts, in every situation there is; and whole drains of a queue, whatever their tasks come to and add.
 
+use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::contract::bindings::TaskOptions;
-use epilogue_manifest::settings::Settings;
-use crate::tasks::observer::Backlog;
+use crate::tasks::backlog::Backlog;
 use crate::tasks::queue::Queue;
 
 const NEVER: Situation<'_> = Situation {

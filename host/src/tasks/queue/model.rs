@@ -1,10 +1,10 @@
 //! The queue against a model of it, which remembers everything and works it out anew at each question.
 
+use epilogue_manifest::values::{Size, Value as _};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use epilogue_manifest::values::{Size, Value as _};
 
 /// What can be done to a queue.
 #[derive(Debug, Clone)]

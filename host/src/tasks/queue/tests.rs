@@ -1,5 +1,6 @@
-use super::*;
 use epilogue_manifest::values::{Size, Value as _};
+
+use super::*;
 
 fn queue(settings: Settings) -> Queue {
     Queue::new(&settings, false, Backlog::default())

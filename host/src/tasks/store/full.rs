@@ -41,7 +41,7 @@ impl Known {
 impl TaskStore {
     /// Whether the engine holds fewer batches than `limit`, apart from the dead. If the engine cannot be asked there is room:
     /// whoever goes on to store something hears of it then.
-    pub(super) async fn has_room(&self, limit: u64) -> bool {
+    pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
             let asking = Asking(&known.asking);

@@ -1,0 +1,62 @@
+//! Storing a request's durable tasks, between its handler's return and its response's head.
+
+use epilogue_engines::{Batch, Error, Outcome};
+use http::Response;
+use wasmtime_wasi_http::WasiBody;
+
+use super::Life;
+use crate::component::instance::HandlerError;
+use crate::tasks::record::cut;
+use crate::tasks::store::{NotStored, batch, stored};
+
+impl Life {
+    /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
+    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and the response is not sent.
+    pub(crate) async fn store(
+        &mut self,
+        handled: Result<Response<WasiBody>, HandlerError>,
+    ) -> Result<Response<WasiBody>, HandlerError> {
+        let failed = handled.is_err();
+        let tasks = self.scope.queue().handled(failed);
+        if tasks.is_empty() {
+            return handled;
+        }
+        let component = &self.pool.component;
+        // Not reached: without one no task is durable.
+        let Some(store) = component.store.clone() else { return handled };
+        let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
+        let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
+        let mut shutdown = self.pool.shutdown.clone();
+        let limit = self.scope.queue().max_backlog();
+        let done = tokio::select! {
+            done = async {
+                match store.has_room(limit).await {
+                    true => store.enqueue(batch).await.map_err(NotStored::Engine),
+                    false => Err(NotStored::BacklogFull(limit)),
+                }
+            } => done,
+            () = shutdown.stopped() => Err(NotStored::Engine(Error::Unavailable("the host stopped".to_owned()))),
+        };
+        match done {
+            Ok(()) => {
+                self.scope.queue().hand_over(failed, |task| {
+                    let stored = stored(&component.layers, task);
+                    stored.emit(&self.scope.id);
+                    stored
+                });
+                handled
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let why = HandlerError::NotStored(error);
+                self.not_stored = Some(cut(why.to_string()));
+                if failed {
+                    self.report("not stored", Some(&text));
+                    handled
+                } else {
+                    Err(why)
+                }
+            }
+        }
+    }
+}
