@@ -1,7 +1,9 @@
 //! The server: one address, as many threads as there are workers, each with a listener of its own.
 
+mod accept;
 pub(crate) mod connection;
 pub(crate) mod linger;
+pub(crate) mod progress;
 pub(crate) mod request_headers;
 pub(crate) mod spin_headers;
 pub(crate) mod thread;
@@ -15,19 +17,19 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use epilogue_manifest::settings::HostOptions;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
+use crate::app::version::Replacer;
 use crate::process::shutdown::Shutdown;
 use crate::process::threads;
 use crate::request::admission::Admission;
-use crate::server::thread::{Host, Version, Worker};
-use epilogue_manifest::settings::HostOptions;
-use crate::tasks::observer::{Observer, Progress, Summary};
+use crate::server::progress::Progress;
+use crate::server::thread::{Host, ServerThread};
+use crate::tasks::observer::{Observer, Summary};
 use crate::tasks::record::RequestRecord;
 use crate::worker::Workers;
 
@@ -40,7 +42,7 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 const UNSENT: u32 = 128 * 1024;
 
 /// An application with an address.
-pub struct Server {
+pub(crate) struct Server {
     options: HostOptions,
     address: SocketAddr,
     listeners: Vec<TcpListener>,
@@ -51,14 +53,6 @@ pub struct Server {
     admission: Arc<Admission>,
 }
 
-/// Replaces the application of a process, while it runs.
-#[derive(Clone)]
-pub(crate) struct Replacer {
-    /// Where it is reached, if it is.
-    address: Option<SocketAddr>,
-    versions: watch::Sender<Arc<Version>>,
-}
-
 impl Server {
     /// Binds the address that `options` name, for as many workers as they say. From here on clients can connect; they are
     /// answered once the server runs.
@@ -66,7 +60,7 @@ impl Server {
     /// # Errors
     ///
     /// If the address cannot be bound, as when another process listens there.
-    pub fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
+    pub(crate) fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
         options.check()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = options.listen;
@@ -80,7 +74,7 @@ impl Server {
     }
 
     /// Hands the record of each request, once it has ended, to `records`.
-    pub fn observe(&mut self, records: Sender<RequestRecord>) {
+    pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.observer.observe(records);
     }
 
@@ -90,13 +84,13 @@ impl Server {
     }
 
     /// The address that was bound.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The URL of the address.
-    pub fn url(&self) -> String {
-        let scheme = if self.replacer.versions.borrow().tls.is_some() { "https" } else { "http" };
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.replacer.is_https() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
@@ -113,7 +107,7 @@ impl Server {
     /// # Errors
     ///
     /// If a thread or its event loop cannot be started, or has ended before its time. Then the others get the grace to end.
-    pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
+    pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
         let versions = self.replacer.versions();
@@ -124,14 +118,8 @@ impl Server {
         let work = |listener: TcpListener| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
             move || -> anyhow::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let local = LocalSet::new();
-                let worker = Rc::new(Worker::new(host, shutdown));
-                let ended = local.block_on(&runtime, worker.run(listener));
-                drop(local);
-                // Merely dropped, it would wait for what blocks in the system, such as the look-up of a name.
-                runtime.shutdown_background();
-                Ok(ended?)
+                let serve = || Rc::new(ServerThread::new(host, shutdown)).run(listener);
+                Ok(threads::block_on(serve)??)
             }
         };
         type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
@@ -140,31 +128,6 @@ impl Server {
             workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Work { Box::new(work) });
         threads::run(serving.chain(working), &shutdown, grace)?;
         Ok(observer.summary().with_tasks_of(worked.summary()))
-    }
-}
-
-impl Replacer {
-    /// Begins with this application, which is reached at `address` if it serves.
-    pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
-        let version = Version { app, tls };
-        version.publish_address(address);
-        Self { address, versions: watch::Sender::new(Arc::new(version)) }
-    }
-
-    /// The application as it is, and each that comes.
-    pub(crate) fn versions(&self) -> watch::Receiver<Arc<Version>> {
-        self.versions.subscribe()
-    }
-
-    /// Gives requests that begin from now on to `app`, and connections that begin to `tls`. Whether it is https or http that
-    /// is served stays as it is; without a new certificate the old one goes on.
-    pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
-        self.versions.send_modify(|version| {
-            let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
-            let newest = Version { app, tls };
-            newest.publish_address(self.address);
-            *version = Arc::new(newest);
-        });
     }
 }
 

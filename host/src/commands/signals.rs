@@ -10,11 +10,11 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use crate::commands::reload::Cause;
+use crate::commands::watch::Cause;
 use crate::process::scratch;
-use crate::process::shutdown::ShutdownTrigger;
+use crate::process::shutdown::{ABANDONED, ShutdownTrigger};
 use crate::process::threads::STUCK;
-use crate::tasks::observer::{ABANDONED, Progress};
+use crate::server::progress::Progress;
 
 /// How often it is said what is left, to who looks on …
 const PROGRESS: Duration = Duration::from_secs(1);

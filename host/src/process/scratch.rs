@@ -39,7 +39,7 @@ impl Drop for Scratch {
 }
 
 /// Deletes all folders: the process is about to end.
-pub fn delete_all() {
+pub(crate) fn delete_all() {
     let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
     folders.iter().for_each(|folder| delete(folder));
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
+pub(crate) const ABANDONED: u8 = 3;
+
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Running,
@@ -14,17 +17,17 @@ enum Phase {
 
 /// Starts and hastens the shutdown of the servers that hold its [`Shutdown`].
 #[derive(Debug, Clone)]
-pub struct ShutdownTrigger(watch::Sender<Phase>);
+pub(crate) struct ShutdownTrigger(watch::Sender<Phase>);
 
 /// A server's view of its own end.
 #[derive(Debug, Clone)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     phase: watch::Receiver<Phase>,
     trigger: ShutdownTrigger,
 }
 
 /// A shutdown that has not begun, and what begins it.
-pub fn channel() -> (ShutdownTrigger, Shutdown) {
+pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Phase::Running);
     let trigger = ShutdownTrigger(sender);
     (trigger.clone(), Shutdown { phase: receiver, trigger })
@@ -32,7 +35,7 @@ pub fn channel() -> (ShutdownTrigger, Shutdown) {
 
 impl ShutdownTrigger {
     /// Lets requests and their tasks finish for as long as `grace`, and accepts no more. Later calls change nothing.
-    pub fn drain(&self, grace: Duration) {
+    pub(crate) fn drain(&self, grace: Duration) {
         self.0.send_if_modified(|phase| {
             let begins = matches!(phase, Phase::Running);
             if begins {
@@ -45,7 +48,7 @@ impl ShutdownTrigger {
     }
 
     /// Stops at once: what has not ended is abandoned.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.send_replace(Phase::Stopped);
     }
 }

@@ -5,12 +5,29 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
 /// How long after the grace a thread may take for its end, a worker's last calls of the task engine included. One that is still
 /// there then is stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
+
+/// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called within
+/// the event loop.
+///
+/// # Errors
+///
+/// If the event loop cannot be started.
+pub(crate) fn block_on<F: Future>(begin: impl FnOnce() -> F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    let output = local.block_on(&runtime, async { begin().await });
+    drop(local);
+    // Merely dropped, it would wait for what blocks in the system, such as the look-up of a name.
+    runtime.shutdown_background();
+    Ok(output)
+}
 
 /// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.
 pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()>

@@ -1,12 +1,12 @@
 //! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use epilogue_manifest::routes::RESERVED;
+use epilogue_manifest::settings::HostOptions;
 use futures::future::{AbortHandle, Abortable};
-use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -16,14 +16,12 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
 
-use crate::request::plain;
-use epilogue_manifest::routes::RESERVED;
 use crate::server::linger::linger;
-use crate::server::request_headers::set_right;
+use crate::server::request_headers::{Peer, set_right};
 use crate::server::spin_headers::{Origin, set_spin_headers};
-use crate::server::thread::Worker;
-use epilogue_manifest::settings::HostOptions;
+use crate::server::thread::ServerThread;
 use crate::wire::activity::Activity;
+use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Line, Reply};
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
@@ -39,25 +37,18 @@ tokio::task_local! {
     static SENDER: AbortHandle;
 }
 
-/// The connection's two ends, and how it speaks.
-pub(crate) struct Peer {
-    pub(crate) scheme: Scheme,
-    pub(crate) client: SocketAddr,
-    pub(crate) local: SocketAddr,
-}
-
 /// Serves a connection until the client, its idleness or the host's shutdown ends it.
-pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
     let (sender, registration) = AbortHandle::new_pair();
-    _ = Abortable::new(SENDER.scope(sender, speak(worker, io, peer)), registration).await;
+    _ = Abortable::new(SENDER.scope(sender, speak(thread, io, peer)), registration).await;
 }
 
-async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
-    let options = &worker.host.options;
+async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+    let options = &thread.host.options;
     let line = Line { unflushed: Unflushed::default(), activity: Activity::new(), send_timeout: options.send_timeout };
     let io = Rc::new(RefCell::new(io));
-    if converse(&worker, io.clone(), Rc::new(peer), &line).await && line.unflushed.is_unread() {
-        let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
+    if converse(&thread, io.clone(), Rc::new(peer), &line).await && line.unflushed.is_unread() {
+        let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
         let soon = async {
             shutdown.begun().await;
             tokio::time::sleep(GOODBYE).await;
@@ -73,18 +64,18 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
 /// Answers the client's requests. Returns whether it ended with what may be an answer to a request on HTTP/1 that was not read
 /// whole.
 async fn converse(
-    worker: &Rc<Worker>,
+    thread: &Rc<ServerThread>,
     io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
     peer: Rc<Peer>,
     line: &Line,
 ) -> bool {
-    let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
-    let options = &worker.host.options;
+    let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
+    let options = &thread.host.options;
     let io = TokioIo::new(TrackedIo::new(io, line.unflushed.clone()));
     let streams = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         streams.set(request.version() == Version::HTTP_2);
-        respond(worker.clone(), peer.clone(), line.clone(), request)
+        respond(thread.clone(), peer.clone(), line.clone(), request)
     });
     let builder = builder(options);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -134,7 +125,7 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
 
 /// Answers one request. Its life goes on after this, and does not end with the connection (S7).
 async fn respond(
-    worker: Rc<Worker>,
+    thread: Rc<ServerThread>,
     peer: Rc<Peer>,
     line: Line,
     request: Request<Incoming>,
@@ -148,7 +139,7 @@ async fn respond(
         reply.send(plain(status));
         return response.await;
     }
-    let serving = worker.serving();
+    let serving = thread.serving();
     if let Some(status) = own_answer(parts.uri.path()) {
         reply.send(plain(status));
     } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
@@ -161,7 +152,7 @@ async fn respond(
         let origin = Origin { uri: &parts.uri, client: peer.client };
         let origin = pool.component.settings.spin_headers.then_some(origin);
         set_spin_headers(&mut parts.headers, origin, &matched);
-        worker.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
+        thread.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
     } else {
         reply.send(plain(StatusCode::NOT_FOUND));
     }
@@ -190,17 +181,19 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::app::version::Version;
     use crate::app::{App, AppOptions};
-    use epilogue_manifest::Manifest;
     use crate::process::shutdown::Shutdown;
     use crate::request::admission::Admission;
-    use crate::server::thread::{Host, Version};
+    use crate::server::thread::Host;
     use crate::tasks::observer::Observer;
+    use epilogue_manifest::Manifest;
 
     fn host() -> Arc<Host> {
         let folder = tempfile::tempdir().unwrap();
@@ -216,8 +209,8 @@ mod tests {
         Host::new(versions, options, Observer::default(), admission).into()
     }
 
-    fn worker(host: &Arc<Host>, shutdown: Shutdown) -> Rc<Worker> {
-        Rc::new(Worker::new(host.clone(), shutdown))
+    fn server_thread(host: &Arc<Host>, shutdown: Shutdown) -> Rc<ServerThread> {
+        Rc::new(ServerThread::new(host.clone(), shutdown))
     }
 
     #[test]
@@ -245,12 +238,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_asks_for_nothing_is_not_waited_for() {
-        let worker = worker(&host(), crate::process::shutdown::channel().1);
+        let thread = server_thread(&host(), crate::process::shutdown::channel().1);
         let local = SocketAddr::from(([127, 0, 0, 1], 80));
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
             let (mut client, io) = tokio::io::duplex(1024);
             client.write_all(said.as_bytes()).await.unwrap();
-            serve(worker.clone(), io, Peer { scheme: Scheme::HTTP, client: local, local }).await;
+            serve(thread.clone(), io, Peer { scheme: Scheme::HTTP, client: local, local }).await;
             client.read_to_end(&mut Vec::new()).await.unwrap();
         }
     }
@@ -260,7 +253,7 @@ mod tests {
         let (host, second) = (host(), Duration::from_secs(1));
         for (grace, expected) in [(None, 30), (Some(60), 7), (Some(3), 5)] {
             let (trigger, shutdown) = crate::process::shutdown::channel();
-            let worker = worker(&host, shutdown);
+            let thread = server_thread(&host, shutdown);
             let local = SocketAddr::from(([127, 0, 0, 1], 80));
             let (mut client, io) = tokio::io::duplex(1024);
             client.write_all(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\n").await.unwrap();
@@ -276,7 +269,7 @@ mod tests {
                 }
             };
             let begun = tokio::time::Instant::now();
-            let serve = serve(worker, io, Peer { scheme: Scheme::HTTP, client: local, local });
+            let serve = serve(thread, io, Peer { scheme: Scheme::HTTP, client: local, local });
             let served = async {
                 serve.await;
                 begun.elapsed()

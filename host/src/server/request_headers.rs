@@ -1,13 +1,20 @@
 //! A request's headers, set right before anything reads them: one host, one `cookie`, no transport header. A request whose
 //! headers contradict each other, or that the host cannot frame, is refused.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::server::connection::Peer;
+/// The connection's two ends, and how it speaks.
+pub(crate) struct Peer {
+    pub(crate) scheme: Scheme,
+    pub(crate) client: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
 
 /// Why a request is not served: the answer, and a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
+use epilogue_manifest::routes::{PARAMETER_HEADERS, RouteMatch};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-
-use epilogue_manifest::routes::{PARAMETER_HEADERS, RouteMatch};
 
 const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");

@@ -1,60 +1,34 @@
-//! One thread of the server: its own listener, instances and requests. A request stays on its thread.
+//! One thread of the server: its own instances and requests. A request stays on its thread.
 
 use std::cell::RefCell;
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::uri::Scheme;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use epilogue_manifest::settings::HostOptions;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::app::App;
+use crate::app::version::Version;
 use crate::component::Component;
 use crate::component::lag::Lag;
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
+use crate::request;
 use crate::request::admission::{Admission, Refused};
-use crate::request::{self, unavailable};
-use crate::server::connection::{self, Peer};
 use crate::server::tick::Ticks;
-use epilogue_manifest::settings::HostOptions;
 use crate::tasks::observer::Observer;
+use crate::wire::answer::unavailable;
 use crate::wire::reply::Reply;
-
-/// How long a client may take for the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted, as when the process has too many files open.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// What a reload replaces.
-pub(crate) struct Version {
-    pub(crate) app: App,
-    pub(crate) tls: Option<TlsAcceptor>,
-}
-
-impl Version {
-    /// Makes known where the application is reached, unless that is by https, which its requests to itself do not speak.
-    pub(crate) fn publish_address(&self, address: Option<SocketAddr>) {
-        if let (None, Some(address)) = (&self.tls, address) {
-            self.app.set_address(address);
-        }
-    }
-}
 
 /// What all threads share.
 pub(crate) struct Host {
-    versions: watch::Receiver<Arc<Version>>,
+    pub(super) versions: watch::Receiver<Arc<Version>>,
     pub(crate) options: HostOptions,
     pub(crate) observer: Observer,
     admission: Arc<Admission>,
     /// One permit for each connection that may still be opened.
-    connections: Arc<Semaphore>,
+    pub(super) connections: Arc<Semaphore>,
 }
 
 impl Host {
@@ -69,14 +43,14 @@ impl Host {
     }
 }
 
-/// What the connections of one thread share.
-pub(crate) struct Worker {
+/// One thread of the server: what its connections share.
+pub(crate) struct ServerThread {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
     versions: RefCell<watch::Receiver<Arc<Version>>>,
     serving: RefCell<Rc<Serving>>,
     /// Connections and requests that have not ended.
-    alive: TaskTracker,
+    pub(super) alive: TaskTracker,
     lag: Option<Lag>,
     ticks: Ticks,
 }
@@ -98,7 +72,7 @@ impl Serving {
     }
 }
 
-impl Worker {
+impl ServerThread {
     pub(crate) fn new(host: Arc<Host>, shutdown: Shutdown) -> Self {
         let mut versions = host.versions.clone();
         let serving = Serving::new(versions.borrow_and_update().clone(), &host.options, &shutdown);
@@ -122,101 +96,6 @@ impl Worker {
             old.pools.iter().for_each(|pool| pool.retire());
         }
         self.serving.borrow().clone()
-    }
-
-    /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
-    pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
-        let mut shutdown = self.shutdown.clone();
-        tokio::select! {
-            () = self.accept_all(&listener) => {}
-            () = self.follow() => {}
-            _ = shutdown.begun() => {}
-        }
-        drop(listener);
-        self.alive.close();
-        self.alive.wait().await;
-        Ok(())
-    }
-
-    async fn accept_all(self: &Rc<Self>, listener: &TcpListener) {
-        loop {
-            match self.accept(listener).await {
-                Ok((stream, client, permit)) => {
-                    let connection = self.clone().connection(stream, client);
-                    self.alive.spawn_local(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    tracing::warn!(target: "epilogue::connection", error, "cannot accept a connection");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// Takes each version as it comes: the idle instances of the one before are to go, also if no request comes.
-    async fn follow(&self) {
-        let mut versions = self.host.versions.clone();
-        while versions.changed().await.is_ok() {
-            self.serving();
-        }
-        std::future::pending().await
-    }
-
-    /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
-    /// servers: a client that is turned away only comes again.
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let (stream, client) = listener.accept().await?;
-        let connections = self.host.connections.clone();
-        let permit = match connections.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                tracing::warn!(
-                    target: "epilogue::connection",
-                    max_connections = self.host.options.max_connections,
-                    "as many connections are open as max-connections allows: others wait"
-                );
-                connections.acquire_owned().await.map_err(io::Error::other)?
-            }
-        };
-        Ok((stream, client, permit))
-    }
-
-    async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
-        // Small writes are not held back for more to come: they are responses, and tasks wait for them.
-        let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
-        let local = match set_up {
-            Ok(local) => local,
-            // The client has gone already.
-            Err(_) => return,
-        };
-        match self.serving().version.tls.clone() {
-            None => connection::serve(self, stream, Peer { scheme: Scheme::HTTP, client, local }).await,
-            Some(tls) => {
-                let mut shutdown = self.shutdown.clone();
-                let shaken = tokio::select! {
-                    shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
-                    // It has asked for nothing yet.
-                    _ = shutdown.begun() => return,
-                };
-                match shaken {
-                    Ok(Ok(stream)) => {
-                        connection::serve(self, stream, Peer { scheme: Scheme::HTTPS, client, local }).await;
-                    }
-                    Ok(Err(error)) => {
-                        let error = error.to_string();
-                        tracing::debug!(target: "epilogue::connection", %client, error, "no TLS handshake");
-                    }
-                    Err(_) => {
-                        tracing::debug!(target: "epilogue::connection", %client, "the TLS handshake took too long");
-                    }
-                }
-            }
-        }
     }
 
     /// Begins the life of a request, which ends in its own time.

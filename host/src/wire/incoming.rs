@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use epilogue_manifest::settings::Settings;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use epilogue_manifest::settings::Settings;
 use crate::wire::sent::Unflushed;
 
 /// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::{self as engines, Lease};
+use epilogue_manifest::settings::HostOptions;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{held::Held, lease, moment::Moment, outage::Outage};
+use crate::app::version::Version;
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
-use crate::server::thread::Version;
-use epilogue_manifest::settings::HostOptions;
+use crate::process::threads;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 
@@ -70,14 +70,7 @@ impl Workers {
         let shutdown = shutdown.clone();
         (0..self.threads).map(move |thread| {
             let (workers, shutdown) = (self.clone(), shutdown.clone());
-            move || -> anyhow::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let local = LocalSet::new();
-                local.block_on(&runtime, workers.run(thread, shutdown));
-                drop(local);
-                runtime.shutdown_background();
-                Ok(())
-            }
+            move || Ok(threads::block_on(|| workers.run(thread, shutdown))?)
         })
     }
 

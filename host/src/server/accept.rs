@@ -1,0 +1,116 @@
+//! A thread's listener: connections are accepted until the shutdown begins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::uri::Scheme;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::connection;
+use super::request_headers::Peer;
+use super::thread::ServerThread;
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The pause after a connection could not be accepted, as when the process has too many files open.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl ServerThread {
+    /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
+    pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = self.accept_all(&listener) => {}
+            () = self.follow() => {}
+            _ = shutdown.begun() => {}
+        }
+        drop(listener);
+        self.alive.close();
+        self.alive.wait().await;
+        Ok(())
+    }
+
+    async fn accept_all(self: &Rc<Self>, listener: &TcpListener) {
+        loop {
+            match self.accept(listener).await {
+                Ok((stream, client, permit)) => {
+                    let connection = self.clone().connection(stream, client);
+                    self.alive.spawn_local(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(target: "epilogue::connection", error, "cannot accept a connection");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes each version as it comes: the idle instances of the one before are to go, also if no request comes.
+    async fn follow(&self) {
+        let mut versions = self.host.versions.clone();
+        while versions.changed().await.is_ok() {
+            self.serving();
+        }
+        std::future::pending().await
+    }
+
+    /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
+    /// servers: a client that is turned away only comes again.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let (stream, client) = listener.accept().await?;
+        let connections = self.host.connections.clone();
+        let permit = match connections.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                tracing::warn!(
+                    target: "epilogue::connection",
+                    max_connections = self.host.options.max_connections,
+                    "as many connections are open as max-connections allows: others wait"
+                );
+                connections.acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
+        Ok((stream, client, permit))
+    }
+
+    async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
+        // Small writes are not held back for more to come: they are responses, and tasks wait for them.
+        let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
+        let local = match set_up {
+            Ok(local) => local,
+            // The client has gone already.
+            Err(_) => return,
+        };
+        match self.serving().version.tls.clone() {
+            None => connection::serve(self, stream, Peer { scheme: Scheme::HTTP, client, local }).await,
+            Some(tls) => {
+                let mut shutdown = self.shutdown.clone();
+                let shaken = tokio::select! {
+                    shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
+                    // It has asked for nothing yet.
+                    _ = shutdown.begun() => return,
+                };
+                match shaken {
+                    Ok(Ok(stream)) => {
+                        connection::serve(self, stream, Peer { scheme: Scheme::HTTPS, client, local }).await;
+                    }
+                    Ok(Err(error)) => {
+                        let error = error.to_string();
+                        tracing::debug!(target: "epilogue::connection", %client, error, "no TLS handshake");
+                    }
+                    Err(_) => {
+                        tracing::debug!(target: "epilogue::connection", %client, "the TLS handshake took too long");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What a process has still to do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::request::admission::Admission;
+use crate::tasks::observer::Observer;
+
+/// What a process has still to do. Displayed as `2 requests, 3 tasks`.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    /// Of a process that serves.
+    admission: Option<Arc<Admission>>,
+    observers: Vec<Observer>,
+}
+
+impl Progress {
+    /// The progress of a server, and of the workers beside it.
+    pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
+        Self { admission: Some(admission), observers: vec![served, worked] }
+    }
+
+    /// The progress of a process that only works.
+    pub(crate) fn of_worker(worked: Observer) -> Self {
+        Self { admission: None, observers: vec![worked] }
+    }
+
+    /// How many requests have not ended, their tasks included, and how many batches of durable tasks are run here.
+    pub(crate) fn requests(&self) -> usize {
+        let batches = self.observers.iter().map(|observer| observer.batches()).sum::<usize>();
+        self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
+    }
+
+    /// How many tasks in this process have not ended: those that wait, and those that run. A durable one that waits is another
+    /// process', or this one's once it is started anew.
+    fn tasks(&self) -> usize {
+        let tasks = |observer: &Observer| observer.backlog().tasks() + observer.durable_tasks();
+        self.observers.iter().map(tasks).sum()
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (requests, tasks) = (self.requests(), self.tasks());
+        write!(f, "{requests} request{}, {tasks} task{}", plural(requests), plural(tasks))
+    }
+}
