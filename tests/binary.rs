@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use epilogue::settings::{HostOverlay, SettingsOverlay};
+use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use serde_json::Value;

@@ -203,7 +203,7 @@ fn less_memory_than_a_component_starts_with() {
 #[test]
 fn what_is_composed_where_its_tasks_should_be_stored() {
     let app = application("composed.wasm", "");
-    let composed = epilogue::commands::compose::compose(Path::new(guests::TASKS), &[]).unwrap();
+    let composed = epilogue::testing::compose(Path::new(guests::TASKS), &[]).unwrap();
     fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
     let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts and runs its tasks within itself, \
                     so that no task engine can store them: set tool.epilogue.source of the component to the one that it was \
@@ -244,7 +244,7 @@ fn two_tasks_of_one_name() {
     let guest = guests::NAMESAKES;
     assert_eq!(refusal, format!("Error: component \"app\" cannot be loaded: {guest} cannot be used: {why}"));
 
-    let composed = epilogue::commands::compose::compose(Path::new(guest), &[]).err().unwrap();
+    let composed = epilogue::testing::compose(Path::new(guest), &[]).err().unwrap();
     assert_eq!(format!("{composed:#}"), format!("{guest} cannot be composed: {why}"));
 }
 

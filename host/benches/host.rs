@@ -10,11 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use epilogue::app::{App, AppOptions};
-use epilogue::bench::{Bench, small_engine};
-use epilogue::commands::compose;
-use epilogue::manifest::Manifest;
-use epilogue::testing::TestHost;
+use epilogue::bench::{App, AppOptions, Bench, small_engine};
+use epilogue::testing::{TestHost, compose};
+use epilogue_manifest::Manifest;
 
 /// Tasks of one request, and calls in a row.
 const TASKS: u32 = 100;
@@ -56,7 +54,7 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20).measurement_time(Duration::from_secs(10));
     group.bench_function("compose", |bencher| {
-        bencher.iter(|| black_box(compose::compose(Path::new(guests::BENCH), &[]).unwrap().bytes.len()));
+        bencher.iter(|| black_box(compose(Path::new(guests::BENCH), &[]).unwrap().bytes.len()));
     });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("spin.toml");

@@ -6,21 +6,25 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use epilogue_manifest::settings::{HostOptions, Settings};
 use http_body_util::{BodyExt as _, Empty};
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
 use wasmtime_wasi_http::handler::Request;
 
-use crate::component::engine::{config, linker};
+pub use crate::app::{App, AppOptions};
+use crate::component::engine::config;
+use crate::component::linker::linker;
 use crate::component::pool::Pool;
-use crate::component::{Component, ComponentConfig, Output};
+use crate::component::{Component, ComponentConfig};
 use crate::contract::bindings::{ResponseOutcome, RunWhen, TaskOptions, types};
 use crate::interfaces::outgoing::OwnAddress;
+use crate::interfaces::wasi::{Output, WasiConfig};
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::request::Life;
 use crate::request::admission::Admission;
-use epilogue_manifest::settings::{HostOptions, Settings};
-use crate::tasks::observer::{Backlog, Observer};
+use crate::tasks::backlog::Backlog;
+use crate::tasks::observer::Observer;
 use crate::tasks::queue::Queue;
 use crate::tasks::record::TaskState;
 
@@ -68,8 +72,12 @@ impl Bench {
     ///
     /// If it cannot run here.
     pub fn load(engine: &Engine, file: &Path) -> anyhow::Result<Self> {
-        let config = ComponentConfig { id: "bench".to_owned(), output: Output::Silent, ..ComponentConfig::default() };
-        let component = Component::load(&linker(engine, false)?, file, config, OwnAddress::default())?;
+        let config = ComponentConfig {
+            id: "bench".to_owned(),
+            wasi: WasiConfig { output: Output::Silent, ..WasiConfig::default() },
+            ..ComponentConfig::default()
+        };
+        let component = Component::load(&linker(engine, false)?, file, &[], config, OwnAddress::default())?;
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let admission = Arc::new(Admission::new(&HostOptions::default()));

@@ -1,13 +1,45 @@
 //! The command `epilogue`: one module for each of its subcommands, and what they share.
 
-pub mod build;
-pub mod cli;
-pub mod compose;
-pub mod new;
-pub(crate) mod reload;
+mod build;
+mod cli;
+pub(crate) mod compose;
+mod new;
+mod prepare;
+mod reload;
 mod signals;
-pub mod tasks;
-pub mod up;
-pub mod variables;
-pub(crate) mod watch;
-pub mod worker;
+mod tasks;
+mod up;
+mod variables;
+mod watch;
+mod worker;
+
+use std::process::ExitCode;
+
+use self::cli::Command;
+use crate::process::scratch;
+use crate::telemetry::{logging, output};
+
+/// Runs the command that the process was started with, until it has ended. A mistake on the command line ends the process
+/// with exit code 2.
+pub fn run() -> ExitCode {
+    let command = variables::command_line().command;
+    // The other commands log their warnings.
+    if matches!(command, Command::Tasks(_) | Command::Build(_)) {
+        variables::warnings().iter().for_each(|warning| logging::warn(warning));
+    }
+    let ended = match command {
+        Command::Up(args) => up::up(*args),
+        Command::Worker(args) => worker::worker(*args),
+        Command::Tasks(args) => tasks::run(args),
+        Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
+    };
+    let code = ended.unwrap_or_else(|error| {
+        logging::fail(&error);
+        ExitCode::FAILURE
+    });
+    scratch::delete_all();
+    output::flush();
+    code
+}

@@ -9,21 +9,23 @@
 //! 4. **drain**: the tasks run, in order, one at a time, each to exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
-//! The binary `epilogue` is [`commands`]; guest authors test with [`testing`]. The numbers
+//! The binary `epilogue` is [`run`]; guest authors test with [`testing`]. The numbers
 //! S1 to S18 in the documentation are the promises of the README.
 
-pub mod app;
+mod app;
 #[doc(hidden)]
 pub mod bench;
-pub mod commands;
+mod commands;
 mod component;
 mod contract;
 mod interfaces;
 mod process;
 mod request;
-pub mod server;
+mod server;
 mod tasks;
 mod telemetry;
 pub mod testing;
 mod wire;
 mod worker;
+
+pub use commands::run;

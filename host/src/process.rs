@@ -1,5 +1,5 @@
 //! The process: its threads, its shutdown, and the files that it deletes at its end.
 
-pub mod scratch;
-pub mod shutdown;
+pub(crate) mod scratch;
+pub(crate) mod shutdown;
 pub(crate) mod threads;

@@ -34,6 +34,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
+use epilogue_manifest::Manifest;
+use epilogue_manifest::settings::{HostOptions, HostOverlay, SettingsOverlay};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -42,15 +44,15 @@ use wasmtime::Engine;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 use crate::app::{App, AppOptions, TaskStore};
-use crate::component::Output;
-use epilogue_manifest::Manifest;
+use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::server::Server;
-use epilogue_manifest::settings::{HostOptions, HostOverlay, SettingsOverlay};
 
 use self::records::Records;
 
+pub use crate::commands::compose::{Composed, compose};
 pub use crate::contract::bindings::ResponseOutcome;
+pub use crate::server::raise_open_files;
 pub use crate::tasks::observer::Summary;
 pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use epilogue::server::raise_open_files;
+use epilogue::testing::raise_open_files;
 use rustix::process::{Resource, getrlimit};
 
 use super::Attacked;

@@ -60,7 +60,7 @@ impl StockHost {
     /// Composes a guest with middleware, the outermost first, and runs them in this environment.
     pub(crate) fn behind(middleware: &[&str], guest: &str, environment: &[(&str, &str)]) -> Self {
         let middleware: Vec<PathBuf> = middleware.iter().map(PathBuf::from).collect();
-        let composed = epilogue::commands::compose::compose(Path::new(guest), &middleware).unwrap();
+        let composed = epilogue::testing::compose(Path::new(guest), &middleware).unwrap();
         assert!(!composed.unchanged, "{guest} should have tasks");
         Self::run(&composed.bytes, environment)
     }

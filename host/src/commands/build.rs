@@ -13,20 +13,19 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-
 use epilogue_manifest::Manifest;
 
 use crate::commands::cli::{ApplicationArgs, BuildArgs};
 
 /// Runs `epilogue build`.
-pub fn run(args: BuildArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     let ApplicationArgs { from, component_ids } = args.application;
     let manifest = Manifest::load(&Manifest::find(from.as_deref())?)?;
     build(&manifest, &component_ids)
 }
 
 /// Builds these components, all of them if none is named, in the manifest's order and until one fails.
-pub fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
+pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));
     let mut any = false;

@@ -5,15 +5,14 @@ mod tasks;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
-
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
-pub use self::tasks::{ChoiceArgs, StateArg, TasksArgs, TasksCommand};
+pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 
 /// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks they enqueued.
 #[derive(Debug, Parser)]
 #[command(name = "epilogue", version, max_term_width = 100)]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -21,7 +20,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Runs an application.
     ///
     /// SIGHUP loads it anew: what has begun ends on the old one, new requests go to the new one. SIGTERM or SIGINT ends it
@@ -54,7 +53,7 @@ pub enum Command {
 
 /// The options of `epilogue up`.
 #[derive(Args, Debug)]
-pub struct UpArgs {
+pub(super) struct UpArgs {
     /// Which application, and what of it.
     #[command(flatten)]
     pub application: ApplicationArgs,
@@ -84,7 +83,7 @@ pub struct UpArgs {
 
 /// The options of `epilogue build`.
 #[derive(Args, Debug)]
-pub struct BuildArgs {
+pub(super) struct BuildArgs {
     /// Which application, and what of it.
     #[command(flatten)]
     pub application: ApplicationArgs,
@@ -92,7 +91,7 @@ pub struct BuildArgs {
 
 /// The options of `epilogue compose`.
 #[derive(Args, Debug)]
-pub struct ComposeArgs {
+pub(crate) struct ComposeArgs {
     /// The guest, as it runs on `epilogue up`.
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
@@ -108,7 +107,7 @@ pub struct ComposeArgs {
 
 /// The options of `epilogue new`.
 #[derive(Args, Debug)]
-pub struct NewArgs {
+pub(super) struct NewArgs {
     /// What the project, its package and its component are called: lowercase words joined by `-`.
     pub name: String,
 
@@ -123,7 +122,7 @@ pub struct NewArgs {
 
 /// Which application a command is about, and which of its components.
 #[derive(Args, Debug)]
-pub struct ApplicationArgs {
+pub(super) struct ApplicationArgs {
     /// The application: a manifest, or a folder with a spin.toml. By default the spin.toml in the current folder, or
     /// the nearest above it in the same git repository.
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]

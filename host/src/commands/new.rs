@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use epilogue_manifest::manifest::check_id;
 
 use crate::commands::cli::NewArgs;
-use epilogue_manifest::manifest::check_id;
 
 macro_rules! template {
     ($file:literal) => {
@@ -41,7 +41,7 @@ const CRATES: [&str; 2] = ["guest/sdk", "host"];
 /// # Errors
 ///
 /// If the name cannot be a project's, the folder is in use or cannot be written, or there is no source of the SDK.
-pub fn run(args: &NewArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
     check_name(name)?;
     let source = source(args.sdk.as_deref())?;

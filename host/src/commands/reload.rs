@@ -4,26 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::iter;
-use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Context as _;
+use epilogue_manifest::settings::HostOptions;
 use wasmtime::Engine;
 
+use super::build;
 use crate::app::TaskStore;
-use crate::commands::build;
+use crate::app::version::Replacer;
 use crate::commands::cli::UpArgs;
-use crate::commands::watch::{Concern, Watching};
-use crate::server::Replacer;
-use epilogue_manifest::settings::HostOptions;
-
-/// Why something is to be done.
-pub(crate) enum Cause {
-    /// The operator says so.
-    Signal,
-    /// These files have changed.
-    Files(Vec<PathBuf>),
-}
+use crate::commands::watch::{Cause, Concern, Watching};
 
 /// Replaces the application of a running server or worker.
 pub(crate) struct Reloader {

@@ -9,21 +9,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use epilogue_engines::{Batch, Entry, Options, State};
+use epilogue_manifest::Manifest;
+use epilogue_manifest::settings::{HostOptions, HostOverlay};
+use epilogue_manifest::values::LogFilter;
 use serde::Serialize;
 
 use crate::app::TaskStore;
 use crate::commands::cli::{TasksArgs, TasksCommand};
-use epilogue_manifest::Manifest;
-use epilogue_manifest::settings::{HostOptions, HostOverlay};
 use crate::telemetry::logging::{self, Escaped};
-use epilogue_manifest::values::LogFilter;
 
 /// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
 ///
 /// # Errors
 ///
 /// If the engine cannot be used.
-pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let host = settings(&args)?;
     let which = "which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
     let url = host.engine.as_deref().context(which)?;

@@ -5,21 +5,21 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
+use epilogue_manifest::manifest::nearest;
 
 use crate::commands::cli::Cli;
-use epilogue_manifest::manifest::nearest;
 
 const PREFIX: &str = "EPILOGUE_";
 /// What variables begin with that only our own tests read.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
 /// Reads the command line. A mistake in it ends the process with exit code 2 and a message.
-pub fn command_line() -> Cli {
+pub(super) fn command_line() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
 /// Warnings of variables that look like ours and are none: most likely they are misspelt.
-pub fn warnings() -> Vec<String> {
+pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
 }
 

@@ -7,12 +7,10 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use epilogue_manifest::Manifest;
 use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
-
-use crate::commands::reload::Cause;
-use epilogue_manifest::Manifest;
 
 /// How long a change rests before it is told, as there is often another behind it.
 const REST: Duration = Duration::from_millis(200);
@@ -20,6 +18,14 @@ const REST: Duration = Duration::from_millis(200);
 /// As in Spin, `*` is of one folder and `**` of all below.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+
+/// Why the application is to be reloaded or built.
+pub(crate) enum Cause {
+    /// The operator says so.
+    Signal,
+    /// These files have changed.
+    Files(Vec<PathBuf>),
+}
 
 /// Watches what a manifest names.
 pub(crate) struct Watching {

@@ -1,21 +1,15 @@
 //! `epilogue worker`: run an application's durable tasks, and nothing else of it.
 
 use std::process::ExitCode;
-use std::sync::mpsc;
 
 use anyhow::Context as _;
 
-use crate::app::TaskStore;
-use crate::commands::cli::UpArgs;
-use crate::commands::reload::Reloader;
-use crate::commands::signals;
-use crate::commands::watch::Watching;
-use crate::component::engine;
-use crate::process::shutdown;
+use super::cli::UpArgs;
+use super::prepare::{Prepared, stopped};
+use crate::app::version::Replacer;
 use crate::process::threads;
-use crate::server::Replacer;
-use crate::tasks::observer::{Observer, Progress};
-use crate::telemetry::monitor::Readiness;
+use crate::server::progress::Progress;
+use crate::tasks::observer::Observer;
 use crate::worker::Workers;
 
 /// Runs durable tasks until a signal ends it.
@@ -23,26 +17,16 @@ use crate::worker::Workers;
 /// # Errors
 ///
 /// If it cannot run; the message says why.
-pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let readiness = Readiness::default();
-    let (manifest, host) = args.set_up(&readiness)?;
-    let (causes, reloads) = mpsc::channel();
-    // Before the files are read: a change from then on is seen.
-    let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
-    let engine = engine::engine(host.max_instances)?;
-    let store =
-        TaskStore::of(&host)?.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
-    let (app, tls) = args.load(&engine, &manifest, &host, Some(store.clone()))?;
+pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let prepared = Prepared::new(args)?;
+    let store = prepared.store.clone();
+    let store = store.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
+    let (app, tls) = prepared.load()?;
     let replacer = Replacer::new(app, tls, None);
-    let (trigger, shutdown) = shutdown::channel();
-    let observer = Observer::default();
-    let workers = Workers::new(replacer.versions(), store.clone(), &host, observer.clone());
-    signals::handle(trigger, host.grace, Progress::of_worker(observer.clone()), causes)?;
-    readiness.loaded(&shutdown);
-    let grace = host.grace;
-    Reloader { args, engine, host, store: Some(store), replacer, watching }.start(reloads)?;
+    let (observer, grace) = (Observer::default(), prepared.host.grace);
+    let workers = Workers::new(replacer.versions(), store, &prepared.host, observer.clone());
+    let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
+    prepared.ready(&shutdown, replacer)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;
-    let summary = observer.summary();
-    tracing::info!(target: "epilogue::work", "stopped after {} tasks; the stop abandoned {} of them", summary.tasks, summary.abandoned_at_stop);
-    Ok(summary.exit_code())
+    Ok(stopped(observer.summary(), ""))
 }

@@ -9,6 +9,8 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context as _;
+use epilogue_manifest::settings::HostOptions;
+use epilogue_manifest::values::{LogFormat, Value as _};
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
@@ -21,9 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
-use epilogue_manifest::settings::HostOptions;
 use crate::telemetry::output::Events;
-use epilogue_manifest::values::{LogFormat, Value as _};
 
 /// Whether each line of stderr is to be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -52,7 +52,7 @@ pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
 }
 
 /// Writes why the command fails, in the format of the log.
-pub fn fail(error: &anyhow::Error) {
+pub(crate) fn fail(error: &anyhow::Error) {
     if JSON.load(Relaxed) {
         write_line("epilogue", &format!("{error:#}"));
     } else {
@@ -62,7 +62,7 @@ pub fn fail(error: &anyhow::Error) {
 }
 
 /// Writes a warning of a command that has no log.
-pub fn warn(warning: &str) {
+pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 

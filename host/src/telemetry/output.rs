@@ -212,7 +212,7 @@ impl Stream {
 }
 
 /// Waits at the process' end until what it has printed is written, as long as somebody reads.
-pub fn flush() {
+pub(crate) fn flush() {
     STDOUT.flush();
     STDERR.flush();
 }

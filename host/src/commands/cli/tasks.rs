@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-
 use epilogue_manifest::values::{LogFilter, LogFormat, Value};
 
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]
-pub struct TasksArgs {
+pub(crate) struct TasksArgs {
     /// The task engine, as for `epilogue up`. By default that of the manifest.
     #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<String>,
@@ -50,7 +49,7 @@ pub struct TasksArgs {
 
 /// What to do with stored tasks. One request's tasks are stored together, under one ID.
 #[derive(Debug, Subcommand)]
-pub enum TasksCommand {
+pub(crate) enum TasksCommand {
     /// Lists what is stored, the oldest first.
     List {
         /// Only those in this state.
@@ -101,7 +100,7 @@ pub enum TasksCommand {
 
 /// Which of the stored batches a command changes, if they are not named.
 #[derive(Args, Debug)]
-pub struct ChoiceArgs {
+pub(crate) struct ChoiceArgs {
     /// All of them.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
@@ -115,7 +114,7 @@ pub struct ChoiceArgs {
 
 impl ChoiceArgs {
     /// Whether there is a filter, so that no IDs are named.
-    pub fn is_made(&self) -> bool {
+    pub(crate) fn is_made(&self) -> bool {
         self.all || self.task.is_some() || self.component.is_some()
     }
 }

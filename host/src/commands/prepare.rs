@@ -1,0 +1,161 @@
+//! What `epilogue up` and `epilogue worker` have in common: how they start, and what they log at their end.
+
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use epilogue_manifest::Manifest;
+use epilogue_manifest::settings::HostOptions;
+use epilogue_manifest::values::LogFormat;
+use tokio_rustls::TlsAcceptor;
+use wasmtime::Engine;
+
+use super::cli::UpArgs;
+use super::reload::Reloader;
+use super::watch::{Cause, Watching};
+use super::{build, signals, variables};
+use crate::app::version::Replacer;
+use crate::app::{App, AppOptions};
+use crate::component::engine;
+use crate::interfaces::wasi::Output;
+use crate::process::shutdown::{self, Shutdown};
+use crate::server::{self, progress::Progress, tls};
+use crate::tasks::observer::Summary;
+use crate::tasks::store::TaskStore;
+use crate::telemetry::logging;
+use crate::telemetry::monitor::{self, Readiness};
+
+/// A process that is about to run an application.
+pub(crate) struct Prepared {
+    args: UpArgs,
+    pub(crate) manifest: Manifest,
+    pub(crate) host: HostOptions,
+    pub(crate) engine: Engine,
+    /// Where durable tasks are stored, if anywhere.
+    pub(crate) store: Option<TaskStore>,
+    readiness: Readiness,
+    /// With `--watch`.
+    watching: Option<Watching>,
+    causes: Sender<Cause>,
+    reloads: Receiver<Cause>,
+}
+
+impl Prepared {
+    /// Everything that comes before the application is loaded: logs, its build, its engines.
+    ///
+    /// # Errors
+    ///
+    /// If one of these is not possible; the message says why.
+    pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
+        let readiness = Readiness::default();
+        let (manifest, host) = args.set_up(&readiness)?;
+        let (causes, reloads) = mpsc::channel();
+        // Before the files are read: a change from then on is seen.
+        let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
+        let engine = engine::engine(host.max_instances)?;
+        let store = TaskStore::of(&host)?;
+        Ok(Self { args, manifest, host, engine, store, readiness, watching, causes, reloads })
+    }
+
+    /// Loads the application and, for https, its certificate.
+    ///
+    /// # Errors
+    ///
+    /// If the application cannot run here; the message says why.
+    pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
+        self.args.load(&self.engine, &self.manifest, &self.host, self.store.clone())
+    }
+
+    /// Handles signals from here on. A signal to stop begins the shutdown that is returned, and `progress` is what is
+    /// logged then of what is left.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread for it.
+    pub(crate) fn handle_signals(&self, progress: Progress) -> anyhow::Result<Shutdown> {
+        let (trigger, shutdown) = shutdown::channel();
+        signals::handle(trigger, self.host.grace, progress, self.causes.clone())?;
+        Ok(shutdown)
+    }
+
+    /// The application is loaded: the process is ready until the shutdown begins, and reloads the application from here on.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread for it.
+    pub(crate) fn ready(self, shutdown: &Shutdown, replacer: Replacer) -> anyhow::Result<()> {
+        let Self { args, host, engine, store, readiness, watching, reloads, .. } = self;
+        readiness.loaded(shutdown);
+        Reloader { args, engine, host, store, replacer, watching }.start(reloads)
+    }
+}
+
+/// Logs what became of all tasks, and returns the exit code that follows from it. `what` is what else has ended, such as
+/// `3 requests and `.
+pub(crate) fn stopped(summary: Summary, what: &str) -> ExitCode {
+    tracing::info!(
+        target: "epilogue::up",
+        "stopped after {what}{} tasks; the stop abandoned {} of them",
+        summary.tasks,
+        summary.abandoned_at_stop
+    );
+    summary.exit_code()
+}
+
+impl UpArgs {
+    /// What comes before the application is loaded: logs, its build, and what the process needs.
+    pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
+        // For what goes wrong before the manifest has said it.
+        logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
+        let manifest = self.manifest()?;
+        let host = self.host_options(&manifest);
+        logging::init(&host)?;
+        for warning in variables::warnings().iter().map(String::as_str).chain(manifest.warnings()) {
+            tracing::warn!(target: "epilogue::up", "{warning}");
+        }
+        host.check()?;
+        server::raise_open_files();
+        if let Some(address) = host.metrics_listen {
+            monitor::serve(address, readiness.clone())?;
+        }
+        if self.build {
+            build::build(&manifest, &self.application.component_ids)?;
+        }
+        Ok((manifest, host))
+    }
+
+    /// The application as its manifest describes it now.
+    pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
+        let application = &self.application;
+        Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
+    }
+
+    /// The host's options: those of the command line and, where it has none, the manifest's.
+    pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
+        self.host.clone().over(manifest.host.clone()).resolve()
+    }
+
+    /// The application and, for https, its certificate.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        manifest: &Manifest,
+        host: &HostOptions,
+        store: Option<TaskStore>,
+    ) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
+        let tls = match host.tls_files()? {
+            Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
+            None => None,
+        };
+        let options = AppOptions {
+            settings: self.settings.clone(),
+            environment: self.env.clone(),
+            output: match host.log_format {
+                _ if host.quiet => Output::Silent,
+                LogFormat::Text => Output::Inherit,
+                LogFormat::Json => Output::Json,
+            },
+            store,
+        };
+        Ok((App::load(engine, manifest, options)?, tls))
+    }
+}
