@@ -2,6 +2,7 @@
 //! mean.
 
 mod documents;
+mod layout;
 
 use std::fs;
 use std::path::{Path, PathBuf};
