@@ -184,6 +184,8 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use http::uri::Scheme;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
