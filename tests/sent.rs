@@ -1,4 +1,4 @@
-//! Sent: no task starts before the response's last byte is out (S2, S8). `host/src/sent/tests.rs` tests the exact moment,
+//! Sent: no task starts before the response's last byte is out (S2, S8). `host/src/wire/sent/tests.rs` tests the exact moment,
 //! byte by byte; here the whole host is.
 
 use std::net::SocketAddr;
