@@ -69,6 +69,12 @@ pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
+/// What [`Engine::visit`] calls with each batch.
+pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
+
+/// How many batches an engine reads with one request.
+const PAGE: usize = 500;
+
 /// Stores batches, and leases each to one worker at a time.
 ///
 /// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the latest.
@@ -111,8 +117,18 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
     async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
 
-    /// Up to `limit` stored batches, oldest first, of one state or of all.
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>>;
+    /// Calls `each` with up to `limit` stored batches, oldest first, of one state or of all.
+    ///
+    /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may come
+    /// twice, or not at all.
+    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()>;
+
+    /// Up to `limit` stored batches, oldest first, of one state or of all: what [`Engine::visit`] visits, in memory.
+    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
+        Ok(entries)
+    }
 
     /// A stored batch.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::Token;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State, Visitor};
 
 /// The engine `memory:`.
 #[derive(Debug)]
@@ -211,11 +211,11 @@ impl Engine for Memory {
         })
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let now = Instant::now();
         let stored = self.stored();
         let rows = stored.rows.values().filter(|row| state.is_none_or(|state| row.state(now) == state));
-        rows.take(limit).map(|row| row.entry(now)).collect()
+        rows.take(limit).try_for_each(|row| row.entry(now).map(&mut *each))
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {

@@ -41,7 +41,7 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::Instant;
 
 use crate::batch::within_limit;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State, Visitor};
 
 use connection::{Connected, Credentials};
 pub(crate) use lease::Held;
@@ -175,8 +175,8 @@ impl Engine for Nats {
         self.finish(lease, Fate::Dead(why.to_owned())).await
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        self.list_entries(state, limit).await
+    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        self.visit_entries(state, limit, each).await
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {

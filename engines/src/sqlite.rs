@@ -26,7 +26,7 @@ use tokio::time::{self, Instant};
 
 use crate::batch::{MAX_BYTES, within_limit};
 use crate::lease::{Holders, Token};
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, State, Visitor};
 
 use clock::millis;
 use owner::Owner;
@@ -237,8 +237,16 @@ impl Engine for Sqlite {
         self.bury_token(&lease.token, why).await
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        self.writer.run(move |connection| admin::list(connection, state, limit)).await
+    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        let (mut after, mut left) = (0, limit);
+        while left > 0 {
+            let page = self.writer.run(move |connection| admin::page(connection, state, after, left.min(PAGE))).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            left -= page.len();
+            page.into_iter().for_each(|(_, entry)| each(entry));
+        }
+        Ok(())
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {

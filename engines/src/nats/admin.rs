@@ -12,14 +12,11 @@ use super::state::{self, Ended, Fate, Known, Progress};
 use super::streams::Kind;
 use super::{ATTEMPT, LIFE, NEXT, Nats, WHY, header, id_of};
 use crate::batch::is_id;
-use crate::{Counts, Entry, Result, State};
-
-/// How many states are read with one request.
-const PAGE: usize = 500;
+use crate::{Counts, Entry, PAGE, Result, State, Visitor};
 
 impl Nats {
-    pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
+    pub(super) async fn visit_entries(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        let mut left = limit;
         if state != Some(State::Dead) {
             let workers = self.workers_info().await?;
             // Behind the last one that was delivered all are ready.
@@ -30,25 +27,29 @@ impl Nats {
             // Up to there all are over. A server that was killed may remember that, and not that it had removed them (seen with
             // 2.9.10): it delivers them no more.
             let mut from = workers.ack_floor.stream_sequence + 1;
-            while entries.len() < limit
+            while left > 0
                 && let Some(message) = self.first_from(Kind::Ready, from).await?
                 && message.sequence <= last
             {
                 from = message.sequence + 1;
                 let entry = self.queue_entry(message).await?;
-                entries.extend(entry.filter(|entry| state.is_none_or(|state| state == entry.state)));
+                if let Some(entry) = entry.filter(|entry| state.is_none_or(|state| state == entry.state)) {
+                    left -= 1;
+                    each(entry);
+                }
             }
         }
         if state.is_none_or(|state| state == State::Dead) {
             let mut from = 1;
-            while entries.len() < limit
+            while left > 0
                 && let Some(message) = self.first_from(Kind::Dead, from).await?
             {
                 from = message.sequence + 1;
-                entries.push(dead_entry(message));
+                left -= 1;
+                each(dead_entry(message));
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
@@ -173,21 +174,31 @@ impl Nats {
         }
     }
 
-    /// None if the batch has ended.
+    /// The batch of a message in the queue. None if the batch has ended.
     async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
-        if self.is_over(&message).await? {
-            return Ok(None);
+        match self.known(&message).await? {
+            None if self.has_ended(&message).await? => Ok(None),
+            known => Ok(Some(entry(message, known))),
         }
-        let known = self.progress(id_of(&message.subject)).await?;
-        let life = header(Some(&message.headers), LIFE);
-        Ok(Some(entry(message, known.filter(|known| known.progress.life == life))))
     }
 
-    /// Whether the batch has ended. A server that was killed may have forgotten that it had removed the message.
+    /// Whether the batch of a message in the queue has ended. A server that was killed may have forgotten that it had removed
+    /// the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
-        let (id, life) = (id_of(&message.subject), header(Some(&message.headers), LIFE));
-        let known = self.progress(id).await?.is_some_and(|known| known.progress.life == life);
-        Ok(!known && self.ended(id).await?.is_some_and(|ended| ended.life >= life))
+        Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
+    }
+
+    /// What is known of the life of a batch to which this message belongs.
+    async fn known(&self, message: &StreamMessage) -> Result<Option<Known>> {
+        let life = header(Some(&message.headers), LIFE);
+        let known = self.progress(id_of(&message.subject)).await?;
+        Ok(known.filter(|known| known.progress.life == life))
+    }
+
+    /// Whether the engine remembers that this life of the batch has ended.
+    async fn has_ended(&self, message: &StreamMessage) -> Result<bool> {
+        let life = header(Some(&message.headers), LIFE);
+        Ok(self.ended(id_of(&message.subject)).await?.is_some_and(|ended| ended.life >= life))
     }
 }
 

@@ -12,13 +12,25 @@ use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
 use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
-use crate::{Counts, Entry, Result, State};
+use crate::{Counts, Entry, PAGE, Result, State, Visitor};
 
-/// How many entries one call asks for.
-const PAGE: usize = 500;
+/// A visit to the stored batches, and how many more of them it may see.
+struct Visit<'a> {
+    each: Visitor<'a>,
+    left: usize,
+}
+
+impl Visit<'_> {
+    fn entries(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.left = self.left.saturating_sub(1);
+            (self.each)(entry);
+        }
+    }
+}
 
 impl Redis {
-    pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+    pub(super) async fn visit_entries(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
         // First, so that what is delivered while the others are listed is in one of the two lists.
@@ -26,7 +38,7 @@ impl Redis {
             true => self.last_delivered().await?,
             false => None,
         };
-        let (mut listed, mut known) = (Vec::new(), HashSet::new());
+        let (mut visit, mut known) = (Visit { each, left: limit }, HashSet::new());
         if state != Some(State::Dead) {
             let mut pending = Vec::new();
             self.each_pending(|each, state| {
@@ -36,9 +48,9 @@ impl Redis {
                 pending.len() < limit
             })
             .await?;
-            for (each, state) in pending {
-                listed.extend(self.leased_entry(&each, state).await?);
-                known.insert(each.id);
+            for (pending, state) in pending {
+                visit.entries(self.leased_entry(&pending, state).await?);
+                known.insert(pending.id);
             }
         }
         if wanted(State::Delayed) || wanted(State::Ready) {
@@ -48,22 +60,31 @@ impl Redis {
                 Some(_) => (format!("({now}"), "+inf".to_owned()),
                 None => ("-inf".to_owned(), "+inf".to_owned()),
             };
-            for (id, due) in self.given_back(from, to, limit.saturating_sub(listed.len())).await? {
-                listed.extend(self.delayed_entry(&id, due, now).await?);
+            for (id, due) in self.given_back(from, to, visit.left).await? {
+                visit.entries(self.delayed_entry(&id, due, now).await?);
             }
         }
         if wanted(State::Ready) {
-            let from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
-            let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
-            for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
-                listed.push(self.queue_entry(stored, State::Ready, 0).await?);
+            let mut from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
+            loop {
+                let undelivered = self.range(QUEUE, &from, visit.left.min(PAGE)).await?;
+                let Some(last) = undelivered.last() else { break };
+                from = format!("({}", last.id);
+                for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
+                    visit.entries([self.queue_entry(stored, State::Ready, 0).await?]);
+                }
             }
         }
         if wanted(State::Dead) {
-            let dead = self.range(DEAD, "-".to_owned(), limit.saturating_sub(listed.len())).await?;
-            listed.extend(dead.into_iter().map(dead_entry));
+            let mut from = "-".to_owned();
+            loop {
+                let dead = self.range(DEAD, &from, visit.left.min(PAGE)).await?;
+                let Some(last) = dead.last() else { break };
+                from = format!("({}", last.id);
+                visit.entries(dead.into_iter().map(dead_entry));
+            }
         }
-        Ok(listed)
+        Ok(())
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
@@ -220,11 +241,10 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    async fn range(&self, stream: &str, from: String, count: usize) -> Result<Vec<StreamId>> {
+    async fn range(&self, stream: &str, from: &str, count: usize) -> Result<Vec<StreamId>> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let from = from.as_str();
         let range: StreamRangeReply =
             self.call(|mut server| async move { server.xrange_count(stream, from, "+", count).await }).await?;
         Ok(range.ids)

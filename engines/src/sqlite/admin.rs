@@ -13,16 +13,23 @@ const STATES: [State; 4] = [State::Ready, State::Delayed, State::Leased, State::
 const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
-pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+/// Up to `count` batches behind the row `after`, oldest first, each with its row.
+pub(super) fn page(
+    connection: &Connection,
+    state: Option<State>,
+    after: i64,
+    count: usize,
+) -> rusqlite::Result<Vec<(i64, Entry)>> {
     // The dead are few among many, and have an index.
     let filter = match state {
         None => String::new(),
-        Some(State::Dead) => "WHERE why IS NOT NULL".to_owned(),
-        Some(state) => format!("WHERE {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
+        Some(State::Dead) => "AND why IS NOT NULL".to_owned(),
+        Some(state) => format!("AND {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
     };
-    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} {filter} ORDER BY seq LIMIT ?3");
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection.prepare(&query)?.query_map(params![clock::running(), clock::awake(), limit], entry)?.collect()
+    let query = format!("SELECT {STATE}, {COLUMNS}, seq FROM {TABLES} WHERE seq > ?3 {filter} ORDER BY seq LIMIT ?4");
+    let row = |row: &Row<'_>| Ok((row.get(8)?, entry(row)?));
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    connection.prepare(&query)?.query_map(params![clock::running(), clock::awake(), after, count], row)?.collect()
 }
 
 pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {

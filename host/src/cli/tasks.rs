@@ -100,7 +100,7 @@ pub enum TasksCommand {
 }
 
 /// Which of the stored batches a command changes, if they are not named.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ChoiceArgs {
     /// All of them.
     #[arg(long, conflicts_with = "ids")]

@@ -62,23 +62,28 @@ pub(super) fn drop(
 
 /// What a filter lets through of what is stored now.
 fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<State>) -> anyhow::Result<Vec<Chosen>> {
-    let entries = store.wait(|engine| async move { engine.list(state, MOST).await })?;
-    let chosen = entries.iter().filter_map(|entry| {
-        let batch = entry.batch().ok();
-        let (tasks, component) = match &batch {
-            Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
-            // It can be chosen by its state alone.
-            None => (&[][..], None),
-        };
-        let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
-        let of_task = choice.task.as_ref().is_none_or(|wanted| tasks.iter().any(|task| task.name == *wanted));
-        (of_component && of_task).then(|| Chosen { id: entry.id.clone(), tasks: tasks.len() })
+    let choice = choice.clone();
+    let chosen = store.wait(|engine| async move {
+        let mut chosen = Vec::new();
+        engine.visit(state, usize::MAX, &mut |entry| chosen.extend(let_through(&choice, entry))).await?;
+        Ok(chosen)
     });
-    Ok(chosen.collect())
+    Ok(chosen?)
 }
 
-/// As many as an engine can hold: Redis counts with 64 bits and a sign.
-const MOST: usize = u32::MAX as usize;
+/// A batch, if the filter lets it through.
+fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
+    let batch = entry.batch().ok();
+    let (tasks, component) = match &batch {
+        Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
+        // It can be chosen by its state alone.
+        None => (&[][..], None),
+    };
+    let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
+    let of_task = choice.task.as_ref().is_none_or(|wanted| tasks.iter().any(|task| task.name == *wanted));
+    let count = tasks.len();
+    (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
+}
 
 /// Changes what was chosen: what has changed meanwhile is passed over.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
