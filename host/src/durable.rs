@@ -49,6 +49,8 @@ pub struct TaskStore {
     /// Where the engine is, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
+    /// When it was last told that a batch that runs here cannot be brought further.
+    outage: Arc<outage::OnceAMinute>,
     /// The thread ends with the last of these.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -93,8 +95,8 @@ impl TaskStore {
         let (alive, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        let known = Arc::default();
-        Ok(Self { engine, runtime: handle, visibility, address, known, _alive: Arc::new(alive) })
+        let (known, outage) = Default::default();
+        Ok(Self { engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
     }
 
     /// Makes a call of the engine.

@@ -159,7 +159,9 @@ impl Held {
         loop {
             match self.call(call.clone()).await {
                 Err(error) if is_passing(&error) => {
-                    tracing::warn!(target: "epilogue::worker", "{error}");
+                    if self.store.outage.is_due() {
+                        tracing::warn!(target: "epilogue::worker", "{error}");
+                    }
                     sleep(PAUSE).await;
                 }
                 done => return done,

@@ -49,6 +49,22 @@ impl Outage {
     }
 }
 
+/// Lets an error that comes again and again be logged once a minute.
+#[derive(Debug, Default)]
+pub(super) struct OnceAMinute(Mutex<Option<Instant>>);
+
+impl OnceAMinute {
+    /// Whether a minute has passed since this was last true.
+    pub(super) fn is_due(&self) -> bool {
+        let (now, mut told) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_due = told.is_none_or(|told| now - told >= AGAIN);
+        if is_due {
+            *told = Some(now);
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +84,15 @@ mod tests {
         assert_eq!(told, [(0, error.to_string()), (60, again(60)), (120, again(120))]);
         assert_eq!(outage.is_over().as_deref(), Some("the task engine is available again, after 150 s"));
         assert_eq!(outage.is_over(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_twice_a_second_is_told_once_a_minute() {
+        let (seldom, mut told) = (OnceAMinute::default(), Vec::new());
+        for half_second in 0..300 {
+            told.extend(seldom.is_due().then_some(half_second));
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+        assert_eq!(told, [0, 120, 240]);
     }
 }
