@@ -41,7 +41,7 @@ fn s15_a_closure_lives_in_the_instance_of_the_task_that_made_it() {
 #[test]
 fn s15_a_closure_is_abandoned_when_spawned_work_takes_its_instance() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").start();
+    let host = gate.host(guests::LATE).start();
     let exchange = host.get(&format!("/panics?{}", gate.url()));
     exchange.response();
     gate.wait().open();

@@ -15,8 +15,8 @@ const LONG: Duration = Duration::from_secs(60);
 #[test]
 fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let task = gate.wait();
     host.begin_shutdown(LONG);
     task.open();
@@ -29,9 +29,9 @@ fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
 #[test]
 fn s13_a_running_handler_ends_its_request_before_the_host_does() {
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let mut host = gate.host(guests::GATE).start();
     let address = host.address();
-    let exchange = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let exchange = host.get(&gate.path("handler"));
     let handler = gate.wait();
     host.begin_shutdown(LONG);
     // The listeners of all workers are about to close.
@@ -46,8 +46,8 @@ fn s13_a_running_handler_ends_its_request_before_the_host_does() {
 #[test]
 fn s13_what_does_not_end_within_the_grace_is_abandoned() {
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let _never_opened = gate.wait();
 
     let summary = host.shut_down(Duration::from_millis(200));
@@ -59,8 +59,8 @@ fn s13_what_does_not_end_within_the_grace_is_abandoned() {
 #[test]
 fn s13_a_stop_cuts_the_grace_short() {
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let _never_opened = gate.wait();
     host.begin_shutdown(LONG);
     host.stop();
@@ -107,8 +107,8 @@ fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
 #[test]
 fn s13_a_task_is_told_that_the_host_stops() {
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=stopping", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("stopping")).response();
     gate.wait().open();
     let summary = host.shut_down(LONG);
     assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0, abandoned_at_stop: 0 });
@@ -118,8 +118,8 @@ fn s13_a_task_is_told_that_the_host_stops() {
 #[test]
 fn s10_a_task_is_told_that_its_deadline_is_near() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("task-timeout", "5s").start();
-    let exchange = host.get(&format!("/?gate={}&at=stopping", gate.url()));
+    let host = gate.host(guests::GATE).setting("task-timeout", "5s").start();
+    let exchange = host.get(&gate.path("stopping"));
     exchange.response();
     gate.wait().open();
     let record = exchange.drained();
