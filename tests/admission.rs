@@ -3,6 +3,7 @@
 use epilogue::testing::{TaskState, TestHost};
 use http::StatusCode;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
@@ -45,6 +46,7 @@ fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
 
 #[test]
 fn s12_a_draining_request_leaves_its_place_to_the_next() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
     let host = host(&gate, "1", "3");
     let draining: Vec<_> = (0..3)
@@ -65,6 +67,7 @@ fn s12_a_draining_request_leaves_its_place_to_the_next() {
 
 #[test]
 fn s12_a_request_that_was_let_in_goes_on_to_its_tasks_though_drains_are_too_many() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
     let host = host(&gate, "2", "1");
     let late = host.get(&gate.path("handler"));

@@ -3,6 +3,7 @@
 
 use http::Request;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::support::ends;
@@ -40,6 +41,7 @@ fn panic_at(digit: char, place: impl FnOnce(String) -> Panic) -> (Vec<String>, V
 
 #[test]
 fn s3_what_waits_while_the_host_panics_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let (ends, events) = panic_at('a', |request| Panic::AtEnd { request, task: "task" });
     assert_eq!(ends, ["task succeeded", "second abandoned"]);
     assert_eq!(events, ends);
@@ -47,6 +49,7 @@ fn s3_what_waits_while_the_host_panics_is_abandoned() {
 
 #[test]
 fn s3_what_runs_while_the_host_panics_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let (ends, events) = panic_at('b', |request| Panic::AtBegin { request, task: "second" });
     assert_eq!(ends, ["task succeeded", "second abandoned"]);
     assert_eq!(events, ends);

@@ -2,6 +2,7 @@
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
@@ -10,6 +11,7 @@ use crate::support::ends;
 
 #[test]
 fn s18_spawned_work_ends_before_the_teardown() {
+    only_in_process!(OwnScope);
     let gate = Gate::new();
     let host = gate.host(guests::GATE).start();
     let exchange = host.get(&gate.path("spawned"));
