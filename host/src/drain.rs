@@ -15,7 +15,7 @@ use crate::component::NoInstance;
 use crate::instance::{Instance, Interrupted};
 use crate::queue::Task;
 use crate::record::{Retry, TaskRecord, TaskState, cut};
-use crate::request::{Life, SETTLE};
+use crate::request::{Life, Ready, SETTLE};
 
 /// The longest pause before one looks again whether there is room for another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ impl Life {
         while let Some(task) = self.next_task().await {
             // Read once: to read the clock takes as long as much of what is between two tasks.
             let now = Instant::now();
+            self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
                 Some((state, reason)) => self.ended(&task, state, 0, Some(reason)),
                 None => self.run(task, now).await,
@@ -52,29 +53,31 @@ impl Life {
         record.emit(&self.scope.id);
     }
 
-    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
-    /// rest of the budget, since it may add one (S18).
+    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task that work
+    /// has the rest of the drain's budget, since it may add one (S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
         }
-        let budget = self.budget();
-        let settled = self.settle(SETTLE.min(budget), budget).await;
+        let now = Instant::now();
+        self.start_drain(now);
+        let left = self.budget_left(now);
+        let settled = self.settle(SETTLE.min(left), left).await;
         let next = self.scope.queue().next();
         if settled || next.is_some() {
             return next;
         }
-        let budget = self.budget();
-        if !self.settle(budget, budget).await {
+        let left = self.budget_left(Instant::now());
+        if !self.settle(left, left).await {
             self.report("work that the guest had spawned did not end in time, and will be stopped", None);
         }
         self.scope.queue().next()
     }
 
     /// The state of a task that is not to run, and why.
-    fn verdict(&mut self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
+    fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let policy = self.scope.queue().policy();
-        let late = self.left(now).is_zero();
+        let late = self.budget_left(now).is_zero();
         let situation = Situation {
             handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
@@ -123,11 +126,12 @@ impl Life {
         });
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own));
-        let (instance, now, left) = match self.instance(now).await {
+        let Ready { instance, start, budget_left } = match self.instance(now).await {
             Ok(ready) => ready,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
-        let interrupted = match instance.run_task(task.layer, call, now, limit.min(left)).instrument(span).await {
+        let limit = limit.min(budget_left);
+        let interrupted = match instance.run_task(task.layer, call, start, limit).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
             Ok(Err(error)) => return (TaskState::Failed, Some(cut(describe(error, &task.name)))),
             Err(interrupted) => interrupted,
@@ -181,7 +185,7 @@ impl Life {
     /// Tells that an attempt has failed, and waits before the next one. False if there is no time for it.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt);
-        if pause >= self.budget() {
+        if pause >= self.budget_left(Instant::now()) {
             return false;
         }
         self.will_be_retried(task, attempt, error, pause);
@@ -196,7 +200,7 @@ impl Life {
 
     /// Waits for so long. False if there is no time for it.
     async fn wait(&mut self, pause: Duration) -> bool {
-        if pause >= self.budget() {
+        if pause >= self.budget_left(Instant::now()) {
             return false;
         }
         let mut shutdown = self.pool.shutdown.clone();

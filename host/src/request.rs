@@ -26,6 +26,7 @@ use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
 use crate::reply::Reply;
 use crate::response;
 use crate::scope::Scope;
+use crate::sent::Sent;
 use crate::status;
 use crate::summary::Observer;
 use crate::trace;
@@ -65,7 +66,7 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// None once it has died, until a task needs another.
     instance: Option<Instance>,
-    /// When the drain began.
+    /// When the drain began, if it has.
     drain_start: Option<Instant>,
     /// What the instance held before the request.
     resources: usize,
@@ -81,6 +82,15 @@ pub(crate) struct Life {
     pub(crate) span: Span,
     /// Within it, the time until the response is out: a request's latency does not include its tasks.
     respond: Option<Span>,
+}
+
+/// An instance that is there to run a task.
+pub(crate) struct Ready<'a> {
+    pub(crate) instance: &'a mut Instance,
+    /// When the task starts. If the instance had to be made first, that is later than the task was due.
+    pub(crate) start: Instant,
+    /// How much of the drain's budget is left at that moment.
+    pub(crate) budget_left: Duration,
 }
 
 impl Life {
@@ -162,55 +172,51 @@ impl Life {
             }
         };
         self.record.status = response.status();
-        let mut sent = reply.send(response);
-        let limit = self.pool.component.settings.response_timeout;
-        let mut outcome = match &mut self.instance {
-            Some(instance) => match instance.stream(&mut sent, limit).await {
-                Ok(outcome) => outcome,
-                Err(interrupted) => {
-                    let reason = match interrupted {
-                        Interrupted::TimedOut(_) => {
-                            format!(
-                                "the guest wrote nothing more of the body for {}",
-                                humantime::format_duration(limit)
-                            )
-                        }
-                        _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
-                    };
-                    self.lose_instance(&interrupted);
-                    match sent.break_off(&reason).await {
-                        // The connection was the first to hear of the host's end.
-                        Some(ended @ ResponseOutcome::ResponseFailed(_))
-                            if matches!(interrupted, Interrupted::Stopped) =>
-                        {
-                            ended
-                        }
-                        Some(ended) => {
-                            let what = match ended {
-                                ResponseOutcome::Delivered => SPAWNED_CUT_SHORT,
-                                _ => "what the guest did after its response had ended was cut short",
-                            };
-                            self.report(what, Some(&interrupted));
-                            ended
-                        }
-                        None => ResponseOutcome::ResponseFailed(reason),
-                    }
-                }
-            },
-            None => sent.outcome().await,
+        let delivery = self.deliver(&mut reply.send(response)).await;
+        self.record.outcome = match failure {
+            // The handler did return a response.
+            Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),
+            Some(reason) => ResponseOutcome::HandlerFailed(reason),
+            None => {
+                self.record.tell_end(&delivery);
+                delivery
+            }
         };
-        match failure {
-            // It did return a response.
-            Some(reason) if self.not_stored.is_some() => outcome = ResponseOutcome::ResponseFailed(reason),
-            Some(reason) => outcome = ResponseOutcome::HandlerFailed(reason),
-            None => self.record.tell_end(&outcome),
-        }
-        self.record.outcome = outcome;
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
         if let Some(slot) = &mut self.slot {
             slot.drain();
         }
+    }
+
+    /// Waits for the response's end. Until then the guest may write more of the body.
+    async fn deliver(&mut self, sent: &mut Sent) -> ResponseOutcome {
+        let limit = self.pool.component.settings.response_timeout;
+        let Some(instance) = &mut self.instance else { return sent.outcome().await };
+        match instance.stream(sent, limit).await {
+            Ok(outcome) => outcome,
+            Err(interrupted) => self.break_off(sent, &interrupted).await,
+        }
+    }
+
+    /// Breaks the response off, because the guest was interrupted before the response's end, and returns how it then ended.
+    /// Something else may have ended it first: the client, the shutdown, or the body's own last byte.
+    async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
+        let reason = match interrupted {
+            Interrupted::TimedOut(limit) => {
+                format!("the guest wrote nothing more of the body for {}", humantime::format_duration(*limit))
+            }
+            _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
+        };
+        self.lose_instance(interrupted);
+        let Some(outcome) = sent.break_off(&reason).await else { return ResponseOutcome::ResponseFailed(reason) };
+        match (&outcome, interrupted) {
+            // The shutdown ended the response too: the connection saw it before the instance did.
+            (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
+            (ResponseOutcome::Delivered, _) => self.report(SPAWNED_CUT_SHORT, Some(interrupted)),
+            _ => self.report("what the guest did after its response had ended was cut short", Some(interrupted)),
+        }
+        outcome
     }
 
     /// Runs what is in the queue, and closes the scope behind it.
@@ -285,35 +291,30 @@ impl Life {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// What is left of the drain's budget. Its time starts to run when it is first asked for.
-    pub(crate) fn budget(&mut self) -> Duration {
-        self.left(Instant::now())
+    /// Starts the clock of the drain's budget, the time for all of the request's tasks. Later calls change nothing.
+    pub(crate) fn start_drain(&mut self, now: Instant) {
+        self.drain_start.get_or_insert(now);
     }
 
-    /// What is left of it at this time.
-    pub(crate) fn left(&mut self, now: Instant) -> Duration {
-        let start = *self.drain_start.get_or_insert(now);
-        self.pool.component.settings.drain_timeout.saturating_sub(now.saturating_duration_since(start))
+    /// How much of the drain's budget is left at `now`: all of it before the drain has started.
+    pub(crate) fn budget_left(&self, now: Instant) -> Duration {
+        let spent = self.drain_start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start));
+        self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// The instance for a task that is to start `now`, the request's own or, once that has died, a fresh one (S14); when it was
-    /// there, and what was then left of the drain's budget.
-    pub(crate) async fn instance(
-        &mut self,
-        mut now: Instant,
-    ) -> Result<(&mut Instance, Instant, Duration), NoInstance> {
-        let instance = match self.instance.take() {
-            Some(instance) => instance,
+    /// Returns the instance for a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
+    pub(crate) async fn instance(&mut self, now: Instant) -> Result<Ready<'_>, NoInstance> {
+        let (instance, start) = match self.instance.take() {
+            Some(instance) => (instance, now),
             None => {
                 let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
                 self.resources = fresh.resources();
-                now = Instant::now();
-                fresh
+                (fresh, Instant::now())
             }
         };
-        let left = self.left(now);
-        Ok((self.instance.insert(instance), now, left))
+        let budget_left = self.budget_left(start);
+        Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
     }
 
     /// Whether the instance of the last call is alive.

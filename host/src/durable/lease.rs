@@ -133,12 +133,14 @@ impl<'a> Work<'a> {
             let record = life.ended(&task, TaskState::Abandoned, attempts, Some(why));
             return self.failed(index, record).await;
         }
+        let now = Instant::now();
+        life.start_drain(now);
         if !first {
             // Work that the last one spawned (S18).
-            let budget = life.budget();
-            life.settle(SETTLE.min(budget), budget).await;
+            let left = life.budget_left(now);
+            life.settle(SETTLE.min(left), left).await;
         }
-        if life.pool.shutdown.has_begun() || life.budget().is_zero() {
+        if life.pool.shutdown.has_begun() || life.budget_left(Instant::now()).is_zero() {
             return Ok(Some(End::Interrupted));
         }
         self.held.confirm().await?;
