@@ -30,11 +30,11 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
     let work = async {
         match Work::begin(&held, &batch, pools, observer).await {
             Ok(mut work) => work.run().await,
-            Err(None) => {
+            Err(NotBegun::NoRoom) => {
                 sleep(PAUSE).await;
                 held.release().await
             }
-            Err(Some(why)) => fail(&held, &batch, why).await,
+            Err(NotBegun::Failed(why)) => fail(&held, &batch, why).await,
         }
     };
     let ended = tokio::select! {
@@ -56,6 +56,14 @@ struct Work<'a> {
     life: Life,
 }
 
+/// Why this process does not begin a batch.
+enum NotBegun {
+    /// There is no room for an instance now, or the host stops. The batch loses no attempt.
+    NoRoom,
+    /// The application has no such component or task, or its component cannot be started. That is a failed attempt.
+    Failed(String),
+}
+
 /// Why a batch is let go.
 enum End {
     /// All of its tasks have ended.
@@ -71,21 +79,17 @@ enum End {
 }
 
 impl<'a> Work<'a> {
-    /// An error if it cannot be run here, with the reason if that is not for now only.
-    async fn begin(
-        held: &'a Held,
-        batch: &'a Batch,
-        pools: &[Rc<Pool>],
-        observer: Observer,
-    ) -> Result<Self, Option<String>> {
+    /// Takes an instance of the batch's component for its tasks.
+    async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
-            Some(format!("this application has no component {:?} that runs {}", batch.component, names.join(", ")))
+            let (component, names) = (&batch.component, names.join(", "));
+            NotBegun::Failed(format!("this application has no component {component:?} that runs {names}"))
         })?;
         let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
-            NoInstance::Full | NoInstance::Stopped => None,
-            NoInstance::TimedOut(_) | NoInstance::Failed(_) => Some(error.to_string()),
+            NoInstance::Full | NoInstance::Stopped => NotBegun::NoRoom,
+            NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
         if batch.outcome.is_some() {
