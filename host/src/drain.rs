@@ -85,6 +85,10 @@ impl Life {
             policy,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
+            // The rules discard every durable task that is still in the queue. `Life::store` has handed over those that run after
+            // this end of the handler, and one that is added later is stored without ever being queued. So a durable task that
+            // is left could not be stored, or its handler's end is not the one that it waits for. It must not run from memory:
+            // its guest asked for a task that outlives this process, and has been told that there is none.
             not_stored: self.not_stored.as_deref(),
         };
         situation.verdict(task).map(|(state, reason)| (state, reason.to_owned()))
