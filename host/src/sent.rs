@@ -18,6 +18,7 @@ mod buffer;
 mod io;
 mod patience;
 mod stall;
+mod standstill;
 mod unflushed;
 
 use std::pin::Pin;

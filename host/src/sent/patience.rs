@@ -1,18 +1,16 @@
 //! A client that takes nothing more of its response is not waited for without end.
 
+use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::future::AbortHandle;
 use tokio::sync::oneshot::{Receiver, error::RecvError};
-use tokio::time::timeout;
 
 use super::Delivery;
+use super::standstill::standstill;
 use crate::activity::AtWork;
 use crate::bindings::ResponseOutcome;
-
-/// In how many steps a client's time passes. It may have one step more than the limit, since none begins with its last move.
-const STEPS: u32 = 4;
 
 /// How long a client may take nothing, and what then ends.
 pub(crate) struct Patience {
@@ -34,16 +32,15 @@ impl Patience {
         delivery: &Delivery,
         outcome: &mut Receiver<ResponseOutcome>,
     ) -> Result<ResponseOutcome, RecvError> {
-        let (mut seen, mut still) = (delivery.progress(), 0);
-        // Without a pause between two looks the thread would do nothing else.
-        let step = (self.limit / STEPS).max(Duration::from_millis(1));
-        while still < STEPS {
-            if let Ok(ended) = timeout(step, &mut *outcome).await {
-                return ended;
-            }
-            let now = delivery.progress();
-            still = if now == seen && !delivery.is_up_to_the_guest() { still + 1 } else { 0 };
-            seen = now;
+        let mut seen = delivery.progress();
+        let takes_nothing = || {
+            let before = mem::replace(&mut seen, delivery.progress());
+            seen == before && !delivery.is_up_to_the_guest()
+        };
+        tokio::select! {
+            biased;
+            ended = &mut *outcome => return ended,
+            () = standstill(self.limit, takes_nothing, |_| ()) => {}
         }
         let limit = humantime::format_duration(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
