@@ -24,7 +24,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
-use crate::batch::{MAX_BYTES, within_limit};
 use crate::lease::{Holders, Token};
 use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, State, Visitor};
 
@@ -73,7 +72,6 @@ impl Sqlite {
 
     async fn insert(&self, batch: &Batch, why: Option<&str>) -> Result<()> {
         let envelope = batch.to_envelope()?;
-        within_limit(&envelope, MAX_BYTES)?;
         let (id, why) = (batch.id.clone(), why.map(str::to_owned));
         self.writer
             .run(move |connection| {
