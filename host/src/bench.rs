@@ -111,7 +111,7 @@ impl Bench {
             fill(&mut life.scope.queue(), tasks)?;
             life.drain().await;
             life.tear_down().await;
-            life.end().await;
+            life.release_instance().await;
             let ran = life.record.tasks.iter().filter(|task| task.state == TaskState::Succeeded).count();
             ensure!(ran == tasks as usize, "{ran} of {tasks} tasks ran: {:?}", life.record);
             Ok(())

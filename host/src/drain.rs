@@ -29,28 +29,28 @@ impl Life {
             let now = Instant::now();
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
-                Some((state, reason)) => self.ended(&task, state, 0, Some(reason)),
+                Some((state, reason)) => self.record_of(&task, state, 0, Some(reason)),
                 None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
-            self.finish(record);
+            self.record_queued(record);
         }
     }
 
-    /// Records a task's end and makes it known, in that order: what is recorded is never told again.
-    pub(crate) fn finish(&mut self, record: TaskRecord) {
+    /// Records the end of a task that came from the queue, and announces it.
+    pub(crate) fn record_queued(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
-        self.tell(record);
+        self.record_task(record);
     }
 
-    /// Does so for a task that was not in the queue.
-    pub(crate) fn tell(&mut self, record: TaskRecord) {
+    /// Records a task's end and announces it, in that order: a task that is recorded is never announced again.
+    pub(crate) fn record_task(&mut self, record: TaskRecord) {
         if record.state == TaskState::Abandoned && self.has_stopped() {
             self.observer.abandoned_at_stop();
         }
         let record = self.record.tasks.push_mut(record);
-        record.emit(&self.scope.id);
+        record.announce(&self.scope.id);
     }
 
     /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task that work
@@ -69,7 +69,7 @@ impl Life {
         }
         let left = self.budget_left(Instant::now());
         if !self.settle(left, left).await {
-            self.report("work that the guest had spawned did not end in time, and will be stopped", None);
+            self.record_error("work that the guest had spawned did not end in time, and will be stopped", None);
         }
         self.scope.queue().next()
     }
@@ -100,14 +100,14 @@ impl Life {
         let mut now = start;
         loop {
             attempt += 1;
-            self.running = Some(self.ended(&task, TaskState::Abandoned, attempt, None));
+            self.running = Some(self.record_of(&task, TaskState::Abandoned, attempt, None));
             let (state, error) = self.attempt(&mut task, attempt, now).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
+                return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
             }
             now = Instant::now();
         }
@@ -149,8 +149,8 @@ impl Life {
         (state, Some(cut(interrupted.to_string())))
     }
 
-    /// The end of a task that took no time.
-    pub(crate) fn ended(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
+    /// The record of a task that ends in `state` and took no time. It is not kept yet.
+    pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
             id: task.id,
@@ -186,20 +186,20 @@ impl Life {
         }
     }
 
-    /// Tells that an attempt has failed, and waits before the next one. False if there is no time for it.
+    /// Announces that an attempt has failed, and waits before the next one. False if there is no time for it.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt);
         if pause >= self.budget_left(Instant::now()) {
             return false;
         }
-        self.will_be_retried(task, attempt, error, pause);
+        self.announce_retry(task, attempt, error, pause);
         self.wait(pause).await
     }
 
-    /// Tells that an attempt has failed, and that another follows.
-    pub(crate) fn will_be_retried(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
+    /// Announces that an attempt has failed and another follows.
+    pub(crate) fn announce_retry(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
         let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
-        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.emit();
+        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
     /// Waits for so long. False if there is no time for it.

@@ -142,7 +142,7 @@ impl TaskStore {
             }
             match store.enqueue(batch).await {
                 Ok(()) => {
-                    stored.emit(&scope.id);
+                    stored.announce(&scope.id);
                     scope.queue().is_stored(stored);
                     Ok(id)
                 }
@@ -190,7 +190,7 @@ impl Life {
             Ok(()) => {
                 self.scope.queue().hand_over(failed, |task| {
                     let stored = stored(&component.layers, task);
-                    stored.emit(&self.scope.id);
+                    stored.announce(&self.scope.id);
                     stored
                 });
                 handled
@@ -200,7 +200,7 @@ impl Life {
                 let why = HandlerError::NotStored(error);
                 self.not_stored = Some(cut(why.to_string()));
                 if failed {
-                    self.report("not stored", Some(&text));
+                    self.record_error("not stored", Some(&text));
                     handled
                 } else {
                     Err(why)

@@ -103,8 +103,8 @@ impl TaskRecord {
         }
     }
 
-    /// Makes the end known: one event and one count (S3). A dead task is known by an event and a count of their own.
-    pub(crate) fn emit(&self, request: &str) {
+    /// Announces the task's end: one event and one count (S3). A dead task has an event and a count of their own.
+    pub(crate) fn announce(&self, request: &str) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
             ($level:expr) => {
@@ -141,8 +141,8 @@ impl TaskRecord {
     }
 }
 
-/// Makes known that a dead task waits again.
-pub(crate) fn retried(batch: &Batch, task: &engines::Task) {
+/// Announces with an event that a dead task waits again.
+pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     tracing::info!(
         target: "epilogue::task",
         request = batch.request_id,
@@ -166,8 +166,8 @@ pub(crate) struct Retry<'a> {
 }
 
 impl Retry<'_> {
-    /// Makes it known: one event.
-    pub(crate) fn emit(&self) {
+    /// Announces the retry: one event.
+    pub(crate) fn announce(&self) {
         // Whole milliseconds are as much as anybody wants to read.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(
@@ -196,8 +196,8 @@ pub struct StoredTask {
 }
 
 impl StoredTask {
-    /// Makes it known: one event and one count.
-    pub(crate) fn emit(&self, request: &str) {
+    /// Announces that the task is stored: one event and one count.
+    pub(crate) fn announce(&self, request: &str) {
         tracing::info!(
             target: "epilogue::task",
             request,
@@ -253,8 +253,8 @@ pub(crate) fn cut(mut text: String) -> String {
 }
 
 impl RequestRecord {
-    /// Tells why the handler's response is not sent. What a client sends wrong is its own fault.
-    pub(crate) fn tell_failure(&self, error: &HandlerError, reason: &str) {
+    /// Announces why the handler's response is not sent. A mistake of the client is no error of the host's.
+    pub(crate) fn announce_failure(&self, error: &HandlerError, reason: &str) {
         let (request, component) = (&self.id, &self.component);
         match error {
             HandlerError::BadUpload(_) => {
@@ -266,8 +266,8 @@ impl RequestRecord {
         }
     }
 
-    /// Tells once why a response is not whole. A client that leaves is nobody's fault.
-    pub(crate) fn tell_end(&self, outcome: &ResponseOutcome) {
+    /// Announces why a response did not end whole. A client that leaves is no error.
+    pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
         let (request, component) = (&self.id, &self.component);
         match outcome {
             ResponseOutcome::ResponseFailed(reason) => {

@@ -152,7 +152,7 @@ impl Life {
         match &handled {
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 if let Some(status) = refused_status {
-                    self.report("the response was sent with 500", Some(&status::refusal(status)));
+                    self.record_error("the response was sent with 500", Some(&status::refusal(status)));
                 }
             }
             Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
@@ -167,7 +167,7 @@ impl Life {
             Ok(response) => (response, None),
             Err(error) => {
                 let reason = cut(error.to_string());
-                self.record.tell_failure(&error, &reason);
+                self.record.announce_failure(&error, &reason);
                 (failed(&error), Some(reason))
             }
         };
@@ -178,7 +178,7 @@ impl Life {
             Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),
             Some(reason) => ResponseOutcome::HandlerFailed(reason),
             None => {
-                self.record.tell_end(&delivery);
+                self.record.announce_outcome(&delivery);
                 delivery
             }
         };
@@ -213,8 +213,8 @@ impl Life {
         match (&outcome, interrupted) {
             // The shutdown ended the response too: the connection saw it before the instance did.
             (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
-            (ResponseOutcome::Delivered, _) => self.report(SPAWNED_CUT_SHORT, Some(interrupted)),
-            _ => self.report("what the guest did after its response had ended was cut short", Some(interrupted)),
+            (ResponseOutcome::Delivered, _) => self.record_error(SPAWNED_CUT_SHORT, Some(interrupted)),
+            _ => self.record_error("what the guest did after its response had ended was cut short", Some(interrupted)),
         }
         outcome
     }
@@ -228,7 +228,7 @@ impl Life {
                 break;
             }
         }
-        self.end().await;
+        self.release_instance().await;
     }
 
     /// Closes the guest's request scope, if there is anything in it (S9). Without an instance there is none.
@@ -242,21 +242,21 @@ impl Life {
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.report("the teardown failed", Some(&error)),
+            Ok(Err(error)) => self.record_error("the teardown failed", Some(&error)),
             Err(interrupted) => {
-                self.report("the teardown was cut short", Some(&interrupted));
+                self.record_error("the teardown was cut short", Some(&interrupted));
                 self.lose_instance(&interrupted);
             }
         }
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    pub(crate) async fn end(&mut self) {
+    pub(crate) async fn release_instance(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
         let Some(mut instance) = self.instance.take() else { return };
         let closed = !instance.take_needs_teardown();
         if !closed {
-            self.report("what the guest registered behind the teardown was not run", None);
+            self.record_error("what the guest registered behind the teardown was not run", None);
         }
         if settled && closed {
             instance.leave();
@@ -279,7 +279,7 @@ impl Life {
         match instance.settle(limit, left).await {
             Ok(settled) => settled,
             Err(interrupted) => {
-                self.report(SPAWNED_CUT_SHORT, Some(&interrupted));
+                self.record_error(SPAWNED_CUT_SHORT, Some(&interrupted));
                 self.lose_instance(&interrupted);
                 true
             }
@@ -334,7 +334,7 @@ impl Life {
 
     /// Records and logs what went wrong outside of any task. The guest may have chosen the text of `error`, and so it is a field
     /// of the event: in the message it could pass for other fields.
-    pub(crate) fn report(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
+    pub(crate) fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
         tracing::error!(target: "epilogue::request", request, component, error, "{what}");
@@ -348,15 +348,15 @@ impl Drop for Life {
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
-            self.record.tell_end(&self.record.outcome);
+            self.record.announce_outcome(&self.record.outcome);
         }
         if let Some(running) = self.running.take() {
-            self.finish(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
+            self.record_queued(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
         }
         loop {
             let next = self.scope.queue().next();
             let Some(task) = next else { break };
-            self.finish(self.ended(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
+            self.record_queued(self.record_of(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
         }
         self.scope.queue().close_if_empty();
         self.record.stored = self.scope.queue().take_stored();

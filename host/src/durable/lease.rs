@@ -114,13 +114,13 @@ impl<'a> Work<'a> {
             End::CutShort => self.held.retry(Duration::ZERO).await,
             End::Again { task, failed, pause } => {
                 self.held.retry(pause).await?;
-                self.life.will_be_retried(&task, failed.attempt, failed.error.as_deref(), pause);
+                self.life.announce_retry(&task, failed.attempt, failed.error.as_deref(), pause);
                 Ok(())
             }
             // Those behind it wait with it.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
-                self.life.tell(TaskRecord { dead: true, ..record });
+                self.life.record_task(TaskRecord { dead: true, ..record });
                 Ok(())
             }
         }
@@ -134,7 +134,7 @@ impl<'a> Work<'a> {
         if exhausted {
             let attempts = attempt - 1;
             let why = format!("its worker ended amid the last of {attempts} attempts");
-            let record = life.ended(&task, TaskState::Abandoned, attempts, Some(why));
+            let record = life.record_of(&task, TaskState::Abandoned, attempts, Some(why));
             return self.failed(index, record).await;
         }
         let now = Instant::now();
@@ -151,10 +151,10 @@ impl<'a> Work<'a> {
         let _running = life.observer.durable_task();
         let start = Instant::now();
         let (state, error) = life.attempt(&mut task, attempt, start).await;
-        let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };
+        let record = TaskRecord { elapsed: start.elapsed(), ..life.record_of(&task, state, attempt, error) };
         if state == TaskState::Succeeded {
             self.held.checkpoint(index + 1).await?;
-            life.tell(record);
+            life.record_task(record);
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
@@ -184,7 +184,7 @@ impl<'a> Work<'a> {
             }
             return Err(error);
         }
-        self.life.tell(TaskRecord { dead: true, ..record });
+        self.life.record_task(TaskRecord { dead: true, ..record });
         Ok(None)
     }
 }
@@ -200,7 +200,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     held.bury(&why).await?;
     let record =
         TaskRecord { dead: true, attempt, error: Some(why), ..TaskRecord::of_stored(batch, &task, TaskState::Failed) };
-    record.emit(&batch.request_id);
+    record.announce(&batch.request_id);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use epilogue_engines::{self as engines, Entry, State};
 
 use super::{TaskStore, note};
 use crate::cli::ChoiceArgs;
-use crate::record::{TaskRecord, TaskState, retried};
+use crate::record::{TaskRecord, TaskState, announce_retried};
 
 /// What is done to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch and tells what that means for its tasks. False if it is not there.
+/// Changes one batch and announces what that means for its tasks. False if it is not there.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     let id = id.to_owned();
     let changed = store.wait(|engine| async move {
@@ -124,7 +124,7 @@ fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
         }
     })?;
     if let Some(entry) = &changed {
-        change.tell(entry);
+        change.announce(entry);
     }
     Ok(changed.is_some())
 }
@@ -144,16 +144,16 @@ impl Change {
         }
     }
 
-    /// One event for each task that had not ended. Of a batch that cannot be read nobody knows the tasks.
-    fn tell(self, entry: &Entry) {
+    /// Announces the change: one event for each task that had not ended. The tasks of a batch that cannot be read are not known.
+    fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {
             match self {
-                Self::Retry => retried(&batch, task),
+                Self::Retry => announce_retried(&batch, task),
                 Self::Drop => {
                     let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
                     let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
-                    dropped.emit(&batch.request_id);
+                    dropped.announce(&batch.request_id);
                 }
             }
         }
