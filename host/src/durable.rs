@@ -143,7 +143,7 @@ impl TaskStore {
             match store.enqueue(batch).await {
                 Ok(()) => {
                     stored.announce(&scope.id);
-                    scope.queue().is_stored(stored);
+                    scope.queue().note_stored(stored);
                     Ok(id)
                 }
                 Err(error) => {
@@ -166,7 +166,7 @@ impl Life {
         handled: Result<Response<WasiBody>, HandlerError>,
     ) -> Result<Response<WasiBody>, HandlerError> {
         let failed = handled.is_err();
-        let tasks = self.scope.queue().handled(failed);
+        let tasks = self.scope.queue().end_of_handler(failed);
         if tasks.is_empty() {
             return handled;
         }
@@ -188,11 +188,12 @@ impl Life {
         };
         match done {
             Ok(()) => {
-                self.scope.queue().hand_over(failed, |task| {
-                    let stored = stored(&component.layers, task);
+                let mut queue = self.scope.queue();
+                for task in queue.hand_over(failed) {
+                    let stored = stored(&component.layers, &task);
                     stored.announce(&self.scope.id);
-                    stored
-                });
+                    queue.note_stored(stored);
+                }
                 handled
             }
             Err(error) => {

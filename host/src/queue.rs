@@ -66,7 +66,7 @@ pub(crate) struct Queue {
     /// Durable tasks among those that wait.
     durable: u32,
     /// Durable tasks wait here until the handler has returned. From then on each is stored when it is added.
-    handled: bool,
+    handler_ended: bool,
     stored: Vec<StoredTask>,
     durability: Durability,
     limits: Limits,
@@ -111,7 +111,7 @@ impl Queue {
             },
             closed: false,
             durable: 0,
-            handled: false,
+            handler_ended: false,
             stored: Vec::new(),
             durability: Durability {
                 possible: engine,
@@ -137,7 +137,7 @@ impl Queue {
         self.durability.generation = generation.saturating_add(1);
         self.accepted = u32::try_from(last).unwrap_or(u32::MAX);
         self.limits.tasks = self.limits.tasks.saturating_add(self.accepted);
-        self.handled = true;
+        self.handler_ended = true;
         self
     }
 
@@ -224,7 +224,7 @@ impl Queue {
 
     /// Whether an accepted task is to be stored at once, and not with others.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
-        task.durable && self.handled
+        task.durable && self.handler_ended
     }
 
     /// Takes back the number of a task that could not be stored, if it is the last.
@@ -235,29 +235,28 @@ impl Queue {
         }
     }
 
-    /// The handler has returned: copies of the durable tasks that run after this end of it, which is all that are stored
-    /// together. Nothing is allocated if there are none.
-    pub(crate) fn handled(&mut self, failed: bool) -> Vec<Task> {
-        self.handled = true;
+    /// Notes that the handler has ended: a durable task that is added from now on is stored at once. Returns copies of those that
+    /// wait and run after this end, which are to be stored together. Nothing is allocated if there are none.
+    pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
+        self.handler_ended = true;
         if self.durable == 0 {
             return Vec::new();
         }
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// The tasks that [`Queue::handled`] returned are stored, and somebody else's from now on.
-    pub(crate) fn hand_over(&mut self, failed: bool, component: impl Fn(&Task) -> StoredTask) {
-        let (stored, waiting): (VecDeque<_>, _) =
-            mem::take(&mut self.waiting).into_iter().partition(|task| task.is_stored_after(failed));
-        self.waiting = waiting;
-        for task in &stored {
-            self.backlog.ended();
-            self.stored.push(component(task));
-        }
+    /// Takes out the tasks that [`Queue::end_of_handler`] returned copies of, and returns them: they have been stored, and are the
+    /// engine's from now on.
+    pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
+        let (stored, waiting) =
+            mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
+        self.waiting = waiting.into();
+        stored.iter().for_each(|_| self.backlog.ended());
+        stored
     }
 
-    /// A task that never waited here has been stored.
-    pub(crate) fn is_stored(&mut self, task: StoredTask) {
+    /// Notes that a task has been stored.
+    pub(crate) fn note_stored(&mut self, task: StoredTask) {
         self.stored.push(task);
     }
 
@@ -271,7 +270,7 @@ impl Queue {
         self.limits.backlog
     }
 
-    /// What has been handed over.
+    /// Takes the notes of the tasks that have been stored.
     pub(crate) fn take_stored(&mut self) -> Vec<StoredTask> {
         mem::take(&mut self.stored)
     }
