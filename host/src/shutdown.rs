@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// How far the shutdown has come.
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum Stage {
     Running,
     Draining { until: Instant },
     Stopped,
@@ -14,31 +15,31 @@ enum Phase {
 
 /// Starts and hastens the shutdown of the servers that hold its [`Shutdown`].
 #[derive(Debug, Clone)]
-pub struct ShutdownTrigger(watch::Sender<Phase>);
+pub struct ShutdownTrigger(watch::Sender<Stage>);
 
 /// A server's view of its own end.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    phase: watch::Receiver<Phase>,
+    stage: watch::Receiver<Stage>,
     trigger: ShutdownTrigger,
 }
 
 /// A shutdown that has not begun, and what begins it.
 pub fn channel() -> (ShutdownTrigger, Shutdown) {
-    let (sender, receiver) = watch::channel(Phase::Running);
+    let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
-    (trigger.clone(), Shutdown { phase: receiver, trigger })
+    (trigger.clone(), Shutdown { stage: receiver, trigger })
 }
 
 impl ShutdownTrigger {
     /// Lets requests and their tasks finish for as long as `grace`, and accepts no more. Later calls change nothing.
     pub fn drain(&self, grace: Duration) {
-        self.0.send_if_modified(|phase| {
-            let begins = matches!(phase, Phase::Running);
+        self.0.send_if_modified(|stage| {
+            let begins = matches!(stage, Stage::Running);
             if begins {
                 // A grace that overflows the clock has no end worth computing.
                 let until = Instant::now().checked_add(grace);
-                *phase = Phase::Draining { until: until.unwrap_or_else(far_future) };
+                *stage = Stage::Draining { until: until.unwrap_or_else(far_future) };
             }
             begins
         });
@@ -46,7 +47,7 @@ impl ShutdownTrigger {
 
     /// Stops at once: what has not ended is abandoned.
     pub fn stop(&self) {
-        self.0.send_replace(Phase::Stopped);
+        self.0.send_replace(Stage::Stopped);
     }
 }
 
@@ -58,23 +59,23 @@ impl Shutdown {
 
     /// Whether it has begun.
     pub(crate) fn has_begun(&self) -> bool {
-        !matches!(*self.phase.borrow(), Phase::Running)
+        !matches!(*self.stage.borrow(), Stage::Running)
     }
 
     /// Whether everything is to end, at this time: the grace has passed, or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
-        match *self.phase.borrow() {
-            Phase::Running => false,
-            Phase::Draining { until } => until <= now,
-            Phase::Stopped => true,
+        match *self.stage.borrow() {
+            Stage::Running => false,
+            Stage::Draining { until } => until <= now,
+            Stage::Stopped => true,
         }
     }
 
     /// Waits until the shutdown begins, and returns when it ends.
     pub(crate) async fn begun(&mut self) -> Instant {
-        let phase = self.phase.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);
-        match phase {
-            Ok(Phase::Draining { until }) => until,
+        let stage = self.stage.wait_for(|stage| !matches!(stage, Stage::Running)).await.map(|stage| *stage);
+        match stage {
+            Ok(Stage::Draining { until }) => until,
             Ok(_) => Instant::now(),
             // Not reached: it holds what could begin it.
             Err(_) => std::future::pending().await,
@@ -86,7 +87,7 @@ impl Shutdown {
         let until = self.begun().await;
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
-            Ok(_) = self.phase.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+            Ok(_) = self.stage.wait_for(|stage| matches!(stage, Stage::Stopped)) => {}
         }
     }
 }
