@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::lag::AtWork;
+use crate::lag::InFlight;
 use crate::settings::HostOptions;
 
 /// The requests of a host.
@@ -34,13 +34,13 @@ impl Admission {
     }
 
     /// Lets a request in, if there is room for it. Its place on its thread, if those are counted, is its own until it drains.
-    pub(crate) fn admit(self: &Arc<Self>, at_work: Option<AtWork>) -> Result<Slot, Refused> {
+    pub(crate) fn admit(self: &Arc<Self>, in_flight: Option<InFlight>) -> Result<Slot, Refused> {
         if self.draining.load(Relaxed) >= self.max_draining {
             return Err(Refused("max-draining"));
         }
         let more = |running| (running < self.max_requests).then_some(running + 1);
         match self.running.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, at_work }),
+            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, in_flight }),
             Err(_) => Err(Refused("max-requests")),
         }
     }
@@ -55,7 +55,7 @@ impl Admission {
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     draining: bool,
-    at_work: Option<AtWork>,
+    in_flight: Option<InFlight>,
 }
 
 impl Slot {
@@ -63,7 +63,7 @@ impl Slot {
     pub(crate) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.at_work = None;
+            self.in_flight = None;
             self.admission.draining.fetch_add(1, Relaxed);
             self.admission.running.fetch_sub(1, Relaxed);
         }

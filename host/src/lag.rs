@@ -2,7 +2,7 @@
 //!
 //! A count of requests cannot tell: a thousand that wait for a database are no load, a few that compute are. What tells is how
 //! long a guest that could go on waits for its turn; the engine's clock stops one for that each millisecond, if any computes.
-//! From that follows how many requests may be at work on the thread: fewer while it is late, then more again, as TCP does
+//! From that follows how many requests may be in flight on the thread: fewer while it is late, then more again, as TCP does
 //! with what it has on its way.
 
 use std::cell::Cell;
@@ -32,30 +32,36 @@ pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
 
-/// How many requests may be at work on one thread, until their responses are sent, so that it is not late.
+/// How many requests may be in flight on one thread, until their responses are sent, so that the thread is not late.
 pub(crate) struct Lag {
     max: Duration,
-    at_work: Rc<Cell<usize>>,
+    in_flight: Rc<Cell<usize>>,
     limit: Cell<usize>,
     set: Cell<Option<Instant>>,
     /// Whether the thread was late when it was set.
     late: Cell<bool>,
 }
 
-/// A request at work, until it is dropped. Those that drain do not count: many that only wait would leave no room for others,
+/// A request that counts against its thread's limit, until it is dropped. Those that drain do not count: many that only wait would leave no room for others,
 /// and where they compute they slow down the requests that would add to them.
-pub(crate) struct AtWork(Rc<Cell<usize>>);
+pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
     /// That of the thread which this is called on.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
-        Self { max, at_work: Rc::default(), limit: Cell::new(usize::MAX), set: Cell::default(), late: Cell::default() }
+        Self {
+            max,
+            in_flight: Rc::default(),
+            limit: Cell::new(usize::MAX),
+            set: Cell::default(),
+            late: Cell::default(),
+        }
     }
 
     /// Lets a request in, unless it would be late.
-    pub(crate) fn admit(&self) -> Option<AtWork> {
-        let at_work = self.at_work.get();
+    pub(crate) fn admit(&self) -> Option<InFlight> {
+        let in_flight = self.in_flight.get();
         let now = Instant::now();
         if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {
             self.set.set(Some(now));
@@ -66,7 +72,7 @@ impl Lag {
             match late {
                 // As late as they are, so many are too many. Once may be a burst.
                 true if self.late.get() => {
-                    let limit = limit.min(at_work) as f64 * self.max.div_duration_f64(wait);
+                    let limit = limit.min(in_flight) as f64 * self.max.div_duration_f64(wait);
                     self.limit.set(FEW.max(limit as usize));
                 }
                 true => {}
@@ -74,14 +80,14 @@ impl Lag {
             }
             self.late.set(late);
         }
-        (at_work < self.limit.get()).then(|| {
-            self.at_work.set(at_work + 1);
-            AtWork(self.at_work.clone())
+        (in_flight < self.limit.get()).then(|| {
+            self.in_flight.set(in_flight + 1);
+            InFlight(self.in_flight.clone())
         })
     }
 }
 
-impl Drop for AtWork {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -93,7 +99,7 @@ mod tests {
 
     /// Passes so many steps, at the end of each of which two guests have just had their turns so late and a request comes. Keeps
     /// those that are let in, and says how many.
-    async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<AtWork>) -> usize {
+    async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {
             tokio::time::advance(Duration::from_millis(25)).await;
