@@ -19,7 +19,7 @@ use tokio::sync::oneshot::error::RecvError;
 use crate::activity::Activity;
 use crate::incoming::{IncomingBody, Upload};
 use crate::linger::linger;
-use crate::reply::{Line, Reply};
+use crate::reply::{ConnectionShared, Reply};
 use crate::request::plain;
 use crate::request_headers::set_right;
 use crate::routes::reserved_response;
@@ -54,9 +54,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + 
 
 async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
     let options = &worker.host.options;
-    let line = Line { unflushed: Unflushed::default(), activity: Activity::new(), send_timeout: options.send_timeout };
+    let shared = ConnectionShared {
+        unflushed: Unflushed::default(),
+        activity: Activity::new(),
+        send_timeout: options.send_timeout,
+    };
     let io = Rc::new(RefCell::new(io));
-    if converse(&worker, io.clone(), Rc::new(peer), &line).await && line.unflushed.is_unread() {
+    if converse(&worker, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {
         let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
         let soon = async {
             shutdown.begun().await;
@@ -76,15 +80,15 @@ async fn converse(
     worker: &Rc<Worker>,
     io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
     peer: Rc<Peer>,
-    line: &Line,
+    shared: &ConnectionShared,
 ) -> bool {
     let (mut shutdown, mut end) = (worker.shutdown.clone(), worker.shutdown.clone());
     let options = &worker.host.options;
-    let io = TokioIo::new(TrackedIo::new(io, line.unflushed.clone()));
+    let io = TokioIo::new(TrackedIo::new(io, shared.unflushed.clone()));
     let streams = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         streams.set(request.version() == Version::HTTP_2);
-        respond(worker.clone(), peer.clone(), line.clone(), request)
+        respond(worker.clone(), peer.clone(), shared.clone(), request)
     });
     let builder = builder(options);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -93,17 +97,17 @@ async fn converse(
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = line.activity.idle(idle_limit) => {
+            () = shared.activity.idle(idle_limit) => {
                 if leaving {
                     return false;
                 }
                 (leaving, idle) = (true, true);
-                line.activity.restart();
+                shared.activity.restart();
                 idle_limit = idle_limit.min(GOODBYE);
             }
-            _ = shutdown.begun(), if !draining => (leaving, draining, idle) = (true, true, line.activity.is_idle()),
+            _ = shutdown.begun(), if !draining => (leaving, draining, idle) = (true, true, shared.activity.is_idle()),
             () = end.stopped() => {
-                line.unflushed.leave();
+                shared.unflushed.leave();
                 return false;
             }
         }
@@ -136,12 +140,12 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
 async fn respond(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
-    line: Line,
+    shared: ConnectionShared,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let upload = Upload::of(&body, &line.unflushed);
-    let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
+    let upload = Upload::of(&body, &shared.unflushed);
+    let (reply, response) = Reply::new(shared, SENDER.get(), &parts, upload.clone());
     if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
         let client = peer.client;
         tracing::debug!(target: "epilogue::connection", %client, status = status.as_u16(), error = reason, "a request was refused");

@@ -75,13 +75,13 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 /// Writes an error as a line of JSON, whatever is logged.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct Event<'a> {
         timestamp: String,
         level: &'static str,
         message: &'a str,
         target: &'a str,
     }
-    if let Ok(mut line) = serde_json::to_vec(&Line { timestamp: timestamp(), level: "ERROR", message, target }) {
+    if let Ok(mut line) = serde_json::to_vec(&Event { timestamp: timestamp(), level: "ERROR", message, target }) {
         line.push(b'\n');
         _ = io::Write::write_all(&mut Events, &line);
     }

@@ -15,7 +15,7 @@ use crate::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
 /// What the requests of one connection share.
 #[derive(Clone)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
     pub(crate) activity: Rc<Activity>,
     /// How long the client may take nothing of a response.
@@ -33,18 +33,18 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The way back over `line` for `request`, and its other end. `sender` is the task that takes the response from there.
+    /// The way back for `request`, and its other end. `sender` is the task that takes the response from there.
     pub(crate) fn new(
-        line: Line,
+        shared: ConnectionShared,
         sender: AbortHandle,
         request: &Parts,
         upload: Upload,
     ) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
         let (response, receiver) = oneshot::channel();
         let reply = Self {
-            patience: Patience::new(line.send_timeout, sender, line.activity.begin()),
+            patience: Patience::new(shared.send_timeout, sender, shared.activity.begin()),
             upload,
-            unflushed: line.unflushed,
+            unflushed: shared.unflushed,
             method: request.method.clone(),
             version: request.version,
             response,
