@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 use crate::background::QUEUE;
 use crate::compose::{check_handler, is_composed};
 use crate::durable::TaskStore;
-use crate::fair::{Work, fair};
+use crate::fair::{Purpose, fair};
 use crate::instance::{Instance, Trap};
 use crate::last_words::LastWords;
 use crate::manifest::{Middleware, Mount};
@@ -25,7 +25,7 @@ use crate::middleware;
 use crate::names;
 use crate::outbound::AllowedHosts;
 use crate::outgoing::{Outgoing, OwnAddress};
-use crate::output::{Guests, Lines, STDERR, STDOUT};
+use crate::output::{GuestOutput, Lines, STDERR, STDOUT};
 use crate::runner::{RUNNER, RunnerIndices};
 use crate::scratch::Scratch;
 use crate::settings::{PAGE, Settings};
@@ -243,7 +243,7 @@ impl Component {
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = match fair(Work::Response, self.instance.instantiate_async(&mut store)).await {
+        let instance = match fair(Purpose::Response, self.instance.instantiate_async(&mut store)).await {
             Ok(instance) => instance,
             Err(error) if error.is::<wasmtime::Trap>() => {
                 return Err(wasmtime::Error::msg(Trap::new(error, store.data())));
@@ -276,9 +276,9 @@ impl Component {
                 .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
         match &self.output {
-            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(words.of(Guests(&STDERR))),
+            Output::Inherit => _ = wasi.stdout(GuestOutput(&STDOUT)).stderr(words.of(GuestOutput(&STDERR))),
             Output::Json => {
-                wasi.stdout(Guests(&STDOUT));
+                wasi.stdout(GuestOutput(&STDOUT));
                 if let Some(lines) = lines {
                     wasi.stderr(words.of(lines.clone()));
                 }

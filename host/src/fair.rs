@@ -13,7 +13,7 @@ use futures::task::AtomicWaker;
 use crate::lag;
 use line::Place;
 
-pub(crate) use line::Work;
+pub(crate) use line::Purpose;
 
 /// A guest that asks to be polled again before it has computed for so long goes on at once. Each guest with a response body
 /// does so, and a trip through the driver costs more than what it has left to do.
@@ -24,7 +24,7 @@ const SHORT: Duration = Duration::from_micros(100);
 ///
 /// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would grant that 61 times
 /// before it looks at its timers and sockets, which cost neighbours 56 ms where this costs 2.
-pub(crate) async fn fair<F: Future>(work: Work, future: F) -> F::Output {
+pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
     let waker = Waker::from(own.clone());
@@ -50,7 +50,7 @@ pub(crate) async fn fair<F: Future>(work: Work, future: F) -> F::Output {
                         continue;
                     }
                     drop(place.take());
-                    place = Some(Place::last(work, cx.waker()));
+                    place = Some(Place::last(purpose, cx.waker()));
                     yielded = lag::yielded();
                     return Poll::Pending;
                 }
@@ -124,15 +124,15 @@ mod tests {
 
     /// Lets guests compute that go on without end, until there have been so many slices. Says of each slice in which round it
     /// was, and whose.
-    async fn compete(guests: &[Work], slices: usize) -> Vec<(usize, usize)> {
+    async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {
             let (rounds, _counting) = rounds();
             let seen = Rc::<RefCell<Vec<_>>>::default();
-            for (guest, work) in guests.into_iter().enumerate() {
+            for (guest, purpose) in guests.into_iter().enumerate() {
                 let (rounds, seen) = (rounds.clone(), seen.clone());
                 let slice = move || seen.borrow_mut().push((rounds.get(), guest));
-                spawn_local(fair(work, compute(usize::MAX, slice)));
+                spawn_local(fair(purpose, compute(usize::MAX, slice)));
             }
             while seen.borrow().len() < slices {
                 yield_now().await;
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn s12_of_those_that_compute_one_goes_on_in_each_round() {
-        let seen = compete(&[Work::Tasks; 4], 24).await;
+        let seen = compete(&[Purpose::Tasks; 4], 24).await;
         // Nobody knows before a guest's first slice that it computes.
         let (first, last) = (seen[4].0, seen[23].0);
         assert!(last - first >= 18, "{seen:?}");
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn s12_responses_and_tasks_take_turns() {
-        let seen = compete(&[Work::Tasks, Work::Tasks, Work::Tasks, Work::Response], 16).await;
+        let seen = compete(&[Purpose::Tasks, Purpose::Tasks, Purpose::Tasks, Purpose::Response], 16).await;
         let turns: Vec<_> = seen[4..16].iter().map(|(_, guest)| *guest).collect();
         assert_eq!(turns, [0, 3, 1, 3, 2, 3].repeat(2), "{seen:?}");
     }
@@ -166,7 +166,7 @@ mod tests {
             let guests: Vec<_> = (0..4)
                 .map(|_| {
                     let slices = slices.clone();
-                    spawn_local(fair(Work::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
+                    spawn_local(fair(Purpose::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
                 })
                 .collect();
             // Some leave while they wait for their turn, and one while it has it.
@@ -203,7 +203,7 @@ mod tests {
         };
         // The thread may be stopped for as long meanwhile, but not always.
         let at_once =
-            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Work::Tasks, yields_briefly())).is_some());
+            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Purpose::Tasks, yields_briefly())).is_some());
         assert!(at_once);
     }
 }

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 use crate::bindings::{ResponseOutcome, TaskError, types};
 use crate::durable::NotStored;
-use crate::fair::{Work, fair};
+use crate::fair::{Purpose, fair};
 use crate::incoming::BadUpload;
 use crate::last_words::PANICKED;
 use crate::runner::Runner;
@@ -185,7 +185,7 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled = run(&mut self.store, &mut self.calls, Work::Response, Some(limit), call)
+        let handled = run(&mut self.store, &mut self.calls, Purpose::Response, Some(limit), call)
             .await
             .map_err(HandlerError::Interrupted)?;
         let error = match handled {
@@ -211,7 +211,7 @@ impl Instance {
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
         tokio::select! {
             biased;
-            sent = run(&mut self.store, &mut self.calls, Work::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            sent = run(&mut self.store, &mut self.calls, Purpose::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         }
     }
@@ -228,7 +228,7 @@ impl Instance {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 let phase = Phase::lasting(start, Some(limit));
-                run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit), call).await
+                run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
@@ -269,7 +269,7 @@ impl Instance {
             }
             Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
         };
-        run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
+        run(&mut self.store, &mut self.calls, Purpose::Tasks, Some(limit), call).await
     }
 
     /// Whether nothing that the guest had spawned was left when the last call returned.
@@ -290,7 +290,8 @@ impl Instance {
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
         let phase = Phase::lasting(Instant::now(), Some(left));
-        run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit.saturating_add(BUSY)), idle).await
+        run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit.saturating_add(BUSY)), idle)
+            .await
     }
 }
 
@@ -301,11 +302,11 @@ const BUSY: Duration = Duration::from_millis(250);
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
-    work: Work,
+    purpose: Purpose,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    run_within(store, calls, work, Phase::lasting(Instant::now(), limit), limit, call).await
+    run_within(store, calls, purpose, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
 /// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
@@ -313,7 +314,7 @@ async fn run<R>(
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
-    work: Work,
+    purpose: Purpose,
     phase: Phase,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
@@ -338,7 +339,7 @@ async fn run_within<R>(
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;
-            result = fair(work, call) => result.flatten(),
+            result = fair(purpose, call) => result.flatten(),
             () = expired => return Err(Interrupted::TimedOut(limit.unwrap_or_default())),
             () = shutdown.stopped() => return Err(Interrupted::Stopped),
         }

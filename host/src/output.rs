@@ -237,32 +237,32 @@ impl Write for Events {
 
 /// What guests write to one of the streams.
 #[derive(Clone, Copy)]
-pub(crate) struct Guests(pub(crate) &'static Stream);
+pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
-impl IsTerminal for Guests {
+impl IsTerminal for GuestOutput {
     fn is_terminal(&self) -> bool {
         self.0.file.with(|file| io::IsTerminal::is_terminal(&file))
     }
 }
 
-impl StdoutStream for Guests {
+impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Guest { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, admitted: false })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Guest { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, admitted: false })
     }
 }
 
 /// One guest's.
-struct Guest {
+struct GuestWriter {
     stream: &'static Stream,
     /// Whether it has been told that there is room. Others may have taken that since, but it need not wait again.
     admitted: bool,
 }
 
-impl OutputStream for Guest {
+impl OutputStream for GuestWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.admitted = false;
         self.stream.print(&bytes, usize::MAX).map_err(|_| StreamError::Closed)
@@ -282,14 +282,14 @@ impl OutputStream for Guest {
 }
 
 #[async_trait]
-impl Pollable for Guest {
+impl Pollable for GuestWriter {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.stream.poll_room(cx)).await;
         self.admitted = true;
     }
 }
 
-impl AsyncWrite for Guest {
+impl AsyncWrite for GuestWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         std::task::ready!(self.stream.poll_room(cx));
         let piece = &bytes[..bytes.len().min(GUESTS)];

@@ -74,7 +74,7 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(60);
 
-    type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+    type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
     /// Runs `first` beside a thread that ends when the shutdown begins.
     fn run_beside(first: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
@@ -86,8 +86,8 @@ mod tests {
             Ok(())
         };
         // The one that fails is not the first that would be waited for.
-        let works: [Work; 2] = [Box::new(other), Box::new(first)];
-        run(works.into_iter(), &shutdown, GRACE)
+        let jobs: [Job; 2] = [Box::new(other), Box::new(first)];
+        run(jobs.into_iter(), &shutdown, GRACE)
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         let (_trigger, shutdown) = shutdown::channel();
         let (_never, stuck) = mpsc::channel::<()>();
         let stuck = move || Ok(stuck.recv()?);
-        let works: [Work; 2] = [Box::new(stuck), Box::new(|| Err(anyhow!("no socket")))];
-        assert!(run(works.into_iter(), &shutdown, Duration::ZERO).is_err());
+        let jobs: [Job; 2] = [Box::new(stuck), Box::new(|| Err(anyhow!("no socket")))];
+        assert!(run(jobs.into_iter(), &shutdown, Duration::ZERO).is_err());
     }
 }

@@ -28,8 +28,8 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
     let batch = lease.batch.clone();
     let held = Held::new(store, lease, asked);
     let work = async {
-        match Work::begin(&held, &batch, pools, observer).await {
-            Ok(mut work) => work.run().await,
+        match LeasedBatch::begin(&held, &batch, pools, observer).await {
+            Ok(mut leased) => leased.run().await,
             Err(NotBegun::NoRoom) => {
                 sleep(PAUSE).await;
                 held.release().await
@@ -48,7 +48,7 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
 }
 
 /// A batch on its way, with the instance that runs its tasks.
-struct Work<'a> {
+struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
     /// Each task's place among the component's layers.
@@ -78,7 +78,7 @@ enum End {
     Failed(TaskRecord),
 }
 
-impl<'a> Work<'a> {
+impl<'a> LeasedBatch<'a> {
     /// Takes an instance of the batch's component for its tasks.
     async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
