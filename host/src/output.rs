@@ -41,7 +41,7 @@ pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 /// One of the two.
 pub(crate) struct Stream {
     file: File,
-    state: Mutex<State>,
+    buffer: Mutex<Buffer>,
     /// There is something to write, or something was written.
     changed: Condvar,
 }
@@ -61,7 +61,7 @@ impl File {
     }
 }
 
-struct State {
+struct Buffer {
     kept: Vec<u8>,
     /// Bytes that the thread has taken and not yet written.
     taken: usize,
@@ -73,7 +73,7 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-impl State {
+impl Buffer {
     fn held(&self) -> usize {
         self.kept.len() + self.taken
     }
@@ -95,42 +95,42 @@ impl State {
 
 impl Stream {
     const fn new(file: File) -> Self {
-        let state = State { kept: Vec::new(), taken: 0, started: false, closed: false, lost: 0, waiting: Vec::new() };
-        Self { file, state: Mutex::new(state), changed: Condvar::new() }
+        let buffer = Buffer { kept: Vec::new(), taken: 0, started: false, closed: false, lost: 0, waiting: Vec::new() };
+        Self { file, buffer: Mutex::new(buffer), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes or keeps all of it, unless more than `room` would then be kept: then nothing.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
-        let mut state = self.state();
-        while state.held() == 0 && !state.closed && !bytes.is_empty() {
+        let mut buffer = self.buffer();
+        while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
             // Of a terminal, or with a system older than Linux 6.4, this is not known in advance.
             let piece = [IoSlice::new(bytes)];
             match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
                 Ok(count) => bytes = &bytes[count..],
-                Err(Errno::PIPE) => state.close(),
+                Err(Errno::PIPE) => buffer.close(),
                 Err(_) => break,
             }
         }
-        if state.closed {
+        if buffer.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if bytes.is_empty() {
             return Ok(());
         }
-        if state.held() + bytes.len() > room {
+        if buffer.held() + bytes.len() > room {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        state.kept.extend_from_slice(bytes);
-        if !state.started {
+        buffer.kept.extend_from_slice(bytes);
+        if !buffer.started {
             let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
-            state.started = thread.spawn(|| self.write_all()).is_ok();
+            buffer.started = thread.spawn(|| self.write_all()).is_ok();
             // Without a thread nobody would ever write it.
-            if !state.started {
-                state.close();
+            if !buffer.started {
+                buffer.close();
             }
         }
         self.changed.notify_all();
@@ -140,31 +140,31 @@ impl Stream {
     /// Writes what is kept, for ever.
     fn write_all(&self) {
         loop {
-            let mut state = self
+            let mut buffer = self
                 .changed
-                .wait_while(self.state(), |state| state.kept.is_empty() && !state.owes())
+                .wait_while(self.buffer(), |buffer| buffer.kept.is_empty() && !buffer.owes())
                 .unwrap_or_else(PoisonError::into_inner);
-            if state.kept.is_empty() {
-                let lost = state.lost;
-                drop(state);
+            if buffer.kept.is_empty() {
+                let lost = buffer.lost;
+                drop(buffer);
                 tracing::warn!(lost, "events were lost, since nobody read them");
                 // Not before it has been told: the process might end in between.
-                self.state().lost -= lost;
+                self.buffer().lost -= lost;
                 self.changed.notify_all();
                 continue;
             }
-            let kept = std::mem::take(&mut state.kept);
-            state.taken = kept.len();
-            drop(state);
+            let kept = std::mem::take(&mut buffer.kept);
+            buffer.taken = kept.len();
+            drop(buffer);
             for piece in kept.chunks(PIECE) {
                 let written = self.write_piece(piece);
-                let mut state = self.state();
-                state.taken -= piece.len();
+                let mut buffer = self.buffer();
+                buffer.taken -= piece.len();
                 if written == Err(Errno::PIPE) {
-                    state.close();
+                    buffer.close();
                 }
-                if state.closed || state.held() < GUESTS {
-                    state.wake();
+                if buffer.closed || buffer.held() < GUESTS {
+                    buffer.wake();
                 }
                 self.changed.notify_all();
             }
@@ -186,26 +186,26 @@ impl Stream {
 
     /// Waits until all is written, as long as somebody reads.
     fn flush(&self) {
-        let mut state = self.state();
-        while state.held() > 0 && !state.closed || state.owes() {
-            let (held, lost) = (state.held(), state.lost);
-            let stands = |state: &mut State| state.held() >= held && state.lost >= lost && !state.closed;
-            let moves = self.changed.wait_timeout_while(state, PATIENCE, stands);
+        let mut buffer = self.buffer();
+        while buffer.held() > 0 && !buffer.closed || buffer.owes() {
+            let (held, lost) = (buffer.held(), buffer.lost);
+            let stands = |buffer: &mut Buffer| buffer.held() >= held && buffer.lost >= lost && !buffer.closed;
+            let moves = self.changed.wait_timeout_while(buffer, PATIENCE, stands);
             let (after, waited) = moves.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 return;
             }
-            state = after;
+            buffer = after;
         }
     }
 
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.closed || state.held() < GUESTS {
+        let mut buffer = self.buffer();
+        if buffer.closed || buffer.held() < GUESTS {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
+        if !buffer.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            buffer.waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -223,7 +223,7 @@ pub(crate) struct Events;
 impl Write for Events {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         if STDERR.print(event, EVENTS).is_err() {
-            STDERR.state().lost += 1;
+            STDERR.buffer().lost += 1;
             STDERR.changed.notify_all();
             metrics::counter!("epilogue_events_lost_total").increment(1);
         }
@@ -273,10 +273,10 @@ impl OutputStream for GuestWriter {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = self.stream.state();
-        match state.closed {
+        let buffer = self.stream.buffer();
+        match buffer.closed {
             true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || state.held() < GUESTS { GUESTS } else { 0 }),
+            false => Ok(if self.admitted || buffer.held() < GUESTS { GUESTS } else { 0 }),
         }
     }
 }

@@ -13,10 +13,10 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// One thread's ticks.
 #[derive(Clone, Default)]
-pub(crate) struct Ticks(Rc<State>);
+pub(crate) struct Ticks(Rc<Flags>);
 
 #[derive(Default)]
-struct State {
+struct Flags {
     ticking: Cell<bool>,
     /// Whether a request has come since the last tick.
     needed: Cell<bool>,

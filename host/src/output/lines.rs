@@ -169,10 +169,10 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = STDERR.state();
-        match state.closed {
+        let buffer = STDERR.buffer();
+        match buffer.closed {
             true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || state.held() < GUESTS { PIECE } else { 0 }),
+            false => Ok(if self.admitted || buffer.held() < GUESTS { PIECE } else { 0 }),
         }
     }
 }
