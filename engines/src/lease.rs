@@ -83,7 +83,7 @@ impl Lease {
 /// Where a batch is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum BatchState {
     /// Can be leased; also if its lease has ended.
     Ready,
     /// Will be ready later, after a failure.
@@ -94,7 +94,7 @@ pub enum State {
     Dead,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for BatchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ready => "ready",
@@ -111,7 +111,7 @@ pub struct Entry {
     /// The batch's id.
     pub id: String,
     /// Where it is in its life.
-    pub state: State,
+    pub state: BatchState,
     /// As [`Lease::next`].
     pub next: u32,
     /// How often the task at `next` has been delivered so far.
@@ -152,12 +152,12 @@ pub struct Counts {
 
 impl Counts {
     /// The count of one state.
-    pub(crate) fn of(&mut self, state: State) -> &mut u64 {
+    pub(crate) fn of(&mut self, state: BatchState) -> &mut u64 {
         match state {
-            State::Ready => &mut self.ready,
-            State::Delayed => &mut self.delayed,
-            State::Leased => &mut self.leased,
-            State::Dead => &mut self.dead,
+            BatchState::Ready => &mut self.ready,
+            BatchState::Delayed => &mut self.delayed,
+            BatchState::Leased => &mut self.leased,
+            BatchState::Dead => &mut self.dead,
         }
     }
 }

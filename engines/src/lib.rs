@@ -63,7 +63,7 @@ use async_trait::async_trait;
 pub use batch::{Backoff, Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
 pub use connect::{Options, address, connect};
 pub use error::{Error, Result};
-pub use lease::{Counts, Entry, Lease, State};
+pub use lease::{BatchState, Counts, Entry, Lease};
 pub use memory::Memory;
 pub use nats::Nats;
 pub use redis::Redis;
@@ -121,10 +121,10 @@ pub trait Engine: fmt::Debug + Send + Sync {
     ///
     /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may come
     /// twice, or not at all.
-    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()>;
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
     /// Up to `limit` stored batches, oldest first, of one state or of all: what [`Engine::visit`] visits, in memory.
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+    async fn list(&self, state: Option<BatchState>, limit: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
         Ok(entries)

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::Token;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State, Visitor};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 /// The engine `memory:`.
 #[derive(Debug)]
@@ -46,12 +46,12 @@ struct Row {
 }
 
 impl Row {
-    fn state(&self, now: Instant) -> State {
+    fn state(&self, now: Instant) -> BatchState {
         match self {
-            Self { why: Some(_), .. } => State::Dead,
-            _ if self.due <= now => State::Ready,
-            Self { worker: Some(_), .. } => State::Leased,
-            _ => State::Delayed,
+            Self { why: Some(_), .. } => BatchState::Dead,
+            _ if self.due <= now => BatchState::Ready,
+            Self { worker: Some(_), .. } => BatchState::Leased,
+            _ => BatchState::Delayed,
         }
     }
 
@@ -67,8 +67,8 @@ impl Row {
             state,
             next: self.next,
             attempt: self.attempt,
-            worker: self.worker.clone().filter(|_| state == State::Leased),
-            left: matches!(state, State::Leased | State::Delayed).then(|| self.due - now),
+            worker: self.worker.clone().filter(|_| state == BatchState::Leased),
+            left: matches!(state, BatchState::Leased | BatchState::Delayed).then(|| self.due - now),
             why: self.why.clone(),
             envelope: self.batch.to_envelope()?,
         })
@@ -114,7 +114,7 @@ impl Memory {
         for row in stored.rows.values_mut().filter(|row| row.is_of(worker) && row.due <= now) {
             row.due = now + self.visibility;
         }
-        let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == State::Ready);
+        let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == BatchState::Ready);
         let (&seq, row) = ready.min_by_key(|(seq, row)| (row.due, **seq))?;
         row.attempt += 1;
         row.generation += 1;
@@ -211,7 +211,7 @@ impl Engine for Memory {
         })
     }
 
-    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let now = Instant::now();
         let stored = self.stored();
         let rows = stored.rows.values().filter(|row| state.is_none_or(|state| row.state(now) == state));

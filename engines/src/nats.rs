@@ -41,7 +41,7 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::Instant;
 
 use crate::batch::within_limit;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State, Visitor};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 use connection::{Connected, Credentials};
 pub(crate) use lease::Held;
@@ -175,7 +175,7 @@ impl Engine for Nats {
         self.finish(lease, Fate::Dead(why.to_owned())).await
     }
 
-    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.visit_entries(state, limit, each).await
     }
 

@@ -29,7 +29,7 @@ use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
 use crate::lease::{Holders, Token};
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State, Visitor};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 use connections::Connections;
 use script::{Arg, Script};
@@ -231,7 +231,7 @@ impl Engine for Redis {
         self.held(&script::BURY, &lease.batch.id, &lease.token, &[Arg::from(why)]).await
     }
 
-    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.visit_entries(state, limit, each).await
     }
 

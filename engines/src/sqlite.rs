@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::{Holders, Token};
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, State, Visitor};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, Visitor};
 
 use clock::millis;
 use owner::Owner;
@@ -235,7 +235,7 @@ impl Engine for Sqlite {
         self.bury_token(&lease.token, why).await
     }
 
-    async fn visit(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let (mut after, mut left) = (0, limit);
         while left > 0 {
             let page = self.writer.run(move |connection| admin::page(connection, state, after, left.min(PAGE))).await?;

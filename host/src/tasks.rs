@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use epilogue_engines::{Batch, Entry, Options, State};
+use epilogue_engines::{Batch, BatchState, Entry, Options};
 use serde::Serialize;
 
 use crate::app::TaskStore;
@@ -35,7 +35,7 @@ pub fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let store = TaskStore::open(url, options)?;
     let done = match args.command {
         TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
-        TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
+        TasksCommand::Dead { limit } => list(&store, Some(BatchState::Dead), limit, args.json),
         TasksCommand::Show { id } => show(&store, &id, args.json),
         TasksCommand::Retry { ids, choice } => change::retry(&store, &ids, &choice),
         TasksCommand::Drop { ids, choice, state, yes } => {
@@ -74,7 +74,7 @@ fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
 #[derive(Serialize)]
 struct Row<'a> {
     id: &'a str,
-    state: State,
+    state: BatchState,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ struct Row<'a> {
     batch: Option<&'a Batch>,
 }
 
-fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> anyhow::Result<bool> {
+fn list(store: &TaskStore, state: Option<BatchState>, limit: usize, json: bool) -> anyhow::Result<bool> {
     let entries = store.wait(|engine| async move { engine.list(state, limit).await })?;
     let mut out = io::stdout().lock();
     if !json && !entries.is_empty() {
@@ -159,7 +159,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
         writeln!(out, "worker     {}", harmless(worker))?;
     }
     if let Some(left) = entry.left {
-        let what = if entry.state == State::Leased { "lease ends" } else { "ready" };
+        let what = if entry.state == BatchState::Leased { "lease ends" } else { "ready" };
         writeln!(out, "{what:10} in {}", seconds(left))?;
     }
     if let Some(why) = &entry.why {

@@ -12,16 +12,16 @@ use super::state::{self, Ended, Fate, Known, Progress};
 use super::streams::Kind;
 use super::{ATTEMPT, LIFE, NEXT, Nats, WHY, header, id_of};
 use crate::batch::is_id;
-use crate::{Counts, Entry, PAGE, Result, State, Visitor};
+use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
 impl Nats {
-    pub(super) async fn visit_entries(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let mut left = limit;
-        if state != Some(State::Dead) {
+        if state != Some(BatchState::Dead) {
             let workers = self.workers_info().await?;
             // Behind the last one that was delivered all are ready.
             let last = match state {
-                Some(State::Leased | State::Delayed) => workers.delivered.stream_sequence,
+                Some(BatchState::Leased | BatchState::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
             // Up to there all are over. A server that was killed may remember that, and not that it had removed them (seen with
@@ -39,7 +39,7 @@ impl Nats {
                 }
             }
         }
-        if state.is_none_or(|state| state == State::Dead) {
+        if state.is_none_or(|state| state == BatchState::Dead) {
             let mut from = 1;
             while left > 0
                 && let Some(message) = self.first_from(Kind::Dead, from).await?
@@ -205,10 +205,10 @@ impl Nats {
 fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
     let left = known.as_ref().map(|known| known.rest(state::now())).filter(|left| !left.is_zero());
     let state = match &known {
-        Some(_) if left.is_none() => State::Ready,
-        Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => State::Leased,
-        Some(_) => State::Delayed,
-        None => State::Ready,
+        Some(_) if left.is_none() => BatchState::Ready,
+        Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => BatchState::Leased,
+        Some(_) => BatchState::Delayed,
+        None => BatchState::Ready,
     };
     let begin = || Progress { next: header(Some(&message.headers), NEXT), ..Progress::default() };
     let progress = known.map_or_else(begin, |known| known.progress);
@@ -217,7 +217,7 @@ fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
         state,
         next: progress.next,
         attempt: progress.attempt,
-        worker: progress.worker.filter(|_| state == State::Leased),
+        worker: progress.worker.filter(|_| state == BatchState::Leased),
         left,
         why: None,
         envelope: message.payload.to_vec(),
@@ -227,7 +227,7 @@ fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
 fn dead_entry(message: StreamMessage) -> Entry {
     Entry {
         id: id_of(&message.subject).to_owned(),
-        state: State::Dead,
+        state: BatchState::Dead,
         next: header(Some(&message.headers), NEXT),
         attempt: header(Some(&message.headers), ATTEMPT),
         worker: None,

@@ -12,7 +12,7 @@ use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
 use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
-use crate::{Counts, Entry, PAGE, Result, State, Visitor};
+use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
 /// A visit to the stored batches, and how many more of them it may see.
 struct Visit<'a> {
@@ -30,16 +30,16 @@ impl Visit<'_> {
 }
 
 impl Redis {
-    pub(super) async fn visit_entries(&self, state: Option<State>, limit: usize, each: Visitor<'_>) -> Result<()> {
+    pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
         // First, so that what is delivered while the others are listed is in one of the two lists.
-        let delivered = match wanted(State::Ready) {
+        let delivered = match wanted(BatchState::Ready) {
             true => self.last_delivered().await?,
             false => None,
         };
         let (mut visit, mut known) = (Visit { each, left: limit }, HashSet::new());
-        if state != Some(State::Dead) {
+        if state != Some(BatchState::Dead) {
             let mut pending = Vec::new();
             self.each_pending(|each, state| {
                 if wanted(state) && pending.len() < limit {
@@ -53,10 +53,10 @@ impl Redis {
                 known.insert(pending.id);
             }
         }
-        if wanted(State::Delayed) || wanted(State::Ready) {
+        if wanted(BatchState::Delayed) || wanted(BatchState::Ready) {
             let now = self.now().await?;
             let (from, to) = match state {
-                Some(State::Ready) => ("-inf".to_owned(), now.to_string()),
+                Some(BatchState::Ready) => ("-inf".to_owned(), now.to_string()),
                 Some(_) => (format!("({now}"), "+inf".to_owned()),
                 None => ("-inf".to_owned(), "+inf".to_owned()),
             };
@@ -64,18 +64,18 @@ impl Redis {
                 visit.entries(self.delayed_entry(&id, due, now).await?);
             }
         }
-        if wanted(State::Ready) {
+        if wanted(BatchState::Ready) {
             let mut from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
             loop {
                 let undelivered = self.range(QUEUE, &from, visit.left.min(PAGE)).await?;
                 let Some(last) = undelivered.last() else { break };
                 from = format!("({}", last.id);
                 for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
-                    visit.entries([self.queue_entry(stored, State::Ready, 0).await?]);
+                    visit.entries([self.queue_entry(stored, BatchState::Ready, 0).await?]);
                 }
             }
         }
-        if wanted(State::Dead) {
+        if wanted(BatchState::Dead) {
             let mut from = "-".to_owned();
             loop {
                 let dead = self.range(DEAD, &from, visit.left.min(PAGE)).await?;
@@ -104,7 +104,7 @@ impl Redis {
             return self.delayed_entry(id, due, self.now().await?).await;
         }
         match self.exactly(QUEUE, entry).await? {
-            Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0).await?)),
+            Some(stored) => Ok(Some(self.queue_entry(stored, BatchState::Ready, 0).await?)),
             None => Ok(None),
         }
     }
@@ -158,7 +158,7 @@ impl Redis {
     }
 
     /// Calls `each` with what has been delivered and not confirmed, oldest first, until it is false.
-    async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, State) -> bool) -> Result<()> {
+    async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, BatchState) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
         loop {
             let start = from.as_str();
@@ -179,23 +179,25 @@ impl Redis {
         }
     }
 
-    fn state(&self, pending: &StreamPendingId) -> State {
+    fn state(&self, pending: &StreamPendingId) -> BatchState {
         match pending {
-            _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => State::Ready,
-            _ => State::Leased,
+            _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => {
+                BatchState::Ready
+            }
+            _ => BatchState::Leased,
         }
     }
 
-    async fn leased_entry(&self, pending: &StreamPendingId, state: State) -> Result<Option<Entry>> {
+    async fn leased_entry(&self, pending: &StreamPendingId, state: BatchState) -> Result<Option<Entry>> {
         let Some(stored) = self.exactly(QUEUE, &pending.id).await? else { return Ok(None) };
-        let worker = (state == State::Leased).then(|| pending.consumer.clone());
+        let worker = (state == BatchState::Leased).then(|| pending.consumer.clone());
         let attempt = u32::try_from(pending.times_delivered).unwrap_or(u32::MAX);
         let idle = Duration::from_millis(pending.last_delivered_ms as u64);
-        let left = (state != State::Ready).then(|| self.options.visibility.saturating_sub(idle));
+        let left = (state != BatchState::Ready).then(|| self.options.visibility.saturating_sub(idle));
         Ok(Some(Entry { worker, left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32) -> Result<Entry> {
+    async fn queue_entry(&self, stored: StreamId, state: BatchState, attempt: u32) -> Result<Entry> {
         let id: String = field(&stored, "id");
         let (next, _) = self.known(&id).await?;
         let envelope = field(&stored, "batch");
@@ -216,7 +218,7 @@ impl Redis {
         let Some(stored) = self.exactly(QUEUE, entry).await? else { return Ok(None) };
         let attempt = state.and_then(|state| state.split(' ').nth(2)?.parse().ok()).unwrap_or_default();
         let left = Duration::from_millis((due as u64).saturating_sub(now));
-        let (state, left) = if left.is_zero() { (State::Ready, None) } else { (State::Delayed, Some(left)) };
+        let (state, left) = if left.is_zero() { (BatchState::Ready, None) } else { (BatchState::Delayed, Some(left)) };
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
@@ -280,7 +282,7 @@ async fn has_group(mut server: ConnectionManager) -> RedisResult<bool> {
 fn dead_entry(stored: StreamId) -> Entry {
     Entry {
         id: field(&stored, "id"),
-        state: State::Dead,
+        state: BatchState::Dead,
         next: field(&stored, "next"),
         attempt: field(&stored, "attempt"),
         worker: None,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use epilogue_engines::{Entry, State};
+use epilogue_engines::{BatchState, Entry};
 use futures::future::join_all;
 
 use crate::fixture::{Fixture, Kind, batch};
@@ -28,12 +28,12 @@ async fn a_list_of_several_pages_is_whole_and_in_order(kind: Kind) {
     let list = async |state, limit| operator.list(state, limit).await.unwrap();
     let ids = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>();
     let sent: Vec<_> = ready.iter().map(|batch| batch.id.clone()).collect();
-    assert_eq!(ids(list(Some(State::Ready), usize::MAX).await), sent);
-    assert_eq!(ids(list(Some(State::Ready), MANY - 1).await), sent[..MANY - 1]);
+    assert_eq!(ids(list(Some(BatchState::Ready), usize::MAX).await), sent);
+    assert_eq!(ids(list(Some(BatchState::Ready), MANY - 1).await), sent[..MANY - 1]);
     let sent: HashSet<_> = dead.iter().map(|batch| batch.id.clone()).collect();
-    let listed = ids(list(Some(State::Dead), usize::MAX).await);
+    let listed = ids(list(Some(BatchState::Dead), usize::MAX).await);
     assert_eq!((listed.len(), HashSet::from_iter(listed)), (MANY, sent));
-    assert_eq!(list(Some(State::Dead), MANY - 1).await.len(), MANY - 1);
+    assert_eq!(list(Some(BatchState::Dead), MANY - 1).await.len(), MANY - 1);
     assert_eq!(list(None, usize::MAX).await.len(), 2 * MANY);
     assert_eq!(list(None, MANY + 1).await.len(), MANY + 1);
 }

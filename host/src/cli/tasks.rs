@@ -133,7 +133,7 @@ pub enum StateArg {
     Dead,
 }
 
-impl From<StateArg> for epilogue_engines::State {
+impl From<StateArg> for epilogue_engines::BatchState {
     fn from(state: StateArg) -> Self {
         match state {
             StateArg::Ready => Self::Ready,

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
 use anyhow::{bail, ensure};
-use epilogue_engines::{self as engines, Entry, State};
+use epilogue_engines::{self as engines, BatchState, Entry};
 
 use super::{TaskStore, note};
 use crate::cli::ChoiceArgs;
@@ -27,7 +27,7 @@ struct Chosen {
 /// Retries some. False if one that was named is not among the dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
-        true => all(store, Change::Retry, &choose(store, choice, Some(State::Dead))?),
+        true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
         false => each(store, Change::Retry, ids),
     }
 }
@@ -37,7 +37,7 @@ pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
     choice: &ChoiceArgs,
-    state: Option<State>,
+    state: Option<BatchState>,
     yes: bool,
 ) -> anyhow::Result<bool> {
     if !choice.is_made() {
@@ -61,7 +61,7 @@ pub(super) fn drop(
 }
 
 /// What a filter lets through of what is stored now.
-fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<State>) -> anyhow::Result<Vec<Chosen>> {
+fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
     let choice = choice.clone();
     let chosen = store.wait(|engine| async move {
         let mut chosen = Vec::new();
