@@ -33,7 +33,8 @@ impl Admission {
         }
     }
 
-    /// Lets a request in, if there is room for it. Its place on its thread, if those are counted, is its own until it drains.
+    /// Admits a request if there is room for it. `in_flight` is the request's place on its thread, where those are
+    /// counted: the request keeps it until it drains.
     pub(crate) fn admit(self: &Arc<Self>, in_flight: Option<InFlight>) -> Result<Slot, Refused> {
         if self.draining.load(Relaxed) >= self.max_draining {
             return Err(Refused("max-draining"));
@@ -45,13 +46,13 @@ impl Admission {
         }
     }
 
-    /// Requests that have not ended.
+    /// How many requests have not ended, their tasks and teardowns included.
     pub(crate) fn requests(&self) -> usize {
         self.running.load(Relaxed) + self.draining.load(Relaxed)
     }
 }
 
-/// A request's place, until it is dropped.
+/// A request's place among those that are admitted. Dropping it frees the place.
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     draining: bool,
@@ -59,7 +60,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// The response is sent: from now on the request counts as draining, also beyond that limit.
+    /// Counts the request as draining from now on, even beyond the limit of draining requests. Called when its response
+    /// is sent.
     pub(crate) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;

@@ -31,15 +31,15 @@ use crate::worker::Worker;
 /// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
 /// hyper's default.
 const PING: Duration = Duration::from_secs(60);
-/// How long a connection that is asked to end may take for it.
+/// How long a connection may take to close after the host has asked the client to close it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// The task that sends responses: of HTTP/1 the connection's, of HTTP/2 each stream's own.
+    /// Ends the task that sends the responses. On HTTP/1 that is the connection's task, on HTTP/2 each stream's own.
     static SENDER: AbortHandle;
 }
 
-/// The connection's two ends, and how it speaks.
+/// The addresses of a connection's two ends, and the scheme that it serves.
 pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
     pub(crate) client: SocketAddr,
@@ -74,8 +74,8 @@ async fn speak(worker: Rc<Worker>, io: impl AsyncRead + AsyncWrite + Unpin + 'st
     }
 }
 
-/// Answers the client's requests. Returns whether it ended with what may be an answer to a request on HTTP/1 that was not read
-/// whole.
+/// Answers the client's requests until the connection ends. Returns whether the last answer may belong to an HTTP/1
+/// request whose body was not read to its end.
 async fn converse(
     worker: &Rc<Worker>,
     io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
@@ -120,8 +120,8 @@ async fn converse(
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
-/// What hyper holds a client to. Against HTTP/2's rapid reset and floods of CONTINUATION, PING, SETTINGS and empty frames it
-/// has limits of its own, which stay as they are.
+/// Configures the limits that hyper enforces on clients. hyper's own limits against HTTP/2's rapid reset and against
+/// floods of CONTINUATION, PING, SETTINGS and empty frames stay as they are.
 fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     let mut builder = Builder::new(LocalExecutor);
     let header_size = options.max_header_size.bytes();
@@ -136,7 +136,7 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     builder
 }
 
-/// Answers one request. Its life goes on after this, and does not end with the connection (S7).
+/// Answers one request. The request's life goes on after its answer, and does not end with the connection (S7).
 async fn respond(
     worker: Rc<Worker>,
     peer: Rc<Peer>,

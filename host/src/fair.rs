@@ -15,12 +15,12 @@ use line::Place;
 
 pub(crate) use line::Purpose;
 
-/// A guest that asks to be polled again before it has computed for so long goes on at once. Each guest with a response body
-/// does so, and a trip through the driver costs more than what it has left to do.
+/// A guest that has computed for less than this and asks to be polled again goes on at once. Each guest with a response
+/// body asks for it once, and a trip through the driver costs more than what the guest has left to do.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future` as usual, unless it computes for longer than others may have to wait: then the thread's timers, sockets and
-/// other tasks come first, and of those that compute one at a time.
+/// Polls `future` as usual, unless it computes for longer than [`SHORT`]. Then the thread's timers, sockets and other
+/// tasks come first, and of the guests that compute one goes on at a time.
 ///
 /// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would grant that 61 times
 /// before it looks at its timers and sockets, which cost neighbours 56 ms where this costs 2.
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Computes so many times for longer than others may have to wait, and calls `slice` each time.
+    /// Computes `slices` times for longer than [`SHORT`], and calls `slice` each time.
     async fn compute(slices: usize, mut slice: impl FnMut()) {
         let mut left = slices;
         poll_fn(|cx| {
@@ -122,8 +122,8 @@ mod tests {
         (rounds, counting)
     }
 
-    /// Lets guests compute that go on without end, until there have been so many slices. Says of each slice in which round it
-    /// was, and whose.
+    /// Lets guests compute without end until there have been `slices` slices. Returns the round and the guest of each
+    /// slice.
     async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {

@@ -11,23 +11,24 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time after which the number is set anew.
+/// How often the limit of requests in flight is adjusted.
 const STEP: Duration = Duration::from_millis(25);
-/// Requests that are never too many, however late they are: then it is not their number that makes them so.
+/// How many requests are always admitted. If so few are late, their number is not the cause.
 const FEW: usize = 8;
 
 thread_local! {
-    /// How long guests of this thread have waited for their turns since this was last asked, and for how many. None where
-    /// nobody will ask.
+    /// How long guests of this thread have waited for their turns since the last adjustment, and for how many turns.
+    /// None on a thread that adjusts no limit.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// A guest of this thread begins to wait for its turn. The time, if anybody wants to know how long that takes.
+/// Notes that a guest of this thread begins to wait for its turn. Returns the time now, or none if the thread does not
+/// measure waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// A guest of this thread has waited for its turn since then.
+/// Notes that a guest of this thread, which has waited since `since`, has its turn.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
@@ -38,16 +39,16 @@ pub(crate) struct Lag {
     in_flight: Rc<Cell<usize>>,
     limit: Cell<usize>,
     set: Cell<Option<Instant>>,
-    /// Whether the thread was late when it was set.
+    /// Whether the thread was late when the limit was last adjusted.
     late: Cell<bool>,
 }
 
-/// A request that counts against its thread's limit, until it is dropped. Those that drain do not count: many that only wait would leave no room for others,
-/// and where they compute they slow down the requests that would add to them.
+/// Counts a request against its thread's limit until it is dropped. Draining requests do not count: many that only wait
+/// would leave no room for others, and those that compute slow down the requests that would add to them.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
-    /// That of the thread which this is called on.
+    /// Makes the limit of the current thread, whose guests may wait for their turns for `max`.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
         Self {
@@ -59,7 +60,7 @@ impl Lag {
         }
     }
 
-    /// Lets a request in, unless it would be late.
+    /// Admits a request, or returns none if it would be late.
     pub(crate) fn admit(&self) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         let now = Instant::now();
@@ -97,8 +98,8 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
-    /// Passes so many steps, at the end of each of which two guests have just had their turns so late and a request comes. Keeps
-    /// those that are let in, and says how many.
+    /// Passes `count` steps. At the end of each, two guests have had their turns `late` milliseconds late, and a
+    /// request comes. Keeps the requests that are admitted in `admitted`, and returns how many these are.
     async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Shorter than a request's deadlines are, and than what a task usually sleeps.
+/// The time between two ticks: shorter than a request's deadlines, and than most tasks sleep.
 const TICK: Duration = Duration::from_millis(10);
 
 /// One thread's ticks.
@@ -23,7 +23,7 @@ struct Flags {
 }
 
 impl Ticks {
-    /// A request has come.
+    /// Notes that a request has come, and starts the ticks if they have stopped.
     pub(crate) fn come(&self) {
         self.0.needed.set(true);
         if !self.0.ticking.replace(true) {
@@ -31,7 +31,7 @@ impl Ticks {
         }
     }
 
-    /// Ticks until no request has come for as long.
+    /// Ticks until no request has come between two ticks.
     async fn tick(self) {
         while self.0.needed.replace(false) {
             tokio::time::sleep(TICK).await;

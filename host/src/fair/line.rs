@@ -22,9 +22,9 @@ pub(crate) enum Purpose {
 }
 
 struct Line {
-    /// Whether somebody is first, and will go on.
+    /// Whether a guest has its turn, and will call the next one.
     moving: Cell<bool>,
-    /// Those behind it. Who has left is gone.
+    /// The guests that wait and compute for a response. A guest that has left the line can no longer be upgraded.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
@@ -50,7 +50,7 @@ impl Line {
         std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Calls the next, after one that has had its turn.
+    /// Gives the turn to the next guest, after one that computed for `after` has had its turn.
     fn go_on(&self, after: Purpose) {
         let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
@@ -68,7 +68,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Wakes it once the thread has done what else there is to do.
+    /// Gives the guest its turn, and wakes it once the thread has done its other work.
     fn call(&self) {
         self.first.set(true);
         // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
@@ -76,11 +76,11 @@ impl Waiter {
     }
 }
 
-/// A place in its thread's line. Whoever leaves it lets the next one go on.
+/// A guest's place in its thread's line. Dropping it lets the next guest go on.
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
-    /// Behind all others that compute for the same.
+    /// Takes the last place among the guests of this thread that compute for the same purpose.
     pub(super) fn last(purpose: Purpose, waker: &Waker) -> Self {
         let waiter = Rc::new(Waiter { purpose, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
         LINE.with(|line| {
@@ -93,7 +93,7 @@ impl Place {
         Self(waiter)
     }
 
-    /// Whether it is this one's turn. If not, `waker` is woken when it is.
+    /// Whether the guest has its turn. If not, `waker` is woken when it has.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
