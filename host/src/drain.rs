@@ -17,11 +17,11 @@ use crate::queue::Task;
 use crate::record::{Retry, TaskRecord, TaskState, cut};
 use crate::request::{Life, Ready, SETTLE};
 
-/// The longest pause before one looks again whether there is room for another instance.
+/// The longest pause between two attempts to get another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
-    /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
+    /// Runs the tasks in the order of registration until none is left, tasks that are added meanwhile included.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
@@ -74,7 +74,7 @@ impl Life {
         self.scope.queue().next()
     }
 
-    /// The state of a task that is not to run, and why.
+    /// The state of a task that must not run, and the reason. None if the task is to run.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let policy = self.scope.queue().policy();
         let late = self.budget_left(now).is_zero();
@@ -94,7 +94,7 @@ impl Life {
         situation.verdict(task).map(|(state, reason)| (state, reason.to_owned()))
     }
 
-    /// Runs a task, as often as it may be tried, and says how it ended.
+    /// Runs a task, retries it as often as it may be tried, and returns the record of its end.
     async fn run(&mut self, mut task: Task, start: Instant) -> TaskRecord {
         let mut attempt = 0;
         let mut now = start;
@@ -164,7 +164,8 @@ impl Life {
         }
     }
 
-    /// A fresh instance. Where there is no room for one, or its start takes too long, it tries again within the drain's budget.
+    /// Makes a fresh instance. If there is no room for one, or its start takes too long, the host tries again until the
+    /// drain's budget is used up.
     pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
@@ -186,7 +187,8 @@ impl Life {
         }
     }
 
-    /// Announces that an attempt has failed, and waits before the next one. False if there is no time for it.
+    /// Announces that an attempt has failed, and waits before the next one. Returns false if the drain's budget does
+    /// not suffice for it, or the host stops.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt);
         if pause >= self.budget_left(Instant::now()) {
@@ -202,7 +204,7 @@ impl Life {
         Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
-    /// Waits for so long. False if there is no time for it.
+    /// Waits for `pause`. Returns false if the drain's budget does not suffice for it, or the host stops.
     async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget_left(Instant::now()) {
             return false;
@@ -214,7 +216,7 @@ impl Life {
         }
     }
 
-    /// Whether the host's grace has passed, or was cut short.
+    /// Whether the shutdown's grace has passed, or was cut short.
     fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }

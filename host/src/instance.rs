@@ -38,14 +38,15 @@ impl Phase {
         Self::lasting(Instant::now(), None)
     }
 
-    /// A time that overflows the clock has no end.
+    /// A phase that begins at `start` and lasts for `time`. Without a time, or with one that overflows the clock, it
+    /// has no end.
     fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
 }
 
-/// Why a call came to no end of its own. The instance is then good for nothing: a call cannot be cancelled, only its
-/// store dropped (wasmtime#11833).
+/// Why a call was interrupted. Its instance cannot be used again: a call cannot be cancelled, only its store dropped
+/// (wasmtime#11833).
 #[derive(Debug)]
 pub(crate) enum Interrupted {
     /// The guest trapped, as a panic does.
@@ -69,9 +70,9 @@ impl std::fmt::Display for Interrupted {
 /// How a guest trapped.
 #[derive(Debug)]
 pub(crate) struct Trap {
-    /// wasmtime's error, which has a backtrace.
+    /// wasmtime's error, with the guest's backtrace.
     pub(crate) error: wasmtime::Error,
-    /// What the call had written to stderr.
+    /// What the call wrote to stderr last.
     said: Option<String>,
 }
 
@@ -92,18 +93,19 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// Why there is no response of the guest's handler to send.
+/// Why the host does not send a response of the guest's handler.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
-    /// It returned an error.
+    /// The handler returned an error.
     Returned(ErrorCode),
-    /// It was interrupted.
+    /// The handler was interrupted.
     Interrupted(Interrupted),
-    /// It returned one with a status that no final response has.
+    /// The handler returned a response with a status that no final response has.
     NotFinal(StatusCode),
-    /// It returned an error, because the request's body broke off.
+    /// The handler returned an error because the request's body broke off.
     BadUpload(BadUpload),
-    /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
+    /// The handler returned a response, but its durable tasks could not be stored. The client must not be told that
+    /// they were accepted.
     NotStored(NotStored),
 }
 
@@ -122,7 +124,8 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Names the request's body as the cause, if the handler returned an error after the body had broken off.
+    /// Replaces the error that the handler returned by `upload`, the reason why the request's body broke off, if it
+    /// did.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -135,14 +138,14 @@ impl HandlerError {
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
-    /// Of each layer, the outermost first.
+    /// The runner of each layer, the outermost first.
     runners: Vec<Option<Runner>>,
     calls: Calls,
-    /// Requests it has begun to serve.
+    /// How many requests the instance has begun to serve.
     pub(crate) served: u32,
 }
 
-/// What the calls of an instance share, beside its store.
+/// What the calls of an instance share in addition to its store.
 struct Calls {
     shutdown: Shutdown,
     /// Whether nothing that the guest had spawned was left when the last call returned.
@@ -161,7 +164,7 @@ impl Instance {
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// Ends the request. What the guest does from now on belongs to none.
+    /// Ends the request. What the guest does from now on belongs to no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
@@ -171,7 +174,7 @@ impl Instance {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
 
-    /// Calls the guest's handler, until it returns a response. The guest may still be writing the body.
+    /// Calls the guest's handler and returns its response. The guest may still be writing the body then.
     pub(crate) async fn handle(
         &mut self,
         request: Request,
@@ -199,13 +202,13 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// The status that the handler wanted last, if HTTP has no such status.
+    /// Takes the status that the handler set last, if HTTP has no such status.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
 
-    /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
-    /// as long as `limit`.
+    /// Lets the guest write its response's body until the response has been sent. Interrupts the guest if the client
+    /// has waited for more of the body for `limit`.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
@@ -235,7 +238,8 @@ impl Instance {
         }
     }
 
-    /// Calls the first layer's `runner.run` so many times with nothing around it: what wasmtime itself takes.
+    /// Calls the first layer's `runner.run` `calls` times and does nothing else. Benchmarks measure with it what
+    /// wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -247,13 +251,13 @@ impl Instance {
         self.store.run_concurrent(calls).await?
     }
 
-    /// Whether the guest has asked for a teardown since this was last asked.
+    /// Whether the guest has asked for a teardown since the last call of this method.
     pub(crate) fn take_needs_teardown(&self) -> bool {
         self.store.data().needs_teardown.take()
     }
 
-    /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
-    /// errors, if any, are joined.
+    /// Calls `runner.teardown` of each layer that has one, the innermost first, because what was entered last is left
+    /// first. Joins the errors.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
@@ -277,8 +281,8 @@ impl Instance {
         self.calls.idle
     }
 
-    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
-    /// its end when what is `left` until then is nearly over.
+    /// Waits for up to `limit` until the work that the guest spawned past a call's return has ended (S18), and returns
+    /// whether it has. `left` is the time until that work is stopped; the guest is warned when it is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
@@ -295,10 +299,10 @@ impl Instance {
     }
 }
 
-/// How much longer than allowed work may compute that the guest spawned.
+/// How much longer than its limit spawned work may take if it computes, before its instance is interrupted.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for so long.
+/// Runs `call` in the store's event loop, for `limit` at most. The guest is warned when the limit is near.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,

@@ -31,17 +31,17 @@ use crate::status;
 use crate::summary::Observer;
 use crate::trace;
 
-/// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
-/// task's.
+/// How long a task waits for the work that an earlier call spawned. Without the wait, a trap in that work would count
+/// as the task's.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
-/// What is said of work that did not outlive its instance.
+/// The error that is recorded when an instance dies while spawned work is still running.
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
-/// Why a request ended that came to no end of its own.
+/// The error that is recorded when a request is dropped before it has ended, as when the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
-/// Serves `request` from its arrival until nothing of it is left, and tells `observer` how it went.
+/// Serves `request` from its arrival to the end of its teardown, and hands its record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
@@ -64,23 +64,23 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
-    /// None once it has died, until a task needs another.
+    /// The request's instance. None once it has died, until a task needs another.
     instance: Option<Instance>,
     /// When the drain began, if it has.
     drain_start: Option<Instant>,
-    /// What the instance held before the request.
+    /// How many resources the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
-    /// What becomes of the running task if the request ends before it does.
+    /// The record of the running task, kept if the request is dropped before the task ends.
     pub(crate) running: Option<TaskRecord>,
-    /// Why the durable tasks that the handler added were not stored, if so.
+    /// Why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
     pub(crate) not_stored: Option<String>,
-    /// Its place among the host's requests, until it has ended.
+    /// The request's place among those that are admitted. None for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// Lasts as long as the request, so that its tasks' spans can be linked to it.
+    /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
     pub(crate) span: Span,
-    /// Within it, the time until the response is out: a request's latency does not include its tasks.
+    /// The span until the response is sent, within the request's own: a request's latency does not include its tasks.
     respond: Option<Span>,
 }
 
@@ -113,7 +113,7 @@ impl Life {
         Ok(life)
     }
 
-    /// A life of what is in `scope`, with an instance for it.
+    /// Makes the life of a request that is in `scope` already, without a client, and takes an instance for it.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -219,7 +219,7 @@ impl Life {
         outcome
     }
 
-    /// Runs what is in the queue, and closes the scope behind it.
+    /// Drains the queue and tears the scope down, until the queue stays empty. Then releases the instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
             self.drain().await;
@@ -231,7 +231,7 @@ impl Life {
         self.release_instance().await;
     }
 
-    /// Closes the guest's request scope, if there is anything in it (S9). Without an instance there is none.
+    /// Closes the guest's request scope, if something is registered in it (S9). If the instance has died, nothing is.
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
@@ -272,8 +272,8 @@ impl Life {
         }
     }
 
-    /// Lets work that the guest spawned end, for so long. False if it goes on. What is `left` is the time until it is
-    /// stopped.
+    /// Waits for up to `limit` until the work that the guest spawned has ended, and returns whether it has. `left` is
+    /// the time until that work is stopped, which decides when the guest is warned.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
@@ -286,7 +286,7 @@ impl Life {
         }
     }
 
-    /// Whether nothing is left of what the guest spawned.
+    /// Whether all work that the guest spawned had ended when its last call returned.
     pub(crate) fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
@@ -317,7 +317,7 @@ impl Life {
         Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
     }
 
-    /// Whether the instance of the last call is alive.
+    /// Whether the request has an instance that is alive.
     pub(crate) fn has_instance(&self) -> bool {
         self.instance.is_some()
     }
@@ -343,8 +343,8 @@ impl Life {
 }
 
 impl Drop for Life {
-    /// The request has ended. If that was not its own end, as when the host panicked, what it had accepted is told to be
-    /// abandoned (S3).
+    /// Hands the request's record over. If the request has not come to its end, as when the host panics, its remaining
+    /// tasks are recorded as abandoned (S3).
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
@@ -365,8 +365,9 @@ impl Drop for Life {
     }
 }
 
-/// The answer to a request whose handler gave none, or one that may not be sent. What went wrong is for the operator, not for
-/// the client. Tasks that are too large for the engine are the guest's fault, and no retry helps.
+/// The host's answer to a request whose handler returned no response, or one that must not be sent. It does not say
+/// what went wrong, because that is for the operator. Tasks that are too large for the engine get 500 and not 503: no
+/// retry helps.
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
@@ -382,14 +383,14 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
     }
 }
 
-/// The answer while there is no room.
+/// The host's answer while it has no room: 503, with the advice to retry after a second.
 pub(crate) fn unavailable() -> Response<WasiBody> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-/// An answer of the host's own: a status and its name.
+/// An answer of the host's own, whose body is the status' name.
 pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
     let text = status.canonical_reason().unwrap_or_default();
     let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
