@@ -23,7 +23,7 @@ use crate::request::{Life, SETTLE};
 use crate::scope::Scope;
 use crate::summary::{Backlog, Observer};
 
-/// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
+/// Runs a leased batch until all its tasks have ended, it has to wait for another attempt, or its lease is lost.
 pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
     let batch = lease.batch.clone();
     let held = Held::new(store, lease, asked);
@@ -47,11 +47,11 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
     }
 }
 
-/// A batch on its way, with the instance that runs its tasks.
+/// A leased batch on its way, with the life that runs its tasks.
 struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
-    /// Each task's place among the component's layers.
+    /// The layer that runs each task, as its place among the component's layers.
     layers: Vec<usize>,
     life: Life,
 }
@@ -64,17 +64,17 @@ enum NotBegun {
     Failed(String),
 }
 
-/// Why a batch is let go.
+/// Why a worker lets a batch go.
 enum End {
-    /// All of its tasks have ended.
+    /// All tasks of the batch have ended.
     Done,
-    /// The next task has not been started: it is another worker's, or this one's with a new budget.
+    /// The next task has not been started. Another worker may run it, or this one with a new budget.
     Interrupted,
-    /// The next task has failed in this way, and is to be tried again after this time.
+    /// The next task has failed as `failed` says, and is to be tried again after `pause`.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The next task has had no time, and another worker need not wait.
+    /// The host's stop cut the next task short. Another worker may run it at once.
     CutShort,
-    /// The next task has failed for good, in this way.
+    /// The next task has failed for good, as the record says.
     Failed(TaskRecord),
 }
 
@@ -126,7 +126,7 @@ impl<'a> LeasedBatch<'a> {
         }
     }
 
-    /// Runs the next task once. None if the one behind it is next.
+    /// Runs the next task once. Returns none if the batch goes on with the task behind it.
     async fn step(&mut self, next: Next, first: bool) -> engines::Result<Option<End>> {
         let Next { index, task, attempt, exhausted } = next;
         let mut task = to_task(&task, self.layers.get(index as usize).copied().unwrap_or_default());
@@ -168,8 +168,9 @@ impl<'a> LeasedBatch<'a> {
         self.failed(index, record).await
     }
 
-    /// A task has failed for good: the dead letter takes it and, by the policy, those behind it. A worker that is killed between
-    /// the two calls leaves the task in both places, and the next worker finds it exhausted and comes here again.
+    /// Handles a task that has failed for good. The failure policy decides whether the dead letter takes the task alone
+    /// or with those behind it. If the worker is killed between the two calls, the task is in both places: the next
+    /// worker finds it exhausted and calls this again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
@@ -189,7 +190,8 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// A batch that cannot be run here has failed: it is tried again, here or elsewhere, as often as its next task may be.
+/// Handles a batch that this application cannot run. That is a failed attempt of its next task, which may be tried
+/// again here or elsewhere.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -204,7 +206,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     Ok(())
 }
 
-/// Which component runs a batch's tasks, and the layer of each.
+/// Finds the component that runs a batch, and the layer of each of its tasks.
 fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     pools.iter().filter(|pool| pool.component.id == batch.component).find_map(|pool| {
         let layers = &pool.component.layers;
@@ -219,7 +221,7 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     })
 }
 
-/// The request's scope, as far as it is known here.
+/// Makes the scope of the batch's request, as far as the batch tells.
 fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {
@@ -257,7 +259,7 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// An older version's envelopes have none.
+/// The backoff of a stored task. Envelopes of older versions have none, and get the default.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, Backoff::from)
 }

@@ -1,4 +1,4 @@
-//! A client that takes nothing more of its response is not waited for without end.
+//! Limits how long a client may read nothing of its response.
 
 use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,12 +12,12 @@ use super::standstill::standstill;
 use crate::activity::AtWork;
 use crate::bindings::ResponseOutcome;
 
-/// How long a client may take nothing, and what then ends.
+/// How long a client may read nothing of a response, and which task ends then.
 pub(crate) struct Patience {
     limit: Duration,
-    /// The task that sends the response: of HTTP/1 the connection's, of HTTP/2 the stream's.
+    /// The task that sends the response: the connection's on HTTP/1, the stream's on HTTP/2.
     sender: AbortHandle,
-    /// Meanwhile the connection is not idle.
+    /// Keeps the connection from counting as idle until the response has ended.
     _at_work: AtWork,
 }
 
@@ -26,7 +26,7 @@ impl Patience {
         Self { limit, sender, _at_work: at_work }
     }
 
-    /// Waits for the response's end, which comes by force if the client takes nothing for too long.
+    /// Waits for the response's end. If the client reads nothing for too long, the response is ended by force.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -51,7 +51,7 @@ impl Patience {
 }
 
 impl Delivery {
-    /// Differs from before if the client has taken something, as far as that can be seen.
+    /// A value that changes when the client reads something, as far as the host can see that.
     fn progress(&self) -> (usize, usize) {
         // On HTTP/2 what another stream writes is no progress of this one, until only the connection's flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);

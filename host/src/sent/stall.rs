@@ -1,4 +1,4 @@
-//! A guest that writes nothing more of its response's body is not waited for without end.
+//! Limits how long a guest may write nothing of its response's body while the client waits.
 
 use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,8 +10,9 @@ use super::Sent;
 use super::standstill::standstill;
 
 impl Sent {
-    /// Waits until the client has waited for more of the body for so long, and the guest not for the client. `tell` hears
-    /// when the guest's time will be up, once a part of it has passed, and None if it then goes on.
+    /// Returns once the client has waited for more of the body for `limit`, and the guest not for the client. `tell` is
+    /// called with the time at which the limit ends once a part of it has passed, and with none if the guest then goes
+    /// on.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,

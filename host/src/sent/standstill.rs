@@ -1,16 +1,17 @@
-//! A side of the exchange on which nothing moves: a client that takes nothing, or a guest that writes nothing.
+//! Detects a standstill: a client that reads nothing, or a guest that writes nothing.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// In how many steps the limit passes. A standstill may last one step longer than the limit, because no step begins with the last
-/// move.
+/// How many steps a limit has. A standstill may last one step longer than its limit, because no step begins with the
+/// last move.
 const STEPS: u32 = 4;
 
 /// Returns once `stands_still` has been true at each look for as long as `limit`.
 ///
-/// `tell` hears when the time will be up, once a part of it has passed, and None if something then moves after all.
+/// `tell` is called with the time at which the limit ends once a part of it has passed, and with none if something
+/// moves after that.
 pub(super) async fn standstill(
     limit: Duration,
     mut stands_still: impl FnMut() -> bool,
