@@ -28,12 +28,12 @@ use crate::values::{LogFormat, Value as _};
 /// Whether each line of stderr is to be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Chooses how errors are written from here on, those before [`init`] among them.
+/// Chooses how errors are written from now on, including those before [`init`].
 pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from here on. stdout belongs to the guests, and to the address line.
+/// Writes events to stderr from now on. stdout belongs to the guests, and to the line with the address.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
@@ -66,13 +66,13 @@ pub fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Libraries show at `debug` and `trace` what they work with: passwords in the URLs of servers, clients' headers. So those levels
-/// are for the project's own events.
+/// Whether an event may be logged at all. At `debug` and `trace` libraries show what they work with, such as passwords
+/// in URLs and clients' headers, so those levels are for the project's own events.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("epilogue") || *metadata.level() <= Level::INFO
 }
 
-/// Writes an error as a line of JSON, whatever is logged.
+/// Writes an error as a line of JSON, whatever the log's filter is.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
     struct Event<'a> {
@@ -87,7 +87,7 @@ fn write_line(target: &str, message: &str) {
     }
 }
 
-/// The time, as events have it.
+/// The time now, in the format of the events.
 pub(crate) fn timestamp() -> String {
     let mut text = String::new();
     _ = SystemTime.format_time(&mut Writer::new(&mut text));
@@ -142,7 +142,7 @@ impl Visit for Text<'_> {
     }
 }
 
-/// Escapes what would begin a line or command a terminal.
+/// Escapes the characters that would begin a line or command a terminal, in what is written through it.
 pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
@@ -161,8 +161,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Whether a character does something to a line or a terminal beside being seen: it ends the line, is a control character, or
-/// changes the direction of what is around it.
+/// Whether a character affects the line or the terminal: it ends the line, is a control character, or changes the
+/// direction of the text around it.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -1,8 +1,10 @@
-//! The process' stdout and stderr. Nobody who prints waits in the system for who reads: other requests are on his thread.
+//! The process' stdout and stderr. Printing never blocks on a slow reader, because other requests run on the same
+//! thread.
 //!
-//! What the system takes at once it is given at once. The rest is kept, and a thread of the stream's writes it. A guest that
-//! prints more than a pipe holds waits, as it would anywhere, but only it does. An event cannot wait, since whatever tells it
-//! would: events have more room, and one too many is lost. That is counted, and told as soon as somebody reads again (S3).
+//! The host writes at once what the system takes at once. It keeps the rest, and a thread of the stream's writes it. A
+//! guest that prints more than a pipe holds waits, and nobody else does. An event cannot wait, because the request that
+//! it is about would: events have more room, and an event beyond that is lost. The host counts lost events, and reports
+//! them as soon as somebody reads again (S3).
 
 mod lines;
 
@@ -26,11 +28,11 @@ pub(crate) use lines::Lines;
 const GUESTS: usize = 64 * 1024;
 /// Bytes that are kept until events are lost, which is some 25,000 of them.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// Bytes that are written at once, which tells whether somebody reads.
+/// How many bytes are written at once. Each write that succeeds shows that somebody reads.
 const PIECE: usize = 4096;
-/// How long at the process' end nobody may read what is left.
+/// How long the end of the process waits for someone to read what is left.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before another attempt where the system neither takes nor waits.
+/// The pause before another attempt where the system neither takes bytes nor waits.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The process' stdout.
@@ -38,11 +40,11 @@ pub(crate) static STDOUT: Stream = Stream::new(File::Stdout);
 /// The process' stderr.
 pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 
-/// One of the two.
+/// One of the process' two output streams.
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// There is something to write, or something was written.
+    /// Notified when there is something to write, and when something was written.
     changed: Condvar,
 }
 
@@ -63,12 +65,12 @@ impl File {
 
 struct Buffer {
     kept: Vec<u8>,
-    /// Bytes that the thread has taken and not yet written.
+    /// How many bytes the writing thread has taken and not yet written.
     taken: usize,
     started: bool,
-    /// Nobody will read any more.
+    /// Whether the stream is closed: nobody will read it any more.
     closed: bool,
-    /// Events that nobody has been told of.
+    /// How many events have been lost since the last message about lost events.
     lost: u64,
     waiting: Vec<Waker>,
 }
@@ -78,7 +80,7 @@ impl Buffer {
         self.kept.len() + self.taken
     }
 
-    /// Whether it is still to be told that events were lost, and somebody may hear it.
+    /// Whether a message about lost events is still to be written, and somebody may read it.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -103,7 +105,8 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes or keeps all of it, unless more than `room` would then be kept: then nothing.
+    /// Writes or keeps all of `bytes`. If more than `room` bytes would then be kept, it writes and keeps nothing more,
+    /// and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
@@ -137,7 +140,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what is kept, for ever.
+    /// Writes what is kept, and waits for more, without end. The writing thread runs this.
     fn write_all(&self) {
         loop {
             let mut buffer = self
@@ -171,7 +174,7 @@ impl Stream {
         }
     }
 
-    /// Waits until the system has taken all of it. What it refuses, as a full disk does, is lost.
+    /// Waits until the system has taken all of `piece`. Bytes that the system refuses, as a full disk does, are lost.
     fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
         while !piece.is_empty() {
             match self.file.with(|file| write(file, piece)) {
@@ -184,7 +187,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until all is written, as long as somebody reads.
+    /// Waits until everything that is kept is written. Gives up if nobody reads for [`PATIENCE`].
     fn flush(&self) {
         let mut buffer = self.buffer();
         while buffer.held() > 0 && !buffer.closed || buffer.owes() {
@@ -211,7 +214,7 @@ impl Stream {
     }
 }
 
-/// Waits at the process' end until what it has printed is written, as long as somebody reads.
+/// Waits, at the end of the process, until what it has printed is written. Gives up on a stream that nobody reads.
 pub fn flush() {
     STDOUT.flush();
     STDERR.flush();
@@ -235,7 +238,7 @@ impl Write for Events {
     }
 }
 
-/// What guests write to one of the streams.
+/// The stdout or stderr of guests, which goes to the host's own stream.
 #[derive(Clone, Copy)]
 pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
@@ -255,10 +258,11 @@ impl StdoutStream for GuestOutput {
     }
 }
 
-/// One guest's.
+/// One open stream of one guest, which goes to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// Whether it has been told that there is room. Others may have taken that since, but it need not wait again.
+    /// Whether the guest has been told that there is room. It need not wait again, even if others have used the room
+    /// since.
     admitted: bool,
 }
 

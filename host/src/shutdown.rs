@@ -52,17 +52,17 @@ impl ShutdownTrigger {
 }
 
 impl Shutdown {
-    /// Begins it from within.
+    /// Begins the shutdown from within the server.
     pub(crate) fn drain(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
 
-    /// Whether it has begun.
+    /// Whether the shutdown has begun.
     pub(crate) fn has_begun(&self) -> bool {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// Whether everything is to end, at this time: the grace has passed, or was cut short.
+    /// Whether everything is to end at the time `now`: the grace has passed, or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {
             Stage::Running => false,
@@ -71,7 +71,7 @@ impl Shutdown {
         }
     }
 
-    /// Waits until the shutdown begins, and returns when it ends.
+    /// Waits until the shutdown begins, and returns the time at which its grace ends.
     pub(crate) async fn begun(&mut self) -> Instant {
         let stage = self.stage.wait_for(|stage| !matches!(stage, Stage::Running)).await.map(|stage| *stage);
         match stage {

@@ -8,8 +8,8 @@ use anyhow::anyhow;
 
 use crate::shutdown::Shutdown;
 
-/// How long after the grace a thread may take for its end, a worker's last calls of the task engine included. One that is still
-/// there then is stuck.
+/// How long after the grace a thread may take to end, a worker's last calls of the task engine included. A thread that
+/// has not ended by then counts as stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.

@@ -1,6 +1,6 @@
 //! What an operator changes: batches that are retried, and batches that are dropped.
 //!
-//! Each task that waits again, or never will, is told by an event: here, as no host hears of it.
+//! This command announces each task that waits again, or never will, because no host hears of the change.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -11,7 +11,7 @@ use super::{TaskStore, note};
 use crate::cli::ChoiceArgs;
 use crate::record::{TaskRecord, TaskState, announce_retried};
 
-/// What is done to a batch.
+/// What an operator does to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Retry,
@@ -24,7 +24,8 @@ struct Chosen {
     tasks: usize,
 }
 
-/// Retries some. False if one that was named is not among the dead.
+/// Makes dead batches ready again: those that are named, or those that pass the filter. Returns false if one that is
+/// named is not among the dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
         true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
@@ -32,7 +33,8 @@ pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> a
     }
 }
 
-/// Drops some, after a question if they are not named. False if one that was named is not stored.
+/// Removes batches: those that are named or, after a question, those that pass the filter. Returns false if one that is
+/// named is not stored.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
@@ -60,7 +62,7 @@ pub(super) fn drop(
     all(store, Change::Drop, &chosen)
 }
 
-/// What a filter lets through of what is stored now.
+/// The batches that are stored now and pass the filter.
 fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
     let choice = choice.clone();
     let chosen = store.wait(|engine| async move {
@@ -85,7 +87,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes what was chosen: what has changed meanwhile is passed over.
+/// Changes the chosen batches. Those that have changed meanwhile are passed over.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), change.did());
     let mut done = 0;
@@ -102,7 +104,7 @@ fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<b
     Ok(true)
 }
 
-/// Changes those that were named.
+/// Changes the batches that are named, and says of each whether that worked. Returns whether all did.
 fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
     ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
     let mut all = true;
@@ -114,7 +116,7 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch and announces what that means for its tasks. False if it is not there.
+/// Changes one batch and announces what that means for its tasks. Returns false if there is no such batch.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     let id = id.to_owned();
     let changed = store.wait(|engine| async move {
@@ -164,7 +166,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks, and takes anything but a yes for a no.
+/// Asks the operator whether to go on. Anything but a yes is a no.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();
