@@ -17,9 +17,9 @@ use crate::state::State;
 /// The queue's name in a component that stands alone.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
 
-/// A stop is announced when this part of the time is left …
+/// A stop is announced when a tenth of the time is left, but not earlier than [`MAX_NOTICE`] before the end.
 const NOTICE_PART: u32 = 10;
-/// … and at most this long before it.
+/// The longest time before the end at which a stop is announced.
 const MAX_NOTICE: Duration = Duration::from_secs(5);
 
 struct Background;
@@ -34,8 +34,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>, durable: bool) -> wasmti
     add_queue(linker, QUEUE, 0, durable)
 }
 
-/// Defines `queue` under this name. What is added through it belongs to this layer. If tasks can be durable, adding one may
-/// have to wait.
+/// Defines the interface `queue` under `name`. Tasks that are added through it belong to `layer`. If tasks can be
+/// `durable`, adding one may wait until it is stored.
 pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, durable: bool) -> wasmtime::Result<()> {
     let mut queue = linker.instance(name)?;
     if durable {
@@ -72,11 +72,11 @@ pub(crate) fn add_queue(linker: &mut Linker<State>, name: &str, layer: usize, du
 
 impl types::Host for &mut State {}
 
-/// What comes of a task that was accepted.
+/// What happens to a task that was accepted.
 enum Added {
-    /// It waits in the queue.
+    /// The task waits in the queue.
     Waits(TaskId),
-    /// It is accepted once it has been stored.
+    /// The task is to be stored. It is accepted once that is done.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 

@@ -34,38 +34,39 @@ use crate::state::State;
 use crate::values::Size;
 use crate::wasm_file;
 
-/// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
-/// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
+/// How many handles one instance may hold. For each of them the host keeps something that does not count as the
+/// instance's memory, such as up to 128 KiB of headers. A request takes some ten handles, and so does each request that
+/// a guest sends.
 const MAX_HANDLES: usize = 4096;
 
 /// What a component may use, and how the host treats it.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
-    /// The manifest's name for it.
+    /// The component's id in the manifest.
     pub(crate) id: String,
-    /// What is around it, the outermost first.
+    /// The middleware around the component, the outermost first.
     pub(crate) middleware: Vec<Middleware>,
     pub(crate) settings: Settings,
     pub(crate) environment: Vec<(String, String)>,
-    /// The folder that mounts may be in.
+    /// The folder of the component's copied files, which its mounts may be in.
     pub(crate) scratch: Option<Arc<Scratch>>,
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) output: Output,
-    /// Where its durable tasks go.
+    /// Where the component's durable tasks are stored.
     pub(crate) store: Option<TaskStore>,
 }
 
 /// Where a component's stdout and stderr go.
 #[derive(Debug, Clone, Default)]
 pub enum Output {
-    /// To those of the host.
+    /// Both go to the host's own.
     #[default]
     Inherit,
-    /// stdout to that of the host, and stderr as well, each line as an event in JSON.
+    /// Both go to the host's own, and each line of stderr becomes an event in JSON.
     Json,
-    /// Nowhere.
+    /// Both are discarded.
     Silent,
-    /// To memory.
+    /// Both are kept in memory.
     Captured {
         /// What goes to stdout.
         stdout: MemoryOutputPipe,
@@ -81,11 +82,11 @@ pub(crate) struct Component {
     engine: Engine,
     instance: InstancePre<State>,
     handler: ServiceIndices,
-    /// Its middleware, the outermost first, and then what has the id: nothing else if there is no middleware.
+    /// The component's layers: its middleware, the outermost first, and then the component itself.
     pub(crate) layers: Arc<[Layer]>,
     environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
-    /// Deleted with the last component that has it.
+    /// The folder of the component's copied files, which is deleted with the last component that has it.
     _scratch: Option<Arc<Scratch>>,
     allowed_hosts: Arc<AllowedHosts>,
     output: Output,
@@ -93,15 +94,15 @@ pub(crate) struct Component {
     pub(crate) store: Option<TaskStore>,
 }
 
-/// A component of those that were built separately and are joined into one.
+/// One of the components that were built separately and are joined into one: a middleware, or the component itself.
 pub(crate) struct Layer {
-    /// The manifest's name for it.
+    /// The layer's id in the manifest.
     pub(crate) id: Arc<str>,
     runner: Option<RunnerIndices>,
 }
 
 impl Layer {
-    /// Whether it can run tasks.
+    /// Whether the layer can run tasks.
     pub(crate) fn is_runnable(&self) -> bool {
         self.runner.is_some()
     }
@@ -110,18 +111,18 @@ impl Layer {
 /// Why there is no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
-    /// As many exist as the engine has room for.
+    /// The engine has no room for another instance.
     Full,
     /// The host's shutdown ran out of grace.
     Stopped,
-    /// Its start took longer than this.
+    /// The instance took longer than this to start.
     TimedOut(Duration),
     /// The component could not be started.
     Failed(wasmtime::Error),
 }
 
 impl NoInstance {
-    /// Whether there may be one a little later.
+    /// Whether another attempt may succeed a little later.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Full | Self::TimedOut(_))
     }
@@ -261,12 +262,12 @@ impl Component {
         Outgoing::new(self.id.clone(), self.allowed_hosts.clone(), self.own_address.clone())
     }
 
-    /// What a new instance writes to stderr, if that is told line by line.
+    /// The stderr of a new instance, if each of its lines is to be an event.
     pub(crate) fn lines(&self) -> Option<Lines> {
         matches!(self.output, Output::Json).then(|| Lines::new(&self.id))
     }
 
-    /// A new instance's view of the system: nothing but what the manifest grants.
+    /// Makes a new instance's view of the system, which has nothing but what the manifest grants.
     pub(crate) fn wasi(&self, lines: Option<&Lines>, words: &LastWords) -> wasmtime::Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment);

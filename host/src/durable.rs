@@ -4,8 +4,9 @@
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! What the handler adds is stored together, as one batch, between its return and the response's head; what comes later is
-//! stored when it is added. A batch's life on a worker is `lease`, with the same [`Life`] that a request has.
+//! The tasks that the handler adds are stored together, as one batch, after its return and before the response's
+//! headers are sent. A task that is added later is stored when it is added. A batch's life on a worker is `lease`, with
+//! the same [`Life`] that a request has.
 
 mod full;
 mod held;
@@ -51,18 +52,18 @@ pub struct TaskStore {
     known: Arc<full::Known>,
     /// When it was last told that a batch that runs here cannot be brought further.
     outage: Arc<outage::OnceAMinute>,
-    /// The thread ends with the last of these.
+    /// Keeps the thread alive: the thread ends when the last clone is dropped.
     _alive: Arc<oneshot::Sender<()>>,
 }
 
 impl TaskStore {
-    /// The engine that these options name, if they do. A server that does not answer is warned of: the host starts all the
-    /// same, and what needs no engine is served.
+    /// Opens the engine that these options name. None if they name none. If a server does not answer, the host logs a
+    /// warning and starts all the same: it serves what needs no engine.
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, its file cannot be opened, or what answers there will never do what it is asked to: the password
-    /// is wrong, there is no such database, the host's name is unknown, or the server is none of this kind.
+    /// If the URL names no engine, its file cannot be opened, or the server will never do what it is asked to: the
+    /// password is wrong, there is no such database, the host's name is unknown, or the server is not of this kind.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -82,7 +83,7 @@ impl TaskStore {
         Ok(Some(store))
     }
 
-    /// The engine that a URL names.
+    /// Opens the engine that a URL names.
     pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
         let visibility = options.visibility;
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -99,7 +100,7 @@ impl TaskStore {
         Ok(Self { engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
     }
 
-    /// Makes a call of the engine.
+    /// Calls the engine, on its own thread.
     pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -110,7 +111,7 @@ impl TaskStore {
         answer.map_err(|error| named(&self.address, error))
     }
 
-    /// Makes a call of the engine and blocks until it has ended; not for a thread with an event loop.
+    /// Calls the engine and blocks until the call has ended. Not for a thread with an event loop.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -125,7 +126,8 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a task of a request whose handler has returned, and then accepts it. The future does nothing until then.
+    /// Stores a task of a request whose handler has returned, and then accepts it. Nothing happens until the future is
+    /// polled.
     pub(crate) fn add(
         &self,
         scope: &Arc<Scope>,
@@ -159,8 +161,8 @@ impl TaskStore {
 }
 
 impl Life {
-    /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
-    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and the response is not sent.
+    /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent: a
+    /// client that gets a response can rely on them. If they cannot be stored, the response is not sent.
     pub(crate) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
@@ -211,7 +213,8 @@ impl Life {
     }
 }
 
-/// How many requests' tasks are stored, by state. Leases that are there at the start are other processes', or of ones that died.
+/// Describes how many batches are stored, by state. Those that are leased when the host starts belong to other
+/// processes, or to ones that have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -221,7 +224,7 @@ fn summary(counts: &Counts) -> String {
     format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
 }
 
-/// With the engine's address, if the error is about the engine and does not name it already.
+/// Adds the engine's address to an error that is about the engine and does not name it already.
 fn named(address: &str, error: Error) -> Error {
     let named = |why: String| if why.contains(address) { why } else { format!("{address}: {why}") };
     match error {
@@ -234,9 +237,9 @@ fn named(address: &str, error: Error) -> Error {
 /// Why a request's durable tasks were not stored.
 #[derive(Debug)]
 pub(crate) enum NotStored {
-    /// The engine refused them, or is not there.
+    /// The engine refused the tasks, or is not available.
     Engine(Error),
-    /// So many requests' tasks wait already.
+    /// The tasks of as many requests wait already as the limit allows.
     BacklogFull(u64),
 }
 
@@ -251,7 +254,7 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// One that is not available says so itself.
+/// Adds to an error that the task engine cannot be used, unless the error says so itself.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),
@@ -259,7 +262,7 @@ fn unusable(error: Error) -> anyhow::Error {
     }
 }
 
-/// What is stored of tasks of one request.
+/// Makes the batch of some tasks of a request.
 fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {
@@ -302,7 +305,8 @@ fn to_outcome(outcome: &ResponseOutcome) -> Outcome {
     }
 }
 
-/// What a task is told. One that was stored before the response began cannot know, and is told of the good end.
+/// The outcome that a stored task sees. A task stored before the response sees the outcome `delivered`, because the
+/// real outcome is not known yet.
 fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
     match outcome {
         None | Some(Outcome::Delivered) => ResponseOutcome::Delivered,

@@ -21,26 +21,26 @@ use crate::shutdown::Shutdown;
 /// The data of one instance's store.
 pub(crate) struct State {
     wasi: WasiCtx,
-    /// What the guest writes to stderr, if that is told line by line.
+    /// The guest's stderr, if each of its lines is to be an event.
     lines: Option<Lines>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     arriving: Arriving,
     table: ResourceTable,
-    /// The component's own.
+    /// The component's layers.
     pub(crate) layers: Arc<[Layer]>,
-    /// The component's own.
+    /// Where the component's durable tasks are stored.
     pub(crate) store: Option<TaskStore>,
     pub(crate) limits: StoreLimits,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
-    /// The status that the guest last gave a response, if HTTP has no such status.
+    /// The status that the guest set last, if HTTP has no such status.
     pub(crate) refused_status: Option<u16>,
     /// Whether the guest has something to tear down.
     pub(crate) needs_teardown: Cell<bool>,
     /// What the guest is doing, and until when it may.
     pub(crate) phase: watch::Sender<Phase>,
-    /// What its stderr ended with.
+    /// What the guest wrote to stderr last.
     pub(crate) last_words: LastWords,
     pub(crate) shutdown: Shutdown,
 }
@@ -68,7 +68,7 @@ impl State {
         })
     }
 
-    /// Makes this the request that is being served.
+    /// Makes `scope` the request that is being served, or none.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
         if let Some(lines) = &self.lines {
             lines.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
@@ -76,7 +76,7 @@ impl State {
         self.scope = scope;
     }
 
-    /// Says what the guest is busy with from now on. Most guests never ask.
+    /// Begins a phase: what the guest is doing from now on. Most guests never ask for it.
     pub(crate) fn enter(&self, phase: Phase) {
         self.last_words.forget();
         let asked = self.phase.receiver_count() > 0;
@@ -99,7 +99,7 @@ impl WasiView for State {
 }
 
 impl State {
-    /// The view through which a request comes in: the guest sees all of its headers.
+    /// The view through which a request arrives: the guest sees all of the request's headers.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

@@ -23,7 +23,7 @@ use crate::{builder, engine, logging, shutdown, signals, tls, variables};
 ///
 /// # Errors
 ///
-/// If it cannot run; the message says why.
+/// If the application cannot run. The message says why.
 pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let readiness = Readiness::default();
     let (manifest, host) = args.set_up(&readiness)?;
@@ -50,7 +50,7 @@ pub fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl UpArgs {
-    /// What comes before the application is loaded: logs, its build, and what the process needs.
+    /// Prepares the process before the application is loaded: its logs, its limits, and the application's build.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
         // For what goes wrong before the manifest has said it.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
@@ -77,12 +77,12 @@ impl UpArgs {
         Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
     }
 
-    /// The host's options: those of the command line and, where it has none, the manifest's.
+    /// The host's options. Those of the command line take precedence over the manifest's.
     pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
         self.host.clone().over(manifest.host.clone()).resolve()
     }
 
-    /// The application and, for https, its certificate.
+    /// Loads the application and, for https, its certificate.
     pub(crate) fn load(
         &self,
         engine: &Engine,
@@ -108,7 +108,7 @@ impl UpArgs {
     }
 }
 
-/// The first line is for programs: it says where the application is.
+/// Prints where the application is reached, and its routes. The first line is for programs.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody reads it: then nobody misses it.

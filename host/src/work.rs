@@ -19,7 +19,7 @@ use crate::{engine, shutdown, signals, threads};
 ///
 /// # Errors
 ///
-/// If it cannot run; the message says why.
+/// If the application cannot run. The message says why.
 pub fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let readiness = Readiness::default();
     let (manifest, host) = args.set_up(&readiness)?;

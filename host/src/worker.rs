@@ -32,14 +32,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, as when the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a reload replaces.
+/// A version of the application: what a reload replaces.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl Version {
-    /// Makes known where the application is reached, unless that is by https, which its requests to itself do not speak.
+    /// Sets the address at which the application is reached, unless it serves https: requests of an application to
+    /// itself do not speak that.
     pub(crate) fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -81,10 +82,10 @@ pub(crate) struct Worker {
     ticks: Ticks,
 }
 
-/// A version on one thread: for the requests and connections that begin while it is the newest.
+/// A version on one thread, for the requests and connections that begin while it is the newest one.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
-    /// By the component's place in the application.
+    /// The pool of each component, by the component's place in the application.
     pub(crate) pools: Vec<Rc<Pool>>,
 }
 
@@ -113,7 +114,8 @@ impl Worker {
         }
     }
 
-    /// The newest version. From the moment of a reload on, whatever begins gets the new one; what has the old one keeps it.
+    /// The newest version. Requests and connections that begin after a reload get the new one, and those that have the
+    /// old one keep it.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {
@@ -158,7 +160,8 @@ impl Worker {
         }
     }
 
-    /// Takes each version as it comes: the idle instances of the one before are to go, also if no request comes.
+    /// Takes each new version as it comes, so that the idle instances of the old one are dropped even if no request
+    /// comes.
     async fn follow(&self) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -167,8 +170,8 @@ impl Worker {
         std::future::pending().await
     }
 
-    /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
-    /// servers: a client that is turned away only comes again.
+    /// Accepts the next connection once there is room for it. Until then connections wait in the kernel's backlog: a
+    /// client that is turned away would only come again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();
@@ -219,7 +222,7 @@ impl Worker {
         }
     }
 
-    /// Begins the life of a request, which ends in its own time.
+    /// Begins the life of a request. It ends on its own, and nobody waits for it.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused("max-lag"))).transpose();
         let slot = match at_work.and_then(|at_work| self.host.admission.admit(at_work)) {
