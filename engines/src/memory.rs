@@ -1,4 +1,4 @@
-//! Batches in this process's memory: for tests, and the plainest statement of what every engine does.
+//! An engine in this process' memory. It is for tests, and the plainest statement of what every engine does.
 //!
 //! Each call looks through all that is stored, which is slow with very many batches.
 
@@ -18,14 +18,14 @@ use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Res
 pub struct Memory {
     visibility: Duration,
     stored: Mutex<Stored>,
-    /// Something became ready.
+    /// Notified when a batch becomes ready.
     ready: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// Rows are never numbered twice.
+    /// The last row's number. Numbers are never used again.
     last: i64,
 }
 
@@ -34,14 +34,14 @@ struct Row {
     batch: Batch,
     next: u32,
     attempt: u32,
-    /// Not to be leased before this.
+    /// The time before which the batch is not leased.
     due: Instant,
     worker: Option<String>,
-    /// Exists for as long as the lease does.
+    /// Can be upgraded for as long as the lease exists.
     held: Weak<()>,
-    /// How often it has been leased.
+    /// How often the batch has been leased.
     generation: i64,
-    /// Dead, and why.
+    /// Why the batch is dead. None if it is not.
     why: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Row {
         }
     }
 
-    /// Whether this worker holds it still, also if the lease has ended.
+    /// Whether this worker still holds the batch, even if the lease has ended.
     fn is_of(&self, worker: &str) -> bool {
         self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }
@@ -76,7 +76,7 @@ impl Row {
 }
 
 impl Memory {
-    /// An engine that holds nothing yet.
+    /// Makes an empty engine.
     pub fn new(options: Options) -> Self {
         Self { visibility: options.visibility, stored: Mutex::default(), ready: Notify::new() }
     }
@@ -132,7 +132,7 @@ impl Memory {
         removed.pop().map(|row| row.entry(Instant::now())).transpose()
     }
 
-    /// Changes a row that is still leased, or says that it is not.
+    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
         let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
         let mut stored = self.stored();

@@ -115,7 +115,7 @@ impl Sqlite {
             .await
     }
 
-    /// Changes a row that is still leased, or says that it is not.
+    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
     async fn held<F>(&self, token: &Token, change: F) -> Result<()>
     where
         F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,
