@@ -32,7 +32,7 @@ use owner::Owner;
 use place::Place;
 use writer::Writer;
 
-/// How soon a waiting worker sees what another process enqueued, and what has become due.
+/// How soon a waiting worker sees a batch that another process enqueued, or that has become due.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The engine `sqlite:PATH`.
@@ -40,13 +40,13 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Sqlite {
     visibility: Duration,
     writer: Writer,
-    /// Something became ready, in this process.
+    /// Notified when a batch becomes ready in this process.
     ready: Notify,
     owner: Arc<Owner>,
     holders: Holders<i64>,
 }
 
-/// A row that was leased, not yet read.
+/// A leased row whose batch has not been read yet.
 struct Taken {
     token: Token,
     next: u32,
@@ -55,11 +55,11 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, readable by its owner alone; and takes up what processes that have died have left.
+    /// Opens the file, or makes it, readable by its owner alone. Takes up the batches of processes that have died.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that can't be used, or a file that is something else; [`Error::Unavailable`] if it can't be
-    /// opened, or is not there for an operator.
+    /// [`Error::Config`] for a URL that cannot be used, or a file that is something else. [`Error::Unavailable`] if the
+    /// file cannot be opened, or if an operator opens one that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;
@@ -273,7 +273,7 @@ impl Engine for Sqlite {
     }
 }
 
-/// The path, and the value of `PRAGMA synchronous`.
+/// Splits a URL into the path and the value of `PRAGMA synchronous`.
 fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
     let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -1,4 +1,4 @@
-//! What operators ask of the streams: message by message, so a long list takes long.
+//! The calls for operators. They read the streams message by message, so a long list takes long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,8 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Seals a batch's state, so that no checkpoint comes after it. None if a worker is about to end it.
+    /// Seals a batch's state, so that no checkpoint comes after that. Returns none if a worker is about to end the
+    /// batch.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -133,7 +134,8 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// How many batches were given back for later. To the server they are delivered as those that workers hold.
+    /// How many batches were given back for later. The server counts them as delivered, as it does those that workers
+    /// hold.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -166,7 +168,8 @@ impl Nats {
         self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
-    /// The message of a batch. An operator may have written anything, and a subject with `*` or `>` is that of every batch.
+    /// The message of the batch of this id. An operator may write anything as the id, and a subject with `*` or `>`
+    /// would be that of every batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,

@@ -1,7 +1,7 @@
-//! What operators ask of the streams.
+//! The calls for operators.
 //!
-//! Not in one step, so that a long list does not hold up the server: what moves meanwhile may be there twice, a dead batch that is
-//! retried may be missing, and counts are near the truth.
+//! A call is not one step, so that a long list does not hold up the server. A batch that moves meanwhile may be listed
+//! twice, a dead batch that is retried may be missing, and counts are approximate.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl Redis {
         }
     }
 
-    /// Runs a script that retries or removes a batch and says, in the same step, which of its tasks is next.
+    /// Runs a script that retries or removes a batch and returns, in the same step, which of its tasks is next.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -157,7 +157,7 @@ impl Redis {
         Ok(risks)
     }
 
-    /// Calls `each` with what has been delivered and not confirmed, oldest first, until it is false.
+    /// Calls `each` with the entries that were delivered and not confirmed, oldest first, until it returns false.
     async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, BatchState) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
         loop {
@@ -204,7 +204,7 @@ impl Redis {
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
-    /// A batch that was given back.
+    /// The entry of a batch that was given back for later.
     async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
         let keys = |mut server: ConnectionManager| async move {
             redis::pipe()
@@ -222,7 +222,7 @@ impl Redis {
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    /// Batches that were given back, with when they are due.
+    /// The ids of batches that were given back for later, and when each is due.
     async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
         let (from, to) = (from.as_str(), to.as_str());
         let count = isize::try_from(count).unwrap_or(isize::MAX);
@@ -258,8 +258,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Makes the group if there is none. It writes only where it must: a server without memory refuses that, and then more than ever
-    /// somebody wants to look.
+    /// Makes the consumer group if there is none. It writes only where it must: a server that is out of memory refuses
+    /// writes, and an operator wants to look at it above all.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

@@ -1,4 +1,4 @@
-//! What operators ask of the file.
+//! The calls for operators.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// Read from the index of those that are not dead.
+/// Counts the batches that are not dead, from their index.
 pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<u64> {
     let query = "SELECT count(*) FROM batches WHERE why IS NULL";
     connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
