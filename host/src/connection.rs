@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
+//! One client's connection, over HTTP/1.1 or HTTP/2. Each request goes to the component that its path belongs to.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

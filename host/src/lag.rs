@@ -1,9 +1,9 @@
-//! Is a thread behind with its work? Then the next request is better refused at once than served late (S12).
+//! Refuses requests at once on a thread that is behind with its work, instead of serving them late (S12).
 //!
-//! A count of requests cannot tell: a thousand that wait for a database are no load, a few that compute are. What tells is how
-//! long a guest that could go on waits for its turn; the engine's clock stops one for that each millisecond, if any computes.
-//! From that follows how many requests may be in flight on the thread: fewer while it is late, then more again, as TCP does
-//! with what it has on its way.
+//! The number of requests does not tell whether a thread is late: a thousand that wait for a database are no load, and
+//! a few that compute are. What tells is how long a guest that could go on waits for its turn. A guest that computes
+//! yields each millisecond, so the others do get one. From those waits follows how many requests may be in flight on
+//! the thread: fewer while it is late, then more again, as with TCP's congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;

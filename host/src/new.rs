@@ -1,6 +1,6 @@
 //! `epilogue new`: a project that can be built, run, tested and deployed.
 //!
-//! Its files are those of `host/templates/new`, with another name.
+//! The project's files are those of `host/templates/new`, with another name.
 
 use std::env;
 use std::fs;

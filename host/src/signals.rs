@@ -1,4 +1,4 @@
-//! What the host does on a signal: end in order, and say how far it is (S13), or load the application anew.
+//! The host's signals: it shuts down in order and says how far it is (S13), or reloads the application.
 
 use std::fs::File;
 use std::io::IsTerminal as _;

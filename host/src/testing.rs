@@ -12,10 +12,10 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
-//! With the variable `EPILOGUE_TEST_ENGINE`, as in `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all that can be stored
-//! are durable, and run by workers of the same host. `{}` is a number that no other host of the process has. A request's record
-//! comes once they have ended, and has them by their numbers; they are tried once unless they say otherwise, and 10 ms after
-//! a failure.
+//! With the variable `EPILOGUE_TEST_ENGINE`, such as `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all
+//! tasks that can be stored are durable, and workers of the same host run them. `{}` is a number that no other host of
+//! the process has. A request's record comes once its tasks have ended, and has them in the order of their numbers. A
+//! task is tried once unless it says otherwise. A retry comes 10 ms after the failure.
 //!
 //! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
 //! waited for a minute.

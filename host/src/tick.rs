@@ -1,8 +1,9 @@
-//! While requests come, a timer that is due before theirs.
+//! A timer on each thread that is due before the timers of the thread's requests.
 //!
-//! Whoever sets a tokio timer that is due before all others has tokio's driver told by a system call, as it may be asleep on another
-//! thread. It never is here, since a request's timers are those of its own thread; but tokio does not know. A request sets
-//! three, and each was the first, as deadlines that are not reached never come near.
+//! When a tokio timer is set that is due before all others, tokio wakes its driver with a system call, because the
+//! driver may be asleep on another thread. Here it never is, because a request's timers belong to its own thread, but
+//! tokio does not know that. A request sets three timers. Without this one, each of them would be due first, because
+//! deadlines that are not reached never come near.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -48,7 +48,7 @@ impl Version {
     }
 }
 
-/// What all threads share.
+/// What all threads of the server share.
 pub(crate) struct Host {
     versions: watch::Receiver<Arc<Version>>,
     pub(crate) options: HostOptions,
