@@ -3,18 +3,15 @@
 use epilogue::testing::{TaskState, TestHost};
 use http::StatusCode;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
 use crate::socket::Socket;
 use crate::telling;
 
-fn host(max_requests: &str, max_draining: &str) -> TestHost {
-    TestHost::component(guests::GATE)
-        .allow("http://127.0.0.1:*")
-        .setting("max-requests", max_requests)
-        .setting("max-draining", max_draining)
-        .start()
+fn host(gate: &Gate, max_requests: &str, max_draining: &str) -> TestHost {
+    gate.host(guests::GATE).setting("max-requests", max_requests).setting("max-draining", max_draining).start()
 }
 
 fn assert_refused(host: &TestHost) {
@@ -33,8 +30,8 @@ fn assert_served(host: &TestHost) {
 fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
     telling::listen();
     let gate = Gate::new();
-    let host = host("1", "1");
-    let first = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let host = host(&gate, "1", "1");
+    let first = host.get(&gate.path("handler"));
     let handler = gate.wait();
     for _ in 0..3 {
         assert_refused(&host);
@@ -49,11 +46,12 @@ fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
 
 #[test]
 fn s12_a_draining_request_leaves_its_place_to_the_next() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let host = host("1", "3");
+    let host = host(&gate, "1", "3");
     let draining: Vec<_> = (0..3)
         .map(|_| {
-            let exchange = host.get(&format!("/?gate={}&at=task", gate.url()));
+            let exchange = host.get(&gate.path("task"));
             assert_eq!(exchange.text(), "passed");
             (gate.wait(), exchange)
         })
@@ -69,11 +67,12 @@ fn s12_a_draining_request_leaves_its_place_to_the_next() {
 
 #[test]
 fn s12_a_request_that_was_let_in_goes_on_to_its_tasks_though_drains_are_too_many() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let host = host("2", "1");
-    let late = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let host = host(&gate, "2", "1");
+    let late = host.get(&gate.path("handler"));
     let handler = gate.wait();
-    let draining = host.get(&format!("/?gate={}&at=task", gate.url()));
+    let draining = host.get(&gate.path("task"));
     let task = gate.wait();
     assert_refused(&host);
     handler.open();

@@ -2,12 +2,14 @@
 
 use epilogue::testing::TestHost;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::support::ends;
 
 #[test]
 fn s15_closures_keep_their_place_and_what_they_captured() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::CLOSURES);
     let record = host.get("/capture").drained();
 
@@ -27,6 +29,7 @@ fn s15_a_closure_fails_as_any_task_does() {
 
 #[test]
 fn s15_a_closure_lives_in_the_instance_of_the_task_that_made_it() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::TASKS);
     let record = host.get("/?run=panic,closure,defers&on_failure=continue").drained();
 
@@ -41,7 +44,7 @@ fn s15_a_closure_lives_in_the_instance_of_the_task_that_made_it() {
 #[test]
 fn s15_a_closure_is_abandoned_when_spawned_work_takes_its_instance() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").start();
+    let host = gate.host(guests::LATE).start();
     let exchange = host.get(&format!("/panics?{}", gate.url()));
     exchange.response();
     gate.wait().open();

@@ -2,6 +2,7 @@
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
@@ -13,6 +14,7 @@ fn states(record: &RequestRecord) -> Vec<&'static str> {
 
 #[test]
 fn s7_a_client_that_leaves_amid_the_body_cancels_no_task() {
+    only_in_process!(EarlyStart);
     let host = TestHost::start(guests::BODY);
     let mut client = Socket::get(&host, &format!("/body?size={}", 64 << 20));
     client.read(1000);
@@ -26,9 +28,10 @@ fn s7_a_client_that_leaves_amid_the_body_cancels_no_task() {
 
 #[test]
 fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks() {
+    only_in_process!(OwnScope);
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    let client = Socket::get(&host, &format!("/?gate={}&at=handler", gate.url()));
+    let host = gate.host(guests::GATE).start();
+    let client = Socket::get(&host, &gate.path("handler"));
     let handler = gate.wait();
     drop(client);
     handler.open();
@@ -41,8 +44,8 @@ fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks
 #[test]
 fn s7_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
-    let client = Socket::get(&host, &format!("/?gate={}&at=handler&cancel=true", gate.url()));
+    let host = gate.host(guests::GATE).workers(1).start();
+    let client = Socket::get(&host, &format!("{}&cancel=true", gate.path("handler")));
     let handler = gate.wait();
     drop(client);
     // The thread that answers this has by then seen that the first connection is closed.

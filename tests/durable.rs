@@ -16,6 +16,8 @@ mod servers;
 mod tasks;
 mod workers;
 
+pub(crate) use self::core::{Otherwise, only_in_process};
+
 /// Makes a test of each case for each engine.
 macro_rules! on_each_engine {
     ($($case:ident,)+) => {

@@ -2,12 +2,14 @@
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::socket::Socket;
 use crate::support::ends;
 
 #[test]
 fn s4_a_failure_stops_the_rest_unless_told_otherwise() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::TASKS);
     let record = host.get("/?run=ok,fail,ok,closure").drained();
 
@@ -26,6 +28,7 @@ fn s4_the_guest_can_let_the_rest_run() {
 
 #[test]
 fn s4_the_operator_sets_what_holds_by_default() {
+    only_in_process!(DeadLetter);
     let host = TestHost::component(guests::TASKS).setting("on-failure", "continue").start();
 
     let record = host.get("/?run=fail,ok").drained();
@@ -36,6 +39,7 @@ fn s4_the_operator_sets_what_holds_by_default() {
 
 #[test]
 fn s4_what_a_teardown_adds_runs_after_a_failed_task_too() {
+    only_in_process!(OwnScope);
     let host = TestHost::start(guests::TASKS);
     let record = host.get("/?run=fail,sync&report=true").drained();
 
@@ -45,6 +49,7 @@ fn s4_what_a_teardown_adds_runs_after_a_failed_task_too() {
 
 #[test]
 fn s4_one_request_s_policy_is_not_the_next_one_s() {
+    only_in_process!(DeadLetter);
     let host = TestHost::component(guests::TASKS).workers(1).start();
     host.get("/?run=ok&on_failure=continue").drained();
 
@@ -72,6 +77,7 @@ fn s4_what_did_not_fail_stops_nothing() {
 
 #[test]
 fn s14_after_a_trap_the_rest_is_skipped_or_runs_in_a_fresh_instance() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::TASKS);
     let record = host.get("/?run=panic,ok").drained();
     assert_eq!(ends(&record), ["panic trapped", "ok skipped"]);
@@ -151,6 +157,7 @@ fn s6_a_status_that_http_does_not_have_is_500_and_told() {
 
 #[test]
 fn s6_after_a_handler_s_error_only_those_run_that_asked_to() {
+    only_in_process!(OwnScope);
     let host = TestHost::start(guests::ENDS);
     let exchange = host.get("/error");
     assert_eq!(exchange.response().status(), 500);

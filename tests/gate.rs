@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use epilogue::testing::{TestHost, TestHostBuilder};
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An HTTP server that answers when the test says so.
@@ -40,6 +42,16 @@ impl Gate {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Describes a host whose guest may come to this gate.
+    pub(crate) fn host(&self, guest: &str) -> TestHostBuilder {
+        TestHost::component(guest).allow(&self.url())
+    }
+
+    /// The path of a request to the guest `gate` that waits here at `place`.
+    pub(crate) fn path(&self, place: &str) -> String {
+        format!("/?gate={}&at={place}", self.url())
     }
 
     /// The next guest that comes.

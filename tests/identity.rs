@@ -4,6 +4,7 @@ use bytes::Bytes;
 use epilogue::testing::TestHost;
 use http::Request;
 
+use crate::durable::only_in_process;
 use crate::{guests, telling};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -67,6 +68,7 @@ fn s16_a_request_with_two_traces_gets_one_of_its_own() {
 
 #[test]
 fn s16_a_tasks_span_is_linked_to_its_requests_and_not_its_child() {
+    only_in_process!(OwnSpan);
     telling::listen();
     let host = TestHost::start(guests::IDENTITY);
     let record = host.get("/").drained();

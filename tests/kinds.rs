@@ -3,6 +3,7 @@
 
 use epilogue::testing::{TaskState, TestHost};
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::support::ends;
 
@@ -17,11 +18,13 @@ fn s17_sync_and_async_functions_are_tasks() {
 
 #[test]
 fn s17_a_task_that_computes_blocks_no_other_request() {
+    only_in_process!(RunsElsewhere);
     others_go_on_beside("spin");
 }
 
 #[test]
 fn s17_a_task_that_waits_without_yielding_blocks_no_other_request() {
+    only_in_process!(RunsElsewhere);
     others_go_on_beside("block");
 }
 

@@ -5,6 +5,7 @@ use epilogue::testing::{Exchange, TestHost, TestHostBuilder};
 use http::Request;
 use tempfile::TempDir;
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::process::folder;
 
@@ -38,6 +39,7 @@ pub(crate) const TWO: &str = "[{ component = \"around\" }, { component = \"aroun
 
 #[test]
 fn s5_tasks_of_a_middleware_and_of_the_application_are_one_queue_and_each_runs_its_own() {
+    only_in_process!(OwnScope);
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();
     let exchange = host.get("/?run=ok,sync,ok");
@@ -57,6 +59,7 @@ fn s5_tasks_of_a_middleware_and_of_the_application_are_one_queue_and_each_runs_i
 
 #[test]
 fn s9_middleware_nests_and_is_torn_down_from_within() {
+    only_in_process!(OwnScope);
     let (_folder, host) = host(guests::GATE, TWO);
     let host = host.start();
     for _ in 0..2 {
@@ -85,6 +88,7 @@ fn s9_middleware_nests_and_is_torn_down_from_within() {
 
 #[test]
 fn the_first_middleware_is_the_outermost_as_in_spin() {
+    only_in_process!(OwnScope);
     let relay = guests::RELAY;
     for (middleware, expected) in [
         (format!("[{{ component = \"around\" }}, {{ path = {relay:?} }}]"), "outer: first\n"),
@@ -117,6 +121,7 @@ fn what_spin_serves_composed_is_joined_here_by_the_same_manifest() {
 
 #[test]
 fn s4_a_failing_task_of_a_middleware_counts_as_any_other() {
+    only_in_process!(DeadLetter);
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();
     assert_eq!(
@@ -131,6 +136,7 @@ fn s4_a_failing_task_of_a_middleware_counts_as_any_other() {
 
 #[test]
 fn s14_a_trap_in_the_application_leaves_the_middlewares_tasks_to_a_fresh_instance_of_both() {
+    only_in_process!(OwnScope);
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();
     let exchange = host.get("/?run=panic&on_failure=continue");
@@ -140,6 +146,7 @@ fn s14_a_trap_in_the_application_leaves_the_middlewares_tasks_to_a_fresh_instanc
 
 #[test]
 fn a_middleware_may_answer_by_itself() {
+    only_in_process!(OwnScope);
     let (_folder, host) = host(guests::TASKS, ONE);
     let host = host.start();
     let exchange = get(&host, "/?run=ok", "answer");

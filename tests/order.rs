@@ -2,11 +2,13 @@
 
 use epilogue::testing::{TaskState, TestHost};
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::support::ends;
 
 #[test]
 fn s1_tasks_run_in_registration_order() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::TASKS);
     let exchange = host.get("/?run=ok,sync,ok,closure,sync");
 
@@ -27,6 +29,7 @@ fn s1_a_task_begins_after_the_one_before_has_ended() {
 
 #[test]
 fn s5_there_is_one_queue_whoever_adds() {
+    only_in_process!(ClosuresApart);
     let host = TestHost::start(guests::SOURCES);
     let exchange = host.get("/");
 
@@ -51,6 +54,7 @@ fn s5_there_is_one_queue_whoever_adds() {
 
 #[test]
 fn s5_what_running_tasks_add_comes_last() {
+    only_in_process!(OwnBatch);
     let host = TestHost::start(guests::TASKS);
     let record = host.get("/?run=nested,nested,sync").drained();
 
@@ -77,6 +81,7 @@ fn s11_a_thousand_tasks_are_accepted_and_the_handler_answers_for_the_next() {
 
 #[test]
 fn s11_a_task_that_adds_itself_for_ever_meets_the_limit() {
+    only_in_process!(OwnBatch);
     let host = TestHost::component(guests::TASKS).setting("max-tasks", "10").start();
     let record = host.get("/?run=endless").drained();
 
@@ -89,6 +94,7 @@ fn s11_a_task_that_adds_itself_for_ever_meets_the_limit() {
 
 #[test]
 fn s11_the_arguments_of_one_task_are_limited() {
+    only_in_process!(SmallerOnNats);
     let host = TestHost::start(guests::LIMITS);
     let exchange = host.get(&format!("/?sizes={},{}", 1 << 20, (1 << 20) + 1));
 
@@ -110,6 +116,7 @@ fn s11_the_arguments_of_all_tasks_together_are_limited() {
 
 #[test]
 fn s11_a_host_without_a_store_refuses_durable_tasks() {
+    only_in_process!(HasEngine);
     let host = TestHost::start(guests::DURABLE);
     let exchange = host.get("/?run=bill,plain");
 
@@ -119,6 +126,7 @@ fn s11_a_host_without_a_store_refuses_durable_tasks() {
 
 #[test]
 fn a_task_is_taken_back_only_before_it_starts() {
+    only_in_process!(OwnBatch);
     let host = TestHost::start(guests::CANCEL);
     let exchange = host.get("/");
 

@@ -1,9 +1,9 @@
 //! A defect of the host's own, which panics amid a request: what the request had accepted is told to be abandoned, and the
 //! next one is served (S3).
 
-use epilogue::testing::TestHost;
 use http::Request;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::support::ends;
@@ -15,9 +15,9 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319";
 fn panic_at(digit: char, place: impl FnOnce(String) -> Panic) -> (Vec<String>, Vec<String>) {
     telling::listen();
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let mut host = gate.host(guests::GATE).start();
     let trace = format!("{TRACE}{digit}");
-    let request = Request::get(format!("/?gate={}&at=task", gate.url()))
+    let request = Request::get(gate.path("task"))
         .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
         .body("".into())
         .unwrap();
@@ -41,6 +41,7 @@ fn panic_at(digit: char, place: impl FnOnce(String) -> Panic) -> (Vec<String>, V
 
 #[test]
 fn s3_what_waits_while_the_host_panics_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let (ends, events) = panic_at('a', |request| Panic::AtEnd { request, task: "task" });
     assert_eq!(ends, ["task succeeded", "second abandoned"]);
     assert_eq!(events, ends);
@@ -48,6 +49,7 @@ fn s3_what_waits_while_the_host_panics_is_abandoned() {
 
 #[test]
 fn s3_what_runs_while_the_host_panics_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let (ends, events) = panic_at('b', |request| Panic::AtBegin { request, task: "second" });
     assert_eq!(ends, ["task succeeded", "second abandoned"]);
     assert_eq!(events, ends);

@@ -2,11 +2,13 @@
 
 use epilogue::testing::TestHost;
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 
 #[test]
 fn s9_the_teardown_comes_last() {
+    only_in_process!(OwnScope);
     let host = TestHost::start(guests::GATE);
     let exchange = host.get("/?gate=none&at=none");
     assert_eq!(exchange.text(), "passed");
@@ -17,6 +19,7 @@ fn s9_the_teardown_comes_last() {
 
 #[test]
 fn s9_what_was_registered_last_is_torn_down_first_and_after_the_tasks() {
+    only_in_process!(OwnScope);
     let host = TestHost::start(guests::CONTEXTS);
     host.get("/context_b_bg").drained();
     assert_eq!(host.stdout(), "started a\nstarted b\nbg\nfinished b\nfinished a\n");
@@ -32,9 +35,10 @@ fn s9_the_teardown_runs_after_a_handlers_error_as_well() {
 
 #[test]
 fn s9_an_instance_serves_no_other_request_before_its_teardown() {
+    only_in_process!(OwnScope);
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").workers(1).start();
-    let first = host.get(&format!("/?gate={}&at=teardown", gate.url()));
+    let host = gate.host(guests::GATE).workers(1).start();
+    let first = host.get(&gate.path("teardown"));
     first.response();
     let teardown = gate.wait();
 
@@ -68,7 +72,7 @@ fn s9_nothing_is_left_in_an_instance_after_a_request() {
 #[test]
 fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").workers(1).start();
+    let host = gate.host(guests::LATE).workers(1).start();
     let exchange = host.get(&format!("/registers?{}", gate.url()));
     exchange.response();
     gate.wait().open();
@@ -86,7 +90,7 @@ fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests
 #[test]
 fn s9_what_is_registered_while_the_teardown_runs_is_part_of_it() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").workers(1).start();
+    let host = gate.host(guests::LATE).workers(1).start();
     let exchange = host.get(&format!("/meanwhile?{}", gate.url()));
     exchange.response();
     gate.wait().open();

@@ -10,6 +10,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::socket::Socket;
 
@@ -68,6 +69,7 @@ fn assert_delivered(record: &RequestRecord) {
 
 #[test]
 fn s2_a_task_waits_for_a_slow_http1_client() {
+    only_in_process!(EarlyStart);
     for fixed in [true, false] {
         let host = TestHost::start(guests::BODY);
         let mut client = Socket::get(&host, &format!("/body?size={SIZE}&fixed={fixed}"));
@@ -83,6 +85,7 @@ fn s2_a_task_waits_for_a_slow_http1_client() {
 
 #[test]
 fn s2_a_task_waits_for_a_slow_http2_client() {
+    only_in_process!(EarlyStart);
     for fixed in [true, false] {
         let host = TestHost::start(guests::BODY);
         let mut nearly = 0;
@@ -138,6 +141,7 @@ fn s2_a_connection_is_used_again_after_each_kind_of_response() {
 
 #[test]
 fn s8_tasks_start_after_the_streams_end() {
+    only_in_process!(EarlyStart);
     let host = TestHost::start(guests::BODY);
     let mut client = Socket::connect(&host);
     client.write("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -156,6 +160,7 @@ fn s8_tasks_start_after_the_streams_end() {
 
 #[test]
 fn s2_a_body_that_ends_with_an_error_lets_the_tasks_run_and_says_so() {
+    only_in_process!(EarlyStart);
     let host = TestHost::start(guests::BODY);
     let _client = Socket::get(&host, "/broken");
     let record = host.next_record();

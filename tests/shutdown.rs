@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use epilogue::testing::{ResponseOutcome, Summary, TestHost};
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
@@ -14,9 +15,10 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let task = gate.wait();
     host.begin_shutdown(LONG);
     task.open();
@@ -28,10 +30,11 @@ fn s13_a_running_task_and_those_after_it_end_before_the_host_does() {
 
 #[test]
 fn s13_a_running_handler_ends_its_request_before_the_host_does() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
+    let mut host = gate.host(guests::GATE).start();
     let address = host.address();
-    let exchange = host.get(&format!("/?gate={}&at=handler", gate.url()));
+    let exchange = host.get(&gate.path("handler"));
     let handler = gate.wait();
     host.begin_shutdown(LONG);
     // The listeners of all workers are about to close.
@@ -45,9 +48,10 @@ fn s13_a_running_handler_ends_its_request_before_the_host_does() {
 
 #[test]
 fn s13_what_does_not_end_within_the_grace_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let _never_opened = gate.wait();
 
     let summary = host.shut_down(Duration::from_millis(200));
@@ -58,9 +62,10 @@ fn s13_what_does_not_end_within_the_grace_is_abandoned() {
 
 #[test]
 fn s13_a_stop_cuts_the_grace_short() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=task", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("task")).response();
     let _never_opened = gate.wait();
     host.begin_shutdown(LONG);
     host.stop();
@@ -81,6 +86,7 @@ fn s13_a_client_that_the_host_leaves_has_not_left() {
 
 #[test]
 fn s13_what_a_client_did_not_read_in_time_was_not_sent_and_its_tasks_do_not_run() {
+    only_in_process!(RunsElsewhere);
     // Of the first the guest has more to write, of the second it has written all.
     for size in [8 << 20, 192 << 10] {
         for _ in 0..4 {
@@ -97,6 +103,7 @@ fn s13_what_a_client_did_not_read_in_time_was_not_sent_and_its_tasks_do_not_run(
 
 #[test]
 fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
+    only_in_process!(RunsElsewhere);
     let mut host = TestHost::start(guests::TASKS);
     host.get("/?run=again,ok").response();
     // Its first attempt is about to begin.
@@ -106,9 +113,10 @@ fn s13_a_task_that_was_to_be_tried_again_is_abandoned() {
 
 #[test]
 fn s13_a_task_is_told_that_the_host_stops() {
+    only_in_process!(RunsElsewhere);
     let gate = Gate::new();
-    let mut host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    host.get(&format!("/?gate={}&at=stopping", gate.url())).response();
+    let mut host = gate.host(guests::GATE).start();
+    host.get(&gate.path("stopping")).response();
     gate.wait().open();
     let summary = host.shut_down(LONG);
     assert_eq!(summary, Summary { requests: 1, tasks: 2, abandoned: 0, abandoned_at_stop: 0 });
@@ -117,9 +125,10 @@ fn s13_a_task_is_told_that_the_host_stops() {
 
 #[test]
 fn s10_a_task_is_told_that_its_deadline_is_near() {
+    only_in_process!(OwnScope);
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("task-timeout", "5s").start();
-    let exchange = host.get(&format!("/?gate={}&at=stopping", gate.url()));
+    let host = gate.host(guests::GATE).setting("task-timeout", "5s").start();
+    let exchange = host.get(&gate.path("stopping"));
     exchange.response();
     gate.wait().open();
     let record = exchange.drained();

@@ -2,6 +2,7 @@
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 
+use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
 use crate::process::retry;
@@ -10,9 +11,10 @@ use crate::support::ends;
 
 #[test]
 fn s18_spawned_work_ends_before_the_teardown() {
+    only_in_process!(OwnScope);
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").start();
-    let exchange = host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    let host = gate.host(guests::GATE).start();
+    let exchange = host.get(&gate.path("spawned"));
     assert_eq!(exchange.text(), "passed");
     let spawned = gate.wait();
     spawned.open();
@@ -24,7 +26,7 @@ fn s18_spawned_work_ends_before_the_teardown() {
 #[test]
 fn s18_what_spawned_work_adds_runs_before_the_teardown() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE).allow("http://127.0.0.1:*").start();
+    let host = gate.host(guests::LATE).start();
     let exchange = host.get(&format!("/adds?{}", gate.url()));
     exchange.response();
     gate.wait().open();
@@ -38,12 +40,8 @@ fn s18_what_spawned_work_adds_runs_before_the_teardown() {
 #[test]
 fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_runs() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE)
-        .allow("http://127.0.0.1:*")
-        .setting("drain-timeout", "500ms")
-        .workers(1)
-        .start();
-    let exchange = host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    let host = gate.host(guests::GATE).setting("drain-timeout", "500ms").workers(1).start();
+    let exchange = host.get(&gate.path("spawned"));
     exchange.response();
     let _never_opened = gate.wait();
     let record = exchange.drained();
@@ -58,7 +56,7 @@ fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_r
 #[test]
 fn s3_spawned_work_that_traps_behind_the_whole_body_is_told() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::BODY).allow("http://127.0.0.1:*").start();
+    let host = gate.host(guests::BODY).start();
     // All that the guest may write before the client reads: the system takes two thirds of it.
     let size = 192 * 1024;
     let mut client = Socket::get(&host, &format!("/body?size={size}&fixed=true&gate={}", gate.url()));
@@ -102,11 +100,7 @@ fn s18_tasks_do_not_wait_for_all_of_it_and_it_still_ends() {
 #[test]
 fn s14_spawned_work_that_computes_for_ever_ends_with_its_instance_and_the_tasks_run_in_another() {
     let gate = Gate::new();
-    let host = TestHost::component(guests::LATE)
-        .allow("http://127.0.0.1:*")
-        .setting("drain-timeout", "3s")
-        .setting("response-timeout", "1s")
-        .start();
+    let host = gate.host(guests::LATE).setting("drain-timeout", "3s").setting("response-timeout", "1s").start();
     let exchange = host.get(&format!("/spins?{}", gate.url()));
     assert_eq!(exchange.text(), "done");
     gate.wait().open();

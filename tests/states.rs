@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use epilogue::testing::{RequestRecord, TestHost};
 
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::support::ends;
 use crate::telling::{self, Fields};
@@ -61,6 +62,7 @@ fn s3_timed_out_while_waiting_blocking_or_computing() {
 
 #[test]
 fn s3_skipped() {
+    only_in_process!(ClosuresApart);
     let record = told("skipped", guests::TASKS, &[], "/?run=fail,ok,closure");
     assert_eq!(ends(&record), ["fail failed", "ok skipped", "closure skipped"]);
     assert_eq!(record.tasks[1].error.as_deref(), Some("a task before it did not succeed"));
@@ -83,6 +85,7 @@ fn s3_cancelled() {
 
 #[test]
 fn s3_abandoned_with_the_instance_that_held_its_closure() {
+    only_in_process!(ClosuresApart);
     let record = told("abandoned", guests::TASKS, &[], "/?run=panic,closure&on_failure=continue");
     assert_eq!(ends(&record), ["panic trapped", "closure abandoned"]);
     assert_eq!(record.tasks[1].error.as_deref(), Some("the instance that held it had died"));
@@ -90,6 +93,7 @@ fn s3_abandoned_with_the_instance_that_held_its_closure() {
 
 #[test]
 fn s3_abandoned_when_the_time_for_all_tasks_is_used_up() {
+    only_in_process!(RunsElsewhere);
     let record =
         told("abandoned-late", guests::TASKS, &[("drain-timeout", "50ms")], "/?run=sleep,ok&on_failure=continue");
     assert_eq!(ends(&record), ["sleep timed-out", "ok abandoned"]);

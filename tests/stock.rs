@@ -255,7 +255,7 @@ fn s7_composed_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
     let gate = Gate::new();
     let host = StockHost::start(guests::GATE);
     let mut client = Socket::connect_to(host.address());
-    client.request("GET", &format!("/?gate={}&at=handler&cancel=true", gate.url()));
+    client.request("GET", &format!("{}&cancel=true", gate.path("handler")));
     let handler = gate.wait();
     drop(client);
     // The thread that answers this has by then seen that the first connection is closed.
@@ -362,7 +362,7 @@ fn a_composed_guest_s_status_that_http_does_not_have_becomes_200() {
 fn s18_composed_spawned_work_goes_on_to_its_end_though_the_teardown_does_not_wait() {
     let gate = Gate::new();
     let host = StockHost::start(guests::GATE);
-    host.get(&format!("/?gate={}&at=spawned", gate.url()));
+    host.get(&gate.path("spawned"));
     let spawned = gate.wait();
     assert_eq!(host.next_record().teardowns, 1);
     spawned.open();

@@ -21,19 +21,19 @@ pub(crate) use crate::tasks::store::TaskStore;
 
 /// A loaded application.
 pub struct App {
-    /// From a path to the component's place in `components`.
+    /// Finds the component of a path, as its place in `components`.
     pub(crate) router: Router<usize>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
     pub(crate) store: Option<TaskStore>,
 }
 
-/// What of an application's description is not in its manifest.
+/// What describes an application in addition to its manifest.
 #[derive(Default)]
 pub struct AppOptions {
-    /// Settings that go before the manifest's.
+    /// Settings that take precedence over the manifest's.
     pub settings: SettingsOverlay,
-    /// Environment variables for every component, before the manifest's.
+    /// Environment variables for every component. They take precedence over the manifest's.
     pub environment: Vec<(String, String)>,
     /// Where components print.
     pub output: Output,
@@ -42,7 +42,8 @@ pub struct AppOptions {
 }
 
 impl App {
-    /// Loads the application that a manifest describes, which takes a while for components that were not compiled before.
+    /// Loads the application that a manifest describes. This takes a while for components that were not compiled
+    /// before.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl App {
         Ok(Self { router, components, own_address, store: options.store })
     }
 
-    /// Makes known where the application is reached, for the requests that it sends to itself.
+    /// Sets the address at which the application is reached, for the requests that it sends to itself.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         _ = self.own_address.set(address);
     }

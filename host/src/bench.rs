@@ -46,13 +46,14 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Made once: its defaults ask the system how many processors there are.
+    /// Admits the requests. It is made once, because its defaults ask the system how many processors there are.
     admission: Arc<Admission>,
     _trigger: ShutdownTrigger,
 }
 
-/// An engine with room for a few instances only, so that there can be others beside it, and it fits into valgrind. No clock
-/// interrupts the guest. With a `target`, such as `x86_64-unknown-linux-gnu`, its code is for any processor of that kind.
+/// Makes an engine with room for a few instances only, so that there can be others beside it, and it fits into
+/// valgrind. No clock interrupts its guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the code is for any
+/// processor of that kind.
 ///
 /// # Errors
 ///
@@ -70,7 +71,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If it cannot run here.
+    /// If the component cannot run on this host.
     pub fn load(engine: &Engine, file: &Path) -> anyhow::Result<Self> {
         let config = ComponentConfig {
             id: "bench".to_owned(),
@@ -84,26 +85,26 @@ impl Bench {
         Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), admission, _trigger: trigger })
     }
 
-    /// Makes an instance, and drops it.
+    /// Makes an instance and drops it.
     ///
     /// # Errors
     ///
-    /// If there can't be one.
+    /// If there is no room for an instance, or it cannot start.
     pub fn instantiate(&self) -> anyhow::Result<()> {
         let fresh = self.runtime.block_on(self.pool.fresh());
         fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
     }
 
-    /// Adds so many tasks to a queue.
+    /// Adds `tasks` tasks to a queue.
     ///
     /// # Errors
     ///
-    /// If one is not accepted.
+    /// If a task is not accepted.
     pub fn enqueue(&self, tasks: u32) -> anyhow::Result<()> {
         fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
     }
 
-    /// A request's life without its handler and its response: so many tasks are added, drained, and torn down.
+    /// Runs a request's life without its handler and its response: adds `tasks` tasks, drains them, and tears down.
     ///
     /// # Errors
     ///
@@ -119,7 +120,7 @@ impl Bench {
             fill(&mut life.scope.queue(), tasks)?;
             life.drain().await;
             life.tear_down().await;
-            life.end().await;
+            life.release_instance().await;
             let ran = life.record.tasks.iter().filter(|task| task.state == TaskState::Succeeded).count();
             ensure!(ran == tasks as usize, "{ran} of {tasks} tasks ran: {:?}", life.record);
             Ok(())
@@ -127,7 +128,7 @@ impl Bench {
         self.runtime.block_on(drained)
     }
 
-    /// Calls the same function of the guest as often, and does nothing else.
+    /// Calls the function that the tasks of [`Bench::drain`] call `calls` times, and does nothing else.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
-use crate::component::fair::{Work, fair};
+use crate::component::fair::{Purpose, fair};
 use crate::component::instance::{Instance, NoInstance, Trap};
 use crate::component::state::State;
 use crate::contract::check::{QUEUE, RUNNER, UNBUILT, check_handler, is_composed, read};
@@ -34,20 +34,22 @@ use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
-/// Handles that one instance may hold. Behind each the host keeps something that does not count as the instance's memory, such
-/// as up to 128 KiB of headers. A request takes some ten, and each that is sent from it as many.
+/// How many handles one instance may hold. For each of them the host keeps something that does not count as the
+/// instance's memory, such as up to 128 KiB of headers. A request takes some ten handles, and so does each request that
+/// a guest sends.
 const MAX_HANDLES: usize = 4096;
 
 /// What a component may use, and how the host treats it.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
-    /// The manifest's name for it.
+    /// The component's id in the manifest.
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
-    /// Where its durable tasks go.
+    /// Where the component's durable tasks are stored.
     pub(crate) store: Option<TaskStore>,
-    /// The folder that mounts may be in, which is deleted with the last component that has it.
+    /// The folder of the component's copied files, which its mounts may be in. It is deleted with the last component
+    /// that has it.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct Component {
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
     handler: ServiceIndices,
-    /// Its middleware, the outermost first, and then what has the id: nothing else if there is no middleware.
+    /// The component's layers: its middleware, the outermost first, and then the component itself.
     pub(crate) layers: Arc<[Layer]>,
     /// What each layer exports to run its tasks, in the same order.
     runners: Vec<Option<RunnerIndices>>,
@@ -166,7 +168,7 @@ impl Component {
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = match fair(Work::Response, self.instance.instantiate_async(&mut store)).await {
+        let instance = match fair(Purpose::Response, self.instance.instantiate_async(&mut store)).await {
             Ok(instance) => instance,
             Err(error) if error.is::<wasmtime::Trap>() => {
                 return Err(wasmtime::Error::msg(Trap::new(error, store.data())));

@@ -30,18 +30,19 @@ use crate::tasks::store::NotStored;
 use crate::tasks::trace;
 use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
+use crate::wire::sent::Sent;
 
-/// How long the next task waits for work that an earlier call spawned, so that a trap in it is not taken for the
-/// task's.
+/// How long a task waits for the work that an earlier call spawned. Without the wait, a trap in that work would count
+/// as the task's.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
-/// What is said of work that did not outlive its instance.
+/// The error that is recorded when an instance dies while spawned work is still running.
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
-/// Why a request ended that came to no end of its own.
+/// The error that is recorded when a request is dropped before it has ended, as when the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
-/// Serves `request` from its arrival until nothing of it is left, and tells `observer` how it went.
+/// Serves `request` from its arrival to the end of its teardown, and hands its record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
@@ -64,24 +65,33 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
-    /// None once it has died, until a task needs another.
+    /// The request's instance. None once it has died, until a task needs another.
     instance: Option<Instance>,
-    /// When the drain began.
+    /// When the drain began, if it has.
     drain_start: Option<Instant>,
-    /// What the instance held before the request.
+    /// How many resources the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
-    /// What becomes of the running task if the request ends before it does.
+    /// The record of the running task, kept if the request is dropped before the task ends.
     pub(crate) running: Option<TaskRecord>,
-    /// Why the durable tasks that the handler added were not stored, if so.
+    /// Why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
     pub(crate) not_stored: Option<String>,
-    /// Its place among the host's requests, until it has ended.
+    /// The request's place among those that are admitted. None for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// Lasts as long as the request, so that its tasks' spans can be linked to it.
+    /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
     pub(crate) span: Span,
-    /// Within it, the time until the response is out: a request's latency does not include its tasks.
+    /// The span until the response is sent, within the request's own: a request's latency does not include its tasks.
     respond: Option<Span>,
+}
+
+/// An instance that is there to run a task.
+pub(crate) struct Ready<'a> {
+    pub(crate) instance: &'a mut Instance,
+    /// When the task starts. If the instance had to be made first, that is later than the task was due.
+    pub(crate) start: Instant,
+    /// How much of the drain's budget is left at that moment.
+    pub(crate) budget_left: Duration,
 }
 
 impl Life {
@@ -104,7 +114,7 @@ impl Life {
         Ok(life)
     }
 
-    /// A life of what is in `scope`, with an instance for it.
+    /// Makes the life of a request that is in `scope` already, without a client, and takes an instance for it.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -119,7 +129,11 @@ impl Life {
         Self {
             respond: None,
             span,
-            record: RequestRecord::new(&scope, component.id.clone()),
+            record: RequestRecord::new(
+                scope.id.clone(),
+                trace::id(&scope.trace_context).to_owned(),
+                component.id.clone(),
+            ),
             running: None,
             not_stored: None,
             slot: None,
@@ -143,7 +157,7 @@ impl Life {
         match &handled {
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 if let Some(status) = refused_status {
-                    self.report("the response was sent with 500", Some(&status::refusal(status)));
+                    self.record_error("the response was sent with 500", Some(&status::refusal(status)));
                 }
             }
             Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
@@ -158,55 +172,21 @@ impl Life {
             Ok(response) => (response, None),
             Err(error) => {
                 let reason = cut(error.to_string());
-                self.record.tell_failure(&error, &reason);
+                self.record.announce_failure(&reason, matches!(error, HandlerError::BadUpload(_)));
                 (failed(&error), Some(reason))
             }
         };
         self.record.status = response.status();
-        let mut sent = reply.send(response);
-        let limit = self.pool.component.settings.response_timeout;
-        let mut outcome = match &mut self.instance {
-            Some(instance) => match instance.stream(&mut sent, limit).await {
-                Ok(outcome) => outcome,
-                Err(interrupted) => {
-                    let reason = match interrupted {
-                        Interrupted::TimedOut(_) => {
-                            format!(
-                                "the guest wrote nothing more of the body for {}",
-                                humantime::format_duration(limit)
-                            )
-                        }
-                        _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
-                    };
-                    self.lose_instance(&interrupted);
-                    match sent.break_off(&reason).await {
-                        // The connection was the first to hear of the host's end.
-                        Some(ended @ ResponseOutcome::ResponseFailed(_))
-                            if matches!(interrupted, Interrupted::Stopped) =>
-                        {
-                            ended
-                        }
-                        Some(ended) => {
-                            let what = match ended {
-                                ResponseOutcome::Delivered => SPAWNED_CUT_SHORT,
-                                _ => "what the guest did after its response had ended was cut short",
-                            };
-                            self.report(what, Some(&interrupted));
-                            ended
-                        }
-                        None => ResponseOutcome::ResponseFailed(reason),
-                    }
-                }
-            },
-            None => sent.outcome().await,
+        let delivery = self.deliver(&mut reply.send(response)).await;
+        self.record.outcome = match failure {
+            // The handler did return a response.
+            Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),
+            Some(reason) => ResponseOutcome::HandlerFailed(reason),
+            None => {
+                self.record.announce_outcome(&delivery);
+                delivery
+            }
         };
-        match failure {
-            // It did return a response.
-            Some(reason) if self.not_stored.is_some() => outcome = ResponseOutcome::ResponseFailed(reason),
-            Some(reason) => outcome = ResponseOutcome::HandlerFailed(reason),
-            None => self.record.tell_end(&outcome),
-        }
-        self.record.outcome = outcome;
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
         if let Some(slot) = &mut self.slot {
@@ -214,7 +194,37 @@ impl Life {
         }
     }
 
-    /// Runs what is in the queue, and closes the scope behind it.
+    /// Waits for the response's end. Until then the guest may write more of the body.
+    async fn deliver(&mut self, sent: &mut Sent) -> ResponseOutcome {
+        let limit = self.pool.component.settings.response_timeout;
+        let Some(instance) = &mut self.instance else { return sent.outcome().await };
+        match instance.stream(sent, limit).await {
+            Ok(outcome) => outcome,
+            Err(interrupted) => self.break_off(sent, &interrupted).await,
+        }
+    }
+
+    /// Breaks the response off, because the guest was interrupted before the response's end, and returns how it then ended.
+    /// Something else may have ended it first: the client, the shutdown, or the body's own last byte.
+    async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
+        let reason = match interrupted {
+            Interrupted::TimedOut(limit) => {
+                format!("the guest wrote nothing more of the body for {}", humantime::format_duration(*limit))
+            }
+            _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
+        };
+        self.lose_instance(interrupted);
+        let Some(outcome) = sent.break_off(&reason).await else { return ResponseOutcome::ResponseFailed(reason) };
+        match (&outcome, interrupted) {
+            // The shutdown ended the response too: the connection saw it before the instance did.
+            (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
+            (ResponseOutcome::Delivered, _) => self.record_error(SPAWNED_CUT_SHORT, Some(interrupted)),
+            _ => self.record_error("what the guest did after its response had ended was cut short", Some(interrupted)),
+        }
+        outcome
+    }
+
+    /// Drains the queue and tears the scope down, until the queue stays empty. Then releases the instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
             self.drain().await;
@@ -223,10 +233,10 @@ impl Life {
                 break;
             }
         }
-        self.end().await;
+        self.release_instance().await;
     }
 
-    /// Closes the guest's request scope, if there is anything in it (S9). Without an instance there is none.
+    /// Closes the guest's request scope, if something is registered in it (S9). If the instance has died, nothing is.
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
@@ -237,21 +247,21 @@ impl Life {
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.report("the teardown failed", Some(&error)),
+            Ok(Err(error)) => self.record_error("the teardown failed", Some(&error)),
             Err(interrupted) => {
-                self.report("the teardown was cut short", Some(&interrupted));
+                self.record_error("the teardown was cut short", Some(&interrupted));
                 self.lose_instance(&interrupted);
             }
         }
     }
 
     /// Gives the instance back, unless something of the request is still alive in it.
-    pub(crate) async fn end(&mut self) {
+    pub(crate) async fn release_instance(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
         let Some(mut instance) = self.instance.take() else { return };
         let closed = !instance.take_needs_teardown();
         if !closed {
-            self.report("what the guest registered behind the teardown was not run", None);
+            self.record_error("what the guest registered behind the teardown was not run", None);
         }
         if settled && closed {
             instance.leave();
@@ -267,57 +277,52 @@ impl Life {
         }
     }
 
-    /// Lets work that the guest spawned end, for so long. False if it goes on. What is `left` is the time until it is
-    /// stopped.
+    /// Waits for up to `limit` until the work that the guest spawned has ended, and returns whether it has. `left` is
+    /// the time until that work is stopped, which decides when the guest is warned.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
             Ok(settled) => settled,
             Err(interrupted) => {
-                self.report(SPAWNED_CUT_SHORT, Some(&interrupted));
+                self.record_error(SPAWNED_CUT_SHORT, Some(&interrupted));
                 self.lose_instance(&interrupted);
                 true
             }
         }
     }
 
-    /// Whether nothing is left of what the guest spawned.
+    /// Whether all work that the guest spawned had ended when its last call returned.
     pub(crate) fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// What is left of the drain's budget. Its time starts to run when it is first asked for.
-    pub(crate) fn budget(&mut self) -> Duration {
-        self.left(Instant::now())
+    /// Starts the clock of the drain's budget, the time for all of the request's tasks. Later calls change nothing.
+    pub(crate) fn start_drain(&mut self, now: Instant) {
+        self.drain_start.get_or_insert(now);
     }
 
-    /// What is left of it at this time.
-    pub(crate) fn left(&mut self, now: Instant) -> Duration {
-        let start = *self.drain_start.get_or_insert(now);
-        self.pool.component.settings.drain_timeout.saturating_sub(now.saturating_duration_since(start))
+    /// How much of the drain's budget is left at `now`: all of it before the drain has started.
+    pub(crate) fn budget_left(&self, now: Instant) -> Duration {
+        let spent = self.drain_start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start));
+        self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// The instance for a task that is to start `now`, the request's own or, once that has died, a fresh one (S14); when it was
-    /// there, and what was then left of the drain's budget.
-    pub(crate) async fn instance(
-        &mut self,
-        mut now: Instant,
-    ) -> Result<(&mut Instance, Instant, Duration), NoInstance> {
-        let instance = match self.instance.take() {
-            Some(instance) => instance,
+    /// Returns the instance for a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
+    pub(crate) async fn instance(&mut self, now: Instant) -> Result<Ready<'_>, NoInstance> {
+        let (instance, start) = match self.instance.take() {
+            Some(instance) => (instance, now),
             None => {
                 let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
                 self.resources = fresh.resources();
-                now = Instant::now();
-                fresh
+                (fresh, Instant::now())
             }
         };
-        let left = self.left(now);
-        Ok((self.instance.insert(instance), now, left))
+        let budget_left = self.budget_left(start);
+        Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
     }
 
-    /// Whether the instance of the last call is alive.
+    /// Whether the request has an instance that is alive.
     pub(crate) fn has_instance(&self) -> bool {
         self.instance.is_some()
     }
@@ -334,7 +339,7 @@ impl Life {
 
     /// Records and logs what went wrong outside of any task. The guest may have chosen the text of `error`, and so it is a field
     /// of the event: in the message it could pass for other fields.
-    pub(crate) fn report(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
+    pub(crate) fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
         tracing::error!(target: "epilogue::request", request, component, error, "{what}");
@@ -343,20 +348,20 @@ impl Life {
 }
 
 impl Drop for Life {
-    /// The request has ended. If that was not its own end, as when the host panicked, what it had accepted is told to be
-    /// abandoned (S3).
+    /// Hands the request's record over. If the request has not come to its end, as when the host panics, its remaining
+    /// tasks are recorded as abandoned (S3).
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
-            self.record.tell_end(&self.record.outcome);
+            self.record.announce_outcome(&self.record.outcome);
         }
         if let Some(running) = self.running.take() {
-            self.finish(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
+            self.record_queued(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
         }
         loop {
             let next = self.scope.queue().next();
             let Some(task) = next else { break };
-            self.finish(self.ended(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
+            self.record_queued(self.record_of(&task, TaskState::Abandoned, 0, Some(GAVE_UP.to_owned())));
         }
         self.scope.queue().close_if_empty();
         self.record.stored = self.scope.queue().take_stored();
@@ -365,8 +370,9 @@ impl Drop for Life {
     }
 }
 
-/// The answer to a request whose handler gave none, or one that may not be sent. What went wrong is for the operator, not for
-/// the client. Tasks that are too large for the engine are the guest's fault, and no retry helps.
+/// The host's answer to a request whose handler returned no response, or one that must not be sent. It does not say
+/// what went wrong, because that is for the operator. Tasks that are too large for the engine get 500 and not 503: no
+/// retry helps.
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

@@ -33,12 +33,12 @@ use crate::tasks::observer::{Observer, Summary};
 use crate::tasks::record::RequestRecord;
 use crate::worker::Workers;
 
-/// Connections that the kernel keeps for each worker until it accepts them.
+/// How many connections the kernel keeps for each worker until it accepts them.
 const BACKLOG: i32 = 1024;
-/// How long a client may be silent before the kernel asks whether it is still there, and the time between its questions.
+/// How long a client may be silent before the kernel probes whether it is still there, and the time between two probes.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
-/// Bytes that the kernel holds of a connection's responses before they are sent. With more, a slow client and one that has
-/// stopped reading look alike for longer.
+/// How many bytes of a connection's responses the kernel holds before it sends them. With more, a slow client and one
+/// that has stopped reading look alike for longer.
 const UNSENT: u32 = 128 * 1024;
 
 /// An application with an address.
@@ -48,14 +48,14 @@ pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     replacer: Replacer,
     observer: Observer,
-    /// Of what workers do beside it.
+    /// Observes the durable tasks that run beside the server.
     worked: Observer,
     admission: Arc<Admission>,
 }
 
 impl Server {
-    /// Binds the address that `options` name, for as many workers as they say. From here on clients can connect; they are
-    /// answered once the server runs.
+    /// Binds the address that `options` name, with a listener for each worker. From now on clients can connect. They
+    /// are answered once the server runs.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Server {
         self.observer.observe(records);
     }
 
-    /// Hands a record of what workers beside the server did with each batch that they leased to `records`.
+    /// Hands a record of each batch that workers beside the server ran to `records`.
     pub(crate) fn observe_work(&mut self, records: Sender<RequestRecord>) {
         self.worked.observe(records);
     }
@@ -102,11 +102,12 @@ impl Server {
         Progress::of_server(self.admission.clone(), self.observer.clone(), self.worked.clone())
     }
 
-    /// Serves until `shutdown` begins and all requests and tasks have ended, or its grace has. Blocks.
+    /// Serves until `shutdown` has begun and all requests and tasks have ended, or its grace has passed. Blocks.
     ///
     /// # Errors
     ///
-    /// If a thread or its event loop cannot be started, or has ended before its time. Then the others get the grace to end.
+    /// If a thread or its event loop cannot be started, or ends before the shutdown. The other threads then get the
+    /// grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
@@ -131,7 +132,7 @@ impl Server {
     }
 }
 
-/// Lets this process have as many files open as it may, as servers do: each connection is one.
+/// Raises the limit of open files as far as the system allows, because each connection is one.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -139,7 +140,7 @@ pub fn raise_open_files() {
     }
 }
 
-/// A listener for each worker. The kernel spreads connections over them.
+/// Makes a listener for each worker. The kernel spreads connections over them.
 fn listen(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, shared: bool| -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -12,10 +12,10 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
-//! With the variable `EPILOGUE_TEST_ENGINE`, as in `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all that can be stored
-//! are durable, and run by workers of the same host. `{}` is a number that no other host of the process has. A request's record
-//! comes once they have ended, and has them by their numbers; they are tried once unless they say otherwise, and 10 ms after
-//! a failure.
+//! With the variable `EPILOGUE_TEST_ENGINE`, such as `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all
+//! tasks that can be stored are durable, and workers of the same host run them. `{}` is a number that no other host of
+//! the process has. A request's record comes once its tasks have ended, and has them in the order of their numbers. A
+//! task is tried once unless it says otherwise. A retry comes 10 ms after the failure.
 //!
 //! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
 //! waited for a minute.
@@ -56,9 +56,9 @@ pub use crate::server::raise_open_files;
 pub use crate::tasks::observer::Summary;
 pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 
-/// How long anything is waited for.
+/// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is kept of a guest's output.
+/// How many bytes of the guests' output are kept.
 const MAX_OUTPUT: usize = 16 << 20;
 
 /// The variable that moves tasks to a task engine.
@@ -72,7 +72,7 @@ pub struct TestHost {
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
     records: Records,
-    /// Of what its workers did, if that belongs to the requests' records.
+    /// The records of the batches that the host's workers ran, if they are to be added to the requests' records.
     worked: Option<Records>,
 }
 
@@ -111,7 +111,7 @@ impl TestHost {
         TestHostBuilder::new(Source::File(manifest.as_ref().to_owned()))
     }
 
-    /// Where it listens.
+    /// The address that the host listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -126,7 +126,8 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request, over HTTP/1.1 and a connection of its own. Its URI is a path; a `traceparent` of its own stays.
+    /// Sends a request over HTTP/1.1, on a connection of its own. The request's URI is a path. If the request has a
+    /// `traceparent`, it stays.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -141,13 +142,13 @@ impl TestHost {
         Exchange { host: self, trace_id, client, response: OnceCell::new() }
     }
 
-    /// The record of the request with this trace id, once it has ended with its tasks and its teardown. It can be had
-    /// once. A request that no component served has none.
+    /// Waits for the record of the request with this trace id, until the request's tasks and teardown have ended. Each
+    /// record can be taken once. A request that no component served has none.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
         self.find(|record| record.trace_id == trace_id)
     }
 
-    /// The record of the request that ended first of those whose records nobody has had, or ends next.
+    /// Takes the oldest record that nobody has taken, or waits for the next request to end.
     pub fn next_record(&self) -> RequestRecord {
         self.find(|_| true)
     }
@@ -175,12 +176,12 @@ impl TestHost {
         found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
-    /// What the guests have printed to stdout.
+    /// What the guests have printed to stdout so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
-    /// What the guests have printed to stderr.
+    /// What the guests have printed to stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.contents()).into_owned()
     }
@@ -195,7 +196,7 @@ impl TestHost {
         self.trigger.stop();
     }
 
-    /// Shuts down, and says what the host has done in its life. Records that nobody has had are still there.
+    /// Shuts the host down, and returns what it has done in its life. Records that nobody has taken can still be taken.
     pub fn shut_down(&mut self, grace: Duration) -> Summary {
         self.trigger.drain(grace);
         let server = self.server.take().expect("it should be shut down once");
@@ -239,7 +240,8 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, as an entry of `allowed_outbound_hosts`. Only for a host of one component.
+    /// Allows requests to a destination, as an entry of `allowed_outbound_hosts` does. Only for a host of one
+    /// component.
     pub fn allow(mut self, destination: &str) -> Self {
         match &mut self.manifest {
             Source::Text(text) => text.push_str(&format!("allowed_outbound_hosts = [{destination:?}]\n")),
@@ -263,7 +265,7 @@ impl TestHostBuilder {
     ///
     /// # Errors
     ///
-    /// The same as `epilogue up` reports.
+    /// The errors that `epilogue up` reports.
     pub fn try_start(mut self) -> anyhow::Result<TestHost> {
         let moved = self.move_tasks();
         let folder;
@@ -309,7 +311,8 @@ impl TestHostBuilder {
         })
     }
 
-    /// Moves the tasks to the engine of the variable, if there is one and no other.
+    /// Moves the tasks to the engine that [`ENGINE`] names, unless the host has another one. Returns whether it has
+    /// moved them.
     fn move_tasks(&mut self) -> bool {
         static HOSTS: AtomicUsize = AtomicUsize::new(0);
         let Ok(url) = std::env::var(ENGINE) else { return false };
@@ -364,7 +367,7 @@ impl Exchange<'_> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request has ended, with its tasks and its teardown, and says how. It can be had once.
+    /// Waits until the request's tasks and teardown have ended, and returns its record. The record can be taken once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

@@ -1,7 +1,6 @@
 //! Floods that only HTTP/2 makes possible. The protocol's library has limits against them; these tests show that they hold
 //! here.
 
-use epilogue::testing::TestHost;
 use http::StatusCode;
 
 use super::Attacked;
@@ -45,8 +44,8 @@ fn streams_that_are_opened_and_reset_at_once_end_their_connection() {
 fn s12_a_request_whose_stream_was_reset_keeps_its_place_until_it_ends() {
     // Rapid reset with more patience: each stream is reset once its handler runs.
     let gate = Gate::new();
-    let host = TestHost::component(guests::GATE).allow("http://127.0.0.1:*").setting("max-requests", "3").start();
-    let path = format!("/?gate={}&at=handler", gate.url());
+    let host = gate.host(guests::GATE).setting("max-requests", "3").start();
+    let path = gate.path("handler");
     let mut client = Socket::connect(&host);
     client.try_write(PREFACE);
     for stream in [1, 3, 5] {

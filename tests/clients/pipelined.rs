@@ -3,12 +3,14 @@
 use epilogue::testing::{ResponseOutcome, TestHost};
 
 use super::assert_serves;
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::sent::{BUFFERS, SIZE, now};
 use crate::socket::Socket;
 
 #[test]
 fn s2_pipelined_requests_are_answered_in_order_and_each_ones_tasks_come_after_its_own_response() {
+    only_in_process!(EarlyStart);
     let host = TestHost::start(guests::BODY);
     let mut client = Socket::connect(&host);
     let get = |size| format!("GET /body?size={size}&fixed=true HTTP/1.1\r\nhost: test\r\n\r\n");

@@ -3,6 +3,7 @@
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 
 use super::{Hostile, STUCK, TRAPS};
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::socket::Socket;
 use crate::support::ends;
@@ -38,6 +39,7 @@ fn s10_a_body_that_never_ends_is_broken() {
 
 #[test]
 fn s10_a_body_is_told_before_it_is_stopped() {
+    only_in_process!(EarlyStart);
     let hostile = Hostile::with(|host| host.setting("response-timeout", "5s"));
     let record = hostile.misbehave("stop", "body");
     assert!(matches!(record.outcome, ResponseOutcome::Delivered), "{:?}", record.outcome);

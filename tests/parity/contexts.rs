@@ -1,6 +1,7 @@
 //! FastAPI's tests of dependencies with `yield`, and of background tasks that use them.
 
 use super::get;
+use crate::durable::only_in_process;
 use crate::guests;
 
 /// FastAPI, `tests/test_dependency_contextmanager.py::test_async_state`
@@ -71,6 +72,7 @@ fn test_context_b_raise() {
 /// FastAPI, `tests/test_dependency_contextmanager.py::test_background_tasks`
 #[test]
 fn test_background_tasks() {
+    only_in_process!(OwnScope);
     let (text, _, stdout) = get(guests::CONTEXTS, "/context_b_bg");
     assert_eq!(text, "started b, started a");
     assert_eq!(stdout, "started a\nstarted b\nbg\nfinished b\nfinished a\n");

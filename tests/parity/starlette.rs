@@ -1,6 +1,7 @@
 //! Starlette's tests of background tasks.
 
 use super::get;
+use crate::durable::only_in_process;
 use crate::guests;
 use crate::support::ends;
 
@@ -33,6 +34,7 @@ fn test_multiple_tasks() {
 /// Starlette, `tests/test_background.py::test_multi_tasks_failure_avoids_next_execution`
 #[test]
 fn test_multi_tasks_failure_avoids_next_execution() {
+    only_in_process!(DeadLetter);
     let (text, record, stdout) = get(guests::STARLETTE, "/failure");
     assert_eq!(text, "tasks initiated");
     assert_eq!(ends(&record), ["increment_or_fail failed", "increment_or_fail skipped"]);

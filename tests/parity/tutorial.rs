@@ -2,6 +2,7 @@
 
 use epilogue::testing::TestHost;
 
+use crate::durable::only_in_process;
 use crate::guests;
 
 /// FastAPI, `tests/test_tutorial/test_background_tasks/test_tutorial001.py::test`
@@ -18,6 +19,7 @@ fn test_background_tasks_tutorial001() {
 /// FastAPI, `tests/test_tutorial/test_background_tasks/test_tutorial002.py::test`
 #[test]
 fn test_background_tasks_tutorial002() {
+    only_in_process!(OwnScope);
     let host = TestHost::start(guests::NOTIFY);
     let exchange = host.post("/send-notification/foo@example.com?q=some-query", "");
     assert_eq!(exchange.response().status(), 200);

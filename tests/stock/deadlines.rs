@@ -51,7 +51,7 @@ fn s10_the_time_for_all_composed_tasks_is_limited() {
 fn s10_a_composed_task_is_told_before_its_deadline() {
     let gate = Gate::new();
     let host = StockHost::with(guests::GATE, &[("EPILOGUE_TASK_TIMEOUT", "5s")]);
-    host.get(&format!("/?gate={}&at=stopping", gate.url()));
+    host.get(&gate.path("stopping"));
     gate.wait().open();
     assert_eq!(ends(&host.next_record()), ["stopping succeeded", "second succeeded"]);
     assert!(host.stdout().contains("stopping: StopReason::Deadline"), "{}", host.stdout());

@@ -24,6 +24,10 @@ const FOLDERS: [&str; 12] = [
 /// Files above all folders.
 const TOP: [&str; 4] = ["bench", "lib", "main", "testing"];
 
+/// The one import that closes a circle, and why: a response waits for its client while its guest waits for the request's
+/// body, and a request's body that was read whole is noted on the connection that its response goes out on.
+const CIRCLE: (&str, &str) = ("wire::sent", "wire::incoming");
+
 #[test]
 fn each_folder_imports_only_folders_below_it() {
     let place = |folder: &str| FOLDERS.iter().position(|known| *known == folder);
@@ -60,6 +64,7 @@ fn no_files_import_each_other_in_a_circle() {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (file, paths) in &imports {
         let others = paths.iter().filter_map(|path| file_of(path)).filter(|other| other != file);
+        let others = others.filter(|other| (file.as_str(), other.as_str()) != CIRCLE);
         edges.insert(file.clone(), others.collect());
     }
     // Who imports nothing that is left is in no circle.

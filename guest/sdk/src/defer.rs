@@ -41,14 +41,24 @@ where
     Ok(TaskId(id))
 }
 
-/// What a task's arguments stand for, if they are a deferred task's: none if it is no longer there.
-pub(crate) fn take(args: &[u8]) -> Option<Option<Work>> {
+/// What a task's arguments say about it.
+pub(crate) enum Taken {
+    /// The task is named: its arguments are a function's.
+    Named,
+    /// The task is a closure, and this is its work.
+    Closure(Work),
+    /// The task is a closure that is not, or no longer, in this instance.
+    Gone,
+}
+
+/// Takes the closure that a task's arguments stand for, if the task is a deferred one.
+pub(crate) fn take(args: &[u8]) -> Taken {
     // A named task's are a list. To find that out from an error would take as long as to read them.
     if !args.starts_with(b"{") {
-        return None;
+        return Taken::Named;
     }
-    let Args::Closure(closure) = serde_json::from_slice(args).ok()?;
-    Some(WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)))
+    let Ok(Args::Closure(closure)) = serde_json::from_slice(args) else { return Taken::Named };
+    WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)).map_or(Taken::Gone, Taken::Closure)
 }
 
 /// Drops what the request's tasks left behind because they were cancelled, skipped or discarded.
@@ -65,14 +75,15 @@ mod tests {
     #[test]
     fn a_closure_runs_once() {
         WAITING.with_borrow_mut(|waiting| waiting.insert(7, work(async { Err::<(), _>("ran") })));
-        assert_eq!(take(br#"{"closure":7}"#).unwrap().map(now), Some(Err("ran".to_owned())));
-        assert!(take(br#"{"closure":7}"#).unwrap().is_none());
+        let Taken::Closure(work) = take(br#"{"closure":7}"#) else { panic!("it is not there") };
+        assert_eq!(now(work), Err("ran".to_owned()));
+        assert!(matches!(take(br#"{"closure":7}"#), Taken::Gone));
     }
 
     #[test]
     fn a_tasks_list_is_not_taken_for_a_closure() {
-        assert!(take(b"[7]").is_none());
-        assert!(take(b"null").is_none());
+        assert!(matches!(take(b"[7]"), Taken::Named));
+        assert!(matches!(take(b"null"), Taken::Named));
     }
 
     #[test]

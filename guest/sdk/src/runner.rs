@@ -3,8 +3,9 @@
 use crate::bindings::epilogue::background::types::{ResponseOutcome, Task, TaskError};
 use crate::bindings::exports::epilogue::background::runner::Guest;
 use crate::context::Running;
+use crate::defer::{self, Taken};
 use crate::task::Work;
-use crate::{defer, registry, scope};
+use crate::{registry, scope};
 
 pub(crate) struct Runner;
 
@@ -20,12 +21,14 @@ impl Guest for Runner {
 }
 
 fn find(task: &Task) -> Result<Work, TaskError> {
-    if let Some(deferred) = defer::take(&task.args) {
-        return deferred
-            .ok_or_else(|| TaskError::BadArgs(format!("the closure of `{}` is not in this instance", task.name)));
+    match defer::take(&task.args) {
+        Taken::Closure(work) => Ok(work),
+        Taken::Gone => Err(TaskError::BadArgs(format!("the closure of `{}` is not in this instance", task.name))),
+        Taken::Named => {
+            let registration = registry::find(&task.name).ok_or(TaskError::UnknownTask)?;
+            registration.start(&task.args).map_err(TaskError::BadArgs)
+        }
     }
-    let registration = registry::find(&task.name).ok_or(TaskError::UnknownTask)?;
-    registration.start(&task.args).map_err(TaskError::BadArgs)
 }
 
 #[cfg(test)]

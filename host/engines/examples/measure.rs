@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Batch, Engine, Options, Result, State, Task, connect};
+use epilogue_engines::{Batch, BatchState, Engine, Options, Result, Task, connect};
 use futures::future::try_join_all;
 
 /// How many clients enqueue at once, where it is not one.
@@ -65,7 +65,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         engine.list(None, 100).await?;
         row(&format!("{backlog} waiting: list of 100"), start.elapsed(), 1, "call");
         let start = Instant::now();
-        engine.list(Some(State::Dead), 100).await?;
+        engine.list(Some(BatchState::Dead), 100).await?;
         row(&format!("{backlog} waiting: list of the dead, who are none"), start.elapsed(), 1, "call");
         let start = Instant::now();
         engine.counts().await?;

@@ -15,14 +15,15 @@ use crate::{Error, Result};
 /// The version of the envelopes that this program writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
 
-/// Bytes in an envelope, at most. Arguments take a third more there than by themselves. An engine may take less: a NATS
+/// The most bytes in an envelope. Arguments take a third more there than by themselves. An engine may take less: a NATS
 /// server's `max_payload` is 1 MiB unless set.
 pub const MAX_BYTES: usize = 32 << 20;
 
 /// One request's tasks, in the order in which they run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Unique; up to 64 letters, digits, `-` and `_`. [`Batch::new`] takes a UUID of version 7.
+    /// The batch's id, which is unique: up to 64 letters, digits, `-` and `_`. [`Batch::new`] takes a UUID of version
+    /// 7.
     pub id: String,
     /// The request's id.
     pub request_id: String,
@@ -34,39 +35,40 @@ pub struct Batch {
     pub tracestate: Option<String>,
     /// The component that handled the request.
     pub component: String,
-    /// How the response ended, which tasks are told; none if that was not known yet.
+    /// How the response ended, as the tasks see it. None if that was not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// What becomes of the other tasks when one has failed for good.
     pub on_failure: OnFailure,
-    /// When the request enqueued it, in milliseconds since 1970.
+    /// When the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// How many batches led to this one: 0 if a request enqueued it, and one more than the batch's own whose task did.
+    /// How many batches led to this one: 0 if a request enqueued it. If a task of another batch did, one more than that
+    /// batch's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
-    /// At least one.
+    /// The batch's tasks. There is at least one.
     pub tasks: Vec<Task>,
 }
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// Its number within the request.
+    /// The task's number within the request.
     pub id: u64,
-    /// The component that runs it, if that is not the batch's own: a layer around it.
+    /// The component that runs the task, if it is not the batch's own but a layer around it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
-    /// The name under which the guest knows it.
+    /// The name under which the guest knows the task.
     pub name: String,
-    /// Its arguments, as the guest wrote them.
+    /// The task's arguments, as the guest wrote them.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub args: Vec<u8>,
-    /// How often it may be delivered. Zero counts as one.
+    /// How often the task may be delivered. Zero counts as one.
     pub max_attempts: u32,
-    /// How long one attempt may take, in milliseconds; without it the host's own limit holds.
+    /// How long one attempt may take, in milliseconds. Without it the host's own limit holds.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How long it waits between two attempts; without it the worker's own settings hold.
+    /// How long the task waits between two attempts. Without it the worker's own settings hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
@@ -86,11 +88,11 @@ pub struct Backoff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Its last byte was sent.
+    /// The last byte of the response was sent.
     Delivered,
-    /// The client left before that.
+    /// The client left before the response was sent.
     ClientGone,
-    /// Its body ended with an error, or the host before it was sent.
+    /// The response's body ended with an error, or the host ended before the response was sent.
     ResponseFailed(String),
     /// The handler returned no response.
     HandlerFailed(String),
@@ -100,13 +102,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// They do not run.
+    /// The remaining tasks do not run.
     Stop,
-    /// They run all the same.
+    /// The remaining tasks run all the same.
     Continue,
 }
 
-/// What is stored.
+/// A batch as it is stored, with the version of its envelope.
 #[derive(Serialize)]
 struct Envelope<'a> {
     v: u32,
@@ -138,17 +140,17 @@ impl Batch {
         Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
     }
 
-    /// What tells a task from all others, each time that it runs.
+    /// The key of a task, the same for each of its attempts and different for every other task anywhere.
     pub fn idempotency_key(&self, task: &Task) -> String {
         format!("{}:{}", self.key(), task.id)
     }
 
-    /// What its tasks' idempotency keys begin with.
+    /// What the idempotency keys of the batch's tasks begin with.
     pub fn key(&self) -> &str {
         self.id.split('_').next().unwrap_or_default()
     }
 
-    /// The envelope.
+    /// Writes the batch's envelope.
     ///
     /// # Errors
     /// [`Error::TooLarge`], or [`Error::Corrupt`] if the id or the list of tasks is not as the fields' own documentation says.
@@ -160,7 +162,7 @@ impl Batch {
         Ok(envelope)
     }
 
-    /// Reads an envelope. Fields that it does not know are passed over.
+    /// Reads a batch from its envelope. Unknown fields are ignored.
     ///
     /// # Errors
     /// [`Error::Corrupt`], with the version if it is another than [`VERSION`]; [`Error::TooLarge`].
@@ -220,7 +222,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Whole milliseconds: anyone can read them, in any language.
+/// Serialises a duration as whole milliseconds, which can be read in any language.
 mod whole_millis {
     use super::*;
 
@@ -233,7 +235,7 @@ mod whole_millis {
     }
 }
 
-/// As `whole_millis`, where there may be none.
+/// Serialises an optional duration as whole milliseconds.
 mod millis {
     use super::*;
 

@@ -12,8 +12,8 @@ pub struct Options {
     pub visibility: Duration,
     /// How long a call waits for the engine. Default: 5 s.
     pub timeout: Duration,
-    /// For an operator's look at what others have stored: no file is made, and what workers have set in a server stays as it
-    /// is. Default: false.
+    /// Whether an operator looks at what others have stored: the engine then makes no file, and leaves what workers
+    /// have set in a server as it is. Default: false.
     pub operator: bool,
 }
 
@@ -23,7 +23,7 @@ impl Default for Options {
     }
 }
 
-/// The engine that `url` names. Must be called within a tokio runtime.
+/// Opens the engine that `url` names. Must be called within a tokio runtime.
 ///
 /// | URL | |
 /// |---|---|
@@ -32,11 +32,12 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// A server is connected to with the first call, not here: a host starts while it is down. A file is opened here.
+/// A file is opened at once. The connection to a server is made by the first call of the engine, so that a host can
+/// start while the server is down.
 ///
 /// # Errors
-/// [`Error::Config`] if the URL can't be used; the message does not repeat it, as it may hold a password. For `sqlite:` also
-/// [`Error::Unavailable`].
+/// [`Error::Config`] if the URL cannot be used. The message does not repeat it, because it may hold a password. For
+/// `sqlite:` also [`Error::Unavailable`].
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {

@@ -1,4 +1,4 @@
-//! What can go wrong, as far as the caller must tell one from another.
+//! The errors of an engine, as far as the caller must tell one from another.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why an engine did not do what it was asked to. No message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The engine can't be reached, or did not answer in time. It may be tried again; a host answers 503.
+    /// The engine cannot be reached, or did not answer in time. The call may be repeated. A host answers 503.
     Unavailable(String),
     /// The batch is not leased to the caller any more.
     LostLease,
     /// The batch is larger than the engine takes, in bytes of its envelope.
     TooLarge {
-        /// What the batch has.
+        /// The size of the batch.
         bytes: usize,
-        /// What the engine takes.
+        /// The size that the engine takes at most.
         limit: usize,
     },
-    /// A stored batch can't be read.
+    /// A stored batch cannot be read.
     Corrupt(String),
-    /// What the operator configured can't be used.
+    /// What the operator configured cannot be used.
     Config(String),
 }
 

@@ -13,17 +13,17 @@ use crate::{Batch, Result, Task};
 /// A batch that one worker holds, for a time.
 #[derive(Debug)]
 pub struct Lease {
-    /// The tasks.
+    /// The batch that is leased.
     pub batch: Batch,
-    /// The index of the first task that has not ended; the number of tasks if all have.
+    /// The index of the first task that has not ended, or the number of tasks if all have ended.
     pub next: u32,
-    /// How often that task has been delivered, this time included.
+    /// How often the task at [`Lease::next`] has been delivered, this time included.
     pub attempt: u32,
-    /// What the engine knows the lease by.
+    /// What the engine identifies the lease by.
     pub(crate) token: Token,
 }
 
-/// What each engine compares before it changes anything.
+/// What an engine compares before it changes anything, to see that a lease still stands.
 #[derive(Debug)]
 pub(crate) enum Token {
     /// A row, and its number of leases so far.
@@ -34,8 +34,8 @@ pub(crate) enum Token {
     Message(Box<crate::nats::Held>),
 }
 
-/// Which batches this process holds. After a pause it may find that its own leases have ended: it extends those, and never
-/// takes them for a dead worker's.
+/// The batches that this process holds. After a pause a process may find that its own leases have ended. It extends
+/// those, and never takes them for a dead worker's.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 
@@ -52,7 +52,7 @@ impl<K> Default for Holders<K> {
 }
 
 impl<K: Eq + Hash> Holders<K> {
-    /// Notes that a batch is held, for as long as what this returns exists.
+    /// Notes that a batch is held, until the returned value is dropped.
     pub(crate) fn hold(&self, key: K) -> Arc<()> {
         let held = Arc::new(());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +61,7 @@ impl<K: Eq + Hash> Holders<K> {
         held
     }
 
-    /// Whether a batch is held.
+    /// Whether this process holds a batch.
     pub(crate) fn holds(&self, key: &K) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(key).is_some_and(|held| held.strong_count() > 0)
@@ -69,12 +69,13 @@ impl<K: Eq + Hash> Holders<K> {
 }
 
 impl Lease {
-    /// The task at [`Lease::next`].
+    /// The task at [`Lease::next`]. None if all have ended.
     pub fn task(&self) -> Option<&Task> {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Whether that task has been delivered more often than it may: bury the batch, and do not run it.
+    /// Whether the task at [`Lease::next`] has been delivered more often than it may be. Then bury the batch, and do
+    /// not run the task.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
     }
@@ -83,18 +84,18 @@ impl Lease {
 /// Where a batch is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Can be leased; also if its lease has ended.
+pub enum BatchState {
+    /// The batch can be leased. It has no lease, or its lease has ended.
     Ready,
-    /// Will be ready later, after a failure.
+    /// The batch will be ready later, after a failed attempt.
     Delayed,
-    /// A worker holds it.
+    /// A worker holds the batch.
     Leased,
-    /// In the dead letter.
+    /// The batch is in the dead letter.
     Dead,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for BatchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ready => "ready",
@@ -105,33 +106,33 @@ impl fmt::Display for State {
     }
 }
 
-/// A stored batch, for operators. Its envelope may be unreadable: then it is dead, and this is how one sees it.
+/// A stored batch, as operators see it. Its envelope may be unreadable. Such a batch is dead.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The batch's id.
     pub id: String,
-    /// Where it is in its life.
-    pub state: State,
-    /// As [`Lease::next`].
+    /// Where the batch is in its life.
+    pub state: BatchState,
+    /// The index of the first task that has not ended, or the number of tasks if all have ended.
     pub next: u32,
     /// How often the task at `next` has been delivered so far.
     pub attempt: u32,
-    /// The worker that holds it, where the engine knows.
+    /// The worker that holds the batch, if the engine knows it.
     pub worker: Option<String>,
     /// How long until the lease ends unless the worker extends it, or until a delayed batch is ready. None if the engine does
     /// not know.
     pub left: Option<Duration>,
-    /// Why it is dead.
+    /// Why the batch is dead. None if it is not.
     pub why: Option<String>,
-    /// What is stored, byte for byte.
+    /// The envelope as it is stored, byte for byte.
     pub envelope: Vec<u8>,
 }
 
 impl Entry {
-    /// The batch.
+    /// Reads the batch from its envelope.
     ///
     /// # Errors
-    /// As [`Batch::from_envelope`].
+    /// The errors of [`Batch::from_envelope`].
     pub fn batch(&self) -> Result<Batch> {
         Batch::from_envelope(&self.envelope)
     }
@@ -140,24 +141,24 @@ impl Entry {
 /// How many batches an engine holds, by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Can be leased.
+    /// Batches that can be leased.
     pub ready: u64,
-    /// Will be ready later.
+    /// Batches that will be ready later.
     pub delayed: u64,
-    /// Held by workers.
+    /// Batches that workers hold.
     pub leased: u64,
-    /// In the dead letter.
+    /// Batches in the dead letter.
     pub dead: u64,
 }
 
 impl Counts {
     /// The count of one state.
-    pub(crate) fn of(&mut self, state: State) -> &mut u64 {
+    pub(crate) fn of(&mut self, state: BatchState) -> &mut u64 {
         match state {
-            State::Ready => &mut self.ready,
-            State::Delayed => &mut self.delayed,
-            State::Leased => &mut self.leased,
-            State::Dead => &mut self.dead,
+            BatchState::Ready => &mut self.ready,
+            BatchState::Delayed => &mut self.delayed,
+            BatchState::Leased => &mut self.leased,
+            BatchState::Dead => &mut self.dead,
         }
     }
 }

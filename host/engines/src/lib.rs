@@ -63,39 +63,46 @@ use async_trait::async_trait;
 pub use batch::{Backoff, Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
 pub use connect::{Options, address, connect};
 pub use error::{Error, Result};
-pub use lease::{Counts, Entry, Lease, State};
+pub use lease::{BatchState, Counts, Entry, Lease};
 pub use memory::Memory;
 pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
+/// What [`Engine::visit`] calls with each batch.
+pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
+
+/// How many batches an engine reads with one request.
+const PAGE: usize = 500;
+
 /// Stores batches, and leases each to one worker at a time.
 ///
-/// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the latest.
-/// What was asked for may then have been done all the same: the answer may be what was lost.
+/// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the
+/// latest. After that error the engine may have made the change all the same, because the answer may have been lost.
 #[async_trait]
 pub trait Engine: fmt::Debug + Send + Sync {
     /// Stores a batch. When this returns it is as durable as the engine is. A batch with the id of a stored one is not
     /// stored again, so this may be repeated after an error.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
-    /// Stores a batch among the dead, because of `why`: for a single task that failed when the others go on, see
-    /// [`Batch::only`].
+    /// Stores a batch in the dead letter, because of `why`. It is for a single task that has failed while the others go
+    /// on: [`Batch::only`] makes its batch.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
     /// Leases the batch that waits longest, and waits up to `wait` for one. `worker` is a name that no other process uses.
     ///
-    /// It never returns a batch whose [`Lease`] this process has still under the same name: if that has ended, as after a pause of the
-    /// process, it is extended instead.
+    /// It never returns a batch whose [`Lease`] this process still has under the same name. If that lease has ended, as
+    /// after a pause of the process, it is extended instead.
     ///
-    /// Let it end: if its future is dropped a batch may have been leased that nobody knows of, until the lease ends.
-    /// A batch that can't be read, as its envelope is damaged or newer than this program, is buried and passed over.
+    /// Poll the future to its end. If it is dropped, it may have leased a batch that nobody knows of until the lease
+    /// ends. A batch that cannot be read, because its envelope is damaged or newer than this program, is buried and
+    /// passed over.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Lets a lease begin anew. Call it every third of [`Options::visibility`].
+    /// Extends a lease: it lasts for [`Options::visibility`] from now. Call it every third of that.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
-    /// Says that the tasks before `next` have ended, and that `next` is about to start, with its first attempt. Also
+    /// Records that the tasks before `next` have ended and that `next` is about to start, with its first attempt. Also
     /// extends the lease.
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()>;
 
@@ -105,16 +112,26 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
-    /// Gives a batch back at once, and the attempt too: the task [`Lease::next`] was not started.
+    /// Gives a batch back at once, and takes back the attempt: the task [`Lease::next`] was not started.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
     async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
 
-    /// Up to `limit` stored batches, oldest first, of one state or of all.
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>>;
+    /// Calls `each` with up to `limit` stored batches, oldest first, of one state or of all.
+    ///
+    /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may come
+    /// twice, or not at all.
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
-    /// A stored batch.
+    /// Up to `limit` stored batches, oldest first, of one state or of all: what [`Engine::visit`] visits, in memory.
+    async fn list(&self, state: Option<BatchState>, limit: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
+        Ok(entries)
+    }
+
+    /// The stored batch of this id. None if there is none.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;
 
     /// Makes a dead batch ready again, at the task where it died and with all its attempts.
@@ -131,14 +148,14 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many batches are stored, by state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// How many batches wait or run: all but the dead. It is cheaper than [`Engine::counts`], and as near the truth.
+    /// How many batches wait or run: all but the dead. It is cheaper than [`Engine::counts`], and as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// What of the server's settings is known to lose what it has accepted, a sentence each, with what to do. None by default, and
-    /// none of a server that does not tell its settings.
+    /// The server's settings that are known to lose what it has accepted: a sentence for each, with what to do. Empty
+    /// by default, and for a server that does not tell its settings.
     async fn risks(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

@@ -1,4 +1,4 @@
-//! Batches in this process's memory: for tests, and the plainest statement of what every engine does.
+//! An engine in this process' memory. It is for tests, and the plainest statement of what every engine does.
 //!
 //! Each call looks through all that is stored, which is slow with very many batches.
 
@@ -11,21 +11,21 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::Token;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 /// The engine `memory:`.
 #[derive(Debug)]
 pub struct Memory {
     visibility: Duration,
     stored: Mutex<Stored>,
-    /// Something became ready.
+    /// Notified when a batch becomes ready.
     ready: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// Rows are never numbered twice.
+    /// The last row's number. Numbers are never used again.
     last: i64,
 }
 
@@ -34,28 +34,28 @@ struct Row {
     batch: Batch,
     next: u32,
     attempt: u32,
-    /// Not to be leased before this.
+    /// The time before which the batch is not leased.
     due: Instant,
     worker: Option<String>,
-    /// Exists for as long as the lease does.
+    /// Can be upgraded for as long as the lease exists.
     held: Weak<()>,
-    /// How often it has been leased.
+    /// How often the batch has been leased.
     generation: i64,
-    /// Dead, and why.
+    /// Why the batch is dead. None if it is not.
     why: Option<String>,
 }
 
 impl Row {
-    fn state(&self, now: Instant) -> State {
+    fn state(&self, now: Instant) -> BatchState {
         match self {
-            Self { why: Some(_), .. } => State::Dead,
-            _ if self.due <= now => State::Ready,
-            Self { worker: Some(_), .. } => State::Leased,
-            _ => State::Delayed,
+            Self { why: Some(_), .. } => BatchState::Dead,
+            _ if self.due <= now => BatchState::Ready,
+            Self { worker: Some(_), .. } => BatchState::Leased,
+            _ => BatchState::Delayed,
         }
     }
 
-    /// Whether this worker holds it still, also if the lease has ended.
+    /// Whether this worker still holds the batch, even if the lease has ended.
     fn is_of(&self, worker: &str) -> bool {
         self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }
@@ -67,8 +67,8 @@ impl Row {
             state,
             next: self.next,
             attempt: self.attempt,
-            worker: self.worker.clone().filter(|_| state == State::Leased),
-            left: matches!(state, State::Leased | State::Delayed).then(|| self.due - now),
+            worker: self.worker.clone().filter(|_| state == BatchState::Leased),
+            left: matches!(state, BatchState::Leased | BatchState::Delayed).then(|| self.due - now),
             why: self.why.clone(),
             envelope: self.batch.to_envelope()?,
         })
@@ -76,7 +76,7 @@ impl Row {
 }
 
 impl Memory {
-    /// An engine that holds nothing yet.
+    /// Makes an empty engine.
     pub fn new(options: Options) -> Self {
         Self { visibility: options.visibility, stored: Mutex::default(), ready: Notify::new() }
     }
@@ -114,7 +114,7 @@ impl Memory {
         for row in stored.rows.values_mut().filter(|row| row.is_of(worker) && row.due <= now) {
             row.due = now + self.visibility;
         }
-        let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == State::Ready);
+        let ready = stored.rows.iter_mut().filter(|(_, row)| row.state(now) == BatchState::Ready);
         let (&seq, row) = ready.min_by_key(|(seq, row)| (row.due, **seq))?;
         row.attempt += 1;
         row.generation += 1;
@@ -132,7 +132,7 @@ impl Memory {
         removed.pop().map(|row| row.entry(Instant::now())).transpose()
     }
 
-    /// Changes a row that is still leased, or says that it is not.
+    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
         let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
         let mut stored = self.stored();
@@ -211,11 +211,11 @@ impl Engine for Memory {
         })
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let now = Instant::now();
         let stored = self.stored();
         let rows = stored.rows.values().filter(|row| state.is_none_or(|state| row.state(now) == state));
-        rows.take(limit).map(|row| row.entry(now)).collect()
+        rows.take(limit).try_for_each(|row| row.entry(now).map(&mut *each))
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {

@@ -41,7 +41,7 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::Instant;
 
 use crate::batch::within_limit;
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 use connection::{Connected, Credentials};
 pub(crate) use lease::Held;
@@ -49,26 +49,26 @@ use lease::Holding;
 use state::{Fate, Progress};
 use streams::Kind;
 
-/// Which life of the batch a message is of: how often an operator has retried it.
+/// The header with the life of the batch that a message belongs to: how often an operator has retried the batch.
 const LIFE: &str = "Epilogue-Life";
-/// Where a batch begins that was dead before.
+/// The header with the task at which a batch begins that was dead before.
 const NEXT: &str = "Epilogue-Next";
-/// Of a dead batch.
+/// The header of a dead batch with the attempts of its next task.
 const ATTEMPT: &str = "Epilogue-Attempt";
-/// Of a dead batch.
+/// The header of a dead batch with the reason why it is dead.
 const WHY: &str = "Epilogue-Why";
 
-/// What headers may take of the server's `max_payload`.
+/// How many bytes of the server's `max_payload` are left to headers.
 const HEADERS: usize = 4 << 10;
 
 /// The engine `nats://`.
 pub struct Nats {
-    /// Without the credentials: the client logs it.
+    /// The server's address, without the credentials, because the client logs it.
     address: ServerAddr,
     credentials: Credentials,
     options: Options,
     connected: RwLock<Option<Arc<Connected>>>,
-    /// Told when the connection breaks.
+    /// Notified when the connection breaks.
     lost: Arc<Notify>,
     holding: Holding,
 }
@@ -83,10 +83,10 @@ impl fmt::Debug for Nats {
 }
 
 impl Nats {
-    /// Prepares the engine; the first call connects.
+    /// Prepares the engine. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that can't be used.
+    /// [`Error::Config`] for a URL that cannot be used.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let (address, credentials) = connection::parse(url)?;
         Ok(Self {
@@ -175,8 +175,8 @@ impl Engine for Nats {
         self.finish(lease, Fate::Dead(why.to_owned())).await
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        self.list_entries(state, limit).await
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        self.visit_entries(state, limit, each).await
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {
@@ -202,12 +202,12 @@ impl Engine for Nats {
     }
 }
 
-/// A header's number, or zero.
+/// The number in a header, or zero.
 fn header(headers: Option<&async_nats::HeaderMap>, name: &str) -> u32 {
     headers.and_then(|headers| headers.get(name)).and_then(|value| value.as_str().parse().ok()).unwrap_or_default()
 }
 
-/// The batch that a subject is of.
+/// The id of the batch that a subject belongs to.
 fn id_of(subject: &str) -> &str {
     subject.rsplit('.').next().unwrap_or_default()
 }

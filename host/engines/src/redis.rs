@@ -29,7 +29,7 @@ use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
 use crate::lease::{Holders, Token};
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
 
 use connections::Connections;
 use script::{Arg, Script};
@@ -45,9 +45,9 @@ const GROUP: &str = "workers";
 pub struct Redis {
     connections: Connections,
     options: Options,
-    /// By entry.
+    /// The batches that this process holds, by entry.
     holders: Holders<String>,
-    /// Entries that are this process' own to the server, and that nobody here holds any more.
+    /// Entries that the server counts as this process' own, and that nothing in it holds any more.
     lost: Mutex<Vec<String>>,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// An entry that was leased, not yet read.
+/// A leased entry whose batch has not been read yet.
 struct Taken {
     entry: String,
     id: String,
@@ -68,10 +68,10 @@ struct Taken {
 }
 
 impl Redis {
-    /// Prepares the engine; the first call connects.
+    /// Prepares the engine. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that can't be used.
+    /// [`Error::Config`] for a URL that cannot be used.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let connections = Connections::new(url, options.timeout)?;
         Ok(Self { connections, options, holders: Holders::default(), lost: Mutex::default() })
@@ -89,7 +89,7 @@ impl Redis {
         self.connections.call(call).await
     }
 
-    /// What can be leased now.
+    /// Leases an entry that can be leased now. None if there is none.
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let visibility = millis(self.options.visibility);
         loop {
@@ -116,7 +116,7 @@ impl Redis {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is new, if it comes within `wait`.
+    /// Leases a new entry, if one comes within `wait`.
     async fn wait(&self, worker: &str, wait: Duration) -> Result<Option<Taken>> {
         let mut waiting = self.connections.waiting().await?;
         // Zero would be for ever.
@@ -135,13 +135,13 @@ impl Redis {
         Ok(Some(Taken { entry: entry.id, id, envelope, next, generation, attempt: 1 }))
     }
 
-    /// The next task, and the number of the lease.
+    /// The stored state of a batch: its next task, and the number of its lease.
     async fn known(&self, id: &str) -> Result<(u32, u32)> {
         let state: Option<String> = self.call(|mut server| async move { server.hget(STATE, id).await }).await?;
         Ok(parse(&state.unwrap_or_default()))
     }
 
-    /// Runs one of the scripts that begin with the fence.
+    /// Runs a script that begins with the fence, so that it acts only if the lease still stands.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
         let Token::Stream { entry, consumer, next, generation, .. } = token else { return Err(Error::LostLease) };
         let mut args = vec![
@@ -164,7 +164,7 @@ impl Redis {
     }
 }
 
-/// How soon a waiting worker sees what was given back, or whose lease has ended.
+/// How soon a waiting worker sees a batch that was given back, or whose lease has ended.
 const POLL: Duration = Duration::from_millis(250);
 
 #[async_trait]
@@ -231,8 +231,8 @@ impl Engine for Redis {
         self.held(&script::BURY, &lease.batch.id, &lease.token, &[Arg::from(why)]).await
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        self.list_entries(state, limit).await
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        self.visit_entries(state, limit, each).await
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {
@@ -264,7 +264,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A value of a reply, or nothing if it is not what was expected; then the batch can't be read, and is buried.
+/// Reads a value of a reply. A value that is not what was expected becomes an empty one: the batch then cannot be read,
+/// and is buried.
 fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }

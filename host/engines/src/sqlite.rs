@@ -24,16 +24,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
-use crate::batch::{MAX_BYTES, within_limit};
 use crate::lease::{Holders, Token};
-use crate::{Batch, Counts, Engine, Entry, Error, Lease, Options, Result, State};
+use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, Visitor};
 
 use clock::millis;
 use owner::Owner;
 use place::Place;
 use writer::Writer;
 
-/// How soon a waiting worker sees what another process enqueued, and what has become due.
+/// How soon a waiting worker sees a batch that another process enqueued, or that has become due.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The engine `sqlite:PATH`.
@@ -41,13 +40,13 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Sqlite {
     visibility: Duration,
     writer: Writer,
-    /// Something became ready, in this process.
+    /// Notified when a batch becomes ready in this process.
     ready: Notify,
     owner: Arc<Owner>,
     holders: Holders<i64>,
 }
 
-/// A row that was leased, not yet read.
+/// A leased row whose batch has not been read yet.
 struct Taken {
     token: Token,
     next: u32,
@@ -56,11 +55,11 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, readable by its owner alone; and takes up what processes that have died have left.
+    /// Opens the file, or makes it, readable by its owner alone. Takes up the batches of processes that have died.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that can't be used, or a file that is something else; [`Error::Unavailable`] if it can't be
-    /// opened, or is not there for an operator.
+    /// [`Error::Config`] for a URL that cannot be used, or a file that is something else. [`Error::Unavailable`] if the
+    /// file cannot be opened, or if an operator opens one that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;
@@ -73,7 +72,6 @@ impl Sqlite {
 
     async fn insert(&self, batch: &Batch, why: Option<&str>) -> Result<()> {
         let envelope = batch.to_envelope()?;
-        within_limit(&envelope, MAX_BYTES)?;
         let (id, why) = (batch.id.clone(), why.map(str::to_owned));
         self.writer
             .run(move |connection| {
@@ -117,7 +115,7 @@ impl Sqlite {
             .await
     }
 
-    /// Changes a row that is still leased, or says that it is not.
+    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
     async fn held<F>(&self, token: &Token, change: F) -> Result<()>
     where
         F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,
@@ -237,8 +235,16 @@ impl Engine for Sqlite {
         self.bury_token(&lease.token, why).await
     }
 
-    async fn list(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        self.writer.run(move |connection| admin::list(connection, state, limit)).await
+    async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        let (mut after, mut left) = (0, limit);
+        while left > 0 {
+            let page = self.writer.run(move |connection| admin::page(connection, state, after, left.min(PAGE))).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            left -= page.len();
+            page.into_iter().for_each(|(_, entry)| each(entry));
+        }
+        Ok(())
     }
 
     async fn show(&self, id: &str) -> Result<Option<Entry>> {
@@ -267,7 +273,7 @@ impl Engine for Sqlite {
     }
 }
 
-/// The path, and the value of `PRAGMA synchronous`.
+/// Splits a URL into the path and the value of `PRAGMA synchronous`.
 fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
     let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

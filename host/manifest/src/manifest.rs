@@ -49,32 +49,33 @@ pub struct Manifest {
     pub settings: SettingsOverlay,
     /// The components, in the manifest's order.
     pub components: Vec<Component>,
-    /// What makes them run, in the manifest's order.
+    /// The triggers that call the components, in the manifest's order.
     pub triggers: Vec<HttpTrigger>,
-    /// What this host can't do for the application, so that it must not run here.
+    /// What the application needs and this host does not offer, so that it must not run here.
     unsupported: Vec<Notice>,
-    /// What the author may want to know.
+    /// Warnings for the application's author.
     warnings: Vec<Notice>,
 }
 
 /// A WebAssembly component and what it is given.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// Its name in the manifest.
+    /// The component's id in the manifest.
     pub id: String,
     /// The absolute path of the WebAssembly file to run here: `source` of `tool.epilogue`, or else the component's own.
     pub source: PathBuf,
-    /// Environment variables.
+    /// The component's environment variables.
     pub environment: BTreeMap<String, String>,
-    /// Files that it may read.
+    /// The files that the component may read.
     pub files: Files,
-    /// Where it may connect to.
+    /// Where the component may connect to.
     pub allowed_outbound_hosts: AllowedHosts,
-    /// What is around it whichever trigger calls it, within the trigger's own: `middleware` of `tool.epilogue`.
+    /// The middleware around the component for every trigger, inside the trigger's own: `middleware` of
+    /// `tool.epilogue`.
     pub middleware: Vec<Middleware>,
-    /// How it is built.
+    /// How the component is built.
     pub build: Option<Build>,
-    /// Its own settings; see [`Manifest::settings_of`] for those that hold.
+    /// The component's own settings. [`Manifest::settings_of`] has those that hold.
     pub settings: SettingsOverlay,
 }
 
@@ -85,7 +86,7 @@ pub struct Build {
     pub commands: Vec<String>,
     /// The absolute path of the folder to run them in.
     pub workdir: PathBuf,
-    /// Patterns of the files, relative to `workdir`, whose change calls for another build.
+    /// Patterns of the files, relative to `workdir`, after whose change the component is built again.
     pub watch: Vec<String>,
 }
 
@@ -94,35 +95,36 @@ pub struct Build {
 pub struct HttpTrigger {
     /// The component's name.
     pub component: String,
-    /// The route as the manifest writes it; none if it is private, so that no request from outside gets there.
+    /// The route as the manifest writes it. None if the trigger is private: no request from outside reaches it.
     pub route: Option<String>,
-    /// What its requests pass on their way to the component, the outermost first: the trigger's own, then the component's.
+    /// The middleware that requests pass on their way to the component, the outermost first: the trigger's own, then
+    /// the component's.
     pub middleware: Vec<Middleware>,
 }
 
-/// A component that passes requests on to the next.
+/// A component that passes requests on to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
-    /// Its name in the manifest, or else its file as the manifest writes it.
+    /// The middleware's id in the manifest, or else its file as the manifest writes it.
     pub id: String,
     /// The absolute path of the WebAssembly file.
     pub source: PathBuf,
-    /// What it has of the configuration of the trigger's component; it has none of its own.
+    /// What the middleware inherits from the trigger's component. It has no configuration of its own.
     pub inherits: Inherited,
 }
 
-/// What a middleware has of the configuration of the trigger's component.
+/// What a middleware inherits from the trigger's component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
-    /// The environment variables.
+    /// Whether it inherits the environment variables.
     pub environment: bool,
-    /// The files.
+    /// Whether it inherits the files.
     pub files: bool,
-    /// The permission to connect to `allowed_outbound_hosts`.
+    /// Whether it may connect to the component's `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
 }
 
-/// A message about the manifest, and the component it is about if it is about one only.
+/// A message about the manifest, with the component that it is about, if it is about a single one.
 #[derive(Clone, Debug)]
 struct Notice {
     component: Option<String>,
@@ -130,8 +132,8 @@ struct Notice {
 }
 
 impl Manifest {
-    /// Finds the manifest that a command line means: this file, the one in this folder or, if nothing is given, the one
-    /// in the current folder or the nearest above it in the same git repository.
+    /// Finds the manifest that a command line means. `from` is a file, or a folder with a `spin.toml`. Without it, the
+    /// manifest is the one in the current folder or the nearest above it in the same git repository.
     pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
         match from {
             Some(folder) if folder.is_dir() => {
@@ -151,22 +153,22 @@ impl Manifest {
         }
     }
 
-    /// Reads a manifest. What it refers to need not exist yet, and it may ask for what this host does not offer:
-    /// see [`Manifest::select`].
+    /// Reads a manifest. The files that it names need not exist yet, and it may ask for what this host does not offer:
+    /// [`Manifest::select`] checks that.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("can't read the manifest {}", path.display()))?;
         Self::parse(path, &text)
     }
 
-    /// Reads the text of a manifest that is, or could be, at `path`. Touches no file.
+    /// Reads the text of a manifest that is, or could be, at `path`. It reads no file.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let absolute = std::path::absolute(path)?;
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
     }
 
-    /// Narrows the application to these components, all of them if none is named, and makes sure that this host can
-    /// run what remains.
+    /// Narrows the application to the components that `only` names, or keeps all if it names none. Checks that this
+    /// host can run what remains.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
@@ -182,7 +184,7 @@ impl Manifest {
         Ok(self)
     }
 
-    /// What the author may want to know, ready to be shown.
+    /// The warnings for the application's author, ready to be shown.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         self.warnings.iter().map(|notice| notice.message.as_str())
     }
@@ -197,7 +199,7 @@ impl Manifest {
         self.triggers.iter().filter_map(|trigger| Some((trigger.route.as_deref()?, trigger)))
     }
 
-    /// What runs: each component as often as it has different middleware around it.
+    /// The components that run, each as often as it has different middleware around it.
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
@@ -222,7 +224,7 @@ impl Manifest {
     }
 }
 
-/// Whether there is no such file. Of one that cannot be read, the attempt to read it tells more.
+/// Whether a file does not exist. False if that cannot be told: the attempt to read the file then says why.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -1,5 +1,5 @@
-//! Where a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. Nothing is allowed that no
-//! entry allows.
+//! Where a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. A destination is allowed
+//! only if an entry allows it.
 
 #[cfg(test)]
 mod tests;
@@ -41,24 +41,24 @@ enum HostPattern {
     Any,
     /// Every name with this ending, which starts with a dot.
     Subdomain(String),
-    /// The application itself.
+    /// The component's own application.
     Own,
     Exact(Host),
     Network(IpNet),
 }
 
 impl AllowedHosts {
-    /// Those destinations that at least one entry allows.
+    /// Allows the destinations that at least one entry allows.
     pub fn new(entries: Vec<AllowedHost>) -> Self {
         Self(entries)
     }
 
-    /// Whether nothing is allowed.
+    /// Whether no destination is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a request may go there. Without a port it goes to the scheme's own.
+    /// Whether a request may be sent to this host. Without a port it goes to the scheme's own.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {
             return false;
@@ -67,7 +67,7 @@ impl AllowedHosts {
         self.0.iter().any(|entry| entry.allows_scheme(scheme) && entry.host.matches(&host) && entry.allows_port(port))
     }
 
-    /// Whether a raw socket may send there; `scheme` is `tcp` or `udp`.
+    /// Whether a raw socket may connect or send to this address. `scheme` is `tcp` or `udp`.
     pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
         // A socket that was opened for IPv6 names IPv4 destinations as `::ffff:1.2.3.4`.
         let host = match address.ip().to_canonical() {
@@ -219,7 +219,7 @@ fn exact(host: &str) -> anyhow::Result<Host> {
     Host::parse(host).with_context(|| format!("{host:?} is not a host"))
 }
 
-/// Reads the host of a request, an IPv6 address with or without its brackets.
+/// Reads the host of a request: a name, or an address. An IPv6 address may have brackets.
 fn parse_host(host: &str) -> Option<Host> {
     match host.parse() {
         Ok(ip) => Some(Host::Ipv6(ip)),
@@ -253,7 +253,7 @@ fn parse_port(port: &str, scheme: &str) -> anyhow::Result<Pattern<Range<u32>>> {
     }
 }
 
-/// The range of one port. Ports are `u32` here so that the range can end behind the last of them.
+/// The range of one port. Ports are `u32` here, so that a range can end behind the last one.
 fn single(port: u32) -> Range<u32> {
     port..port + 1
 }

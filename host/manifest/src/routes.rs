@@ -19,18 +19,18 @@ pub struct Router<T> {
     routes: routefinder::Router<Route<T>>,
 }
 
-/// A route and where it leads.
+/// A route and its target.
 #[derive(Clone, Debug)]
 struct Route<T> {
-    /// As the manifest writes it.
+    /// The route as the manifest writes it.
     pattern: String,
     target: T,
 }
 
-/// A path's route, and what of the path the route left open.
+/// The route of a path, and the parts of the path that the route leaves open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch<'router, T> {
-    /// Where the route leads.
+    /// The route's target.
     pub target: &'router T,
     /// The route as the manifest writes it, `/users/:id/...`.
     pub pattern: &'router str,
@@ -41,7 +41,7 @@ pub struct RouteMatch<'router, T> {
 }
 
 impl<T> Router<T> {
-    /// Builds the router of these routes. Of two equal ones the later holds, as in Spin.
+    /// Builds a router. If two routes are equal, the later one holds, as in Spin.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {
@@ -59,7 +59,7 @@ impl<T> Router<T> {
         Ok(Self { routes: router })
     }
 
-    /// The route of a path, if it has one. The path is that of the request's URI, without the query.
+    /// Finds the route of a path: the path of a request's URI, without the query.
     pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();
@@ -127,7 +127,8 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
     format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
 }
 
-/// A path as a client sends it: by the URL standard's path percent-encode set, and with each `%` as one of a code.
+/// Encodes a path as a client sends it: by the URL standard's path percent-encode set, and with each `%` as the start
+/// of a code.
 fn percent_encoded(path: &str) -> String {
     let is_code = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     let mut encoded = String::with_capacity(path.len());
@@ -143,7 +144,8 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// The router drops the slashes around a wildcard's part; Spin's guests expect them.
+/// The `path_info` of a wildcard's part: with the slashes that the router drops around it, and that Spin's guests
+/// expect.
 fn path_info(rest: &str, path: &str) -> String {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => String::new(),

@@ -125,7 +125,7 @@ settings! {
     pub struct SettingsOverlay {
         /// Requests that one instance serves, one at a time, before it is dropped; 1 isolates every request.
         #[arg(env = "EPILOGUE_REUSE", value_name = "COUNT")]
-        reuse: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
+        reuse: NonZeroU32 = nonzero_u32(128);
         /// What a failed task means for those after it, unless the guest says otherwise: `stop` skips them,
         /// `continue` runs them.
         #[arg(env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
@@ -170,7 +170,7 @@ settings! {
         durable: bool = false;
         /// How often a durable task is tried that was enqueued without saying. The end of its host amid it counts too.
         #[arg(env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
-        durable_attempts: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+        durable_attempts: NonZeroU32 = nonzero_u32(10);
         /// Time that a durable task waits after its first failed attempt. It doubles with each further one.
         #[arg(env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
         durable_backoff: Duration = Duration::from_secs(15);
@@ -227,14 +227,14 @@ settings! {
         workers: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         /// Connections that may be open at once. When there are so many, the next is accepted once one has closed.
         #[arg(env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
-        max_connections: NonZeroUsize = count(10_000);
+        max_connections: NonZeroUsize = nonzero_usize(10_000);
         /// Requests that may be at work at once, each until its response is sent. A further one is answered 503.
         #[arg(env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
-        max_requests: NonZeroUsize = count(1_000);
+        max_requests: NonZeroUsize = nonzero_usize(1_000);
         /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
         /// but new requests are answered 503.
         #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = count(10_000);
+        max_draining: NonZeroUsize = nonzero_usize(10_000);
         /// Time that a guest which computes may wait for its turn on its thread, such as 10ms. While they wait for longer, new
         /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
         /// refused for that.
@@ -243,10 +243,10 @@ settings! {
         /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
         /// answered 503, and a task that needs another waits.
         #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
-        max_instances: NonZeroU32 = NonZeroU32::MIN.saturating_add(10_999);
+        max_instances: NonZeroU32 = nonzero_u32(11_000);
         /// HTTP/2 streams that one connection may have open at once.
         #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
-        max_streams: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
+        max_streams: NonZeroU32 = nonzero_u32(200);
         /// Size of a request's head, at least 8KiB. A larger one is answered 431, as is one of more than 100 headers on HTTP/1.
         #[arg(env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
@@ -268,7 +268,7 @@ settings! {
         work: bool = false;
         /// Requests whose durable tasks this process runs at once.
         #[arg(env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
-        concurrency: NonZeroUsize = count(16);
+        concurrency: NonZeroUsize = nonzero_usize(16);
         /// The name of this process among the workers, for people; by default the machine's.
         #[arg(env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
@@ -337,8 +337,14 @@ fn at_least<T: Value + PartialOrd + Clone>(least: T) -> impl Fn(&str) -> Result<
     }
 }
 
-const fn count(count: usize) -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(count - 1)
+/// The number, for a setting that cannot be zero; 1 instead of zero.
+const fn nonzero_u32(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number.saturating_sub(1))
+}
+
+/// The number, for a setting that cannot be zero; 1 instead of zero.
+const fn nonzero_usize(number: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(number.saturating_sub(1))
 }
 
 /// An option's help: its doc comment, and its default as one would type it.

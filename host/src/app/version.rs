@@ -8,14 +8,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::App;
 
-/// What a reload replaces.
+/// A version of the application: what a reload replaces.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl Version {
-    /// Makes known where the application is reached, unless that is by https, which its requests to itself do not speak.
+    /// Sets the address at which the application is reached, unless it serves https: requests of an application to
+    /// itself do not speak that.
     fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -26,26 +27,26 @@ impl Version {
 /// Replaces the application of a process, while it runs.
 #[derive(Clone)]
 pub(crate) struct Replacer {
-    /// Where it is reached, if it is.
+    /// The address at which the application is reached. None if it does not serve.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
 }
 
 impl Replacer {
-    /// Begins with this application, which is reached at `address` if it serves.
+    /// Starts with `app`, which is reached at `address`. Without an address it serves no requests.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
         let version = Version { app, tls };
         version.publish_address(address);
         Self { address, versions: watch::Sender::new(Arc::new(version)) }
     }
 
-    /// The application as it is, and each that comes.
+    /// The current version of the application, and each one that replaces it.
     pub(crate) fn versions(&self) -> watch::Receiver<Arc<Version>> {
         self.versions.subscribe()
     }
 
-    /// Gives requests that begin from now on to `app`, and connections that begin to `tls`. Whether it is https or http that
-    /// is served stays as it is; without a new certificate the old one goes on.
+    /// Gives new requests to `app`, and new connections to `tls`. A server of http stays one, and so does a server of
+    /// https: without a new certificate it keeps the old one.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));

@@ -1,6 +1,6 @@
 //! Runs the build commands of a manifest.
 //!
-//! Everything is printed to stderr, the commands' own output included: stdout belongs to what the host says once it
+//! Everything is printed to stderr, including the commands' own output. stdout is for what the host prints once it
 //! serves.
 
 use std::{
@@ -24,7 +24,8 @@ pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     build(&manifest, &component_ids)
 }
 
-/// Builds these components, all of them if none is named, in the manifest's order and until one fails.
+/// Builds the components that `only` names, or all if it names none. It follows the manifest's order and stops at the
+/// first failure.
 pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));
@@ -54,7 +55,7 @@ fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// The search path with the folder of this very command first, so that build commands can call `epilogue`, also if it is
+/// The variable `PATH` with the folder of this command first, so that build commands can call `epilogue` even if it is
 /// not installed.
 fn path_to_this_command() -> Option<(&'static str, OsString)> {
     let own = env::current_exe().ok()?.parent()?.to_owned();
@@ -72,8 +73,8 @@ fn wasm_targets(command: &str) -> Vec<&str> {
     targets
 }
 
-/// Installs a target's standard library if the toolchain of this folder lacks it. rustup does this by itself only where
-/// its automatic installation is on, and then only for targets that the toolchain file names.
+/// Installs a target's standard library if the toolchain of `workdir` lacks it. rustup itself does this only where its
+/// automatic installation is on, and then only for targets that the toolchain file names.
 fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Result<()> {
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])
@@ -117,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// A manifest of these components, `name = command`, in a folder that has a `sub` folder.
+    /// Makes a manifest of components with a name and a build command each, in a folder that has a `sub` folder.
     fn manifest(components: &[(&str, &str)]) -> (tempfile::TempDir, Manifest) {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();

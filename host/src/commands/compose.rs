@@ -25,7 +25,7 @@ use crate::contract::wasm_file;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
-/// What several guests that share a queue need, one of each kind for each of them.
+/// The adapter that several guests need to share a queue. Each guest gets its own.
 const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
 const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
@@ -34,7 +34,7 @@ const LAYERS: &str = "epilogue:adapter/layers@0.1.0";
 pub struct Composed {
     /// The component.
     pub bytes: Vec<u8>,
-    /// Whether it is the guest as it was, which has no tasks to run.
+    /// Whether the component is the unchanged guest, because that has no tasks to run.
     pub unchanged: bool,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// If one of them is not a guest, or no middleware; the message names the file, and says what to do.
+/// If a file is not a guest, or not a middleware. The message names the file, and says what to do.
 pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> {
     let mut graph = CompositionGraph::new();
     let mut guests = Vec::new();
@@ -156,7 +156,7 @@ fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>
     Ok(graph.encode(EncodeOptions { processor: Some(processor), ..Default::default() })?)
 }
 
-/// Has several guests, the outermost first, share a queue, and returns the runner of all of them.
+/// Makes several guests, the outermost first, share a queue. Returns the runner of all of them.
 ///
 /// ```text
 /// queue ◀── layer 0 ◀── layer 1 ◀── …       whose a task is: counted up from layer to layer
@@ -192,7 +192,7 @@ fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)
     runner.context("no guest has tasks")
 }
 
-/// Gives a guest what it imports of the contract: its queue from `queue`, and the rest from `host`.
+/// Provides what a guest imports of the contract: its queue from `queue`, and the rest from `host`.
 fn provide(
     graph: &mut CompositionGraph,
     queue: NodeId,
@@ -215,7 +215,7 @@ fn adapter(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> anyhow::Re
     Ok(graph.register_package(package)?)
 }
 
-/// Gives what one instance exports to another that imports it.
+/// Connects an interface that one instance exports to another instance that imports it.
 fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: NodeId) -> anyhow::Result<()> {
     let export = graph.alias_instance_export(from, interface)?;
     graph.set_instantiation_argument(to, interface, export)?;
@@ -226,7 +226,7 @@ fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: Node
 mod tests {
     use super::*;
 
-    /// Why a file of this content can't be composed.
+    /// Says why a file of this content cannot be composed.
     fn refusal(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");

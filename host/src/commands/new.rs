@@ -1,6 +1,6 @@
 //! `epilogue new`: a project that can be built, run, tested and deployed.
 //!
-//! Its files are those of `host/templates/new`, with another name.
+//! The project's files are those of `host/templates/new`, with another name.
 
 use std::env;
 use std::fs;
@@ -29,18 +29,18 @@ const FILES: [(&str, &str); 7] = [
     ("tests/app.rs", template!("tests/app.rs")),
 ];
 
-/// What the template is called: as a package, and as cargo calls the file that it builds.
+/// The template's name: as a package, and as cargo calls the file that it builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
 /// Where the template takes the project's crates from.
 const SOURCE: &str = "/epilogue";
-/// Those crates' folders.
+/// The folders of the project's crates within its source.
 const CRATES: [&str; 2] = ["guest/sdk", "host"];
 
 /// Runs `epilogue new`.
 ///
 /// # Errors
 ///
-/// If the name cannot be a project's, the folder is in use or cannot be written, or there is no source of the SDK.
+/// If the name cannot be a project's, the folder is in use or cannot be written, or the source of the SDK is not found.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
     check_name(name)?;
@@ -87,7 +87,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that nothing is in the way.
+/// Checks that the project's folder does not exist yet, or is empty.
 fn check_folder(folder: &Path) -> anyhow::Result<()> {
     let shown = folder.display();
     match fs::read_dir(folder) {
@@ -103,7 +103,7 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The folder of Epilogue's source: the one named, or else the one that this command was built from.
+/// The folder of Epilogue's source: `named`, or else the one that this command was built from.
 fn source(named: Option<&Path>) -> anyhow::Result<String> {
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
     let is_source = CRATES.iter().all(|name| folder.join(name).join("Cargo.toml").is_file());

@@ -102,7 +102,7 @@ pub(crate) fn stopped(summary: Summary, what: &str) -> ExitCode {
 }
 
 impl UpArgs {
-    /// What comes before the application is loaded: logs, its build, and what the process needs.
+    /// Prepares the process before the application is loaded: its logs, its limits, and the application's build.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
         // For what goes wrong before the manifest has said it.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
@@ -129,12 +129,12 @@ impl UpArgs {
         Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
     }
 
-    /// The host's options: those of the command line and, where it has none, the manifest's.
+    /// The host's options. Those of the command line take precedence over the manifest's.
     pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
         self.host.clone().over(manifest.host.clone()).resolve()
     }
 
-    /// The application and, for https, its certificate.
+    /// Loads the application and, for https, its certificate.
     pub(crate) fn load(
         &self,
         engine: &Engine,

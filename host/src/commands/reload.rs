@@ -1,6 +1,7 @@
-//! The application anew, from its manifest and components as they are now, while the old one ends what it has begun.
+//! Reloads the application from its manifest and components as they are now, while the old version ends what it has
+//! begun.
 //!
-//! A mistake in any of it changes nothing: it is logged, and the application goes on as it was.
+//! If there is a mistake in any of them, the host logs it, and the application goes on as it was.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -20,17 +21,17 @@ use crate::commands::watch::{Cause, Concern, Watching};
 pub(crate) struct Reloader {
     pub(crate) args: UpArgs,
     pub(crate) engine: Engine,
-    /// The options that the host was started with. They stay.
+    /// The options that the host was started with. A reload does not change them.
     pub(crate) host: HostOptions,
-    /// Where durable tasks are stored. It stays too.
+    /// Where durable tasks are stored. A reload does not change it.
     pub(crate) store: Option<TaskStore>,
     pub(crate) replacer: Replacer,
-    /// With `--watch`.
+    /// The watched files, if the host runs with `--watch`.
     pub(crate) watching: Option<Watching>,
 }
 
 impl Reloader {
-    /// Reloads on each cause from here on, on a thread of its own.
+    /// Reloads on each cause from now on, on a thread of its own.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {
@@ -105,7 +106,8 @@ impl Reloader {
         Ok(())
     }
 
-    /// The options that differ and that a reload leaves as they were: all but the files of a certificate, if there is one.
+    /// The names of the options that differ and that a reload does not change. A reload loads a certificate anew, so
+    /// the options of its files do not count.
     fn fixed(&self, host: &HostOptions) -> Vec<String> {
         let https = |options: &HostOptions| options.tls_cert.is_some();
         let mut differing = self.host.differing(host);

@@ -1,4 +1,4 @@
-//! What the host does on a signal: end in order, and say how far it is (S13), or load the application anew.
+//! The host's signals: it shuts down in order and says how far it is (S13), or reloads the application.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -16,12 +16,12 @@ use crate::process::shutdown::{ABANDONED, ShutdownTrigger};
 use crate::process::threads::STUCK;
 use crate::server::progress::Progress;
 
-/// How often it is said what is left, to who looks on …
+/// How often the host says on a terminal what is left.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// … and to a log.
+/// How often the host says in a log what is left.
 const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
-/// Handles signals from here on, on a thread of their own.
+/// Handles signals from now on, on a thread of their own.
 ///
 /// The first SIGINT or SIGTERM begins the shutdown, and a second of the same kind ends it (S13). One of each is one wish to stop: a
 /// process manager that was stopped by Ctrl-C sends SIGTERM to those who had the SIGINT of the terminal too, as Spin does to its
@@ -115,7 +115,7 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Says what is left, at once and then again as long as anything is. Does not return.
+/// Says what is left, at once and then again and again. Does not return.
 async fn report(progress: Progress, grace: Duration) {
     let begun = Instant::now();
     let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };

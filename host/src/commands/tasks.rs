@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use epilogue_engines::{Batch, Entry, Options, State};
+use epilogue_engines::{Batch, BatchState, Entry, Options};
 use epilogue_manifest::Manifest;
 use epilogue_manifest::settings::{HostOptions, HostOverlay};
 use epilogue_manifest::values::LogFilter;
@@ -35,7 +35,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let store = TaskStore::open(url, options)?;
     let done = match args.command {
         TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),
-        TasksCommand::Dead { limit } => list(&store, Some(State::Dead), limit, args.json),
+        TasksCommand::Dead { limit } => list(&store, Some(BatchState::Dead), limit, args.json),
         TasksCommand::Show { id } => show(&store, &id, args.json),
         TasksCommand::Retry { ids, choice } => change::retry(&store, &ids, &choice),
         TasksCommand::Drop { ids, choice, state, yes } => {
@@ -51,7 +51,8 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What the command line says and, where it says nothing of the engine or names it, the manifest.
+/// The options of the command line. The manifest's options fill them up, unless the command line names the engine and
+/// no manifest.
 fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
         engine: args.engine.clone(),
@@ -74,33 +75,33 @@ fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
 #[derive(Serialize)]
 struct Row<'a> {
     id: &'a str,
-    state: State,
+    state: BatchState,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<&'a str>,
-    /// The names of its tasks, those that have ended included.
+    /// The names of the batch's tasks, those that have ended included.
     tasks: Vec<&'a str>,
-    /// How many of them have ended.
+    /// How many of the batch's tasks have ended.
     ended: u32,
-    /// The numbers of the others.
+    /// The numbers of the tasks that have not ended.
     waiting: Vec<u64>,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
-    /// How long until its lease ends, or until it is ready.
+    /// How long until the batch's lease ends or, if it is delayed, until it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-    /// The whole of it, if it is to be shown and can be read: the tasks' arguments in base 64.
+    /// The whole batch, with the tasks' arguments in base 64. None in a list, or if the envelope cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<&'a Batch>,
 }
 
-fn list(store: &TaskStore, state: Option<State>, limit: usize, json: bool) -> anyhow::Result<bool> {
+fn list(store: &TaskStore, state: Option<BatchState>, limit: usize, json: bool) -> anyhow::Result<bool> {
     let entries = store.wait(|engine| async move { engine.list(state, limit).await })?;
     let mut out = io::stdout().lock();
     if !json && !entries.is_empty() {
@@ -159,7 +160,7 @@ fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
         writeln!(out, "worker     {}", harmless(worker))?;
     }
     if let Some(left) = entry.left {
-        let what = if entry.state == State::Leased { "lease ends" } else { "ready" };
+        let what = if entry.state == BatchState::Leased { "lease ends" } else { "ready" };
         writeln!(out, "{what:10} in {}", seconds(left))?;
     }
     if let Some(why) = &entry.why {
@@ -205,12 +206,12 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
     })?)
 }
 
-/// stdout is for what was asked for.
+/// Writes a remark to stderr, because stdout is for the data that was asked for.
 fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Who has a batch and for how long, or when it is ready.
+/// Says which worker has leased a batch and for how long, or when the batch is ready.
 fn waits(entry: &Entry) -> Option<String> {
     let left = entry.left.map(seconds);
     match (&entry.worker, left) {
@@ -235,12 +236,13 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-/// The first line, and no more of it than fits.
+/// The first line of a text, cut to 80 characters.
 fn one_line(why: &str) -> String {
     harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
 }
 
-/// What a guest or a client has chosen, without what would begin another line or a terminal would obey.
+/// Escapes a text that a guest or a client has chosen, so that it can neither begin another line nor command the
+/// terminal.
 fn harmless(text: &str) -> String {
     let mut harmless = String::new();
     _ = Escaped(&mut harmless).write_str(text);

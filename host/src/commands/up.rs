@@ -13,7 +13,7 @@ use crate::server::Server;
 ///
 /// # Errors
 ///
-/// If it cannot run; the message says why.
+/// If the application cannot run. The message says why.
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let (app, tls) = prepared.load()?;
@@ -25,7 +25,7 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Ok(stopped(summary, &format!("{} requests and ", summary.requests)))
 }
 
-/// The first line is for programs: it says where the application is.
+/// Prints where the application is reached, and its routes. The first line is for programs.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody reads it: then nobody misses it.

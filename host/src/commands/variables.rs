@@ -10,15 +10,15 @@ use epilogue_manifest::manifest::nearest;
 use crate::commands::cli::Cli;
 
 const PREFIX: &str = "EPILOGUE_";
-/// What variables begin with that only our own tests read.
+/// The beginnings of the variables that only the project's own tests read.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
-/// Reads the command line. A mistake in it ends the process with exit code 2 and a message.
+/// Reads the command line. If there is a mistake in it, the process ends with exit code 2 and a message.
 pub(super) fn command_line() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
-/// Warnings of variables that look like ours and are none: most likely they are misspelt.
+/// Warnings about variables that are named like the host's own and are unknown: most likely they are misspelt.
 pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
 }
@@ -41,7 +41,8 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Of a wrong value that came from a variable the error names the variable: the option is not on the command line.
+/// Makes the error of a wrong value name the variable that the value came from, because its option is not on the
+/// command line.
 fn name_variable(
     mut error: Error,
     arguments: impl Iterator<Item = OsString>,

@@ -12,10 +12,10 @@ use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
-/// How long a change rests before it is told, as there is often another behind it.
+/// How long the host waits after a change, because there is often another one behind it.
 const REST: Duration = Duration::from_millis(200);
 
-/// As in Spin, `*` is of one folder and `**` of all below.
+/// How patterns match: `*` within one folder, and `**` in all folders below, as in Spin.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -30,12 +30,12 @@ pub(crate) enum Cause {
 /// Watches what a manifest names.
 pub(crate) struct Watching {
     watcher: Debouncer<RecommendedWatcher, NoCache>,
-    /// Whether also what components are built from.
+    /// Whether to watch the files that components are built from, too.
     build: bool,
     watched: Watched,
 }
 
-/// What there is to watch.
+/// The files to watch.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Watched {
     /// The folder of the manifest.
@@ -43,25 +43,27 @@ struct Watched {
     folders: BTreeMap<PathBuf, RecursiveMode>,
     /// The manifest, and the components' files.
     loaded: BTreeSet<PathBuf>,
-    /// What components are built from: a component, its pattern as the manifest writes it, and of the absolute path.
+    /// What components are built from: the component's id, its pattern as the manifest writes it, and the pattern of
+    /// the absolute path.
     built: Vec<(String, String, Pattern)>,
 }
 
 /// What a file is to the application.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Concern {
-    /// It is read when the application is loaded.
+    /// The file is read when the application is loaded.
     Loaded,
-    /// These components are built from it.
+    /// These components are built from the file.
     Built(Vec<String>),
 }
 
 impl Watching {
-    /// Tells `causes` of changes from here on: of what is loaded and, with `build`, of what components are built from.
+    /// Sends changes to `causes` from now on: of the files that are loaded and, with `build`, of those that components
+    /// are built from.
     ///
     /// # Errors
     ///
-    /// If the manifest has a pattern that is none, or the system cannot watch so many folders.
+    /// If the manifest has an invalid pattern, or the system cannot watch so many folders.
     pub(crate) fn start(manifest: &Manifest, build: bool, causes: Sender<Cause>) -> anyhow::Result<Self> {
         let tell = move |changes: DebounceEventResult| match changes {
             Ok(changes) => {
@@ -79,7 +81,7 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Watches what `manifest` names, and nothing else any more.
+    /// Watches the files that `manifest` names, and no others any more.
     pub(crate) fn follow(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let watched = Watched::of(manifest, self.build)?;
         if watched == self.watched {
@@ -108,7 +110,7 @@ impl Watching {
         Ok(())
     }
 
-    /// What a file is to the application, if it is anything.
+    /// What a file is to the application. None if it is nothing.
     pub(crate) fn concern(&self, file: &Path) -> Option<Concern> {
         self.watched.concern(file)
     }
@@ -173,7 +175,7 @@ impl Watched {
     }
 }
 
-/// The folder that everything is in that a pattern can mean, and whether it is also in the folders below.
+/// The folder that contains everything that a pattern can match, and whether the folders below it do too.
 fn reach(workdir: &Path, pattern: &str) -> (PathBuf, RecursiveMode) {
     let (fixed, open) = pattern.split_at(pattern.find(['*', '?', '[']).unwrap_or(pattern.len()));
     let base = fixed.rsplit_once('/').map_or("", |(base, _)| base);

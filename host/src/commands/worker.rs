@@ -16,7 +16,7 @@ use crate::worker::Workers;
 ///
 /// # Errors
 ///
-/// If it cannot run; the message says why.
+/// If the application cannot run. The message says why.
 pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let store = prepared.store.clone();

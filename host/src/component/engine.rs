@@ -6,20 +6,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often a guest that computes without waiting lets its thread's other work run.
+/// How often a guest that computes without waiting yields to its thread's other work.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Bytes of a dropped instance's memory and stack that are zeroed and kept, rather than given back. Together with
-/// `pagemap_scan` it took a fresh instance from 96 to 64 µs; alone it gained nothing.
+/// How many bytes of a dropped instance's memory and stack are zeroed and kept instead of being given back. Together
+/// with `pagemap_scan` this took a fresh instance from 96 to 64 µs; alone it gained nothing.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
-/// Makes an engine with room for so many instances. Each takes 4 GiB of addresses and four memory mappings, and two more for
-/// a stack that is set up in advance; Linux grants a process 65,530 mappings by default (`vm.max_map_count`). Compiled
-/// components are kept in wasmtime's cache folder; without one they are compiled at each start.
+/// Makes an engine with room for `max_instances` instances. Each takes 4 GiB of addresses, four memory mappings, and
+/// two more for a stack that is set up in advance. Linux grants a process 65,530 mappings by default
+/// (`vm.max_map_count`). Compiled components are kept in wasmtime's cache folder. Without such a folder they are
+/// compiled at each start.
 ///
 /// # Errors
 ///
-/// If the system has no addresses for so many.
+/// If the system has no addresses for so many instances.
 pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
     let engine = Engine::new(&config(max_instances.get()))
         .map_err(anyhow::Error::from)
@@ -28,7 +29,7 @@ pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-/// How wasmtime is set up, with room for so many instances.
+/// The configuration of wasmtime, with room for `instances` instances.
 pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     // As measured for a guest of one module with WASI: three core instances, two tables, one stack, and rarely, as while it

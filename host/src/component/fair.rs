@@ -13,18 +13,18 @@ use futures::task::AtomicWaker;
 use crate::component::lag;
 use line::Place;
 
-pub(crate) use line::Work;
+pub(crate) use line::Purpose;
 
-/// A guest that asks to be polled again before it has computed for so long goes on at once. Each guest with a response body
-/// does so, and a trip through the driver costs more than what it has left to do.
+/// A guest that has computed for less than this and asks to be polled again goes on at once. Each guest with a response
+/// body asks for it once, and a trip through the driver costs more than what the guest has left to do.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future` as usual, unless it computes for longer than others may have to wait: then the thread's timers, sockets and
-/// other tasks come first, and of those that compute one at a time.
+/// Polls `future` as usual, unless it computes for longer than [`SHORT`]. Then the thread's timers, sockets and other
+/// tasks come first, and of the guests that compute one goes on at a time.
 ///
 /// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would grant that 61 times
 /// before it looks at its timers and sockets, which cost neighbours 56 ms where this costs 2.
-pub(crate) async fn fair<F: Future>(work: Work, future: F) -> F::Output {
+pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
     let waker = Waker::from(own.clone());
@@ -50,7 +50,7 @@ pub(crate) async fn fair<F: Future>(work: Work, future: F) -> F::Output {
                         continue;
                     }
                     drop(place.take());
-                    place = Some(Place::last(work, cx.waker()));
+                    place = Some(Place::last(purpose, cx.waker()));
                     yielded = lag::yielded();
                     return Poll::Pending;
                 }
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Computes so many times for longer than others may have to wait, and calls `slice` each time.
+    /// Computes `slices` times for longer than [`SHORT`], and calls `slice` each time.
     async fn compute(slices: usize, mut slice: impl FnMut()) {
         let mut left = slices;
         poll_fn(|cx| {
@@ -122,17 +122,17 @@ mod tests {
         (rounds, counting)
     }
 
-    /// Lets guests compute that go on without end, until there have been so many slices. Says of each slice in which round it
-    /// was, and whose.
-    async fn compete(guests: &[Work], slices: usize) -> Vec<(usize, usize)> {
+    /// Lets guests compute without end until there have been `slices` slices. Returns the round and the guest of each
+    /// slice.
+    async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {
             let (rounds, _counting) = rounds();
             let seen = Rc::<RefCell<Vec<_>>>::default();
-            for (guest, work) in guests.into_iter().enumerate() {
+            for (guest, purpose) in guests.into_iter().enumerate() {
                 let (rounds, seen) = (rounds.clone(), seen.clone());
                 let slice = move || seen.borrow_mut().push((rounds.get(), guest));
-                spawn_local(fair(work, compute(usize::MAX, slice)));
+                spawn_local(fair(purpose, compute(usize::MAX, slice)));
             }
             while seen.borrow().len() < slices {
                 yield_now().await;
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn s12_of_those_that_compute_one_goes_on_in_each_round() {
-        let seen = compete(&[Work::Tasks; 4], 24).await;
+        let seen = compete(&[Purpose::Tasks; 4], 24).await;
         // Nobody knows before a guest's first slice that it computes.
         let (first, last) = (seen[4].0, seen[23].0);
         assert!(last - first >= 18, "{seen:?}");
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn s12_responses_and_tasks_take_turns() {
-        let seen = compete(&[Work::Tasks, Work::Tasks, Work::Tasks, Work::Response], 16).await;
+        let seen = compete(&[Purpose::Tasks, Purpose::Tasks, Purpose::Tasks, Purpose::Response], 16).await;
         let turns: Vec<_> = seen[4..16].iter().map(|(_, guest)| *guest).collect();
         assert_eq!(turns, [0, 3, 1, 3, 2, 3].repeat(2), "{seen:?}");
     }
@@ -166,7 +166,7 @@ mod tests {
             let guests: Vec<_> = (0..4)
                 .map(|_| {
                     let slices = slices.clone();
-                    spawn_local(fair(Work::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
+                    spawn_local(fair(Purpose::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
                 })
                 .collect();
             // Some leave while they wait for their turn, and one while it has it.
@@ -203,7 +203,7 @@ mod tests {
         };
         // The thread may be stopped for as long meanwhile, but not always.
         let at_once =
-            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Work::Tasks, yields_briefly())).is_some());
+            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Purpose::Tasks, yields_briefly())).is_some());
         assert!(at_once);
     }
 }

@@ -15,7 +15,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-use crate::component::fair::{Work, fair};
+use crate::component::fair::{Purpose, fair};
 use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 use crate::interfaces::background::Phase;
@@ -27,8 +27,8 @@ use crate::tasks::store::NotStored;
 use crate::wire::incoming::BadUpload;
 use crate::wire::sent::Sent;
 
-/// Why a call came to no end of its own. The instance is then good for nothing: a call cannot be cancelled, only its
-/// store dropped (wasmtime#11833).
+/// Why a call was interrupted. Its instance cannot be used again: a call cannot be cancelled, only its store dropped
+/// (wasmtime#11833).
 #[derive(Debug)]
 pub(crate) enum Interrupted {
     /// The guest trapped, as a panic does.
@@ -52,9 +52,9 @@ impl std::fmt::Display for Interrupted {
 /// How a guest trapped.
 #[derive(Debug)]
 pub(crate) struct Trap {
-    /// wasmtime's error, which has a backtrace.
+    /// wasmtime's error, with the guest's backtrace.
     pub(crate) error: wasmtime::Error,
-    /// What the call had written to stderr.
+    /// What the call wrote to stderr last.
     said: Option<String>,
 }
 
@@ -75,18 +75,19 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// Why there is no response of the guest's handler to send.
+/// Why the host does not send a response of the guest's handler.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
-    /// It returned an error.
+    /// The handler returned an error.
     Returned(ErrorCode),
-    /// It was interrupted.
+    /// The handler was interrupted.
     Interrupted(Interrupted),
-    /// It returned one with a status that no final response has.
+    /// The handler returned a response with a status that no final response has.
     NotFinal(StatusCode),
-    /// It returned an error, because the request's body broke off.
+    /// The handler returned an error because the request's body broke off.
     BadUpload(BadUpload),
-    /// It returned one, but its durable tasks could not be stored, and so nobody may be told that they were accepted.
+    /// The handler returned a response, but its durable tasks could not be stored. The client must not be told that
+    /// they were accepted.
     NotStored(NotStored),
 }
 
@@ -105,7 +106,8 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Names the request's body as the cause, if the handler returned an error after the body had broken off.
+    /// Replaces the error that the handler returned by `upload`, the reason why the request's body broke off, if it
+    /// did.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -117,18 +119,18 @@ impl HandlerError {
 /// Why there is no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
-    /// As many exist as the engine has room for.
+    /// The engine has no room for another instance.
     Full,
     /// The host's shutdown ran out of grace.
     Stopped,
-    /// Its start took longer than this.
+    /// The instance took longer than this to start.
     TimedOut(Duration),
     /// The component could not be started.
     Failed(wasmtime::Error),
 }
 
 impl NoInstance {
-    /// Whether there may be one a little later.
+    /// Whether another attempt may succeed a little later.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Full | Self::TimedOut(_))
     }
@@ -151,14 +153,14 @@ impl std::fmt::Display for NoInstance {
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
-    /// Of each layer, the outermost first.
+    /// The runner of each layer, the outermost first.
     runners: Vec<Option<Runner>>,
     calls: Calls,
-    /// Requests it has begun to serve.
+    /// How many requests the instance has begun to serve.
     pub(crate) served: u32,
 }
 
-/// What the calls of an instance share, beside its store.
+/// What the calls of an instance share in addition to its store.
 struct Calls {
     shutdown: Shutdown,
     /// Whether nothing that the guest had spawned was left when the last call returned.
@@ -177,7 +179,7 @@ impl Instance {
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// Ends the request. What the guest does from now on belongs to none.
+    /// Ends the request. What the guest does from now on belongs to no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
@@ -187,7 +189,7 @@ impl Instance {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
 
-    /// Calls the guest's handler, until it returns a response. The guest may still be writing the body.
+    /// Calls the guest's handler and returns its response. The guest may still be writing the body then.
     pub(crate) async fn handle(
         &mut self,
         request: Request,
@@ -201,7 +203,7 @@ impl Instance {
             prepared.run(accessor, std::future::pending()).await?;
             Ok(receiver.await)
         };
-        let handled = run(&mut self.store, &mut self.calls, Work::Response, Some(limit), call)
+        let handled = run(&mut self.store, &mut self.calls, Purpose::Response, Some(limit), call)
             .await
             .map_err(HandlerError::Interrupted)?;
         let error = match handled {
@@ -215,19 +217,19 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// The status that the handler wanted last, if HTTP has no such status.
+    /// Takes the status that the handler set last, if HTTP has no such status.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
 
-    /// Lets the guest write its response's body until the response has been sent, unless the client waits for more of it for
-    /// as long as `limit`.
+    /// Lets the guest write its response's body until the response has been sent. Interrupts the guest if the client
+    /// has waited for more of the body for `limit`.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
         tokio::select! {
             biased;
-            sent = run(&mut self.store, &mut self.calls, Work::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            sent = run(&mut self.store, &mut self.calls, Purpose::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         }
     }
@@ -244,14 +246,15 @@ impl Instance {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 let phase = Phase::lasting(start, Some(limit));
-                run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit), call).await
+                run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await
             }
             // Not reached: a component without it has no task accepted.
             None => Ok(Err(TaskError::UnknownTask)),
         }
     }
 
-    /// Calls the first layer's `runner.run` so many times with nothing around it: what wasmtime itself takes.
+    /// Calls the first layer's `runner.run` `calls` times and does nothing else. Benchmarks measure with it what
+    /// wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -263,13 +266,13 @@ impl Instance {
         self.store.run_concurrent(calls).await?
     }
 
-    /// Whether the guest has asked for a teardown since this was last asked.
+    /// Whether the guest has asked for a teardown since the last call of this method.
     pub(crate) fn take_needs_teardown(&self) -> bool {
         self.store.data().background.needs_teardown.take()
     }
 
-    /// Calls `runner.teardown` of each layer that has one, the innermost first: what was entered last is left first. The
-    /// errors, if any, are joined.
+    /// Calls `runner.teardown` of each layer that has one, the innermost first, because what was entered last is left
+    /// first. Joins the errors.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
@@ -285,7 +288,7 @@ impl Instance {
             }
             Ok(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
         };
-        run(&mut self.store, &mut self.calls, Work::Tasks, Some(limit), call).await
+        run(&mut self.store, &mut self.calls, Purpose::Tasks, Some(limit), call).await
     }
 
     /// Whether nothing that the guest had spawned was left when the last call returned.
@@ -293,8 +296,8 @@ impl Instance {
         self.calls.idle
     }
 
-    /// Waits for work that the guest spawned past a call's return (S18). False if it goes on after `limit`. It is told of
-    /// its end when what is `left` until then is nearly over.
+    /// Waits for up to `limit` until the work that the guest spawned past a call's return has ended (S18), and returns
+    /// whether it has. `left` is the time until that work is stopped; the guest is warned when it is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
@@ -306,22 +309,23 @@ impl Instance {
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
         };
         let phase = Phase::lasting(Instant::now(), Some(left));
-        run_within(&mut self.store, &mut self.calls, Work::Tasks, phase, Some(limit.saturating_add(BUSY)), idle).await
+        run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit.saturating_add(BUSY)), idle)
+            .await
     }
 }
 
-/// How much longer than allowed work may compute that the guest spawned.
+/// How much longer than its limit spawned work may take if it computes, before its instance is interrupted.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for so long.
+/// Runs `call` in the store's event loop, for `limit` at most. The guest is warned when the limit is near.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
-    work: Work,
+    purpose: Purpose,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
-    run_within(store, calls, work, Phase::lasting(Instant::now(), limit), limit, call).await
+    run_within(store, calls, purpose, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
 /// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
@@ -329,7 +333,7 @@ async fn run<R>(
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
-    work: Work,
+    purpose: Purpose,
     phase: Phase,
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
@@ -354,7 +358,7 @@ async fn run_within<R>(
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;
-            result = fair(work, call) => result.flatten(),
+            result = fair(purpose, call) => result.flatten(),
             () = expired => return Err(Interrupted::TimedOut(limit.unwrap_or_default())),
             () = shutdown.stopped() => return Err(Interrupted::Stopped),
         }

@@ -1,9 +1,9 @@
-//! Is a thread behind with its work? Then the next request is better refused at once than served late (S12).
+//! Refuses requests at once on a thread that is behind with its work, instead of serving them late (S12).
 //!
-//! A count of requests cannot tell: a thousand that wait for a database are no load, a few that compute are. What tells is how
-//! long a guest that could go on waits for its turn; the engine's clock stops one for that each millisecond, if any computes.
-//! From that follows how many requests may be at work on the thread: fewer while it is late, then more again, as TCP does
-//! with what it has on its way.
+//! The number of requests does not tell whether a thread is late: a thousand that wait for a database are no load, and
+//! a few that compute are. What tells is how long a guest that could go on waits for its turn. A guest that computes
+//! yields each millisecond, so the others do get one. From those waits follows how many requests may be in flight on
+//! the thread: fewer while it is late, then more again, as with TCP's congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,51 +11,58 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time after which the number is set anew.
+/// How often the limit of requests in flight is adjusted.
 const STEP: Duration = Duration::from_millis(25);
-/// Requests that are never too many, however late they are: then it is not their number that makes them so.
+/// How many requests are always admitted. If so few are late, their number is not the cause.
 const FEW: usize = 8;
 
 thread_local! {
-    /// How long guests of this thread have waited for their turns since this was last asked, and for how many. None where
-    /// nobody will ask.
+    /// How long guests of this thread have waited for their turns since the last adjustment, and for how many turns.
+    /// None on a thread that adjusts no limit.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// A guest of this thread begins to wait for its turn. The time, if anybody wants to know how long that takes.
+/// Notes that a guest of this thread begins to wait for its turn. Returns the time now, or none if the thread does not
+/// measure waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// A guest of this thread has waited for its turn since then.
+/// Notes that a guest of this thread, which has waited since `since`, has its turn.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
 
-/// How many requests may be at work on one thread, until their responses are sent, so that it is not late.
+/// How many requests may be in flight on one thread, until their responses are sent, so that the thread is not late.
 pub(crate) struct Lag {
     max: Duration,
-    at_work: Rc<Cell<usize>>,
+    in_flight: Rc<Cell<usize>>,
     limit: Cell<usize>,
     set: Cell<Option<Instant>>,
-    /// Whether the thread was late when it was set.
+    /// Whether the thread was late when the limit was last adjusted.
     late: Cell<bool>,
 }
 
-/// A request at work, until it is dropped. Those that drain do not count: many that only wait would leave no room for others,
-/// and where they compute they slow down the requests that would add to them.
-pub(crate) struct AtWork(Rc<Cell<usize>>);
+/// Counts a request against its thread's limit until it is dropped. Draining requests do not count: many that only wait
+/// would leave no room for others, and those that compute slow down the requests that would add to them.
+pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
-    /// That of the thread which this is called on.
+    /// Makes the limit of the current thread, whose guests may wait for their turns for `max`.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
-        Self { max, at_work: Rc::default(), limit: Cell::new(usize::MAX), set: Cell::default(), late: Cell::default() }
+        Self {
+            max,
+            in_flight: Rc::default(),
+            limit: Cell::new(usize::MAX),
+            set: Cell::default(),
+            late: Cell::default(),
+        }
     }
 
-    /// Lets a request in, unless it would be late.
-    pub(crate) fn admit(&self) -> Option<AtWork> {
-        let at_work = self.at_work.get();
+    /// Admits a request, or returns none if it would be late.
+    pub(crate) fn admit(&self) -> Option<InFlight> {
+        let in_flight = self.in_flight.get();
         let now = Instant::now();
         if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {
             self.set.set(Some(now));
@@ -66,7 +73,7 @@ impl Lag {
             match late {
                 // As late as they are, so many are too many. Once may be a burst.
                 true if self.late.get() => {
-                    let limit = limit.min(at_work) as f64 * self.max.div_duration_f64(wait);
+                    let limit = limit.min(in_flight) as f64 * self.max.div_duration_f64(wait);
                     self.limit.set(FEW.max(limit as usize));
                 }
                 true => {}
@@ -74,14 +81,14 @@ impl Lag {
             }
             self.late.set(late);
         }
-        (at_work < self.limit.get()).then(|| {
-            self.at_work.set(at_work + 1);
-            AtWork(self.at_work.clone())
+        (in_flight < self.limit.get()).then(|| {
+            self.in_flight.set(in_flight + 1);
+            InFlight(self.in_flight.clone())
         })
     }
 }
 
-impl Drop for AtWork {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -91,9 +98,9 @@ impl Drop for AtWork {
 mod tests {
     use super::*;
 
-    /// Passes so many steps, at the end of each of which two guests have just had their turns so late and a request comes. Keeps
-    /// those that are let in, and says how many.
-    async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<AtWork>) -> usize {
+    /// Passes `count` steps. At the end of each, two guests have had their turns `late` milliseconds late, and a
+    /// request comes. Keeps the requests that are admitted in `admitted`, and returns how many these are.
+    async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {
             tokio::time::advance(Duration::from_millis(25)).await;

@@ -21,24 +21,24 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// What gives a component its environment, and the label that nothing is given under.
+/// The interfaces that give a component its environment, each with the label of an empty one.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// What gives a component its files.
+/// The interfaces that give a component its files, each with the label of an empty one.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
-/// What lets a component connect to others.
+/// The interfaces that let a component connect to others.
 const OUTBOUND: [&str; 2] = ["wasi:http/client@", "wasi:sockets/"];
 
-/// An application that is one with its middleware.
+/// An application that is joined with its middleware into one component.
 pub(crate) struct Joined {
     pub(crate) bytes: Vec<u8>,
-    /// What it may import.
+    /// The linker of the joined component, with the imports of each layer.
     pub(crate) linker: Linker<State>,
 }
 
-/// The name of a layer's own import or export. It is a plain label: tools take what is named as an interface is, such as
-/// `epilogue:background/queue0@0.1.0`, for one and the same interface, and would make one queue of them all.
+/// The name of a layer's own import or export. It is a plain label: if it were named like an interface, as
+/// `epilogue:background/queue0@0.1.0` is, tools would take all layers' queues for one and the same.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }
@@ -47,7 +47,7 @@ pub(crate) fn label(item: &str, layer: usize) -> String {
 ///
 /// # Errors
 ///
-/// If one of them is no middleware, or may not have what it imports.
+/// If a file is not a middleware, or imports what it may not have.
 pub(crate) fn join(
     middleware: &[Middleware],
     application: &Path,
@@ -73,12 +73,12 @@ pub(crate) fn join(
 struct Joining {
     graph: CompositionGraph,
     linker: Linker<State>,
-    /// Whether tasks can be.
+    /// Whether tasks can be durable.
     durable: bool,
 }
 
 impl Joining {
-    /// Puts a layer around what handles requests so far, and returns its own handler.
+    /// Puts a layer around `inner`, the handler of the layers so far, and returns the layer's own handler.
     fn layer(
         &mut self,
         layer: usize,
@@ -125,7 +125,7 @@ impl Joining {
         Ok(self.graph.alias_instance_export(instance, HANDLER)?)
     }
 
-    /// Makes an instance's import one of its own, under this label.
+    /// Makes an import of an instance its own, under `label`. Returns the label.
     fn import(&mut self, instance: NodeId, import: &str, kind: ItemKind, label: String) -> anyhow::Result<String> {
         let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
         let types = self.graph.types_mut();
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of joining these two, which import nothing else.
+    /// The error of joining these two components, which import nothing else.
     fn refusal(middleware: &str, inherits: Inherited, application: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("around.wasm");

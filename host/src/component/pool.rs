@@ -12,8 +12,8 @@ use crate::process::shutdown::Shutdown;
 /// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.
 const MAX_IDLE: usize = 128;
 
-/// How many idle instances each of so many pools may keep. Together they have half of all that may exist: those of one pool
-/// are of no use to another.
+/// How many idle instances each of `pools` pools may keep. All pools together keep at most half of `max_instances`,
+/// because an idle instance of one pool is of no use to another.
 pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
     MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
 }
@@ -23,9 +23,9 @@ pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
     idle: RefCell<Vec<Instance>>,
-    /// 0 once no more requests will come.
+    /// How many idle instances the pool keeps: 0 once no more requests will come.
     max_idle: Cell<usize>,
-    /// Requests that have lost their instance and wait for room for another. They go before those that would begin.
+    /// How many requests have lost their instance and wait for room for another. They go before new requests.
     waiting: Cell<usize>,
 }
 
@@ -34,8 +34,8 @@ impl Pool {
         Self { component, shutdown, idle: RefCell::default(), max_idle: Cell::new(max_idle), waiting: Cell::new(0) }
     }
 
-    /// An instance for a request: the one used last, whose memory is most likely still in the processor's caches, or a
-    /// new one.
+    /// Takes an instance for a request: the idle one that was used last, because its memory is most likely still in the
+    /// processor's caches, or else a new one.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         if self.waiting.get() > 0 {
             return Err(NoInstance::Full);
@@ -47,12 +47,12 @@ impl Pool {
         }
     }
 
-    /// An instance that has served nothing.
+    /// Makes an instance that has served no request.
     pub(crate) async fn fresh(&self) -> Result<Instance, NoInstance> {
         self.component.instantiate(self.shutdown.clone()).await
     }
 
-    /// Keeps an instance for the next request, if it may serve another. Its last one must have been torn down.
+    /// Keeps an instance for the next request, if it may serve another one. Its last request must have been torn down.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0;
@@ -61,13 +61,14 @@ impl Pool {
         }
     }
 
-    /// Drops the instances that are idle, and from now on each as its request ends.
+    /// Drops the idle instances. From now on each other instance is dropped when its request ends.
     pub(crate) fn retire(&self) {
         self.max_idle.set(0);
         self.idle.take();
     }
 
-    /// Waits in line for room: meanwhile no request begins, and no instance is kept idle.
+    /// Takes a place in the line for room. While someone is in the line, no request begins and no instance is kept
+    /// idle.
     pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
         self.idle.borrow_mut().clear();
         self.waiting.update(|waiting| waiting + 1);
@@ -75,7 +76,7 @@ impl Pool {
     }
 }
 
-/// A place in the line for room.
+/// A place in the line for room. Dropping it leaves the line.
 pub(crate) struct InLine(Rc<Pool>);
 
 impl Drop for InLine {

@@ -41,7 +41,7 @@ impl State {
         }
     }
 
-    /// Makes this the request that is being served.
+    /// Makes `scope` the request that is being served, or none.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
         self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
         self.background.scope = scope;
@@ -58,7 +58,7 @@ impl State {
         self.table.iter_mut().count()
     }
 
-    /// The view through which a request comes in: the guest sees all of its headers.
+    /// The view through which a request arrives: the guest sees all of the request's headers.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

@@ -12,12 +12,12 @@ use wasmparser::{Parser, Payload};
 /// The section's name. Another SDK need not write one.
 const SECTION: &str = "epilogue-tasks";
 
-/// Checks that no two tasks of a guest have the same name. The bytes are those of a component; what cannot be read of them is
-/// for others to complain about.
+/// Checks that no two tasks of a guest have the same name. Parts of the component that cannot be read are ignored,
+/// because others report them.
 ///
 /// # Errors
 ///
-/// If two have; the message names both functions.
+/// If two tasks have the same name. The message names both functions.
 pub(crate) fn check(component: &[u8]) -> anyhow::Result<()> {
     for payload in Parser::new(0).parse_all(component) {
         let Ok(payload) = payload else { break };

@@ -6,16 +6,16 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 
-/// How much of a file is looked at to say what it is.
+/// How many bytes of a file are examined to tell what it is.
 const BEGINNING: usize = 512;
-/// How much of a text is quoted.
+/// How many characters of a text are quoted.
 const QUOTED: usize = 40;
 
-/// Reads a component's file. If there is none, the error gives this advice.
+/// Reads a component's file. If the file does not exist, the error has this `advice`.
 ///
 /// # Errors
 ///
-/// If it cannot be read, or is no component; the message names it, and says what it is.
+/// If the file cannot be read, or is not a component. The message names it, and says what it is.
 pub(crate) fn read(file: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let bytes = fs::read(file).map_err(|error| {
@@ -61,7 +61,7 @@ fn describe(bytes: &[u8]) -> String {
     }
 }
 
-/// Whether two paths lead to one file, whatever their names.
+/// Whether two paths lead to the same file.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let place = |file: &Path| fs::metadata(file).map(|found| (found.dev(), found.ino())).ok();

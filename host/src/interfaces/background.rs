@@ -21,9 +21,9 @@ use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
 
-/// A stop is announced when this part of the time is left …
+/// A stop is announced when a tenth of the time is left, but not earlier than [`MAX_NOTICE`] before the end.
 const NOTICE_PART: u32 = 10;
-/// … and at most this long before it.
+/// The longest time before the end at which a stop is announced.
 const MAX_NOTICE: Duration = Duration::from_secs(5);
 
 /// What an instance's tasks are enqueued with: one for each instance.
@@ -52,7 +52,8 @@ impl Phase {
         Self::lasting(Instant::now(), None)
     }
 
-    /// A time that overflows the clock has no end.
+    /// A phase that begins at `start` and lasts for `time`. Without a time, or with one that overflows the clock, it
+    /// has no end.
     pub(crate) fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
@@ -79,8 +80,8 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
-/// Defines `queue` under this name. What is added through it belongs to this layer. If tasks can be durable, adding one may
-/// have to wait.
+/// Defines the interface `queue` under `name`. Tasks that are added through it belong to `layer`. If tasks can be
+/// `durable`, adding one may wait until it is stored.
 pub(crate) fn add_queue<T: Send + 'static>(
     linker: &mut Linker<T>,
     name: &str,
@@ -123,11 +124,11 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// What comes of a task that was accepted.
+/// What happens to a task that was accepted.
 enum Added {
-    /// It waits in the queue.
+    /// The task waits in the queue.
     Waits(TaskId),
-    /// It is accepted once it has been stored.
+    /// The task is to be stored. It is accepted once that is done.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
@@ -144,7 +145,7 @@ impl Background {
         }
     }
 
-    /// Says what the guest is busy with from now on. Most guests never ask.
+    /// Begins a phase: what the guest is doing from now on. Most guests never ask for it.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {

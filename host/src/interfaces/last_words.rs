@@ -17,7 +17,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 const KEPT: usize = 4096;
 /// The start of the message of a Rust panic, behind the thread's name.
 pub(crate) const PANICKED: &str = "panicked at ";
-/// What follows that message.
+/// What follows the message of a Rust panic on stderr.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
 /// The end of what one instance has written to stderr since its current call began.

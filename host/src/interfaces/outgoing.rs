@@ -14,8 +14,8 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
 };
 
-/// The address under which the application itself is reached, once it is known. It never is while the application serves
-/// https: a component would have no reason to trust the certificate.
+/// The address at which the application itself is reached, once it is known. It is never set while the application
+/// serves https, because a component would have no reason to trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
@@ -32,7 +32,7 @@ impl Outgoing {
         Self { component, allowed, own_address }
     }
 
-    /// Where a request may go, or that it may not.
+    /// The URI that a request is to be sent to, or the error that this is not allowed.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Outgoing {
         })
     }
 
-    /// The same resource of the application itself.
+    /// The URI of the same resource at the application's own address, if that is known.
     fn own(&self, uri: &Uri) -> Option<Uri> {
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(Scheme::HTTP);
@@ -68,13 +68,13 @@ impl Outgoing {
     }
 }
 
-/// A URL as the log names it: without user and password, and without path and query, which may be secret too.
+/// The part of a URL that may be logged: without user, password, path and query, which may be secret.
 fn origin(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
 }
 
-/// What became of a connection, in the guest's words.
+/// The error code that tells a guest why a connection failed.
 fn connect_error(error: &io::Error) -> ErrorCode {
     match error.kind() {
         ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
@@ -88,20 +88,21 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Whether a guest may not set a header: it is about a connection, and that is the host's.
+/// Whether a guest may not set a header, because it is about the connection, which is the host's.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes what a guest cannot set. It may have it from a request of its own, whose headers it passes on as they are.
+/// Removes the headers that a guest cannot set. A guest may have them from the request that it handles, if it passes
+/// its headers on.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
         headers.remove(name);
     }
 }
 
-/// Lets a request come in with the headers that a guest cannot set itself, as Spin does: `host` above all. What is not for
-/// guests, `request_headers.rs` has removed.
+/// The hooks for arriving requests. They keep the headers that a guest cannot set itself, such as `host`, as Spin does.
+/// `request_headers.rs` has already removed those that are not for guests.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {

@@ -3,7 +3,6 @@
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, TypedFunc};
 
-use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
 /// Where a component exports a `runner`.
@@ -14,20 +13,21 @@ pub(crate) struct RunnerIndices {
 
 /// An instance's `runner`.
 pub(crate) struct Runner {
-    /// The task is boxed: it is moved a few times on its way, which costs more (2 % of a drain's instructions in the profile `dev`).
+    /// The function `run`. Its task is boxed, because it is moved a few times on its way, which costs more (2 % of a
+    /// drain's instructions in the profile `dev`).
     run: TypedFunc<(Box<types::Task>,), (Result<(), TaskError>,)>,
     teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
 }
 
 impl RunnerIndices {
-    /// The `runner` that the component exports under this name, if it does.
+    /// Finds the `runner` that the component exports under this name.
     pub(crate) fn find(component: &Component, name: &str) -> Option<Self> {
         let runner = component.get_export_index(None, name)?;
         let index = |function: &str| component.get_export_index(Some(&runner), function);
         Some(Self { run: index("run")?, teardown: index("teardown")? })
     }
 
-    /// That of an instance. An error if its functions are not of the contract's types.
+    /// Loads the `runner` of an instance. An error if its functions do not have the contract's types.
     pub(crate) fn load(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Runner> {
         Ok(Runner {
             run: instance.get_typed_func(&mut store, self.run)?,
@@ -37,18 +37,18 @@ impl RunnerIndices {
 }
 
 impl Runner {
-    pub(crate) async fn run(
+    pub(crate) async fn run<T: Send>(
         &self,
-        accessor: &Accessor<State>,
+        accessor: &Accessor<T>,
         task: Box<types::Task>,
     ) -> wasmtime::Result<Result<(), TaskError>> {
         let (result,) = self.run.call_concurrent(accessor, (task,)).await?;
         Ok(result)
     }
 
-    pub(crate) async fn teardown(
+    pub(crate) async fn teardown<T: Send>(
         &self,
-        accessor: &Accessor<State>,
+        accessor: &Accessor<T>,
         outcome: ResponseOutcome,
     ) -> wasmtime::Result<Result<(), String>> {
         let (result,) = self.teardown.call_concurrent(accessor, (outcome,)).await?;

@@ -42,7 +42,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     Ok(())
 }
 
-/// What to tell the operator of a status that was refused.
+/// The message for the operator about a status that was refused.
 pub(crate) fn refusal(status: u16) -> String {
     format!("the handler set the status {status}, but HTTP has 100 to 599 only")
 }

@@ -9,19 +9,19 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::last_words::LastWords;
-use crate::telemetry::output::{Guests, Lines, STDERR, STDOUT};
+use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 
 /// Where a component's stdout and stderr go.
 #[derive(Debug, Clone, Default)]
 pub enum Output {
-    /// To those of the host.
+    /// Both go to the host's own.
     #[default]
     Inherit,
-    /// stdout to that of the host, and stderr as well, each line as an event in JSON.
+    /// Both go to the host's own, and each line of stderr becomes an event in JSON.
     Json,
-    /// Nowhere.
+    /// Both are discarded.
     Silent,
-    /// To memory.
+    /// Both are kept in memory.
     Captured {
         /// What goes to stdout.
         stdout: MemoryOutputPipe,
@@ -44,9 +44,9 @@ pub(crate) struct WasiConfig {
 /// What one instance sees of the system.
 pub(crate) struct Wasi {
     pub(crate) ctx: WasiCtx,
-    /// What the guest writes to stderr, if that is told line by line.
+    /// The guest's stderr, if each of its lines is to be an event.
     lines: Option<Lines>,
-    /// What its stderr ended with.
+    /// What the guest wrote to stderr last.
     pub(crate) last_words: LastWords,
 }
 
@@ -81,10 +81,10 @@ impl WasiConfig {
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {
         let words = LastWords::default();
         match &self.output {
-            Output::Inherit => _ = wasi.stdout(Guests(&STDOUT)).stderr(words.of(Guests(&STDERR))),
+            Output::Inherit => _ = wasi.stdout(GuestOutput(&STDOUT)).stderr(words.of(GuestOutput(&STDERR))),
             Output::Json => {
                 let lines = Lines::new(component);
-                wasi.stdout(Guests(&STDOUT)).stderr(words.of(lines.clone()));
+                wasi.stdout(GuestOutput(&STDOUT)).stderr(words.of(lines.clone()));
                 return (Some(lines), words);
             }
             Output::Silent => _ = wasi.stderr(words.of(tokio::io::empty())),

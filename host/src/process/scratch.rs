@@ -1,4 +1,4 @@
-//! Folders for the copies of components' files. None of them outlives the process, however that ends in order.
+//! Folders for the copies of components' files. The host deletes them whenever the process ends in order.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,13 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-/// Those that exist. A thread that never ends, such as the one that reloads, may hold one, and its drop never come.
+/// The folders that exist. A thread that never ends, such as the one that reloads, may hold a folder, so that it is
+/// never dropped.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// How often the host tries to delete a folder into which a guest still writes.
 const ATTEMPTS: usize = 3;
 
-/// A folder that is deleted with its last user, or else by [`delete_all`].
+/// A folder that is deleted when it is dropped, or else by [`delete_all`].
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -38,7 +39,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Deletes all folders: the process is about to end.
+/// Deletes all folders. Called when the process is about to end.
 pub(crate) fn delete_all() {
     let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
     folders.iter().for_each(|folder| delete(folder));

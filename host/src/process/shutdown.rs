@@ -8,8 +8,9 @@ use tokio::time::Instant;
 /// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
 pub(crate) const ABANDONED: u8 = 3;
 
+/// How far the shutdown has come.
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum Stage {
     Running,
     Draining { until: Instant },
     Stopped,
@@ -17,31 +18,31 @@ enum Phase {
 
 /// Starts and hastens the shutdown of the servers that hold its [`Shutdown`].
 #[derive(Debug, Clone)]
-pub(crate) struct ShutdownTrigger(watch::Sender<Phase>);
+pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
 /// A server's view of its own end.
 #[derive(Debug, Clone)]
 pub(crate) struct Shutdown {
-    phase: watch::Receiver<Phase>,
+    stage: watch::Receiver<Stage>,
     trigger: ShutdownTrigger,
 }
 
 /// A shutdown that has not begun, and what begins it.
 pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
-    let (sender, receiver) = watch::channel(Phase::Running);
+    let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
-    (trigger.clone(), Shutdown { phase: receiver, trigger })
+    (trigger.clone(), Shutdown { stage: receiver, trigger })
 }
 
 impl ShutdownTrigger {
     /// Lets requests and their tasks finish for as long as `grace`, and accepts no more. Later calls change nothing.
     pub(crate) fn drain(&self, grace: Duration) {
-        self.0.send_if_modified(|phase| {
-            let begins = matches!(phase, Phase::Running);
+        self.0.send_if_modified(|stage| {
+            let begins = matches!(stage, Stage::Running);
             if begins {
                 // A grace that overflows the clock has no end worth computing.
                 let until = Instant::now().checked_add(grace);
-                *phase = Phase::Draining { until: until.unwrap_or_else(far_future) };
+                *stage = Stage::Draining { until: until.unwrap_or_else(far_future) };
             }
             begins
         });
@@ -49,35 +50,35 @@ impl ShutdownTrigger {
 
     /// Stops at once: what has not ended is abandoned.
     pub(crate) fn stop(&self) {
-        self.0.send_replace(Phase::Stopped);
+        self.0.send_replace(Stage::Stopped);
     }
 }
 
 impl Shutdown {
-    /// Begins it from within.
+    /// Begins the shutdown from within the server.
     pub(crate) fn drain(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
 
-    /// Whether it has begun.
+    /// Whether the shutdown has begun.
     pub(crate) fn has_begun(&self) -> bool {
-        !matches!(*self.phase.borrow(), Phase::Running)
+        !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// Whether everything is to end, at this time: the grace has passed, or was cut short.
+    /// Whether everything is to end at the time `now`: the grace has passed, or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
-        match *self.phase.borrow() {
-            Phase::Running => false,
-            Phase::Draining { until } => until <= now,
-            Phase::Stopped => true,
+        match *self.stage.borrow() {
+            Stage::Running => false,
+            Stage::Draining { until } => until <= now,
+            Stage::Stopped => true,
         }
     }
 
-    /// Waits until the shutdown begins, and returns when it ends.
+    /// Waits until the shutdown begins, and returns the time at which its grace ends.
     pub(crate) async fn begun(&mut self) -> Instant {
-        let phase = self.phase.wait_for(|phase| !matches!(phase, Phase::Running)).await.map(|phase| *phase);
-        match phase {
-            Ok(Phase::Draining { until }) => until,
+        let stage = self.stage.wait_for(|stage| !matches!(stage, Stage::Running)).await.map(|stage| *stage);
+        match stage {
+            Ok(Stage::Draining { until }) => until,
             Ok(_) => Instant::now(),
             // Not reached: it holds what could begin it.
             Err(_) => std::future::pending().await,
@@ -89,7 +90,7 @@ impl Shutdown {
         let until = self.begun().await;
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
-            Ok(_) = self.phase.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+            Ok(_) = self.stage.wait_for(|stage| matches!(stage, Stage::Stopped)) => {}
         }
     }
 }

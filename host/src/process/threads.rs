@@ -9,8 +9,8 @@ use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
-/// How long after the grace a thread may take for its end, a worker's last calls of the task engine included. One that is still
-/// there then is stuck.
+/// How long after the grace a thread may take to end, a worker's last calls of the task engine included. A thread that
+/// has not ended by then counts as stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called within
@@ -91,7 +91,7 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(60);
 
-    type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+    type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
     /// Runs `first` beside a thread that ends when the shutdown begins.
     fn run_beside(first: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
@@ -103,8 +103,8 @@ mod tests {
             Ok(())
         };
         // The one that fails is not the first that would be waited for.
-        let works: [Work; 2] = [Box::new(other), Box::new(first)];
-        run(works.into_iter(), &shutdown, GRACE)
+        let jobs: [Job; 2] = [Box::new(other), Box::new(first)];
+        run(jobs.into_iter(), &shutdown, GRACE)
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         let (_trigger, shutdown) = shutdown::channel();
         let (_never, stuck) = mpsc::channel::<()>();
         let stuck = move || Ok(stuck.recv()?);
-        let works: [Work; 2] = [Box::new(stuck), Box::new(|| Err(anyhow!("no socket")))];
-        assert!(run(works.into_iter(), &shutdown, Duration::ZERO).is_err());
+        let jobs: [Job; 2] = [Box::new(stuck), Box::new(|| Err(anyhow!("no socket")))];
+        assert!(run(jobs.into_iter(), &shutdown, Duration::ZERO).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use epilogue_manifest::settings::HostOptions;
 
-use crate::component::lag::AtWork;
+use crate::component::lag::InFlight;
 
 /// The requests of a host.
 pub(crate) struct Admission {
@@ -34,37 +34,39 @@ impl Admission {
         }
     }
 
-    /// Lets a request in, if there is room for it. Its place on its thread, if those are counted, is its own until it drains.
-    pub(crate) fn admit(self: &Arc<Self>, at_work: Option<AtWork>) -> Result<Slot, Refused> {
+    /// Admits a request if there is room for it. `in_flight` is the request's place on its thread, where those are
+    /// counted: the request keeps it until it drains.
+    pub(crate) fn admit(self: &Arc<Self>, in_flight: Option<InFlight>) -> Result<Slot, Refused> {
         if self.draining.load(Relaxed) >= self.max_draining {
             return Err(Refused("max-draining"));
         }
         let more = |running| (running < self.max_requests).then_some(running + 1);
         match self.running.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, at_work }),
+            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, in_flight }),
             Err(_) => Err(Refused("max-requests")),
         }
     }
 
-    /// Requests that have not ended.
+    /// How many requests have not ended, their tasks and teardowns included.
     pub(crate) fn requests(&self) -> usize {
         self.running.load(Relaxed) + self.draining.load(Relaxed)
     }
 }
 
-/// A request's place, until it is dropped.
+/// A request's place among those that are admitted. Dropping it frees the place.
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     draining: bool,
-    at_work: Option<AtWork>,
+    in_flight: Option<InFlight>,
 }
 
 impl Slot {
-    /// The response is sent: from now on the request counts as draining, also beyond that limit.
+    /// Counts the request as draining from now on, even beyond the limit of draining requests. Called when its response
+    /// is sent.
     pub(crate) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.at_work = None;
+            self.in_flight = None;
             self.admission.draining.fetch_add(1, Relaxed);
             self.admission.running.fetch_sub(1, Relaxed);
         }

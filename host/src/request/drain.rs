@@ -11,69 +11,72 @@ use tracing::Instrument as _;
 
 use crate::component::instance::{Instance, Interrupted, NoInstance};
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
-use crate::request::{Life, SETTLE};
+use crate::request::{Life, Ready, SETTLE};
 use crate::tasks::backoff::Backoff;
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState, cut};
 
-/// The longest pause before one looks again whether there is room for another instance.
+/// The longest pause between two attempts to get another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
-    /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
+    /// Runs the tasks in the order of registration until none is left, tasks that are added meanwhile included.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
             // Read once: to read the clock takes as long as much of what is between two tasks.
             let now = Instant::now();
+            self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
-                Some((state, reason)) => self.ended(&task, state, 0, Some(reason)),
+                Some((state, reason)) => self.record_of(&task, state, 0, Some(reason)),
                 None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
-            self.finish(record);
+            self.record_queued(record);
         }
     }
 
-    /// Records a task's end and makes it known, in that order: what is recorded is never told again.
-    pub(crate) fn finish(&mut self, record: TaskRecord) {
+    /// Records the end of a task that came from the queue, and announces it.
+    pub(crate) fn record_queued(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
-        self.tell(record);
+        self.record_task(record);
     }
 
-    /// Does so for a task that was not in the queue.
-    pub(crate) fn tell(&mut self, record: TaskRecord) {
+    /// Records a task's end and announces it, in that order: a task that is recorded is never announced again.
+    pub(crate) fn record_task(&mut self, record: TaskRecord) {
         if record.state == TaskState::Abandoned && self.has_stopped() {
             self.observer.abandoned_at_stop();
         }
         let record = self.record.tasks.push_mut(record);
-        record.emit(&self.scope.id);
+        record.announce(&self.scope.id);
     }
 
-    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task it has the
-    /// rest of the budget, since it may add one (S18).
+    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task that work
+    /// has the rest of the drain's budget, since it may add one (S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
         }
-        let budget = self.budget();
-        let settled = self.settle(SETTLE.min(budget), budget).await;
+        let now = Instant::now();
+        self.start_drain(now);
+        let left = self.budget_left(now);
+        let settled = self.settle(SETTLE.min(left), left).await;
         let next = self.scope.queue().next();
         if settled || next.is_some() {
             return next;
         }
-        let budget = self.budget();
-        if !self.settle(budget, budget).await {
-            self.report("work that the guest had spawned did not end in time, and will be stopped", None);
+        let left = self.budget_left(Instant::now());
+        if !self.settle(left, left).await {
+            self.record_error("work that the guest had spawned did not end in time, and will be stopped", None);
         }
         self.scope.queue().next()
     }
 
-    /// The state of a task that is not to run, and why.
-    fn verdict(&mut self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
+    /// The state of a task that must not run, and the reason. None if the task is to run.
+    fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let policy = self.scope.queue().policy();
-        let late = self.left(now).is_zero();
+        let late = self.budget_left(now).is_zero();
         let situation = Situation {
             handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
@@ -81,25 +84,29 @@ impl Life {
             policy,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
+            // The rules discard every durable task that is still in the queue. `Life::store` has handed over those that run after
+            // this end of the handler, and one that is added later is stored without ever being queued. So a durable task that
+            // is left could not be stored, or its handler's end is not the one that it waits for. It must not run from memory:
+            // its guest asked for a task that outlives this process, and has been told that there is none.
             not_stored: self.not_stored.as_deref(),
         };
         situation.verdict(task).map(|(state, reason)| (state, reason.to_owned()))
     }
 
-    /// Runs a task, as often as it may be tried, and says how it ended.
+    /// Runs a task, retries it as often as it may be tried, and returns the record of its end.
     async fn run(&mut self, mut task: Task, start: Instant) -> TaskRecord {
         let mut attempt = 0;
         let mut now = start;
         loop {
             attempt += 1;
-            self.running = Some(self.ended(&task, TaskState::Abandoned, attempt, None));
+            self.running = Some(self.record_of(&task, TaskState::Abandoned, attempt, None));
             let (state, error) = self.attempt(&mut task, attempt, now).await;
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
                 // Stopped before an attempt that it still had, it has come to no end of its own.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.ended(&task, state, attempt, error) };
+                return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
             }
             now = Instant::now();
         }
@@ -122,11 +129,12 @@ impl Life {
         });
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own));
-        let (instance, now, left) = match self.instance(now).await {
+        let Ready { instance, start, budget_left } = match self.instance(now).await {
             Ok(ready) => ready,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
-        let interrupted = match instance.run_task(task.layer, call, now, limit.min(left)).instrument(span).await {
+        let limit = limit.min(budget_left);
+        let interrupted = match instance.run_task(task.layer, call, start, limit).instrument(span).await {
             Ok(Ok(())) => return (TaskState::Succeeded, None),
             Ok(Err(error)) => return (TaskState::Failed, Some(cut(describe(error, &task.name)))),
             Err(interrupted) => interrupted,
@@ -140,8 +148,8 @@ impl Life {
         (state, Some(cut(interrupted.to_string())))
     }
 
-    /// The end of a task that took no time.
-    pub(crate) fn ended(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
+    /// The record of a task that ends in `state` and took no time. It is not kept yet.
+    pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
             id: task.id,
@@ -155,7 +163,8 @@ impl Life {
         }
     }
 
-    /// A fresh instance. Where there is no room for one, or its start takes too long, it tries again within the drain's budget.
+    /// Makes a fresh instance. If there is no room for one, or its start takes too long, the host tries again until the
+    /// drain's budget is used up.
     pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
@@ -177,25 +186,26 @@ impl Life {
         }
     }
 
-    /// Tells that an attempt has failed, and waits before the next one. False if there is no time for it.
+    /// Announces that an attempt has failed, and waits before the next one. Returns false if the drain's budget does
+    /// not suffice for it, or the host stops.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt);
-        if pause >= self.budget() {
+        if pause >= self.budget_left(Instant::now()) {
             return false;
         }
-        self.will_be_retried(task, attempt, error, pause);
+        self.announce_retry(task, attempt, error, pause);
         self.wait(pause).await
     }
 
-    /// Tells that an attempt has failed, and that another follows.
-    pub(crate) fn will_be_retried(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
+    /// Announces that an attempt has failed and another follows.
+    pub(crate) fn announce_retry(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
         let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
-        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.emit();
+        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
-    /// Waits for so long. False if there is no time for it.
+    /// Waits for `pause`. Returns false if the drain's budget does not suffice for it, or the host stops.
     async fn wait(&mut self, pause: Duration) -> bool {
-        if pause >= self.budget() {
+        if pause >= self.budget_left(Instant::now()) {
             return false;
         }
         let mut shutdown = self.pool.shutdown.clone();
@@ -205,7 +215,7 @@ impl Life {
         }
     }
 
-    /// Whether the host's grace has passed, or was cut short.
+    /// Whether the shutdown's grace has passed, or was cut short.
     fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }

@@ -7,13 +7,14 @@ use wasmtime_wasi_http::WasiBody;
 use crate::component::instance::HandlerError;
 use crate::interfaces::outgoing::remove_forbidden;
 
-/// The guest's `response` as it may be sent. A response that has no body by its status loses its `content-length` (RFC 9110
-/// sections 8.6, 15.3.5 and 15.3.6); `sent.rs` drops the body itself. A guest that announced one there is told of in the log,
-/// except for 304: there the header may say what the body would have been, but HTTP/2 clients exist that wait for it.
+/// Makes the guest's `response` one that may be sent. A response that has no body by its status loses its
+/// `content-length` (RFC 9110 sections 8.6, 15.3.5 and 15.3.6); `sent.rs` drops the body itself. The host logs a
+/// warning if the guest announced a body there, except for 304: with that status the header may say how long the body
+/// would have been, but some HTTP/2 clients wait for it.
 ///
 /// # Errors
 ///
-/// If its status is one of 1xx: such a response would be followed by another, and there is none.
+/// If the status is one of 1xx: another response would have to follow, and there is none.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
     request: &str,

@@ -10,14 +10,14 @@ use crate::tasks::record::cut;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
-    /// Stores the durable tasks that run after this end of the handler, if there are any. That comes before the response's
-    /// head: who sees it can rely on them. If they cannot be stored nobody is told that they were, and the response is not sent.
+    /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent: a
+    /// client that gets a response can rely on them. If they cannot be stored, the response is not sent.
     pub(crate) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
     ) -> Result<Response<WasiBody>, HandlerError> {
         let failed = handled.is_err();
-        let tasks = self.scope.queue().handled(failed);
+        let tasks = self.scope.queue().end_of_handler(failed);
         if tasks.is_empty() {
             return handled;
         }
@@ -39,11 +39,12 @@ impl Life {
         };
         match done {
             Ok(()) => {
-                self.scope.queue().hand_over(failed, |task| {
-                    let stored = stored(&component.layers, task);
-                    stored.emit(&self.scope.id);
-                    stored
-                });
+                let mut queue = self.scope.queue();
+                for task in queue.hand_over(failed) {
+                    let stored = stored(&component.layers, &task);
+                    stored.announce(&self.scope.id);
+                    queue.note_stored(stored);
+                }
                 handled
             }
             Err(error) => {
@@ -51,7 +52,7 @@ impl Life {
                 let why = HandlerError::NotStored(error);
                 self.not_stored = Some(cut(why.to_string()));
                 if failed {
-                    self.report("not stored", Some(&text));
+                    self.record_error("not stored", Some(&text));
                     handled
                 } else {
                     Err(why)

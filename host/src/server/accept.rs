@@ -53,7 +53,8 @@ impl ServerThread {
         }
     }
 
-    /// Takes each version as it comes: the idle instances of the one before are to go, also if no request comes.
+    /// Takes each new version as it comes, so that the idle instances of the old one are dropped even if no request
+    /// comes.
     async fn follow(&self) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -62,8 +63,8 @@ impl ServerThread {
         std::future::pending().await
     }
 
-    /// The next connection, once there is room for it. Meanwhile it waits with the kernel's backlog behind it, as with most
-    /// servers: a client that is turned away only comes again.
+    /// Accepts the next connection once there is room for it. Until then connections wait in the kernel's backlog: a
+    /// client that is turned away would only come again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();

@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1.1 or HTTP/2, each request to the component that its path belongs to.
+//! One client's connection, over HTTP/1.1 or HTTP/2. Each request goes to the component that its path belongs to.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,17 +23,17 @@ use crate::server::thread::ServerThread;
 use crate::wire::activity::Activity;
 use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
-use crate::wire::reply::{Line, Reply};
+use crate::wire::reply::{ConnectionShared, Reply};
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
 /// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
 /// hyper's default.
 const PING: Duration = Duration::from_secs(60);
-/// How long a connection that is asked to end may take for it.
+/// How long a connection may take to close after the host has asked the client to close it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// The task that sends responses: of HTTP/1 the connection's, of HTTP/2 each stream's own.
+    /// Ends the task that sends the responses. On HTTP/1 that is the connection's task, on HTTP/2 each stream's own.
     static SENDER: AbortHandle;
 }
 
@@ -45,9 +45,13 @@ pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWr
 
 async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
     let options = &thread.host.options;
-    let line = Line { unflushed: Unflushed::default(), activity: Activity::new(), send_timeout: options.send_timeout };
+    let shared = ConnectionShared {
+        unflushed: Unflushed::default(),
+        activity: Activity::new(),
+        send_timeout: options.send_timeout,
+    };
     let io = Rc::new(RefCell::new(io));
-    if converse(&thread, io.clone(), Rc::new(peer), &line).await && line.unflushed.is_unread() {
+    if converse(&thread, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {
         let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
         let soon = async {
             shutdown.begun().await;
@@ -61,21 +65,21 @@ async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin
     }
 }
 
-/// Answers the client's requests. Returns whether it ended with what may be an answer to a request on HTTP/1 that was not read
-/// whole.
+/// Answers the client's requests until the connection ends. Returns whether the last answer may belong to an HTTP/1
+/// request whose body was not read to its end.
 async fn converse(
     thread: &Rc<ServerThread>,
     io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
     peer: Rc<Peer>,
-    line: &Line,
+    shared: &ConnectionShared,
 ) -> bool {
     let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
     let options = &thread.host.options;
-    let io = TokioIo::new(TrackedIo::new(io, line.unflushed.clone()));
+    let io = TokioIo::new(TrackedIo::new(io, shared.unflushed.clone()));
     let streams = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         streams.set(request.version() == Version::HTTP_2);
-        respond(thread.clone(), peer.clone(), line.clone(), request)
+        respond(thread.clone(), peer.clone(), shared.clone(), request)
     });
     let builder = builder(options);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -84,17 +88,17 @@ async fn converse(
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = line.activity.idle(idle_limit) => {
+            () = shared.activity.idle(idle_limit) => {
                 if leaving {
                     return false;
                 }
                 (leaving, idle) = (true, true);
-                line.activity.restart();
+                shared.activity.restart();
                 idle_limit = idle_limit.min(GOODBYE);
             }
-            _ = shutdown.begun(), if !draining => (leaving, draining, idle) = (true, true, line.activity.is_idle()),
+            _ = shutdown.begun(), if !draining => (leaving, draining, idle) = (true, true, shared.activity.is_idle()),
             () = end.stopped() => {
-                line.unflushed.leave();
+                shared.unflushed.leave();
                 return false;
             }
         }
@@ -107,8 +111,8 @@ async fn converse(
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
-/// What hyper holds a client to. Against HTTP/2's rapid reset and floods of CONTINUATION, PING, SETTINGS and empty frames it
-/// has limits of its own, which stay as they are.
+/// Configures the limits that hyper enforces on clients. hyper's own limits against HTTP/2's rapid reset and against
+/// floods of CONTINUATION, PING, SETTINGS and empty frames stay as they are.
 fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     let mut builder = Builder::new(LocalExecutor);
     let header_size = options.max_header_size.bytes();
@@ -123,16 +127,16 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     builder
 }
 
-/// Answers one request. Its life goes on after this, and does not end with the connection (S7).
+/// Answers one request. The request's life goes on after its answer, and does not end with the connection (S7).
 async fn respond(
     thread: Rc<ServerThread>,
     peer: Rc<Peer>,
-    line: Line,
+    shared: ConnectionShared,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let upload = Upload::of(&body, &line.unflushed);
-    let (reply, response) = Reply::new(line, SENDER.get(), &parts, upload.clone());
+    let upload = Upload::of(&body, &shared.unflushed);
+    let (reply, response) = Reply::new(shared, SENDER.get(), &parts, upload.clone());
     if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
         let client = peer.client;
         tracing::debug!(target: "epilogue::connection", %client, status = status.as_u16(), error = reason, "a request was refused");

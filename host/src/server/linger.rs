@@ -10,16 +10,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-/// How long the host reads on; nginx' default.
+/// How long the host goes on reading: nginx' default.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long it waits for the next bytes; nginx' default.
+/// How long the host waits for the next bytes: nginx' default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How many bytes it reads.
+/// How many bytes the host reads before it closes the connection anyway.
 const SIZE: usize = 256 << 20;
 const CHUNK: usize = 16 << 10;
 
-/// Ends the host's side of the connection, and discards what the client sends until it ends its own side or the host has waited,
-/// or read, for long enough.
+/// Closes the host's side of the connection and discards what the client sends. Returns once the client closes its
+/// side, or after [`LIMIT`], [`PAUSE`] without a byte, or [`SIZE`] bytes.
 pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
     let discard = async {
         // hyper has done so, unless it ended with an error.

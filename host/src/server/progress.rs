@@ -9,18 +9,18 @@ use crate::tasks::observer::Observer;
 /// What a process has still to do. Displayed as `2 requests, 3 tasks`.
 #[derive(Clone)]
 pub(crate) struct Progress {
-    /// Of a process that serves.
+    /// The admitted requests of a process that serves. None in a process that only works.
     admission: Option<Arc<Admission>>,
     observers: Vec<Observer>,
 }
 
 impl Progress {
-    /// The progress of a server, and of the workers beside it.
+    /// Makes the progress of a server and of the workers beside it.
     pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
         Self { admission: Some(admission), observers: vec![served, worked] }
     }
 
-    /// The progress of a process that only works.
+    /// Makes the progress of a process that only runs durable tasks.
     pub(crate) fn of_worker(worked: Observer) -> Self {
         Self { admission: None, observers: vec![worked] }
     }
@@ -31,8 +31,8 @@ impl Progress {
         self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
     }
 
-    /// How many tasks in this process have not ended: those that wait, and those that run. A durable one that waits is another
-    /// process', or this one's once it is started anew.
+    /// How many tasks in this process wait or run. A durable task that waits in the engine does not count: another
+    /// process may run it, or this one after a restart.
     fn tasks(&self) -> usize {
         let tasks = |observer: &Observer| observer.backlog().tasks() + observer.durable_tasks();
         self.observers.iter().map(tasks).sum()

@@ -1,5 +1,5 @@
-//! A request's headers, set right before anything reads them: one host, one `cookie`, no transport header. A request whose
-//! headers contradict each other, or that the host cannot frame, is refused.
+//! Normalises a request's headers before anything reads them: one host, one `cookie`, no transport header. Refuses a
+//! request whose headers contradict each other, or that the host cannot frame.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,14 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-/// The connection's two ends, and how it speaks.
+/// The addresses of a connection's two ends, and the scheme that it serves.
 pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
     pub(crate) client: SocketAddr,
     pub(crate) local: SocketAddr,
 }
 
-/// Why a request is not served: the answer, and a text for the operator.
+/// Why a request is refused: the answer's status, and a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
 /// Makes the request's URI absolute and its `host` header say the same, joins its cookies, and removes the headers that are
@@ -24,7 +24,8 @@ pub(crate) type Refusal = (StatusCode, &'static str);
 ///
 /// # Errors
 ///
-/// If it names no host or several, if it wants a tunnel, or if its body (if it `has_body`) has a coding other than `chunked`.
+/// If the request names no host or several, if it asks for a tunnel, or if it `has_body` with a coding other than
+/// `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((StatusCode::NOT_IMPLEMENTED, "this host opens no tunnels"));
@@ -52,8 +53,8 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     Ok(())
 }
 
-/// RFC 9112 section 6.1: a coding that the server does not know is answered 501. hyper looks at the last one only, and would
-/// pass on the body without a word of the others.
+/// Refuses a transfer coding that the host does not know (RFC 9112 section 6.1: 501). hyper checks the last coding
+/// only, and would pass on the body without decoding the others.
 fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -96,7 +97,7 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     }
 }
 
-/// Whether it is a host, with or without a port, and nothing else: neither user nor password.
+/// Whether an authority is a host with or without a port, and has neither user nor password.
 fn is_host(authority: &Authority) -> bool {
     let host = authority.host();
     let Some(rest) = authority.as_str().strip_prefix(host).filter(|_| !host.is_empty()) else { return false };
@@ -108,14 +109,15 @@ fn is_host(authority: &Authority) -> bool {
     }
 }
 
-/// Whether both name the same host and port.
+/// Whether two authorities name the same host and port.
 fn same(one: &Authority, other: &Authority, scheme: &Scheme) -> bool {
     let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
     let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
     one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
-/// RFC 9113 section 8.2.3: HTTP/2 clients send each cookie as a header of its own. Who reads `cookie` expects one header.
+/// Joins the `cookie` headers into one. HTTP/2 clients send each cookie as a header of its own (RFC 9113 section
+/// 8.2.3), and guests expect one.
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;

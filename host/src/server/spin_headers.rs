@@ -25,8 +25,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) client: SocketAddr,
 }
 
-/// Sets Spin's headers, unless the component wants none. What a client sent under their names is gone, so that a component
-/// can trust them.
+/// Sets Spin's headers, or only removes them if `origin` is none. Headers that a client sent under their names are
+/// removed, so that a component can trust them.
 pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin<'_>>, matched: &RouteMatch<'_, T>) {
     for name in headers.keys().filter(|name| is_spins(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);

@@ -21,7 +21,7 @@ use crate::tasks::observer::Observer;
 use crate::wire::answer::unavailable;
 use crate::wire::reply::Reply;
 
-/// What all threads share.
+/// What all threads of the server share.
 pub(crate) struct Host {
     pub(super) versions: watch::Receiver<Arc<Version>>,
     pub(crate) options: HostOptions,
@@ -55,10 +55,10 @@ pub(crate) struct ServerThread {
     ticks: Ticks,
 }
 
-/// A version on one thread: for the requests and connections that begin while it is the newest.
+/// A version on one thread, for the requests and connections that begin while it is the newest one.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
-    /// By the component's place in the application.
+    /// The pool of each component, by the component's place in the application.
     pub(crate) pools: Vec<Rc<Pool>>,
 }
 
@@ -87,7 +87,8 @@ impl ServerThread {
         }
     }
 
-    /// The newest version. From the moment of a reload on, whatever begins gets the new one; what has the old one keeps it.
+    /// The newest version. Requests and connections that begin after a reload get the new one, and those that have the
+    /// old one keep it.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {
@@ -98,7 +99,7 @@ impl ServerThread {
         self.serving.borrow().clone()
     }
 
-    /// Begins the life of a request, which ends in its own time.
+    /// Begins the life of a request. It ends on its own, and nobody waits for it.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused("max-lag"))).transpose();
         let slot = match at_work.and_then(|at_work| self.host.admission.admit(at_work)) {

@@ -1,29 +1,30 @@
-//! While requests come, a timer that is due before theirs.
+//! A timer on each thread that is due before the timers of the thread's requests.
 //!
-//! Whoever sets a tokio timer that is due before all others has tokio's driver told by a system call, as it may be asleep on another
-//! thread. It never is here, since a request's timers are those of its own thread; but tokio does not know. A request sets
-//! three, and each was the first, as deadlines that are not reached never come near.
+//! When a tokio timer is set that is due before all others, tokio wakes its driver with a system call, because the
+//! driver may be asleep on another thread. Here it never is, because a request's timers belong to its own thread, but
+//! tokio does not know that. A request sets three timers. Without this one, each of them would be due first, because
+//! deadlines that are not reached never come near.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Shorter than a request's deadlines are, and than what a task usually sleeps.
+/// The time between two ticks: shorter than a request's deadlines, and than most tasks sleep.
 const TICK: Duration = Duration::from_millis(10);
 
 /// One thread's ticks.
 #[derive(Clone, Default)]
-pub(crate) struct Ticks(Rc<State>);
+pub(crate) struct Ticks(Rc<Flags>);
 
 #[derive(Default)]
-struct State {
+struct Flags {
     ticking: Cell<bool>,
     /// Whether a request has come since the last tick.
     needed: Cell<bool>,
 }
 
 impl Ticks {
-    /// A request has come.
+    /// Notes that a request has come, and starts the ticks if they have stopped.
     pub(crate) fn come(&self) {
         self.0.needed.set(true);
         if !self.0.ticking.replace(true) {
@@ -31,7 +32,7 @@ impl Ticks {
         }
     }
 
-    /// Ticks until no request has come for as long.
+    /// Ticks until no request has come between two ticks.
     async fn tick(self) {
         while self.0.needed.replace(false) {
             tokio::time::sleep(TICK).await;

@@ -15,7 +15,8 @@ use tokio_rustls::{
     },
 };
 
-/// What accepts connections with this certificate chain and its key, both PEM files, and offers HTTP/2 and HTTP/1.1.
+/// Prepares to accept TLS connections, with a certificate chain and its key, both PEM files. Offers HTTP/2 and
+/// HTTP/1.1.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = read_certificates(certificate)?;
     let private_key = read_key(key)?;

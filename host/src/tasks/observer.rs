@@ -16,14 +16,14 @@ pub struct Summary {
     pub requests: u64,
     /// Tasks that ended here, in any state.
     pub tasks: u64,
-    /// Those of them that were abandoned, for whatever reason.
+    /// How many of `tasks` were abandoned, for whatever reason.
     pub abandoned: u64,
-    /// Those of `abandoned` that were abandoned because the grace had passed or was cut short.
+    /// How many of `abandoned` were abandoned because the shutdown's grace had passed or was cut short.
     pub abandoned_at_stop: u64,
 }
 
 impl Summary {
-    /// With the tasks of workers beside the server.
+    /// Adds the tasks of `workers`, the summary of the workers beside the server.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
         Self {
             requests: self.requests,
@@ -33,20 +33,20 @@ impl Summary {
         }
     }
 
-    /// The exit code of a process that was told to stop: what was abandoned before does not count.
+    /// The exit code of a process that was told to stop. Tasks that were abandoned before the stop do not count.
     pub(crate) fn exit_code(self) -> ExitCode {
         if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }
     }
 }
 
-/// Counts requests as they end, and hands their records to who asked for them.
+/// Counts requests as they end, and hands their records to those who asked for them.
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     counts: Arc<Counts>,
     backlog: Backlog,
-    /// Durable tasks that run here …
+    /// How many durable tasks this process runs.
     durable: Arc<AtomicUsize>,
-    /// … and the batches that they are in.
+    /// How many batches this process runs.
     batches: Arc<AtomicUsize>,
     records: Option<Sender<RequestRecord>>,
 }
@@ -69,12 +69,12 @@ impl Observer {
         &self.backlog
     }
 
-    /// A batch is run by this process until the value is dropped.
+    /// Counts a batch that this process runs, until the value is dropped.
     pub(crate) fn batch(&self) -> Counted {
         Counted::new(&self.batches)
     }
 
-    /// A durable task is run by this process until the value is dropped.
+    /// Counts a durable task that this process runs, until the value is dropped.
     pub(crate) fn durable_task(&self) -> Counted {
         Counted::new(&self.durable)
     }
@@ -89,12 +89,12 @@ impl Observer {
         self.durable.load(Relaxed)
     }
 
-    /// A task was abandoned because the host's time was over.
+    /// Counts a task that was abandoned because the shutdown's grace had passed or was cut short.
     pub(crate) fn abandoned_at_stop(&self) {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }
 
-    /// A request has ended, with its teardown.
+    /// Counts a request that has ended, and hands its record over.
     pub(crate) fn ended(&self, record: &RequestRecord) {
         let ended = record.tasks.iter().filter(|task| !task.dead);
         let abandoned = ended.clone().filter(|task| task.state == TaskState::Abandoned).count();

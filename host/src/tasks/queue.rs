@@ -27,7 +27,7 @@ const MAX_NAME: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// Who added it, and runs it: the place of a component among those of the application.
+    /// The place, among the application's layers, of the component that added the task and runs it.
     pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
@@ -37,11 +37,12 @@ pub(crate) struct Task {
     pub(crate) backoff: Backoff,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
-    /// To be stored, and run by whoever leases it.
+    /// Whether the task is to be stored in the task engine and run by a worker.
     pub(crate) durable: bool,
-    /// The instance that it is bound to has died.
+    /// Whether the task is bound to an instance that has died.
     pub(crate) orphaned: bool,
-    /// Taken back before it started. It keeps its place, so that what ends is recorded in order.
+    /// Whether the guest has taken the task back before it started. The task keeps its place, so that the records stay
+    /// in order.
     pub(crate) cancelled: bool,
 }
 
@@ -64,28 +65,29 @@ pub(crate) struct Queue {
     args: usize,
     policy: FailurePolicy,
     closed: bool,
-    /// Durable tasks among those that wait.
+    /// How many durable tasks have been queued.
     durable: u32,
-    /// Durable tasks wait here until the handler has returned. From then on each is stored when it is added.
-    handled: bool,
+    /// Whether the handler has ended. Durable tasks are queued until then; afterwards each is stored when it is added.
+    handler_ended: bool,
     stored: Vec<StoredTask>,
     durability: Durability,
     limits: Limits,
     backlog: Backlog,
 }
 
-/// Which tasks are durable.
+/// Which tasks are durable, and with which defaults.
 #[derive(Debug)]
 struct Durability {
-    /// Whether there is an engine to store them in.
+    /// Whether the host has a task engine.
     possible: bool,
-    /// Whether they all are that can be.
+    /// Whether every task is durable that can be stored.
     by_default: bool,
-    /// How often one may be tried that does not say.
+    /// How often a durable task may be tried by default.
     attempts: u32,
-    /// How long one waits between two attempts that does not say.
+    /// How long a durable task waits between two attempts by default.
     backoff: Backoff,
-    /// The generation of what is stored: 0 of a request's own tasks.
+    /// The generation of the durable tasks that are added: 0 for a request's own, one more for each durable task that
+    /// adds another.
     generation: u32,
 }
 
@@ -99,8 +101,8 @@ struct Limits {
 }
 
 impl Queue {
-    /// An empty queue, on a host that has a task engine or has none. Its tasks count in the host's `backlog` from now on
-    /// until they are recorded, or stored.
+    /// Makes an empty queue. `engine` says whether the host has a task engine. Each task counts in the host's `backlog`
+    /// until it is recorded or stored.
     pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -112,7 +114,7 @@ impl Queue {
             },
             closed: false,
             durable: 0,
-            handled: false,
+            handler_ended: false,
             stored: Vec::new(),
             durability: Durability {
                 possible: engine,
@@ -132,17 +134,18 @@ impl Queue {
         }
     }
 
-    /// The queue of tasks that were stored, in this generation: what they add comes after them, and is of the next one.
+    /// Makes this the queue of stored tasks that run on a worker. Numbers go on after `last`, and durable tasks that
+    /// are added are of the generation after `generation`.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
         self.accepted = u32::try_from(last).unwrap_or(u32::MAX);
         self.limits.tasks = self.limits.tasks.saturating_add(self.accepted);
-        self.handled = true;
+        self.handler_ended = true;
         self
     }
 
-    /// Accepts a task, or says why not. It has a number then, and no place yet.
+    /// Accepts a task and gives it a number. [`Queue::push`] gives it its place.
     pub(crate) fn accept(
         &mut self,
         layer: usize,
@@ -192,7 +195,8 @@ impl Queue {
         })
     }
 
-    /// Whether a task is to be stored. What only this process can do stays here, unless the guest asked for both.
+    /// Whether a task is to be stored. A task that only this process can run is not made durable by default, and
+    /// refused if the guest asked for it to be durable.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = if options.instance_bound {
             Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
@@ -214,7 +218,7 @@ impl Queue {
         }
     }
 
-    /// Gives an accepted task its place behind all others.
+    /// Appends an accepted task to the queue.
     pub(crate) fn push(&mut self, task: Task) -> TaskId {
         let id = task.id;
         self.durable += u32::from(task.durable);
@@ -223,12 +227,14 @@ impl Queue {
         id
     }
 
-    /// Whether an accepted task is to be stored at once, and not with others.
+    /// Whether an accepted task is to be stored at once instead of being queued: it is durable, and the handler has
+    /// ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
-        task.durable && self.handled
+        task.durable && self.handler_ended
     }
 
-    /// Takes back the number of a task that could not be stored, if it is the last.
+    /// Frees the number and the arguments' `args` bytes of an accepted task that could not be stored, if no other task
+    /// was accepted after it.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted) == id {
             self.accepted -= 1;
@@ -236,48 +242,47 @@ impl Queue {
         }
     }
 
-    /// The handler has returned: copies of the durable tasks that run after this end of it, which is all that are stored
-    /// together. Nothing is allocated if there are none.
-    pub(crate) fn handled(&mut self, failed: bool) -> Vec<Task> {
-        self.handled = true;
+    /// Notes that the handler has ended: a durable task that is added from now on is stored at once. Returns copies of those that
+    /// wait and run after this end, which are to be stored together. Nothing is allocated if there are none.
+    pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
+        self.handler_ended = true;
         if self.durable == 0 {
             return Vec::new();
         }
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// The tasks that [`Queue::handled`] returned are stored, and somebody else's from now on.
-    pub(crate) fn hand_over(&mut self, failed: bool, component: impl Fn(&Task) -> StoredTask) {
-        let (stored, waiting): (VecDeque<_>, _) =
-            mem::take(&mut self.waiting).into_iter().partition(|task| task.is_stored_after(failed));
-        self.waiting = waiting;
-        for task in &stored {
-            self.backlog.ended();
-            self.stored.push(component(task));
-        }
+    /// Takes out the tasks that [`Queue::end_of_handler`] returned copies of, and returns them: they have been stored, and are the
+    /// engine's from now on.
+    pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
+        let (stored, waiting) =
+            mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
+        self.waiting = waiting.into();
+        stored.iter().for_each(|_| self.backlog.ended());
+        stored
     }
 
-    /// A task that never waited here has been stored.
-    pub(crate) fn is_stored(&mut self, task: StoredTask) {
+    /// Notes that a task has been stored.
+    pub(crate) fn note_stored(&mut self, task: StoredTask) {
         self.stored.push(task);
     }
 
-    /// The generation of what is stored.
+    /// The generation of the durable tasks that are added.
     pub(crate) fn generation(&self) -> u32 {
         self.durability.generation
     }
 
-    /// How many batches the engine may hold before another one is stored.
+    /// How many batches the engine may hold before the tasks of another request are refused.
     pub(crate) fn max_backlog(&self) -> u64 {
         self.limits.backlog
     }
 
-    /// What has been handed over.
+    /// Takes out the notes of the tasks that have been stored.
     pub(crate) fn take_stored(&mut self) -> Vec<StoredTask> {
         mem::take(&mut self.stored)
     }
 
-    /// Takes back a task that has not started. False if there is no such task.
+    /// Cancels a task that has not started. Returns false if there is no such task.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         match self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) {
             Some(task) => {
@@ -289,29 +294,30 @@ impl Queue {
         }
     }
 
-    /// The instance has died, and with it what tasks were bound to. Tasks that a fresh one adds are not concerned.
+    /// Notes that the instance has died: the queued tasks that are bound to it cannot run any more. Tasks that a fresh
+    /// instance adds can.
     pub(crate) fn orphan(&mut self) {
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
         }
     }
 
-    /// What a failing task means for those after it.
+    /// What a failed task means for the tasks after it.
     pub(crate) fn policy(&self) -> FailurePolicy {
         self.policy
     }
 
-    /// Sets what a failing task means for those after it.
+    /// Sets what a failed task means for the tasks after it.
     pub(crate) fn set_policy(&mut self, policy: FailurePolicy) {
         self.policy = policy;
     }
 
-    /// The next task to end, in the order of registration.
+    /// Takes out the next task, in the order of registration.
     pub(crate) fn next(&mut self) -> Option<Task> {
         self.waiting.pop_front()
     }
 
-    /// Accepts nothing more if no task is waiting: the request is over. Says whether it is.
+    /// Closes the queue to further tasks if it is empty, and returns whether it is.
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed

@@ -7,33 +7,31 @@ use std::time::Duration;
 use epilogue_engines::{self as engines, Batch};
 use http::StatusCode;
 
-use crate::component::instance::HandlerError;
 use crate::contract::bindings::{ResponseOutcome, TaskId};
-use crate::tasks::scope::Scope;
-use crate::tasks::trace;
 
 /// How a task ended. Every accepted task ends in exactly one of these (S3), be it after an operator has retried it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
-    /// It ran and returned without an error.
+    /// The task returned without an error.
     Succeeded,
-    /// It ran and returned an error, or the guest had no such task, or the arguments did not fit it.
+    /// The task returned an error, or the guest had no such task, or the arguments did not fit it.
     Failed,
-    /// It trapped, as a panic does, which ended its instance.
+    /// The task trapped, as a panic does, and its instance ended.
     Trapped,
-    /// It was stopped at its deadline, which ended its instance (S10).
+    /// The task was stopped at its deadline, and its instance ended (S10).
     TimedOut,
-    /// It did not run because one before it did not succeed and the policy is `stop` (S4).
+    /// The task did not run, because one before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// It did not run because the handler's end was not one it runs after (S6), or it is durable and could not be stored.
+    /// The task did not run, because the handler ended in a way that it does not run after (S6), or because it is
+    /// durable and could not be stored.
     Discarded,
-    /// It was taken back before it started, by the guest or because the client had left (S7).
+    /// The task was cancelled before it started: by the guest, or because the client had left (S7).
     Cancelled,
-    /// It did not run to its end because the host stopped, the drain's budget was used up, or the instance that its
-    /// closure lived in was gone (S13, S10, S15).
+    /// The task did not run to its end, because the host stopped, the drain's budget was used up, or the instance that
+    /// its closure lived in had died (S13, S10, S15).
     Abandoned,
-    /// It was durable, and an operator removed it before it ended.
+    /// The task was durable, and an operator removed it before it ended.
     Dropped,
 }
 
@@ -53,7 +51,7 @@ impl TaskState {
         }
     }
 
-    /// Whether the failure policy looks at it (S4): it was tried, and did not succeed.
+    /// Whether the failure policy applies (S4): the task was tried, and did not succeed.
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }
@@ -68,28 +66,30 @@ impl fmt::Display for TaskState {
 /// One task's end, or what made it dead.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
-    /// Its number within the request, from 1.
+    /// The task's number within the request, from 1.
     pub id: TaskId,
-    /// The name it was registered under.
+    /// The name that the task was registered under.
     pub name: String,
-    /// The manifest's id of the component that added it and ran it: the one that handled the request, or a middleware.
+    /// The manifest's id of the component that added the task and ran it: the one that handled the request, or a
+    /// middleware.
     pub component: Arc<str>,
-    /// How it ended or, if it is dead, what its last attempt came to.
+    /// How the task ended or, if it is dead, how its last attempt ended.
     pub state: TaskState,
-    /// It was durable and failed for good: it waits in the dead letter until an operator retries or drops it, and has not
-    /// ended. So do those behind it, if the failure policy is `stop`.
+    /// Whether the task is dead: it is durable, has failed for good, and waits in the dead letter until an operator
+    /// retries or drops it. A dead task has not ended. With the failure policy `stop`, the tasks behind it wait there
+    /// too.
     pub dead: bool,
-    /// The last attempt made; 0 if it never started.
+    /// The number of the last attempt; 0 if the task never started.
     pub attempt: u32,
-    /// The time from its first attempt's start to its end; zero if it never started.
+    /// The time from the start of the first attempt to the task's end; zero if the task never started.
     pub elapsed: Duration,
-    /// Why it did not succeed. A panic in Rust is `panicked at src/lib.rs:1:2: message`. Another trap is wasm's reason and what the
-    /// task had written to stderr last.
+    /// Why the task did not succeed. A panic in Rust reads `panicked at src/lib.rs:1:2: message`. For another trap it
+    /// is wasm's reason and what the task wrote to stderr last.
     pub error: Option<String>,
 }
 
 impl TaskRecord {
-    /// One of a stored task that took no time here.
+    /// The record of a stored task that took no time in this process.
     pub(crate) fn of_stored(batch: &Batch, task: &engines::Task, state: TaskState) -> Self {
         Self {
             id: task.id,
@@ -103,8 +103,8 @@ impl TaskRecord {
         }
     }
 
-    /// Makes the end known: one event and one count (S3). A dead task is known by an event and a count of their own.
-    pub(crate) fn emit(&self, request: &str) {
+    /// Announces the task's end: one event and one count (S3). A dead task has an event and a count of their own.
+    pub(crate) fn announce(&self, request: &str) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
             ($level:expr) => {
@@ -141,8 +141,8 @@ impl TaskRecord {
     }
 }
 
-/// Makes known that a dead task waits again.
-pub(crate) fn retried(batch: &Batch, task: &engines::Task) {
+/// Announces with an event that a dead task waits again.
+pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     tracing::info!(
         target: "epilogue::task",
         request = batch.request_id,
@@ -153,7 +153,7 @@ pub(crate) fn retried(batch: &Batch, task: &engines::Task) {
     );
 }
 
-/// An attempt that failed, before another one.
+/// A failed attempt that another one follows.
 pub(crate) struct Retry<'a> {
     pub(crate) request: &'a str,
     pub(crate) component: &'a str,
@@ -166,8 +166,8 @@ pub(crate) struct Retry<'a> {
 }
 
 impl Retry<'_> {
-    /// Makes it known: one event.
-    pub(crate) fn emit(&self) {
+    /// Announces the retry: one event.
+    pub(crate) fn announce(&self) {
         // Whole milliseconds are as much as anybody wants to read.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(
@@ -184,20 +184,20 @@ impl Retry<'_> {
     }
 }
 
-/// A task that was handed over to the task engine. Whoever runs it records its end.
+/// A task that was handed over to the task engine. The worker that runs it records its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {
-    /// Its number within the request, from 1.
+    /// The task's number within the request, from 1.
     pub id: TaskId,
-    /// The name it was registered under.
+    /// The name that the task was registered under.
     pub name: String,
-    /// The manifest's id of the component that added it and will run it.
+    /// The manifest's id of the component that added the task and will run it.
     pub component: Arc<str>,
 }
 
 impl StoredTask {
-    /// Makes it known: one event and one count.
-    pub(crate) fn emit(&self, request: &str) {
+    /// Announces that the task is stored: one event and one count.
+    pub(crate) fn announce(&self, request: &str) {
         tracing::info!(
             target: "epilogue::task",
             request,
@@ -217,30 +217,30 @@ pub struct RequestRecord {
     pub id: String,
     /// The id of the trace that the request belongs to: the client's, or one made for it.
     pub trace_id: String,
-    /// The manifest's id of the component that handled it.
+    /// The manifest's id of the component that handled the request.
     pub component: String,
     /// The status that was sent.
     pub status: StatusCode,
     /// How the response ended.
     pub outcome: ResponseOutcome,
-    /// Every accepted task that was not stored, in the order in which they ended.
+    /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// Every task that was stored, in the order of that: they end elsewhere, and later.
+    /// The tasks that were stored, in the order of their storing. They end later, on a worker.
     pub stored: Vec<StoredTask>,
-    /// How often the scope was torn down: once, and once more for each time that tasks of a teardown asked for it; 0 if there was
-    /// nothing to tear down, or the instance had died (S9).
+    /// How often the scope was torn down (S9): 0 if there was nothing to tear down or the instance had died; more than
+    /// once if tasks that a teardown added asked for another.
     pub teardowns: u32,
     /// What went wrong outside any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,
-    /// How many of the guest's handles the host holds more than before the request (S9). An instance's first request
-    /// opens what the guest then keeps, such as its stdout; of the others it should be 0.
+    /// How many more of the guest's handles the host holds than before the request (S9). It should be 0, except for an
+    /// instance's first request, which opens what the guest then keeps, such as its stdout.
     pub leaked: isize,
 }
 
-/// What is kept of an error's text, in bytes: it is the guest's, and may be of any length.
+/// How many bytes of an error's text are kept. A guest may write a text of any length.
 const MAX_ERROR: usize = 4096;
 
-/// The text, or as much of it as is kept, and how much is missing.
+/// Cuts a text to [`MAX_ERROR`] bytes, and appends how many are missing.
 pub(crate) fn cut(mut text: String) -> String {
     let end = text.floor_char_boundary(MAX_ERROR);
     let missing = text.len() - end;
@@ -253,21 +253,18 @@ pub(crate) fn cut(mut text: String) -> String {
 }
 
 impl RequestRecord {
-    /// Tells why the handler's response is not sent. What a client sends wrong is its own fault.
-    pub(crate) fn tell_failure(&self, error: &HandlerError, reason: &str) {
+    /// Announces why the handler's response is not sent. A mistake of the client is no error of the host's.
+    pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
         let (request, component) = (&self.id, &self.component);
-        match error {
-            HandlerError::BadUpload(_) => {
-                tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
-            }
-            _ => {
-                tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
-            }
+        if client_mistake {
+            tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
+        } else {
+            tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
         }
     }
 
-    /// Tells once why a response is not whole. A client that leaves is nobody's fault.
-    pub(crate) fn tell_end(&self, outcome: &ResponseOutcome) {
+    /// Announces why a response did not end whole. A client that leaves is no error.
+    pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
         let (request, component) = (&self.id, &self.component);
         match outcome {
             ResponseOutcome::ResponseFailed(reason) => {
@@ -280,10 +277,11 @@ impl RequestRecord {
         }
     }
 
-    pub(crate) fn new(scope: &Scope, component: String) -> Self {
+    /// The record of a request that has only begun.
+    pub(crate) fn new(id: String, trace_id: String, component: String) -> Self {
         Self {
-            id: scope.id.clone(),
-            trace_id: trace::id(&scope.trace_context).to_owned(),
+            id,
+            trace_id,
             component,
             status: StatusCode::OK,
             outcome: ResponseOutcome::Delivered,

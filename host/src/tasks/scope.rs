@@ -11,30 +11,30 @@ use crate::tasks::trace;
 
 /// A request, from its arrival to the end of its teardown.
 pub(crate) struct Scope {
-    /// Unique everywhere, and ordered by time.
+    /// The request's id: unique everywhere, and ordered by time.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// How the response ended, once it has: what is stored from then on carries it.
+    /// How the response ended. Tasks that are stored afterwards carry it.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
-    /// What its tasks' idempotency keys begin with, if that is not its id.
+    /// What the idempotency keys of the request's tasks begin with, if not with the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
 }
 
 impl Scope {
-    /// A request that arrived with `headers`.
+    /// Makes the scope of a request that arrived with `headers`.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue) -> Self {
         let id = Uuid::now_v7();
         let trace_context = trace::context(headers, &id);
         Self { id: id.to_string(), trace_context, outcome: OnceLock::new(), key: None, queue: Mutex::new(queue) }
     }
 
-    /// A request whose tasks were stored, as `key`.
+    /// Makes the scope of a request whose tasks were stored, and whose idempotency keys begin with `key`.
     pub(crate) fn resume(id: String, key: String, trace_context: TraceContext, queue: Queue) -> Self {
         Self { id, trace_context, outcome: OnceLock::new(), key: Some(key), queue: Mutex::new(queue) }
     }
 
-    /// What tells a task from all others, each time that it runs.
+    /// The key that is the same for every attempt of a task, and different for every other task anywhere.
     pub(crate) fn idempotency_key(&self, task: TaskId) -> String {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }

@@ -4,8 +4,9 @@
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! What the handler adds is stored together, as one batch, between its return and the response's head; what comes later is
-//! stored when it is added. A batch's life on a worker is `worker/lease.rs`, with the same `Life` that a request has.
+//! The tasks that the handler adds are stored together, as one batch, after its return and before the response's
+//! headers are sent. A task that is added later is stored when it is added. A batch's life on a worker is
+//! `worker/lease.rs`, with the same `Life` that a request has.
 
 mod full;
 
@@ -27,6 +28,7 @@ use crate::tasks::layer::Layer;
 use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
+use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
 /// nobody waits for any more still comes to its end.
@@ -38,18 +40,20 @@ pub struct TaskStore {
     /// Where the engine is, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
-    /// The thread ends with the last of these.
+    /// When it was last told that a batch that runs here cannot be brought further.
+    pub(crate) outage: Arc<OnceAMinute>,
+    /// Keeps the thread alive: the thread ends when the last clone is dropped.
     _alive: Arc<oneshot::Sender<()>>,
 }
 
 impl TaskStore {
-    /// The engine that these options name, if they do. A server that does not answer is warned of: the host starts all the
-    /// same, and what needs no engine is served.
+    /// Opens the engine that these options name. None if they name none. If a server does not answer, the host logs a
+    /// warning and starts all the same: it serves what needs no engine.
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, its file cannot be opened, or what answers there will never do what it is asked to: the password
-    /// is wrong, there is no such database, the host's name is unknown, or the server is none of this kind.
+    /// If the URL names no engine, its file cannot be opened, or the server will never do what it is asked to: the
+    /// password is wrong, there is no such database, the host's name is unknown, or the server is not of this kind.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -69,7 +73,7 @@ impl TaskStore {
         Ok(Some(store))
     }
 
-    /// The engine that a URL names.
+    /// Opens the engine that a URL names.
     pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
         let visibility = options.visibility;
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -82,11 +86,11 @@ impl TaskStore {
         let (alive, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        let known = Arc::default();
-        Ok(Self { engine, runtime: handle, visibility, address, known, _alive: Arc::new(alive) })
+        let (known, outage) = Default::default();
+        Ok(Self { engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
     }
 
-    /// Makes a call of the engine.
+    /// Calls the engine, on its own thread.
     pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -97,7 +101,7 @@ impl TaskStore {
         answer.map_err(|error| named(&self.address, error))
     }
 
-    /// Makes a call of the engine and blocks until it has ended; not for a thread with an event loop.
+    /// Calls the engine and blocks until the call has ended. Not for a thread with an event loop.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -112,7 +116,8 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a task of a request whose handler has returned, and then accepts it. The future does nothing until then.
+    /// Stores a task of a request whose handler has returned, and then accepts it. Nothing happens until the future is
+    /// polled.
     pub(crate) fn add(
         &self,
         scope: &Arc<Scope>,
@@ -129,8 +134,8 @@ impl TaskStore {
             }
             match store.enqueue(batch).await {
                 Ok(()) => {
-                    stored.emit(&scope.id);
-                    scope.queue().is_stored(stored);
+                    stored.announce(&scope.id);
+                    scope.queue().note_stored(stored);
                     Ok(id)
                 }
                 Err(error) => {
@@ -145,7 +150,8 @@ impl TaskStore {
     }
 }
 
-/// How many requests' tasks are stored, by state. Leases that are there at the start are other processes', or of ones that died.
+/// Describes how many batches are stored, by state. Those that are leased when the host starts belong to other
+/// processes, or to ones that have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -155,7 +161,7 @@ fn summary(counts: &Counts) -> String {
     format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
 }
 
-/// With the engine's address, if the error is about the engine and does not name it already.
+/// Adds the engine's address to an error that is about the engine and does not name it already.
 fn named(address: &str, error: Error) -> Error {
     let named = |why: String| if why.contains(address) { why } else { format!("{address}: {why}") };
     match error {
@@ -168,9 +174,9 @@ fn named(address: &str, error: Error) -> Error {
 /// Why a request's durable tasks were not stored.
 #[derive(Debug)]
 pub(crate) enum NotStored {
-    /// The engine refused them, or is not there.
+    /// The engine refused the tasks, or is not available.
     Engine(Error),
-    /// So many requests' tasks wait already.
+    /// The tasks of as many requests wait already as the limit allows.
     BacklogFull(u64),
 }
 
@@ -185,7 +191,7 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// One that is not available says so itself.
+/// Adds to an error that the task engine cannot be used, unless the error says so itself.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),
@@ -193,7 +199,7 @@ fn unusable(error: Error) -> anyhow::Error {
     }
 }
 
-/// What is stored of tasks of one request.
+/// Makes the batch of some tasks of a request.
 pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {
@@ -236,7 +242,8 @@ fn to_outcome(outcome: &ResponseOutcome) -> Outcome {
     }
 }
 
-/// What a task is told. One that was stored before the response began cannot know, and is told of the good end.
+/// The outcome that a stored task sees. A task stored before the response sees the outcome `delivered`, because the
+/// real outcome is not known yet.
 pub(crate) fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
     match outcome {
         None | Some(Outcome::Delivered) => ResponseOutcome::Delivered,

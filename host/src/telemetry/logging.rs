@@ -17,23 +17,23 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{self as format, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
 use crate::telemetry::output::Events;
+use crate::telemetry::timestamp::timestamp;
 
 /// Whether each line of stderr is to be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Chooses how errors are written from here on, those before [`init`] among them.
+/// Chooses how errors are written from now on, including those before [`init`].
 pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from here on. stdout belongs to the guests, and to the address line.
+/// Writes events to stderr from now on. stdout belongs to the guests, and to the line with the address.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
@@ -66,32 +66,25 @@ pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Libraries show at `debug` and `trace` what they work with: passwords in the URLs of servers, clients' headers. So those levels
-/// are for the project's own events.
+/// Whether an event may be logged at all. At `debug` and `trace` libraries show what they work with, such as passwords
+/// in URLs and clients' headers, so those levels are for the project's own events.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("epilogue") || *metadata.level() <= Level::INFO
 }
 
-/// Writes an error as a line of JSON, whatever is logged.
+/// Writes an error as a line of JSON, whatever the log's filter is.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct Event<'a> {
         timestamp: String,
         level: &'static str,
         message: &'a str,
         target: &'a str,
     }
-    if let Ok(mut line) = serde_json::to_vec(&Line { timestamp: timestamp(), level: "ERROR", message, target }) {
+    if let Ok(mut line) = serde_json::to_vec(&Event { timestamp: timestamp(), level: "ERROR", message, target }) {
         line.push(b'\n');
         _ = io::Write::write_all(&mut Events, &line);
     }
-}
-
-/// The time, as events have it.
-pub(crate) fn timestamp() -> String {
-    let mut text = String::new();
-    _ = SystemTime.format_time(&mut Writer::new(&mut text));
-    text
 }
 
 /// Writes an event's fields as text: the message, and then each as `name=value`, where a text is in quotes.
@@ -142,7 +135,7 @@ impl Visit for Text<'_> {
     }
 }
 
-/// Escapes what would begin a line or command a terminal.
+/// Escapes the characters that would begin a line or command a terminal, in what is written through it.
 pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
@@ -161,8 +154,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Whether a character does something to a line or a terminal beside being seen: it ends the line, is a control character, or
-/// changes the direction of what is around it.
+/// Whether a character affects the line or the terminal: it ends the line, is a control character, or changes the
+/// direction of the text around it.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(

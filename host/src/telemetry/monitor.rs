@@ -1,4 +1,4 @@
-//! What the host says about itself over HTTP, on an address of its own: metrics, and whether it lives and is ready.
+//! Serves metrics, and whether the host is alive and ready, over HTTP on an address of its own.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -19,22 +19,22 @@ use tokio::sync::Semaphore;
 
 use crate::process::shutdown::Shutdown;
 
-/// How long one answer may take, the request's arrival included.
+/// How long one answer may take, including the arrival of the request.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Connections that may be open at once. The next waits in the kernel until one has closed.
 const CONNECTIONS: usize = 64;
 /// The pause after a connection could not be accepted, as when the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Prometheus' text format. Its version 3 refuses what does not say so.
+/// The content type of Prometheus' text format. Prometheus 3 refuses metrics without it.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Whether the host is ready. It is not until it has loaded its application, and no more once its shutdown has begun.
+/// Whether the host is ready: from the moment that its application is loaded until its shutdown begins.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<OnceLock<Shutdown>>);
 
 impl Readiness {
-    /// The application is loaded, and served until this shutdown begins.
+    /// Makes the host ready until `shutdown` begins. Called when the application is loaded.
     pub(crate) fn loaded(&self, shutdown: &Shutdown) {
         _ = self.0.set(shutdown.clone());
     }
@@ -48,13 +48,13 @@ impl Readiness {
     }
 }
 
-/// What is answered from.
+/// What the answers are made of.
 struct Monitor {
     metrics: PrometheusHandle,
     readiness: Readiness,
 }
 
-/// Serves metrics, `/healthz` and `/readyz` from here on, on a thread of their own.
+/// Serves metrics, `/healthz` and `/readyz` from now on, on a thread of its own.
 pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
     listener.set_nonblocking(true)?;

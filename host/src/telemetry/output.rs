@@ -1,8 +1,10 @@
-//! The process' stdout and stderr. Nobody who prints waits in the system for who reads: other requests are on his thread.
+//! The process' stdout and stderr. Printing never blocks on a slow reader, because other requests run on the same
+//! thread.
 //!
-//! What the system takes at once it is given at once. The rest is kept, and a thread of the stream's writes it. A guest that
-//! prints more than a pipe holds waits, as it would anywhere, but only it does. An event cannot wait, since whatever tells it
-//! would: events have more room, and one too many is lost. That is counted, and told as soon as somebody reads again (S3).
+//! The host writes at once what the system takes at once. It keeps the rest, and a thread of the stream's writes it. A
+//! guest that prints more than a pipe holds waits, and nobody else does. An event cannot wait, because the request that
+//! it is about would: events have more room, and an event beyond that is lost. The host counts lost events, and reports
+//! them as soon as somebody reads again (S3).
 
 mod lines;
 
@@ -26,11 +28,11 @@ pub(crate) use lines::Lines;
 const GUESTS: usize = 64 * 1024;
 /// Bytes that are kept until events are lost, which is some 25,000 of them.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// Bytes that are written at once, which tells whether somebody reads.
+/// How many bytes are written at once. Each write that succeeds shows that somebody reads.
 const PIECE: usize = 4096;
-/// How long at the process' end nobody may read what is left.
+/// How long the end of the process waits for someone to read what is left.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before another attempt where the system neither takes nor waits.
+/// The pause before another attempt where the system neither takes bytes nor waits.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The process' stdout.
@@ -38,11 +40,11 @@ pub(crate) static STDOUT: Stream = Stream::new(File::Stdout);
 /// The process' stderr.
 pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 
-/// One of the two.
+/// One of the process' two output streams.
 pub(crate) struct Stream {
     file: File,
-    state: Mutex<State>,
-    /// There is something to write, or something was written.
+    buffer: Mutex<Buffer>,
+    /// Notified when there is something to write, and when something was written.
     changed: Condvar,
 }
 
@@ -61,24 +63,24 @@ impl File {
     }
 }
 
-struct State {
+struct Buffer {
     kept: Vec<u8>,
-    /// Bytes that the thread has taken and not yet written.
+    /// How many bytes the writing thread has taken and not yet written.
     taken: usize,
     started: bool,
-    /// Nobody will read any more.
+    /// Whether the stream is closed: nobody will read it any more.
     closed: bool,
-    /// Events that nobody has been told of.
+    /// How many events have been lost since the last message about lost events.
     lost: u64,
     waiting: Vec<Waker>,
 }
 
-impl State {
+impl Buffer {
     fn held(&self) -> usize {
         self.kept.len() + self.taken
     }
 
-    /// Whether it is still to be told that events were lost, and somebody may hear it.
+    /// Whether a message about lost events is still to be written, and somebody may read it.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -95,83 +97,84 @@ impl State {
 
 impl Stream {
     const fn new(file: File) -> Self {
-        let state = State { kept: Vec::new(), taken: 0, started: false, closed: false, lost: 0, waiting: Vec::new() };
-        Self { file, state: Mutex::new(state), changed: Condvar::new() }
+        let buffer = Buffer { kept: Vec::new(), taken: 0, started: false, closed: false, lost: 0, waiting: Vec::new() };
+        Self { file, buffer: Mutex::new(buffer), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes or keeps all of it, unless more than `room` would then be kept: then nothing.
+    /// Writes or keeps all of `bytes`. If more than `room` bytes would then be kept, it writes and keeps nothing more,
+    /// and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
-        let mut state = self.state();
-        while state.held() == 0 && !state.closed && !bytes.is_empty() {
+        let mut buffer = self.buffer();
+        while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
             // Of a terminal, or with a system older than Linux 6.4, this is not known in advance.
             let piece = [IoSlice::new(bytes)];
             match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
                 Ok(count) => bytes = &bytes[count..],
-                Err(Errno::PIPE) => state.close(),
+                Err(Errno::PIPE) => buffer.close(),
                 Err(_) => break,
             }
         }
-        if state.closed {
+        if buffer.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if bytes.is_empty() {
             return Ok(());
         }
-        if state.held() + bytes.len() > room {
+        if buffer.held() + bytes.len() > room {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        state.kept.extend_from_slice(bytes);
-        if !state.started {
+        buffer.kept.extend_from_slice(bytes);
+        if !buffer.started {
             let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
-            state.started = thread.spawn(|| self.write_all()).is_ok();
+            buffer.started = thread.spawn(|| self.write_all()).is_ok();
             // Without a thread nobody would ever write it.
-            if !state.started {
-                state.close();
+            if !buffer.started {
+                buffer.close();
             }
         }
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Writes what is kept, for ever.
+    /// Writes what is kept, and waits for more, without end. The writing thread runs this.
     fn write_all(&self) {
         loop {
-            let mut state = self
+            let mut buffer = self
                 .changed
-                .wait_while(self.state(), |state| state.kept.is_empty() && !state.owes())
+                .wait_while(self.buffer(), |buffer| buffer.kept.is_empty() && !buffer.owes())
                 .unwrap_or_else(PoisonError::into_inner);
-            if state.kept.is_empty() {
-                let lost = state.lost;
-                drop(state);
+            if buffer.kept.is_empty() {
+                let lost = buffer.lost;
+                drop(buffer);
                 tracing::warn!(target: "epilogue::output", lost, "events were lost, since nobody read them");
                 // Not before it has been told: the process might end in between.
-                self.state().lost -= lost;
+                self.buffer().lost -= lost;
                 self.changed.notify_all();
                 continue;
             }
-            let kept = std::mem::take(&mut state.kept);
-            state.taken = kept.len();
-            drop(state);
+            let kept = std::mem::take(&mut buffer.kept);
+            buffer.taken = kept.len();
+            drop(buffer);
             for piece in kept.chunks(PIECE) {
                 let written = self.write_piece(piece);
-                let mut state = self.state();
-                state.taken -= piece.len();
+                let mut buffer = self.buffer();
+                buffer.taken -= piece.len();
                 if written == Err(Errno::PIPE) {
-                    state.close();
+                    buffer.close();
                 }
-                if state.closed || state.held() < GUESTS {
-                    state.wake();
+                if buffer.closed || buffer.held() < GUESTS {
+                    buffer.wake();
                 }
                 self.changed.notify_all();
             }
         }
     }
 
-    /// Waits until the system has taken all of it. What it refuses, as a full disk does, is lost.
+    /// Waits until the system has taken all of `piece`. Bytes that the system refuses, as a full disk does, are lost.
     fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
         while !piece.is_empty() {
             match self.file.with(|file| write(file, piece)) {
@@ -184,34 +187,34 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until all is written, as long as somebody reads.
+    /// Waits until everything that is kept is written. Gives up if nobody reads for [`PATIENCE`].
     fn flush(&self) {
-        let mut state = self.state();
-        while state.held() > 0 && !state.closed || state.owes() {
-            let (held, lost) = (state.held(), state.lost);
-            let stands = |state: &mut State| state.held() >= held && state.lost >= lost && !state.closed;
-            let moves = self.changed.wait_timeout_while(state, PATIENCE, stands);
+        let mut buffer = self.buffer();
+        while buffer.held() > 0 && !buffer.closed || buffer.owes() {
+            let (held, lost) = (buffer.held(), buffer.lost);
+            let stands = |buffer: &mut Buffer| buffer.held() >= held && buffer.lost >= lost && !buffer.closed;
+            let moves = self.changed.wait_timeout_while(buffer, PATIENCE, stands);
             let (after, waited) = moves.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 return;
             }
-            state = after;
+            buffer = after;
         }
     }
 
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.closed || state.held() < GUESTS {
+        let mut buffer = self.buffer();
+        if buffer.closed || buffer.held() < GUESTS {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
+        if !buffer.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            buffer.waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }
 }
 
-/// Waits at the process' end until what it has printed is written, as long as somebody reads.
+/// Waits, at the end of the process, until what it has printed is written. Gives up on a stream that nobody reads.
 pub(crate) fn flush() {
     STDOUT.flush();
     STDERR.flush();
@@ -223,7 +226,7 @@ pub(crate) struct Events;
 impl Write for Events {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         if STDERR.print(event, EVENTS).is_err() {
-            STDERR.state().lost += 1;
+            STDERR.buffer().lost += 1;
             STDERR.changed.notify_all();
             metrics::counter!("epilogue_events_lost_total").increment(1);
         }
@@ -235,34 +238,35 @@ impl Write for Events {
     }
 }
 
-/// What guests write to one of the streams.
+/// The stdout or stderr of guests, which goes to the host's own stream.
 #[derive(Clone, Copy)]
-pub(crate) struct Guests(pub(crate) &'static Stream);
+pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
-impl IsTerminal for Guests {
+impl IsTerminal for GuestOutput {
     fn is_terminal(&self) -> bool {
         self.0.file.with(|file| io::IsTerminal::is_terminal(&file))
     }
 }
 
-impl StdoutStream for Guests {
+impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Guest { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, admitted: false })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Guest { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, admitted: false })
     }
 }
 
-/// One guest's.
-struct Guest {
+/// One open stream of one guest, which goes to the host's own stream.
+struct GuestWriter {
     stream: &'static Stream,
-    /// Whether it has been told that there is room. Others may have taken that since, but it need not wait again.
+    /// Whether the guest has been told that there is room. It need not wait again, even if others have used the room
+    /// since.
     admitted: bool,
 }
 
-impl OutputStream for Guest {
+impl OutputStream for GuestWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.admitted = false;
         self.stream.print(&bytes, usize::MAX).map_err(|_| StreamError::Closed)
@@ -273,23 +277,23 @@ impl OutputStream for Guest {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = self.stream.state();
-        match state.closed {
+        let buffer = self.stream.buffer();
+        match buffer.closed {
             true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || state.held() < GUESTS { GUESTS } else { 0 }),
+            false => Ok(if self.admitted || buffer.held() < GUESTS { GUESTS } else { 0 }),
         }
     }
 }
 
 #[async_trait]
-impl Pollable for Guest {
+impl Pollable for GuestWriter {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.stream.poll_room(cx)).await;
         self.admitted = true;
     }
 }
 
-impl AsyncWrite for Guest {
+impl AsyncWrite for GuestWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         std::task::ready!(self.stream.poll_room(cx));
         let piece = &bytes[..bytes.len().min(GUESTS)];

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::tasks::record::RequestRecord;
 
-/// Those that came, in that order, until they are asked for. Several threads may wait.
+/// Keeps records in the order in which they came, until somebody takes them. Several threads may wait.
 pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
 
 #[derive(Default)]
 struct Kept {
     waiting: Vec<RequestRecord>,
-    /// No more will come.
+    /// Whether no more records will come.
     ended: bool,
 }
 
 impl Records {
-    /// Keeps what comes.
+    /// Keeps the records that come from `incoming`, on a thread of its own.
     pub(super) fn keep(incoming: Receiver<RequestRecord>) -> Self {
         let kept = Arc::new((Mutex::new(Kept::default()), Condvar::new()));
         let records = Self(kept.clone());
@@ -34,7 +34,8 @@ impl Records {
         records
     }
 
-    /// Takes the first that is wanted, once it is there. None if it does not come within `patience`, or never will.
+    /// Takes the first record that is `wanted`, and waits for it. Returns none if it does not come within `patience`,
+    /// or can never come.
     pub(super) fn take(&self, patience: Duration, wanted: impl Fn(&RequestRecord) -> bool) -> Option<RequestRecord> {
         let (kept, changed) = &*self.0;
         let looks = |kept: &mut Kept| !kept.ended && !kept.waiting.iter().any(&wanted);

@@ -1,4 +1,4 @@
-//! Is a connection still of use? It is as long as one of its requests is at work, and a while after.
+//! When a connection is idle: a connection is of use while one of its requests is at work, and for a while after.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 /// The requests of one connection.
 pub(crate) struct Activity {
     at_work: Cell<usize>,
-    /// When the last one ended, or the connection began.
+    /// When the last request ended or, before the first one, when the connection began.
     since: Cell<Instant>,
 }
 
-/// A request that is at work until its response is sent, or never will be.
+/// Marks a request as at work. It is dropped once the response is sent, or can never be.
 pub(crate) struct AtWork(Rc<Activity>);
 
 impl Activity {
@@ -26,17 +26,17 @@ impl Activity {
         AtWork(self.clone())
     }
 
-    /// Whether no request is at work.
+    /// Whether no request of the connection is at work.
     pub(crate) fn is_idle(&self) -> bool {
         self.at_work.get() == 0
     }
 
-    /// Begins to count the idle time anew.
+    /// Restarts the connection's idle time: it counts from now on.
     pub(crate) fn restart(&self) {
         self.since.set(Instant::now());
     }
 
-    /// Returns when no request has been at work for so long.
+    /// Returns when no request has been at work for `limit`.
     pub(crate) async fn idle(&self, limit: Duration) {
         // Without a pause between two looks the thread would do nothing else.
         let limit = limit.max(Duration::from_millis(1));

@@ -14,13 +14,13 @@ use wasmtime_wasi_http::Error;
 
 use crate::wire::sent::Unflushed;
 
-/// What becomes of a request's body, seen from outside of it. Of a request without one there is nothing to know.
+/// The state of a request's body, for those who do not read it. A request without a body has none.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<(Unflushed, Mutex<Shared>)>>);
 
 #[derive(Default)]
 struct Shared {
-    /// Until when the guest waits for the client to send more.
+    /// Until when the guest waits for the client to send more of the body. None while it does not wait.
     until: Option<Instant>,
     failure: Option<BadUpload>,
 }
@@ -28,16 +28,16 @@ struct Shared {
 /// Why a request's body broke off: it is the client's doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
-    /// It is larger than its component's `max-body-size`.
+    /// The body is larger than its component's `max-body-size`.
     TooLarge,
-    /// Its next bytes did not come in time.
+    /// The next bytes of the body did not come in time.
     TooSlow,
-    /// It is not what its headers announce, or the client left amid it.
+    /// The body does not match the headers, or the client left before its end.
     Malformed,
 }
 
 impl BadUpload {
-    /// The answer to a client that waits for one.
+    /// The status that the client gets if it still waits for an answer.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -58,7 +58,7 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// That of this body, which comes over `connection`.
+    /// Observes `body`, which comes over `connection`.
     pub(crate) fn of(body: &impl Body, connection: &Unflushed) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
@@ -67,17 +67,18 @@ impl Upload {
         Self(Some(Arc::new((connection.clone(), Mutex::default()))))
     }
 
-    /// A guest that waits no longer for it, but does not say so, has this excuse for as long as it might have waited.
+    /// Whether the guest may be waiting for the client to send more of the body. The host is not told when a guest
+    /// stops waiting, so this stays true until the longest wait is over.
     pub(crate) fn is_awaited(&self) -> bool {
         self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Why it broke off, if it did.
+    /// Why the body broke off, or none if it did not.
     pub(crate) fn failure(&self) -> Option<BadUpload> {
         self.shared(|shared| shared.failure).flatten()
     }
 
-    /// Nothing more of it will come.
+    /// Notes that nothing more of the body will come.
     fn ended(&self) {
         if let Some(upload) = &self.0 {
             upload.0.read_whole();
@@ -90,14 +91,14 @@ impl Upload {
     }
 }
 
-/// A body that ends with an error where it breaks a limit of its component's.
+/// A request's body that ends with an error where it breaks a limit of its component.
 pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
     size: u64,
-    /// How long the guest waits for the next frame.
+    /// How long the guest may wait for the next frame of the body.
     patience: Duration,
-    /// Runs while it waits.
+    /// The timer of the current wait. None while the guest does not wait.
     waiting: Option<Pin<Box<Sleep>>>,
     upload: Upload,
 }
@@ -108,7 +109,7 @@ impl<B: Body> IncomingBody<B> {
         Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, upload }
     }
 
-    /// Whether its announced length alone is too much, as a length is that no file can have.
+    /// Whether the announced length alone breaks the limit, or is larger than any file can be.
     pub(crate) fn is_too_large(&self) -> bool {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
@@ -181,7 +182,8 @@ mod tests {
     use super::*;
     use epilogue_manifest::values::{Size, Value as _};
 
-    /// Reads a body of one byte after each pause, with a limit of so many bytes, and a second for each.
+    /// Reads a body that sends one byte after each pause in seconds, with a limit of `max` bytes and of one second per
+    /// byte.
     async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
         let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;

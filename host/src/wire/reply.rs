@@ -15,14 +15,14 @@ use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
 /// What the requests of one connection share.
 #[derive(Clone)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
     pub(crate) activity: Rc<Activity>,
-    /// How long the client may take nothing of a response.
+    /// How long the client may read nothing of a response before it counts as gone.
     pub(crate) send_timeout: Duration,
 }
 
-/// Where one request's response goes.
+/// The way back to the client for one request's response.
 pub(crate) struct Reply {
     unflushed: Unflushed,
     patience: Patience,
@@ -33,18 +33,19 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The way back over `line` for `request`, and its other end. `sender` is the task that takes the response from there.
+    /// Makes the way back for `request`. Returns it and its other end, from which hyper's task `sender` takes the
+    /// response.
     pub(crate) fn new(
-        line: Line,
+        shared: ConnectionShared,
         sender: AbortHandle,
         request: &Parts,
         upload: Upload,
     ) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
         let (response, receiver) = oneshot::channel();
         let reply = Self {
-            patience: Patience::new(line.send_timeout, sender, line.activity.begin()),
+            patience: Patience::new(shared.send_timeout, sender, shared.activity.begin()),
             upload,
-            unflushed: line.unflushed,
+            unflushed: shared.unflushed,
             method: request.method.clone(),
             version: request.version,
             response,
@@ -52,12 +53,12 @@ impl Reply {
         (reply, receiver)
     }
 
-    /// Why the request's body broke off, if it did.
+    /// Why the request's body broke off, or none if it did not.
     pub(crate) fn bad_upload(&self) -> Option<BadUpload> {
         self.upload.failure()
     }
 
-    /// Hands the response to hyper, and says when it has left.
+    /// Hands the response to hyper. The returned value tells when the response has been sent.
     pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);

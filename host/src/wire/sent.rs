@@ -18,6 +18,7 @@ mod buffer;
 mod io;
 mod patience;
 mod stall;
+mod standstill;
 mod unflushed;
 
 use std::pin::Pin;
@@ -45,34 +46,34 @@ pub(crate) use unflushed::Unflushed;
 /// How far one response has come.
 struct Delivery {
     connection: Unflushed,
-    /// Buffers that hyper holds.
+    /// How many of the response's buffers hyper holds.
     held: AtomicUsize,
-    /// Whether the body was read to its end.
+    /// Whether hyper has read the body to its end.
     ended: AtomicBool,
-    /// Whether hyper was last told that the guest has nothing more yet.
+    /// Whether hyper, when it last asked for more of the body, was told that there is nothing yet.
     starved: AtomicBool,
-    /// How often hyper came for more, or had a part of a buffer taken from it.
+    /// How often hyper asked for more of the body, or took a part of a buffer.
     moves: AtomicUsize,
-    /// How often the guest gave more …
+    /// How many frames of the body the guest has given.
     frames: AtomicUsize,
-    /// … and the connection's flushes until it last did.
+    /// How often the connection had been flushed when the guest gave its last frame.
     flushes: AtomicUsize,
-    /// Whether the connection serves nothing else meanwhile, as on HTTP/1.
+    /// Whether the connection sends no other response at the same time, as on HTTP/1.
     alone: bool,
-    /// Why the guest will produce no more of the body.
+    /// Why the guest will write no more of the body. None while it may.
     broken: Mutex<Option<String>>,
     outcome: Mutex<Option<oneshot::Sender<ResponseOutcome>>>,
 }
 
 impl Delivery {
-    /// The first outcome is the outcome.
+    /// Settles the response's outcome. Only the first outcome counts.
     fn settle(&self, outcome: ResponseOutcome) {
         if let Some(sender) = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
             _ = sender.send(outcome);
         }
     }
 
-    /// It cannot be sent any more.
+    /// Settles the outcome of a response that cannot be sent any more.
     fn lose(&self) {
         self.settle(self.connection.loss());
     }
@@ -86,8 +87,9 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Whether the client has been handed all that there is, and waits for more. What hyper has copied is not held, and is
-    /// handed over with a flush. Once the response has ended it is a guest that computes which keeps the request there.
+    /// Whether the response waits for the guest: the client has everything that the guest has written, or the response
+    /// has ended and the guest still computes. hyper copies some buffers; those have left only with the connection's
+    /// next flush, so one must have come since the guest's last frame.
     fn is_up_to_the_guest(&self) -> bool {
         if self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return true;
@@ -96,7 +98,8 @@ impl Delivery {
         flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 
-    /// Called when the body is gone or a buffer is: is the connection's next flush all there is to wait for?
+    /// Checks whether the response counts as sent with the connection's next flush. Called when the body or a buffer is
+    /// dropped.
     fn check(self: &Arc<Self>) {
         if self.ended.load(Relaxed) && self.held.load(Relaxed) == 0 {
             self.connection.push(self);
@@ -104,7 +107,7 @@ impl Delivery {
     }
 }
 
-/// Resolves when a response has been sent, or will not be.
+/// Tells how a response ends: once it has been sent, or cannot be any more.
 pub(crate) struct Sent {
     delivery: Arc<Delivery>,
     outcome: oneshot::Receiver<ResponseOutcome>,
@@ -113,7 +116,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Waits for the end of the response.
+    /// Waits for the end of the response, and returns its outcome.
     pub(crate) async fn outcome(&mut self) -> ResponseOutcome {
         let ended = match &self.patience {
             Some(patience) => patience.wait(&self.delivery, &mut self.outcome).await,
@@ -123,8 +126,9 @@ impl Sent {
         ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
-    /// Ends the body with an error where the guest, which is gone, stopped writing: without it one of unknown length would look
-    /// complete. Returns the response's end unless it is this: the client or the host had left before, or the guest had written all.
+    /// Ends the body with an error, because the guest has died while it wrote. Without the error, a body of unknown
+    /// length would look complete. Returns none if that is how the response ended, and the outcome if it ended
+    /// otherwise: the client or the host had left before, or the body was complete.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -134,19 +138,21 @@ impl Sent {
         self.delivery.ended.load(Relaxed).then_some(ended)
     }
 
-    /// Limits how long the client may take nothing of it, and excuses a guest that waits for more of the `upload`.
+    /// Limits how long the client may read nothing of the response. A guest that waits for more of `upload`, the
+    /// request's body, does not count as stalled.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;
     }
 
-    /// Records that hyper, which has dropped the request, will not take the response.
+    /// Settles the outcome of a response that hyper will not take, because it has dropped the request.
     pub(crate) fn refuse(&self) {
         self.delivery.lose();
     }
 }
 
-/// Wraps `response`, which answers a `method` request of this HTTP version, so that its delivery over `connection` is seen.
+/// Wraps `response` so that its delivery over `connection` is observed. It answers a request of this method and HTTP
+/// version.
 pub(crate) fn track(
     connection: &Unflushed,
     method: &Method,
@@ -192,32 +198,33 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// How many bytes were announced.
+/// The length of the body, in bytes: its `content-length`, or else what the body itself tells. None if neither is
+/// known.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
 }
 
-/// Why a body is not the one that its head announced.
+/// The error of a body that does not have the announced length.
 fn misfit(written: u64, length: u64) -> String {
     format!("the guest wrote {written} bytes of a body whose content-length is {length}")
 }
 
 /// A response body that sees its own end.
 pub(crate) struct TrackedBody {
-    /// None where the response must not have a body.
+    /// The guest's body. None if the response must not have one.
     inner: Option<WasiBody>,
-    /// What is announced where there is none.
+    /// The length to announce for a response without a body.
     hint: SizeHint,
-    /// Its length, where known …
+    /// The body's length in bytes, if it is known.
     announced: Option<u64>,
-    /// … and how much of it is still to come.
+    /// How many bytes of the body are still to come, if its length is known.
     remaining: Option<u64>,
-    /// Whether hyper, as on HTTP/1, drops the body, unpolled, once all these bytes have gone by.
+    /// Whether hyper drops the body without another poll once its announced bytes have come, as on HTTP/1.
     dropped_early: bool,
-    /// Whether the empty last frame has been handed out.
+    /// Whether hyper has got the empty last frame.
     sealed: bool,
-    /// Why it breaks off here.
+    /// The error to end the body with at the next poll.
     failure: Option<Error>,
     delivery: Arc<Delivery>,
 }
@@ -227,7 +234,8 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends it with an error, once hyper has had the opportunity to send what came before, which it would throw away.
+    /// Ends the body with an error at the next poll. Before that hyper can send what came before; with an error it
+    /// would throw that away.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
             (Error::HttpResponseBodySize(Some(written)), Some(length)) => misfit(*written, length),
@@ -309,7 +317,8 @@ impl Body for TrackedBody {
 }
 
 impl TrackedBody {
-    /// Makes one of the trailers hold a buffer until it is encoded, since no buffer of ours follows trailers.
+    /// Makes one of the trailers hold a buffer until hyper has encoded it. No buffer of the body's follows trailers, so
+    /// this one tells when they are encoded.
     fn fence(&self, mut trailers: HeaderMap) -> HeaderMap {
         if let Some(value) = trailers.values_mut().next() {
             let fence = Fence(TrackedBuf::new(Bytes::new(), &self.delivery), value.clone());

@@ -12,27 +12,27 @@ use tokio::time::sleep;
 use super::moment::Moment;
 use crate::tasks::store::TaskStore;
 
-/// The wait before the engine is asked again for what it could not do.
+/// The pause before a call of the engine that failed is repeated.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// How soon it is noticed at the latest that the machine slept.
+/// The longest single sleep, so that a lease is extended soon after the machine has been suspended.
 const STEP: Duration = Duration::from_secs(1);
 
 pub(super) struct Held {
     store: TaskStore,
     lease: Arc<Mutex<Lease>>,
-    /// When the engine was last asked for it, and gave it.
+    /// When the engine was asked for the lease, the last time that it granted it.
     confirmed: Cell<Moment>,
 }
 
-/// Where a batch is whose lease was lost.
+/// Where a batch is after its lease was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// Gone before the lease could end, which only an operator does.
+    /// The batch was gone before the lease could end: an operator dropped it.
     Dropped,
-    /// Gone, after the lease may have ended.
+    /// The batch is gone, and the lease may have ended before.
     Gone,
-    /// Somebody else's.
+    /// The batch is stored, and is another worker's.
     Elsewhere,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Whereabouts {
     }
 }
 
-/// What is next in a batch.
+/// The next task of a batch, and where it stands.
 pub(super) struct Next {
     pub(super) index: u32,
     pub(super) task: engines::Task,
@@ -54,7 +54,7 @@ pub(super) struct Next {
     pub(super) exhausted: bool,
 }
 
-/// What the engine is asked for.
+/// A call of the engine about the lease.
 #[derive(Clone)]
 enum Call {
     Extend,
@@ -67,12 +67,12 @@ enum Call {
 }
 
 impl Held {
-    /// A lease that the engine was asked for at this moment.
+    /// Holds a lease that the engine was asked for at the moment `asked`.
     pub(super) fn new(store: TaskStore, lease: Lease, asked: Moment) -> Self {
         Self { store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into() }
     }
 
-    /// Extends the lease for as long as that goes. Returns when it is lost.
+    /// Extends the lease until that fails for good. Returns the error with which the lease was lost.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -92,8 +92,8 @@ impl Held {
         }
     }
 
-    /// Asks for the lease once more if it may have ended, as after a pause of this process: no task is started that another worker
-    /// has taken over.
+    /// Extends the lease now if it may have ended, as after a pause of this process. So no task is started that another
+    /// worker has taken over.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.store.visibility / 2 {
             true => Ok(()),
@@ -101,7 +101,7 @@ impl Held {
         }
     }
 
-    /// Where the batch is, now that the lease is lost.
+    /// Asks the engine where the batch is, after its lease was lost.
     pub(super) async fn whereabouts(&self, id: &str) -> Whereabouts {
         let in_time = self.confirmed.get().elapsed() < self.store.visibility;
         let id = id.to_owned();
@@ -112,54 +112,57 @@ impl Held {
         }
     }
 
-    /// Removes another batch.
+    /// Removes the batch of this id, another one than the leased one.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
         self.store.call(|engine| async move { engine.remove(&id).await }).await.map(drop)
     }
 
-    /// The next task, unless all have ended.
+    /// The next task of the batch. None if all have ended.
     pub(super) async fn next(&self) -> Option<Next> {
         let lease = self.lease.lock().await;
         let (index, attempt, exhausted) = (lease.next, lease.attempt, lease.exhausted());
         lease.task().map(|task| Next { index, task: task.clone(), attempt, exhausted })
     }
 
-    /// The tasks before `next` have ended.
+    /// Tells the engine that the tasks before `next` have ended.
     pub(super) async fn checkpoint(&self, next: u32) -> engines::Result<()> {
         self.insist(Call::Checkpoint(next)).await
     }
 
-    /// All tasks have ended.
+    /// Tells the engine that all tasks of the batch have ended.
     pub(super) async fn ack(&self) -> engines::Result<()> {
         self.insist(Call::Ack).await
     }
 
-    /// The next task has failed, and may be tried again.
+    /// Gives the batch back to be leased again after `after`: its next task has failed, and may be tried again.
     pub(super) async fn retry(&self, after: Duration) -> engines::Result<()> {
         self.insist(Call::Retry(after)).await
     }
 
-    /// The next task has not been started.
+    /// Gives the batch back at once: its next task has not been started.
     pub(super) async fn release(&self) -> engines::Result<()> {
         self.insist(Call::Release).await
     }
 
-    /// The next task has failed for good, and those behind it wait for an operator with it.
+    /// Moves the batch to the dead letter: its next task has failed for good, and the tasks behind it wait for an
+    /// operator too.
     pub(super) async fn bury(&self, why: &str) -> engines::Result<()> {
         self.insist(Call::Bury(why.to_owned())).await
     }
 
-    /// A task has failed for good, and those behind it go on.
+    /// Stores a task that has failed for good in the dead letter, as a batch of its own. The tasks behind it go on.
     pub(super) async fn bury_apart(&self, task: Batch, why: &str) -> engines::Result<()> {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }
 
-    /// Asks until the engine has done it. That ends at the latest with the lease.
+    /// Repeats a call until the engine has made it. It ends at the latest with the lease.
     async fn insist(&self, call: Call) -> engines::Result<()> {
         loop {
             match self.call(call.clone()).await {
                 Err(error) if is_passing(&error) => {
-                    tracing::warn!(target: "epilogue::worker", "{error}");
+                    if self.store.outage.is_due() {
+                        tracing::warn!(target: "epilogue::worker", "{error}");
+                    }
                     sleep(PAUSE).await;
                 }
                 done => return done,
@@ -191,7 +194,8 @@ impl Held {
     }
 }
 
-/// Whether the engine may be asked again. An operator may have changed its password, and can change it back.
+/// Whether a call that failed so may be repeated. A mistake of the configuration may pass: an operator who changed the
+/// password can change it back.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unavailable(_) | Error::Config(_))
 }

@@ -24,18 +24,18 @@ use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::{TaskStore, to_response_outcome};
 
-/// Runs a leased batch until its tasks have ended, have to wait, or are another worker's.
+/// Runs a leased batch until all its tasks have ended, it has to wait for another attempt, or its lease is lost.
 pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
     let batch = lease.batch.clone();
     let held = Held::new(store, lease, asked);
     let work = async {
-        match Work::begin(&held, &batch, pools, observer).await {
-            Ok(mut work) => work.run().await,
-            Err(None) => {
+        match LeasedBatch::begin(&held, &batch, pools, observer).await {
+            Ok(mut leased) => leased.run().await,
+            Err(NotBegun::NoRoom) => {
                 sleep(PAUSE).await;
                 held.release().await
             }
-            Err(Some(why)) => fail(&held, &batch, why).await,
+            Err(NotBegun::Failed(why)) => fail(&held, &batch, why).await,
         }
     };
     let ended = tokio::select! {
@@ -48,45 +48,49 @@ pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[
     }
 }
 
-/// A batch on its way, with the instance that runs its tasks.
-struct Work<'a> {
+/// A leased batch on its way, with the life that runs its tasks.
+struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
-    /// Each task's place among the component's layers.
+    /// The layer that runs each task, as its place among the component's layers.
     layers: Vec<usize>,
     life: Life,
 }
 
-/// Why a batch is let go.
+/// Why this process does not begin a batch.
+enum NotBegun {
+    /// There is no room for an instance now, or the host stops. The batch loses no attempt.
+    NoRoom,
+    /// The application has no such component or task, or its component cannot be started. That is a failed attempt.
+    Failed(String),
+}
+
+/// Why a worker lets a batch go.
 enum End {
-    /// All of its tasks have ended.
+    /// All tasks of the batch have ended.
     Done,
-    /// The next task has not been started: it is another worker's, or this one's with a new budget.
+    /// The next task has not been started. Another worker may run it, or this one with a new budget.
     Interrupted,
-    /// The next task has failed in this way, and is to be tried again after this time.
+    /// The next task has failed as `failed` says, and is to be tried again after `pause`.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The next task has had no time, and another worker need not wait.
+    /// The host's stop cut the next task short. Another worker may run it at once.
     CutShort,
-    /// The next task has failed for good, in this way.
+    /// The next task has failed for good, as the record says.
     Failed(TaskRecord),
 }
 
-impl<'a> Work<'a> {
-    /// An error if it cannot be run here, with the reason if that is not for now only.
-    async fn begin(
-        held: &'a Held,
-        batch: &'a Batch,
-        pools: &[Rc<Pool>],
-        observer: Observer,
-    ) -> Result<Self, Option<String>> {
+impl<'a> LeasedBatch<'a> {
+    /// Takes an instance of the batch's component for its tasks.
+    async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
-            Some(format!("this application has no component {:?} that runs {}", batch.component, names.join(", ")))
+            let (component, names) = (&batch.component, names.join(", "));
+            NotBegun::Failed(format!("this application has no component {component:?} that runs {names}"))
         })?;
         let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
-            NoInstance::Full | NoInstance::Stopped => None,
-            NoInstance::TimedOut(_) | NoInstance::Failed(_) => Some(error.to_string()),
+            NoInstance::Full | NoInstance::Stopped => NotBegun::NoRoom,
+            NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
         if batch.outcome.is_some() {
@@ -111,19 +115,19 @@ impl<'a> Work<'a> {
             End::CutShort => self.held.retry(Duration::ZERO).await,
             End::Again { task, failed, pause } => {
                 self.held.retry(pause).await?;
-                self.life.will_be_retried(&task, failed.attempt, failed.error.as_deref(), pause);
+                self.life.announce_retry(&task, failed.attempt, failed.error.as_deref(), pause);
                 Ok(())
             }
             // Those behind it wait with it.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
-                self.life.tell(TaskRecord { dead: true, ..record });
+                self.life.record_task(TaskRecord { dead: true, ..record });
                 Ok(())
             }
         }
     }
 
-    /// Runs the next task once. None if the one behind it is next.
+    /// Runs the next task once. Returns none if the batch goes on with the task behind it.
     async fn step(&mut self, next: Next, first: bool) -> engines::Result<Option<End>> {
         let Next { index, task, attempt, exhausted } = next;
         let mut task = to_task(&task, self.layers.get(index as usize).copied().unwrap_or_default());
@@ -131,25 +135,27 @@ impl<'a> Work<'a> {
         if exhausted {
             let attempts = attempt - 1;
             let why = format!("its worker ended amid the last of {attempts} attempts");
-            let record = life.ended(&task, TaskState::Abandoned, attempts, Some(why));
+            let record = life.record_of(&task, TaskState::Abandoned, attempts, Some(why));
             return self.failed(index, record).await;
         }
+        let now = Instant::now();
+        life.start_drain(now);
         if !first {
             // Work that the last one spawned (S18).
-            let budget = life.budget();
-            life.settle(SETTLE.min(budget), budget).await;
+            let left = life.budget_left(now);
+            life.settle(SETTLE.min(left), left).await;
         }
-        if life.pool.shutdown.has_begun() || life.budget().is_zero() {
+        if life.pool.shutdown.has_begun() || life.budget_left(Instant::now()).is_zero() {
             return Ok(Some(End::Interrupted));
         }
         self.held.confirm().await?;
         let _running = life.observer.durable_task();
         let start = Instant::now();
         let (state, error) = life.attempt(&mut task, attempt, start).await;
-        let record = TaskRecord { elapsed: start.elapsed(), ..life.ended(&task, state, attempt, error) };
+        let record = TaskRecord { elapsed: start.elapsed(), ..life.record_of(&task, state, attempt, error) };
         if state == TaskState::Succeeded {
             self.held.checkpoint(index + 1).await?;
-            life.tell(record);
+            life.record_task(record);
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
@@ -163,8 +169,9 @@ impl<'a> Work<'a> {
         self.failed(index, record).await
     }
 
-    /// A task has failed for good: the dead letter takes it and, by the policy, those behind it. A worker that is killed between
-    /// the two calls leaves the task in both places, and the next worker finds it exhausted and comes here again.
+    /// Handles a task that has failed for good. The failure policy decides whether the dead letter takes the task alone
+    /// or with those behind it. If the worker is killed between the two calls, the task is in both places: the next
+    /// worker finds it exhausted and calls this again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
@@ -179,12 +186,13 @@ impl<'a> Work<'a> {
             }
             return Err(error);
         }
-        self.life.tell(TaskRecord { dead: true, ..record });
+        self.life.record_task(TaskRecord { dead: true, ..record });
         Ok(None)
     }
 }
 
-/// A batch that cannot be run here has failed: it is tried again, here or elsewhere, as often as its next task may be.
+/// Handles a batch that this application cannot run. That is a failed attempt of its next task, which may be tried
+/// again here or elsewhere.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -195,11 +203,11 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     held.bury(&why).await?;
     let record =
         TaskRecord { dead: true, attempt, error: Some(why), ..TaskRecord::of_stored(batch, &task, TaskState::Failed) };
-    record.emit(&batch.request_id);
+    record.announce(&batch.request_id);
     Ok(())
 }
 
-/// Which component runs a batch's tasks, and the layer of each.
+/// Finds the component that runs a batch, and the layer of each of its tasks.
 fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     pools.iter().filter(|pool| pool.component.id == batch.component).find_map(|pool| {
         let layers = &pool.component.layers;
@@ -214,7 +222,7 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     })
 }
 
-/// The request's scope, as far as it is known here.
+/// Makes the scope of the batch's request, as far as the batch tells.
 fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {
@@ -252,7 +260,7 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// An older version's envelopes have none.
+/// The backoff of a stored task. Envelopes of older versions have none, and get the default.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, Backoff::from)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment since the machine was started.
+/// A moment, as the time since the machine was started, suspended time included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(Duration);
 

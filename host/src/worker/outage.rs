@@ -6,10 +6,10 @@ use std::time::Duration;
 use epilogue_engines::Error;
 use tokio::time::Instant;
 
-/// How often an outage is told.
+/// How often the host repeats that the engine is not available.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What all of a process' threads know of it.
+/// What all threads of a process know of an outage of the task engine.
 #[derive(Debug, Default)]
 pub(super) struct Outage(Mutex<Option<Since>>);
 
@@ -20,7 +20,7 @@ struct Since {
 }
 
 impl Outage {
-    /// A call failed. What is to be told, if that is now.
+    /// Notes that a call of the engine failed. Returns what is to be logged now, if anything.
     pub(super) fn goes_on(&self, error: &Error) -> Option<String> {
         let now = Instant::now();
         let mut since = self.since();
@@ -38,7 +38,7 @@ impl Outage {
         }
     }
 
-    /// A call succeeded. What is to be told, if one had failed before.
+    /// Notes that a call of the engine succeeded. Returns what is to be logged, if an earlier call had failed.
     pub(super) fn is_over(&self) -> Option<String> {
         let since = self.since().take()?;
         Some(format!("the task engine is available again, after {} s", since.began.elapsed().as_secs()))

@@ -20,18 +20,18 @@ use crate::process::threads;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 
-/// How long a thread waits for a batch before it asks again. A shutdown waits for it too.
+/// How long one call of the engine waits for a batch. A shutdown waits for that call.
 const WAIT: Duration = Duration::from_secs(1);
-/// The pause after the engine could not be asked.
+/// The pause after a call of the engine failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What all of a process' working threads share.
+/// What the threads that run durable tasks in this process share.
 #[derive(Clone)]
 pub(crate) struct Workers {
-    /// The application, as it is now.
+    /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     store: TaskStore,
-    /// This process, and no other.
+    /// The name of this process among the workers, which no other process has.
     name: String,
     threads: usize,
     concurrency: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Those that run the tasks of an application.
+    /// Prepares the threads that run an application's durable tasks.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
         store: TaskStore,
@@ -61,7 +61,8 @@ impl Workers {
         }
     }
 
-    /// What each thread does, until the shutdown begins and what it runs has ended.
+    /// What each thread does: it leases and runs batches until the shutdown begins, and then waits until those that it
+    /// runs have ended.
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,
@@ -74,7 +75,7 @@ impl Workers {
         })
     }
 
-    /// The instances of the application as it is now.
+    /// Makes a pool for each component of the newest version.
     fn pools(&mut self, shutdown: &Shutdown) -> Rc<[Rc<Pool>]> {
         let version = self.versions.borrow_and_update();
         let components = &version.app.components;
@@ -140,7 +141,7 @@ impl Workers {
     }
 }
 
-/// A name that no other process has, and that people can make sense of.
+/// Makes a name for this process that no other process has, and that tells people which it is.
 fn name(given: Option<&str>) -> String {
     let machine = || fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let place = given.map(str::to_owned).or_else(machine).unwrap_or_else(|| "worker".to_owned());

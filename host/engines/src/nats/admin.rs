@@ -1,4 +1,4 @@
-//! What operators ask of the streams: message by message, so a long list takes long.
+//! The calls for operators. They read the streams message by message, so a long list takes long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,43 +12,44 @@ use super::state::{self, Ended, Fate, Known, Progress};
 use super::streams::Kind;
 use super::{ATTEMPT, LIFE, NEXT, Nats, WHY, header, id_of};
 use crate::batch::is_id;
-use crate::{Counts, Entry, Result, State};
-
-/// How many states are read with one request.
-const PAGE: usize = 500;
+use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
 impl Nats {
-    pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        if state != Some(State::Dead) {
+    pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
+        let mut left = limit;
+        if state != Some(BatchState::Dead) {
             let workers = self.workers_info().await?;
             // Behind the last one that was delivered all are ready.
             let last = match state {
-                Some(State::Leased | State::Delayed) => workers.delivered.stream_sequence,
+                Some(BatchState::Leased | BatchState::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
             // Up to there all are over. A server that was killed may remember that, and not that it had removed them (seen with
             // 2.9.10): it delivers them no more.
             let mut from = workers.ack_floor.stream_sequence + 1;
-            while entries.len() < limit
+            while left > 0
                 && let Some(message) = self.first_from(Kind::Ready, from).await?
                 && message.sequence <= last
             {
                 from = message.sequence + 1;
                 let entry = self.queue_entry(message).await?;
-                entries.extend(entry.filter(|entry| state.is_none_or(|state| state == entry.state)));
+                if let Some(entry) = entry.filter(|entry| state.is_none_or(|state| state == entry.state)) {
+                    left -= 1;
+                    each(entry);
+                }
             }
         }
-        if state.is_none_or(|state| state == State::Dead) {
+        if state.is_none_or(|state| state == BatchState::Dead) {
             let mut from = 1;
-            while entries.len() < limit
+            while left > 0
                 && let Some(message) = self.first_from(Kind::Dead, from).await?
             {
                 from = message.sequence + 1;
-                entries.push(dead_entry(message));
+                left -= 1;
+                each(dead_entry(message));
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
@@ -104,7 +105,8 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Seals a batch's state, so that no checkpoint comes after it. None if a worker is about to end it.
+    /// Seals a batch's state, so that no checkpoint comes after that. Returns none if a worker is about to end the
+    /// batch.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -132,7 +134,8 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// How many batches were given back for later. To the server they are delivered as those that workers hold.
+    /// How many batches were given back for later. The server counts them as delivered, as it does those that workers
+    /// hold.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -165,7 +168,8 @@ impl Nats {
         self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
-    /// The message of a batch. An operator may have written anything, and a subject with `*` or `>` is that of every batch.
+    /// The message of the batch of this id. An operator may write anything as the id, and a subject with `*` or `>`
+    /// would be that of every batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,
@@ -173,31 +177,41 @@ impl Nats {
         }
     }
 
-    /// None if the batch has ended.
+    /// The batch of a message in the queue. None if the batch has ended.
     async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
-        if self.is_over(&message).await? {
-            return Ok(None);
+        match self.known(&message).await? {
+            None if self.has_ended(&message).await? => Ok(None),
+            known => Ok(Some(entry(message, known))),
         }
-        let known = self.progress(id_of(&message.subject)).await?;
-        let life = header(Some(&message.headers), LIFE);
-        Ok(Some(entry(message, known.filter(|known| known.progress.life == life))))
     }
 
-    /// Whether the batch has ended. A server that was killed may have forgotten that it had removed the message.
+    /// Whether the batch of a message in the queue has ended. A server that was killed may have forgotten that it had removed
+    /// the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
-        let (id, life) = (id_of(&message.subject), header(Some(&message.headers), LIFE));
-        let known = self.progress(id).await?.is_some_and(|known| known.progress.life == life);
-        Ok(!known && self.ended(id).await?.is_some_and(|ended| ended.life >= life))
+        Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
+    }
+
+    /// What is known of the life of a batch to which this message belongs.
+    async fn known(&self, message: &StreamMessage) -> Result<Option<Known>> {
+        let life = header(Some(&message.headers), LIFE);
+        let known = self.progress(id_of(&message.subject)).await?;
+        Ok(known.filter(|known| known.progress.life == life))
+    }
+
+    /// Whether the engine remembers that this life of the batch has ended.
+    async fn has_ended(&self, message: &StreamMessage) -> Result<bool> {
+        let life = header(Some(&message.headers), LIFE);
+        Ok(self.ended(id_of(&message.subject)).await?.is_some_and(|ended| ended.life >= life))
     }
 }
 
 fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
     let left = known.as_ref().map(|known| known.rest(state::now())).filter(|left| !left.is_zero());
     let state = match &known {
-        Some(_) if left.is_none() => State::Ready,
-        Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => State::Leased,
-        Some(_) => State::Delayed,
-        None => State::Ready,
+        Some(_) if left.is_none() => BatchState::Ready,
+        Some(Known { progress: Progress { worker: Some(_), .. }, .. }) => BatchState::Leased,
+        Some(_) => BatchState::Delayed,
+        None => BatchState::Ready,
     };
     let begin = || Progress { next: header(Some(&message.headers), NEXT), ..Progress::default() };
     let progress = known.map_or_else(begin, |known| known.progress);
@@ -206,7 +220,7 @@ fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
         state,
         next: progress.next,
         attempt: progress.attempt,
-        worker: progress.worker.filter(|_| state == State::Leased),
+        worker: progress.worker.filter(|_| state == BatchState::Leased),
         left,
         why: None,
         envelope: message.payload.to_vec(),
@@ -216,7 +230,7 @@ fn entry(message: StreamMessage, known: Option<Known>) -> Entry {
 fn dead_entry(message: StreamMessage) -> Entry {
     Entry {
         id: id_of(&message.subject).to_owned(),
-        state: State::Dead,
+        state: BatchState::Dead,
         next: header(Some(&message.headers), NEXT),
         attempt: header(Some(&message.headers), ATTEMPT),
         worker: None,

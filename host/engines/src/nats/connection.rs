@@ -1,4 +1,4 @@
-//! The connection, and the calls over it. Whatever a call finds missing in the server is made anew.
+//! The connection, and the calls over it. Streams and consumers that a call finds missing in the server are made again.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use url::Url;
 use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
-/// How long a request that shall not wait may wait. When others take the last messages at the same moment the server keeps
-/// such a request for ever, and would later deliver a message to nobody.
+/// How long a request that must not wait may wait. If others take the last messages at the same moment, the server
+/// keeps a request without a limit for ever, and would later deliver a message to nobody.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// The pause before something that was removed is made anew.
+/// The pause before a stream or consumer that was removed is made again.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// What is known of who may use the server. No `Debug`: it is secret.
+/// The credentials for the server. They have no `Debug`, because they are secret.
 #[derive(Clone)]
 pub(super) enum Credentials {
     None,
@@ -32,7 +32,7 @@ pub(super) enum Credentials {
     User(String, String),
 }
 
-/// The address that a URL names, and who connects.
+/// Splits a URL into the server's address and the credentials.
 pub(super) fn parse(url: &str) -> Result<(ServerAddr, Credentials)> {
     let wrong = |error: &dyn Display| {
         let form = "nats://[user:password@ or token@]host[:port]";
@@ -62,8 +62,8 @@ pub(super) struct Connected {
 }
 
 impl Nats {
-    /// The connection. It is made by the first call that can; then the client reconnects by itself, and calls that come
-    /// meanwhile fail at once.
+    /// The connection to the server. The first call that can makes it. Afterwards the client reconnects by itself, and
+    /// calls that come while there is no connection fail at once.
     pub(super) async fn connected(&self) -> Result<Arc<Connected>> {
         let made = async {
             let known = self.connected.read().await.clone();
@@ -123,7 +123,7 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Makes the streams and the consumer anew that are missing. Does nothing if somebody else has done that since `seen`.
+    /// Makes missing streams and consumers again. Does nothing if another call has done that since `seen`.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
@@ -145,7 +145,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Makes a call, in the time that one may take. If a stream or the consumer is missing, it is made anew, and the call is
+    /// Makes a call within the timeout. If a stream or the consumer is missing, it is made again, and the call is
     /// repeated.
     pub(super) async fn call<T, C, F>(&self, call: C) -> Result<T>
     where
@@ -165,7 +165,7 @@ impl Nats {
         self.bounded(made).await
     }
 
-    /// Publishes, and waits until it is stored.
+    /// Publishes a message, and waits until the server has stored it.
     pub(super) async fn publish(&self, kind: Kind, id: &str, message: PublishMessage) -> Result<()> {
         let publish = |nats: Arc<Connected>| {
             let message = message.clone();
@@ -174,7 +174,8 @@ impl Nats {
         self.call(publish).await.map(drop)
     }
 
-    /// Tells the server what has become of a message. It confirms that, and does nothing if it knows the message no more.
+    /// Tells the server what has become of a message, and waits until it confirms that. The server ignores a message
+    /// that it no longer knows.
     pub(super) async fn answer(&self, acker: &Acker, answer: AckKind) -> Result<()> {
         self.bounded(acker.double_ack_with(answer)).await
     }
@@ -211,7 +212,7 @@ impl Nats {
         self.within(self.options.timeout, call).await?.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for an answer as long as one can come.
+    /// Waits for an answer for up to `time`, and no longer if the connection breaks.
     async fn within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
@@ -229,8 +230,8 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
     Error::Unavailable(format!("NATS: {error}"))
 }
 
-/// Whether a stream or the consumer is missing. Each kind of call has an error of its own for that. What they have in common
-/// are the server's words, or the client's if nobody listens to the subject.
+/// Whether an error means that a stream or the consumer is missing. Each kind of call has an error of its own for that.
+/// They have only their words in common: the server's, or the client's if nobody listens to the subject.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

@@ -16,7 +16,7 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// How often a write is repeated that found another one of the same lease.
+/// How often a write is repeated that finds another one of the same lease.
 const TRIES: u32 = 3;
 
 /// The batches that this process holds.
@@ -28,13 +28,13 @@ impl Holding {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// None if this process holds the batch already.
+    /// Holds a batch. None if this process holds it already.
     fn take(&self, id: &str) -> Option<Hold> {
         self.ids().insert(id.to_owned()).then(|| Hold { holding: self.clone(), id: id.to_owned() })
     }
 }
 
-/// A batch that this process holds, until this is dropped.
+/// Marks a batch as held by this process, until it is dropped.
 #[derive(Debug)]
 struct Hold {
     holding: Holding,
@@ -47,7 +47,7 @@ impl Drop for Hold {
     }
 }
 
-/// A message that was delivered to this process, and what it wrote of it.
+/// A message that was delivered to this process, and the state that this process wrote of its batch.
 pub(crate) struct Held {
     id: String,
     worker: String,
@@ -56,11 +56,11 @@ pub(crate) struct Held {
     /// The consumer that delivered the message.
     consumer: String,
     kept: Mutex<Kept>,
-    /// Until the lease is over.
+    /// Marks the batch as held until the lease is over.
     hold: Mutex<Option<Hold>>,
 }
 
-/// What was written last, and the revision of that.
+/// The state that was written last, and its revision.
 #[derive(Debug, Clone)]
 struct Kept {
     progress: Progress,
@@ -82,27 +82,27 @@ impl Held {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { progress, revision };
     }
 
-    /// From now on this process may lease the batch again.
+    /// Ends the mark that this process holds the batch, so that it may lease it again.
     fn let_go(&self) {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// What a delivered message is.
+/// What a delivered message means, by what is stored of its batch.
 enum Delivered {
-    /// The lease of whoever asked.
+    /// The batch is leased to the worker that asked.
     Leased(Kept),
-    /// Its end has been written, and is to be brought about.
+    /// The end of the batch has been written, and has still to be carried out.
     Ending(Kept),
-    /// It has ended.
+    /// The batch has ended.
     Ended,
-    /// For so long it is somebody else's, or was given back.
+    /// The batch is another worker's, or was given back for later, for this long.
     NotYet(Duration),
 }
 
 impl Nats {
-    /// Makes a delivered message a lease: counts the attempt, and fences off who held it before. None if it is over, or not yet
-    /// to be leased.
+    /// Makes a lease of a delivered message: counts the attempt, and fences off the previous holder. Returns none if
+    /// the batch has ended, or must not be leased yet.
     pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();
@@ -142,7 +142,7 @@ impl Nats {
         }
     }
 
-    /// What a message is by what is stored of its batch. If it can be leased, it is.
+    /// Finds out what a delivered message means, by what is stored of its batch. Leases the batch if it can be leased.
     async fn delivered(&self, worker: &str, id: &str, message: &async_nats::Message) -> Result<Delivered> {
         let life = header(message.headers.as_ref(), LIFE);
         let mut known: Option<Known> = None;
@@ -186,7 +186,8 @@ impl Nats {
         }
     }
 
-    /// The last owner was killed while it ended the batch, or the server forgot that it had.
+    /// Handles a batch whose end has been written: the last holder was killed while it ended the batch, or the server
+    /// has forgotten that it had.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
         match self.ended(id).await? {
@@ -198,7 +199,7 @@ impl Nats {
         }
     }
 
-    /// How long nobody else gets a batch. A server that was killed may deliver it too early.
+    /// How long a batch is still reserved. A server that was killed may deliver it too early.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -206,7 +207,8 @@ impl Nats {
         }
     }
 
-    /// Writes what is kept of a lease, if it still stands. False if this lease has ended the batch before.
+    /// Changes and writes the state of a lease that still stands. Returns false if this lease has already ended the
+    /// batch.
     async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
@@ -242,7 +244,8 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Whether a batch without state is still this lease's: the state's stream was lost, or all of them were.
+    /// Whether a batch without state is still this lease's. That is so if the stream of the states was lost, or all
+    /// streams were.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
@@ -253,7 +256,7 @@ impl Nats {
         Ok(self.connected().await?.streams.consumer() != held.consumer)
     }
 
-    /// Changes a lease, and lets it begin anew.
+    /// Changes the state of a lease, and extends the lease.
     pub(super) async fn hold_on(&self, lease: &Lease, change: impl FnOnce(&mut Progress)) -> Result<()> {
         let held = held(&lease.token)?;
         let change = |progress: &mut Progress| {
@@ -290,7 +293,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Does what the fate of a batch says. It may be repeated.
+    /// Carries out the written end of a batch. It may be repeated.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {

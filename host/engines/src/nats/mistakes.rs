@@ -1,4 +1,5 @@
-//! What is wrong when there is no connection: an operator's mistake, which the start should end with, or something that passes.
+//! Why there is no connection: a mistake of the operator, with which the start of a host should fail, or something that
+//! may pass.
 
 use std::error::Error as _;
 use std::io;
@@ -11,7 +12,7 @@ use super::connection::unavailable;
 use super::{Error, Nats};
 
 impl Nats {
-    /// Why there is no connection.
+    /// The error for a connection that could not be made.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
         let another = || self.mistake("another program than NATS answers there");
         match error.kind() {
@@ -31,7 +32,7 @@ impl Nats {
         }
     }
 
-    /// Why the streams cannot be used.
+    /// The error for streams that cannot be used.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
         // The client says the first of a server that knows nothing of streams.
@@ -41,12 +42,13 @@ impl Nats {
         }
     }
 
-    /// Names the URL, which has no password here.
+    /// The error for an operator's mistake, with the URL, which has no password here.
     fn mistake(&self, why: &str) -> Error {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
-    /// NATS speaks first. Other programs wait to be spoken to.
+    /// Whether another program than NATS answers at the address. NATS speaks first, and other programs wait for the
+    /// client.
     async fn is_another_program(&self) -> bool {
         let spoken = async {
             let mut stream = TcpStream::connect((self.address.host(), self.address.port())).await?;
@@ -60,7 +62,7 @@ impl Nats {
     }
 }
 
-/// The resolver's own word for a failure that may pass.
+/// Whether the resolver itself says that its failure may pass.
 fn is_passing(error: &ConnectError) -> bool {
     error.to_string().contains("Temporary failure")
 }

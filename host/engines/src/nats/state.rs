@@ -1,4 +1,4 @@
-//! What is kept beside a message, and how it is read and written.
+//! The state of a batch, which is stored beside its message, and how it is read and written.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,23 +20,25 @@ const CLOCK: &str = "~";
 /// How far a batch has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Of which life of the batch this is.
+    /// The life of the batch that this state belongs to.
     #[serde(default)]
     pub(super) life: u32,
-    /// The first task that has not ended.
+    /// The index of the first task that has not ended.
     pub(super) next: u32,
-    /// How often it was delivered.
+    /// How often the task at `next` was delivered.
     pub(super) attempt: u32,
-    /// Who holds it.
+    /// The worker that holds the batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) worker: Option<String>,
-    /// The lease that wrote this, which no other has.
+    /// The unique id of the lease that wrote this state.
     #[serde(default)]
     pub(super) lease: String,
-    /// For so many milliseconds from the writing nobody else gets it: its worker holds it, or it was given back for later.
+    /// How many milliseconds from the writing the batch is reserved: its worker holds it, or it was given back for
+    /// later.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// It is over, and the message is about to go. Whoever finds it so brings that to its end.
+    /// How the batch ends, once that is decided. The message is then about to be removed, and whoever finds the state
+    /// so completes that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
@@ -53,45 +55,46 @@ impl Progress {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fate {
     Done,
-    /// Because of this.
+    /// The batch becomes dead, for this reason.
     Dead(String),
-    /// By an operator.
+    /// An operator removes the batch.
     Removed,
 }
 
 /// What is remembered of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// This life of the batch is over, and those before it.
+    /// The last life of the batch that is over.
     pub(super) life: u32,
-    /// The lease that ended it; none if an operator removed it.
+    /// The id of the lease that ended the batch. Empty if an operator removed it.
     pub(super) lease: String,
 }
 
-/// What is stored of a batch.
+/// The stored state of a batch.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) progress: Progress,
     pub(super) revision: u64,
-    /// When it was written, by the server's clock, since 1970.
+    /// When the state was written, by the server's clock, since 1970.
     pub(super) at: Duration,
 }
 
 impl Known {
-    /// How long nobody else gets the batch, at this time.
+    /// How long the batch is still reserved at the time `now`.
     pub(super) fn rest(&self, now: Duration) -> Duration {
         (self.at + Duration::from_millis(self.progress.wait_ms)).saturating_sub(now)
     }
 }
 
 impl Nats {
-    /// What is known of a batch.
+    /// Reads the state of a batch. None if none is stored.
     pub(super) async fn progress(&self, id: &str) -> Result<Option<Known>> {
         let Some(message) = self.last(Kind::State, id).await? else { return Ok(None) };
         Ok(Some(Known { progress: read(&message)?, revision: message.sequence, at: written(&message) }))
     }
 
-    /// Writes what is known, unless somebody else has written since `revision`. The new revision.
+    /// Writes the state of a batch, unless somebody else has written it since `revision`. Returns the new revision, or
+    /// none.
     pub(super) async fn write(&self, id: &str, revision: u64, progress: &Progress) -> Result<Option<u64>> {
         let payload = serde_json::to_vec(progress).map_err(|error| Error::Corrupt(error.to_string()))?;
         let write = |nats: Arc<Connected>| {
@@ -108,7 +111,7 @@ impl Nats {
         self.call(write).await
     }
 
-    /// Removes what is known up to `revision`. Unlike a key's deletion this leaves nothing behind.
+    /// Removes the state of a batch up to `revision`. Unlike the deletion of a key this leaves nothing behind.
     pub(super) async fn forget(&self, id: &str, revision: u64) -> Result<()> {
         let purge = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -117,7 +120,7 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// Whether a batch has ended lately.
+    /// What is remembered of the end of a batch. None if it has not ended, or too long ago.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }
@@ -128,13 +131,13 @@ impl Nats {
         self.publish(Kind::Done, id, PublishMessage::build().payload(payload.into())).await
     }
 
-    /// The server's time, since 1970. What is written is stamped with it, and workers' clocks may differ.
+    /// The server's time, since 1970. The server stamps what is written with it, and workers' clocks may differ.
     pub(super) async fn server_time(&self) -> Result<Duration> {
         self.publish(Kind::State, CLOCK, PublishMessage::build()).await?;
         Ok(self.last(Kind::State, CLOCK).await?.as_ref().map(written).unwrap_or_default())
     }
 
-    /// The last message of a batch.
+    /// The last message about a batch in a stream of this kind.
     pub(super) async fn last(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             let stream = nats.streams.of(kind);
@@ -143,7 +146,7 @@ impl Nats {
         self.call(get).await
     }
 
-    /// The first message at `sequence` or behind it.
+    /// The first message at `sequence` or behind it, in a stream of this kind.
     pub(super) async fn first_from(&self, kind: Kind, sequence: u64) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             found(nats.streams.of(kind).get_first_raw_message_by_subject(kind.subject("*"), sequence).await)
@@ -175,7 +178,7 @@ fn since_1970(nanos: i128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
 }
 
-/// Whether this message of the states is of a batch that was given back for later.
+/// Whether this state's batch was given back for later.
 pub(super) fn is_delayed(message: &Message, now: Duration) -> bool {
     let (Ok(progress), Ok(info)) = (serde_json::from_slice::<Progress>(&message.payload), message.info()) else {
         return false;

@@ -1,4 +1,4 @@
-//! The streams and the workers' consumer, which are made where there are none.
+//! The streams and the workers' consumer, which the engine makes where there are none.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time;
 
 use crate::Options;
 
-/// How often, and how soon each time, something is asked for anew that somebody else is making.
+/// How often a request is repeated for something that another process is making at the same time.
 pub(super) const TRIES: u32 = 50;
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The subject of a batch, or of all with `*`.
+    /// The subject of a batch's messages, or of all batches' with `*`.
     pub(super) fn subject(self, id: &str) -> String {
         let kind = match self {
             Self::Ready => "ready",
@@ -96,15 +96,15 @@ impl Streams {
         }
     }
 
-    /// The consumer's name. Another one means that the queue was lost and made anew.
+    /// The consumer's name. If it changes, the queue was lost and made again.
     pub(super) fn consumer(&self) -> &str {
         &self.workers.cached_info().name
     }
 }
 
-/// The name of the consumer. A confirmation names the consumer and a number in the queue, and the server does not check more.
-/// Numbers begin anew in a queue that was lost and made anew. With one name for both, the end of a batch of the old queue
-/// would remove a batch of the new one, which nobody has run.
+/// The name for the consumer of this queue. A confirmation names the consumer and a number in the queue, and the server
+/// checks nothing else. In a queue that was lost and made again, numbers start again. If both queues' consumers had the
+/// same name, the end of a batch of the old queue would remove a batch of the new one that nobody has run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }
@@ -127,8 +127,8 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
     }
 }
 
-/// Whether a queue, which has one consumer, has one of another name: an earlier version made it, or somebody who saw the queue
-/// before it was made anew.
+/// Whether an error means that the queue, which can have one consumer, has one of another name. An earlier version made
+/// it, or a process that saw the queue before it was made again.
 fn is_another(error: &ConsumerError) -> bool {
     let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
     matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
@@ -147,7 +147,8 @@ async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
     Ok(())
 }
 
-/// Of those who make a stream at the same moment the server tells some that its subjects are another's.
+/// Gets a stream, or makes it. If several processes make it at the same moment, the server refuses some because the
+/// subjects are taken; those ask again.
 async fn get_or_make(context: &Context, config: Config) -> Result<Stream, CreateStreamError> {
     let mut tries = 0;
     loop {

@@ -1,7 +1,7 @@
-//! What operators ask of the streams.
+//! The calls for operators.
 //!
-//! Not in one step, so that a long list does not hold up the server: what moves meanwhile may be there twice, a dead batch that is
-//! retried may be missing, and counts are near the truth.
+//! A call is not one step, so that a long list does not hold up the server. A batch that moves meanwhile may be listed
+//! twice, a dead batch that is retried may be missing, and counts are approximate.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,22 +12,34 @@ use redis::{AsyncCommands as _, FromRedisValue, InfoDict, RedisResult};
 
 use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
-use crate::{Counts, Entry, Result, State};
+use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
-/// How many entries one call asks for.
-const PAGE: usize = 500;
+/// A visit to the stored batches, and how many more of them it may see.
+struct Visit<'a> {
+    each: Visitor<'a>,
+    left: usize,
+}
+
+impl Visit<'_> {
+    fn entries(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.left = self.left.saturating_sub(1);
+            (self.each)(entry);
+        }
+    }
+}
 
 impl Redis {
-    pub(super) async fn list_entries(&self, state: Option<State>, limit: usize) -> Result<Vec<Entry>> {
+    pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
         // First, so that what is delivered while the others are listed is in one of the two lists.
-        let delivered = match wanted(State::Ready) {
+        let delivered = match wanted(BatchState::Ready) {
             true => self.last_delivered().await?,
             false => None,
         };
-        let (mut listed, mut known) = (Vec::new(), HashSet::new());
-        if state != Some(State::Dead) {
+        let (mut visit, mut known) = (Visit { each, left: limit }, HashSet::new());
+        if state != Some(BatchState::Dead) {
             let mut pending = Vec::new();
             self.each_pending(|each, state| {
                 if wanted(state) && pending.len() < limit {
@@ -36,34 +48,43 @@ impl Redis {
                 pending.len() < limit
             })
             .await?;
-            for (each, state) in pending {
-                listed.extend(self.leased_entry(&each, state).await?);
-                known.insert(each.id);
+            for (pending, state) in pending {
+                visit.entries(self.leased_entry(&pending, state).await?);
+                known.insert(pending.id);
             }
         }
-        if wanted(State::Delayed) || wanted(State::Ready) {
+        if wanted(BatchState::Delayed) || wanted(BatchState::Ready) {
             let now = self.now().await?;
             let (from, to) = match state {
-                Some(State::Ready) => ("-inf".to_owned(), now.to_string()),
+                Some(BatchState::Ready) => ("-inf".to_owned(), now.to_string()),
                 Some(_) => (format!("({now}"), "+inf".to_owned()),
                 None => ("-inf".to_owned(), "+inf".to_owned()),
             };
-            for (id, due) in self.given_back(from, to, limit.saturating_sub(listed.len())).await? {
-                listed.extend(self.delayed_entry(&id, due, now).await?);
+            for (id, due) in self.given_back(from, to, visit.left).await? {
+                visit.entries(self.delayed_entry(&id, due, now).await?);
             }
         }
-        if wanted(State::Ready) {
-            let from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
-            let undelivered = self.range(QUEUE, from, limit.saturating_sub(listed.len())).await?;
-            for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
-                listed.push(self.queue_entry(stored, State::Ready, 0).await?);
+        if wanted(BatchState::Ready) {
+            let mut from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
+            loop {
+                let undelivered = self.range(QUEUE, &from, visit.left.min(PAGE)).await?;
+                let Some(last) = undelivered.last() else { break };
+                from = format!("({}", last.id);
+                for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
+                    visit.entries([self.queue_entry(stored, BatchState::Ready, 0).await?]);
+                }
             }
         }
-        if wanted(State::Dead) {
-            let dead = self.range(DEAD, "-".to_owned(), limit.saturating_sub(listed.len())).await?;
-            listed.extend(dead.into_iter().map(dead_entry));
+        if wanted(BatchState::Dead) {
+            let mut from = "-".to_owned();
+            loop {
+                let dead = self.range(DEAD, &from, visit.left.min(PAGE)).await?;
+                let Some(last) = dead.last() else { break };
+                from = format!("({}", last.id);
+                visit.entries(dead.into_iter().map(dead_entry));
+            }
         }
-        Ok(listed)
+        Ok(())
     }
 
     pub(super) async fn show_entry(&self, id: &str) -> Result<Option<Entry>> {
@@ -83,12 +104,12 @@ impl Redis {
             return self.delayed_entry(id, due, self.now().await?).await;
         }
         match self.exactly(QUEUE, entry).await? {
-            Some(stored) => Ok(Some(self.queue_entry(stored, State::Ready, 0).await?)),
+            Some(stored) => Ok(Some(self.queue_entry(stored, BatchState::Ready, 0).await?)),
             None => Ok(None),
         }
     }
 
-    /// Runs a script that retries or removes a batch and says, in the same step, which of its tasks is next.
+    /// Runs a script that retries or removes a batch and returns, in the same step, which of its tasks is next.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -136,8 +157,8 @@ impl Redis {
         Ok(risks)
     }
 
-    /// Calls `each` with what has been delivered and not confirmed, oldest first, until it is false.
-    async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, State) -> bool) -> Result<()> {
+    /// Calls `each` with the entries that were delivered and not confirmed, oldest first, until it returns false.
+    async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, BatchState) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
         loop {
             let start = from.as_str();
@@ -158,30 +179,32 @@ impl Redis {
         }
     }
 
-    fn state(&self, pending: &StreamPendingId) -> State {
+    fn state(&self, pending: &StreamPendingId) -> BatchState {
         match pending {
-            _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => State::Ready,
-            _ => State::Leased,
+            _ if Duration::from_millis(pending.last_delivered_ms as u64) >= self.options.visibility => {
+                BatchState::Ready
+            }
+            _ => BatchState::Leased,
         }
     }
 
-    async fn leased_entry(&self, pending: &StreamPendingId, state: State) -> Result<Option<Entry>> {
+    async fn leased_entry(&self, pending: &StreamPendingId, state: BatchState) -> Result<Option<Entry>> {
         let Some(stored) = self.exactly(QUEUE, &pending.id).await? else { return Ok(None) };
-        let worker = (state == State::Leased).then(|| pending.consumer.clone());
+        let worker = (state == BatchState::Leased).then(|| pending.consumer.clone());
         let attempt = u32::try_from(pending.times_delivered).unwrap_or(u32::MAX);
         let idle = Duration::from_millis(pending.last_delivered_ms as u64);
-        let left = (state != State::Ready).then(|| self.options.visibility.saturating_sub(idle));
+        let left = (state != BatchState::Ready).then(|| self.options.visibility.saturating_sub(idle));
         Ok(Some(Entry { worker, left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    async fn queue_entry(&self, stored: StreamId, state: State, attempt: u32) -> Result<Entry> {
+    async fn queue_entry(&self, stored: StreamId, state: BatchState, attempt: u32) -> Result<Entry> {
         let id: String = field(&stored, "id");
         let (next, _) = self.known(&id).await?;
         let envelope = field(&stored, "batch");
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
-    /// A batch that was given back.
+    /// The entry of a batch that was given back for later.
     async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
         let keys = |mut server: ConnectionManager| async move {
             redis::pipe()
@@ -195,11 +218,11 @@ impl Redis {
         let Some(stored) = self.exactly(QUEUE, entry).await? else { return Ok(None) };
         let attempt = state.and_then(|state| state.split(' ').nth(2)?.parse().ok()).unwrap_or_default();
         let left = Duration::from_millis((due as u64).saturating_sub(now));
-        let (state, left) = if left.is_zero() { (State::Ready, None) } else { (State::Delayed, Some(left)) };
+        let (state, left) = if left.is_zero() { (BatchState::Ready, None) } else { (BatchState::Delayed, Some(left)) };
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    /// Batches that were given back, with when they are due.
+    /// The ids of batches that were given back for later, and when each is due.
     async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
         let (from, to) = (from.as_str(), to.as_str());
         let count = isize::try_from(count).unwrap_or(isize::MAX);
@@ -220,11 +243,10 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    async fn range(&self, stream: &str, from: String, count: usize) -> Result<Vec<StreamId>> {
+    async fn range(&self, stream: &str, from: &str, count: usize) -> Result<Vec<StreamId>> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let from = from.as_str();
         let range: StreamRangeReply =
             self.call(|mut server| async move { server.xrange_count(stream, from, "+", count).await }).await?;
         Ok(range.ids)
@@ -236,8 +258,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Makes the group if there is none. It writes only where it must: a server without memory refuses that, and then more than ever
-    /// somebody wants to look.
+    /// Makes the consumer group if there is none. It writes only where it must: a server that is out of memory refuses
+    /// writes, and an operator wants to look at it above all.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {
@@ -260,7 +282,7 @@ async fn has_group(mut server: ConnectionManager) -> RedisResult<bool> {
 fn dead_entry(stored: StreamId) -> Entry {
     Entry {
         id: field(&stored, "id"),
-        state: State::Dead,
+        state: BatchState::Dead,
         next: field(&stored, "next"),
         attempt: field(&stored, "attempt"),
         worker: None,

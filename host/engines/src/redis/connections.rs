@@ -15,7 +15,7 @@ use tokio::time::{self, Instant};
 use super::{GROUP, POLL, QUEUE};
 use crate::{Error, Result};
 
-/// How soon connections that were made anew are given up again: the server that they lead to may need a moment.
+/// How soon new connections may be given up again: the server that they lead to may need a moment.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the server is, and the connections to it.
@@ -27,12 +27,12 @@ pub(super) struct Connections {
 
 /// Connections that lead to one server.
 struct Open {
-    /// How often they were made anew.
+    /// How often the connections were made again.
     version: u64,
     since: Option<Instant>,
-    /// For all calls but those that wait.
+    /// The connection of all calls that do not wait.
     shared: ConnectionManager,
-    /// For calls that wait: a connection does nothing else meanwhile.
+    /// Idle connections for calls that wait. Such a call has a connection to itself.
     waiting: Vec<MultiplexedConnection>,
 }
 
@@ -43,10 +43,10 @@ pub(super) struct Waiting {
 }
 
 impl Connections {
-    /// Connects to nothing yet.
+    /// Prepares the connections. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that can't be used.
+    /// [`Error::Config`] for a URL that cannot be used.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self> {
         let unusable = |error: RedisError| {
             let form = "redis://[user:password@]host[:port][/db]";
@@ -66,8 +66,8 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call, and once more if that may help: over another connection, or with the consumer group, which is missing in a
-    /// new server.
+    /// Makes a call, and repeats it once if that may help: over another connection, or after making the consumer group,
+    /// which is missing in a new server.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -108,7 +108,8 @@ impl Connections {
         Ok(Waiting { connection, version })
     }
 
-    /// Takes it back after a call, if it can be used again. No result if another connection may have one.
+    /// Takes a waiting connection back after a call, if it can be used again. Returns none instead of an error if the
+    /// call may succeed over another connection.
     pub(super) fn put_back<T>(&self, waiting: Waiting, result: RedisResult<T>) -> Result<Option<T>> {
         let Waiting { connection, version } = waiting;
         match result {
@@ -136,8 +137,8 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// Drops all connections of a version if this error says that they lead to the wrong server, so that the next call looks up
-    /// the name again. True if there are others now, and it is worth a try.
+    /// Drops all connections of a version if this error means that they lead to the wrong server, so that the next call
+    /// looks up the name again. Returns true if it is worth repeating the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -192,7 +193,7 @@ fn refused_database(error: &RedisError) -> bool {
     error.to_string().contains("refused to switch database")
 }
 
-/// Tells what can never work from what may work later.
+/// Turns an error of the client into one that tells a mistake from something that may pass.
 fn explain(error: RedisError) -> Error {
     let text = error.to_string();
     let wrong_protocol = || {
@@ -229,7 +230,7 @@ fn explain(error: RedisError) -> Error {
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// As of a TLS handshake with something that does not speak TLS.
+/// Whether an error is that of invalid data, as of a TLS handshake with a server that does not speak TLS.
 fn is_invalid_data(error: &RedisError) -> bool {
     // The source is the client's pointer to it.
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Source>());

@@ -21,7 +21,8 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// Lets a call through that has reached its task before: if the answer was lost, the call is repeated.
+/// The beginning of a script that may be repeated after a lost answer: it lets a call through whose task was already
+/// reached.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A script, known to the server by its hash.

@@ -1,28 +1,35 @@
-//! What operators ask of the file.
+//! The calls for operators.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{clock, schema};
-use crate::{Counts, Entry, State};
+use crate::{BatchState, Counts, Entry};
 
 /// The state of a row, given the clocks of delays and of leases.
 const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= iif(owner IS NULL, ?1, ?2) THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
-const STATES: [State; 4] = [State::Ready, State::Delayed, State::Leased, State::Dead];
+const STATES: [BatchState; 4] = [BatchState::Ready, BatchState::Delayed, BatchState::Leased, BatchState::Dead];
 const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
-pub(super) fn list(connection: &Connection, state: Option<State>, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+/// Up to `count` batches behind the row `after`, oldest first, each with its row.
+pub(super) fn page(
+    connection: &Connection,
+    state: Option<BatchState>,
+    after: i64,
+    count: usize,
+) -> rusqlite::Result<Vec<(i64, Entry)>> {
     // The dead are few among many, and have an index.
     let filter = match state {
         None => String::new(),
-        Some(State::Dead) => "WHERE why IS NOT NULL".to_owned(),
-        Some(state) => format!("WHERE {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
+        Some(BatchState::Dead) => "AND why IS NOT NULL".to_owned(),
+        Some(state) => format!("AND {STATE} = {}", STATES.iter().position(|each| *each == state).unwrap_or_default()),
     };
-    let query = format!("SELECT {STATE}, {COLUMNS} FROM {TABLES} {filter} ORDER BY seq LIMIT ?3");
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection.prepare(&query)?.query_map(params![clock::running(), clock::awake(), limit], entry)?.collect()
+    let query = format!("SELECT {STATE}, {COLUMNS}, seq FROM {TABLES} WHERE seq > ?3 {filter} ORDER BY seq LIMIT ?4");
+    let row = |row: &Row<'_>| Ok((row.get(8)?, entry(row)?));
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    connection.prepare(&query)?.query_map(params![clock::running(), clock::awake(), after, count], row)?.collect()
 }
 
 pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
@@ -32,7 +39,7 @@ pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option
 
 // The writer makes a call one transaction, so what is read here is what is changed.
 pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
-    let dead = show(connection, id)?.filter(|entry| entry.state == State::Dead);
+    let dead = show(connection, id)?.filter(|entry| entry.state == BatchState::Dead);
     let query = "UPDATE batches SET why = NULL, attempt = 0, due = 0 WHERE id = ? AND why IS NOT NULL";
     connection.execute(query, [id])?;
     Ok(dead)
@@ -60,13 +67,13 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// Read from the index of those that are not dead.
+/// Counts the batches that are not dead, from their index.
 pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<u64> {
     let query = "SELECT count(*) FROM batches WHERE why IS NULL";
     connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
-fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+fn state(row: &Row<'_>) -> rusqlite::Result<BatchState> {
     Ok(STATES[usize::from(row.get::<_, u8>(0)?.min(3))])
 }
 
@@ -77,10 +84,12 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         state,
         next: row.get(2)?,
         attempt: row.get(3)?,
-        worker: row.get::<_, Option<_>>(4)?.filter(|_| state == State::Leased),
+        worker: row.get::<_, Option<_>>(4)?.filter(|_| state == BatchState::Leased),
         left: match state {
-            State::Leased | State::Delayed => Some(Duration::from_millis(row.get::<_, i64>(7)?.unsigned_abs())),
-            State::Ready | State::Dead => None,
+            BatchState::Leased | BatchState::Delayed => {
+                Some(Duration::from_millis(row.get::<_, i64>(7)?.unsigned_abs()))
+            }
+            BatchState::Ready | BatchState::Dead => None,
         },
         why: row.get(5)?,
         envelope: row.get::<_, Option<_>>(6)?.unwrap_or_default(),

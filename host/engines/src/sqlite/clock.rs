@@ -1,34 +1,35 @@
 //! The clocks of the machine, which all processes that use a file share.
 //!
-//! None is the wall clock where that can be helped: it jumps. A lease ends by the clock that stands still while the machine sleeps,
-//! because its worker sleeps too. A delay ends by the one that goes on. Both begin anew when the machine is started.
+//! The wall clock jumps, so it is used only where nothing else will do. A lease ends by the clock that stands still
+//! while the machine is suspended, because its worker is suspended too. A delay ends by the clock that goes on. Both
+//! start again when the machine is started.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since the machine was started, without those for which it slept.
+/// Milliseconds since the machine was started, without those for which it was suspended.
 pub(super) fn awake() -> i64 {
     read(ClockId::Monotonic)
 }
 
-/// Milliseconds since the machine was started.
+/// Milliseconds since the machine was started, including those for which it was suspended.
 pub(super) fn running() -> i64 {
     read(ClockId::Boottime)
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, by the wall clock.
 pub(super) fn wall() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Names this start of the machine. Empty if the system does not tell; then each start looks like the same.
+/// The id of this start of the machine. Empty if the system does not tell it: then all starts look like the same one.
 pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// At most a few thousand years, so that a sum of two does not overflow.
+/// A duration in milliseconds, limited to a few thousand years, so that the sum of two does not overflow.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(1 << 47)
 }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// The next batch at `now`, by [`clock::awake`]. Leases of `ours` that have ended are extended to `until` instead: this process was
-/// paused, and holds them still.
+/// Finds the batch to lease next at `now`, by [`clock::awake`]. Leases of `ours` that have ended are extended to
+/// `until` instead: this process was paused, and still holds them.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -1,4 +1,4 @@
-//! Which process holds a lease, and whether it still lives.
+//! Which process holds a lease, and whether that process is alive.
 //!
 //! A living process holds a lock on a file of its own, and the kernel takes the lock away with the process. So the next one to
 //! open the database need not wait for the leases of a killed host to end.
@@ -12,17 +12,17 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// This process, or this one opening of the file.
+/// The owner of leases: this process, or rather this opening of the file.
 #[derive(Debug)]
 pub(super) struct Owner {
     id: String,
     path: PathBuf,
-    /// Locked until it is closed.
+    /// The owner's own file. It is locked until it is closed.
     _lock: File,
 }
 
 impl Owner {
-    /// Registers a new owner, once it is locked, and frees what dead ones have left.
+    /// Registers a new owner once its file is locked, and frees the batches of dead owners.
     pub(super) fn new(database: &Path, connection: &mut Connection) -> Result<Self> {
         let id = Uuid::now_v7().to_string();
         let path = lock_path(database, &id);
@@ -70,7 +70,8 @@ pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::R
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
-/// Whether somebody holds the lock. If that can't be told the owner counts as living: its leases end by themselves.
+/// Whether a process holds the lock of an owner's file. If that cannot be told, the owner counts as alive: its leases
+/// end by themselves.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

@@ -1,5 +1,5 @@
-//! Where the file is, and whether it is still there. SQLite goes on writing to a file that was moved or removed: what is accepted
-//! then is nowhere that the next process looks.
+//! Whether the file is still at its path. SQLite goes on writing to a file that was moved or removed, and the next
+//! process would not find what is accepted then.
 
 use std::fs;
 use std::io;
@@ -16,12 +16,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Of the file that is there now.
+    /// Remembers the file that is at `path` now.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }
 
-    /// An error if another file is there, or none.
+    /// An error if another file is at the path, or none.
     pub(super) fn check(&self) -> Result<()> {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),

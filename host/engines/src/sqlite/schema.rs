@@ -19,10 +19,11 @@ const VERSION: i64 = 2;
 /// `PRAGMA application_id`: "Epil".
 const APPLICATION: i64 = 0x4570_696c;
 
-/// How soon a file that others hold is tried anew, where SQLite does not do so.
+/// How soon the host tries again to use a file that others hold, where SQLite does not do so itself.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The envelope has a table of its own, since SQLite writes a row anew with each change, and an envelope may be large.
+/// The tables. Envelopes have a table of their own, because SQLite writes a whole row with each change, and an envelope
+/// may be large.
 const SCHEMA: &str = "
     CREATE TABLE batches (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,7 +45,8 @@ const SCHEMA: &str = "
     CREATE TABLE owners (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
-/// What version 1 has not. Its `due` was in ms since 1970, and no delay was longer than 10 s.
+/// The changes that take a file of version 1 to version 2. In version 1 `due` was in milliseconds since 1970, and no
+/// delay was longer than 10 s.
 const SINCE_1: &str = "
     ALTER TABLE batches ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE batches ADD COLUMN delay INTEGER NOT NULL DEFAULT 0;
@@ -55,7 +57,7 @@ const SINCE_1: &str = "
     UPDATE batches SET due = 0 WHERE delay = 0;
 ";
 
-/// What both versions get.
+/// The statements that a new file and one of version 1 need alike.
 const SINCE_2: &str = "
     CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
     CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
@@ -94,18 +96,19 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     }
 }
 
-/// What a file is.
+/// What a file is to this program.
 enum File {
     Ours,
     Foreign,
-    /// By a process that knows version 1 alone, and would go on to write it.
+    /// The file is in use by a process that knows only version 1, and would go on writing it.
     InUse,
-    /// Of another version.
+    /// The file is of another version.
     Version(i64),
 }
 
-/// Makes the file if there is none, since SQLite would let others read it; its journals get the same mode. A file that is there
-/// is not opened: to close it would take away the locks that this process has on it ("How To Corrupt An SQLite Database File", 2.2).
+/// Makes the file if there is none, readable by its owner alone: SQLite would let others read it. Its journals get the
+/// same mode. A file that exists is not opened, because closing it would drop the locks that this process has on it
+/// ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
     // Until it is closed nobody else of this process has it open.
     static MAKING: Mutex<()> = Mutex::new(());
@@ -118,8 +121,8 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
     }
 }
 
-/// Makes the tables if there are none, of whatever program, and takes a file of an earlier version, or start of the machine, to this
-/// one.
+/// Makes the tables if the file has none at all. Brings a file of an earlier version to this one, and the clocks of an
+/// earlier start of the machine to this one's.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -150,8 +153,9 @@ fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience
     Ok(File::Ours)
 }
 
-/// After the machine's restart its clocks have begun anew, and no worker of before is there. What is left of a delay is told by the
-/// wall clock, as nothing else goes on; it is at most the whole delay, whatever became of that clock.
+/// Sets leases and delays anew after the machine was restarted: its clocks have started again, and no earlier worker is
+/// left. The rest of a delay follows from the wall clock, because no other clock goes on. It is at most the whole
+/// delay, even if that clock has jumped.
 fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     let boot = clock::boot();
     if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
@@ -166,8 +170,8 @@ fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("INSERT INTO boot (id) VALUES (?)", [boot]).map(drop)
 }
 
-/// Puts the file into WAL mode. For this SQLite upgrades a lock, and where it does that it never waits for others, such as those
-/// that open the new file at the same time.
+/// Puts the file into WAL mode, and waits for others itself: SQLite upgrades a lock for that, and never waits where it
+/// does so, as when others open the new file at the same time.
 fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let end = Instant::now() + patience;
     loop {

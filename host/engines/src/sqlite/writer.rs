@@ -1,7 +1,7 @@
 //! The one thread that writes, and its group commit.
 //!
-//! The operations that wait are put into one transaction, each in a savepoint of its own; they are answered once it has been
-//! committed, and so is on the disk.
+//! The thread puts the operations that wait into one transaction, each in a savepoint of its own. It answers them once
+//! the transaction is committed, and so is on the disk.
 
 use std::thread;
 use std::time::Duration;
@@ -16,14 +16,15 @@ use crate::{Error, Result};
 /// How many operations one transaction takes. It bounds how long other processes must wait for the file.
 const GROUP: usize = 256;
 
-/// A handle to the thread, which ends with it.
+/// A handle to the thread. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
     operations: channel::Sender<Operation>,
     timeout: Duration,
 }
 
-/// Runs within the transaction, if there is one, and returns what to do once its fate is known.
+/// Runs within the transaction, or gets the error that there is none. Returns what to do once the transaction has been
+/// committed or has failed.
 type Operation = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
@@ -83,7 +84,7 @@ fn commit(connection: &mut Connection, place: &Place, operations: impl Iterator<
     }
 }
 
-/// What fails half way leaves nothing behind.
+/// Runs `work` in a savepoint. If it fails half way, it leaves nothing behind.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,

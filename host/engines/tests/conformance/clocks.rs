@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use epilogue_engines::{Counts, Error, Options, State, connect};
+use epilogue_engines::{BatchState, Counts, Error, Options, connect};
 use rusqlite::{Connection, params};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
@@ -148,7 +148,7 @@ async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_i
     file(&fixture).execute("UPDATE batches SET due = 1 << 50 WHERE owner IS NOT NULL", []).unwrap();
 
     let engine = fixture.another();
-    assert_eq!(engine.show(&leased.id).await.unwrap().unwrap().state, State::Ready);
+    assert_eq!(engine.show(&leased.id).await.unwrap().unwrap().state, BatchState::Ready);
     for (batch, (_, expected)) in delayed.iter().zip(cases) {
         let shown = engine.show(&batch.id).await.unwrap().unwrap();
         let left = shown.left.unwrap_or_default().as_millis() as i64;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use epilogue_engines::{Counts, Error, State};
+use epilogue_engines::{BatchState, Counts, Error};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
@@ -73,12 +73,12 @@ async fn a_delay_of_a_day_is_a_day(kind: Kind) {
     let other = fixture.another();
     assert!(other.lease("w2", visibility * 3).await.unwrap().is_none());
     assert_eq!(other.counts().await.unwrap(), Counts { delayed: 1, ..Counts::default() });
-    for state in [None, Some(State::Delayed)] {
+    for state in [None, Some(BatchState::Delayed)] {
         assert_eq!(other.list(state, 10).await.unwrap().len(), 1);
     }
-    assert!(other.list(Some(State::Ready), 10).await.unwrap().is_empty());
+    assert!(other.list(Some(BatchState::Ready), 10).await.unwrap().is_empty());
     let shown = other.show(&sent.id).await.unwrap().unwrap();
-    assert_eq!((shown.state, shown.next, shown.attempt, shown.worker.as_deref()), (State::Delayed, 1, 1, None));
+    assert_eq!((shown.state, shown.next, shown.attempt, shown.worker.as_deref()), (BatchState::Delayed, 1, 1, None));
     let left = shown.left.unwrap();
     assert!(left <= DAY && left > DAY - LONG, "{left:?}");
     assert_eq!(shown.batch().unwrap(), sent);
@@ -119,7 +119,7 @@ async fn what_is_delayed_comes_before_what_is_new_and_is_removed_like_any_other(
     while !ready().await {
         interval.tick().await;
     }
-    let listed = engine.list(Some(State::Ready), 10).await.unwrap();
+    let listed = engine.list(Some(BatchState::Ready), 10).await.unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
     let leases = [fixture.wait("w").await, fixture.wait("w").await];
     let expected = if kind == Kind::Memory { ["new", "later"] } else { ["later", "new"] };

@@ -35,6 +35,7 @@ mod mistakes;
 mod model;
 mod nats;
 mod outage;
+mod pages;
 mod server_kills;
 mod servers;
 mod sqlite;

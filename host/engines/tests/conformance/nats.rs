@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use epilogue_engines::{Batch, Counts, Engine, Error, Lease, Options, State, connect};
+use epilogue_engines::{Batch, BatchState, Counts, Engine, Error, Lease, Options, connect};
 use futures::TryStreamExt as _;
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
@@ -234,8 +234,8 @@ async fn a_delay_lasts_whatever_the_server_has_forgotten() {
     let delayed = async |fixture: &Fixture| {
         assert!(fixture.another().lease("w", 2 * SHORT).await.unwrap().is_none(), "it came too early");
         let shown = fixture.another().show(&day.id).await.unwrap().unwrap();
-        assert_eq!((shown.state, shown.attempt, shown.worker), (State::Delayed, 1, None));
-        let listed = fixture.another().list(Some(State::Delayed), 10).await.unwrap();
+        assert_eq!((shown.state, shown.attempt, shown.worker), (BatchState::Delayed, 1, None));
+        let listed = fixture.another().list(Some(BatchState::Delayed), 10).await.unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(fixture.another().counts().await.unwrap(), Counts { delayed: 1, ..Counts::default() });
     };

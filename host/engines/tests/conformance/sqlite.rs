@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use epilogue_engines::{Counts, Error, Options, State, connect};
+use epilogue_engines::{BatchState, Counts, Error, Options, connect};
 use futures::future::try_join_all;
 use rusqlite::Connection;
 
@@ -83,7 +83,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
     .unwrap();
     let lease = fixture.lease("w").await.unwrap();
     assert_eq!(lease.batch, sound);
-    let dead = fixture.engine.list(Some(State::Dead), 10).await.unwrap();
+    let dead = fixture.engine.list(Some(BatchState::Dead), 10).await.unwrap();
     assert_eq!(dead[0].id, newer.id);
     assert!(dead[0].why.as_ref().unwrap().contains("its version is 2"), "{dead:?}");
     assert!(dead[0].batch().is_err());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Counts, Error, Lease, Options, State, connect};
+use epilogue_engines::{BatchState, Counts, Error, Lease, Options, connect};
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
@@ -199,7 +199,7 @@ async fn a_retry_comes_back_after_its_delay(kind: Kind) {
     assert!(counts.delayed == 1 || start.elapsed() > Duration::from_millis(650), "{counts:?}");
     let shown = fixture.engine.show(&lease.batch.id).await.unwrap().unwrap();
     let left = shown.left.unwrap_or_default();
-    let delayed = shown.state == State::Delayed && !left.is_zero() && left <= Duration::from_millis(700);
+    let delayed = shown.state == BatchState::Delayed && !left.is_zero() && left <= Duration::from_millis(700);
     assert!(delayed || start.elapsed() > Duration::from_millis(650), "{shown:?}");
     assert_eq!(fixture.engine.extend(&lease).await, Err(Error::LostLease), "it was given back");
     assert_eq!(fixture.wait("w").await.attempt, 3);
@@ -238,13 +238,13 @@ async fn a_buried_batch_waits_for_an_operator(kind: Kind) {
     assert!(fixture.lease("w").await.is_none());
     assert_eq!(engine.counts().await.unwrap(), Counts { dead: 1, ..Counts::default() });
 
-    let dead = engine.list(Some(State::Dead), 10).await.unwrap();
+    let dead = engine.list(Some(BatchState::Dead), 10).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].id.as_str(), dead[0].next, dead[0].why.as_deref()), (&*sent.id, 1, Some("it exploded")));
     assert_eq!(dead[0].batch().unwrap(), sent);
 
     let retried = engine.retry_dead(&sent.id).await.unwrap().unwrap();
-    assert_eq!((retried.state, retried.next, retried.batch().unwrap()), (State::Dead, 1, sent.clone()));
+    assert_eq!((retried.state, retried.next, retried.batch().unwrap()), (BatchState::Dead, 1, sent.clone()));
     assert!(engine.retry_dead(&sent.id).await.unwrap().is_none(), "it is not dead any more");
     let lease = fixture.wait("w").await;
     assert_eq!((lease.next, lease.attempt), (1, 1), "it goes on where it died, with all attempts");
@@ -288,22 +288,22 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
         operator.list(state, limit).await.unwrap().into_iter().map(|entry| entry.id).collect()
     };
     let [a, b, c, d] = &sent;
-    assert_eq!(ids(Some(State::Ready), 10).await, [&*c.id, &*d.id]);
-    assert_eq!(ids(Some(State::Ready), 1).await, [&*c.id]);
-    assert_eq!(ids(Some(State::Leased), 10).await, [&*a.id]);
-    assert_eq!(ids(Some(State::Dead), 10).await, [&*b.id]);
-    assert_eq!(ids(Some(State::Delayed), 10).await, [] as [&str; 0]);
+    assert_eq!(ids(Some(BatchState::Ready), 10).await, [&*c.id, &*d.id]);
+    assert_eq!(ids(Some(BatchState::Ready), 1).await, [&*c.id]);
+    assert_eq!(ids(Some(BatchState::Leased), 10).await, [&*a.id]);
+    assert_eq!(ids(Some(BatchState::Dead), 10).await, [&*b.id]);
+    assert_eq!(ids(Some(BatchState::Delayed), 10).await, [] as [&str; 0]);
     assert_eq!(ids(None, 10).await.len(), 4);
     assert_eq!(ids(None, 3).await.len(), 3);
 
     let shown = operator.show(&a.id).await.unwrap().unwrap();
-    assert_eq!((shown.state, shown.next, shown.attempt), (State::Leased, 0, 1));
+    assert_eq!((shown.state, shown.next, shown.attempt), (BatchState::Leased, 0, 1));
     assert_eq!(shown.worker.as_deref(), Some("w"));
     let left = shown.left.unwrap_or_default();
     assert!(left > LONG / 2 && left <= LONG, "{left:?}");
     assert_eq!(shown.batch().unwrap(), *a);
-    assert_eq!(operator.show(&b.id).await.unwrap().unwrap().state, State::Dead);
-    assert_eq!(operator.show(&c.id).await.unwrap().unwrap().state, State::Ready);
+    assert_eq!(operator.show(&b.id).await.unwrap().unwrap().state, BatchState::Dead);
+    assert_eq!(operator.show(&c.id).await.unwrap().unwrap().state, BatchState::Ready);
     // `*` and `>` are subjects of every batch to NATS.
     for id in ["nothing", "*", ">", "", "a b", "a.b"] {
         assert!(operator.show(id).await.unwrap().is_none(), "{id:?}");

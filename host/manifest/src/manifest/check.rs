@@ -1,4 +1,4 @@
-//! What a manifest's parts must be for each other before it runs.
+//! The checks of a whole manifest before its application runs.
 
 use anyhow::{bail, ensure};
 
@@ -60,7 +60,8 @@ impl Manifest {
             .collect()
     }
 
-    /// Of a component that is only a middleware nothing counts but its file, as in Spin.
+    /// Warnings about components that are only middleware and have a configuration: nothing but their file counts, as
+    /// in Spin.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
             self.triggers.iter().all(|trigger| trigger.component != id)

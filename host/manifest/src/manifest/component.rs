@@ -16,7 +16,7 @@ use super::{
     tool::{self, OwnMiddleware, Tool},
 };
 
-/// What Spin gives a component and this host does not; the key of each, and what may be done about it.
+/// The keys of what Spin gives a component and this host does not, and what the author may do about each.
 const UNSUPPORTED: [(&str, &str); 6] = [
     ("variables", "Spin's variables are not provided: use environment, or --env"),
     ("key_value_stores", "key-value stores are not provided"),
@@ -32,7 +32,7 @@ const UNSUPPORTED: [(&str, &str); 6] = [
 enum Source {
     /// A file, relative to the manifest.
     File(String),
-    /// A download.
+    /// A download, which this host does not do.
     Elsewhere(toml::Table),
 }
 
@@ -130,8 +130,8 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries that this host can read. One that it can't does not stop a build, but must not be missing from
-/// what runs.
+/// Reads the entries of `allowed_outbound_hosts`. An entry that this host cannot read does not stop a build, but the
+/// application must not run without it.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

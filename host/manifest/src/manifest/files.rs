@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-/// A component's `files`, less its `exclude_files`. They are looked for only when asked for, since a build may make
-/// them.
+/// A component's `files` without its `exclude_files`. The host looks for them only when they are asked for, because a
+/// build may make them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The application's folder.
@@ -23,9 +23,9 @@ pub struct Files {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub(super) enum FilesEntry {
-    /// A file, a folder or a glob pattern; the guest sees it under the same path.
+    /// A file, a folder or a glob pattern. The guest sees the files under the same paths.
     Pattern(String),
-    /// A folder or a file that the guest sees elsewhere.
+    /// A folder or a file that the guest sees at another path.
     #[serde(rename_all = "snake_case")]
     Placement {
         /// Path on the host.
@@ -35,7 +35,7 @@ pub(super) enum FilesEntry {
     },
 }
 
-/// Something on the host and where the guest finds it.
+/// A file or folder of the host, and where the guest finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Path on the host.
@@ -60,13 +60,13 @@ impl Files {
         self.entries.is_empty()
     }
 
-    /// The folders to open for the guest. Folders that are placed whole are opened as they are; anything else is
-    /// copied into `scratch`, which must live as long as the guest. With `copy` all of it is, for a guest that may
-    /// write.
+    /// Prepares the folders to open for the guest. Folders that are placed whole are opened as they are. All other
+    /// files are copied into `scratch`, which must exist as long as the guest. With `copy` everything is copied, for a
+    /// guest that may write.
     ///
     /// # Errors
     ///
-    /// If one of them is not there, or cannot be read or copied; the message names it.
+    /// If a file or folder does not exist, or cannot be read or copied. The message names it.
     pub fn prepare(&self, scratch: &Path, copy: bool) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -84,12 +84,12 @@ impl Files {
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }
 
-    /// Makes sure that the files are there. Returns what the author may want to know: the patterns that match no file, of
-    /// which Spin says nothing.
+    /// Checks that the files exist. Returns warnings for the author about patterns that match no file, of which Spin
+    /// says nothing.
     ///
     /// # Errors
     ///
-    /// If one of them is not there, or cannot be read; the message names it.
+    /// If a file or folder does not exist, or cannot be read. The message names it.
     pub fn check(&self) -> anyhow::Result<Vec<String>> {
         let everything = Self { root: self.root.clone(), ..Self::default() };
         let mut warnings = Vec::new();
@@ -108,7 +108,7 @@ impl Files {
         Ok(warnings)
     }
 
-    /// Every single file, and where the guest finds it.
+    /// Lists every single file, and where the guest finds it.
     pub fn resolve(&self) -> anyhow::Result<Vec<Mount>> {
         let mut files = Vec::new();
         for entry in &self.entries {
@@ -156,7 +156,7 @@ impl Files {
         Ok(())
     }
 
-    /// What is at this path, or why nobody can tell.
+    /// What is at this path, or the error that it cannot be told.
     fn kind(&self, path: &str) -> anyhow::Result<Kind> {
         match fs::metadata(self.root.join(path)) {
             Ok(what) if what.is_dir() => Ok(Kind::Folder),
@@ -211,7 +211,7 @@ enum Kind {
 }
 
 impl FilesEntry {
-    /// What the author may want to know about it, whatever files there are.
+    /// A warning for the author about this entry, whatever files there are.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Placement { destination, .. } if !destination.starts_with('/') => {

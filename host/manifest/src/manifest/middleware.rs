@@ -1,11 +1,12 @@
-//! What is around a component: `dependencies.middleware` of an HTTP trigger, and `middleware` of `tool.epilogue`.
+//! The middleware around a component: `dependencies.middleware` of an HTTP trigger, and `middleware` of
+//! `tool.epilogue`.
 
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, reader::Section, tool::OwnMiddleware, triggers};
 
-/// What Spin lets a middleware inherit. What this host does not provide, there is nothing of.
+/// What Spin lets a middleware inherit. A middleware that inherits what this host does not provide gets nothing.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -16,7 +17,7 @@ const CONFIGURATION: [&str; 7] = [
     "variables",
 ];
 
-/// `inherit_configuration`
+/// The value of `inherit_configuration`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Inherit {
@@ -24,7 +25,8 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads `middleware` of a component's `tool.epilogue`: what its own file lacks here and has where it was composed.
+/// Reads `middleware` of a component's `tool.epilogue`: the middleware that a composed component contains, and that its
+/// own file lacks.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,
@@ -41,7 +43,7 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads `dependencies` of a trigger. What can't work here is left to the caller, as messages.
+/// Reads `dependencies` of a trigger. Returns messages about what this host does not offer.
 pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
     manifest: &Manifest,

@@ -57,7 +57,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
     Ok(manifest)
 }
 
-/// The manifest's version decides what all other keys mean, so it comes first.
+/// Checks the manifest's version. It decides what all other keys mean, so it is read first.
 fn check_version(root: &mut Section<'_>) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -95,7 +95,8 @@ fn wrong_version(root: &Section<'_>, at: &std::ops::Range<usize>, version: &str)
     root.error(at, format_args!("this host reads manifests of version 2, not {version}"))
 }
 
-/// Variables need an interface that this host lacks. Declaring them does no harm as long as no component takes one.
+/// Reads the application's variables. They need an interface that this host lacks, but declaring them does no harm as
+/// long as no component uses one.
 fn read_variables(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let Some(mut variables) = root.section("variables")? else { return Ok(()) };
     if !variables.take_rest().is_empty() {

@@ -39,7 +39,7 @@ impl<'a> Document<'a> {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// The text of such an error.
+    /// The text of an error at a place in the text, as [`Self::error`] has it.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -50,7 +50,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that is being read. Each key is taken out once; what is left at the end is unknown.
+/// A table that is being read. Each key is taken out once. The keys that are left at the end are unknown.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -59,7 +59,7 @@ pub(super) struct Section<'a> {
     known: Vec<&'static str>,
 }
 
-/// A key and its value that are not known beforehand, such as a component and its name.
+/// An entry whose key is not known beforehand, such as a component's id.
 pub(super) struct Entry<'a> {
     pub(super) key: String,
     pub(super) span: Range<usize>,
@@ -67,12 +67,12 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The value of a key.
+    /// Takes out the value of a key. None if there is no such key.
     pub(super) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<Option<T>> {
         Ok(self.take_spanned(key)?.map(|(value, _)| value))
     }
 
-    /// The value of a key, and where it is.
+    /// Takes out the value of a key, and where it is in the text. None if there is no such key.
     pub(super) fn take_spanned<T: DeserializeOwned>(
         &mut self,
         key: &'static str,
@@ -82,12 +82,12 @@ impl<'a> Section<'a> {
         Ok(Some((self.decode(key, value)?, span)))
     }
 
-    /// The value of a key that must be there.
+    /// Takes out the value of a key that must exist.
     pub(super) fn require<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<T> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// The error that a key is not there, or that it is misspelt.
+    /// The error that a key is missing or misspelt.
     pub(super) fn missing(&self, key: &str) -> anyhow::Error {
         match self.table.keys().find(|present| nearest(present.get_ref(), &[key]).is_some()) {
             Some(present) => self.unknown_key(present.get_ref(), &present.span(), &[key]),
@@ -95,13 +95,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The table under a key.
+    /// Takes out the table under a key. None if there is no such key.
     pub(super) fn section(&mut self, key: &'static str) -> anyhow::Result<Option<Section<'a>>> {
         let name = self.child_name(key);
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
-    /// The value of a key as it stands, to be decoded later.
+    /// Takes out the value of a key as it stands, to be decoded later.
     pub(super) fn take_value(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table.remove(key)
@@ -123,7 +123,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whatever has not been taken yet, in the order of the text.
+    /// Takes out all keys that are left, in the order of the text.
     pub(super) fn take_rest(&mut self) -> Vec<Entry<'a>> {
         let mut entries: Vec<Entry<'a>> = std::mem::take(&mut self.table)
             .into_iter()
@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The error that a key is unknown; these would be known.
+    /// The error that a key is unknown. `known` are the keys that the table may have.
     pub(super) fn unknown_key(&self, key: &str, at: &Range<usize>, known: &[impl AsRef<str>]) -> anyhow::Error {
         let hint = match nearest(key, known) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -176,7 +176,7 @@ impl<'a> Section<'a> {
         self.document.error(at, message)
     }
 
-    /// The text of such an error.
+    /// The text of an error at a place in the text, as [`Self::error`] has it.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }

@@ -18,7 +18,7 @@ enum Scalar {
     Flag(bool),
 }
 
-/// What `[component.ID.tool.epilogue]` has beside settings.
+/// The keys of `[component.ID.tool.epilogue]` that are no settings.
 const OF_COMPONENT: [&str; 2] = ["source", "middleware"];
 
 /// Reads `[application.tool.epilogue]`: the host's options, and settings for every component.
@@ -55,12 +55,12 @@ pub(super) fn application(
     Ok((host, settings))
 }
 
-/// What `[component.ID.tool.epilogue]` says.
+/// The content of `[component.ID.tool.epilogue]`.
 #[derive(Default)]
 pub(super) struct Tool<'a> {
-    /// What `epilogue up` runs instead of the component's source.
+    /// The file that `epilogue up` runs instead of the component's source.
     pub(super) source: Option<PathBuf>,
-    /// What is around it, not read yet: it may name components that come later.
+    /// The middleware around the component. It is not read yet, because it may name components that come later.
     pub(super) middleware: Option<OwnMiddleware<'a>>,
     pub(super) settings: SettingsOverlay,
 }
@@ -95,7 +95,8 @@ pub(super) fn component<'a>(
     Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
-/// Other tools' tables are theirs. One whose name is nearly ours is probably a mistake.
+/// Takes out `tool.epilogue`. Other tools' tables are ignored, with a warning about a name that is probably a misspelt
+/// `epilogue`.
 fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> anyhow::Result<Option<Section<'a>>> {
     let Some(mut tools) = parent.section("tool")? else { return Ok(None) };
     let own = tools.section("epilogue")?;
@@ -108,7 +109,7 @@ fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> a
     Ok(own)
 }
 
-/// Where a key belongs that is known, but in none of the tables that Spin reads.
+/// The table that a setting belongs in, if `key` is one and stands in a table that Spin reads.
 pub(super) fn misplaced(key: &str) -> Option<&'static str> {
     let is_one_of = |names: Vec<String>| names.iter().any(|name| name == key);
     if is_one_of(SettingsOverlay::names()) {

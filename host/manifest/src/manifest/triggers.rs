@@ -1,4 +1,4 @@
-//! What makes components run: HTTP routes. An application with other triggers could not run whole on this host.
+//! The triggers, which call components: HTTP routes. An application with other triggers cannot run on this host.
 
 use std::ops::Range;
 
@@ -122,7 +122,7 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reads how the component is to be called; a message if this host can't.
+/// Reads how the component is to be called. Returns a message if this host cannot do it.
 fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
     let kind = match &executor {
@@ -154,7 +154,7 @@ pub(super) fn unknown_component(
     table.error(at, format_args!("unknown component {id:?} in {}{hint}", table.name()))
 }
 
-/// The name of a trigger's component. One that is written out in the trigger becomes a component of the manifest.
+/// The id of a trigger's component. A component that is written out in the trigger is added to the manifest.
 fn target(
     table: &Section<'_>,
     trigger_id: &str,

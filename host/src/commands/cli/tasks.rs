@@ -99,7 +99,7 @@ pub(crate) enum TasksCommand {
 }
 
 /// Which of the stored batches a command changes, if they are not named.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
     /// All of them.
     #[arg(long, conflicts_with = "ids")]
@@ -132,7 +132,7 @@ pub enum StateArg {
     Dead,
 }
 
-impl From<StateArg> for epilogue_engines::State {
+impl From<StateArg> for epilogue_engines::BatchState {
     fn from(state: StateArg) -> Self {
         match state {
             StateArg::Ready => Self::Ready,

@@ -1,17 +1,17 @@
 //! What an operator changes: batches that are retried, and batches that are dropped.
 //!
-//! Each task that waits again, or never will, is told by an event: here, as no host hears of it.
+//! This command announces each task that waits again, or never will, because no host hears of the change.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
 use anyhow::{bail, ensure};
-use epilogue_engines::{self as engines, Entry, State};
+use epilogue_engines::{self as engines, BatchState, Entry};
 
 use super::{TaskStore, note};
 use crate::commands::cli::ChoiceArgs;
-use crate::tasks::record::{TaskRecord, TaskState, retried};
+use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
 
-/// What is done to a batch.
+/// What an operator does to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Retry,
@@ -24,20 +24,22 @@ struct Chosen {
     tasks: usize,
 }
 
-/// Retries some. False if one that was named is not among the dead.
+/// Makes dead batches ready again: those that are named, or those that pass the filter. Returns false if one that is
+/// named is not among the dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
-        true => all(store, Change::Retry, &choose(store, choice, Some(State::Dead))?),
+        true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
         false => each(store, Change::Retry, ids),
     }
 }
 
-/// Drops some, after a question if they are not named. False if one that was named is not stored.
+/// Removes batches: those that are named or, after a question, those that pass the filter. Returns false if one that is
+/// named is not stored.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
     choice: &ChoiceArgs,
-    state: Option<State>,
+    state: Option<BatchState>,
     yes: bool,
 ) -> anyhow::Result<bool> {
     if !choice.is_made() {
@@ -60,27 +62,32 @@ pub(super) fn drop(
     all(store, Change::Drop, &chosen)
 }
 
-/// What a filter lets through of what is stored now.
-fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<State>) -> anyhow::Result<Vec<Chosen>> {
-    let entries = store.wait(|engine| async move { engine.list(state, MOST).await })?;
-    let chosen = entries.iter().filter_map(|entry| {
-        let batch = entry.batch().ok();
-        let (tasks, component) = match &batch {
-            Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
-            // It can be chosen by its state alone.
-            None => (&[][..], None),
-        };
-        let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
-        let of_task = choice.task.as_ref().is_none_or(|wanted| tasks.iter().any(|task| task.name == *wanted));
-        (of_component && of_task).then(|| Chosen { id: entry.id.clone(), tasks: tasks.len() })
+/// The batches that are stored now and pass the filter.
+fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
+    let choice = choice.clone();
+    let chosen = store.wait(|engine| async move {
+        let mut chosen = Vec::new();
+        engine.visit(state, usize::MAX, &mut |entry| chosen.extend(let_through(&choice, entry))).await?;
+        Ok(chosen)
     });
-    Ok(chosen.collect())
+    Ok(chosen?)
 }
 
-/// As many as an engine can hold: Redis counts with 64 bits and a sign.
-const MOST: usize = u32::MAX as usize;
+/// A batch, if the filter lets it through.
+fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
+    let batch = entry.batch().ok();
+    let (tasks, component) = match &batch {
+        Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
+        // It can be chosen by its state alone.
+        None => (&[][..], None),
+    };
+    let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
+    let of_task = choice.task.as_ref().is_none_or(|wanted| tasks.iter().any(|task| task.name == *wanted));
+    let count = tasks.len();
+    (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
+}
 
-/// Changes what was chosen: what has changed meanwhile is passed over.
+/// Changes the chosen batches. Those that have changed meanwhile are passed over.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), change.did());
     let mut done = 0;
@@ -97,7 +104,7 @@ fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<b
     Ok(true)
 }
 
-/// Changes those that were named.
+/// Changes the batches that are named, and says of each whether that worked. Returns whether all did.
 fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
     ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
     let mut all = true;
@@ -109,7 +116,7 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch and tells what that means for its tasks. False if it is not there.
+/// Changes one batch and announces what that means for its tasks. Returns false if there is no such batch.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     let id = id.to_owned();
     let changed = store.wait(|engine| async move {
@@ -119,7 +126,7 @@ fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
         }
     })?;
     if let Some(entry) = &changed {
-        change.tell(entry);
+        change.announce(entry);
     }
     Ok(changed.is_some())
 }
@@ -139,16 +146,16 @@ impl Change {
         }
     }
 
-    /// One event for each task that had not ended. Of a batch that cannot be read nobody knows the tasks.
-    fn tell(self, entry: &Entry) {
+    /// Announces the change: one event for each task that had not ended. The tasks of a batch that cannot be read are not known.
+    fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {
             match self {
-                Self::Retry => retried(&batch, task),
+                Self::Retry => announce_retried(&batch, task),
                 Self::Drop => {
                     let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
                     let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
-                    dropped.emit(&batch.request_id);
+                    dropped.announce(&batch.request_id);
                 }
             }
         }
@@ -159,7 +166,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks, and takes anything but a yes for a no.
+/// Asks the operator whether to go on. Anything but a yes is a no.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();

@@ -14,7 +14,7 @@ thread_local! {
 
 /// What a guest computes for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum Purpose {
     /// A response, for which a client waits.
     Response,
     /// A request's tasks, and its teardown.
@@ -22,11 +22,11 @@ pub(crate) enum Work {
 }
 
 struct Line {
-    /// Whether somebody is first, and will go on.
+    /// Whether a guest has its turn, and will call the next one.
     moving: Cell<bool>,
-    /// Those behind it. Who has left is gone.
-    responses: RefCell<VecDeque<Weak<Guest>>>,
-    tasks: RefCell<VecDeque<Weak<Guest>>>,
+    /// The guests that wait and compute for a response. A guest that has left the line can no longer be upgraded.
+    responses: RefCell<VecDeque<Weak<Waiter>>>,
+    tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
 
 impl Line {
@@ -38,21 +38,21 @@ impl Line {
         }
     }
 
-    fn waiting(&self, work: Work) -> &RefCell<VecDeque<Weak<Guest>>> {
-        match work {
-            Work::Response => &self.responses,
-            Work::Tasks => &self.tasks,
+    fn waiting(&self, purpose: Purpose) -> &RefCell<VecDeque<Weak<Waiter>>> {
+        match purpose {
+            Purpose::Response => &self.responses,
+            Purpose::Tasks => &self.tasks,
         }
     }
 
-    fn next(&self, work: Work) -> Option<Rc<Guest>> {
-        let mut waiting = self.waiting(work).borrow_mut();
-        std::iter::from_fn(|| waiting.pop_front()).find_map(|guest| guest.upgrade())
+    fn next(&self, purpose: Purpose) -> Option<Rc<Waiter>> {
+        let mut waiting = self.waiting(purpose).borrow_mut();
+        std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Calls the next, after one that has had its turn.
-    fn go_on(&self, after: Work) {
-        let other = if after == Work::Response { Work::Tasks } else { Work::Response };
+    /// Gives the turn to the next guest, after one that computed for `after` has had its turn.
+    fn go_on(&self, after: Purpose) {
+        let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
         self.moving.set(next.is_some());
         if let Some(next) = next {
@@ -61,14 +61,14 @@ impl Line {
     }
 }
 
-struct Guest {
-    work: Work,
+struct Waiter {
+    purpose: Purpose,
     first: Cell<bool>,
     waker: RefCell<Waker>,
 }
 
-impl Guest {
-    /// Wakes it once the thread has done what else there is to do.
+impl Waiter {
+    /// Gives the guest its turn, and wakes it once the thread has done its other work.
     fn call(&self) {
         self.first.set(true);
         // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
@@ -76,24 +76,24 @@ impl Guest {
     }
 }
 
-/// A place in its thread's line. Whoever leaves it lets the next one go on.
-pub(super) struct Place(Rc<Guest>);
+/// A guest's place in its thread's line. Dropping it lets the next guest go on.
+pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
-    /// Behind all others that compute for the same.
-    pub(super) fn last(work: Work, waker: &Waker) -> Self {
-        let guest = Rc::new(Guest { work, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
+    /// Takes the last place among the guests of this thread that compute for the same purpose.
+    pub(super) fn last(purpose: Purpose, waker: &Waker) -> Self {
+        let waiter = Rc::new(Waiter { purpose, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
         LINE.with(|line| {
             if line.moving.replace(true) {
-                line.waiting(work).borrow_mut().push_back(Rc::downgrade(&guest));
+                line.waiting(purpose).borrow_mut().push_back(Rc::downgrade(&waiter));
             } else {
-                guest.call();
+                waiter.call();
             }
         });
-        Self(guest)
+        Self(waiter)
     }
 
-    /// Whether it is this one's turn. If not, `waker` is woken when it is.
+    /// Whether the guest has its turn. If not, `waker` is woken when it has.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
@@ -103,7 +103,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.0.first.get() {
-            LINE.with(|line| line.go_on(self.0.work));
+            LINE.with(|line| line.go_on(self.0.purpose));
         }
     }
 }

@@ -11,18 +11,18 @@ use super::TaskStore;
 /// How old the engine's answer may be.
 const AGE: Duration = Duration::from_secs(1);
 
-/// What is known of the engine's backlog.
+/// What this process knows of the engine's backlog.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     batches: AtomicU64,
     /// When the engine was asked last.
     asked: Mutex<Option<Instant>>,
-    /// Whether it is being asked.
+    /// Whether the engine is being asked.
     asking: AtomicBool,
 }
 
 impl Known {
-    /// This process has stored one more.
+    /// Notes that this process has stored one more batch.
     pub(super) fn stored(&self) {
         self.batches.fetch_add(1, Relaxed);
     }
@@ -39,8 +39,8 @@ impl Known {
 }
 
 impl TaskStore {
-    /// Whether the engine holds fewer batches than `limit`, apart from the dead. If the engine cannot be asked there is room:
-    /// whoever goes on to store something hears of it then.
+    /// Whether the engine holds fewer batches than `limit`, not counting the dead. If the engine does not answer, this
+    /// is true: storing the next batch then fails, and says why.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -54,7 +54,7 @@ impl TaskStore {
     }
 }
 
-/// Ends with the question, also if nobody waits for its answer any more.
+/// Marks that the engine is being asked. Dropping it ends the mark, even if nobody waits for the answer any more.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {

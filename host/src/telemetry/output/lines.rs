@@ -15,18 +15,18 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::{GUESTS, STDERR};
-use crate::telemetry::logging::timestamp;
+use crate::telemetry::timestamp::timestamp;
 
-/// Bytes of a line that are one event. What is longer goes on in the next.
+/// The most bytes of a line in one event. A longer line goes on in the next event.
 const MAX_LINE: usize = 16 * 1024;
-/// Bytes that a guest writes at once: each may be a line, and make an event.
+/// The most bytes that a guest writes at once. Each of them may be a line, and so an event.
 const PIECE: usize = 4096;
 
 /// The stderr of one instance.
 #[derive(Clone)]
 pub(crate) struct Lines(Arc<Mutex<Open>>);
 
-/// The line that has not ended, and whose it is.
+/// The line that has not ended yet, and the request that it belongs to.
 struct Open {
     component: String,
     request: Option<String>,
@@ -49,12 +49,13 @@ struct Event<'a> {
 }
 
 impl Lines {
-    /// Those of an instance of this component.
+    /// Makes the stderr of an instance of this component.
     pub(crate) fn new(component: &str) -> Self {
         Self(Arc::new(Mutex::new(Open { component: component.to_owned(), request: None, line: Vec::new() })))
     }
 
-    /// What comes from now on belongs to this request. A line that has not ended belonged to the one before.
+    /// Attributes what the guest writes from now on to this request. A line that has not ended is written first,
+    /// because it belongs to the request before.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         let mut open = self.open();
         open.end();
@@ -67,7 +68,7 @@ impl Lines {
 }
 
 impl Open {
-    /// The events of these bytes.
+    /// Turns bytes that the guest has written into events, one a line.
     fn events(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut events = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -103,7 +104,7 @@ impl Open {
         }
     }
 
-    /// Writes what there is of a line that nobody will end.
+    /// Writes the beginning of a line that nobody will end.
     fn end(&mut self) {
         if !self.line.is_empty() {
             _ = STDERR.print(&self.events(b"\n"), usize::MAX);
@@ -117,7 +118,7 @@ impl Drop for Open {
     }
 }
 
-/// How many of the bytes are whole characters: the last one may only have begun.
+/// How many of the bytes are whole characters. The last character may be incomplete.
 fn whole(bytes: &[u8]) -> usize {
     match bytes.utf8_chunks().last().map(|last| last.invalid()) {
         Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
@@ -143,10 +144,11 @@ impl StdoutStream for Lines {
     }
 }
 
-/// One of the streams that the guest has opened.
+/// One stream of stderr that the guest has opened.
 struct Writer {
     lines: Lines,
-    /// Whether it has been told that there is room. Others may have taken that since, but it need not wait again.
+    /// Whether the guest has been told that there is room. It need not wait again, even if others have used the room
+    /// since.
     admitted: bool,
 }
 
@@ -169,10 +171,10 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = STDERR.state();
-        match state.closed {
+        let buffer = STDERR.buffer();
+        match buffer.closed {
             true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || state.held() < GUESTS { PIECE } else { 0 }),
+            false => Ok(if self.admitted || buffer.held() < GUESTS { PIECE } else { 0 }),
         }
     }
 }
@@ -211,7 +213,7 @@ mod tests {
         Open { component: "app".to_owned(), request: Some("1".to_owned()), line: Vec::new() }
     }
 
-    /// The lines of these events, and whether each goes on.
+    /// The lines in these events, and whether each one continues in the next event.
     fn lines(events: &[u8]) -> Vec<(String, bool)> {
         let events = std::str::from_utf8(events).unwrap().lines();
         let parsed = events.map(|event| serde_json::from_str::<Value>(event).unwrap());

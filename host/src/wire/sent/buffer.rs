@@ -47,7 +47,7 @@ impl Drop for TrackedBuf {
     }
 }
 
-/// A header value that is a buffer as well.
+/// A header value that holds a buffer until it is dropped.
 pub(super) struct Fence(
     #[expect(dead_code, reason = "its drop is what counts")] pub(super) TrackedBuf,
     pub(super) HeaderValue,

@@ -1,4 +1,4 @@
-//! The connection's end of it: a flush that succeeds tells which responses have left.
+//! The observed connection: a successful flush tells which responses have been sent.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,15 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Unflushed;
 
-/// A connection that tells, at each flush, the responses that have left with it.
+/// A connection that settles, at each flush, the responses that have been sent with it.
 pub(crate) struct TrackedIo<T> {
     io: Rc<RefCell<T>>,
     unflushed: Unflushed,
 }
 
 impl<T> TrackedIo<T> {
-    /// Wraps a connection, TLS included: what matters is what has left the process. hyper drops what it is given: what is to
-    /// be done with the connection after that needs a share of it.
+    /// Wraps a connection, outside of TLS: what counts is what has left the process. hyper drops what it is given, so
+    /// whoever uses the connection afterwards keeps a share of `io`.
     pub(crate) fn new(io: Rc<RefCell<T>>, unflushed: Unflushed) -> Self {
         Self { io, unflushed }
     }

@@ -1,25 +1,23 @@
-//! A client that takes nothing more of its response is not waited for without end.
+//! Limits how long a client may read nothing of its response.
 
+use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::future::AbortHandle;
 use tokio::sync::oneshot::{Receiver, error::RecvError};
-use tokio::time::timeout;
 
 use super::Delivery;
+use super::standstill::standstill;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
 
-/// In how many steps a client's time passes. It may have one step more than the limit, since none begins with its last move.
-const STEPS: u32 = 4;
-
-/// How long a client may take nothing, and what then ends.
+/// How long a client may read nothing of a response, and which task ends then.
 pub(crate) struct Patience {
     limit: Duration,
-    /// The task that sends the response: of HTTP/1 the connection's, of HTTP/2 the stream's.
+    /// The task that sends the response: the connection's on HTTP/1, the stream's on HTTP/2.
     sender: AbortHandle,
-    /// Meanwhile the connection is not idle.
+    /// Keeps the connection from counting as idle until the response has ended.
     _at_work: AtWork,
 }
 
@@ -28,22 +26,21 @@ impl Patience {
         Self { limit, sender, _at_work: at_work }
     }
 
-    /// Waits for the response's end, which comes by force if the client takes nothing for too long.
+    /// Waits for the response's end. If the client reads nothing for too long, the response is ended by force.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
         outcome: &mut Receiver<ResponseOutcome>,
     ) -> Result<ResponseOutcome, RecvError> {
-        let (mut seen, mut still) = (delivery.progress(), 0);
-        // Without a pause between two looks the thread would do nothing else.
-        let step = (self.limit / STEPS).max(Duration::from_millis(1));
-        while still < STEPS {
-            if let Ok(ended) = timeout(step, &mut *outcome).await {
-                return ended;
-            }
-            let now = delivery.progress();
-            still = if now == seen && !delivery.is_up_to_the_guest() { still + 1 } else { 0 };
-            seen = now;
+        let mut seen = delivery.progress();
+        let takes_nothing = || {
+            let before = mem::replace(&mut seen, delivery.progress());
+            seen == before && !delivery.is_up_to_the_guest()
+        };
+        tokio::select! {
+            biased;
+            ended = &mut *outcome => return ended,
+            () = standstill(self.limit, takes_nothing, |_| ()) => {}
         }
         let limit = humantime::format_duration(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
@@ -54,7 +51,7 @@ impl Patience {
 }
 
 impl Delivery {
-    /// Differs from before if the client has taken something, as far as that can be seen.
+    /// A value that changes when the client reads something, as far as the host can see that.
     fn progress(&self) -> (usize, usize) {
         // On HTTP/2 what another stream writes is no progress of this one, until only the connection's flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);

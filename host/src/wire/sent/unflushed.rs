@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Delivery;
 use crate::contract::bindings::ResponseOutcome;
 
-/// Why a response was not sent whose connection the host has ended.
+/// The reason why a response failed whose connection the host ended.
 pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
 
 /// The responses of one connection that hyper has taken whole and not yet flushed.
@@ -20,16 +20,17 @@ struct Outgoing {
     waiting: Mutex<Waiting>,
     writes: AtomicUsize,
     flushes: AtomicUsize,
-    /// Whether it is the host that ended the connection.
+    /// Whether the host ended the connection, and not the client.
     left: AtomicBool,
-    /// Whether the client has sent something since the last request that is known whole: it may be amid sending.
+    /// Whether the client has sent something that belongs to no request that was read to its end: it may still be
+    /// sending.
     unread: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
     deliveries: Vec<Arc<Delivery>>,
-    /// The connection is gone: nothing will be flushed any more.
+    /// Whether the connection is gone, so that nothing will be flushed any more.
     closed: bool,
 }
 
@@ -64,17 +65,17 @@ impl Unflushed {
         }
     }
 
-    /// How often the operating system took something.
+    /// How often the operating system has taken bytes of this connection.
     pub(super) fn writes(&self) -> usize {
         self.0.writes.load(Relaxed)
     }
 
-    /// How often it had taken all that hyper held.
+    /// How often the connection was flushed: the operating system had then taken everything that hyper held.
     pub(super) fn flushes(&self) -> usize {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Says that the host is about to end the connection. To the responses on it that would look as if the client had left.
+    /// Notes that the host is about to end the connection. Otherwise its responses would end as if the client had left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
     }
@@ -83,17 +84,17 @@ impl Unflushed {
         self.0.unread.store(true, Relaxed);
     }
 
-    /// Says that the request which is being read has been read whole.
+    /// Notes that the request which is being read has been read to its end.
     pub(crate) fn read_whole(&self) {
         self.0.unread.store(false, Relaxed);
     }
 
-    /// Whether the client may be sending what nobody reads.
+    /// Whether the client may be sending bytes that nobody will read.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.unread.load(Relaxed)
     }
 
-    /// What becomes of a response that cannot be sent any more.
+    /// The outcome of a response on this connection that cannot be sent any more.
     pub(super) fn loss(&self) -> ResponseOutcome {
         match self.0.left.load(Relaxed) {
             true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
