@@ -6,9 +6,10 @@ mod documents;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "engines/src",
     "engines/tests",
+    "guest/adapter",
     "guest/macro/src",
     "guest/notify/src",
     "guest/sdk/src",
