@@ -1,8 +1,8 @@
 //! What a guest calls: the host's side of `epilogue:background/queue` and `…/context`.
 
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
+use epilogue_rules::notice::notice;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 use wasmtime::StoreContextMut;
@@ -16,11 +16,6 @@ use crate::state::State;
 
 /// The queue's name in a component that stands alone.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-
-/// A stop is announced when a tenth of the time is left, but not earlier than [`MAX_NOTICE`] before the end.
-const NOTICE_PART: u32 = 10;
-/// The longest time before the end at which a stop is announced.
-const MAX_NOTICE: Duration = Duration::from_secs(5);
 
 struct Background;
 
@@ -137,8 +132,7 @@ impl context::HostWithStore<State> for Background {
             let near = async {
                 match phase.deadline {
                     Some(deadline) => {
-                        let notice = ((deadline - phase.start) / NOTICE_PART).min(MAX_NOTICE);
-                        tokio::time::sleep_until(deadline - notice).await;
+                        tokio::time::sleep_until(deadline - notice(deadline - phase.start)).await;
                         deadline
                     }
                     None => std::future::pending().await,

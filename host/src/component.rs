@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use epilogue_rules::duration::Shown;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -134,7 +135,7 @@ impl fmt::Display for NoInstance {
             Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
             Self::Stopped => f.write_str("the host stopped"),
             Self::TimedOut(limit) => {
-                write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))
+                write!(f, "the component cannot be started: that took more than {}", Shown(*limit))
             }
             Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use epilogue_engines as engines;
 use epilogue_engines::{Batch, Counts, Engine, Error, OnFailure, Options, Outcome};
+use epilogue_rules::limits::cut;
 use futures::future::BoxFuture;
 use http::Response;
 use tokio::runtime::{Builder, Handle};
@@ -33,7 +34,7 @@ use crate::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::component::Layer;
 use crate::instance::HandlerError;
 use crate::queue::Task;
-use crate::record::{StoredTask, cut};
+use crate::record::StoredTask;
 use crate::request::Life;
 use crate::scope::Scope;
 use crate::settings::HostOptions;
@@ -272,7 +273,7 @@ fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<T
         args: task.args,
         max_attempts: task.max_attempts,
         timeout: task.timeout,
-        backoff: Some(task.backoff.into()),
+        backoff: Some(engines::Backoff { first: task.backoff.first, max: task.backoff.max }),
     };
     let (policy, generation) = {
         let queue = scope.queue();

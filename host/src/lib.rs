@@ -26,10 +26,8 @@ mod request_headers;
 mod response;
 mod scope;
 mod sent;
-mod trace;
 
 mod background;
-mod backoff;
 #[doc(hidden)]
 pub mod bench;
 mod bindings;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use epilogue_engines::Error;
+use epilogue_rules::duration::Shown;
+use epilogue_rules::limits::cut;
+use epilogue_rules::{trace, words};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -22,14 +25,13 @@ use crate::durable::NotStored;
 use crate::instance::{HandlerError, Instance, Interrupted};
 use crate::pool::Pool;
 use crate::queue::Queue;
-use crate::record::{RequestRecord, TaskRecord, TaskState, cut};
+use crate::record::{RequestRecord, TaskRecord, TaskState};
 use crate::reply::Reply;
 use crate::response;
 use crate::scope::Scope;
 use crate::sent::Sent;
 use crate::status;
 use crate::summary::Observer;
-use crate::trace;
 
 /// How long a task waits for the work that an earlier call spawned. Without the wait, a trap in that work would count
 /// as the task's.
@@ -123,7 +125,7 @@ impl Life {
         let component = &pool.component;
         instance.enter(&scope);
         let span = tracing::info_span!(
-            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
+            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context.traceparent)
         );
         Self {
             respond: None,
@@ -204,7 +206,7 @@ impl Life {
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
-                format!("the guest wrote nothing more of the body for {}", humantime::format_duration(*limit))
+                format!("the guest wrote nothing more of the body for {}", Shown(*limit))
             }
             _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
         };
@@ -242,9 +244,9 @@ impl Life {
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.record_error("the teardown failed", Some(&error)),
+            Ok(Err(error)) => self.record_error(words::TEARDOWN_FAILED, Some(&error)),
             Err(interrupted) => {
-                self.record_error("the teardown was cut short", Some(&interrupted));
+                self.record_error(words::TEARDOWN_CUT_SHORT, Some(&interrupted));
                 self.lose_instance(&interrupted);
             }
         }

@@ -1,3 +1,5 @@
+use epilogue_rules::limits::MAX_NAME;
+
 use super::*;
 use crate::values::{Size, Value as _};
 
