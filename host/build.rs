@@ -20,8 +20,36 @@ fn main() -> cargo::Result<()> {
     cargo::run(&mut build).map_err(|error| format!("the adapters of `epilogue compose` can't be built: {error}"))?;
     for name in adapters {
         let built = target.join(cargo::TARGET).join("adapter").join(format!("epilogue_adapter_{name}.wasm"));
-        fs::copy(&built, Path::new(&env::var("OUT_DIR")?).join(format!("{name}.wasm")))
-            .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+        let adapter = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+        let adapter = without_names(&adapter).ok_or_else(|| format!("{} is not a component", built.display()))?;
+        fs::write(Path::new(&env::var("OUT_DIR")?).join(format!("{name}.wasm")), adapter)?;
     }
     Ok(())
+}
+
+/// The component without the names of its parts, which only debuggers read. The linker strips a module's names, but not a
+/// component's, and they are a twentieth of an adapter.
+///
+/// Behind its first eight bytes a component is a list of sections: a kind, a size in LEB128, and the contents. A section of kind 0
+/// begins with its name. `None` if it is no such list.
+fn without_names(component: &[u8]) -> Option<Vec<u8>> {
+    let (preamble, mut rest) = component.split_at_checked(8)?;
+    let mut kept = preamble.to_vec();
+    while let Some(kind) = rest.first() {
+        let (mut size, mut header) = (0, 1);
+        loop {
+            let byte = *rest.get(header)?;
+            size |= usize::from(byte & 0x7f) << (7 * (header - 1));
+            header += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (section, behind) = rest.split_at_checked(header + size)?;
+        if *kind != 0 || !section[header..].starts_with(b"\x0ecomponent-name") {
+            kept.extend_from_slice(section);
+        }
+        rest = behind;
+    }
+    Some(kept)
 }

@@ -16,6 +16,7 @@ use crate::socket::Socket;
 use crate::support::ends;
 
 mod deadlines;
+mod limits;
 mod middleware;
 mod turns;
 
@@ -292,16 +293,6 @@ fn s9_composed_the_teardown_comes_last_and_in_reverse_order() {
     for path in ["/broken", "/sub", "/request-scope", "/broken-session-data"] {
         same(guests::SESSIONS, path);
     }
-}
-
-#[test]
-fn s11_composed_limits_are_the_same() {
-    let (most, more) = (1 << 20, (1 << 20) + 1);
-    for sizes in ["1000x5".to_owned(), "1001x5".to_owned(), format!("{most},{more}")] {
-        same(guests::LIMITS, &format!("/?sizes={sizes}"));
-    }
-    same_with(guests::LIMITS, "/?sizes=40,60,4", &[("max-request-args", "100")]);
-    same_with(guests::TASKS, "/?run=endless", &[("max-tasks", "10")]);
 }
 
 #[test]

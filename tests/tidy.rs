@@ -7,9 +7,10 @@ mod layout;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "host/engines/src",
     "host/engines/tests",
+    "guest/adapter",
     "guest/macro/src",
     "guest/notify/src",
     "guest/sdk/src",

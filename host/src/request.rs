@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::Error;
+use epilogue_rules::duration::Shown;
+use epilogue_rules::limits::cut;
+use epilogue_rules::{trace, words};
 use http::{Response, StatusCode};
 use tokio::time::Instant;
 use tracing::Span;
@@ -24,10 +27,9 @@ use crate::interfaces::status;
 use crate::request::admission::Slot;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::Queue;
-use crate::tasks::record::{RequestRecord, TaskRecord, TaskState, cut};
+use crate::tasks::record::{RequestRecord, TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::NotStored;
-use crate::tasks::trace;
 use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
@@ -124,14 +126,14 @@ impl Life {
         let component = &pool.component;
         instance.enter(&scope);
         let span = tracing::info_span!(
-            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context)
+            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context.traceparent)
         );
         Self {
             respond: None,
             span,
             record: RequestRecord::new(
                 scope.id.clone(),
-                trace::id(&scope.trace_context).to_owned(),
+                trace::id(&scope.trace_context.traceparent).to_owned(),
                 component.id.clone(),
             ),
             running: None,
@@ -209,7 +211,7 @@ impl Life {
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
-                format!("the guest wrote nothing more of the body for {}", humantime::format_duration(*limit))
+                format!("the guest wrote nothing more of the body for {}", Shown(*limit))
             }
             _ => cut(format!("the guest died while it wrote the body: {interrupted}")),
         };
@@ -247,9 +249,9 @@ impl Life {
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.record_error("the teardown failed", Some(&error)),
+            Ok(Err(error)) => self.record_error(words::TEARDOWN_FAILED, Some(&error)),
             Err(interrupted) => {
-                self.record_error("the teardown was cut short", Some(&interrupted));
+                self.record_error(words::TEARDOWN_CUT_SHORT, Some(&interrupted));
                 self.lose_instance(&interrupted);
             }
         }

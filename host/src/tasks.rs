@@ -1,11 +1,9 @@
 //! A request's tasks: their queue, their records, and where durable ones are stored.
 
 pub(crate) mod backlog;
-pub(crate) mod backoff;
 pub(crate) mod layer;
 pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod scope;
 pub(crate) mod store;
-pub(crate) mod trace;

@@ -298,7 +298,7 @@ impl Case<'_> {
         if task.state == TimedOut {
             let why = task.error.as_deref().unwrap_or_default();
             let limit =
-                why.strip_prefix("still running after ").and_then(|limit| humantime::parse_duration(limit).ok());
+                why.strip_prefix("still running after ").and_then(|limit| epilogue_rules::duration::parse(limit).ok());
             hold!(limit.is_some_and(|limit| task.elapsed >= limit), "it had more time");
         }
         let twice = letters.contains('r');

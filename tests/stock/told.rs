@@ -92,6 +92,7 @@ fn fields(text: &str) -> HashMap<String, String> {
         while let Some((at, c)) = chars.next() {
             match c {
                 '\\' => value.push(match chars.next().map(|(_, c)| c) {
+                    Some('0') => '\0',
                     Some('n') => '\n',
                     Some('r') => '\r',
                     Some('t') => '\t',

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use epilogue_rules::backoff::Backoff;
+
 use crate::values::{LogFilter, LogFormat, OnFailure, Size, Value};
 
 macro_rules! settings {
@@ -173,10 +175,10 @@ settings! {
         durable_attempts: NonZeroU32 = nonzero_u32(10);
         /// Time that a durable task waits after its first failed attempt. It doubles with each further one.
         #[arg(env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
-        durable_backoff: Duration = Duration::from_secs(15);
+        durable_backoff: Duration = Backoff::DURABLE.first;
         /// The longest time that a durable task waits between two attempts.
         #[arg(env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
-        durable_max_backoff: Duration = Duration::from_secs(3_600);
+        durable_max_backoff: Duration = Backoff::DURABLE.max;
         /// Generations of durable tasks after a request: how often a durable task may have been added by a durable task, that one
         /// by another, and so on. The next one is refused.
         #[arg(env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use epilogue_rules::duration::{self, NoDuration, Shown};
+use epilogue_rules::size::{self, NoSize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -24,16 +26,6 @@ pub trait Value: Sized {
 pub struct Size(usize);
 
 impl Size {
-    const UNITS: [(&str, usize); 7] = [
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-        ("GB", 1_000_000_000),
-        ("MB", 1_000_000),
-        ("KB", 1_000),
-        ("B", 1),
-    ];
-
     /// So many bytes.
     pub const fn new(bytes: usize) -> Self {
         Self(bytes)
@@ -57,18 +49,11 @@ impl Size {
 
 impl Value for Size {
     fn parse(text: &str) -> Result<Self, String> {
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let unit = text[digits.len()..].trim();
-        let factor = match unit {
-            "" => Some(1),
-            unit => Size::UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
-        };
-        let count = digits.trim().parse::<usize>().ok();
-        count
-            .zip(factor)
-            .ok_or_else(|| format!("{text:?} is not a size such as \"1MiB\", \"64KiB\" or \"4096\""))
-            .and_then(|(count, factor)| count.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large")))
-            .map(Size)
+        let bytes = size::parse(text).and_then(|bytes| usize::try_from(bytes).map_err(|_| NoSize::TooLarge));
+        bytes.map(Size).map_err(|error| match error {
+            NoSize::Malformed => format!("{text:?} is not a size such as \"1MiB\", \"64KiB\" or \"4096\""),
+            NoSize::TooLarge => format!("{text:?} is too large"),
+        })
     }
 
     fn show(&self) -> String {
@@ -78,10 +63,10 @@ impl Value for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |factor: usize| self.0 > 0 && self.0.is_multiple_of(factor);
-        match Size::UNITS.iter().find(|(_, factor)| fits(*factor)) {
-            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
-            None => write!(f, "{}B", self.0),
+        let bytes = self.0 as u64;
+        match size::UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{}{name}", bytes / unit),
+            None => write!(f, "{bytes}B"),
         }
     }
 }
@@ -177,23 +162,16 @@ impl Value for LogFilter {
     }
 }
 
-/// The longest duration that a setting may have. Libraries add durations to the time that it is, and some panic if that cannot be
-/// written; with this they never do.
-const MAX_DURATION: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
-
 impl Value for Duration {
     fn parse(text: &str) -> Result<Self, String> {
-        match humantime::parse_duration(text) {
-            Ok(duration) if duration <= MAX_DURATION => Ok(duration),
-            Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
-                Err(format!("{text:?} is too long: the longest duration is \"1000days\""))
-            }
-            Err(_) => Err(format!("{text:?} is not a duration such as \"30s\", \"500ms\" or \"5m\"")),
-        }
+        duration::parse(text).map_err(|error| match error {
+            NoDuration::Malformed => format!("{text:?} is not a duration such as \"30s\", \"500ms\" or \"5m\""),
+            NoDuration::TooLong => format!("{text:?} is too long: the longest duration is \"1000days\""),
+        })
     }
 
     fn show(&self) -> String {
-        humantime::format_duration(*self).to_string()
+        Shown(*self).to_string()
     }
 }
 
@@ -254,25 +232,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
-        for (text, bytes) in [
-            ("4096", 4096),
-            ("0", 0),
-            ("1MiB", 1 << 20),
-            ("128 MiB", 128 << 20),
-            ("64kib", 64 << 10),
-            ("2GiB", 2 << 30),
-            ("500MB", 500_000_000),
-            ("7B", 7),
-        ] {
-            assert_eq!(Size::parse(text).map(Size::bytes), Ok(bytes), "{text}");
-        }
-        for text in ["", "MiB", "1.5MiB", "-1", "1 TiB", "1MiB2", "99999999999999999GiB", "é"] {
-            assert!(Size::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn a_shown_value_reads_back() {
         for bytes in [0, 1, 4096, 1_000_000, 1 << 20, 128 << 20, (1 << 20) + 1] {
             assert_eq!(Size::parse(&Size(bytes).show()), Ok(Size(bytes)));
@@ -290,8 +249,10 @@ mod tests {
             let expected = format!("{text:?} is too long: the longest duration is \"1000days\"");
             assert_eq!(Duration::parse(text), Err(expected));
         }
-        assert_eq!(Duration::parse("1000days"), Ok(MAX_DURATION));
+        assert_eq!(Duration::parse("1000days"), Ok(duration::MAX));
         assert_eq!(OnFailure::parse("stopp"), Err(r#""stopp" is not one of "stop", "continue""#.to_owned()));
+        assert_eq!(Size::parse("1 TiB"), Err(r#""1 TiB" is not a size such as "1MiB", "64KiB" or "4096""#.to_owned()));
+        assert_eq!(Size::parse("99999999999GiB"), Err(r#""99999999999GiB" is too large"#.to_owned()));
         assert_eq!(NonZeroU32::parse("0"), Err(r#""0" is not a whole number of at least 1"#.to_owned()));
         assert!(SocketAddr::parse("3000").is_err());
     }

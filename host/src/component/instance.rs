@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use epilogue_rules::duration::Shown;
+use epilogue_rules::words;
 use futures::channel::oneshot;
 use http::{Response, StatusCode};
 use tokio::time::Instant;
@@ -43,7 +45,7 @@ impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Trapped(trap) => write!(f, "{trap}"),
-            Self::TimedOut(limit) => write!(f, "still running after {}", humantime::format_duration(*limit)),
+            Self::TimedOut(limit) => f.write_str(&words::still_running(*limit)),
             Self::Stopped => f.write_str("the host stopped"),
         }
     }
@@ -94,11 +96,9 @@ pub(crate) enum HandlerError {
 impl std::fmt::Display for HandlerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Returned(code) => write!(f, "the handler returned the error {code:?}"),
-            Self::Interrupted(interrupted) => write!(f, "the handler was cut short: {interrupted}"),
-            Self::NotFinal(status) => {
-                write!(f, "the handler answered with status {}, which no final response has", status.as_u16())
-            }
+            Self::Returned(code) => write!(f, "{} {code:?}", words::HANDLER_RETURNED),
+            Self::Interrupted(interrupted) => write!(f, "{}: {interrupted}", words::HANDLER_CUT_SHORT),
+            Self::NotFinal(status) => f.write_str(&words::not_final(status.as_u16())),
             Self::BadUpload(reason) => write!(f, "{reason}"),
             Self::NotStored(error) => write!(f, "not stored: {error}"),
         }
@@ -142,7 +142,7 @@ impl std::fmt::Display for NoInstance {
             Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
             Self::Stopped => f.write_str("the host stopped"),
             Self::TimedOut(limit) => {
-                write!(f, "the component cannot be started: that took more than {}", humantime::format_duration(*limit))
+                write!(f, "the component cannot be started: that took more than {}", Shown(*limit))
             }
             Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use epilogue_rules::notice::notice;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,11 +21,6 @@ use crate::tasks::layer::Layer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
-
-/// A stop is announced when a tenth of the time is left, but not earlier than [`MAX_NOTICE`] before the end.
-const NOTICE_PART: u32 = 10;
-/// The longest time before the end at which a stop is announced.
-const MAX_NOTICE: Duration = Duration::from_secs(5);
 
 /// What an instance's tasks are enqueued with: one for each instance.
 pub(crate) struct Background {
@@ -210,8 +206,7 @@ impl<T: 'static> context::HostWithStore<T> for HasBackground {
             let near = async {
                 match phase.deadline {
                     Some(deadline) => {
-                        let notice = ((deadline - phase.start) / NOTICE_PART).min(MAX_NOTICE);
-                        tokio::time::sleep_until(deadline - notice).await;
+                        tokio::time::sleep_until(deadline - notice(deadline - phase.start)).await;
                         deadline
                     }
                     None => std::future::pending().await,

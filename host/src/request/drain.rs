@@ -6,15 +6,18 @@ mod model;
 use std::mem;
 use std::time::Duration;
 
+use epilogue_rules::backoff::Backoff;
+use epilogue_rules::limits::cut;
+use epilogue_rules::verdict::{self, Situation};
+use epilogue_rules::words;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::component::instance::{Instance, Interrupted, NoInstance};
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::request::{Life, Ready, SETTLE};
-use crate::tasks::backoff::Backoff;
 use crate::tasks::queue::Task;
-use crate::tasks::record::{Retry, TaskRecord, TaskState, cut};
+use crate::tasks::record::{Retry, TaskRecord, TaskState};
 
 /// The longest pause between two attempts to get another instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -75,13 +78,13 @@ impl Life {
 
     /// The state of a task that must not run, and the reason. None if the task is to run.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
-        let policy = self.scope.queue().policy();
+        let stop_on_failure = self.scope.queue().policy() == FailurePolicy::Stop;
         let late = self.budget_left(now).is_zero();
         let situation = Situation {
             handler_failed: matches!(self.record.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.record.outcome, ResponseOutcome::ClientGone),
             failed,
-            policy,
+            stop_on_failure,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
             // The rules discard every durable task that is still in the queue. `Life::store` has handed over those that run after
@@ -90,7 +93,7 @@ impl Life {
             // its guest asked for a task that outlives this process, and has been told that there is none.
             not_stored: self.not_stored.as_deref(),
         };
-        situation.verdict(task).map(|(state, reason)| (state, reason.to_owned()))
+        situation.verdict(&facts(task)).map(|(state, reason)| (state, reason.to_owned()))
     }
 
     /// Runs a task, retries it as often as it may be tried, and returns the record of its end.
@@ -180,7 +183,7 @@ impl Life {
                 in_line = Some(self.pool.wait_for_room());
             }
             tries += 1;
-            if !self.wait(Backoff::IN_PROCESS.pause(tries).min(MAX_WAIT_FOR_ROOM)).await {
+            if !self.wait(Backoff::IN_PROCESS.pause(tries, fastrand::u32(..)).min(MAX_WAIT_FOR_ROOM)).await {
                 return Err(if self.has_stopped() { NoInstance::Stopped } else { why });
             }
         }
@@ -189,7 +192,7 @@ impl Life {
     /// Announces that an attempt has failed, and waits before the next one. Returns false if the drain's budget does
     /// not suffice for it, or the host stops.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
-        let pause = task.backoff.pause(attempt);
+        let pause = task.backoff.pause(attempt, fastrand::u32(..));
         if pause >= self.budget_left(Instant::now()) {
             return false;
         }
@@ -221,59 +224,25 @@ impl Life {
     }
 }
 
-/// What decides whether a task runs, beside the task itself.
-#[derive(Debug, Clone, Copy)]
-struct Situation<'a> {
-    handler_failed: bool,
-    /// Why the durable tasks were not stored, if so. The response is then not sent.
-    not_stored: Option<&'a str>,
-    client_gone: bool,
-    /// Whether a task before it did not succeed.
-    failed: bool,
-    policy: FailurePolicy,
-    stopped: bool,
-    /// Whether the time for all tasks is used up.
-    late: bool,
-}
-
-impl<'a> Situation<'a> {
-    fn verdict(self, task: &Task) -> Option<(TaskState, &'a str)> {
-        if task.cancelled {
-            Some((TaskState::Cancelled, "cancelled by the guest"))
-        } else if let Some(why) = self.discards(task) {
-            Some((TaskState::Discarded, why))
-        } else if task.cancel_on_disconnect && self.client_gone {
-            Some((TaskState::Cancelled, "the client left"))
-        } else if self.failed && self.policy == FailurePolicy::Stop {
-            Some((TaskState::Skipped, "a task before it did not succeed"))
-        } else if self.stopped {
-            Some((TaskState::Abandoned, "the host stopped"))
-        } else if task.orphaned {
-            Some((TaskState::Abandoned, "the instance that held it had died"))
-        } else if self.late {
-            Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
-        } else {
-            None
-        }
-    }
-
-    /// Why a task does not run after this end of the handler, if so (S6). A durable one is here only if it was not stored.
-    fn discards(self, task: &Task) -> Option<&'a str> {
-        let unsent = self.not_stored.is_some() && !task.durable;
-        match task.run_when {
-            RunWhen::Success if self.handler_failed => Some("the handler failed"),
-            RunWhen::Success if unsent => Some("the response was not sent, as the durable tasks were not stored"),
-            RunWhen::Failure if !self.handler_failed && !unsent => Some("the handler did not fail"),
-            _ if task.durable => self.not_stored.or(Some("not stored")),
-            _ => None,
-        }
+/// The properties of a task that the verdict depends on.
+fn facts(task: &Task) -> verdict::Task {
+    verdict::Task {
+        run_when: match task.run_when {
+            RunWhen::Success => verdict::RunWhen::Success,
+            RunWhen::Failure => verdict::RunWhen::Failure,
+            RunWhen::Always => verdict::RunWhen::Always,
+        },
+        cancelled: task.cancelled,
+        cancel_on_disconnect: task.cancel_on_disconnect,
+        durable: task.durable,
+        orphaned: task.orphaned,
     }
 }
 
 fn describe(error: TaskError, name: &str) -> String {
     match error {
         TaskError::Failed(error) => error,
-        TaskError::UnknownTask => format!("the guest has no task named {name:?}"),
-        TaskError::BadArgs(error) => format!("bad arguments: {error}"),
+        TaskError::UnknownTask => words::unknown_task(name),
+        TaskError::BadArgs(error) => words::bad_arguments(&error),
     }
 }

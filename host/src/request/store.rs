@@ -1,12 +1,12 @@
 //! Storing a request's durable tasks, between its handler's return and its response's head.
 
 use epilogue_engines::{Batch, Error, Outcome};
+use epilogue_rules::limits::cut;
 use http::Response;
 use wasmtime_wasi_http::WasiBody;
 
 use super::Life;
 use crate::component::instance::HandlerError;
-use crate::tasks::record::cut;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {

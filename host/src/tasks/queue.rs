@@ -14,14 +14,12 @@ use std::time::Duration;
 
 use epilogue_manifest::settings::Settings;
 use epilogue_manifest::values::OnFailure;
+use epilogue_rules::backoff::Backoff;
+use epilogue_rules::limits::{self, Accepted, Exceeded, NO_STORE};
 
-use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions};
+use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, TaskOptions, types};
 use crate::tasks::backlog::Backlog;
-use crate::tasks::backoff::Backoff;
 use crate::tasks::record::StoredTask;
-
-/// Bytes in a task's name. It is kept in the task's record, and is part of each of its events.
-const MAX_NAME: usize = 1024;
 
 /// A task that was accepted and has not ended.
 #[derive(Debug, Clone)]
@@ -61,8 +59,7 @@ impl Task {
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: VecDeque<Task>,
-    accepted: u32,
-    args: usize,
+    accepted: Accepted,
     policy: FailurePolicy,
     closed: bool,
     /// How many durable tasks have been queued.
@@ -93,9 +90,7 @@ struct Durability {
 
 #[derive(Debug)]
 struct Limits {
-    tasks: u32,
-    task_args: usize,
-    request_args: usize,
+    request: limits::Limits,
     generations: u32,
     backlog: u64,
 }
@@ -106,8 +101,7 @@ impl Queue {
     pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
-            accepted: 0,
-            args: 0,
+            accepted: Accepted::default(),
             policy: match settings.on_failure {
                 OnFailure::Stop => FailurePolicy::Stop,
                 OnFailure::Continue => FailurePolicy::Continue,
@@ -124,9 +118,11 @@ impl Queue {
                 generation: 0,
             },
             limits: Limits {
-                tasks: settings.max_tasks,
-                task_args: settings.max_task_args.bytes(),
-                request_args: settings.max_request_args.bytes(),
+                request: limits::Limits {
+                    tasks: settings.max_tasks,
+                    task_args: settings.max_task_args.bytes() as u64,
+                    request_args: settings.max_request_args.bytes() as u64,
+                },
                 generations: settings.max_generations,
                 backlog: settings.max_backlog,
             },
@@ -139,8 +135,8 @@ impl Queue {
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
-        self.accepted = u32::try_from(last).unwrap_or(u32::MAX);
-        self.limits.tasks = self.limits.tasks.saturating_add(self.accepted);
+        self.accepted.tasks = u32::try_from(last).unwrap_or(u32::MAX);
+        self.limits.request.tasks = self.limits.request.tasks.saturating_add(self.accepted.tasks);
         self.handler_ended = true;
         self
     }
@@ -157,36 +153,28 @@ impl Queue {
             return Err(EnqueueError::Closed);
         }
         let durable = self.is_durable(&options)?;
-        if name.len() > MAX_NAME {
-            return Err(EnqueueError::Other(format!("a task's name may have at most {MAX_NAME} bytes")));
+        if let Some(refusal) = limits::refuses_name(name.len()) {
+            return Err(EnqueueError::Other(refusal.to_owned()));
         }
         if durable && self.durability.generation > self.limits.generations {
             return Err(EnqueueError::TooManyGenerations(self.limits.generations));
         }
-        if self.accepted >= self.limits.tasks {
-            return Err(EnqueueError::QueueFull(self.limits.tasks));
+        if let Some(exceeded) = self.limits.request.accept(&mut self.accepted, args.len()) {
+            return Err(exceeded.into());
         }
-        if args.len() > self.limits.task_args {
-            return Err(EnqueueError::ArgsTooLarge(self.limits.task_args as u64));
-        }
-        if args.len() > self.limits.request_args - self.args {
-            return Err(EnqueueError::RequestArgsTooLarge(self.limits.request_args as u64));
-        }
-        self.accepted += 1;
-        self.args += args.len();
         let (attempts, backoff) = match durable {
             true => (self.durability.attempts, self.durability.backoff),
             false => (1, Backoff::IN_PROCESS),
         };
         Ok(Task {
-            id: TaskId::from(self.accepted),
+            id: TaskId::from(self.accepted.tasks),
             layer,
             name,
             args,
             run_when: options.run_when,
             timeout: options.timeout.map(Duration::from_nanos),
             max_attempts: options.max_attempts.unwrap_or(attempts).max(1),
-            backoff: options.backoff.map_or(backoff, Backoff::from),
+            backoff: options.backoff.map_or(backoff, own_backoff),
             cancel_on_disconnect: options.cancel_on_disconnect,
             instance_bound: options.instance_bound,
             durable,
@@ -198,22 +186,11 @@ impl Queue {
     /// Whether a task is to be stored. A task that only this process can run is not made durable by default, and
     /// refused if the guest asked for it to be durable.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
-        let here = if options.instance_bound {
-            Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
-        } else if options.cancel_on_disconnect {
-            Some(
-                "a durable task is stored before its response is sent, so it cannot be cancelled when the client leaves",
-            )
-        } else {
-            None
-        };
+        let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
             _ if !options.durable => Ok(self.durability.by_default && here.is_none()),
             Some(reason) => Err(EnqueueError::Unsupported(reason.to_owned())),
-            None if !self.durability.possible => {
-                let reason = "durable tasks need a store, and this host has none";
-                Err(EnqueueError::Unsupported(reason.to_owned()))
-            }
+            None if !self.durability.possible => Err(EnqueueError::Unsupported(NO_STORE.to_owned())),
             None => Ok(true),
         }
     }
@@ -236,9 +213,9 @@ impl Queue {
     /// Frees the number and the arguments' `args` bytes of an accepted task that could not be stored, if no other task
     /// was accepted after it.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
-        if TaskId::from(self.accepted) == id {
-            self.accepted -= 1;
-            self.args -= args;
+        if TaskId::from(self.accepted.tasks) == id {
+            self.accepted.tasks -= 1;
+            self.accepted.args -= args as u64;
         }
     }
 
@@ -321,5 +298,19 @@ impl Queue {
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed
+    }
+}
+
+fn own_backoff(own: types::Backoff) -> Backoff {
+    Backoff { first: Duration::from_nanos(own.first), max: Duration::from_nanos(own.max) }
+}
+
+impl From<Exceeded> for EnqueueError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Tasks(limit) => Self::QueueFull(limit),
+            Exceeded::TaskArgs(limit) => Self::ArgsTooLarge(limit),
+            Exceeded::RequestArgs(limit) => Self::RequestArgsTooLarge(limit),
+        }
     }
 }

@@ -1,67 +1,16 @@
 //! What is kept of each task and request: exactly one final state per accepted task (S3).
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::{self as engines, Batch};
+use epilogue_rules::duration::Shown;
+use epilogue_rules::words;
 use http::StatusCode;
 
+pub use epilogue_rules::state::TaskState;
+
 use crate::contract::bindings::{ResponseOutcome, TaskId};
-
-/// How a task ended. Every accepted task ends in exactly one of these (S3), be it after an operator has retried it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskState {
-    /// The task returned without an error.
-    Succeeded,
-    /// The task returned an error, or the guest had no such task, or the arguments did not fit it.
-    Failed,
-    /// The task trapped, as a panic does, and its instance ended.
-    Trapped,
-    /// The task was stopped at its deadline, and its instance ended (S10).
-    TimedOut,
-    /// The task did not run, because one before it did not succeed and the policy is `stop` (S4).
-    Skipped,
-    /// The task did not run, because the handler ended in a way that it does not run after (S6), or because it is
-    /// durable and could not be stored.
-    Discarded,
-    /// The task was cancelled before it started: by the guest, or because the client had left (S7).
-    Cancelled,
-    /// The task did not run to its end, because the host stopped, the drain's budget was used up, or the instance that
-    /// its closure lived in had died (S13, S10, S15).
-    Abandoned,
-    /// The task was durable, and an operator removed it before it ended.
-    Dropped,
-}
-
-impl TaskState {
-    /// The state's name in events, metrics and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Trapped => "trapped",
-            Self::TimedOut => "timed-out",
-            Self::Skipped => "skipped",
-            Self::Discarded => "discarded",
-            Self::Cancelled => "cancelled",
-            Self::Abandoned => "abandoned",
-            Self::Dropped => "dropped",
-        }
-    }
-
-    /// Whether the failure policy applies (S4): the task was tried, and did not succeed.
-    pub(crate) fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
-    }
-}
-
-impl fmt::Display for TaskState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// One task's end, or what made it dead.
 #[derive(Debug, Clone)]
@@ -170,6 +119,7 @@ impl Retry<'_> {
     pub(crate) fn announce(&self) {
         // Whole milliseconds are as much as anybody wants to read.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
+        let what = words::WILL_BE_RETRIED;
         tracing::info!(
             target: "epilogue::task",
             request = self.request,
@@ -177,9 +127,9 @@ impl Retry<'_> {
             task = self.task,
             name = self.name,
             attempt = self.attempt,
-            retry_in = humantime::format_duration(pause).to_string(),
+            retry_in = Shown(pause).to_string(),
             error = self.error,
-            "will be retried"
+            "{what}"
         );
     }
 }
@@ -237,29 +187,14 @@ pub struct RequestRecord {
     pub leaked: isize,
 }
 
-/// How many bytes of an error's text are kept. A guest may write a text of any length.
-const MAX_ERROR: usize = 4096;
-
-/// Cuts a text to [`MAX_ERROR`] bytes, and appends how many are missing.
-pub(crate) fn cut(mut text: String) -> String {
-    let end = text.floor_char_boundary(MAX_ERROR);
-    let missing = text.len() - end;
-    if missing > 0 {
-        text.truncate(end);
-        text.push_str(&format!(" … ({missing} more bytes)"));
-        text.shrink_to_fit();
-    }
-    text
-}
-
 impl RequestRecord {
     /// Announces why the handler's response is not sent. A mistake of the client is no error of the host's.
     pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
-        let (request, component) = (&self.id, &self.component);
+        let (request, component, what) = (&self.id, &self.component, words::REQUEST_FAILED);
         if client_mistake {
-            tracing::debug!(target: "epilogue::connection", request, error = reason, "the request failed");
+            tracing::debug!(target: "epilogue::connection", request, error = reason, "{what}");
         } else {
-            tracing::error!(target: "epilogue::request", request, component, error = reason, "the request failed");
+            tracing::error!(target: "epilogue::request", request, component, error = reason, "{what}");
         }
     }
 
@@ -268,7 +203,8 @@ impl RequestRecord {
         let (request, component) = (&self.id, &self.component);
         match outcome {
             ResponseOutcome::ResponseFailed(reason) => {
-                tracing::error!(target: "epilogue::request", request, component, error = reason, "the response failed");
+                let what = words::RESPONSE_FAILED;
+                tracing::error!(target: "epilogue::request", request, component, error = reason, "{what}");
             }
             ResponseOutcome::ClientGone => {
                 tracing::debug!(target: "epilogue::request", request, component, "the client left before the response's end");

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use http::HeaderMap;
+use epilogue_rules::trace;
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::queue::Queue;
-use crate::tasks::trace;
 
 /// A request, from its arrival to the end of its teardown.
 pub(crate) struct Scope {
@@ -25,7 +25,7 @@ impl Scope {
     /// Makes the scope of a request that arrived with `headers`.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue) -> Self {
         let id = Uuid::now_v7();
-        let trace_context = trace::context(headers, &id);
+        let trace_context = trace_context(headers, &id);
         Self { id: id.to_string(), trace_context, outcome: OnceLock::new(), key: None, queue: Mutex::new(queue) }
     }
 
@@ -43,4 +43,12 @@ impl Scope {
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the request stands in a distributed trace (S16).
+fn trace_context(headers: &HeaderMap, id: &Uuid) -> TraceContext {
+    let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let trace::TraceContext { traceparent, tracestate } =
+        trace::context(values("traceparent"), values("tracestate"), id.as_u64_pair());
+    TraceContext { traceparent, tracestate }
 }

@@ -209,7 +209,7 @@ pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, t
         args: task.args,
         max_attempts: task.max_attempts,
         timeout: task.timeout,
-        backoff: Some(task.backoff.into()),
+        backoff: Some(engines::Backoff { first: task.backoff.first, max: task.backoff.max }),
     };
     let (policy, generation) = {
         let queue = scope.queue();

@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use epilogue_rules::limits::cut;
+use epilogue_rules::words::wrong_length;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -34,7 +36,6 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::contract::bindings::ResponseOutcome;
-use crate::tasks::record::cut;
 use crate::wire::incoming::Upload;
 use buffer::Fence;
 
@@ -205,11 +206,6 @@ fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     header.or(body.size_hint().exact())
 }
 
-/// The error of a body that does not have the announced length.
-fn misfit(written: u64, length: u64) -> String {
-    format!("the guest wrote {written} bytes of a body whose content-length is {length}")
-}
-
 /// A response body that sees its own end.
 pub(crate) struct TrackedBody {
     /// The guest's body. None if the response must not have one.
@@ -238,7 +234,7 @@ impl TrackedBody {
     /// would throw that away.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
-            (Error::HttpResponseBodySize(Some(written)), Some(length)) => misfit(*written, length),
+            (Error::HttpResponseBodySize(Some(written)), Some(length)) => wrong_length(*written, length),
             _ => error.to_string(),
         };
         self.delivery.settle(ResponseOutcome::ResponseFailed(cut(reason)));

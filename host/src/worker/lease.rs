@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use epilogue_engines::{self as engines, Batch, Lease, OnFailure};
+use epilogue_rules::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
@@ -17,7 +18,6 @@ use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
 use crate::tasks::backlog::Backlog;
-use crate::tasks::backoff::Backoff;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{TaskRecord, TaskState};
@@ -163,7 +163,7 @@ impl<'a> LeasedBatch<'a> {
             if state == TaskState::Abandoned && life.pool.shutdown.has_begun() {
                 return Ok(Some(End::CutShort));
             }
-            let pause = task.backoff.pause(attempt);
+            let pause = task.backoff.pause(attempt, fastrand::u32(..));
             return Ok(Some(End::Again { task: Box::new(task), failed: record, pause }));
         }
         self.failed(index, record).await
@@ -198,7 +198,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     if attempt < task.max_attempts {
         let request = &batch.request_id;
         tracing::warn!(target: "epilogue::worker", request, error = why, "a batch cannot be run here");
-        return held.retry(to_backoff(&task).pause(attempt)).await;
+        return held.retry(to_backoff(&task).pause(attempt, fastrand::u32(..))).await;
     }
     held.bury(&why).await?;
     let record =
@@ -262,5 +262,5 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
 
 /// The backoff of a stored task. Envelopes of older versions have none, and get the default.
 fn to_backoff(stored: &engines::Task) -> Backoff {
-    stored.backoff.map_or(Backoff::DURABLE, Backoff::from)
+    stored.backoff.map_or(Backoff::DURABLE, |engines::Backoff { first, max }| Backoff { first, max })
 }

@@ -1,7 +1,7 @@
 //! The queue of a composed component: to its guests it is the host's `queue` and `context`, to the responder beside it
 //! it is `drain`.
 //!
-//! An instance serves one request at a time, so there is one queue. Its rules are those of the native host's queue
+//! An instance serves one request at a time, so there is one queue. It decides by the same rules as the native host's queue
 //! (`host/src/queue.rs`).
 
 #![no_std]
@@ -15,6 +15,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
 use bindings::exports::epilogue::adapter::layers;
@@ -25,13 +26,9 @@ use bindings::exports::epilogue::background::queue::{
 use bindings::wasi::clocks::monotonic_clock;
 
 use epilogue_adapter_runtime::Shared;
+use epilogue_rules::notice::notice;
 
 use crate::queue::Queue;
-
-/// A stop is announced when this part of the time is left …
-const NOTICE_PART: u64 = 10;
-/// … and at most this long before it, in nanoseconds.
-const MAX_NOTICE: u64 = 5_000_000_000;
 
 /// The request that is being handled.
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
@@ -124,7 +121,8 @@ impl context::Guest for Adapter {
             }
         };
         let deadline = start.saturating_add(time);
-        monotonic_clock::wait_until(deadline - (time / NOTICE_PART).min(MAX_NOTICE)).await;
+        let notice = notice(Duration::from_nanos(time)).as_nanos() as u64;
+        monotonic_clock::wait_until(deadline - notice).await;
         Stop { reason: StopReason::Deadline, grace: deadline.saturating_sub(monotonic_clock::now()) }
     }
 }

@@ -5,6 +5,8 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use epilogue_rules::limits::{self, Accepted, Exceeded, NO_STORE};
+
 use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
@@ -15,8 +17,7 @@ pub(crate) struct Queue {
     pub(crate) adding: u32,
     /// The layer of the task that left last.
     pub(crate) current: u32,
-    accepted: u32,
-    args: u64,
+    accepted: Accepted,
     closed: bool,
     pub(crate) limits: Limits,
 }
@@ -25,7 +26,14 @@ impl Queue {
     /// The queue of no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
-        Self { waiting: VecDeque::new(), adding: 0, current: 0, accepted: 0, args: 0, closed: true, limits }
+        Self {
+            waiting: VecDeque::new(),
+            adding: 0,
+            current: 0,
+            accepted: Accepted { tasks: 0, args: 0 },
+            closed: true,
+            limits,
+        }
     }
 
     /// The queue of a request that begins.
@@ -39,22 +47,18 @@ impl Queue {
             return Err(EnqueueError::Closed);
         }
         if options.durable {
-            let reason = "durable tasks need a store, and this host has none";
-            return Err(EnqueueError::Unsupported(reason.to_owned()));
+            let refusal = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
+            return Err(EnqueueError::Unsupported(refusal.unwrap_or(NO_STORE).to_owned()));
         }
-        if self.accepted >= self.limits.tasks {
-            return Err(EnqueueError::QueueFull(self.limits.tasks));
+        if let Some(refusal) = limits::refuses_name(name.len()) {
+            return Err(EnqueueError::Other(refusal.to_owned()));
         }
-        let size = args.len() as u64;
-        if size > self.limits.task_args {
-            return Err(EnqueueError::ArgsTooLarge(self.limits.task_args));
+        let Limits { tasks, task_args, request_args, .. } = self.limits;
+        let limits = limits::Limits { tasks, task_args, request_args };
+        if let Some(exceeded) = limits.accept(&mut self.accepted, args.len()) {
+            return Err(exceeded.into());
         }
-        if size > self.limits.request_args - self.args {
-            return Err(EnqueueError::RequestArgsTooLarge(self.limits.request_args));
-        }
-        self.accepted += 1;
-        self.args += size;
-        let id = TaskId::from(self.accepted);
+        let id = TaskId::from(self.accepted.tasks);
         let task = QueuedTask {
             id,
             name,
@@ -88,5 +92,15 @@ impl Queue {
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed
+    }
+}
+
+impl From<Exceeded> for EnqueueError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Tasks(limit) => Self::QueueFull(limit),
+            Exceeded::TaskArgs(limit) => Self::ArgsTooLarge(limit),
+            Exceeded::RequestArgs(limit) => Self::RequestArgsTooLarge(limit),
+        }
     }
 }

@@ -2,22 +2,24 @@
 //! (`host/src/drain.rs`).
 
 use alloc::borrow::ToOwned as _;
-use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
+
+use epilogue_rules::backoff::Backoff;
+use epilogue_rules::limits::cut;
+use epilogue_rules::state::TaskState;
+use epilogue_rules::verdict::{self, Situation};
+use epilogue_rules::words;
 
 use crate::bindings::epilogue::adapter::drain::{self, QueuedTask};
 use crate::bindings::epilogue::background::runner;
-use crate::bindings::epilogue::background::types::{Backoff, FailurePolicy, ResponseOutcome, RunWhen, Task, TaskError};
+use crate::bindings::epilogue::background::types::{FailurePolicy, ResponseOutcome, RunWhen, Task, TaskError};
 use crate::bindings::wasi::clocks::monotonic_clock::{now, wait_for};
 use crate::bindings::wasi::random::random::get_random_u64;
-use crate::clock::{Nanoseconds, show, within};
+use crate::clock::{nanoseconds, within};
 use crate::life::Life;
-use crate::record::{TaskRecord, TaskState, quoted, will_be_retried};
+use crate::record::{TaskRecord, will_be_retried};
 use crate::settings::settings;
-
-/// For a task that does not say how long it waits between two attempts.
-const BACKOFF: Backoff = Backoff { first: 100_000_000, max: 10_000_000_000 };
-const MILLISECOND: Nanoseconds = 1_000_000;
 
 impl Life {
     /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
@@ -36,23 +38,27 @@ impl Life {
 
     /// The state of a task that is not to run, and why.
     fn verdict(&mut self, task: &QueuedTask, failed: bool) -> Option<(TaskState, &'static str)> {
-        let handler_failed = matches!(self.outcome, ResponseOutcome::HandlerFailed(_));
-        let client_gone = matches!(self.outcome, ResponseOutcome::ClientGone);
-        if task.cancelled {
-            Some((TaskState::Cancelled, "cancelled by the guest"))
-        } else if task.run_when == RunWhen::Success && handler_failed {
-            Some((TaskState::Discarded, "the handler failed"))
-        } else if task.run_when == RunWhen::Failure && !handler_failed {
-            Some((TaskState::Discarded, "the handler did not fail"))
-        } else if task.cancel_on_disconnect && client_gone {
-            Some((TaskState::Cancelled, "the client left"))
-        } else if failed && drain::policy() == FailurePolicy::Stop {
-            Some((TaskState::Skipped, "a task before it did not succeed"))
-        } else if self.budget() == 0 {
-            Some((TaskState::Abandoned, "the time for all tasks of the request was used up"))
-        } else {
-            None
-        }
+        let situation = Situation {
+            handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),
+            client_gone: matches!(self.outcome, ResponseOutcome::ClientGone),
+            failed,
+            stop_on_failure: drain::policy() == FailurePolicy::Stop,
+            late: self.budget() == 0,
+            // The adapters refuse durable tasks, and end with their instance and their host.
+            not_stored: None,
+            stopped: false,
+        };
+        situation.verdict(&verdict::Task {
+            run_when: match task.run_when {
+                RunWhen::Success => verdict::RunWhen::Success,
+                RunWhen::Failure => verdict::RunWhen::Failure,
+                RunWhen::Always => verdict::RunWhen::Always,
+            },
+            cancelled: task.cancelled,
+            cancel_on_disconnect: task.cancel_on_disconnect,
+            durable: false,
+            orphaned: false,
+        })
     }
 
     /// Runs a task, as often as it may be tried, and says how it ended.
@@ -62,7 +68,7 @@ impl Life {
         loop {
             attempt += 1;
             let (state, error) = self.attempt(task, attempt).await;
-            let pause = pause(task.backoff.unwrap_or(BACKOFF), attempt);
+            let pause = nanoseconds(backoff(task).pause(attempt, get_random_u64() as u32));
             if attempt >= task.max_attempts || !state.is_failure() || pause >= self.budget() {
                 return TaskRecord { state, attempt, elapsed: now() - start, error };
             }
@@ -84,24 +90,23 @@ impl Life {
         drain::allow(Some(limit));
         match within(limit, runner::run(call)).await {
             Some(Ok(())) => (TaskState::Succeeded, None),
-            Some(Err(error)) => (TaskState::Failed, Some(describe(error, &task.name))),
-            None => (TaskState::TimedOut, Some(format!("still running after {}", show(limit)))),
+            Some(Err(error)) => (TaskState::Failed, Some(cut(describe(error, &task.name)))),
+            None => (TaskState::TimedOut, Some(words::still_running(Duration::from_nanos(limit)))),
         }
     }
 }
 
-/// The wait after this attempt: between half of what the backoff says and all of it.
-fn pause(Backoff { first, max }: Backoff, attempt: u32) -> Nanoseconds {
-    let first = first.max(MILLISECOND);
-    let full = first.saturating_mul(1 << (attempt - 1).min(31)).min(max.max(first));
-    let half = full / 2;
-    full - get_random_u64() % (half + 1)
+fn backoff(task: &QueuedTask) -> Backoff {
+    task.backoff.map_or(Backoff::IN_PROCESS, |own| Backoff {
+        first: Duration::from_nanos(own.first),
+        max: Duration::from_nanos(own.max),
+    })
 }
 
 fn describe(error: TaskError, name: &str) -> String {
     match error {
         TaskError::Failed(error) => error,
-        TaskError::UnknownTask => format!("the guest has no task named {}", quoted(name)),
-        TaskError::BadArgs(error) => format!("bad arguments: {error}"),
+        TaskError::UnknownTask => words::unknown_task(name),
+        TaskError::BadArgs(error) => words::bad_arguments(&error),
     }
 }

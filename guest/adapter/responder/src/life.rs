@@ -2,13 +2,17 @@
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use core::time::Duration;
+
+use epilogue_rules::limits::cut;
+use epilogue_rules::words;
 
 use crate::bindings::epilogue::adapter::drain::{self, Limits};
 use crate::bindings::epilogue::background::runner;
 use crate::bindings::epilogue::background::types::{RequestContext, ResponseOutcome};
 use crate::bindings::wasi::http::handler;
 use crate::bindings::wasi::http::types::{ErrorCode, Method, Request, Response};
-use crate::clock::{Deadline, Nanoseconds, show, within};
+use crate::clock::{Deadline, Nanoseconds, within};
 use crate::identity::Identity;
 use crate::record::{self, Level, quoted};
 use crate::sending::Sending;
@@ -80,14 +84,12 @@ impl Life {
             HandlerError::Returned(_) | HandlerError::NotFinal(_) => (500, "Internal Server Error"),
             HandlerError::TimedOut(_) => (504, "Gateway Timeout"),
         };
-        let reason = match error {
-            HandlerError::Returned(code) => format!("the handler returned the error {code:?}"),
-            HandlerError::NotFinal(status) => {
-                format!("the handler answered with status {status}, which no final response has")
-            }
-            HandlerError::TimedOut(limit) => format!("the handler was cut short: still running after {}", show(limit)),
-        };
-        self.report("the request failed", &reason).await;
+        let reason = cut(match error {
+            HandlerError::Returned(code) => format!("{} {code:?}", words::HANDLER_RETURNED),
+            HandlerError::NotFinal(status) => words::not_final(status),
+            HandlerError::TimedOut(limit) => format!("{}: {}", words::HANDLER_CUT_SHORT, still_running(limit)),
+        });
+        self.report(words::REQUEST_FAILED, &reason).await;
         self.outcome = ResponseOutcome::HandlerFailed(reason);
         self.status = status;
         Sending::text(status, text, self.head)
@@ -100,7 +102,7 @@ impl Life {
             return;
         }
         if let ResponseOutcome::ResponseFailed(reason) = &outcome {
-            self.report("the response failed", reason).await;
+            self.report(words::RESPONSE_FAILED, reason).await;
         }
         self.outcome = outcome;
     }
@@ -115,8 +117,8 @@ impl Life {
         self.teardowns += 1;
         match within(limit, runner::teardown(self.outcome.clone())).await {
             Some(Ok(())) => {}
-            Some(Err(error)) => self.report("the teardown failed", &error).await,
-            None => self.report("the teardown was cut short", &format!("still running after {}", show(limit))).await,
+            Some(Err(error)) => self.report(words::TEARDOWN_FAILED, &cut(error)).await,
+            None => self.report(words::TEARDOWN_CUT_SHORT, &still_running(limit)).await,
         }
     }
 
@@ -153,6 +155,10 @@ impl Life {
         let request = [("request", quoted(self.identity.id()))];
         record::log(Level::Error, "epilogue::request", what, &request, Some(error)).await;
     }
+}
+
+fn still_running(limit: Nanoseconds) -> String {
+    words::still_running(Duration::from_nanos(limit))
 }
 
 /// Keeps other requests out of this instance while one is being served, so that none sees another's queue or scope.

@@ -3,14 +3,18 @@
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::fmt::Write as _;
+use core::time::Duration;
 
 use epilogue_adapter_runtime::Shared;
+use epilogue_rules::duration::Shown;
+use epilogue_rules::state::TaskState;
+use epilogue_rules::words;
 use wit_bindgen::StreamWriter;
 
 use crate::bindings::epilogue::adapter::drain::QueuedTask;
 use crate::bindings::wasi::cli::stderr::write_via_stream;
 use crate::bindings::wit_stream;
-use crate::clock::{Nanoseconds, show};
+use crate::clock::Nanoseconds;
 use crate::identity::Identity;
 use crate::settings::settings;
 
@@ -85,58 +89,7 @@ pub(crate) async fn log(
 
 /// A text in quotes, as the native host's log has it.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted += "\\n",
-            '\r' => quoted += "\\r",
-            '\t' => quoted += "\\t",
-            c if is_command(c) => _ = write!(quoted, "\\u{{{:x}}}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
-}
-
-/// Whether a character does something to a line or a terminal beside being seen, as the native host has it.
-fn is_command(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
-}
-
-/// How a task ended. On a host that runs it as it runs any component, a trap ends all, and there is nobody to tell of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TaskState {
-    Succeeded,
-    Failed,
-    TimedOut,
-    Skipped,
-    Discarded,
-    Cancelled,
-    Abandoned,
-}
-
-impl TaskState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed-out",
-            Self::Skipped => "skipped",
-            Self::Discarded => "discarded",
-            Self::Cancelled => "cancelled",
-            Self::Abandoned => "abandoned",
-        }
-    }
-
-    /// Whether the failure policy looks at it (S4): it was tried, and did not succeed.
-    pub(crate) fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::TimedOut)
-    }
+    format!("{text:?}")
 }
 
 /// Tells that an attempt has failed and another will follow.
@@ -153,9 +106,9 @@ pub(crate) async fn will_be_retried(
         ("name", quoted(&task.name)),
         ("attempt", attempt.to_string()),
         // Whole milliseconds are as much as anybody wants to read.
-        ("retry_in", quoted(&show(pause / 1_000_000 * 1_000_000))),
+        ("retry_in", format!("\"{}\"", Shown(Duration::from_millis(pause / 1_000_000)))),
     ];
-    log(Level::Info, "epilogue::task", "will be retried", &fields, error).await;
+    log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;
 }
 
 /// One task's end.
@@ -174,7 +127,7 @@ impl TaskRecord {
             ("request", quoted(request.id())),
             ("task", task.id.to_string()),
             ("name", quoted(&task.name)),
-            ("state", quoted(self.state.name())),
+            ("state", quoted(self.state.as_str())),
             ("attempt", self.attempt.to_string()),
             ("elapsed_us", (self.elapsed / 1_000).to_string()),
         ];

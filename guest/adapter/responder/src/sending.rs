@@ -11,6 +11,9 @@ use core::future::{IntoFuture as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
+use epilogue_rules::limits::cut;
+use epilogue_rules::words;
+
 use crate::bindings::epilogue::background::types::ResponseOutcome;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Response, Trailers};
 use crate::bindings::{wit_future, wit_stream};
@@ -92,7 +95,7 @@ impl Sending {
                         // A host that has taken the body may not care for what follows.
                         _ = trailers.write(copied).await;
                         if let Some(error) = error {
-                            return ResponseOutcome::ResponseFailed(error);
+                            return ResponseOutcome::ResponseFailed(cut(error));
                         }
                         true
                     }
@@ -114,9 +117,7 @@ fn length(headers: &Fields) -> Option<u64> {
 /// Why a body broke off, in the native host's words if it is not the one that was announced.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
-        (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => {
-            format!("the guest wrote {written} bytes of a body whose content-length is {length}")
-        }
+        (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
         _ => format!("{code:?}"),
     }
 }

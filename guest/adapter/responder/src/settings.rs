@@ -5,10 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use epilogue_adapter_runtime::Shared;
+use epilogue_rules::{duration, size};
 
 use crate::bindings::epilogue::background::types::FailurePolicy;
 use crate::bindings::wasi::cli::environment::get_environment;
-use crate::clock::{Nanoseconds, UNITS};
+use crate::clock::{Nanoseconds, nanoseconds};
 use crate::record::Level;
 
 /// Those of this instance, once they have been read.
@@ -20,15 +21,6 @@ pub(crate) fn settings() -> Settings {
 }
 
 const SECOND: Nanoseconds = 1_000_000_000;
-const SIZES: [(&str, u64); 7] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("KB", 1_000),
-    ("B", 1),
-];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
@@ -74,19 +66,10 @@ impl Environment {
     }
 }
 
-/// `500ms`, or several such parts: `1m 30s`.
 fn duration(text: &str) -> Option<Nanoseconds> {
-    text.split_whitespace().map(|part| measure(part, &UNITS)).sum()
+    duration::parse(text).ok().map(nanoseconds)
 }
 
-/// `64KiB`, or plainly `4096`.
 fn size(text: &str) -> Option<u64> {
-    text.parse().ok().or_else(|| measure(text, &SIZES))
-}
-
-fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = text[digits.len()..].trim();
-    let (_, length) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
-    digits.trim().parse::<u64>().ok()?.checked_mul(*length)
+    size::parse(text).ok()
 }

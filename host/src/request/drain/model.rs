@@ -1,4 +1,4 @@
-//! The verdicts, in every situation there is; and whole drains of a queue, whatever their tasks come to and add.
+//! Whole drains of a queue, whatever their tasks come to and add. The verdicts' own model is with them, in `epilogue-rules`.
 
 use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
@@ -14,7 +14,7 @@ const NEVER: Situation<'_> = Situation {
     not_stored: None,
     client_gone: false,
     failed: false,
-    policy: FailurePolicy::Stop,
+    stop_on_failure: true,
     stopped: false,
     late: false,
 };
@@ -29,111 +29,6 @@ fn options(run_when: RunWhen) -> TaskOptions {
         cancel_on_disconnect: false,
         instance_bound: false,
         durable: false,
-    }
-}
-
-/// Every task in every situation: some thousand pairs.
-fn all() -> Vec<(Task, Situation<'static>)> {
-    let mut queue = Queue::new(&Settings::default(), false, Backlog::default());
-    let task = queue.accept(0, "task".to_owned(), Vec::new(), options(RunWhen::Always)).unwrap();
-    let mut all = Vec::new();
-    for bits in 0..1_u32 << 11 {
-        let bit = |place: u32| bits >> place & 1 == 1;
-        for run_when in [RunWhen::Success, RunWhen::Failure, RunWhen::Always] {
-            let (cancelled, cancel_on_disconnect, orphaned, durable) = (bit(0), bit(1), bit(2), bit(9));
-            let situation = Situation {
-                handler_failed: bit(3),
-                client_gone: bit(4),
-                failed: bit(5),
-                policy: if bit(6) { FailurePolicy::Stop } else { FailurePolicy::Continue },
-                stopped: bit(7),
-                late: bit(8),
-                not_stored: bit(10).then_some("not stored: no disk"),
-            };
-            let task = Task { cancelled, cancel_on_disconnect, orphaned, durable, run_when, ..task.clone() };
-            all.push((task, situation));
-        }
-    }
-    all
-}
-
-/// The state that the verdict names, if the task is not to run.
-fn state(task: &Task, situation: Situation<'_>) -> Option<TaskState> {
-    situation.verdict(task).map(|(state, _)| state)
-}
-
-#[test]
-fn s3_a_task_that_does_not_run_was_not_tried() {
-    for (task, situation) in all() {
-        assert!(state(&task, situation).is_none_or(|state| !state.is_failure() && state != TaskState::Succeeded));
-    }
-}
-
-#[test]
-fn s4_a_failure_skips_only_under_the_policy_stop() {
-    for (task, situation) in all() {
-        let skipped = state(&task, situation) == Some(TaskState::Skipped);
-        let calm = Situation { failed: false, ..situation };
-        if situation.policy == FailurePolicy::Continue {
-            assert_eq!(state(&task, situation), state(&task, calm), "{task:?} {situation:?}");
-        } else if situation.failed {
-            // Those that would have run, or been abandoned, are skipped.
-            let would_run = state(&task, calm).is_none_or(|state| state == TaskState::Abandoned);
-            assert_eq!(skipped, would_run, "{task:?} {situation:?}");
-        }
-    }
-}
-
-#[test]
-fn s6_after_the_handlers_end_those_are_discarded_that_do_not_run_on_it() {
-    for (task, situation) in all().into_iter().filter(|(task, _)| !task.cancelled) {
-        // If the durable ones were not stored, nothing of the response is sent: that is no success either.
-        let failed = situation.handler_failed || situation.not_stored.is_some();
-        let unwanted = match task.run_when {
-            // What is stored is not here any more.
-            _ if task.durable => true,
-            RunWhen::Success => failed,
-            RunWhen::Failure => !failed,
-            RunWhen::Always => false,
-        };
-        assert_eq!(state(&task, situation) == Some(TaskState::Discarded), unwanted, "{task:?} {situation:?}");
-    }
-}
-
-#[test]
-fn s6_a_discarded_task_is_told_the_true_reason() {
-    for (task, situation) in all() {
-        let Some((TaskState::Discarded, why)) = situation.verdict(&task) else { continue };
-        let is_true = match why {
-            "the handler failed" => situation.handler_failed && task.run_when == RunWhen::Success,
-            "the handler did not fail" => !situation.handler_failed && task.run_when == RunWhen::Failure,
-            "not stored: no disk" => situation.not_stored.is_some() && task.durable,
-            "not stored" => situation.not_stored.is_none() && task.durable,
-            _ => situation.not_stored.is_some() && !task.durable && !situation.handler_failed,
-        };
-        assert!(is_true, "{why}: {task:?} {situation:?}");
-    }
-}
-
-#[test]
-fn s7_a_client_that_leaves_changes_nothing_for_a_task_that_did_not_ask() {
-    for (task, situation) in all() {
-        let left = state(&task, Situation { client_gone: true, ..situation });
-        let stayed = state(&task, Situation { client_gone: false, ..situation });
-        if task.cancel_on_disconnect {
-            assert!(left == Some(TaskState::Cancelled) || left == Some(TaskState::Discarded));
-        } else {
-            assert_eq!(left, stayed, "{task:?} {situation:?}");
-        }
-    }
-}
-
-#[test]
-fn s10_s13_s15_a_task_is_abandoned_only_for_want_of_a_host_an_instance_or_time() {
-    for (task, situation) in all() {
-        let lost = situation.stopped || task.orphaned || situation.late;
-        assert!(lost || state(&task, situation) != Some(TaskState::Abandoned), "{task:?} {situation:?}");
-        assert!(!lost || state(&task, situation).is_some(), "{task:?} {situation:?}");
     }
 }
 
@@ -184,10 +79,11 @@ proptest! {
         add(&mut queue, &mut accepted, first);
         let (mut ended, mut failed) = (Vec::new(), false);
         while let Some(task) = queue.next() {
-            let situation = Situation { handler_failed, policy, failed, ..NEVER };
+            let situation = Situation { handler_failed, stop_on_failure: !goes_on, failed, ..NEVER };
+            let verdict = situation.verdict(&facts(&task));
             let plan = accepted[task.id as usize - 1].clone();
-            let state = situation.verdict(&task).map_or(plan.state, |(state, _)| state);
-            if situation.verdict(&task).is_none() {
+            let state = verdict.map_or(plan.state, |(state, _)| state);
+            if verdict.is_none() {
                 add(&mut queue, &mut accepted, plan.adds);
                 if matches!(state, TaskState::Trapped | TaskState::TimedOut) {
                     queue.orphan();

@@ -1,6 +1,7 @@
 //! The queue against a model of it, which remembers everything and works it out anew at each question.
 
 use epilogue_manifest::values::{Size, Value as _};
+use epilogue_rules::limits::MAX_NAME;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,4 +1,5 @@
 use epilogue_manifest::values::{Size, Value as _};
+use epilogue_rules::limits::MAX_NAME;
 
 use super::*;
 

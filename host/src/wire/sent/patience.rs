@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use epilogue_rules::duration::Shown;
 use futures::future::AbortHandle;
 use tokio::sync::oneshot::{Receiver, error::RecvError};
 
@@ -42,7 +43,7 @@ impl Patience {
             ended = &mut *outcome => return ended,
             () = standstill(self.limit, takes_nothing, |_| ()) => {}
         }
-        let limit = humantime::format_duration(self.limit);
+        let limit = Shown(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
         delivery.settle(ResponseOutcome::ClientGone);
         self.sender.abort();

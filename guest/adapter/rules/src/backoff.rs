@@ -1,0 +1,75 @@
+//! How long a task waits between two attempts.
+
+use core::time::Duration;
+
+/// The wait doubles with each failed attempt, from `first` up to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first failed attempt. Less than a millisecond counts as one.
+    pub first: Duration,
+    /// The longest wait. Less than `first` counts as `first`.
+    pub max: Duration,
+}
+
+/// The shortest first wait. A first wait of zero would stay zero, however often it is doubled.
+const LEAST: Duration = Duration::from_millis(1);
+
+impl Backoff {
+    /// The backoff of a task that is not durable and names no backoff of its own.
+    pub const IN_PROCESS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(10) };
+
+    /// The backoff of a durable task that names none of its own, unless the operator sets another. With ten attempts the task is
+    /// retried for up to two hours.
+    pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
+
+    /// The wait after this attempt: between half of [`Backoff::longest`] and all of it, as `random` says, so that tasks that
+    /// failed together are not all tried together. `random` is any number, drawn anew for each wait.
+    pub fn pause(self, attempt: u32, random: u32) -> Duration {
+        let longest = self.longest(attempt);
+        // In whole numbers: floating point would cost the adapters some KiB.
+        longest.saturating_sub(longest.saturating_mul(random >> 16) / (2 << 16))
+    }
+
+    /// The longest wait after this attempt; the first attempt is 1.
+    pub fn longest(self, attempt: u32) -> Duration {
+        let first = self.first.max(LEAST);
+        first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(self.max.max(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_the_longest() {
+        let longest = |attempt| Backoff::IN_PROCESS.longest(attempt);
+        assert_eq!([1, 2, 3].map(longest), [100, 200, 400].map(Duration::from_millis));
+        assert_eq!(longest(u32::MAX), Duration::from_secs(10));
+        // As the documentation's table has it.
+        let durable = (1..10).map(|attempt| Backoff::DURABLE.longest(attempt).as_secs());
+        assert!(durable.eq([15, 30, 60, 120, 240, 480, 960, 1_920, 3_600]));
+    }
+
+    #[test]
+    fn what_makes_no_sense_has_a_meaning() {
+        let none = Backoff { first: Duration::ZERO, max: Duration::ZERO };
+        assert_eq!(none.longest(5), LEAST);
+        let reversed = Backoff { first: Duration::from_secs(2), max: Duration::from_secs(1) };
+        assert_eq!(reversed.longest(5), Duration::from_secs(2));
+        let for_ever = Backoff { first: Duration::MAX, max: Duration::MAX };
+        assert_eq!(for_ever.longest(2), Duration::MAX);
+        assert!(for_ever.pause(2, u32::MAX) >= Duration::MAX / 4);
+    }
+
+    #[test]
+    fn a_pause_is_between_half_and_all_of_it() {
+        for full in (1..12).map(|attempt| Backoff::DURABLE.longest(attempt)).chain([LEAST]) {
+            let backoff = Backoff { first: full, max: full };
+            assert_eq!(backoff.pause(1, 0), full);
+            let (middle, least) = (backoff.pause(1, u32::MAX / 2), backoff.pause(1, u32::MAX));
+            assert!((full / 2..full / 2 + full / 1000).contains(&least), "{least:?} of {full:?}");
+            assert!((full * 3 / 4..full * 3 / 4 + full / 1000).contains(&middle), "{middle:?} of {full:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What one request may enqueue, and how much of a guest's texts is kept (S11).
+
+use alloc::format;
+use alloc::string::String;
+
+/// The bytes that a task's name may have. The name is kept in the task's record, and is part of each of its events.
+pub const MAX_NAME: usize = 1024;
+/// The bytes that are kept of an error's text. The text is the guest's, and may be of any length.
+pub const MAX_ERROR: usize = 4096;
+
+/// Why a durable task is refused where nothing can store it.
+pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
+
+/// Why a task is refused whose name has so many bytes. `None` if the name may be used.
+pub fn refuses_name(bytes: usize) -> Option<&'static str> {
+    if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
+}
+
+/// Why a task with these options cannot be durable, wherever it runs. `None` if it can be.
+pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Option<&'static str> {
+    if instance_bound {
+        Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
+    } else if cancel_on_disconnect {
+        Some("a durable task is stored before its response is sent, so it cannot be cancelled when the client leaves")
+    } else {
+        None
+    }
+}
+
+/// What one request may enqueue.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The number of its tasks.
+    pub tasks: u32,
+    /// The bytes of one task's arguments.
+    pub task_args: u64,
+    /// The bytes of the arguments of all its tasks together.
+    pub request_args: u64,
+}
+
+/// What one request has enqueued.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accepted {
+    /// The number of its tasks.
+    pub tasks: u32,
+    /// The bytes of their arguments.
+    pub args: u64,
+}
+
+/// The limit that one more task would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// The number of tasks.
+    Tasks(u32),
+    /// The bytes of one task's arguments.
+    TaskArgs(u64),
+    /// The bytes of the arguments of all tasks together.
+    RequestArgs(u64),
+}
+
+impl Limits {
+    /// Counts one more task, whose arguments have so many bytes. If it would exceed a limit, nothing is counted, and the limit is
+    /// returned.
+    pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
+        let args = args as u64;
+        if accepted.tasks >= self.tasks {
+            return Some(Exceeded::Tasks(self.tasks));
+        }
+        if args > self.task_args {
+            return Some(Exceeded::TaskArgs(self.task_args));
+        }
+        if args > self.request_args - accepted.args {
+            return Some(Exceeded::RequestArgs(self.request_args));
+        }
+        accepted.tasks += 1;
+        accepted.args += args;
+        None
+    }
+}
+
+/// The text of an error as it is kept: the first [`MAX_ERROR`] bytes, and the number of bytes that are missing.
+pub fn cut(mut text: String) -> String {
+    let end = text.floor_char_boundary(MAX_ERROR);
+    let missing = text.len() - end;
+    if missing > 0 {
+        text.truncate(end);
+        text.push_str(&format!(" … ({missing} more bytes)"));
+        text.shrink_to_fit();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused_with_the_limit() {
+        assert_eq!(refuses_name(MAX_NAME), None);
+        let refusal = refuses_name(MAX_NAME + 1).unwrap();
+        assert!(refusal.contains(&format!(" {MAX_NAME} bytes")), "{refusal}");
+    }
+
+    #[test]
+    fn limits_are_exact_and_named() {
+        let limits = Limits { tasks: 2, task_args: 4, request_args: 6 };
+        let mut accepted = Accepted::default();
+        assert_eq!(limits.accept(&mut accepted, 5), Some(Exceeded::TaskArgs(4)));
+        assert_eq!(limits.accept(&mut accepted, 4), None);
+        assert_eq!(limits.accept(&mut accepted, 3), Some(Exceeded::RequestArgs(6)));
+        assert_eq!(limits.accept(&mut accepted, 2), None);
+        assert_eq!(limits.accept(&mut accepted, 0), Some(Exceeded::Tasks(2)));
+        assert_eq!((accepted.tasks, accepted.args), (2, 6));
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_two_characters() {
+        let whole = "é".repeat(MAX_ERROR / 2);
+        assert_eq!(cut(whole.clone()), whole);
+        let long = cut(format!("x{whole}"));
+        assert_eq!(long, format!("x{} … (2 more bytes)", "é".repeat(MAX_ERROR / 2 - 1)));
+    }
+}

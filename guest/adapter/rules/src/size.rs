@@ -1,0 +1,60 @@
+//! How an operator writes a number of bytes.
+
+/// The units of a size and the bytes in each, the largest first. Their case does not matter.
+pub const UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+/// Why a text is not taken as a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSize {
+    /// The text is not a whole number with or without a unit.
+    Malformed,
+    /// The number of bytes does not fit 64 bits.
+    TooLarge,
+}
+
+/// Reads `64KiB`, `1MiB`, `500MB` or plainly `4096` as a number of bytes.
+pub fn parse(text: &str) -> Result<u64, NoSize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim();
+    let bytes = match unit {
+        "" => Some(1),
+        unit => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, bytes)| *bytes),
+    };
+    let count = digits.trim().parse::<u64>().ok();
+    let (count, bytes) = count.zip(bytes).ok_or(NoSize::Malformed)?;
+    count.checked_mul(bytes).ok_or(NoSize::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("0", 0),
+            (" 7 ", 7),
+            ("1MiB", 1 << 20),
+            ("128 MiB", 128 << 20),
+            ("64kib", 64 << 10),
+            ("2GiB", 2 << 30),
+            ("500MB", 500_000_000),
+            ("7B", 7),
+        ] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.5MiB", "-1", "1 TiB", "1MiB2", "é", "18446744073709551616"] {
+            assert_eq!(parse(text), Err(NoSize::Malformed), "{text}");
+        }
+        assert_eq!(parse("99999999999GiB"), Err(NoSize::TooLarge));
+    }
+}

@@ -1,0 +1,47 @@
+//! The words in which the host and the adapters record and log what happened.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::duration::Shown;
+
+/// The event of a failed attempt that another one follows.
+pub const WILL_BE_RETRIED: &str = "will be retried";
+/// The event of a request whose handler returned no response.
+pub const REQUEST_FAILED: &str = "the request failed";
+/// The event of a response that was not sent whole, for which the guest or the host is to blame.
+pub const RESPONSE_FAILED: &str = "the response failed";
+/// The event of a teardown that returned an error.
+pub const TEARDOWN_FAILED: &str = "the teardown failed";
+/// The event of a teardown that was stopped.
+pub const TEARDOWN_CUT_SHORT: &str = "the teardown was cut short";
+/// The beginning of the reason why a handler that was stopped has failed.
+pub const HANDLER_CUT_SHORT: &str = "the handler was cut short";
+/// The beginning of the reason why a handler that returned an error has failed.
+pub const HANDLER_RETURNED: &str = "the handler returned the error";
+
+/// The error of a call that was stopped at its deadline, after this time.
+pub fn still_running(limit: Duration) -> String {
+    format!("still running after {}", Shown(limit))
+}
+
+/// The reason why a handler has failed that returned a status from 100 to 199.
+pub fn not_final(status: u16) -> String {
+    format!("the handler answered with status {status}, which no final response has")
+}
+
+/// The reason why a response has failed whose body is not as long as its `content-length` says.
+pub fn wrong_length(written: u64, length: u64) -> String {
+    format!("the guest wrote {written} bytes of a body whose content-length is {length}")
+}
+
+/// The error of a task that the guest does not have.
+pub fn unknown_task(name: &str) -> String {
+    format!("the guest has no task named {name:?}")
+}
+
+/// The error of a task whose arguments do not fit it; the guest says why.
+pub fn bad_arguments(error: &str) -> String {
+    format!("bad arguments: {error}")
+}
