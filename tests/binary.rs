@@ -342,7 +342,7 @@ fn up_builds_first_if_told_to() {
     host.logged("built");
 }
 
-/// A host of which one task waits for the upstream's answer.
+/// Starts a host, and a task on it that waits for the upstream's answer.
 fn with_a_running_task<'a>(upstream: &Upstream, arguments: impl IntoIterator<Item = &'a str>) -> (Process, Call) {
     let app = application(guests::OUTBOUND, &format!("allowed_outbound_hosts = [{:?}]", upstream.url()));
     let host = Process::start(up(app.path(), arguments));
@@ -350,14 +350,14 @@ fn with_a_running_task<'a>(upstream: &Upstream, arguments: impl IntoIterator<Ite
     (host, upstream.call())
 }
 
-/// The state that the only task's event tells.
+/// The state in the event of the only task.
 fn state(ended: &Ended) -> &str {
     let events: Vec<&String> = ended.stderr.iter().filter(|line| line.contains("epilogue::task")).collect();
     assert_eq!(events.len(), 1, "{:?}", ended.stderr);
     events[0].split_once("state=\"").expect("it should have a state").1.split('"').next().unwrap()
 }
 
-/// `up` at this address ends with this error.
+/// Checks that `epilogue up` at this address ends with this error.
 fn refuses(app: &Path, address: &str, error: &str) {
     let mut command = epilogue(["up", "--listen", address, "--from"]);
     command.arg(app);

@@ -13,7 +13,7 @@ use crate::guests;
 use crate::process::{Process, application, up};
 use crate::socket::Socket;
 
-/// Makes a request, and reads as much of the response as there is. Says whether it was whole.
+/// Sends a request, and reads as much of the response as there is. Returns whether the response was whole.
 fn ask(address: SocketAddr, protocol: Protocol, path: &str) -> bool {
     talk(async {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -25,7 +25,7 @@ fn ask(address: SocketAddr, protocol: Protocol, path: &str) -> bool {
     })
 }
 
-/// Of which request the event in this line is.
+/// The ID of the request in this line's event.
 fn request(line: &str) -> String {
     let event: Value = serde_json::from_str(line).unwrap();
     event["request"].as_str().unwrap().to_owned()

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// What is spoken on a connection.
+/// A connection's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -42,7 +42,7 @@ pub(crate) fn exchange(
     })
 }
 
-/// The text behind a path.
+/// Sends a GET request over HTTP/1.1, and returns the response's body as text.
 pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     let response = exchange(address, Protocol::Http1, Request::get(path).body(Empty::new()).unwrap());
     let body = response.into_body().to_bytes();
@@ -59,7 +59,7 @@ pub(crate) async fn send(
     send_on(stream, &address.to_string(), protocol, request).await
 }
 
-/// The same on a connection that is already there. A URI that is only a path is meant for `authority`.
+/// Sends a request on a connection that is already open. A URI that is only a path is meant for `authority`.
 pub(crate) async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     authority: &str,
@@ -69,7 +69,7 @@ pub(crate) async fn send_on(
     try_send_on(stream, authority, protocol, request).await.expect("there should be a response")
 }
 
-/// The same where the host may break the connection instead of answering.
+/// Sends a request on a connection that is already open. An error if the host breaks the connection instead of responding.
 pub(crate) async fn try_send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     authority: &str,
@@ -99,7 +99,7 @@ pub(crate) async fn try_send_on(
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What has come of a body that is still on its way.
+/// The part of a body that has arrived, and the rest that has not.
 pub(crate) struct Reader {
     body: Incoming,
     text: String,

@@ -21,18 +21,18 @@ mod pipelined;
 mod slow;
 mod unread;
 
-/// Another client is served.
+/// Checks that the host serves another client.
 fn assert_serves(host: &TestHost) {
     assert_eq!(host.get("/body?size=5").text(), "xxxxx");
 }
 
-/// The task ran, and was told that the client had left.
+/// Checks that the task ran, and that it saw the client's leaving as the outcome.
 fn assert_client_gone(record: &RequestRecord) {
     assert_eq!(ends(record), ["after succeeded"], "{record:?}");
     assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{:?}", record.outcome);
 }
 
-/// The real executable, whose memory can be looked at.
+/// A host in a process of its own, whose memory the test reads.
 struct Attacked {
     _app: TempDir,
     process: Process,
@@ -54,14 +54,14 @@ impl Attacked {
         assert_eq!(get(self.process.address(), "/"), "Hello, world!");
     }
 
-    /// Ends it, and says how many requests its component has served.
+    /// Ends the host, and returns how many requests its component has served.
     fn requests(self) -> usize {
         self.process.signal("TERM");
         let line = self.process.logged("stopped after ");
         line.split("stopped after ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap()
     }
 
-    /// How much more memory it has had in use since.
+    /// How many more bytes the host has had in use since then.
     fn growth(&self) -> usize {
         self.process.memory().saturating_sub(self.memory)
     }

@@ -134,7 +134,7 @@ fn s6_a_response_of_any_status_runs_tasks() {
     }
 }
 
-/// The guest's SDK does not look whether its host took the status, and would answer with 200.
+/// The guest's SDK does not look whether the host accepted the status. It would respond with 200.
 #[test]
 fn s6_a_status_that_http_does_not_have_is_500_and_told() {
     let host = TestHost::start(guests::ENDS);

@@ -27,11 +27,11 @@ use self::figures::{Figures, Memory, growth};
 use self::script::{COMPONENT, Limits};
 use crate::{heap, telling};
 
-/// Clients at once.
+/// How many clients send requests at once.
 const CLIENTS: usize = 12;
-/// What the process' memory may grow by once it has come to its level, which the engine's pools and the allocator decide …
+/// By how many bytes the process' memory may grow once wasmtime's pools and the allocator have taken what they need.
 const ROOM: usize = 64 << 20;
-/// … and what its heap may, which has no such excuse: a leak of 2 KiB a request is seen within a thousand requests.
+/// By how many bytes the heap may grow, which has no pools: so a leak of 2 KiB a request is seen within a thousand requests.
 const HEAP_ROOM: usize = 1 << 20;
 
 #[test]
@@ -83,7 +83,7 @@ fn run() {
     assert!(memory.growth() < ROOM, "{memory}");
 }
 
-/// A host with limits of its own, from its start to its end.
+/// Runs one round: starts a host with limits of its own, lets the clients take their turns, and checks each request.
 fn round(seed: u64, number: u64, turns: &[usize], end: Option<Instant>, figures: &mut Figures) {
     let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let turns = script::pick(&mut rng, turns);

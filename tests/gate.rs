@@ -9,7 +9,7 @@ use epilogue::testing::{TestHost, TestHostBuilder};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An HTTP server that answers when the test says so.
+/// An HTTP server that responds to a guest when the test says so.
 pub(crate) struct Gate {
     address: SocketAddr,
     arrivals: Receiver<Waiting>,
@@ -54,7 +54,7 @@ impl Gate {
         format!("/?gate={}&at={place}", self.url())
     }
 
-    /// The next guest that comes.
+    /// Waits for the next guest that comes to the gate.
     pub(crate) fn wait(&self) -> Waiting {
         self.arrivals.recv_timeout(PATIENCE).expect("a guest should come to the gate")
     }

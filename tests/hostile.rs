@@ -21,19 +21,19 @@ mod tasks;
 mod teardown;
 mod texts;
 
-/// What traps.
+/// The ways in which the guest traps.
 const TRAPS: [&str; 4] = ["panic", "recurse", "grow", "collect"];
-/// What does not end.
+/// The ways in which the guest does not end.
 const STUCK: [&str; 4] = ["wait", "block", "spin", "read"];
 
-/// A host of the guest that misbehaves, who can see a pipe into which nobody writes.
+/// A host of the guest that misbehaves. Among the guest's files is a pipe into which nobody writes.
 struct Hostile {
     host: TestHost,
     _app: TempDir,
 }
 
 impl Hostile {
-    /// One with little time for what `setting` limits.
+    /// Starts a host with little time for what `setting` limits.
     fn start(setting: &str) -> Self {
         Self::with(|host| host.setting(setting, "500ms"))
     }

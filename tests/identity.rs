@@ -9,7 +9,7 @@ use crate::{guests, telling};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// The words of each line, the tasks' and then the teardowns'.
+/// The words of each line that the guest printed: the lines of tasks, and then those of teardowns.
 fn lines(host: &TestHost) -> [Vec<Vec<String>>; 2] {
     let words = |line: &str| line.split(' ').map(str::to_owned).collect();
     let (torn_down, tasks) = host.stdout().lines().map(words).partition(|line: &Vec<_>| line[2] == "torn-down");

@@ -18,7 +18,7 @@ use crate::stock::host::StockHost;
 /// A text that ends its line, goes on with a line as the log has it, and commands the terminal.
 const FORGED: &str = "x\r\n2026-11-28T00:00:00.000000Z  INFO epilogue::task: request=\"1\" state=\"succeeded\"\u{1b}[2J\u{2028}\u{202e}\u{85}\0";
 
-/// Where a guest can put a text that is told, the level of the event, and what it says.
+/// The places where a guest can put a text that the host logs, each with the event's level and message.
 const PLACES: [(&str, &str, &str); 3] =
     [("name", "INFO", "name=\"x"), ("task", "WARN", "error=\"x"), ("teardown", "ERROR", "the teardown failed ")];
 
@@ -31,7 +31,7 @@ fn is_command(c: char) -> bool {
     c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(c)
 }
 
-/// That the text was told in each place, in a field and as one line.
+/// Checks that the text was logged for each place, in a field and on one line.
 fn assert_quoted(lines: &[&str]) {
     let told: Vec<_> = lines.iter().filter(|line| line.contains("2026-11-28T00:00:00")).collect();
     assert_eq!(told.len(), PLACES.len(), "{told:#?}");

@@ -23,12 +23,12 @@ pub(crate) fn host(application: &str, middleware: &str) -> (TempDir, TestHostBui
     (folder, host)
 }
 
-/// A request for the application's tasks, and what the middleware is to do.
+/// Sends a request. The path names the application's tasks, and `wish` says what the middleware does.
 pub(crate) fn get<'host>(host: &'host TestHost, path: &str, wish: &str) -> Exchange<'host> {
     host.send(Request::get(path).header("middleware", wish).body(Bytes::new()).unwrap())
 }
 
-/// How a request's tasks ended, and whose they were.
+/// How a request's tasks ended, each with the component that added it.
 fn ends(exchange: &Exchange<'_>) -> Vec<String> {
     let tasks = exchange.drained().tasks;
     tasks.iter().map(|task| format!("{} {} {} {}", task.id, task.component, task.name, task.state)).collect()

@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 
 const LISTEN: [&str; 2] = ["--metrics-listen", "127.0.0.1:0"];
 
-/// Where it says that metrics are.
+/// The address of the metrics, as the host prints it.
 pub(crate) fn address(process: &Process) -> SocketAddr {
     let line = process.logged("metrics are on http://");
     let (address, path) = line.split_once("http://").unwrap().1.split_once('/').unwrap();

@@ -56,7 +56,7 @@ fn a_new_project_is_built_served_tested_and_composed() {
     assert_eq!(stock.stdout(), "message to a@b.c\n");
 }
 
-/// The body of the template's test, to the letter but for its first line: a project's own would build wasmtime anew.
+/// Runs the body of the template's test here, with another first line. A test in the new project would build wasmtime again.
 fn its_test_passes(manifest: &Path) {
     let template = include_str!("../host/templates/new/tests/app.rs");
     let (head, body) = template.split_once("TestHost::manifest(\"spin.toml\").start();\n").unwrap();
@@ -120,7 +120,7 @@ fn project(name: &str) -> (TempDir, PathBuf) {
     (folder, project)
 }
 
-/// Lets the project's build use the workspace's: the same versions, and what is built of them already.
+/// Lets the project's build use the workspace's lock file and target folder, so that it builds no dependency again.
 fn share_what_is_built(project: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
@@ -128,7 +128,7 @@ fn share_what_is_built(project: &Path) {
     symlink(target, project.join("target")).unwrap();
 }
 
-/// What was said to stderr, and whether it worked.
+/// What a command printed to stderr, and whether it succeeded.
 fn run(command: &mut Command) -> (String, bool) {
     let ended = command.output().unwrap();
     assert!(ended.stdout.is_empty());

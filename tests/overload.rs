@@ -21,20 +21,20 @@ use crate::client::get;
 use crate::guests;
 use crate::process::{Process, application, retry, up};
 
-/// How much more is asked than can be done.
+/// How many times more requests the clients send than the host can serve.
 const TIMES: f64 = 3.0;
-/// Clients at once that are enough to keep the host busy, and to no one's harm.
+/// How many clients at once keep the host busy without overloading it.
 const BUSY: usize = 48;
-/// What the host's memory may grow by.
+/// By how many bytes the host's memory may grow.
 const ROOM: usize = 256 << 20;
-/// How far behind a thread may be.
+/// The `max-lag` of the host.
 const MAX_LAG: &str = "10ms";
 /// How much longer an admitted request may take, and how soon it takes no longer once the load has ended.
 const SLOWER: u32 = 5;
 const RECOVERY: Duration = Duration::from_secs(2);
-/// So many requests in a row that are served as quickly show that the host has recovered.
+/// How many requests in a row must be as quick as before, to show that the host has recovered.
 const IN_A_ROW: usize = 10;
-/// How long that is waited for.
+/// How long the test waits for the recovery.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -59,7 +59,7 @@ fn run() {
     assert!(overload.recovered <= RECOVERY, "the host should have recovered within {RECOVERY:?}");
 }
 
-/// What came of it all.
+/// The figures of one run.
 struct Overload {
     idle: Latencies,
     /// Requests a second that the host can do, with their tasks.
@@ -149,7 +149,7 @@ fn succeeded(metrics: &str) -> u64 {
 }
 
 impl Overload {
-    /// What holds however busy the machine is.
+    /// Checks what must hold however busy the machine is.
     fn check(&self) {
         let odd =
             self.answers.iter().find(|answer| !(answer.status == 200 || answer.status == 503 && answer.retry_after));
@@ -188,7 +188,7 @@ impl fmt::Display for Overload {
     }
 }
 
-/// In order.
+/// The times of requests, the shortest first.
 struct Latencies(Vec<Duration>);
 
 impl Latencies {
@@ -199,7 +199,7 @@ impl Latencies {
         Self(latencies)
     }
 
-    /// At most this for so many of a hundred.
+    /// The time within which `percent` of a hundred requests ended.
     fn at(&self, percent: usize) -> Duration {
         self.0.get(self.0.len() * percent / 100).copied().unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use crate::telling::{self, Panic};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319";
 
-/// Lets the host panic where `place` says of the request, and returns how its tasks ended and what events told.
+/// Lets the host panic at a place in the request. Returns how the request's tasks ended by the record, and by the events.
 fn panic_at(digit: char, place: impl FnOnce(String) -> Panic) -> (Vec<String>, Vec<String>) {
     telling::listen();
     let gate = Gate::new();

@@ -19,7 +19,7 @@ mod sessions;
 mod starlette;
 mod tutorial;
 
-/// What one request to a fresh host was answered, how it ended, and what the guest printed.
+/// Sends one request to a fresh host. Returns the response's text, the request's record, and what the guest printed.
 fn get(guest: &str, path: &str) -> (String, RequestRecord, String) {
     let host = TestHost::start(guest);
     let exchange = host.get(path);

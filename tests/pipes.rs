@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::guests;
 use crate::process::retry;
 
-/// How long an answer is waited for.
+/// How long a test waits for a response.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command itself, with one worker.
+/// A process of `epilogue up` with one thread, whose outputs are pipes.
 struct Binary {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -51,7 +51,7 @@ impl Binary {
         client
     }
 
-    /// Sends one and waits for the whole response.
+    /// Sends a request, and waits for the whole response.
     fn answer(&self, path: &str) -> String {
         let mut answer = String::new();
         self.get(path).read_to_string(&mut answer).unwrap();
@@ -64,7 +64,7 @@ impl Binary {
         line
     }
 
-    /// The processor time that the threads have had which write what could not be written at once.
+    /// The processor time of the threads that write to stdout and stderr what could not be written at once.
     fn ticks_of_output(&self) -> u64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());

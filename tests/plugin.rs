@@ -14,7 +14,7 @@ use crate::guests;
 use crate::process::{Process, application};
 use crate::upstream::{Call, Upstream};
 
-/// What Spin's schema for manifests requires and allows, version 0.1.
+/// The keys that version 0.1 of Spin's schema for plugin manifests requires and allows.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Manifest {
@@ -95,7 +95,7 @@ fn s13_spins_ctrl_c_lets_tasks_end() {
     }
 }
 
-/// The plugin's host, of which one task waits for the upstream's answer.
+/// Starts the plugin's host, and a task on it that waits for the upstream's answer.
 fn with_a_running_task(plugin: &Path, upstream: &Upstream) -> (Process, Call) {
     let app = application(guests::OUTBOUND, &format!("allowed_outbound_hosts = [{:?}]", upstream.url()));
     let mut command = Command::new(plugin);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long anything is waited for.
+/// How long a test waits for a process.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `epilogue`. Dropping it kills it and, if the test has failed, shows what it printed.
@@ -28,7 +28,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: Vec<String>,
 }
 
-/// Describes `epilogue` with these arguments. Nothing of this process' own settings gets through to it.
+/// Describes `epilogue` with these arguments, without this process' own `EPILOGUE_…` variables.
 pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EPILOGUE_")) {
@@ -38,7 +38,7 @@ pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Comm
     command
 }
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns an answer, for at most a minute.
 pub(crate) fn retry<T>(ask: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -83,7 +83,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Where it serves, as its first line says.
+    /// The address at which the host serves, as its first line says.
     pub(crate) fn address(&self) -> SocketAddr {
         let line = self.stdout.wait_for(|lines| lines.first().cloned());
         let (_, address) = line.split_once("://").unwrap_or_else(|| panic!("{line:?} should have an address"));
@@ -115,33 +115,34 @@ impl Process {
         self.stderr.wait_for(|lines| lines.iter().filter(|line| line.contains(text)).nth(times - 1).cloned())
     }
 
-    /// How many times it has this folder open.
+    /// How many times the process has this folder open.
     pub(crate) fn has_open(&self, folder: &Path) -> usize {
         let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
         open.flatten().filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == folder)).count()
     }
 
-    /// The most memory that it has had in use, in bytes.
+    /// The most memory that the process has had in use, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// Sends it a signal, such as `TERM`.
+    /// Sends a signal to the process, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal should be sent");
     }
 
-    /// Limits how large a file it may make, in bytes. It has to ignore `SIGXFSZ`, and then a write fails as on a full disk.
+    /// Limits the size of files that the process writes, in bytes. The process has to ignore `SIGXFSZ`; then a write fails as on a
+    /// full disk.
     pub(crate) fn limit_files(&self, bytes: &str) {
         let pid = self.child.id().to_string();
         let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
         assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub(crate) fn ended(mut self) -> Ended {
         let stdout = self.stdout.to_the_end();
         let stderr = self.stderr.to_the_end();

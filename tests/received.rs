@@ -10,7 +10,7 @@ use crate::client::{BOTH, Protocol, exchange};
 use crate::guests;
 use crate::socket::Socket;
 
-/// The status, and what the mirror saw of a request that is written by hand.
+/// Sends a request that is written by hand. Returns the status, and the request as the guest `mirror` saw it.
 fn ask(host: &TestHost, request: &str) -> (u16, Value) {
     let mut client = Socket::connect(host);
     client.write(&request.replacen("\r\n", "\r\nconnection: close\r\n", 1));
@@ -22,7 +22,7 @@ fn ask(host: &TestHost, request: &str) -> (u16, Value) {
     (status, serde_json::from_str(object).unwrap())
 }
 
-/// All that says which host it is for says the same.
+/// Checks that the guest saw this host in the URI's authority, in the `host` header and in `spin-full-url`.
 fn assert_for(seen: &Value, host: &str) {
     assert_eq!(seen["authority"], host, "{seen}");
     assert_eq!(seen["headers"]["host"], json!([host]), "{seen}");

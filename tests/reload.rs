@@ -252,14 +252,14 @@ impl Clients {
         retry(|| (self.answered.load(SeqCst) >= now + more).then_some(()));
     }
 
-    /// What each of them was answered.
+    /// Stops the clients, and returns the texts that each of them received.
     fn stop(self) -> Vec<Vec<String>> {
         self.stop.store(true, SeqCst);
         self.threads.into_iter().map(|thread| thread.join().expect("each request should be answered")).collect()
     }
 }
 
-/// A connection that is kept.
+/// A connection on which a client sends one request after the other.
 struct Connection {
     runtime: tokio::runtime::Runtime,
     sender: http1::SendRequest<Empty<Bytes>>,

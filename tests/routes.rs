@@ -13,7 +13,7 @@ use crate::client::{BOTH, Protocol, exchange};
 use crate::guests;
 use crate::process::folder;
 
-/// Each component is a mirror that says its name.
+/// The components, each the guest `mirror`, and their routes.
 const ROUTES: [(&str, &str); 7] = [
     ("home", "/"),
     ("exact", "/users/me"),
@@ -185,7 +185,7 @@ fn ask(host: &TestHost, protocol: Protocol, uri: &str) -> Response<Collected<Byt
     exchange(host.address(), protocol, Request::get(uri).body(Empty::new()).unwrap())
 }
 
-/// What the component says that it saw.
+/// The request as the component saw it.
 fn mirrored(host: &TestHost, protocol: Protocol, uri: &str) -> Value {
     json_of(ask(host, protocol, uri))
 }

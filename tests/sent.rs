@@ -16,10 +16,10 @@ use crate::socket::Socket;
 
 pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const SIZE: usize = 64 * MIB;
-/// More than Linux buffers of a connection, on both ends together.
+/// More bytes than Linux buffers of a connection, on both ends together.
 pub(crate) const BUFFERS: usize = 16 * MIB;
 
-/// When the task ran.
+/// The time at which the task ran, in microseconds.
 pub(crate) fn task_time(stdout: &str) -> u128 {
     let line = stdout.lines().find(|line| line.starts_with("after ")).expect("the task should have run");
     line.split(' ').nth(1).and_then(|time| time.parse().ok()).expect("the task should print a time")

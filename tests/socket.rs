@@ -7,15 +7,15 @@ use std::time::Duration;
 use epilogue::testing::TestHost;
 use socket2::{Domain, Type};
 
-/// Between two pieces of what is sent slowly.
+/// The pause between two pieces of a request that is sent slowly.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An HTTP/1.1 connection whose receive buffer is as small as it can be.
 pub(crate) struct Socket(TcpStream);
 
 impl Socket {
-    /// Sends what it may, a piece at a time with a pause after each, until the host closes the connection or answers. Returns
-    /// the answer.
+    /// Sends `pieces` with a pause after each, until the host closes the connection or responds. Returns the response, or an empty
+    /// text.
     pub(crate) fn trickle(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
         self.0.set_read_timeout(Some(PAUSE)).unwrap();
         let mut answer = [0; 1024];
@@ -76,18 +76,18 @@ impl Socket {
         self.write(&format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
     }
 
-    /// Waits no longer than this for what the host sends, which is less than what it does by default.
+    /// Waits no longer than this for what the host sends. The default is longer.
     pub(crate) fn impatient(self) -> Self {
         self.0.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         self
     }
 
-    /// Sends more.
+    /// Sends bytes.
     pub(crate) fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Sends more, which the host may refuse by closing the connection. Says whether it was taken.
+    /// Sends bytes. False if the host has closed the connection.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
@@ -101,7 +101,7 @@ impl Socket {
         rest
     }
 
-    /// Reads a response's head: the handler has returned.
+    /// Reads the response headers. Then the handler has returned.
     pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -112,7 +112,7 @@ impl Socket {
         String::from_utf8(head).unwrap()
     }
 
-    /// Reads so many bytes and no more.
+    /// Reads `count` bytes and no more.
     pub(crate) fn read(&mut self, count: usize) {
         let mut left = count;
         let mut buffer = vec![0; 64 * 1024];
@@ -124,7 +124,7 @@ impl Socket {
         }
     }
 
-    /// The same as text.
+    /// Reads what is left as text, until the host closes the connection or breaks it.
     pub(crate) fn rest(&mut self) -> String {
         String::from_utf8(self.remains()).unwrap()
     }

@@ -137,7 +137,7 @@ fn s3_a_request_without_tasks_tells_of_none() {
     assert!(record.tasks.is_empty());
 }
 
-/// Has a host of one component serve one request, and compares all that it tells about the tasks with their records.
+/// Has a host of one component serve one request. Compares the events and counts of its tasks with their records.
 fn told(component: &str, guest: &str, settings: &[(&str, &str)], path: &str) -> RequestRecord {
     telling::listen();
     // Of its own name, so that its counts are not mixed with those of other tests.

@@ -2,7 +2,7 @@
 
 use epilogue::testing::RequestRecord;
 
-/// How a request's tasks ended, in that order: their names and states.
+/// The name and state of each of a request's tasks, in their order: `write succeeded`.
 pub(crate) fn ends(record: &RequestRecord) -> Vec<String> {
     record.tasks.iter().map(|task| format!("{} {}", task.name, task.state)).collect()
 }

@@ -97,8 +97,8 @@ fn nothing_is_read_outside_the_mounts() {
     }
 }
 
-/// An application whose folder has assets, two links that lead out of them, and a secret; `more` says what of it the
-/// component may see.
+/// An application whose folder has assets, two links that lead out of them, and a secret. `more` is the part of the manifest that
+/// says what the component may see.
 fn with_files(more: &str) -> (TempDir, TestHost) {
     let app = application(guests::SYSTEM, more);
     fs::create_dir_all(app.path().join("assets/deep")).unwrap();
@@ -116,7 +116,7 @@ fn with_files(more: &str) -> (TempDir, TestHost) {
     (app, host)
 }
 
-/// The handler sees this, and so does its task.
+/// Checks that the handler sees this, and its task too.
 fn both(host: &TestHost, path: &str, expected: &str) {
     let before = host.stdout().len();
     let exchange = host.get(path);
@@ -125,7 +125,7 @@ fn both(host: &TestHost, path: &str, expected: &str) {
     assert_eq!(host.stdout()[before..], format!("{expected}\n"), "{path}, in the task");
 }
 
-/// Neither the handler nor its task may do this.
+/// Checks that neither the handler nor its task may do this.
 fn refused(host: &TestHost, what: &str, file: &str) {
     let before = host.stdout().len();
     let exchange = host.get(&format!("{what}?{file}"));

@@ -18,14 +18,14 @@ static EVENTS: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
 static SPANS: Mutex<Vec<Span>> = Mutex::new(Vec::new());
 static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
 
-/// Where the host is to panic, once: at a task's beginning or at its end.
+/// The place where the host is to panic, once: at a task's beginning or at its end.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Panic {
     AtBegin { request: String, task: &'static str },
     AtEnd { request: String, task: &'static str },
 }
 
-/// Lets the host panic, which by itself it never does.
+/// Lets the host panic at a place. By itself the host never panics.
 pub(crate) fn panic_at(place: Panic) {
     PANICS.lock().unwrap().push(place);
 }
@@ -37,7 +37,7 @@ fn panic_if_asked(is_here: impl Fn(&Panic) -> bool) {
     assert_eq!(asked, None, "on purpose");
 }
 
-/// A span that has begun, with the spans it names by their place in the list.
+/// A span that has begun. It names other spans by their place in the list of all spans.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) name: &'static str,
@@ -82,7 +82,7 @@ pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
 
 struct Listener;
 
-/// A span's place in the list, kept with the span.
+/// A span's place in the list of all spans, kept with the span.
 struct Place(usize);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {

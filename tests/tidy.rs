@@ -42,7 +42,8 @@ fn tests_wait_for_what_they_mean() {
     offenders("sleeps instead", tests, |_, text| text.contains(concat!("sleep", "(")));
 }
 
-/// What a guest or a client has chosen is a field of an event, where it is in quotes. In a message it could pass for other fields.
+/// A text that a guest or a client has chosen is a field of an event, where it is in quotes. In the message it could pass for other
+/// fields.
 #[test]
 fn messages_about_guests_and_clients_are_the_host_s_own_words() {
     let targets = ["request", "task", "connection", "guest"].map(|target| format!("target: \"epilogue::{target}\""));

@@ -53,7 +53,7 @@ impl Https {
         stream
     }
 
-    /// What the guest saw of a request.
+    /// Sends a request, and returns it as the guest saw it.
     fn get(&self, protocol: Protocol) -> Value {
         talk(async {
             let stream = self.connect(protocol).await;
@@ -64,7 +64,7 @@ impl Https {
     }
 }
 
-/// Writes a certificate and its key into this folder, and returns what trusts it and nothing else.
+/// Writes a certificate and its key into this folder. Returns a store of root certificates that has only this one.
 fn new_certificate(folder: &Path) -> RootCertStore {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("cert.pem"), cert.pem()).unwrap();

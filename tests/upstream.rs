@@ -15,7 +15,7 @@ pub(crate) struct Upstream {
 
 /// A request that waits for its answer.
 pub(crate) struct Call {
-    /// Its first line.
+    /// The request's first line.
     pub(crate) line: String,
     stream: TcpStream,
 }
@@ -42,7 +42,7 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// The next request, in the order of arrival.
+    /// Waits for the next request, in the order of arrival.
     pub(crate) fn call(&self) -> Call {
         self.calls.recv_timeout(Duration::from_secs(60)).expect("somebody should call")
     }

@@ -80,7 +80,7 @@ fn what_cannot_be_seen_is_said() {
     assert!(line.ends_with("/none: it does not exist"), "{line}");
 }
 
-/// Puts a component there, whole at once, as builders do.
+/// Replaces a component by renaming a new file, as build tools do.
 fn put(component: &str, file: &Path) {
     let folder = file.parent().unwrap();
     fs::create_dir_all(folder).unwrap();

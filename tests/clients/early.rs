@@ -15,7 +15,7 @@ use super::assert_serves;
 use crate::client::talk;
 use crate::guests;
 
-/// More than the buffers of both systems hold.
+/// More bytes than the send and receive buffers of the connection hold.
 const SIZE: usize = 10 << 20;
 
 /// Writes the whole request, and then reads the whole answer.

@@ -1,6 +1,6 @@
 //! HTTP/2 by hand, for what no client library would send.
 
-/// What a client begins with, and its settings: none.
+/// The preface with which a client begins a connection, and an empty frame of settings.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 pub(super) const HEADERS: u8 = 1;
@@ -28,7 +28,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The error that the host ended a connection with, if it said so.
+/// The error in the GOAWAY frame with which the host ended a connection, if there is one.
 pub(super) fn goaway(mut sent: &[u8]) -> Option<u32> {
     while let Some((head, rest)) = sent.split_at_checked(9) {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -41,7 +41,7 @@ pub(super) fn goaway(mut sent: &[u8]) -> Option<u32> {
     None
 }
 
-/// The settings that the host begins with.
+/// The settings with which the host begins a connection.
 pub(super) fn settings(sent: &[u8]) -> Vec<(u16, u32)> {
     let length = u32::from_be_bytes([0, sent[0], sent[1], sent[2]]) as usize;
     assert_eq!(sent[3], SETTINGS);

@@ -13,8 +13,7 @@ use crate::guests;
 use crate::socket::Socket;
 use crate::support::ends;
 
-/// Less than an attack would take if it could. As seen it takes less than 1 MiB, but the cache of compiled components may be at
-/// work meanwhile.
+/// How many bytes an attack may take. The tests saw less than 1 MiB, but the cache of compiled components may be at work meanwhile.
 const ROOM: usize = 128 << 20;
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::Attacked;
 use crate::socket::Socket;
 
-/// As many as the host keeps open unless told otherwise, but for a few for others.
+/// How many connections the test opens: a few less than the default of `max-connections`.
 const MANY: usize = 9_990;
 /// Files that this process needs for other tests, which run meanwhile.
 const OTHERS: usize = 500;

@@ -63,7 +63,7 @@ fn s7_of_http2_only_the_stream_is_given_up_that_is_not_read() {
     assert_serves(&host);
 }
 
-/// Asks, and reads 200 KB a second of what comes for five seconds, then the rest of so many bytes.
+/// Sends a request, and reads 200 KB a second of the response for five seconds, then the rest of its `size` bytes.
 fn read_slowly(host: &TestHost, request: &[u8], size: usize) {
     talk(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
@@ -83,8 +83,8 @@ fn read_slowly(host: &TestHost, request: &[u8], size: usize) {
     });
 }
 
-/// The system is to take little ahead: of megabytes it would take no more until a third has left, and the client would look as if
-/// it read nothing.
+/// The host must let the system buffer little of a response. A buffer of megabytes takes no more until a third has left, and a slow
+/// client would look as if it read nothing.
 #[test]
 fn s7_a_client_that_reads_slowly_is_not_given_up() {
     let host = TestHost::component(guests::BODY).setting("send-timeout", "2s").start();

@@ -20,18 +20,18 @@ super::on_each_engine! {
 const FINAL: [&str; 9] =
     ["succeeded", "failed", "trapped", "timed-out", "skipped", "discarded", "cancelled", "abandoned", "dropped"];
 
-/// All processes of a test, and what those that have ended had logged.
+/// All processes of a test, and the logs of those that have ended.
 struct Books<'a> {
     fixture: &'a Fixture,
     running: Vec<Process>,
     ended: Vec<String>,
 }
 
-/// What has been told of tasks: how often each state.
+/// How many events of each state were logged.
 type States = BTreeMap<String, usize>;
 
 impl<'a> Books<'a> {
-    /// With a host that runs no tasks.
+    /// Starts the books of a host that serves and runs no tasks.
     fn open(fixture: &'a Fixture) -> Self {
         Self { fixture, running: vec![fixture.host([])], ended: Vec::new() }
     }
@@ -45,14 +45,14 @@ impl<'a> Books<'a> {
         self.running.last().unwrap()
     }
 
-    /// `epilogue tasks` with these arguments: what it logs belongs to the books.
+    /// Runs `epilogue tasks` with these arguments. What it logs belongs to the books.
     fn tasks(&mut self, arguments: &[&str]) -> Ended {
         let ended = self.fixture.tasks(arguments.iter().copied());
         self.ended.extend(ended.stderr.iter().cloned());
         ended
     }
 
-    /// The worker that started last ends, in this way.
+    /// Ends the worker that started last, with this signal.
     fn end_worker(&mut self, signal: &str) -> Ended {
         let worker = self.running.pop().unwrap();
         worker.signal(signal);
@@ -97,7 +97,7 @@ impl<'a> Books<'a> {
         counts
     }
 
-    /// Waits until what was told agrees with what the engine holds, while nothing moves. Returns the sum of all events.
+    /// Waits until the events agree with what the engine holds, while nothing moves. Returns the sum of all events.
     fn balance(&self) -> States {
         let waiting = self.waiting();
         retry(|| {
@@ -117,7 +117,7 @@ impl<'a> Books<'a> {
         sum
     }
 
-    /// While tasks run and end: none is in neither place, and none in both.
+    /// While tasks run and end, each is either stored or in an event: never in neither, and never in both.
     fn balance_in_motion(&self) {
         let (before, waiting) = (self.told(), self.waiting());
         for (request, states) in &before {
@@ -233,7 +233,7 @@ fn s3_the_books_balance_while_operators_retry_and_drop_at_random(fixture: &mut F
     println!("{sum:?}");
 }
 
-/// What an operator may do at any time.
+/// Does one of the things that an operator may do at any time.
 fn disturb(books: &mut Books<'_>, rng: &mut Rng) {
     let stored = books.fixture.listed([]);
     let any = (!stored.is_empty()).then(|| stored[rng.usize(..stored.len())]["id"].as_str().unwrap().to_owned());
@@ -246,7 +246,8 @@ fn disturb(books: &mut Books<'_>, rng: &mut Rng) {
     };
 }
 
-/// What the engine knows is right, and the killed process can no longer tell it: at most one task for each batch that it ran.
+/// After a kill the engine is right, and the killed process can no longer log what it did. So for each batch that it ran, at most one
+/// event is missing.
 fn s3_a_killed_worker_takes_at_most_the_events_of_what_it_ran(fixture: &mut Fixture) {
     fixture.visibility = "2s";
     const KILLS: usize = 3;

@@ -44,7 +44,7 @@ fn behind_a_network(fixture: &mut Fixture, link: Link) {
     under_load(fixture, |_| network.set(link), |_| network.set(Link::Open));
 }
 
-/// Clients ask on, while the server is taken from a host and its worker and given back.
+/// Clients send requests while the link between the server and the host with its worker is cut and restored.
 fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl FnOnce(&mut Fixture)) {
     fixture.visibility = "2s";
     let (host, worker) = (fixture.host([]), fixture.worker([]));
@@ -106,7 +106,7 @@ fn under_load(fixture: &mut Fixture, take: impl FnOnce(&mut Fixture), give: impl
     assert_eq!(plain, accepted.len() + 1);
 }
 
-/// Its worker asks on, for as long as the lease lasts: for more of it, and then to tell that the task has ended.
+/// The worker goes on calling the engine for as long as the lease lasts: to extend it, and then to record that the task has ended.
 fn a_task_that_runs_while_the_engine_is_away_does_not_run_again(fixture: &mut Fixture) {
     fixture.visibility = "20s";
     let gate = Upstream::start();

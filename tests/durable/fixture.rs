@@ -22,7 +22,7 @@ connection.execute('BEGIN IMMEDIATE')
 print('locked', flush=True)
 sys.stdin.read()";
 
-/// What the manifest says of the component.
+/// Further lines of the component's table in the manifest.
 const MORE: &str = "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,12 +35,13 @@ pub(crate) enum Kind {
 pub(crate) struct Fixture {
     pub(crate) app: TempDir,
     pub(crate) url: String,
-    /// How long a lease lasts: for ever, where its end is not what a test is about. A busy machine might not extend it in time.
+    /// The `visibility-timeout`, which is longer than any test. A test about the end of a lease sets a shorter one. A busy machine
+    /// might not extend a short lease in time.
     pub(crate) visibility: &'static str,
     /// How long a task waits after its first failed attempt, on the host that enqueues it.
     pub(crate) backoff: &'static str,
     server: Option<Server>,
-    /// Keeps SQLite's file from everybody else.
+    /// The process that holds a lock on SQLite's file.
     lock: Option<Child>,
 }
 
@@ -63,13 +64,13 @@ impl Fixture {
         }
     }
 
-    /// The URL of stores of their own, with `{}` for their number.
+    /// The URL of several stores in the engine, with `{}` for a store's number.
     pub(crate) fn url_apart(&self) -> String {
         let file = || format!("sqlite:{}-{{}}.db?synchronous=normal", self.app.path().join("tasks").display());
         self.server.as_ref().map_or_else(file, Server::url_apart)
     }
 
-    /// Makes the engine one that cannot be reached, or does not answer.
+    /// Makes the engine unavailable: kills the server, or locks SQLite's file.
     pub(crate) fn pause(&mut self) {
         if let Some(server) = &mut self.server {
             return server.kill();
@@ -83,7 +84,7 @@ impl Fixture {
         self.lock = Some(child);
     }
 
-    /// Ends that.
+    /// Makes the engine available again: restarts the server, or unlocks SQLite's file.
     pub(crate) fn resume(&mut self) {
         if let Some(server) = &mut self.server {
             return server.restart();
@@ -94,14 +95,14 @@ impl Fixture {
         }
     }
 
-    /// A host that serves.
+    /// Starts a host that serves.
     pub(crate) fn host<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
         let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", self.visibility]);
         command.args(["--durable-backoff", self.backoff]).args(arguments);
         Process::start(command)
     }
 
-    /// A worker, once it works.
+    /// Starts a worker, and waits until it runs tasks.
     pub(crate) fn worker<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
         let worker = Process::start(self.worker_command(arguments));
         worker.logged("durable tasks are run here, by");
@@ -114,34 +115,34 @@ impl Fixture {
         command
     }
 
-    /// A worker of the application in another folder.
+    /// Describes a worker of the application in another folder.
     pub(crate) fn worker_of(&self, folder: &Path) -> Command {
         let mut command = epilogue(["worker", "--engine", &self.url, "--visibility-timeout", self.visibility]);
         command.arg("--from").arg(folder);
         command
     }
 
-    /// Gives the application another version: what its tasks print after their name.
+    /// Gives the application another version. Its tasks print the version after their name.
     pub(crate) fn change_to(&self, version: &str) {
         let other = application(guests::DURABLE, &format!("{MORE}environment = {{ VERSION = {version:?} }}"));
         fs::rename(other.path().join("spin.toml"), self.app.path().join("spin.toml")).unwrap();
     }
 
-    /// `epilogue tasks` with these arguments, to its end.
+    /// Runs `epilogue tasks` with these arguments, and waits for its end.
     pub(crate) fn tasks<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
         let mut command = epilogue(["tasks", "--engine", &self.url]);
         command.args(arguments);
         Process::start(command).ended()
     }
 
-    /// The IDs of what is stored in this state.
+    /// The IDs of the batches that are stored in this state.
     pub(crate) fn stored(&self, state: &str) -> Vec<String> {
         let rows = self.listed(["--state", state]).into_iter();
         rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until nothing is stored in any state but dead. All are listed at once, so that none changes its state between two
-    /// lists and is in neither.
+    /// Waits until only dead batches are stored. It lists all batches at once, so that none changes its state between two lists and
+    /// is in neither.
     pub(crate) fn wait_until_done(&self) {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
         loop {
@@ -154,7 +155,7 @@ impl Fixture {
         }
     }
 
-    /// What is stored, as `epilogue tasks list` shows it with these arguments.
+    /// The stored batches, as `epilogue tasks list --json` shows them with these arguments.
     pub(crate) fn listed<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<serde_json::Value> {
         let listed = self.tasks(["list", "--json"].into_iter().chain(arguments));
         assert_eq!(listed.code, Some(0), "{:?}", listed.stderr);
@@ -162,7 +163,7 @@ impl Fixture {
     }
 }
 
-/// Becomes true when this goes, be it that a test fails.
+/// Sets a flag when it is dropped, so also if the test fails.
 pub(crate) struct Set<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Set<'_> {
@@ -171,7 +172,7 @@ impl Drop for Set<'_> {
     }
 }
 
-/// A request to a host of an application with durable tasks.
+/// Sends a request to a host of an application with durable tasks. Returns the response's status and text.
 pub(crate) fn ask(address: SocketAddr, query: &str) -> (StatusCode, String) {
     let request = Request::get(format!("/?{query}")).body(Empty::new()).unwrap();
     let response = exchange(address, Protocol::Http1, request);
@@ -185,8 +186,8 @@ pub(crate) fn words(line: &str) -> [&str; 4] {
     words.try_into().unwrap_or_else(|_| panic!("{line:?} should be a task's line"))
 }
 
-/// The numbers of a request's tasks in the order in which each ran first. Whatever ran again, none did before the one ahead
-/// of it had run.
+/// The numbers of a request's tasks in the order in which each ran first. Some may have run again, but none before the one ahead of
+/// it had run.
 pub(crate) fn in_order(ran: Vec<u64>) -> Vec<u64> {
     let mut first = Vec::new();
     ran.into_iter().for_each(|id| _ = (!first.contains(&id)).then(|| first.push(id)));

@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, Kind};
 use crate::process::{Process, epilogue, up};
 
-/// What a host, a worker and an operator say before they end.
+/// What a host, a worker and `epilogue tasks` print about an engine that they cannot use, before they end with code 1.
 fn refused(fixture: &Fixture, url: &str) -> Vec<String> {
     let mut worker = epilogue(["worker", "--engine", url, "--from"]);
     worker.arg(fixture.app.path());
@@ -59,7 +59,7 @@ fn a_file_that_can_never_be_used_ends_the_start_and_the_message_names_it() {
     }
 }
 
-/// It names the server too, and the worker says when the server has come.
+/// The message names the server. The worker logs when the server has come.
 #[test]
 fn an_engine_that_may_come_is_waited_for() {
     let mut fixture = Fixture::new(Kind::Redis);

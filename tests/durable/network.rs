@@ -8,17 +8,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of what is sent.
+/// The state of the link: what happens to bytes that are sent over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     Open,
     /// The port is closed, and so are all connections.
     Refused,
-    /// Nothing arrives, and nobody is told. As with TCP it arrives once the link is open again.
+    /// Nothing arrives, and neither end sees an error. As with TCP, the bytes arrive once the link is open again.
     Silent,
 }
 
-/// Forwards to a server. It ends with the test.
+/// A forwarder to a server. It ends with the test.
 pub(crate) struct Network {
     address: SocketAddr,
     link: watch::Sender<Link>,
@@ -75,7 +75,7 @@ async fn connection(client: TcpStream, server: SocketAddr, links: watch::Receive
     }
 }
 
-/// Ends with one of the two.
+/// Copies bytes from one end to the other while the link is open, until one of them ends.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, links: &watch::Receiver<Link>) -> Option<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -85,7 +85,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, links: &watch::Re
     }
 }
 
-/// None once the test has ended.
+/// Waits until the link is in a wanted state. None once the test has ended.
 async fn until(links: &watch::Receiver<Link>, wanted: impl Fn(Link) -> bool) -> Option<()> {
     links.clone().wait_for(|link| wanted(*link)).await.ok().map(drop)
 }

@@ -15,7 +15,8 @@ fn ran(process: Process) -> Vec<String> {
     ended.stdout.iter().map(|line| words(line)[..2].join(" ")).collect()
 }
 
-/// One process alone. What it holds when it goes on is its own still: each task runs once, also one that may be tried once.
+/// No other process runs. When the stopped process goes on, its batches are still its own: each task runs once, also one that may
+/// be tried once.
 fn a_process_that_is_stopped_takes_its_own_tasks_for_nobody_elses(kind: Kind) {
     let mut fixture = Fixture::new(kind);
     fixture.visibility = "2s";
@@ -55,7 +56,7 @@ fn a_process_on_redis_that_is_stopped_takes_its_own_tasks_for_nobody_elses() {
     a_process_that_is_stopped_takes_its_own_tasks_for_nobody_elses(Kind::Redis);
 }
 
-/// Another process takes over meanwhile, as it should. The first one starts nothing more of it.
+/// Another process takes over while the first one is stopped. When the first one goes on, it starts no more tasks of the batch.
 fn a_process_that_is_stopped_starts_nothing_that_another_has_taken_over(fixture: &mut Fixture) {
     fixture.visibility = "2s";
     let gate = Upstream::start();
@@ -78,7 +79,8 @@ fn a_process_that_is_stopped_starts_nothing_that_another_has_taken_over(fixture:
 
 super::on_each_engine! { a_process_that_is_stopped_starts_nothing_that_another_has_taken_over, }
 
-/// What `faketime` loads into the processes that it starts. It stays between them and whoever sends them a signal.
+/// The library that `faketime` loads into a process. The test loads it itself, because `faketime` would stay between the process and
+/// the test's signals.
 fn preloaded() -> String {
     let asked = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
     let output =

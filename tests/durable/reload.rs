@@ -34,7 +34,7 @@ fn sighup_loads_a_worker_s_application_anew_and_what_runs_ends_on_the_old_one() 
     assert_eq!(worker.ended().code, Some(0));
 }
 
-/// The build makes a component that says another word, so what a task prints tells which one it ran on.
+/// Builds a component that prints another word. So what a task prints shows on which component it ran.
 #[test]
 fn a_worker_that_watches_runs_what_is_built_anew_and_loses_no_task() {
     let gate = Upstream::start();

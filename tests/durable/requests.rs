@@ -194,7 +194,7 @@ fn durable_without_an_engine_is_refused_at_the_start() {
     assert_eq!(format!("{error:#}"), expected);
 }
 
-/// How the tasks of a request ended in a process, by the events that it wrote: `1 succeeded`.
+/// How a request's tasks ended in a process, by the events that it logged. Each is like `1 succeeded`.
 fn ends_of(ended: &Ended, request: &str) -> Vec<String> {
     let events = ended.stderr.iter().filter(|line| line.contains("epilogue::task: ") && line.contains(request));
     let ends = events.filter_map(|line| {

@@ -6,7 +6,7 @@ use super::fixture::{Fixture, Kind, ask};
 use crate::process::Process;
 use crate::upstream::Upstream;
 
-/// Runs a command on a terminal on which an answer is typed, and prints what it said.
+/// A program that runs a command on a terminal, types an answer, and prints what the command said.
 const TERMINAL: &str = "import os, pty, sys
 pid, terminal = pty.fork()
 if pid == 0:
@@ -118,7 +118,7 @@ fn what_passes_a_filter_is_dropped_and_retried(fixture: &mut Fixture) {
     assert_eq!(fixture.tasks(["drop", "--all", "id"]).code, Some(2));
 }
 
-/// To NATS these are patterns of every ID.
+/// To NATS, `*` and `>` are patterns that match every ID.
 fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
     let host = fixture.host([]);
     ask(host.address(), "run=ok");
@@ -133,7 +133,7 @@ fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
     assert_eq!(fixture.stored("ready").len(), 1);
 }
 
-/// Though leases are longer than by default, and whoever looks names no time.
+/// The leases are longer than by default, and `epilogue tasks` is not told how long.
 fn a_look_shows_what_is_leased_and_leaves_it_so(fixture: &mut Fixture) {
     let gate = Upstream::start();
     fixture.visibility = "10m";

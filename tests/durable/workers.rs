@@ -233,7 +233,7 @@ fn a_task_that_fails_is_tried_again_later_each_time(fixture: &mut Fixture) {
     assert_eq!(worker.printed_so_far("fail "), 6);
 }
 
-/// As during a deployment, in which another worker may have it.
+/// During a deployment another worker may have the component.
 fn a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_operator(fixture: &mut Fixture) {
     let manifest = fs::read_to_string(fixture.app.path().join("spin.toml")).unwrap();
     let other = folder(&manifest.replace("[component.app]", "[component.b]").replace("\"app\"", "\"b\""));

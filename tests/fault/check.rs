@@ -26,7 +26,7 @@ enum Word {
 }
 
 impl Said {
-    /// Takes a line without its id. None if it is not what the guest says.
+    /// Takes in a line of the guest's, without its id. None if the guest does not print such lines.
     pub(super) fn hear(&mut self, line: &str) -> Option<()> {
         let mut parts = line.split(' ');
         let (verb, mut next) = (parts.next()?, || parts.next());
@@ -53,7 +53,7 @@ impl Said {
     }
 }
 
-/// Whether something is so: a closure lives in the instance that added it, and it is not always known when that died.
+/// Whether the instance of a request has died. A closure dies with it, and the time of that is not always known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     No,
@@ -61,7 +61,7 @@ enum Known {
     Yes,
 }
 
-/// One request, from all sides.
+/// One request: what the client sent and saw, what the guest said, and what the host recorded.
 pub(super) struct Case<'a> {
     pub(super) limits: &'a Limits,
     pub(super) sent: &'a Sent,
@@ -96,12 +96,12 @@ impl Case<'_> {
         &self.sent.script
     }
 
-    /// Whether something traps that goes on past the handler's return, and does so whenever it gets there.
+    /// Whether the script makes the guest trap after the handler's return, in spawned work or in the body.
     fn traps(&self) -> bool {
         self.script().spawn == "panic" || self.script().body == "trap"
     }
 
-    /// The response is the request's own and complete, or there is a reason why not.
+    /// Checks that the response is the request's own and complete, or that there is a reason why not.
     fn check_answer(&self) -> Verdict {
         let script = self.script();
         let outcome = self.record.map(|record| &record.outcome);
@@ -162,7 +162,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Every accepted task has one record: their numbers are without a gap, and the guest knows of no others.
+    /// Checks that every accepted task has one record: the records' numbers have no gap, and the guest added no other tasks.
     fn check_ids(&self, record: &RequestRecord) -> Verdict {
         let ids: Vec<_> = record.tasks.iter().map(|task| task.id).collect();
         let count = ids.len() as u64;
@@ -188,7 +188,8 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// One task at a time, in the order of registration, and the teardown after the last but for those that it adds.
+    /// Checks that tasks run one at a time, in the order of registration, and that the teardown comes after the last task but for
+    /// those that it adds.
     fn check_order(&self, record: &RequestRecord) -> Verdict {
         let mut last = (0, 0);
         let mut running = None;

@@ -19,10 +19,10 @@ use tokio::time::{Interval, interval, timeout};
 
 use super::script::{Limits, Script, pick};
 
-/// How long a client waits that waits.
+/// How long a client waits for its response, if it does not leave.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request that was sent, by what kind of client, and what came of it there.
+/// A request that was sent, the kind of client that sent it, and what that client saw.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) script: Script,
@@ -30,7 +30,7 @@ pub(super) struct Sent {
     pub(super) seen: Seen,
 }
 
-/// What a client saw.
+/// What a client saw of its response.
 #[derive(Debug)]
 pub(super) enum Seen {
     /// The client did not wait for the end.
@@ -45,7 +45,7 @@ pub(super) enum Seen {
 /// A whole response.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// The tasks that the handler added, by its own word.
+    /// The IDs of the tasks that the handler added, as it says in its response.
     pub(super) accepted: Option<String>,
     pub(super) retry_after: bool,
     pub(super) body: Bytes,

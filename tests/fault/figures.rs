@@ -14,7 +14,7 @@ use epilogue::testing::RequestRecord;
 
 use super::clients::{Seen, Sent};
 
-/// The seconds until memory has come to its level.
+/// The seconds after which the process has made all of its pools, so that its memory should not grow any more.
 const WARM_UP: u64 = 300;
 
 /// Counts of what was sent, seen, recorded and broken on purpose.
@@ -32,7 +32,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Counts requests as they are answered.
+    /// The count of requests that have been answered so far, which clients add to.
     pub(super) fn progress(&self) -> Arc<AtomicUsize> {
         self.progress.clone()
     }

@@ -13,7 +13,7 @@ use crate::process::folder;
 /// The component's name, under which the host counts its tasks.
 pub(super) const COMPONENT: &str = "fault";
 
-/// What a round's host is held to, and whether it is stopped amid its work. Times are in milliseconds.
+/// The limits of a round's host, and whether the host is stopped during its work. Times are in milliseconds.
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) request_timeout: u64,
@@ -33,7 +33,7 @@ pub(super) struct Limits {
     pub(super) cut: Option<(usize, u64)>,
 }
 
-/// As it was at the beginning: a run of half an hour may see it built anew, and then would compile it amid its rounds.
+/// The guest, as it was at the beginning of the run. Within half an hour somebody may build it again, and a round would compile it.
 static GUEST: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(guests::FAULT).expect("the guest should be there"));
 
 impl Limits {
@@ -125,18 +125,18 @@ impl Script {
         }
     }
 
-    /// The same with a body that comes at once, as clients need that read several responses from one connection.
+    /// This script with a body that comes at once. Clients that read several responses from one connection need that.
     pub(super) fn whole(self) -> Self {
         Self { body: "", ..self }
     }
 
-    /// The same with a body that is the request's. Where the handler does not read all of it the client may not get to
-    /// see the response, so it does.
+    /// This script with the request's body as the response's. The handler reads all of it, because otherwise the client might not
+    /// see the response.
     pub(super) fn echo(self) -> Self {
         Self { body: "echo", end: "", spawn: "", ..self }
     }
 
-    /// The same with a body that has no end.
+    /// This script with a body that has no end.
     pub(super) fn endless(self) -> Self {
         Self { body: "endless", end: "", ..self }
     }
@@ -151,7 +151,7 @@ impl Script {
         path
     }
 
-    /// The body that a response has if it is one of this request's, and whole.
+    /// The whole body of this request's response.
     pub(super) fn content(&self) -> Vec<u8> {
         self.id.bytes().cycle().take(self.size).collect()
     }
@@ -160,7 +160,7 @@ impl Script {
         format!("00-{}-b7ad6b7169203331-01", self.id)
     }
 
-    /// What it asks for that is not ordinary, for the figures.
+    /// The faults that this script asks for, for the figures.
     pub(super) fn faults(&self) -> impl Iterator<Item = String> {
         let steps = self.run.iter().map(|step| kind(step)).filter(|kind| !ORDINARY.contains(kind));
         let words = [("handler", self.end), ("body", self.body), ("teardown", self.teardown), ("spawned", self.spawn)];
@@ -216,7 +216,7 @@ pub(super) fn pick<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {
     choices[rng.usize(..choices.len())]
 }
 
-/// One of the words once in so many times, else none.
+/// Draws one of the words once in `one_in` times, else the empty one.
 fn seldom(rng: &mut Rng, one_in: u8, words: &[&'static str]) -> &'static str {
     if rng.u8(..one_in) == 0 { pick(rng, words) } else { "" }
 }

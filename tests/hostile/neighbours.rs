@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use super::{Hostile, STUCK, TRAPS};
 use crate::support::ends;
 
-/// So many answers each neighbour has, at least, while others misbehave.
+/// The least number of responses that each neighbour gets while others misbehave.
 const ANSWERS: usize = 20;
 
 #[test]

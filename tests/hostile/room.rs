@@ -10,10 +10,10 @@ use crate::guests;
 use crate::process::{Process, application, up};
 use crate::socket::Socket;
 
-/// A host with room for one instance. A request's task has trapped, and its further attempts find that instance taken.
+/// A host with room for one instance, which another request has taken. A request's task has trapped, and waits for an instance.
 struct Full {
     host: Process,
-    /// The request that has taken it, for as long as its body is not complete.
+    /// The request that has taken the instance, for as long as its body is not complete.
     other: Socket,
     _app: TempDir,
 }
@@ -39,7 +39,7 @@ impl Full {
     }
 }
 
-/// What a request is answered.
+/// Sends a request, and returns the response's status.
 fn status(address: SocketAddr) -> u16 {
     let mut client = TcpStream::connect(address).unwrap();
     client.write_all(b"GET /?do=nothing&at=handler HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();

@@ -5,7 +5,7 @@ use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 use super::Hostile;
 use crate::guests;
 
-/// The text's length is the guest's, and the beginning of it is as long as may be.
+/// Checks that a text was cut: about 4 KiB of it are kept, and it says how many bytes are missing.
 fn assert_cut(text: &str) {
     assert!((4_000..4_200).contains(&text.len()), "{} bytes are kept", text.len());
     assert!(text.contains("éé") && text.ends_with(" more bytes)"), "it should say that it is cut: {text}");
@@ -36,7 +36,7 @@ fn s11_an_error_of_the_longest_length_is_whole() {
     assert_eq!(record.tasks[0].error.as_deref(), Some("é".repeat(2048).as_str()));
 }
 
-/// Why the guest died where it was to misbehave.
+/// The reason why the guest died where it misbehaved.
 fn reason(record: &RequestRecord, place: &str) -> String {
     match (place, &record.outcome) {
         ("handler", ResponseOutcome::HandlerFailed(reason)) | ("body", ResponseOutcome::ResponseFailed(reason)) => {

@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, interval, timeout};
 
-/// How long an answer is waited for.
+/// How long a client waits for a response.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The pause after an answer that asks for one.
+/// The client's pause after a response with `retry-after`.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of a request.
@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: bool,
-    /// From when it was due.
+    /// The time from when the request was due until the whole response was there.
     pub(super) took: Duration,
 }
 
-/// Asks one host.
+/// A client of one host.
 #[derive(Clone)]
 pub(super) struct Client {
     address: SocketAddr,
@@ -38,7 +38,7 @@ impl Client {
         Self { address, idle: Rc::default() }
     }
 
-    /// Asks one after the other, so often.
+    /// Sends `count` requests one after the other.
     pub(super) async fn in_turn(&self, count: usize) -> Vec<Answer> {
         let mut answers = Vec::new();
         for _ in 0..count {

@@ -152,12 +152,12 @@ impl StockHost {
         self.stdout.wait_for(|text| text.lines().any(|printed| printed == line).then_some(()));
     }
 
-    /// What the component has told.
+    /// What the component has printed to stderr.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// How many instances were made so far.
+    /// How many instances the host has made so far.
     pub(crate) fn instances(&self) -> usize {
         self.instances.load(Relaxed)
     }

@@ -18,8 +18,8 @@ fn s9_composed_a_thousand_requests_lose_nothing_and_mix_nothing() {
     take_turns(&host, 32, 32);
 }
 
-/// Has so many clients make so many requests each, and checks that each request's tasks and teardown were its own, all of
-/// them, and in order.
+/// Has several clients send several requests each. Checks that each request's tasks and teardown were its own, complete and in
+/// order.
 fn take_turns(host: &StockHost, clients: usize, requests: usize) {
     let numbers: Vec<_> = (0..clients * requests).map(|number| format!("{number:04}")).collect();
     thread::scope(|scope| {

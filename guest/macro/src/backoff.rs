@@ -2,17 +2,17 @@
 
 use syn::{Error, LitStr, Result};
 
-/// Milliseconds in each unit. `ms` comes before `m` and `s`, which it ends or begins with.
+/// Milliseconds in each unit. `ms` comes before `m` and `s`, because `m` begins it and `s` ends it.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// How long a task waits after its first failed attempt, and at most, in milliseconds.
+/// A task's wait after its first failed attempt, and its longest wait, in milliseconds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) first: u64,
     pub(crate) max: u64,
 }
 
-/// Reads the first and the longest wait.
+/// Reads the first and the longest wait from the attribute's value.
 pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
     let refuse = |why: &str| Error::new(literal.span(), why);
     let text = literal.value();
@@ -32,7 +32,7 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
     Ok(Backoff { first, max })
 }
 
-/// A whole number with a unit, in milliseconds.
+/// Reads a whole number with a unit, and returns milliseconds.
 fn duration(text: &str) -> Option<u64> {
     let text = text.trim();
     let (digits, factor) = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;

@@ -1,4 +1,4 @@
-//! What a function must be like to be a task, each refusal with the way out.
+//! The rules for a function that can be a task. Each refusal says what to do instead.
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
@@ -6,7 +6,7 @@ use syn::{Error, FnArg, Item, ItemFn, Lifetime, Pat, Result, Type, TypeImplTrait
 
 use crate::expand::source;
 
-/// The function in `item`, if it can be a task.
+/// Returns the function in `item`, or an error if it cannot be a task.
 pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
     let Item::Fn(function) = item else {
         return Err(Error::new_spanned(item, "`#[task]` goes on a function"));
@@ -52,7 +52,7 @@ fn argument(argument: &FnArg) -> Result<()> {
     check.0
 }
 
-/// Looks for what cannot outlive the request, anywhere in a type.
+/// Looks for references and lifetimes anywhere in a type: what they borrow cannot outlive the request.
 struct OwnedType(Result<()>);
 
 impl OwnedType {

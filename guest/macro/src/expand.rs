@@ -7,8 +7,8 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 use crate::backoff::Backoff;
 
-/// A unit struct of the function's name, which stands for the task where it is enqueued and for the function where
-/// it is called.
+/// Expands a checked function to a unit struct of the function's name. The struct stands for the task where code enqueues it, and
+/// for the function where code calls it.
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;
@@ -108,13 +108,13 @@ fn typed(argument: &FnArg) -> Option<&PatType> {
     }
 }
 
-/// The task as its author wrote it: `write_log(message: String)`.
+/// Returns the task's signature as its author wrote it: `write_log(message: String)`.
 fn signature(name: &str, arguments: &[&PatType]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|PatType { pat, ty, .. }| source(quote!(#pat: #ty))).collect();
     format!("{name}({})", arguments.join(", "))
 }
 
-/// Tokens without the spaces that they are printed with.
+/// Returns the text of tokens without the spaces that `to_string` puts between them.
 pub(crate) fn source(tokens: impl ToTokens) -> String {
     [(" : ", ": "), (" :: ", "::"), (" < ", "<"), (" >", ">"), (" ,", ","), (" ;", ";")]
         .iter()

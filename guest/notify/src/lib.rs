@@ -18,7 +18,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use tower_service::Service;
 
-/// Made once by each instance: the requests that it serves share what is in it.
+/// The application's routes. Each instance creates them once, and the requests that it serves share what is in them.
 static APP: LazyLock<Router> =
     LazyLock::new(|| Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)));
 
@@ -32,7 +32,7 @@ async fn help() -> &'static str {
      and about the query if there is one, comes after.\n"
 }
 
-/// Runs after the response: it is enqueued below with its arguments, and called by the host.
+/// A task, which runs after the response. The code below enqueues it with its arguments, and the host calls it.
 #[epilogue_sdk::task]
 fn write_log(message: String) {
     println!("{message}");

@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use self::look::Look;
 use self::numbers::Plain;
 
-/// Whether all arguments are read back, and not only those that may be lost.
+/// Whether `add_task` reads all arguments back, and not only those that serde may lose.
 const ALL: bool = cfg!(debug_assertions);
 
-/// The arguments as JSON, or why their task could not take them.
+/// Writes the arguments as JSON. The error says why their task could not take them.
 pub(crate) fn write<T: Serialize + DeserializeOwned>(args: &T) -> Result<Vec<u8>, String> {
     write_checked(args, ALL)
 }
@@ -44,11 +44,11 @@ fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(
         .to_owned())
 }
 
-/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`, which then holds for all: a number
-/// is kept as its text.
+/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`. The feature then holds for all crates,
+/// and serde_json keeps each number as its text.
 const AS_TEXT: bool = size_of::<serde_json::Number>() == size_of::<String>();
 
-/// The arguments in `json`.
+/// Reads the arguments from `json`.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     if !AS_TEXT {
         return serde_json::from_slice(json);

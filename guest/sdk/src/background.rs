@@ -11,7 +11,7 @@ use crate::options::{FailurePolicy, TaskOptions};
 use crate::registry;
 use crate::task::{Task, TaskResult};
 
-/// The queue of the request that is being handled (S5): there is one, and every value of this type is it.
+/// The queue of the request that is being handled (S5). A request has one queue, and every value of this type stands for it.
 ///
 /// Tasks run after the response has been sent, one at a time, in the order in which they were added, whoever added
 /// them: the handler, what the handler depends on, a library, a running task, or the teardown.
@@ -33,7 +33,7 @@ use crate::task::{Task, TaskResult};
 pub struct BackgroundTasks(());
 
 impl BackgroundTasks {
-    /// The queue of the request that is being handled. With axum, take it as an argument instead.
+    /// Returns the queue of the request that is being handled. With axum, take it as an argument of the handler instead.
     pub fn current() -> Self {
         Self(())
     }
@@ -64,8 +64,8 @@ impl BackgroundTasks {
         BackgroundTask::new(task, args).options(options).enqueue()
     }
 
-    /// Adds a future as a task, under the name `defer` (S15). It may capture what it likes, and so lives in this
-    /// instance's memory: it is `abandoned` if the instance dies before it has run.
+    /// Adds a future as a task, under the name `defer` (S15). The future may capture any value, because it stays in this
+    /// instance's memory. If the instance dies before the future has run, the task is recorded as `abandoned`.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// If the task is not accepted, which includes options that ask for more than one attempt: the first consumes the
-    /// future. It is then dropped.
+    /// If the task is not accepted; the future is then dropped. Options that ask for more than one attempt are refused, because
+    /// the first attempt consumes the future.
     pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -90,24 +90,25 @@ impl BackgroundTasks {
         defer::enqueue(name, options, future)
     }
 
-    /// Takes back a task that has not started; it is recorded as `cancelled`. False if it has started or ended, or
-    /// was never accepted. What a deferred future has captured is kept until the teardown begins.
+    /// Takes back a task that has not started. The task is then recorded as `cancelled`.
+    ///
+    /// Returns false if the task has started or ended, or was never accepted. What a deferred future has captured is kept until
+    /// the teardown begins.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }
 
-    /// Sets what a failing task means for those after it, for this request (S4). Until it is called the operator's
-    /// setting holds, which is [`FailurePolicy::Stop`] unless changed.
+    /// Sets whether the tasks of this request go on after one has failed (S4). Default: the operator's setting, which is
+    /// [`FailurePolicy::Stop`] unless changed.
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
 }
 
-/// A task with its arguments, not yet added: what a response can carry, as Starlette's `Response(background=…)`.
+/// A task with its arguments that is not yet in a queue. A response can carry it, as Starlette's `Response(background=…)`.
 ///
-/// With axum it goes before the body, as headers do, and is added behind the request's other tasks when the
-/// response is made. If it is not accepted, the answer is the [`EnqueueError`]'s. Without axum, call
-/// [`enqueue`](Self::enqueue).
+/// With axum it goes before the body, as headers do. It is added behind the request's other tasks when the response is made. If
+/// it is not accepted, the response is that of the [`EnqueueError`]. Without axum, call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -125,26 +126,26 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
-    /// Whatever the options say.
+    /// Whether the function is a `#[task(durable)]`: then the task is durable whatever the options say.
     durable: bool,
-    /// Unless the options say otherwise.
+    /// The function's own backoff, which holds unless the options have one.
     backoff: Option<(Duration, Duration)>,
 }
 
 impl BackgroundTask {
-    /// `task` with `args`, the function's arguments as a tuple, and the default options.
+    /// Creates a task that calls `task` with `args`, the function's arguments as a tuple, and has the default options.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
         Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE, backoff: T::BACKOFF }
     }
 
-    /// Replaces its options.
+    /// Replaces the task's options.
     pub fn options(mut self, options: TaskOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Adds it to the queue of the request that is being handled.
+    /// Adds the task to the queue of the request that is being handled.
     ///
     /// # Errors
     ///

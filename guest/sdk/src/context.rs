@@ -12,13 +12,14 @@ use crate::bindings::epilogue::background::{context, types};
 pub use context::StopReason;
 pub use types::{ResponseOutcome, TraceContext};
 
-/// What running code can learn about its request (S16): a handler, a task, and a teardown.
+/// What a handler, a task or a teardown can learn about its request (S16).
 #[derive(Clone, Debug)]
 pub struct RequestContext(Arc<types::RequestContext>);
 
 impl RequestContext {
-    /// The request that is being served, or none where none is. It asks the host. Work that is spawned may outlive its request in
-    /// a composed component: take the context before, and move it there.
+    /// Asks the host for the request that is being served. None if no request is.
+    ///
+    /// In a composed component, spawned work may outlive its request. Take the context before, and move it into the work.
     ///
     /// # Panics
     ///
@@ -32,7 +33,7 @@ impl RequestContext {
         &self.0.request_id
     }
 
-    /// Where the request stands in a distributed trace: send it along with what is sent to others.
+    /// Where the request stands in a distributed trace. Send it along with requests to other services.
     pub fn trace_context(&self) -> &TraceContext {
         &self.0.trace_context
     }
@@ -47,8 +48,9 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// The task that is running, or none in a handler or a teardown. It asks the host for what most tasks need not know. Work
-    /// that a task spawns is not part of it: take the context before, and move it there.
+    /// Asks the host for the task that is running. None in a handler or a teardown.
+    ///
+    /// Work that a task spawns is not part of the task. Take the context before, and move it into the work.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();
@@ -65,12 +67,12 @@ impl TaskContext {
         &self.task.name
     }
 
-    /// 1 for the first attempt, 2 for the second …
+    /// The number of the attempt that is running: 1 for the first, 2 for the second.
     pub fn attempt(&self) -> u32 {
         self.task.attempt
     }
 
-    /// The same for every attempt of this task, and different for every other task anywhere: pass it on to systems
+    /// A key that is the same for every attempt of this task, and differs for every other task anywhere. Pass it on to systems
     /// that deduplicate.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
@@ -86,28 +88,30 @@ impl TaskContext {
         self.request.id()
     }
 
-    /// Where the request stands in a distributed trace: send it along with what the task sends.
+    /// Where the request stands in a distributed trace. Send it along with what the task sends.
     pub fn trace_context(&self) -> &TraceContext {
         self.request.trace_context()
     }
 
-    /// The same as [`stopping`].
+    /// Returns when the task should come to an end, as [`stopping`] does.
     pub async fn stopping(&self) -> Stop {
         stopping().await
     }
 }
 
-/// A request to come to an end.
+/// The host's request that the running handler, task or teardown comes to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Why.
+    /// Why the host asks.
     pub reason: StopReason,
     /// How long from now until the instance is stopped by force.
     pub grace: Duration,
 }
 
-/// Returns when the running handler, task or teardown should come to an end, and not before (S10): when its deadline
-/// is near, or the host is shutting down. Meant to be raced against the work; to stop listening, drop it.
+/// Returns when the running handler, task or teardown should come to an end (S10): its deadline is near, or the host is
+/// shutting down. It does not return before.
+///
+/// Race it against the work, as below. To stop listening, drop the future.
 ///
 /// ```no_run
 /// # use std::pin::pin;
@@ -128,7 +132,7 @@ pub async fn stopping() -> Stop {
     Stop { reason, grace: Duration::from_nanos(grace) }
 }
 
-/// What the host has called this instance for, apart from requests.
+/// What the host has called this instance for: a task or a teardown.
 #[derive(Clone)]
 pub(crate) enum Running {
     Task(Arc<types::Task>),
@@ -140,10 +144,10 @@ impl Running {
         Self::Task(Arc::new(task))
     }
 
-    /// Runs `future` as a part of this.
+    /// Runs `future` as a part of this task or teardown.
     ///
-    /// It is set around each poll and not around the whole, so that it cannot outlive a future that is dropped half
-    /// way, and cannot be seen by anything else that the instance does meanwhile.
+    /// The task or teardown is set around each poll of the future and not around the whole. So it cannot outlive a future that is
+    /// dropped half way, and nothing else that the instance does meanwhile sees it.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -162,7 +166,7 @@ fn running_task() -> Option<Arc<types::Task>> {
     })
 }
 
-/// How the response ended, once it has.
+/// How the response ended. None before that.
 pub(crate) fn outcome() -> Option<ResponseOutcome> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.outcome.clone()),

@@ -11,7 +11,8 @@ use crate::error::EnqueueError;
 use crate::options::TaskOptions;
 use crate::task::{TaskResult, Work, work};
 
-/// A deferred task's arguments: `{"closure": 7}`. Every other task's are a list, which an `enum` is never read from.
+/// A deferred task's arguments: `{"closure": 7}`. The arguments of every other task are a list, which serde never reads as an
+/// `enum`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Args {
@@ -61,7 +62,7 @@ pub(crate) fn take(args: &[u8]) -> Taken {
     WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)).map_or(Taken::Gone, Taken::Closure)
 }
 
-/// Drops what the request's tasks left behind because they were cancelled, skipped or discarded.
+/// Drops the futures of deferred tasks that were cancelled, skipped or discarded.
 pub(crate) fn forget() {
     // Out of the cell first: what a future has captured may defer or look again while it is dropped.
     drop(WAITING.take());

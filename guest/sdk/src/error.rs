@@ -19,12 +19,12 @@ pub enum EnqueueError {
     },
     /// The arguments are larger than one task's may be (S11).
     ArgsTooLarge {
-        /// How large they may be as JSON, in bytes.
+        /// How large one task's arguments may be as JSON, in bytes.
         limit: u64,
     },
     /// The arguments of all the request's tasks would together be larger than they may be (S11).
     RequestArgsTooLarge {
-        /// How large they may be together as JSON, in bytes.
+        /// How large the arguments of all the request's tasks may be together as JSON, in bytes.
         limit: u64,
     },
     /// The task could not take the arguments as they are, because JSON or serde loses something of them: a float that is not
@@ -42,26 +42,26 @@ pub enum EnqueueError {
     ShuttingDown,
     /// There is no request to attach the task to: it has been torn down, or none has begun.
     Closed,
-    /// An option that the host, or a deferred future, cannot honour; the text says which and why.
+    /// The host cannot run a task with these options, or they do not go with a deferred future. The text says which and why.
     Unsupported(String),
-    /// The task would be durable and was added by a durable task, that one by another, and so on, up to the operator's limit.
-    /// It keeps tasks that add themselves from multiplying for ever.
+    /// The task is durable and was added by a durable task, which was added by another, and so on, up to the operator's limit.
+    /// The limit keeps tasks that add themselves from multiplying for ever.
     TooManyGenerations {
         /// How many generations of durable tasks there may be after a request.
         limit: u32,
     },
-    /// The task would be durable, and so many requests' durable tasks wait already.
+    /// The task is durable, and the durable tasks of `limit` requests wait already.
     BacklogFull {
         /// How many requests' durable tasks may wait.
         limit: u64,
     },
-    /// Anything else; the text says what.
+    /// Another reason, which the text names.
     Other(String),
 }
 
 impl EnqueueError {
-    /// The HTTP status that tells the client what happened. A handler that knows better matches the error, and answers 413
-    /// if the client sent too much, for instance.
+    /// Returns the HTTP status that tells the client what happened. A handler that knows more matches the error itself, and
+    /// answers 413 if the client sent too much, for instance.
     ///
     /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull): the same request may succeed later or
     ///   on another host, so axum's response also has `retry-after: 1`. The host itself answers like this while the engine for

@@ -92,10 +92,10 @@ pub use options::{FailurePolicy, RunWhen, TaskOptions};
 pub use scope::Scope;
 pub use task::{Task, TaskResult};
 
-/// Makes a function a background task: something to give to [`BackgroundTasks::add_task`].
+/// Makes a function a background task, to be given to [`BackgroundTasks::add_task`].
 ///
-/// The function is `async` or not (S17); a task that is not blocks nothing but its own instance. It may return `()` or
-/// a `Result<(), E>` whose error can be displayed. It can still be called as a function.
+/// The function may be `async` or not (S17). If it is not, it blocks only its own instance. It returns `()` or a
+/// `Result<(), E>` whose error can be displayed. It can still be called as a function.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -145,7 +145,7 @@ pub use task::{Task, TaskResult};
 /// serde's own limits stay: an integer of 128 bits cannot be within `flatten`, nor within an enum that is `untagged` or has
 /// its `tag` inside. `add_task` refuses it there.
 ///
-/// `#[task(durable)]` makes it durable wherever it is enqueued; see [`TaskOptions::durable`].
+/// `#[task(durable)]` makes the task durable wherever it is enqueued; see [`TaskOptions::durable`].
 ///
 /// # Retries
 ///
@@ -159,7 +159,7 @@ pub use task::{Task, TaskResult};
 /// future is [`Send`], as axum wants it of what a handler awaits; [`BackgroundTasks::defer`] takes those that are not.
 pub use epilogue_macro::task;
 
-/// The output of a future that has nothing to wait for.
+/// Returns the output of a future that has nothing to wait for.
 #[cfg(test)]
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -169,7 +169,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What `#[task]` expands to. Not covered by any promise.
+/// What the code uses that `#[task]` expands to. No promise covers it.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__note as note_task;

@@ -1,4 +1,4 @@
-//! How one task is to be run.
+//! The options of a task.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::bindings::epilogue::background::types;
 
 pub use types::{FailurePolicy, RunWhen};
 
-/// How one task is to be run.
+/// How the host runs one task: when, how often, for how long.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// The defaults: after a response only, within the host's own time limit, once, whatever the client does.
+    /// The default options: the task runs after a response only, within the host's own time limit, once, whatever the client does.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -42,28 +42,31 @@ impl TaskOptions {
         }
     }
 
-    /// Which ends of the handler let the task run (S6). Default: [`RunWhen::Success`], which is a response of any
-    /// status.
+    /// Sets whether the task runs after a response, after a handler's failure, or after both (S6). Default:
+    /// [`RunWhen::Success`], which is a response of any status.
     pub const fn run_when(mut self, when: RunWhen) -> Self {
         self.run_when = when;
         self
     }
 
-    /// How long one attempt may take before it is stopped and recorded as `timed-out` (S10). Default, and upper
-    /// bound: the host's own limit, 30 s unless the operator set another.
+    /// Sets how long one attempt may take before the host stops it and records it as `timed-out` (S10).
+    ///
+    /// Default, and upper bound: the operator's `task-timeout`, which is 30 s unless changed.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How often the task may be tried. Default: once or, if the task is durable, as often as the operator says. Zero counts as
-    /// once. [`backoff`](Self::backoff) says how long it waits in between.
+    /// Sets how often the task may be tried. Zero counts as one.
+    ///
+    /// Default: once or, if the task is durable, as often as the operator says. [`backoff`](Self::backoff) says how long the task
+    /// waits in between.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// How long the task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
+    /// Sets how long the task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
     /// The host shortens each wait at random, by up to half, so that tasks that failed together are not all tried together.
     ///
     /// Default: 100 ms to 10 s, or what the task's own `#[task(backoff = "…")]` says. A durable task waits as the operator says,
@@ -73,39 +76,43 @@ impl TaskOptions {
         self
     }
 
-    /// Whether the task is `cancelled` if the client left before the response was complete (S7). Default: no.
+    /// Sets whether the task is `cancelled` if the client leaves before the response is complete (S7). Default: no.
     pub const fn cancel_on_disconnect(mut self, cancel: bool) -> Self {
         self.cancel_on_disconnect = cancel;
         self
     }
 
-    /// Whether the task is stored where it survives the host, and run by any of the application's hosts or workers: at least
-    /// once, so it deduplicates by [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless
-    /// the task is a `#[task(durable)]` or the operator says so.
+    /// Sets whether the task is durable: stored where it survives the host. Any of the application's hosts or workers runs it.
     ///
-    /// Tasks that the handler adds are stored before the response begins; if that fails the client is answered 503. One that is
-    /// added later is stored before this is accepted. Without `max_attempts` it is tried as often as the operator says, ten
-    /// times unless changed, and the end of the host amid it counts as an attempt; with 1 it would not be run again.
+    /// A durable task runs at least once, and may run again after a crash. Deduplicate by
+    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a `#[task(durable)]`
+    /// or the operator makes all tasks durable.
     ///
-    /// A host without a store refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported), as it does
-    /// a closure, and [`cancel_on_disconnect`](Self::cancel_on_disconnect), which comes too late for what is stored before.
+    /// The host stores the tasks that the handler adds before the response begins. If that fails, it answers the client with 503.
+    /// A task that is added later is accepted once it is stored. Without `max_attempts` the task is tried as often as the operator
+    /// says, ten times unless changed. A crash of the host during an attempt counts as an attempt, so a task with one attempt is
+    /// not run again.
+    ///
+    /// The host refuses these with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported): a durable task if the operator
+    /// has set no task engine, a durable closure, and a durable task with
+    /// [`cancel_on_disconnect`](Self::cancel_on_disconnect), which is stored before it is known whether the client leaves.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
     }
 
-    /// These options with the task's own backoff, unless they have one.
+    /// Adds the task's own backoff, unless these options have one.
     pub(crate) fn or_backoff(mut self, own: Option<(Duration, Duration)>) -> Self {
         self.backoff = self.backoff.or(own);
         self
     }
 
-    /// Whether more than one attempt was asked for.
+    /// Whether these options ask for more than one attempt.
     pub(crate) const fn retries(&self) -> bool {
         matches!(self.max_attempts, Some(2..))
     }
 
-    /// As the host takes them. `instance_bound`: the arguments refer to this instance's memory.
+    /// Converts these options for the host. `instance_bound` says that the arguments refer to this instance's memory.
     pub(crate) fn into_wit(self, instance_bound: bool) -> types::TaskOptions {
         types::TaskOptions {
             run_when: self.run_when,
@@ -127,7 +134,7 @@ impl Default for TaskOptions {
     }
 }
 
-/// Saturating: 584 years are as good as for ever.
+/// Converts a duration to nanoseconds. More than 584 years become 584 years.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::args;
 use crate::task::{Task, Work};
 
-/// One `#[task]` function, as found at link time.
+/// One `#[task]` function of the guest. The linker collects all of them.
 pub struct Registration {
     name: &'static str,
     signature: &'static str,
@@ -15,12 +15,12 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// What the attribute submits for `T`.
+    /// The registration that the attribute `#[task]` submits for `T`.
     pub const fn of<T: Task>(signature: &'static str, location: &'static str) -> Self {
         Self { name: T::NAME, signature, location, start: |json| Ok(Box::pin(T::run(args::read(json)?))) }
     }
 
-    /// The task, ready to run with `args`; or how they do not fit it.
+    /// Returns the task's work, ready to run with `args`. The error says how the arguments do not fit.
     pub(crate) fn start(&self, args: &[u8]) -> Result<Work, String> {
         (self.start)(args).map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
     }
@@ -28,7 +28,7 @@ impl Registration {
 
 inventory::collect!(Registration);
 
-/// The task of that name.
+/// Finds the task of this name.
 ///
 /// # Panics
 ///
@@ -37,12 +37,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name: before anything is enqueued, as the wrong one might run.
+/// Panics if two tasks of this guest share a name. It is called before anything is enqueued, because the wrong task might run.
 pub(crate) fn check() {
     tasks();
 }
 
-/// A path without its crate: a task at the root is called as its function.
+/// Removes the crate from a path. So a task at the crate's root has the name of its function.
 pub const fn without_crate(path: &'static str) -> &'static str {
     let bytes = path.as_bytes();
     let mut at = 0;
@@ -55,13 +55,13 @@ pub const fn without_crate(path: &'static str) -> &'static str {
     path
 }
 
-/// How long [`note`] is.
+/// The length of a task's [`note`], in bytes.
 pub const fn note_length(name: &str, location: &str) -> usize {
     8 + name.len() + location.len()
 }
 
-/// What the component's file tells of a task, in a section that the host reads when it loads the component, and refuses two
-/// tasks of one name before any request comes: the two texts' lengths, each of four bytes, and the texts.
+/// The note on a task in a section of the component's file: the two texts' lengths, of four bytes each, and the texts. The host
+/// reads the section when it loads the component, and refuses two tasks of one name before any request comes.
 pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
     let mut note = [0; LENGTH];
     let (lengths, texts) = note.split_at_mut(8);

@@ -8,8 +8,8 @@ use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
 
-/// The scope of the request that is being handled (S9): what is registered here is cleaned up after the request's
-/// last task, so tasks may use what the handler opened. It is what the code behind a `yield` is in FastAPI.
+/// The scope of the request that is being handled (S9). What is registered here runs after the request's last task, so tasks may
+/// use what the handler opened. In FastAPI, the code after a dependency's `yield` does the same.
 ///
 /// ```no_run
 /// # use epilogue_sdk::Scope;
@@ -21,20 +21,21 @@ use crate::task::{TaskResult, Work, work};
 pub struct Scope(());
 
 impl Scope {
-    /// The scope of the request that is being handled. With axum, take it as an argument instead.
+    /// Returns the scope of the request that is being handled. With axum, take it as an argument of the handler instead.
     pub fn current() -> Self {
         Self(())
     }
 
-    /// Registers `future` to be run at the end of the request, before all those registered earlier.
+    /// Registers `future` to be run at the end of the request, before the futures that were registered earlier.
     ///
-    /// It may add tasks, which run after it, and register more, which run next. If it returns an error the others run
-    /// all the same, and the host records the error. What spawned work registers behind the last teardown never runs, and
-    /// the host says so; a composed component runs it with its next teardown.
+    /// - The future may add tasks, which run after it, and register further futures, which run next.
+    /// - If the future returns an error, the others run all the same, and the host records the error.
+    /// - What spawned work registers after the last teardown never runs, and the host logs that. A composed component runs it
+    ///   with its next teardown.
     ///
     /// # Panics
     ///
-    /// Outside a component, as in a native unit test: it tells the host that there is something to tear down.
+    /// Outside a component, as in a native unit test, because it has to tell the host that there is something to tear down.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
@@ -46,7 +47,7 @@ impl Scope {
         }
     }
 
-    /// How the response ended; none while the handler is still at work. Known to tasks and teardowns.
+    /// How the response ended, for tasks and teardowns. None while the handler is still at work.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }
@@ -59,7 +60,7 @@ where
     TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
 }
 
-/// Closes the scope: last registered, first run. The errors, if any, are joined.
+/// Closes the scope: runs what was registered, the last first. It joins the errors, if there are any.
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
     CLOSING.set(true);
     let _clear = Clear;
@@ -85,7 +86,7 @@ thread_local! {
     static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Leaves nothing for the next request, also if the host gives up on a teardown half way.
+/// Empties the scope when it is dropped, so that nothing is left for the next request if the host stops a teardown half way.
 struct Clear;
 
 impl Drop for Clear {

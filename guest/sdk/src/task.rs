@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A function that can run after the response: what [`#[task]`](macro@crate::task) makes of it.
+/// A function that can run after the response. The attribute [`#[task]`](macro@crate::task) implements it.
 ///
-/// It is not implemented by hand: a task is also registered under its name, which is how the host's call finds it.
+/// Do not implement it by hand: the attribute also registers the task under its name, by which the host calls it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a background task",
     label = "not a background task",
@@ -17,19 +17,20 @@ use serde::de::DeserializeOwned;
 pub trait Task: Copy + 'static {
     /// The function's arguments as a tuple: `(String, u32)`, or `()` if it takes none.
     ///
-    /// They cross to the host and back as JSON, which is what lets a task be tried again in another instance.
+    /// They cross to the host and back as JSON, so that the host can try a task again in another instance.
     type Args: Serialize + DeserializeOwned + 'static;
 
-    /// The name under which the host knows the task, and reports it.
+    /// The name under which the host knows and logs the task.
     const NAME: &'static str;
 
-    /// Whether it is durable wherever it is enqueued: `#[task(durable)]`.
+    /// Whether the task is durable wherever it is enqueued: `#[task(durable)]`.
     const DURABLE: bool = false;
 
-    /// How long it waits after a failed attempt, unless its options say otherwise: `#[task(backoff = "1s..5m")]`. See
-    /// [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    /// The first and the longest wait after a failed attempt, unless the task's options have a backoff:
+    /// `#[task(backoff = "1s..5m")]`. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
     const BACKOFF: Option<(Duration, Duration)> = None;
 
+    /// Runs the task, and returns its error as the host records it.
     #[doc(hidden)]
     #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]
     async fn run(args: Self::Args) -> Result<(), String>;
@@ -41,7 +42,7 @@ pub trait Task: Copy + 'static {
     label = "returns neither `()` nor `Result<(), E>` with an `E: Display`"
 )]
 pub trait TaskResult {
-    /// The error as the host records it: with its causes, if it knows how to show them for `{:#}` as `anyhow`'s does.
+    /// Converts the error to the text that the host records, in the format `{:#}`: an error of `anyhow` then shows its causes.
     #[doc(hidden)]
     fn into_result(self) -> Result<(), String>;
 }
@@ -58,13 +59,13 @@ impl<E: std::fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-/// What calling a task's function directly returns if it is `async`. `Send`, so that an axum handler may await it.
+/// The future that a direct call of an `async` task's function returns. It is `Send`, so that an axum handler may await it.
 pub type Called<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Work that this instance has promised to run.
+/// The future of a deferred task or a teardown, which this instance runs later.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
-/// `future` as work.
+/// Boxes a future whose output may be any [`TaskResult`].
 pub(crate) fn work<F>(future: F) -> Work
 where
     F: Future<Output: TaskResult> + 'static,

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use epilogue_engines::{Batch, BatchState, Engine, Options, Result, Task, connect};
 use futures::future::try_join_all;
 
-/// How many clients enqueue at once, where it is not one.
+/// How many clients enqueue at once, in the measurements with several.
 const CLIENTS: usize = 32;
-/// How many calls are made one after the other with a backlog.
+/// How many calls a measurement with a backlog makes one after the other.
 const CALLS: usize = 200;
 
 #[tokio::main]
@@ -82,7 +82,7 @@ fn row(what: &str, took: Duration, count: usize, unit: &str) {
     println!("| {what} | {:.3} ms a {unit}, {:.0}/s |", each * 1e3, 1.0 / each);
 }
 
-/// What the server and its store take.
+/// The memory and disk space that the server takes.
 fn sizes(backlog: usize) {
     let number = |command: &str, variable: &str, pattern: &str| -> Option<u64> {
         let argument = pattern.replace("{}", &std::env::var(variable).ok()?);
@@ -97,7 +97,7 @@ fn sizes(backlog: usize) {
     }
 }
 
-/// Enqueues for a while, and says how many.
+/// Enqueues for a while, and returns how many batches.
 async fn enqueue(engine: &Arc<dyn Engine>, clients: usize, time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let client = async || -> Result<usize> {
@@ -121,7 +121,7 @@ async fn fill(engine: &Arc<dyn Engine>, count: usize) -> Result<()> {
     try_join_all((0..100).map(|_| client(count / 100))).await.map(drop)
 }
 
-/// Leases and acks all there is, and says how many. The workers are those of one process.
+/// Leases and acknowledges all batches, and returns how many. The workers belong to one process.
 async fn drain(engine: &Arc<dyn Engine>, workers: usize) -> Result<usize> {
     let mut running = Vec::new();
     for number in 0..workers {

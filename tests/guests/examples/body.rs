@@ -37,7 +37,7 @@ struct Wanted {
     /// Another length to announce, which is wrong.
     length: Option<usize>,
     status: Option<u16>,
-    /// What is asked before the instance panics, though the body may still be on its way. Then its end is told.
+    /// The gate to which the guest comes before it panics, while the body may still be on its way.
     gate: Option<String>,
 }
 
@@ -67,7 +67,7 @@ async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Re
     Ok(response)
 }
 
-/// What comes in goes out, as it comes.
+/// Copies the request's body to the response, as it comes.
 async fn echo(tasks: BackgroundTasks, request: Body) -> Result<Body, EnqueueError> {
     tasks.add_task(after, ())?;
     Ok(Body::from_stream(request.into_data_stream()))

@@ -26,7 +26,7 @@ async fn handle(request: Request) -> impl IntoResponse {
     enqueued.map(|()| "done").map_err(|error| error.to_string())
 }
 
-/// Among named tasks, closures that share what could not be sent anywhere.
+/// Adds named tasks, and between them closures that share a value in the instance's memory.
 fn capture(path: &str) -> Result<(), EnqueueError> {
     let (tasks, path) = (BackgroundTasks::current(), path.to_owned());
     let seen = Rc::new(RefCell::new(vec![path]));
@@ -42,7 +42,7 @@ fn capture(path: &str) -> Result<(), EnqueueError> {
     Ok(())
 }
 
-/// One that does not succeed, and those after it.
+/// Adds a closure that does not succeed, and tasks after it.
 fn end(closure: impl Future<Output = Result<(), &'static str>> + 'static) -> Result<(), EnqueueError> {
     let tasks = BackgroundTasks::current();
     tasks.on_failure(FailurePolicy::Continue);
@@ -52,7 +52,8 @@ fn end(closure: impl Future<Output = Result<(), &'static str>> + 'static) -> Res
     Ok(())
 }
 
-/// One is cancelled and one is skipped. What they hold is let go before the scope closes what it may depend on.
+/// Adds a closure that is cancelled and one that is skipped. What they hold is dropped before the scope closes what it may depend
+/// on.
 fn unused() -> Result<(), EnqueueError> {
     let tasks = BackgroundTasks::current();
     Scope::current().on_teardown(async { println!("teardown") });
@@ -64,7 +65,7 @@ fn unused() -> Result<(), EnqueueError> {
     Ok(())
 }
 
-/// The first attempt would consume it.
+/// Asks for two attempts of a closure, which the first attempt would consume.
 fn retry() -> Result<(), EnqueueError> {
     BackgroundTasks::current().defer_with("retried", TaskOptions::new().max_attempts(2), async {}).map(drop)
 }

@@ -79,7 +79,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Generator {
     }
 }
 
-/// What `except` and `finally` tell apart.
+/// Says how the request ended, as `except` and `finally` do in Python.
 fn end() -> &'static str {
     match Scope::current().outcome() {
         Some(ResponseOutcome::HandlerFailed(_)) => "saw an error and finalized",

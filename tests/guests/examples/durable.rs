@@ -105,7 +105,7 @@ fn chance() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds two of itself, and says so if it may not.
+/// Adds itself twice, and prints it if the host refuses.
 #[epilogue_sdk::task(name = "again")]
 fn again() -> Result<(), EnqueueError> {
     say("again");

@@ -38,7 +38,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     Ok(served.to_string())
 }
 
-/// How many MiB there were.
+/// Takes memory until there is no more. Returns how many MiB there were.
 fn take_memory() -> usize {
     let mut taken = Vec::new();
     loop {

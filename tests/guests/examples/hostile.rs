@@ -105,7 +105,7 @@ fn grow() {
     }
 }
 
-/// Has the host keep something for it, again and again.
+/// Takes resources of the host again and again, and keeps them.
 fn collect() {
     loop {
         mem::forget(Fields::new());

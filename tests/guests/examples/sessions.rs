@@ -56,14 +56,14 @@ async fn data(session: Session) -> Result<String, Extension<Raised>> {
     session.items().try_collect().await.map_err(|error| Extension(Raised(error)))
 }
 
-/// Says whether these are open when the body is made, which is after the handler has returned.
+/// A body that says whether the sessions are open when it is written, which is after the handler has returned.
 fn streamed(sessions: Vec<Session>) -> Body {
     let says =
         stream::iter(sessions).map(|session| Ok::<_, Error>(if session.is_open() { "open " } else { "closed " }));
     Body::from_stream(says)
 }
 
-/// A dependency of the whole request, which is what `on_teardown` is for: closed after the response and all tasks.
+/// A dependency of the whole request. `on_teardown` closes it after the response and all tasks.
 #[derive(Clone)]
 struct Session(Arc<AtomicBool>);
 
@@ -120,7 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// A dependency of the handler's function alone, which is what `Drop` is for: closed when the function returns.
+/// A dependency of the handler's function alone. `Drop` closes it when the function returns.
 struct Local(Session);
 
 impl Drop for Local {

@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// Code that was handed nothing.
+/// Adds a task from code that was not passed the queue.
 fn library() -> Result<(), EnqueueError> {
     BackgroundTasks::current().add_task(say, ("library".into(),)).map(drop)
 }

@@ -19,7 +19,7 @@ fn greet(name: String) {
     println!("hello {name}");
 }
 
-/// A task that the guest has no more.
+/// A task that the newer version of the guest does not have.
 #[derive(Clone, Copy)]
 struct Gone;
 
@@ -32,7 +32,7 @@ impl Task for Gone {
     }
 }
 
-/// `greet` as it was when it took a number.
+/// `greet` as in an older version, when it took a number.
 #[derive(Clone, Copy)]
 struct Changed;
 

@@ -24,11 +24,11 @@ struct Wanted {
     run: String,
     /// Whether a failing task stops the rest; the operator's setting if missing.
     on_failure: Option<String>,
-    /// When the tasks run.
+    /// The tasks' `run_when`.
     when: Option<String>,
-    /// How long each of them may take, in milliseconds; the operator's setting if missing.
+    /// How long each task may take, in milliseconds; the operator's setting if missing.
     within: Option<u64>,
-    /// How long each of them waits after a failed attempt, in milliseconds.
+    /// How long each task waits after a failed attempt, in milliseconds.
     backoff: Option<u64>,
     /// The response's status.
     status: Option<u16>,
@@ -98,7 +98,7 @@ fn sync() {
     println!("sync");
 }
 
-/// Leaves others room to come between its beginning and its end.
+/// Waits a moment, so that other tasks could begin before it ends.
 #[epilogue_sdk::task(name = "slow")]
 async fn slow() {
     println!("slow begins");
@@ -118,14 +118,14 @@ async fn panics() {
     panic!("on purpose");
 }
 
-/// Waits, and its instance could do something else meanwhile.
+/// Waits without blocking its instance.
 #[epilogue_sdk::task(name = "sleep")]
 async fn sleep() {
     println!("sleep");
     spin_sdk::time::sleep(Duration::from_secs(3600)).await;
 }
 
-/// Waits, and its instance cannot do anything else.
+/// Waits and blocks its instance.
 #[epilogue_sdk::task(name = "block")]
 fn block() {
     println!("block");
@@ -171,7 +171,7 @@ async fn defers() -> Result<(), EnqueueError> {
     Ok(())
 }
 
-/// Adds another one of itself, for as long as it may.
+/// Adds itself again, until the host refuses.
 #[epilogue_sdk::task(name = "endless")]
 async fn endless() -> Result<(), EnqueueError> {
     BackgroundTasks::current().add_task(endless, ())?;

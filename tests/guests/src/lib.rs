@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
 
-/// So many bytes of a streamed body, of a known length.
+/// A streamed body of a known length.
 pub fn streamed(size: usize) -> Response {
     const CHUNK: usize = 64 * 1024;
     let chunk = Bytes::from(vec![b'x'; CHUNK]);

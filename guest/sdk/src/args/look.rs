@@ -7,33 +7,34 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// Lists and objects within each other that serde_json reads: it stops at the 128th.
+/// How deep lists and objects may be nested: serde_json stops reading at the 128th.
 const MAX_DEPTH: u32 = 127;
-/// What begins the names of structs that stand for a piece of JSON.
+/// The beginning of the names that serde_json gives to structs that stand for a piece of JSON.
 const JSON: &str = "$serde_json::private::";
-/// 7.038531e-26, the one `f32` whose shortest text, read as `f64` and then rounded, is another `f32` (tried with all of them).
+/// The bits of 7.038531e-26, the one `f32` whose shortest text, read as `f64` and then rounded, is another `f32` (tried with all of them).
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
-/// What was seen of a value.
+/// What a look at a value has found.
 pub(crate) struct Look {
     depth: u32,
-    /// Whether the value that comes next is within `Some`, …
+    /// Whether the value that comes next is within `Some`.
     in_some: bool,
-    /// … or a map's key.
+    /// Whether the value that comes next is a map's key.
     is_key: bool,
-    /// Whether reading it back may give something else.
+    /// Whether reading the value back may give another one.
     doubtful: bool,
-    /// The sum of what its parts hash to, in whichever order they come, as that of a `HashMap` changes. None if nobody asks.
+    /// The sum of the hashes of the value's parts. A sum does not depend on their order, which changes for a `HashMap`. None if it
+    /// is not asked for.
     sum: Option<u64>,
 }
 
 impl Look {
-    /// Looks at a value that is to be written, or says why it cannot be.
+    /// Looks at a value that is to be written. The error says why it cannot be written.
     pub(crate) fn at(value: &impl Serialize) -> Result<Self, String> {
         Self::of(value, None)
     }
 
-    /// Whether this value should be read back, since it has something in it that is lost under some attributes of serde's:
+    /// Whether this value should be read back, because it contains something that some attributes of serde's lose:
     ///
     /// - nothing in `Some`, which is read as `None`;
     /// - a field that `skip_serializing_if` left out, which its reader may want;
@@ -44,7 +45,7 @@ impl Look {
         self.doubtful
     }
 
-    /// A number that differs for values that differ.
+    /// Returns a number that differs for values that differ.
     pub(crate) fn sum(value: &impl Serialize) -> Result<u64, String> {
         Ok(Self::of(value, Some(0))?.sum.unwrap_or_default())
     }
@@ -84,7 +85,7 @@ impl Look {
         self.add(b'0', &[]);
     }
 
-    /// Enters as many lists or objects.
+    /// Enters `count` lists or objects that are nested in each other.
     fn enter(&mut self, levels: u32) -> Result<Within<'_>, Refused> {
         self.depth += levels;
         if self.depth > MAX_DEPTH {
@@ -100,7 +101,7 @@ impl Look {
     }
 }
 
-/// Why a value cannot be written.
+/// The reason why a value cannot be written.
 #[derive(Debug)]
 pub(crate) struct Refused(String);
 
@@ -281,7 +282,7 @@ impl<'a> Serializer for &'a mut Look {
     }
 }
 
-/// What is within a list or an object.
+/// A list or an object whose parts are being looked at.
 pub(crate) struct Within<'a> {
     look: &'a mut Look,
     levels: u32,

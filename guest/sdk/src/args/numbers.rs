@@ -11,13 +11,13 @@ use std::iter;
 use serde::de::value::{MapDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// The secret key.
+/// The secret key of the map as which serde_json gives a number that it keeps as text.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// A reader of serde's, or a part of one, that gives floats as floats.
+/// A reader of serde's, or a part of one, that turns serde_json's maps of a number back into floats.
 pub(crate) struct Plain<T> {
     inner: T,
-    /// Whether a visitor did not say what it expects.
+    /// Whether the visitor did not say which type it expects.
     any: bool,
 }
 
@@ -158,8 +158,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// The float that is written like this, and not otherwise: nothing of the text is lost. An `f32` may be written with an exponent
-/// where an `f64` is not.
+/// Reads a float from its text. None if the float would be written otherwise, because then the text says more than the float. An
+/// `f32` may be written with an exponent where an `f64` is not.
 fn float(text: &str) -> Option<f64> {
     let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
     let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);

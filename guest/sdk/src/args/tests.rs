@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Whether these arguments arrive as they are; an error if they are refused. A debug build and a release build agree.
+/// Whether these arguments arrive as they are, in a debug build and in a release build. An error if they are refused.
 fn arrives<T: Serialize + DeserializeOwned + PartialEq>(args: T) -> Result<bool, String> {
     let json = write_checked(&args, false)?;
     write_checked(&args, true)?;
@@ -136,7 +136,7 @@ fn external() -> impl Strategy<Value = External> {
     })
 }
 
-/// What serde_json's own values hold.
+/// Any value that serde_json's `Value` can hold.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -251,7 +251,7 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// Another form of `Option` within another, which many use for fields that may be missing: it arrives.
+/// Many write a field that may be missing as an `Option` within an `Option`, with an attribute. Such a field arrives.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
 }

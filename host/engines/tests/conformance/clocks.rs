@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, Kind, LONG, batch};
 const URL: &str = "EPILOGUE_TEST_ENGINE";
 /// The file that tells libfaketime how far the clock is off.
 const OFFSET: &str = "FAKETIME_TIMESTAMP_FILE";
-/// The time of the process that starts one with another clock.
+/// The variable with the real time of the process that starts one with another clock.
 const NOW: &str = "EPILOGUE_TEST_NOW";
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -25,7 +25,7 @@ fn file(fixture: &Fixture) -> Connection {
     Connection::open(path(fixture)).unwrap()
 }
 
-/// Runs one of the ignored tests below in a process of its own, whose clock is off by this to begin with.
+/// Runs one of the ignored tests below in a process of its own. The process' clock is off by `offset` at first.
 fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
@@ -48,7 +48,7 @@ fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-/// Puts the clock forward or back; it is seen that this clock is and that the other is not.
+/// Puts the wall clock forward or back. Checks that this clock is changed and the monotonic one is not.
 fn set_clock(offset: &str) {
     let (wall, steady) = (since_1970(), Instant::now());
     fs::write(env::var(OFFSET).unwrap(), offset).unwrap();
@@ -85,7 +85,7 @@ async fn enqueues_and_gives_back() {
     engine.release(&first).await.unwrap();
 }
 
-/// In this process and in another one: leases that are held are not taken for ended ones, and delays are as long as they were.
+/// In this process and in another one, held leases do not end early, and delays keep their length.
 #[tokio::test]
 async fn a_clock_that_jumps_ends_no_lease_and_no_delay() {
     let fixture = Fixture::visible_after(Kind::Sqlite, LONG);
@@ -124,7 +124,7 @@ fn now() -> i64 {
     since_1970().as_millis() as i64
 }
 
-/// The machine was started anew: what the clocks of before say means nothing now.
+/// After a restart of the machine, times that were stored by the clocks of before mean nothing.
 #[tokio::test]
 async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_is_left() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// A name that leads to one of two servers, for the connections that come from then on.
+/// An address that leads new connections to one of two servers.
 struct Pair {
     servers: [Server; 2],
     leads_to: Arc<AtomicU16>,
@@ -51,7 +51,7 @@ impl Pair {
         call.query_async(&mut connection).await.unwrap()
     }
 
-    /// Makes one server the replica of another, or of none.
+    /// Makes one server the replica of another, or a primary.
     async fn follow(&self, server: usize, primary: Option<usize>) {
         let Some(primary) = primary else {
             return self.ask(server, &["REPLICAOF", "NO", "ONE"]).await;
@@ -124,7 +124,7 @@ async fn a_lease_that_waits_at_a_demoted_primary_goes_on_at_the_new_one() {
     assert_eq!(waits.await.unwrap().unwrap().unwrap().batch.tasks[0].name, "late");
 }
 
-/// Until the name leads elsewhere each call fails in time, and says why.
+/// Until the address leads to the other server, each call fails in time and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_name_leads_to_a_replica_calls_say_so() {
     let pair = Pair::new().await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::servers::Server;
 
-/// Far more than anything takes, and still an end.
+/// Longer than anything in a test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Leases do not end here by themselves.
+    /// An engine of this kind, whose leases last longer than a test.
     pub(crate) fn new(kind: Kind) -> Self {
         Self::with(kind, Options { visibility: LONG, ..Options::default() })
     }
 
-    /// Leases end after `visibility`.
+    /// An engine of this kind, whose leases end after `visibility`.
     pub(crate) fn visible_after(kind: Kind, visibility: Duration) -> Self {
         Self::with(kind, Options { visibility, ..Options::default() })
     }
@@ -54,7 +54,7 @@ impl Fixture {
         Self { engine, url, options, server, _folder: folder }
     }
 
-    /// The same store, as another process sees it. Memory has no other.
+    /// Connects to the same store once more, as another process does. An engine in memory cannot, and is returned itself.
     pub(crate) fn another(&self) -> Arc<dyn Engine> {
         match self.url.as_str() {
             "memory:" => self.engine.clone(),
@@ -62,12 +62,12 @@ impl Fixture {
         }
     }
 
-    /// Leases what is ready.
+    /// Leases a batch if one is ready now.
     pub(crate) async fn lease(&self, worker: &str) -> Option<Lease> {
         self.engine.lease(worker, Duration::ZERO).await.unwrap()
     }
 
-    /// Leases what will be ready.
+    /// Waits until a batch is ready, and leases it.
     pub(crate) async fn wait(&self, worker: &str) -> Lease {
         self.engine.lease(worker, LONG).await.unwrap().expect("nothing became ready")
     }

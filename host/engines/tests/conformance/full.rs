@@ -56,7 +56,7 @@ async fn a_redis_that_may_lose_what_it_accepted_is_told_of() {
     assert!(risks[1].contains("noeviction` instead of `allkeys-lru`"), "{risks:?}");
 }
 
-/// Workers need room to end what is stored: so the queue is what an operator limits.
+/// Workers need room to end what is stored. So an operator limits the queue's stream, and not the whole store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_nats_that_is_full_refuses_and_loses_nothing_and_is_worked_off() {
     let fixture = Fixture::new(Kind::Nats);

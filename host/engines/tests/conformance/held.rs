@@ -23,7 +23,7 @@ on_every_engine!(nats: Nats; held: [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// It does not extend its lease in time, and asks for more: as after SIGSTOP, or while the machine sleeps.
+/// The worker does not extend its lease in time, and asks for more, as after SIGSTOP or while the machine sleeps.
 async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     let visibility = Duration::from_millis(500);
     let fixture = Fixture::visible_after(kind, visibility);
@@ -46,7 +46,7 @@ async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     assert_eq!(engine.counts().await.unwrap(), Counts::default());
 }
 
-/// A worker that could not extend it any more has let it go.
+/// A worker that could no longer extend its lease has let the batch go.
 async fn a_lease_that_was_dropped_is_leased_again_by_the_same_process(kind: Kind) {
     let fixture = Fixture::visible_after(kind, Duration::from_millis(500));
     for name in ["one", "two"] {

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// A way to `server` that, once `cut` is set, breaks the connection on which the next answer comes. Its address.
+/// Forwards to `server`, and returns the forwarder's address. Once `cut` is set, it breaks the connection on which the next answer
+/// comes.
 async fn way_to(server: &Server, cut: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

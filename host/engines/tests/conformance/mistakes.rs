@@ -8,7 +8,7 @@ use epilogue_engines::{Error, Options, connect};
 
 use crate::servers::Server;
 
-/// A connection's error, which shows no password.
+/// The error of a connection. It shows no password.
 async fn error(url: &str) -> Error {
     let error = connect(url, Options::default()).unwrap().counts().await.unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");

@@ -29,7 +29,7 @@ enum Step {
     Bury,
     RetryDead,
     Remove,
-    /// As a worker does whose lease was lost: the lease before the last is used.
+    /// Uses the lease before the last, as a worker does whose lease was lost.
     StaleAck,
     StaleCheckpoint,
 }
@@ -57,7 +57,7 @@ impl Subject {
         Self { engine, leases: BTreeMap::new() }
     }
 
-    /// Does one step; says what came of it.
+    /// Does one step, and returns its result.
     async fn step(&mut self, step: Step, batch: &Batch) -> String {
         let engine = self.engine.clone();
         let leases = self.leases.entry(batch.id.clone()).or_default();
@@ -92,7 +92,7 @@ impl Subject {
         Ok(leased)
     }
 
-    /// All that is stored.
+    /// All stored batches.
     async fn stored(&self) -> Vec<String> {
         let entries = self.engine.list(None, 100).await.unwrap();
         let counts = self.engine.counts().await.unwrap();
@@ -106,7 +106,7 @@ impl Subject {
     }
 }
 
-/// Where a batch was that is retried or removed.
+/// The state in which a batch was before it is retried or removed.
 fn at(entry: Option<Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }

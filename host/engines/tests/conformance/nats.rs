@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use crate::fixture::{Fixture, Kind, LONG, batch};
 use crate::servers::Server;
 
-/// Longer than anything that is to be waited for in vain.
+/// How long a test waits for something that must not come.
 const SHORT: Duration = Duration::from_secs(1);
 
 async fn context(fixture: &Fixture) -> Context {
@@ -65,7 +65,7 @@ async fn lose(fixture: &mut Fixture, lost: Lost) {
     }
 }
 
-/// As a client does that tries again after a 503: only until the connection is back.
+/// Enqueues until the connection is back, as a client does that tries again after a 503.
 async fn enqueue(fixture: &Fixture, lost: Lost, batch: &Batch) {
     let mut client = tokio::time::interval(Duration::from_millis(20));
     while let Err(error) = fixture.engine.enqueue(batch).await {
@@ -149,7 +149,7 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     }
 }
 
-/// Puts a message of a batch into the queue once more, as a server does that was killed and has forgotten its end.
+/// Puts a message of a batch into the queue once more, as a killed server does that has forgotten the batch's end.
 async fn deliver_again(fixture: &Fixture, sent: &Batch) {
     let subject = format!("epilogue.ready.{}", sent.id);
     let envelope = sent.to_envelope().unwrap();
@@ -192,7 +192,7 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(left.iter().all(|(subject, _)| subject == "epilogue.state.~"), "{left:?}");
 }
 
-/// A new consumer delivers at once what is held, as a server does that was killed.
+/// A new consumer delivers held batches at once, as a killed server does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_secs(4));
@@ -277,7 +277,7 @@ async fn what_stands_alone_before_the_host_is_a_token() {
     }
 }
 
-/// Answers each connection, at once or once it is spoken to.
+/// Answers each connection, either at once or after the client's first bytes.
 fn another_program(says: &'static [u8], first: bool) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

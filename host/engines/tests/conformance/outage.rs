@@ -24,7 +24,7 @@ fn fixture(kind: Kind) -> Fixture {
     Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() })
 }
 
-/// Every call fails, in time.
+/// Checks that every call fails in time.
 async fn unavailable(fixture: &Fixture) {
     let start = Instant::now();
     let error = fixture.engine.enqueue(&batch(&["lost"])).await.unwrap_err();
@@ -36,7 +36,7 @@ async fn unavailable(fixture: &Fixture) {
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
 }
 
-/// As a client does that tries again after each 503.
+/// Enqueues until the engine accepts, as a client does that tries again after each 503.
 async fn recovers(fixture: &Fixture) {
     let deadline = Instant::now() + LONG;
     let again = batch(&["again"]);
@@ -109,7 +109,7 @@ async fn a_server_that_is_down_at_the_start_is_found_when_it_comes(kind: Kind) {
     fixture.engine.ack(&lease).await.unwrap();
 }
 
-/// Accepts connections, and says nothing: a server that hangs, or a network that swallows.
+/// Accepts connections and never answers, like a server that hangs or a network that drops packets.
 async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if kind == Kind::Redis { "redis" } else { "nats" };
@@ -123,7 +123,7 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// Each connection was broken, and the first use of it shows that.
+/// Each connection was broken, and only the first use of it shows that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_redis_between_two_requests_costs_none() {
     let mut fixture = fixture(Kind::Redis);

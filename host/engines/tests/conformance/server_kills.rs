@@ -19,12 +19,12 @@ const BATCHES: usize = 1_000;
 const WORKERS: usize = 12;
 /// How many batches end between two kills.
 const BETWEEN: usize = 80;
-/// Far longer than the server is down, and what is lost with an answer comes back after it.
+/// The visibility timeout: far longer than the server is down. A batch whose lease was lost with its answer comes back after it.
 const VISIBILITY: Duration = Duration::from_secs(8);
-/// A worker's pause after the engine could not do something.
+/// A worker's pause after a call that failed.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What is wrong if it is not zero.
+/// Counts of what must not happen.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Faults {
     /// Tasks that began though their request had ended.
@@ -38,12 +38,12 @@ struct Faults {
 /// What the workers have seen of one batch.
 #[derive(Default)]
 struct Seen {
-    /// So many tasks have begun.
+    /// How many tasks have begun.
     begun: u32,
-    /// So many tasks have ended, and the engine has confirmed it.
+    /// How many tasks have ended, with the engine's confirmation.
     done: u32,
     ended: bool,
-    /// Who runs it, and until when the lease is that one's for certain.
+    /// The worker that runs the batch, and until when its lease is certain.
     running: Option<(usize, Instant)>,
 }
 
@@ -81,7 +81,7 @@ async fn pass(time: Duration) {
     tokio::time::interval_at(tokio::time::Instant::now() + time, time).tick().await;
 }
 
-/// Asks until the engine has done it, as a worker does. When the last call began.
+/// Repeats a call until the engine has done it, as a worker does. Returns when the last call began.
 async fn checkpoint(engine: &dyn Engine, lease: &mut Lease, next: u32) -> Result<Instant> {
     loop {
         let began = Instant::now();
@@ -102,7 +102,7 @@ async fn ack(engine: &dyn Engine, lease: &Lease) -> Result<()> {
     }
 }
 
-/// One batch. An error if the lease was lost, which is legitimate if nothing else is wrong.
+/// Runs one batch. An error if the lease was lost, which is legitimate if nothing else is wrong.
 async fn work(engine: &dyn Engine, worker: usize, record: &Record, lease: &mut Lease, began: Instant) -> Result<()> {
     let mut until = began + VISIBILITY;
     while lease.task().is_some() {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How many stores apart from each other a server has.
+/// How many separate stores a server has.
 const APART: usize = 1_000;
 
 pub(crate) struct Server {
     program: &'static str,
-    /// What NATS is configured with.
+    /// The configuration of NATS.
     config: String,
     scheme: &'static str,
     port: u16,
@@ -29,7 +29,7 @@ impl Server {
         Self::nats_with(accounts())
     }
 
-    /// With this configuration beside the address.
+    /// Starts NATS with this configuration and the address.
     pub(crate) fn nats_with(config: String) -> Self {
         Self::start("nats-server", "nats", config)
     }
@@ -46,7 +46,7 @@ impl Server {
         }
     }
 
-    /// Ends it as `kill -9` does; what is stored stays.
+    /// Kills the server as `kill -9` does. What is stored stays.
     pub(crate) fn kill(&mut self) {
         if let Some((mut child, _log)) = self.running.take() {
             child.kill().unwrap();
@@ -54,14 +54,14 @@ impl Server {
         }
     }
 
-    /// Ends it, and removes what NATS has stored.
+    /// Kills the server, and removes what NATS has stored.
     #[allow(dead_code, reason = "the host's tests have this file too, and empty no server")]
     pub(crate) fn kill_and_empty(&mut self) {
         self.kill();
         std::fs::remove_dir_all(self.folder.path().join("jetstream")).unwrap();
     }
 
-    /// Starts it again, on the same port and folder. Another test may have taken the port meanwhile: then it is waited for.
+    /// Starts the server again, on the same port and folder. If another test has taken the port meanwhile, it waits for the port.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let end = Instant::now() + Duration::from_secs(60);
@@ -83,7 +83,7 @@ impl Server {
         panic!("{program} did not start five times");
     }
 
-    /// False if the server ended instead of saying that it is ready.
+    /// Starts the server, and waits until it is ready. False if it ended instead.
     fn launch(&mut self) -> bool {
         let (folder, port) = (self.folder.path().to_str().unwrap(), self.port.to_string());
         let mut command = Command::new(self.program);

@@ -29,7 +29,7 @@ async fn all_its_files_are_their_owners_alone() {
     assert!(modes.iter().all(|(_, mode)| mode.mode() & 0o777 == 0o600), "{modes:?}");
 }
 
-/// As where a volume that is still empty is linked to.
+/// The path is a link to a volume that is still empty.
 #[test]
 fn what_a_link_points_to_is_made_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -351,7 +351,7 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     }
 }
 
-/// Whatever the operator takes for the time that a lease lasts, nobody's lease ends earlier or later.
+/// Whatever visibility timeout the operator's command has, nobody's lease ends earlier or later.
 async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
     let fixture = Fixture::visible_after(kind, LONG);
     let look = async || {
