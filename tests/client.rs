@@ -1,5 +1,5 @@
-//! A client that the tests can hold by the hand: over HTTP/1.1 or HTTP/2 with prior knowledge, a body piece by piece, and
-//! trailers. What needs none of it uses the one of `TestHost`.
+//! A client for tests that choose the protocol (HTTP/1.1, or HTTP/2 with prior knowledge), read a body piece by piece, or need
+//! trailers. Other tests use the client of `TestHost`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

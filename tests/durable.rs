@@ -1,4 +1,4 @@
-//! Durable tasks: what a client was told is stored, and runs, whoever is killed. Each case runs on each engine.
+//! Durable tasks: a task that a client was told is stored runs, whichever process is killed. Each case runs on each engine.
 
 mod books;
 mod core;

@@ -1,13 +1,13 @@
 //! The fault run: guests, clients and limits that misbehave at random, and what must hold of every request (S3).
 //!
-//! `cargo test` runs a few rounds. By hand, for as long as one likes, with its memory watched and charted:
+//! `cargo test` runs a few rounds. To run it for longer, with a chart of the process' memory:
 //!
 //! ```sh
 //! EPILOGUE_FAULT_SECONDS=1800 EPILOGUE_FAULT_SEED=7 cargo test --test e2e fault::run -- --ignored --nocapture
 //! ```
 //!
-//! A seed and a round's number decide what is asked and by whom, though not how it interleaves; `EPILOGUE_FAULT_ROUND`
-//! begins with that round. What does not hold is told with the request's path, which can be sent to the guest by itself.
+//! A seed and a round's number decide which requests which clients send, but not how they interleave. `EPILOGUE_FAULT_ROUND` begins
+//! with that round. A failure is shown with the request's path, to be sent to the guest by itself.
 
 mod check;
 mod clients;

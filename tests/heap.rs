@@ -1,5 +1,5 @@
-//! What this process has on its heap, to the byte: what it has resident says little of a slow leak, since allocators and the engine
-//! keep what they once needed.
+//! The exact size of this process' heap. The resident memory says little of a slow leak, because allocators and wasmtime keep what
+//! they once needed.
 
 #![expect(unsafe_code, reason = "an allocator cannot be made otherwise; this one only counts")]
 

@@ -1,5 +1,5 @@
-//! Kinds: a `fn` and an `async fn` are both tasks, and neither blocks anything but its own instance (S17). A task's arguments
-//! are those that were enqueued, whatever kind they are of.
+//! Kinds of tasks: a `fn` and an `async fn` are both tasks, and either blocks only its own instance (S17). A task gets the very
+//! arguments that were enqueued, of whatever type.
 
 use epilogue::testing::{TaskState, TestHost};
 

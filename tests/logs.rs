@@ -1,4 +1,5 @@
-//! The log: no text of a guest's or a client's can pass for an event, JSON is JSON to the last line, and no password is in it.
+//! The log: no text from a guest or a client can pass for an event, each line of the JSON format is JSON, and no line has a
+//! password.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

@@ -1,7 +1,7 @@
-//! Overload: three times as much as the host can do is asked of it (S11, S12).
+//! Overload: clients send three times as many requests as the host can serve (S11, S12).
 //!
-//! `cargo test` offers it for a few seconds, and checks what noise cannot break. By hand, for as long as one likes, with the
-//! latencies checked too:
+//! `cargo test` does so for a few seconds, and checks what does not depend on the machine's speed. To run it for longer, and to
+//! check the latencies too:
 //!
 //! ```sh
 //! EPILOGUE_OVERLOAD_SECONDS=60 cargo test --test e2e overload::run -- --ignored --nocapture

@@ -1,4 +1,4 @@
-//! An application that cannot run here says why, in words that help, and ends with code 1 before it serves anything.
+//! An application that cannot run: `epilogue up` says why and what to do, and ends with code 1 before it serves anything.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,7 +1,6 @@
-//! Portable: composed with its adapters, a guest keeps the promises on a host that knows nothing of tasks.
+//! Composed guests: with its adapters, a guest keeps the promises on a host that knows nothing of tasks.
 //!
-//! Most cases are those of the native host, tried on both hosts and compared. Those that follow have their reason to differ,
-//! or to be shown apart.
+//! Most tests send the same request to the native host and to the stock host, and compare. The others say why the hosts differ.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The repository's own rules: files that say what they are for and fit in the head, and tests that wait for what they
-//! mean.
+//! The repository's own rules. Files begin with a module comment and are not too long, and tests wait for events and never for
+//! time.
 
 mod documents;
 mod layout;

@@ -1,4 +1,4 @@
-//! `epilogue up --watch`: what changes is built and loaded, and what does not build or load changes nothing.
+//! `epilogue up --watch`: it builds and loads what changes. What does not build or load changes nothing.
 
 use std::fs;
 use std::path::Path;

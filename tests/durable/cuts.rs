@@ -1,5 +1,5 @@
-//! A server that cannot be reached, under load: each request is answered in time and does all or nothing, and once the server
-//! is there again all goes on by itself.
+//! A server that cannot be reached, under load. The host responds to each request in time, and stores all of its tasks or none. Once
+//! the server is back, everything goes on by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! kill -9, of hosts that run their own tasks: what a client was told is stored runs all the same.
+//! `kill -9` of hosts that run their own tasks: a task that a client was told is stored still runs.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};

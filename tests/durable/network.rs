@@ -1,4 +1,4 @@
-//! A network before a server, which can be cut.
+//! A network between the tests' processes and a server. A test can cut it.
 
 use std::net::SocketAddr;
 use std::thread;

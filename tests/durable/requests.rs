@@ -1,4 +1,4 @@
-//! What a request's client is told, and what is stored then.
+//! The response to a request with durable tasks, and what is stored by then.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

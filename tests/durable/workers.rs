@@ -1,4 +1,4 @@
-//! Workers: what is run again and how often, what becomes of what cannot be run, and how a worker ends.
+//! Workers: how often they run a task again, what they do with a task that cannot run, and how they end.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

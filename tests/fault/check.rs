@@ -1,5 +1,5 @@
-//! What must hold of each request, whatever happened: the client's view, the guest's own words and the host's record agree
-//! (S1, S3 to S10, S14, S15).
+//! The checks of each request: what the client saw, what the guest printed and what the host recorded must agree (S1, S3 to S10,
+//! S14, S15).
 
 use std::time::Duration;
 

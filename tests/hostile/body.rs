@@ -1,4 +1,4 @@
-//! In the body: the client sees that it is broken, and the tasks run.
+//! A guest that misbehaves while it writes the body: the client sees that the body is broken, and the tasks run.
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 

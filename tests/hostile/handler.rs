@@ -1,4 +1,4 @@
-//! In the handler: the client has an answer, and those tasks run that run after a failure too.
+//! A guest that misbehaves in the handler: the client gets a response, and those tasks run that asked to run after a failure.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A guest that leaks handles: its instance goes before they are many.
+//! A guest that leaks handles: the host drops its instance before there are many.
 
 use epilogue::testing::TestHost;
 

@@ -1,4 +1,4 @@
-//! A guest that wants all memory there is: it has its share, and the host's stays bounded.
+//! A guest that takes all memory it can get: it gets what the setting allows, and the host's own memory stays bounded.
 
 use epilogue::testing::TestHost;
 

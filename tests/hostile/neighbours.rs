@@ -1,4 +1,4 @@
-//! Others on the same thread have their answers, complete and right, while guests misbehave at every step (S14).
+//! Requests on the same thread get their complete and correct responses while other guests misbehave at every step (S14).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 

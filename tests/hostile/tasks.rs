@@ -1,4 +1,5 @@
-//! In a task: its state says so, and those after it run in a fresh instance. And more tasks than there may be.
+//! A guest that misbehaves in a task: the task's state says so, and the tasks after it run in a fresh instance. A guest that adds more
+//! tasks than it may.
 
 use epilogue::testing::{TaskState, TestHost};
 

@@ -1,4 +1,4 @@
-//! In the teardown: what the tasks did stands, and the next request has another instance.
+//! A guest that misbehaves in the teardown: the tasks keep their states, and the next request has another instance.
 
 use super::{Hostile, STUCK, TRAPS};
 use crate::support::ends;

@@ -1,4 +1,4 @@
-//! A client that asks at its own pace, whether it is answered or not: an open loop, over as many connections as that takes.
+//! A client that sends requests at its own rate and does not wait for responses: an open loop, over as many connections as it needs.
 
 use std::cell::RefCell;
 use std::future::pending;

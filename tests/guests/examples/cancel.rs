@@ -1,4 +1,5 @@
-//! Takes tasks back: the handler its second, and a running task itself, the next, and one that has ended.
+//! Takes tasks back. The handler takes back its second task. A running task tries to take back itself, the next one, and one that has
+//! ended.
 
 use epilogue_sdk::{BackgroundTasks, EnqueueError, TaskId};
 use spin_sdk::http::{IntoResponse, Request};

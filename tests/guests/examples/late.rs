@@ -1,7 +1,11 @@
-//! Work that the handler spawns and that goes on after it, by path: `/adds?GATE` adds a closure once the gate has opened,
-//! `/panics?GATE` then panics, `/stops` goes on until it is asked not to, `/yields` for one and a half seconds, in which it
-//! never waits, and `/spins?GATE` then for ever, in which it does not even yield. What the teardown of `/registers?GATE` spawns
-//! then registers another, and what that of `/meanwhile?GATE` spawns does so before.
+//! Spawns work that goes on after the handler. The path says what the work does:
+//!
+//! - `/adds?GATE` adds a closure once the gate has opened, `/panics?GATE` panics then, and `/spins?GATE` computes for ever then
+//!   without yielding.
+//! - `/stops` goes on until the host asks it to stop.
+//! - `/yields` goes on for one and a half seconds, and yields without waiting.
+//! - `/registers?GATE` and `/meanwhile?GATE` spawn the work in the teardown. It registers another teardown: after the first one has
+//!   ended, or before.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A request as many are: it waits a while, as for a database, then computes, and leaves two tasks that compute too.
+//! A typical request: it waits for a while, as for a database, then computes, and adds two tasks that compute too.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Has two tasks of one name, which no host can tell apart: it is refused when it is loaded.
+//! Has two tasks of one name. No host can tell them apart, so a host refuses to load the component.
 
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;

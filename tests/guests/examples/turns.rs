@@ -1,4 +1,4 @@
-//! Leaves room, in each part of a request, for another to come between: `/?NUMBER`, which is a part of all that it prints.
+//! Waits in each part of a request, so that another request could come between. `/?NUMBER`: all that it prints contains the number.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Enqueues values that are easily lost on the way, `/`, which its task prints; or ones that no task could take, `/refused`,
-//! and answers with why.
+//! `/` enqueues values that JSON easily changes, and the task prints them. `/refused` enqueues values that no task could take, and
+//! responds with the reasons.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A primary of Redis that becomes a replica and goes on answering, as with Sentinel or a managed service: the name leads to another.
+//! Failover of Redis, as with Sentinel or a managed service: the primary becomes a replica and goes on answering, and its name leads
+//! to the new primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -1,4 +1,4 @@
-//! Servers that have no room for more: what is new is refused, and what is stored is kept, seen, and worked off.
+//! Servers that have no room for more. They refuse new batches. Stored batches stay, and workers and operators go on with them.
 
 use epilogue_engines::{Counts, Error};
 

@@ -1,4 +1,4 @@
-//! What a process holds, and what has been given back for later.
+//! Batches that a process holds, and batches that it has given back for later.
 
 use std::time::Duration;
 

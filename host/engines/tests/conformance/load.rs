@@ -1,4 +1,4 @@
-//! Many batches, several workers.
+//! Many batches and several workers at once.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What can never work is told from what may come, and how.
+//! A configuration that can never work is an error that says what to do. A server that is down may come back, and is another error.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,6 +1,6 @@
-//! Random histories: an engine does what memory does.
+//! Random histories: an engine does the same as the engine in memory.
 //!
-//! Not for NATS, which takes a moment until it delivers again what was given back.
+//! NATS is left out, because it takes a moment until it delivers again what was given back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

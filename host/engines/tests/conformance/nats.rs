@@ -1,4 +1,4 @@
-//! What NATS alone can do to its engine: streams and consumers that are lost, messages that come again, and URLs.
+//! Tests for NATS alone: lost streams and consumers, messages that come again, and URLs.
 
 use std::time::Duration;
 

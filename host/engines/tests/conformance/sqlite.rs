@@ -1,4 +1,4 @@
-//! What is SQLite's own: the file.
+//! SQLite's file: where it is, who may read it, and who locks it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

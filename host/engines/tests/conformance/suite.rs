@@ -1,4 +1,4 @@
-//! What one batch goes through.
+//! The life of one batch: enqueued, leased, extended, retried, buried, removed.
 
 use std::time::{Duration, Instant};
 
