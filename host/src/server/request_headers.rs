@@ -206,6 +206,7 @@ mod tests {
             (&["gzip, chunked"], false),
             (&["gzip", "chunked"], false),
             (&["chunked, chunked"], false),
+            (&["chunked", "gzip"], false),
         ] {
             let codings = codings.iter().map(|coding| ("transfer-encoding", coding.as_bytes()));
             let headers: Vec<_> = std::iter::once(host).chain(codings).collect();
