@@ -1,4 +1,4 @@
-//! What wit-bindgen makes of `guest/adapter/wit`.
+//! The code that wit-bindgen generates from `guest/adapter/wit`.
 
 #![allow(
     clippy::all,

@@ -1,8 +1,8 @@
-//! Between the queue of a composed component and one of the several guests that share it: passes the guest's tasks on with
-//! the word that they are this guest's.
+//! The adapter between the queue of a composed component and one of the several guests that share it. It passes on the guest's tasks
+//! and says that they are this guest's.
 //!
-//! It does not know its own place. The outermost guest's layer is beside the queue, each other beside the layer around it,
-//! and the word of those further in is counted up on its way.
+//! An adapter does not know its own place. The outermost guest's adapter calls the queue, each other one the adapter around it, and
+//! each adds one to the place of a task that comes from further in.
 
 #![no_std]
 

@@ -1,5 +1,5 @@
-//! The queue of a composed component: to its guests it is the host's `queue` and `context`, to the responder beside it
-//! it is `drain`.
+//! The queue of a composed component. It provides the host's `queue` and `context` to the guests, and `drain` to the responder
+//! beside it.
 //!
 //! An instance serves one request at a time, so there is one queue. It decides by the same rules as the native host's queue
 //! (`host/src/queue.rs`).

@@ -11,9 +11,9 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    /// With the layer that added it.
+    /// The tasks that wait, each with the layer that added it.
     waiting: VecDeque<(u32, QueuedTask)>,
-    /// The layer that adds the next one; only where several share the queue is it anything but the first.
+    /// The layer that adds the next task. It is the first one unless several guests share the queue.
     pub(crate) adding: u32,
     /// The layer of the task that left last.
     pub(crate) current: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// The queue of no request.
+    /// Creates a queue that is closed, because there is no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
         Self {
@@ -36,12 +36,12 @@ impl Queue {
         }
     }
 
-    /// The queue of a request that begins.
+    /// Creates the queue of a request that begins.
     pub(crate) fn open(limits: Limits) -> Self {
         Self { closed: false, limits, ..Self::closed() }
     }
 
-    /// Accepts a task behind all others, or says why not.
+    /// Adds a task behind all others. The error says why it is refused.
     pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);

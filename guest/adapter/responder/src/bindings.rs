@@ -1,4 +1,4 @@
-//! What wit-bindgen makes of `guest/adapter/wit`, but for the export, which is in `caller.rs`.
+//! The code that wit-bindgen generates from `guest/adapter/wit`. The export is in `caller.rs`.
 
 #![allow(
     clippy::all,

@@ -1,7 +1,7 @@
 //! The export that the host calls.
 //!
-//! What wit-bindgen generates returns the response at the end of the handler, after which only `spawn`ed work can go on;
-//! that needs std. By hand, the response is returned in the midst of a request's life.
+//! The code that wit-bindgen generates returns the response at the end of the handler. After that only spawned work can go on, and
+//! spawning needs std. So the export is written by hand, and returns the response in the middle of a request's life.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 
@@ -12,9 +12,9 @@ use wit_bindgen::rt::async_support::{TaskCancelOnDrop, callback, start_task};
 
 use crate::bindings::wasi::http::types::{Request, Response};
 
-/// Who waits for the response.
+/// The host, which waits for the response.
 pub(crate) struct Caller {
-    /// If it is dropped the host is told that there will be no response.
+    /// If it is dropped, the host learns that there will be no response.
     unanswered: TaskCancelOnDrop,
 }
 
@@ -23,7 +23,7 @@ impl Caller {
     pub(crate) fn respond(self, response: Response) {
         #[link(wasm_import_module = "[export]wasi:http/handler@0.3.0")]
         unsafe extern "C" {
-            /// A `result<response, error-code>`, flattened.
+            /// A `result<response, error-code>` as the canonical ABI flattens it.
             #[link_name = "[task-return]handle"]
             fn task_return(
                 is_error: i32,

@@ -1,4 +1,4 @@
-//! Time, by the clock that the host lends.
+//! Time, by the host's monotonic clock.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -14,7 +14,7 @@ pub(crate) fn nanoseconds(duration: Duration) -> Nanoseconds {
     duration.as_nanos() as Nanoseconds
 }
 
-/// A moment that comes.
+/// A moment in the future.
 pub(crate) struct Deadline(Nanoseconds);
 
 impl Deadline {
@@ -27,8 +27,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work` for so long at most. Work that is not done by then is cancelled, and its instance serves on: but only if it
-/// waits for something; what computes cannot be cut.
+/// Runs `work` for at most `limit`. Work that takes longer is cancelled, and its instance serves on. Only work that waits can be
+/// cancelled; a guest that computes cannot be stopped.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

@@ -36,7 +36,7 @@ impl Life {
         }
     }
 
-    /// The state of a task that is not to run, and why.
+    /// Returns the state of a task that is not to run, and the reason. None if the task is to run.
     fn verdict(&mut self, task: &QueuedTask, failed: bool) -> Option<(TaskState, &'static str)> {
         let situation = Situation {
             handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),

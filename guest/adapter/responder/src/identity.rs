@@ -13,7 +13,7 @@ use crate::bindings::wasi::random::random::get_random_u64;
 pub(crate) struct Identity(pub(crate) RequestContext);
 
 impl Identity {
-    /// A new request that arrived with `headers`. Its id is a UUID of version 7: unique everywhere, and ordered by time.
+    /// Creates the identity of a new request from its headers. The id is a UUID of version 7: unique everywhere, and ordered by time.
     pub(crate) fn of(headers: &Headers) -> Self {
         let now = system_clock::now();
         let milliseconds = now.seconds.unsigned_abs() * 1_000 + u64::from(now.nanoseconds) / 1_000_000;

@@ -18,25 +18,25 @@ use crate::record::{self, Level, quoted};
 use crate::sending::Sending;
 use crate::settings::settings;
 
-/// A request on its way.
+/// A request from its arrival to its teardown.
 pub(crate) struct Life {
     pub(crate) identity: Identity,
     pub(crate) outcome: ResponseOutcome,
-    /// When the time for all tasks is used up. It begins with the drain.
+    /// When the time for all tasks is used up. None before the drain begins.
     deadline: Option<Deadline>,
-    /// Whether its response has no body, however much of one the guest writes.
+    /// Whether the response to the request has no body, because the method is HEAD.
     head: bool,
     status: u16,
     pub(crate) tasks: u32,
     teardowns: u32,
-    /// Closes with the request, however that ends.
+    /// Closes the request's queue when it is dropped, however the request ends.
     _door: Door,
 }
 
-/// Why there is no response of the guest's.
+/// The reason why the guest has no response that can be sent.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
-    /// It returned one with a status that no final response has.
+    /// The guest returned a response with this status, which no final response has.
     NotFinal(u16),
     TimedOut(Nanoseconds),
 }
@@ -66,7 +66,7 @@ impl Life {
         }
     }
 
-    /// The response for the host, or one made here if the guest returned none, and what remains to be done to send it.
+    /// Returns the response for the host, and the work that remains to send it. If the guest has no response, the adapter creates one.
     pub(crate) async fn reply(&mut self, handled: Result<Response, HandlerError>) -> (Response, Sending) {
         // The body may take as long as it likes.
         drain::allow(None);
@@ -122,7 +122,7 @@ impl Life {
         }
     }
 
-    /// Whether no task is left. None is accepted any more if so.
+    /// Closes the queue if no task is left. Returns whether it is closed.
     pub(crate) fn is_over(&self) -> bool {
         drain::close_if_empty()
     }
@@ -146,7 +146,7 @@ impl Life {
         record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
     }
 
-    /// What is left of the time for all tasks. It starts to run when it is first asked for.
+    /// What is left of the time for all tasks. The time starts to run with the first call.
     pub(crate) fn budget(&mut self) -> Nanoseconds {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }

@@ -1,4 +1,4 @@
-//! What becomes of each task, told on stderr in the words of the native host's log (S3).
+//! The records of tasks, as lines on stderr in the words of the native host's log (S3).
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -18,7 +18,7 @@ use crate::clock::Nanoseconds;
 use crate::identity::Identity;
 use crate::settings::settings;
 
-/// How important a line is.
+/// The level of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Off,
@@ -51,7 +51,7 @@ impl Level {
     }
 }
 
-/// The stream to stderr, between two lines.
+/// The stream to stderr, which is kept between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
 /// Writes a line, in one piece: others write to stderr as well. The message is the adapter's own; a text of the guest's is a field.
@@ -87,12 +87,12 @@ pub(crate) async fn log(
     STDERR.with(|kept| *kept = Some(stderr));
 }
 
-/// A text in quotes, as the native host's log has it.
+/// Writes a text in quotes, as the native host's log does.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// Tells that an attempt has failed and another will follow.
+/// Logs that an attempt has failed and another will follow.
 pub(crate) async fn will_be_retried(
     request: &Identity,
     task: &QueuedTask,
@@ -111,17 +111,17 @@ pub(crate) async fn will_be_retried(
     log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;
 }
 
-/// One task's end.
+/// The record of one task's end.
 pub(crate) struct TaskRecord {
     pub(crate) state: TaskState,
-    /// The last attempt made; 0 if it never started.
+    /// The number of the last attempt. 0 if the task never started.
     pub(crate) attempt: u32,
     pub(crate) elapsed: Nanoseconds,
     pub(crate) error: Option<String>,
 }
 
 impl TaskRecord {
-    /// Makes the end known.
+    /// Logs the task's end.
     pub(crate) async fn emit(&self, request: &Identity, task: &QueuedTask) {
         let fields = [
             ("request", quoted(request.id())),

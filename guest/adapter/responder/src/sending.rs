@@ -23,12 +23,12 @@ const CHUNK: usize = 64 * 1024;
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// What is still to be sent.
+/// A response whose body is still to be sent.
 pub(crate) struct Sending {
     source: Source,
     body: StreamWriter<u8>,
     trailers: FutureWriter<TrailersResult>,
-    /// Whether the host takes no body with such a response.
+    /// Whether the host takes no body with this response.
     bodyless: bool,
 }
 
@@ -36,14 +36,15 @@ enum Source {
     Guest {
         body: StreamReader<u8>,
         trailers: FutureReader<TrailersResult>,
-        /// Its length, if it is announced.
+        /// The body's length, if the headers announce one.
         length: Option<u64>,
     },
     Text(&'static str),
 }
 
 impl Sending {
-    /// A response like the guest's, whose body is copied from it. Where HTTP has no body, none is announced.
+    /// Creates a response like the guest's, whose body is copied from it. If HTTP allows the response no body, its headers announce
+    /// none.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, mut headers) = (response.get_status_code(), response.get_headers());
         if let 204 | 205 | 304 = status {
@@ -59,7 +60,7 @@ impl Sending {
         })
     }
 
-    /// A response of a status and its name.
+    /// Creates a response whose body is the name of its status.
     pub(crate) fn text(status: u16, text: &'static str, head: bool) -> (Response, Self) {
         Self::start(status, Fields::new(), head, |_transmitted| Source::Text(text))
     }
@@ -81,7 +82,7 @@ impl Sending {
         (response, Self { source: source(transmitted), body, trailers, bodyless })
     }
 
-    /// Sends what there is to send, and says how that ended.
+    /// Sends the body, and returns how that ended.
     pub(crate) async fn finish(self) -> ResponseOutcome {
         let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
@@ -108,13 +109,13 @@ impl Sending {
     }
 }
 
-/// How long a body will be, as its headers say.
+/// Reads a body's length from its headers.
 fn length(headers: &Fields) -> Option<u64> {
     let values = headers.get("content-length");
     core::str::from_utf8(values.first()?).ok()?.parse().ok()
 }
 
-/// Why a body broke off, in the native host's words if it is not the one that was announced.
+/// The reason why a body broke off. If the body has not the announced length, it is in the native host's words.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
         (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
@@ -122,8 +123,8 @@ fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     }
 }
 
-/// Copies a body to its end, and returns what follows it: trailers, or the error that ended it, as if it is not of the `length`
-/// that was announced. None if nobody wants the rest.
+/// Copies a body to its end. Returns the trailers, or the error that ended the body; a body that has not the announced `length` is
+/// one. None if nobody wants the rest.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,

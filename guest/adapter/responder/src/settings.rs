@@ -1,5 +1,4 @@
-//! What the operator can set: the native host's settings, by the variables it reads as well, in the component's
-//! environment.
+//! The settings that the operator can change: those of the native host, by the same variables in the component's environment.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,10 +11,10 @@ use crate::bindings::wasi::cli::environment::get_environment;
 use crate::clock::{Nanoseconds, nanoseconds};
 use crate::record::Level;
 
-/// Those of this instance, once they have been read.
+/// The settings of this instance, once they have been read.
 static SETTINGS: Shared<Option<Settings>> = Shared::new(None);
 
-/// What holds in this instance.
+/// The settings of an instance.
 pub(crate) fn settings() -> Settings {
     SETTINGS.with(|settings| *settings.get_or_insert_with(Settings::read))
 }
@@ -59,7 +58,7 @@ impl Settings {
 struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// What a variable says. A value that can't be read is as none: a component can't refuse to start.
+    /// Reads a variable's value. A value that cannot be parsed is ignored, because a component cannot refuse to start.
     fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.and_then(|(_, value)| parse(value)).unwrap_or(default)

@@ -1,5 +1,5 @@
-//! Between the responder of a composed component and one of the several guests in it: has the guest run its own tasks, and
-//! passes on those of the guests within.
+//! The adapter between the responder of a composed component and one of its several guests. It has the guest run the guest's own
+//! tasks, and passes on the tasks of the guests further in.
 
 #![no_std]
 
@@ -28,7 +28,7 @@ impl Guest for Adapter {
         }
     }
 
-    /// What was entered last is left first. The errors, if any, are joined, as the native host joins them.
+    /// Tears down the guests further in first. It joins the errors, if there are any, as the native host does.
     async fn teardown(outcome: ResponseOutcome) -> Result<(), String> {
         let inner = inner::teardown(outcome.clone()).await;
         let own = own::teardown(outcome).await;

@@ -1,5 +1,5 @@
-//! What the adapters of composed components have instead of std, which would make them several times as large: memory,
-//! the end after a panic, and a place for state.
+//! The adapters' replacement for std: an allocator, a panic handler, and a cell for state. With std they would be several times as
+//! large.
 
 #![no_std]
 #![expect(
@@ -21,7 +21,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// What the canonical ABI allocates arguments with. On this target it is std that defines it, or else nobody.
+/// Allocates arguments for the canonical ABI. On this target std defines it, and the adapters have no std.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
     if size == 0 {
@@ -41,19 +41,19 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, s
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// State of the instance.
+/// A cell for the state of the instance.
 pub struct Shared<T>(RefCell<T>);
 
 // SAFETY: the target has no threads.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    /// Begins with `value`.
+    /// Creates the cell with its first value.
     pub const fn new(value: T) -> Self {
         Self(RefCell::new(value))
     }
 
-    /// Lends the state to `f`, which must not ask for it again.
+    /// Lends the state to `f`. `f` must not borrow the same cell again.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }
