@@ -31,3 +31,31 @@ pub(super) async fn standstill(
         still = if stands { still + 1 } else { 0 };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(4);
+
+    /// What `tell` hears of the looks, in seconds from the start, and when the standstill is found.
+    async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
+        let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
+        let tell = |end: Option<Instant>| told.borrow_mut().push(end.map(|end| (end - begun).as_secs()));
+        standstill(LIMIT, || looks.next().unwrap_or(true), tell).await;
+        (told.into_inner(), begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_standstill_is_announced_once_and_found_at_its_end() {
+        assert_eq!(watch(&[]).await, (vec![Some(4)], 4));
+        assert_eq!(watch(&[false, false]).await, (vec![Some(6)], 6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_again_has_the_whole_limit_again() {
+        assert_eq!(watch(&[true, true, true, false]).await, (vec![Some(4), None, Some(8)], 8));
+    }
+}
