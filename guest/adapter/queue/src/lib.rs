@@ -2,7 +2,7 @@
 //! beside it.
 //!
 //! An instance serves one request at a time, so there is one queue. It decides by the same rules as the native host's queue
-//! (`host/src/queue.rs`).
+//! (`host/src/tasks/queue.rs`).
 
 #![no_std]
 

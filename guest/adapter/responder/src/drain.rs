@@ -1,5 +1,5 @@
 //! The drain: a request's tasks, one after the other, each to exactly one final state, by the rules of the native host's
-//! (`host/src/drain.rs`).
+//! (`host/src/request/drain.rs`).
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
