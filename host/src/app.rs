@@ -25,7 +25,7 @@ pub struct App {
     pub(crate) router: Router<usize>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
-    pub(crate) store: Option<TaskStore>,
+    pub(crate) task_store: Option<TaskStore>,
 }
 
 /// What describes an application in addition to its manifest.
@@ -38,7 +38,7 @@ pub struct AppOptions {
     /// Where components print.
     pub output: Output,
     /// Where durable tasks are stored.
-    pub store: Option<TaskStore>,
+    pub task_store: Option<TaskStore>,
 }
 
 impl App {
@@ -54,7 +54,7 @@ impl App {
             false => Some(Arc::new(Scratch::new()?)),
         };
         let own_address = OwnAddress::default();
-        let linker = linker(engine, options.store.is_some())?;
+        let linker = linker(engine, options.task_store.is_some())?;
         let mut components = Vec::new();
         let services = manifest.services();
         let no_files = |id: &str| format!("component {id:?} cannot have its files");
@@ -75,7 +75,7 @@ impl App {
                     allowed_hosts: Arc::new(component.allowed_outbound_hosts.clone()),
                     output: options.output.clone(),
                 },
-                store: options.store.clone(),
+                task_store: options.task_store.clone(),
                 scratch: scratch.clone(),
                 settings,
             };
@@ -96,7 +96,7 @@ impl App {
         };
         let routes = manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), place(trigger)?)));
         let router = Router::new(routes)?;
-        Ok(Self { router, components, own_address, store: options.store })
+        Ok(Self { router, components, own_address, task_store: options.task_store })
     }
 
     /// Sets the address at which the application is reached, for the requests that it sends to itself.

@@ -47,7 +47,7 @@ pub(crate) struct ComponentConfig {
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
     /// Where the component's durable tasks are stored.
-    pub(crate) store: Option<TaskStore>,
+    pub(crate) task_store: Option<TaskStore>,
     /// The folder of the component's copied files, which its mounts may be in. It is deleted with the last component
     /// that has it.
     pub(crate) scratch: Option<Arc<Scratch>>,
@@ -58,7 +58,7 @@ pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
-    pub(crate) store: Option<TaskStore>,
+    pub(crate) task_store: Option<TaskStore>,
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
     handler: ServiceIndices,
@@ -82,7 +82,7 @@ impl Component {
         let id = &config.id;
         let engine = linker.engine();
         ensure!(
-            config.store.is_some() || !config.settings.durable,
+            config.task_store.is_some() || !config.settings.durable,
             "component {id:?} has durable = true, but no task engine is set: use --engine, such as --engine sqlite:tasks.db"
         );
         let bytes =
@@ -90,7 +90,7 @@ impl Component {
         if is_composed(&bytes) {
             let advice = "set tool.epilogue.source of the component to the one that it was composed from";
             ensure!(
-                config.store.is_none(),
+                config.task_store.is_none(),
                 "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine \
                  can store them: {advice}",
                 file.display()
@@ -102,7 +102,7 @@ impl Component {
         }
         let joined = match around.is_empty() {
             true => None,
-            false => Some(middleware::join(around, file, &bytes, linker, config.store.is_some())?),
+            false => Some(middleware::join(around, file, &bytes, linker, config.task_store.is_some())?),
         };
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
@@ -136,9 +136,9 @@ impl Component {
             layers.push(Layer { id: layer.into(), runs_tasks: runner.is_some() });
             runners.push(runner);
         }
-        let ComponentConfig { id, settings, wasi, store, scratch: _scratch } = config;
+        let ComponentConfig { id, settings, wasi, task_store, scratch: _scratch } = config;
         let layers = layers.into();
-        Ok(Self { id, settings, wasi, store, _scratch, instance, handler, layers, runners, own_address })
+        Ok(Self { id, settings, wasi, task_store, _scratch, instance, handler, layers, runners, own_address })
     }
 
     /// Makes a new instance.
@@ -160,7 +160,7 @@ impl Component {
 
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
         let outgoing = Outgoing::new(self.id.clone(), self.wasi.allowed_hosts.clone(), self.own_address.clone());
-        let background = Background::new(self.layers.clone(), self.store.clone(), shutdown);
+        let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
         let state = State::new(self.wasi.open(&self.id)?, outgoing, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.limits);

@@ -104,7 +104,7 @@ impl Life {
         request: &Request,
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
-        let queue = Queue::new(&component.settings, component.store.is_some(), observer.backlog().clone());
+        let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
         let scope = Arc::new(Scope::new(request.headers(), queue));
         let instance = pool.take().await.inspect_err(|error| {
             let (request, component, error) = (&scope.id, &component.id, error.to_string());
@@ -380,7 +380,7 @@ fn failed(error: &HandlerError) -> Response<WasiBody> {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
         HandlerError::Interrupted(Interrupted::Stopped)
         | HandlerError::NotStored(
-            NotStored::Engine(Error::Unavailable(_) | Error::Config(_)) | NotStored::BacklogFull(_),
+            NotStored::TaskEngine(Error::Unavailable(_) | Error::Config(_)) | NotStored::BacklogFull(_),
         ) => unavailable(),
         HandlerError::BadUpload(reason) => plain(reason.status()),
         HandlerError::Interrupted(Interrupted::Trapped(_))

@@ -113,8 +113,9 @@ impl Server {
         let observer = self.observer.clone();
         let versions = self.replacer.versions();
         let worked = self.worked;
-        let store = versions.borrow().app.store.clone().filter(|_| self.options.work);
-        let workers = store.map(|store| Workers::new(versions.clone(), store, &self.options, worked.clone()));
+        let task_store = versions.borrow().app.task_store.clone().filter(|_| self.options.work);
+        let workers =
+            task_store.map(|task_store| Workers::new(versions.clone(), task_store, &self.options, worked.clone()));
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
         let work = |listener: TcpListener| {
             let (host, shutdown) = (host.clone(), shutdown.clone());

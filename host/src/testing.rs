@@ -286,7 +286,7 @@ impl TestHostBuilder {
             settings: self.settings,
             environment: self.environment,
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
-            store: TaskStore::of(&host)?,
+            task_store: TaskStore::of(&host)?,
         };
         let engine = match max_instances {
             Some(max_instances) => crate::component::engine::engine(max_instances)?,

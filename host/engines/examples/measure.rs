@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Batch, BatchState, Engine, Options, Result, Task, connect};
+use epilogue_engines::{Batch, BatchState, Options, Result, Task, TaskEngine, connect};
 use futures::future::try_join_all;
 
 /// How many clients enqueue at once, in the measurements with several.
@@ -98,7 +98,7 @@ fn sizes(backlog: usize) {
 }
 
 /// Enqueues for a while, and returns how many batches.
-async fn enqueue(engine: &Arc<dyn Engine>, clients: usize, time: Duration) -> Result<usize> {
+async fn enqueue(engine: &Arc<dyn TaskEngine>, clients: usize, time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let client = async || -> Result<usize> {
         let mut count = 0;
@@ -111,7 +111,7 @@ async fn enqueue(engine: &Arc<dyn Engine>, clients: usize, time: Duration) -> Re
     Ok(try_join_all((0..clients).map(|_| client())).await?.into_iter().sum())
 }
 
-async fn fill(engine: &Arc<dyn Engine>, count: usize) -> Result<()> {
+async fn fill(engine: &Arc<dyn TaskEngine>, count: usize) -> Result<()> {
     let client = async |count| -> Result<()> {
         for _ in 0..count {
             engine.enqueue(&batch()).await?;
@@ -122,7 +122,7 @@ async fn fill(engine: &Arc<dyn Engine>, count: usize) -> Result<()> {
 }
 
 /// Leases and acknowledges all batches, and returns how many. The workers belong to one process.
-async fn drain(engine: &Arc<dyn Engine>, workers: usize) -> Result<usize> {
+async fn drain(engine: &Arc<dyn TaskEngine>, workers: usize) -> Result<usize> {
     let mut running = Vec::new();
     for number in 0..workers {
         let engine = engine.clone();

@@ -133,7 +133,7 @@ impl Batch {
         }
     }
 
-    /// A batch of the task at `index` alone, for [`Engine::enqueue_dead`](crate::Engine::enqueue_dead). Its id is the same
+    /// A batch of the task at `index` alone, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead). Its id is the same
     /// each time, and its task keeps its idempotency key.
     pub fn only(&self, index: u32) -> Self {
         let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Engine, Error, Memory, Nats, Redis, Result, Sqlite};
+use crate::{Error, Memory, Nats, Redis, Result, Sqlite, TaskEngine};
 
 /// What all engines have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Default for Options {
 /// # Errors
 /// [`Error::Config`] if the URL cannot be used. The message does not repeat it, because it may hold a password. For
 /// `sqlite:` also [`Error::Unavailable`].
-pub fn connect(url: &str, options: Options) -> Result<Arc<dyn Engine>> {
+pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {
         Some("memory") => Arc::new(Memory::new(options)),

@@ -1,6 +1,6 @@
 //! Where durable tasks are kept until they have run.
 //!
-//! An [`Engine`] stores batches. A [`Batch`] is the ordered list of one request's tasks, and a worker leases all of it: so the
+//! An [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of one request's tasks, and a worker leases all of it: so the
 //! order within a request holds on every engine, and none is promised between requests. The queue itself is always
 //! somebody else's: SQLite, Redis Streams, or NATS JetStream; [`Memory`] is for tests, and says in few lines what the
 //! others must do.
@@ -15,8 +15,8 @@
 //!               └──not extended──┘
 //! ```
 //!
-//! A lease ends after [`Options::visibility`] unless it is extended, so whoever holds one calls [`Engine::extend`] every
-//! third of that. After each task it calls [`Engine::checkpoint`], so that a batch whose worker was killed is resumed where
+//! A lease ends after [`Options::visibility`] unless it is extended, so whoever holds one calls [`TaskEngine::extend`] every
+//! third of that. After each task it calls [`TaskEngine::checkpoint`], so that a batch whose worker was killed is resumed where
 //! it stood, and only the task that was running runs again. A call that comes after the batch was leased to somebody
 //! else changes nothing and says [`Error::LostLease`]: stop what is running, its new owner runs it.
 //!
@@ -69,7 +69,7 @@ pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
-/// What [`Engine::visit`] calls with each batch.
+/// What [`TaskEngine::visit`] calls with each batch.
 pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
 
 /// How many batches an engine reads with one request.
@@ -80,7 +80,7 @@ const PAGE: usize = 500;
 /// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the
 /// latest. After that error the engine may have made the change all the same, because the answer may have been lost.
 #[async_trait]
-pub trait Engine: fmt::Debug + Send + Sync {
+pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Stores a batch. When this returns it is as durable as the engine is. A batch with the id of a stored one is not
     /// stored again, so this may be repeated after an error.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
@@ -124,7 +124,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// twice, or not at all.
     async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
-    /// Up to `limit` stored batches, oldest first, of one state or of all: what [`Engine::visit`] visits, in memory.
+    /// Up to `limit` stored batches, oldest first, of one state or of all: what [`TaskEngine::visit`] visits, in memory.
     async fn list(&self, state: Option<BatchState>, limit: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
@@ -148,7 +148,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many batches are stored, by state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// How many batches wait or run: all but the dead. It is cheaper than [`Engine::counts`], and as accurate.
+    /// How many batches wait or run: all but the dead. It is cheaper than [`TaskEngine::counts`], and as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)

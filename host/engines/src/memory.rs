@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::Token;
-use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
+use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, Result, TaskEngine, Visitor};
 
 /// The engine `memory:`.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl Engine for Memory {
+impl TaskEngine for Memory {
     async fn enqueue(&self, batch: &Batch) -> Result<()> {
         self.insert(batch, None)
     }

@@ -41,7 +41,7 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::Instant;
 
 use crate::batch::within_limit;
-use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
+use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, Result, TaskEngine, Visitor};
 
 use connection::{Connected, Credentials};
 pub(crate) use lease::Held;
@@ -119,7 +119,7 @@ impl Nats {
 }
 
 #[async_trait]
-impl Engine for Nats {
+impl TaskEngine for Nats {
     async fn enqueue(&self, batch: &Batch) -> Result<()> {
         let envelope = self.envelope(batch).await?;
         let message = PublishMessage::build().payload(envelope.into()).message_id(&batch.id);

@@ -29,7 +29,7 @@ use redis::{AsyncCommands as _, FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
 use crate::lease::{Holders, Token};
-use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, Result, Visitor};
+use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, Result, TaskEngine, Visitor};
 
 use connections::Connections;
 use script::{Arg, Script};
@@ -168,7 +168,7 @@ impl Redis {
 const POLL: Duration = Duration::from_millis(250);
 
 #[async_trait]
-impl Engine for Redis {
+impl TaskEngine for Redis {
     async fn enqueue(&self, batch: &Batch) -> Result<()> {
         let envelope = batch.to_envelope()?;
         self.run(&script::ENQUEUE, &[Arg::from(&*batch.id), Arg::from(&*envelope)]).await

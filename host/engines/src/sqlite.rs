@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use crate::lease::{Holders, Token};
-use crate::{Batch, BatchState, Counts, Engine, Entry, Error, Lease, Options, PAGE, Result, Visitor};
+use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, PAGE, Result, TaskEngine, Visitor};
 
 use clock::millis;
 use owner::Owner;
@@ -149,7 +149,7 @@ impl Sqlite {
 }
 
 #[async_trait]
-impl Engine for Sqlite {
+impl TaskEngine for Sqlite {
     async fn enqueue(&self, batch: &Batch) -> Result<()> {
         self.insert(batch, None).await
     }

@@ -31,7 +31,7 @@ pub(crate) struct Prepared {
     pub(crate) host: HostOptions,
     pub(crate) engine: Engine,
     /// Where durable tasks are stored, if anywhere.
-    pub(crate) store: Option<TaskStore>,
+    pub(crate) task_store: Option<TaskStore>,
     readiness: Readiness,
     /// With `--watch`.
     watching: Option<Watching>,
@@ -52,8 +52,8 @@ impl Prepared {
         // Before the files are read: a change from then on is seen.
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
         let engine = engine::engine(host.max_instances)?;
-        let store = TaskStore::of(&host)?;
-        Ok(Self { args, manifest, host, engine, store, readiness, watching, causes, reloads })
+        let task_store = TaskStore::of(&host)?;
+        Ok(Self { args, manifest, host, engine, task_store, readiness, watching, causes, reloads })
     }
 
     /// Loads the application and, for https, its certificate.
@@ -62,7 +62,7 @@ impl Prepared {
     ///
     /// If the application cannot run here; the message says why.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
-        self.args.load(&self.engine, &self.manifest, &self.host, self.store.clone())
+        self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())
     }
 
     /// Handles signals from here on. A signal to stop begins the shutdown that is returned, and `progress` is what is
@@ -83,9 +83,9 @@ impl Prepared {
     ///
     /// If the system starts no thread for it.
     pub(crate) fn ready(self, shutdown: &Shutdown, replacer: Replacer) -> anyhow::Result<()> {
-        let Self { args, host, engine, store, readiness, watching, reloads, .. } = self;
+        let Self { args, host, engine, task_store, readiness, watching, reloads, .. } = self;
         readiness.loaded(shutdown);
-        Reloader { args, engine, host, store, replacer, watching }.start(reloads)
+        Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)
     }
 }
 
@@ -140,7 +140,7 @@ impl UpArgs {
         engine: &Engine,
         manifest: &Manifest,
         host: &HostOptions,
-        store: Option<TaskStore>,
+        task_store: Option<TaskStore>,
     ) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         let tls = match host.tls_files()? {
             Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
@@ -154,7 +154,7 @@ impl UpArgs {
                 LogFormat::Text => Output::Inherit,
                 LogFormat::Json => Output::Json,
             },
-            store,
+            task_store,
         };
         Ok((App::load(engine, manifest, options)?, tls))
     }

@@ -24,7 +24,7 @@ pub(crate) struct Reloader {
     /// The options that the host was started with. A reload does not change them.
     pub(crate) host: HostOptions,
     /// Where durable tasks are stored. A reload does not change it.
-    pub(crate) store: Option<TaskStore>,
+    pub(crate) task_store: Option<TaskStore>,
     pub(crate) replacer: Replacer,
     /// The watched files, if the host runs with `--watch`.
     pub(crate) watching: Option<Watching>,
@@ -89,7 +89,7 @@ impl Reloader {
         }
         let host = self.args.host_options(&manifest);
         host.check()?;
-        let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.store.clone())?;
+        let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.task_store.clone())?;
         for warning in manifest.warnings() {
             tracing::warn!(target: "epilogue::reload", "{warning}");
         }

@@ -102,7 +102,7 @@ struct Row<'a> {
 }
 
 fn list(store: &TaskStore, state: Option<BatchState>, limit: usize, json: bool) -> anyhow::Result<bool> {
-    let entries = store.wait(|engine| async move { engine.list(state, limit).await })?;
+    let entries = store.wait(|task_engine| async move { task_engine.list(state, limit).await })?;
     let mut out = io::stdout().lock();
     if !json && !entries.is_empty() {
         writeln!(
@@ -135,7 +135,7 @@ fn list(store: &TaskStore, state: Option<BatchState>, limit: usize, json: bool) 
     }
     drop(out);
     if !json {
-        let counts = store.wait(|engine| async move { engine.counts().await })?;
+        let counts = store.wait(|task_engine| async move { task_engine.counts().await })?;
         note(format_args!(
             "{} ready, {} delayed, {} leased, {} dead",
             counts.ready, counts.delayed, counts.leased, counts.dead
@@ -146,7 +146,7 @@ fn list(store: &TaskStore, state: Option<BatchState>, limit: usize, json: bool) 
 
 fn show(store: &TaskStore, id: &str, json: bool) -> anyhow::Result<bool> {
     let wanted = id.to_owned();
-    let Some(entry) = store.wait(|engine| async move { engine.show(&wanted).await })? else {
+    let Some(entry) = store.wait(|task_engine| async move { task_engine.show(&wanted).await })? else {
         note(format_args!("{id} is not stored"));
         return Ok(false);
     };

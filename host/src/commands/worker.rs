@@ -19,12 +19,12 @@ use crate::worker::Workers;
 /// If the application cannot run. The message says why.
 pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
-    let store = prepared.store.clone();
-    let store = store.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
+    let task_store = prepared.task_store.clone();
+    let task_store = task_store.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
     let (app, tls) = prepared.load()?;
     let replacer = Replacer::new(app, tls, None);
     let (observer, grace) = (Observer::default(), prepared.host.grace);
-    let workers = Workers::new(replacer.versions(), store, &prepared.host, observer.clone());
+    let workers = Workers::new(replacer.versions(), task_store, &prepared.host, observer.clone());
     let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
     prepared.ready(&shutdown, replacer)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;

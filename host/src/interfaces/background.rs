@@ -26,7 +26,7 @@ use crate::tasks::store::TaskStore;
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
     /// Where durable tasks are stored, if anywhere.
-    store: Option<TaskStore>,
+    task_store: Option<TaskStore>,
     /// The request being served, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
     /// Whether the guest has something to tear down.
@@ -130,10 +130,10 @@ enum Added {
 
 impl Background {
     /// The context of an instance of a component with these layers, which serves no request yet.
-    pub(crate) fn new(layers: Arc<[Layer]>, store: Option<TaskStore>, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,
-            store,
+            task_store,
             scope: None,
             needs_teardown: Cell::new(false),
             phase: watch::Sender::new(Phase::idle()),
@@ -152,10 +152,10 @@ impl Background {
 
     fn add_task(&self, layer: usize, name: String, args: Vec<u8>, options: TaskOptions) -> Result<Added, EnqueueError> {
         let (scope, mut queue, task) = self.accept(layer, name, args, options)?;
-        match &self.store {
-            Some(store) if queue.stores_now(&task) => {
+        match &self.task_store {
+            Some(task_store) if queue.stores_now(&task) => {
                 drop(queue);
-                Ok(Added::ToStore(store.add(scope, &self.layers, task)))
+                Ok(Added::ToStore(task_store.add(scope, &self.layers, task)))
             }
             _ => Ok(Added::Waits(queue.push(task))),
         }

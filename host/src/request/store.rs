@@ -23,19 +23,19 @@ impl Life {
         }
         let component = &self.pool.component;
         // Not reached: without one no task is durable.
-        let Some(store) = component.store.clone() else { return handled };
+        let Some(task_store) = component.task_store.clone() else { return handled };
         let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };
         let mut shutdown = self.pool.shutdown.clone();
         let limit = self.scope.queue().max_backlog();
         let done = tokio::select! {
             done = async {
-                match store.has_room(limit).await {
-                    true => store.enqueue(batch).await.map_err(NotStored::Engine),
+                match task_store.has_room(limit).await {
+                    true => task_store.enqueue(batch).await.map_err(NotStored::TaskEngine),
                     false => Err(NotStored::BacklogFull(limit)),
                 }
             } => done,
-            () = shutdown.stopped() => Err(NotStored::Engine(Error::Unavailable("the host stopped".to_owned()))),
+            () = shutdown.stopped() => Err(NotStored::TaskEngine(Error::Unavailable("the host stopped".to_owned()))),
         };
         match done {
             Ok(()) => {

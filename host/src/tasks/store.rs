@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use epilogue_engines as engines;
-use epilogue_engines::{Batch, Counts, Engine, Error, OnFailure, Options, Outcome};
+use epilogue_engines::{Batch, Counts, Error, OnFailure, Options, Outcome, TaskEngine};
 use epilogue_manifest::settings::HostOptions;
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle};
@@ -34,7 +34,7 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 /// nobody waits for any more still comes to its end.
 #[derive(Clone)]
 pub struct TaskStore {
-    engine: Arc<dyn Engine>,
+    task_engine: Arc<dyn TaskEngine>,
     runtime: Handle,
     pub(crate) visibility: Duration,
     /// Where the engine is, without a password.
@@ -56,13 +56,13 @@ impl TaskStore {
     /// password is wrong, there is no such database, the host's name is unknown, or the server is not of this kind.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
-        let engine = Options { visibility: options.visibility_timeout, ..Options::default() };
-        let store = Self::open(url, engine)?;
-        match store.wait(|engine| async move { engine.counts().await }) {
+        let options = Options { visibility: options.visibility_timeout, ..Options::default() };
+        let store = Self::open(url, options)?;
+        match store.wait(|task_engine| async move { task_engine.counts().await }) {
             Ok(counts) => {
                 tracing::info!(target: "epilogue::durable", "durable tasks: {}", summary(&counts));
                 // A server may forbid to ask, and is used all the same.
-                let risks = store.wait(|engine| async move { engine.risks().await });
+                let risks = store.wait(|task_engine| async move { task_engine.risks().await });
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }
             Err(Error::Unavailable(why)) => {
@@ -78,7 +78,7 @@ impl TaskStore {
         let visibility = options.visibility;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let address: Arc<str> = engines::address(url).into();
-        let engine = {
+        let task_engine = {
             let _context = runtime.enter();
             engines::connect(url, options).map_err(|error| unusable(named(&address, error)))?
         };
@@ -87,22 +87,22 @@ impl TaskStore {
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
         let (known, outage) = Default::default();
-        Ok(Self { engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
+        Ok(Self { task_engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
     }
 
     /// Calls the engine, on its own thread.
-    pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
+    pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = engines::Result<T>> + Send + 'static,
     {
-        let answer = self.runtime.spawn(call(self.engine.clone())).await;
+        let answer = self.runtime.spawn(call(self.task_engine.clone())).await;
         let answer = answer.unwrap_or_else(|error| Err(Error::Unavailable(format!("the call did not end: {error}"))));
         answer.map_err(|error| named(&self.address, error))
     }
 
     /// Calls the engine and blocks until the call has ended. Not for a thread with an event loop.
-    pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn Engine>) -> F) -> engines::Result<T>
+    pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = engines::Result<T>> + Send + 'static,
@@ -111,7 +111,7 @@ impl TaskStore {
     }
 
     pub(crate) async fn enqueue(&self, batch: Batch) -> engines::Result<()> {
-        self.call(|engine| async move { engine.enqueue(&batch).await }).await?;
+        self.call(|task_engine| async move { task_engine.enqueue(&batch).await }).await?;
         self.known.stored();
         Ok(())
     }
@@ -175,7 +175,7 @@ fn named(address: &str, error: Error) -> Error {
 #[derive(Debug)]
 pub(crate) enum NotStored {
     /// The engine refused the tasks, or is not available.
-    Engine(Error),
+    TaskEngine(Error),
     /// The tasks of as many requests wait already as the limit allows.
     BacklogFull(u64),
 }
@@ -183,7 +183,7 @@ pub(crate) enum NotStored {
 impl fmt::Display for NotStored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => error.fmt(f),
+            Self::TaskEngine(error) => error.fmt(f),
             Self::BacklogFull(limit) => {
                 write!(f, "the durable tasks of {limit} requests wait already, which is the limit (max-backlog)")
             }

@@ -19,7 +19,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(1);
 
 pub(super) struct Held {
-    store: TaskStore,
+    task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
     /// When the engine was asked for the lease, the last time that it granted it.
     confirmed: Cell<Moment>,
@@ -68,15 +68,15 @@ enum Call {
 
 impl Held {
     /// Holds a lease that the engine was asked for at the moment `asked`.
-    pub(super) fn new(store: TaskStore, lease: Lease, asked: Moment) -> Self {
-        Self { store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into() }
+    pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment) -> Self {
+        Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into() }
     }
 
     /// Extends the lease until that fails for good. Returns the error with which the lease was lost.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
-            let wait = (self.store.visibility / 3).saturating_sub(asked.elapsed());
+            let wait = (self.task_store.visibility / 3).saturating_sub(asked.elapsed());
             if !wait.is_zero() {
                 sleep(wait.min(STEP)).await;
                 continue;
@@ -84,7 +84,7 @@ impl Held {
             asked = Moment::now();
             match self.call(Call::Extend).await {
                 Ok(()) => {}
-                Err(error) if is_passing(&error) && self.confirmed.get().elapsed() < self.store.visibility => {
+                Err(error) if is_passing(&error) && self.confirmed.get().elapsed() < self.task_store.visibility => {
                     tracing::warn!(target: "epilogue::worker", "a lease is not extended: {error}");
                 }
                 Err(error) => return error,
@@ -95,7 +95,7 @@ impl Held {
     /// Extends the lease now if it may have ended, as after a pause of this process. So no task is started that another
     /// worker has taken over.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
-        match self.confirmed.get().elapsed() < self.store.visibility / 2 {
+        match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),
             false => self.insist(Call::Extend).await,
         }
@@ -103,9 +103,9 @@ impl Held {
 
     /// Asks the engine where the batch is, after its lease was lost.
     pub(super) async fn whereabouts(&self, id: &str) -> Whereabouts {
-        let in_time = self.confirmed.get().elapsed() < self.store.visibility;
+        let in_time = self.confirmed.get().elapsed() < self.task_store.visibility;
         let id = id.to_owned();
-        match self.store.call(|engine| async move { engine.show(&id).await }).await {
+        match self.task_store.call(|task_engine| async move { task_engine.show(&id).await }).await {
             Ok(None) if in_time => Whereabouts::Dropped,
             Ok(None) => Whereabouts::Gone,
             _ => Whereabouts::Elsewhere,
@@ -114,7 +114,7 @@ impl Held {
 
     /// Removes the batch of this id, another one than the leased one.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
-        self.store.call(|engine| async move { engine.remove(&id).await }).await.map(drop)
+        self.task_store.call(|task_engine| async move { task_engine.remove(&id).await }).await.map(drop)
     }
 
     /// The next task of the batch. None if all have ended.
@@ -160,7 +160,7 @@ impl Held {
         loop {
             match self.call(call.clone()).await {
                 Err(error) if is_passing(&error) => {
-                    if self.store.outage.is_due() {
+                    if self.task_store.outage.is_due() {
                         tracing::warn!(target: "epilogue::worker", "{error}");
                     }
                     sleep(PAUSE).await;
@@ -174,16 +174,16 @@ impl Held {
         let lease = self.lease.clone();
         let extends = matches!(call, Call::Extend | Call::Checkpoint(_));
         let asked = Moment::now();
-        let made = self.store.call(|engine| async move {
+        let made = self.task_store.call(|task_engine| async move {
             let lease = &mut *lease.lock().await;
             match call {
-                Call::Extend => engine.extend(lease).await,
-                Call::Checkpoint(next) => engine.checkpoint(lease, next).await,
-                Call::Ack => engine.ack(lease).await,
-                Call::Retry(after) => engine.retry(lease, after).await,
-                Call::Release => engine.release(lease).await,
-                Call::Bury(why) => engine.bury(lease, &why).await,
-                Call::EnqueueDead(task, why) => engine.enqueue_dead(&task, &why).await,
+                Call::Extend => task_engine.extend(lease).await,
+                Call::Checkpoint(next) => task_engine.checkpoint(lease, next).await,
+                Call::Ack => task_engine.ack(lease).await,
+                Call::Retry(after) => task_engine.retry(lease, after).await,
+                Call::Release => task_engine.release(lease).await,
+                Call::Bury(why) => task_engine.bury(lease, &why).await,
+                Call::EnqueueDead(task, why) => task_engine.enqueue_dead(&task, &why).await,
             }
         });
         let made = made.await;

@@ -25,9 +25,9 @@ use crate::tasks::scope::Scope;
 use crate::tasks::store::{TaskStore, to_response_outcome};
 
 /// Runs a leased batch until all its tasks have ended, it has to wait for another attempt, or its lease is lost.
-pub(super) async fn run(store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
+pub(super) async fn run(task_store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
     let batch = lease.batch.clone();
-    let held = Held::new(store, lease, asked);
+    let held = Held::new(task_store, lease, asked);
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
             Ok(mut leased) => leased.run().await,
@@ -230,7 +230,7 @@ fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
         OnFailure::Continue => FailurePolicy::Continue,
     };
     let last = batch.tasks.iter().map(|task| task.id).max().unwrap_or_default();
-    let queue = Queue::new(&component.settings, component.store.is_some(), backlog.clone()).resume(
+    let queue = Queue::new(&component.settings, component.task_store.is_some(), backlog.clone()).resume(
         policy,
         last,
         batch.generation,

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Workers {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
-    store: TaskStore,
+    task_store: TaskStore,
     /// The name of this process among the workers, which no other process has.
     name: String,
     threads: usize,
@@ -44,14 +44,14 @@ impl Workers {
     /// Prepares the threads that run an application's durable tasks.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
-        store: TaskStore,
+        task_store: TaskStore,
         options: &HostOptions,
         observer: Observer,
     ) -> Self {
         let concurrency = options.concurrency.get();
         Self {
             versions,
-            store,
+            task_store,
             name: name(options.worker_id.as_deref()),
             threads: options.workers.get().min(concurrency),
             concurrency,
@@ -108,13 +108,13 @@ impl Workers {
             }
             match leased {
                 Ok(Some(lease)) if shutdown.has_begun() => {
-                    _ = Held::new(self.store.clone(), lease, asked).release().await;
+                    _ = Held::new(self.task_store.clone(), lease, asked).release().await;
                 }
                 Ok(Some(lease)) => {
-                    let (store, pools, observer) = (self.store.clone(), pools.clone(), self.observer.clone());
+                    let (task_store, pools, observer) = (self.task_store.clone(), pools.clone(), self.observer.clone());
                     let batch = observer.batch();
                     alive.spawn_local(async move {
-                        lease::run(store, lease, asked, &pools, observer).await;
+                        lease::run(task_store, lease, asked, &pools, observer).await;
                         drop(batch);
                         drop(permit);
                     });
@@ -137,7 +137,7 @@ impl Workers {
 
     async fn lease(&self) -> engines::Result<Option<Lease>> {
         let name = self.name.clone();
-        self.store.call(|engine| async move { engine.lease(&name, WAIT).await }).await
+        self.task_store.call(|task_engine| async move { task_engine.lease(&name, WAIT).await }).await
     }
 }
 

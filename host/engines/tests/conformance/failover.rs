@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Counts, Engine, Error, Options, connect};
+use epilogue_engines::{Counts, Error, Options, TaskEngine, connect};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixture::{LONG, batch};
@@ -15,7 +15,7 @@ use crate::servers::Server;
 struct Pair {
     servers: [Server; 2],
     leads_to: Arc<AtomicU16>,
-    engine: Arc<dyn Engine>,
+    engine: Arc<dyn TaskEngine>,
 }
 
 fn port(server: &Server) -> u16 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use epilogue_engines::{Batch, Engine, Lease, Options, Task, connect};
+use epilogue_engines::{Batch, Lease, Options, Task, TaskEngine, connect};
 use tempfile::TempDir;
 
 use crate::servers::Server;
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 }
 
 pub(crate) struct Fixture {
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn TaskEngine>,
     pub(crate) url: String,
     pub(crate) options: Options,
     pub(crate) server: Option<Server>,
@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     /// Connects to the same store once more, as another process does. An engine in memory cannot, and is returned itself.
-    pub(crate) fn another(&self) -> Arc<dyn Engine> {
+    pub(crate) fn another(&self) -> Arc<dyn TaskEngine> {
         match self.url.as_str() {
             "memory:" => self.engine.clone(),
             url => connect(url, self.options.clone()).unwrap(),

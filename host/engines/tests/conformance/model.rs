@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use epilogue_engines::{Batch, Engine, Entry, Error, Lease, Memory, Result};
+use epilogue_engines::{Batch, Entry, Error, Lease, Memory, Result, TaskEngine};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -48,12 +48,12 @@ fn steps() -> impl Strategy<Value = Vec<(Step, usize)>> {
 
 /// An engine, and the leases that it gave, by batch, in order.
 struct Subject {
-    engine: Arc<dyn Engine>,
+    engine: Arc<dyn TaskEngine>,
     leases: BTreeMap<String, Vec<Lease>>,
 }
 
 impl Subject {
-    fn new(engine: Arc<dyn Engine>) -> Self {
+    fn new(engine: Arc<dyn TaskEngine>) -> Self {
         Self { engine, leases: BTreeMap::new() }
     }
 
@@ -111,7 +111,7 @@ fn at(entry: Option<Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }
 
-async fn act(engine: &dyn Engine, step: Step, lease: &mut Lease) -> Result<()> {
+async fn act(engine: &dyn TaskEngine, step: Step, lease: &mut Lease) -> Result<()> {
     match step {
         Step::Extend => engine.extend(lease).await,
         Step::Checkpoint => {

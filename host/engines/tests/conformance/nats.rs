@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use epilogue_engines::{Batch, BatchState, Counts, Engine, Error, Lease, Options, connect};
+use epilogue_engines::{Batch, BatchState, Counts, Error, Lease, Options, TaskEngine, connect};
 use futures::TryStreamExt as _;
 
 use crate::fixture::{Fixture, Kind, LONG, batch};
@@ -25,7 +25,7 @@ async fn delete_consumer(context: &Context) {
 }
 
 /// Runs what is left of a batch.
-async fn run(engine: &dyn Engine, lease: &mut Lease) -> Vec<String> {
+async fn run(engine: &dyn TaskEngine, lease: &mut Lease) -> Vec<String> {
     let mut ran = Vec::new();
     while let Some(task) = lease.task() {
         ran.push(task.name.clone());
@@ -256,7 +256,7 @@ async fn a_delay_lasts_whatever_the_server_has_forgotten() {
     assert!(start.elapsed() > 3 * SHORT - Duration::from_millis(50), "it came after {:?}", start.elapsed());
 }
 
-fn engine(url: &str) -> std::sync::Arc<dyn Engine> {
+fn engine(url: &str) -> std::sync::Arc<dyn TaskEngine> {
     connect(url, Options { timeout: 2 * SHORT, ..Options::default() }).unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use epilogue_engines::{Counts, Engine, Error, Lease, Result};
+use epilogue_engines::{Counts, Error, Lease, Result, TaskEngine};
 use futures::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,7 +82,7 @@ async fn pass(time: Duration) {
 }
 
 /// Repeats a call until the engine has done it, as a worker does. Returns when the last call began.
-async fn checkpoint(engine: &dyn Engine, lease: &mut Lease, next: u32) -> Result<Instant> {
+async fn checkpoint(engine: &dyn TaskEngine, lease: &mut Lease, next: u32) -> Result<Instant> {
     loop {
         let began = Instant::now();
         match engine.checkpoint(lease, next).await {
@@ -93,7 +93,7 @@ async fn checkpoint(engine: &dyn Engine, lease: &mut Lease, next: u32) -> Result
 }
 
 /// As [`checkpoint`].
-async fn ack(engine: &dyn Engine, lease: &Lease) -> Result<()> {
+async fn ack(engine: &dyn TaskEngine, lease: &Lease) -> Result<()> {
     loop {
         match engine.ack(lease).await {
             Err(Error::Unavailable(_)) => pass(PAUSE).await,
@@ -103,7 +103,13 @@ async fn ack(engine: &dyn Engine, lease: &Lease) -> Result<()> {
 }
 
 /// Runs one batch. An error if the lease was lost, which is legitimate if nothing else is wrong.
-async fn work(engine: &dyn Engine, worker: usize, record: &Record, lease: &mut Lease, began: Instant) -> Result<()> {
+async fn work(
+    engine: &dyn TaskEngine,
+    worker: usize,
+    record: &Record,
+    lease: &mut Lease,
+    began: Instant,
+) -> Result<()> {
     let mut until = began + VISIBILITY;
     while lease.task().is_some() {
         record.begins(worker, lease, until);

@@ -65,9 +65,9 @@ pub(super) fn drop(
 /// The batches that are stored now and pass the filter.
 fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
     let choice = choice.clone();
-    let chosen = store.wait(|engine| async move {
+    let chosen = store.wait(|task_engine| async move {
         let mut chosen = Vec::new();
-        engine.visit(state, usize::MAX, &mut |entry| chosen.extend(let_through(&choice, entry))).await?;
+        task_engine.visit(state, usize::MAX, &mut |entry| chosen.extend(let_through(&choice, entry))).await?;
         Ok(chosen)
     });
     Ok(chosen?)
@@ -119,10 +119,10 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
 /// Changes one batch and announces what that means for its tasks. Returns false if there is no such batch.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     let id = id.to_owned();
-    let changed = store.wait(|engine| async move {
+    let changed = store.wait(|task_engine| async move {
         match change {
-            Change::Retry => engine.retry_dead(&id).await,
-            Change::Drop => engine.remove(&id).await,
+            Change::Retry => task_engine.retry_dead(&id).await,
+            Change::Drop => task_engine.remove(&id).await,
         }
     })?;
     if let Some(entry) = &changed {

@@ -45,7 +45,7 @@ impl TaskStore {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
             let asking = Asking(&known.asking);
-            if let Ok(batches) = self.call(|engine| async move { engine.backlog().await }).await {
+            if let Ok(batches) = self.call(|task_engine| async move { task_engine.backlog().await }).await {
                 known.learned(batches);
             }
             drop(asking);
@@ -83,7 +83,7 @@ mod tests {
         assert!(!store.has_room(1).await && store.has_room(2).await);
 
         let batch = batch();
-        store.call(|engine| async move { engine.enqueue(&batch).await }).await.unwrap();
+        store.call(|task_engine| async move { task_engine.enqueue(&batch).await }).await.unwrap();
         assert!(store.has_room(2).await, "the engine was asked a moment ago");
         *store.known.asked.lock().unwrap() = None;
         assert!(!store.has_room(2).await);
