@@ -124,10 +124,10 @@ impl Server {
                 Ok(threads::block_on(serve)??)
             }
         };
-        type Work = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
-        let serving = self.listeners.into_iter().map(work).map(|work| -> Work { Box::new(work) });
+        type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+        let serving = self.listeners.into_iter().map(work).map(|work| -> Job { Box::new(work) });
         let working =
-            workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Work { Box::new(work) });
+            workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Job { Box::new(work) });
         threads::run(serving.chain(working), &shutdown, grace)?;
         Ok(observer.summary().with_tasks_of(worked.summary()))
     }
