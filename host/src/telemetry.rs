@@ -1,4 +1,4 @@
-//! What the host tells about itself: events, and metrics and health over HTTP. And what guests print.
+//! What the host tells about itself: events, and metrics and health over HTTP. Also what guests print.
 
 pub(crate) mod logging;
 pub(crate) mod monitor;

@@ -10,7 +10,7 @@ use http::header::InvalidHeaderName;
 /// Paths under this prefix belong to the host; no component sees them.
 pub const RESERVED: &str = "/.well-known/spin/";
 
-/// What the name of a header begins with that carries a route's `:parameter`.
+/// The beginning of the name of a header that carries a route's `:parameter`.
 pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
 /// Finds the target of a request's path.

@@ -56,7 +56,7 @@ impl Replacer {
         });
     }
 
-    /// Whether it is https that is served.
+    /// Whether the process serves https.
     pub(crate) fn is_https(&self) -> bool {
         self.versions.borrow().tls.is_some()
     }

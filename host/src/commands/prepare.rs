@@ -33,18 +33,18 @@ pub(crate) struct Prepared {
     /// Where durable tasks are stored, if anywhere.
     pub(crate) task_store: Option<TaskStore>,
     readiness: Readiness,
-    /// With `--watch`.
+    /// The watched files, if the host runs with `--watch`.
     watching: Option<Watching>,
     causes: Sender<Cause>,
     reloads: Receiver<Cause>,
 }
 
 impl Prepared {
-    /// Everything that comes before the application is loaded: logs, its build, its engines.
+    /// Prepares the process before the application is loaded: its logs, the application's build, the engines.
     ///
     /// # Errors
     ///
-    /// If one of these is not possible; the message says why.
+    /// If one of these steps fails. The message says why.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (manifest, host) = args.set_up(&readiness)?;
@@ -60,13 +60,13 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If the application cannot run here; the message says why.
+    /// If the application cannot run on this host. The message says why.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())
     }
 
-    /// Handles signals from here on. A signal to stop begins the shutdown that is returned, and `progress` is what is
-    /// logged then of what is left.
+    /// Handles signals from now on. A signal to stop begins the returned shutdown. The host then logs `progress`, which
+    /// is what is left to do.
     ///
     /// # Errors
     ///
@@ -77,7 +77,8 @@ impl Prepared {
         Ok(shutdown)
     }
 
-    /// The application is loaded: the process is ready until the shutdown begins, and reloads the application from here on.
+    /// Makes the process ready until the shutdown begins, and reloads the application from now on. Called once the
+    /// application is loaded.
     ///
     /// # Errors
     ///
@@ -89,8 +90,8 @@ impl Prepared {
     }
 }
 
-/// Logs what became of all tasks, and returns the exit code that follows from it. `what` is what else has ended, such as
-/// `3 requests and `.
+/// Logs what became of all tasks, and returns the exit code that follows from it. `what` names what else has ended,
+/// such as `3 requests and `.
 pub(crate) fn stopped(summary: Summary, what: &str) -> ExitCode {
     tracing::info!(
         target: "epilogue::up",

@@ -21,7 +21,7 @@ const MATCHING: MatchOptions =
 
 /// Why the application is to be reloaded or built.
 pub(crate) enum Cause {
-    /// The operator says so.
+    /// The operator has sent the signal.
     Signal,
     /// These files have changed.
     Files(Vec<PathBuf>),

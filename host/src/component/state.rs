@@ -26,7 +26,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The data of an instance with these contexts, and with so many bytes of memory at most.
+    /// Makes the data of an instance with these contexts, and with at most `memory` bytes of memory.
     pub(crate) fn new(wasi: Wasi, outgoing: Outgoing, background: Background, memory: usize) -> Self {
         Self {
             wasi,
@@ -47,7 +47,7 @@ impl State {
         self.background.scope = scope;
     }
 
-    /// Begins a call: the guest is busy with this from now on.
+    /// Begins a call: `phase` is what the guest is doing from now on.
     pub(crate) fn begin(&self, phase: Phase) {
         self.wasi.last_words.forget();
         self.background.enter(phase);

@@ -45,7 +45,7 @@ pub(crate) fn is_composed(component: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// If it is not; the message names the interface that is missing.
+/// If the component is not a guest. The message names the interface that is missing.
 pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
     check_handler(exports)?;
     let enqueues = imports.iter().any(|name| name.starts_with(CONTRACT));
@@ -58,7 +58,8 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
 ///
 /// # Errors
 ///
-/// If it cannot; the message names the interface that is missing, and says what to do about one of WASI 0.2.
+/// If the component cannot serve requests. The message names the interface that is missing, and says what to do about
+/// one of WASI 0.2.
 pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {
@@ -81,7 +82,7 @@ pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>)
 ///
 /// # Errors
 ///
-/// If it cannot; the message says how to build one that can.
+/// If the component cannot pass requests on. The message says how to build one that can.
 pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
     // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
     let passes_on = match world.imports.get(HANDLER) {

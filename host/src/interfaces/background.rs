@@ -22,7 +22,7 @@ use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
 
-/// What an instance's tasks are enqueued with: one for each instance.
+/// The context of `queue` and `context` for one instance.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
     /// Where durable tasks are stored, if anywhere.
@@ -64,8 +64,8 @@ impl HasData for HasBackground {
     type Data<'a> = &'a mut Background;
 }
 
-/// Adds `queue` and `context` to what a component may import that stands alone. `durable` says whether there is an engine
-/// to store tasks in.
+/// Adds `queue` and `context` to the imports of a component that stands alone. `durable` says whether there is an
+/// engine to store tasks in.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: GetBackground<T>,
@@ -129,7 +129,7 @@ enum Added {
 }
 
 impl Background {
-    /// The context of an instance of a component with these layers, which serves no request yet.
+    /// Makes the context of an instance that serves no request yet, for a component with these layers.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,

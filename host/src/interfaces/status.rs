@@ -6,7 +6,7 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Response;
 
-/// The status that a guest last gave a response, if HTTP has no such status.
+/// The status that a guest set last, if HTTP has no such status.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedStatus(Option<u16>);
 

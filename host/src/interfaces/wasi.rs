@@ -51,7 +51,7 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// The lines that the guest prints belong to this request from now on.
+    /// Attributes the lines that the guest prints from now on to this request.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         if let Some(lines) = &self.lines {
             lines.belong_to(request);
@@ -60,7 +60,7 @@ impl Wasi {
 }
 
 impl WasiConfig {
-    /// A new instance's view, for an instance of this component.
+    /// Makes the view of a new instance of this component.
     ///
     /// # Errors
     ///

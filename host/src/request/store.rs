@@ -1,4 +1,4 @@
-//! Storing a request's durable tasks, between its handler's return and its response's head.
+//! Stores a request's durable tasks after its handler has returned, and before the response's headers are sent.
 
 use epilogue_engines::{Batch, Error, Outcome};
 use epilogue_rules::limits::cut;

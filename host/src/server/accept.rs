@@ -1,4 +1,4 @@
-//! A thread's listener: connections are accepted until the shutdown begins.
+//! A thread's listener, which accepts connections until the shutdown begins.
 
 use std::io;
 use std::net::SocketAddr;

@@ -213,7 +213,7 @@ impl RequestRecord {
         }
     }
 
-    /// The record of a request that has only begun.
+    /// Makes the record of a request that has only begun.
     pub(crate) fn new(id: String, trace_id: String, component: String) -> Self {
         Self {
             id,

@@ -40,7 +40,7 @@ pub struct TaskStore {
     /// Where the engine is, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
-    /// When it was last told that a batch that runs here cannot be brought further.
+    /// Paces the log about batches of this process that cannot go on, because a call of the engine fails.
     pub(crate) outage: Arc<OnceAMinute>,
     /// Keeps the thread alive: the thread ends when the last clone is dropped.
     _alive: Arc<oneshot::Sender<()>>,

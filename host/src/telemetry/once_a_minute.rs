@@ -1,4 +1,4 @@
-//! Pacing the log: what happens again and again is logged once a minute.
+//! Paces the log: what happens again and again is logged once a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Lets an error that comes again and again be logged once a minute.
+/// Paces an error that comes again and again: it is logged once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct OnceAMinute(Mutex<Option<Instant>>);
 
 impl OnceAMinute {
-    /// Whether a minute has passed since this was last true.
+    /// Whether the error is to be logged now: a minute has passed since the last time.
     pub(crate) fn is_due(&self) -> bool {
         let (now, mut told) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let is_due = told.is_none_or(|told| now - told >= MINUTE);

@@ -73,7 +73,7 @@ fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> 
     Ok(chosen?)
 }
 
-/// A batch, if the filter lets it through.
+/// The choice of a batch, or none if it does not pass the filter.
 fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     let batch = entry.batch().ok();
     let (tasks, component) = match &batch {

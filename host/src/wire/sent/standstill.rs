@@ -40,7 +40,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(4);
 
-    /// What `tell` hears of the looks, in seconds from the start, and when the standstill is found.
+    /// What `tell` is called with while `looks` are made, in seconds from the start, and when the standstill is found.
     async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
         let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
         let tell = |end: Option<Instant>| told.borrow_mut().push(end.map(|end| (end - begun).as_secs()));
