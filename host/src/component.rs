@@ -88,17 +88,7 @@ impl Component {
         let bytes =
             read(file, UNBUILT, "cannot be used").with_context(|| format!("component {id:?} cannot be loaded"))?;
         if is_composed(&bytes) {
-            let advice = "set tool.epilogue.source of the component to the one that it was composed from";
-            ensure!(
-                config.task_store.is_none(),
-                "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine \
-                 can store them: {advice}",
-                file.display()
-            );
-            tracing::warn!(
-                target: "epilogue::component", "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does \
-                 for them: {advice}"
-            );
+            warn_of_composed(id, file, config.task_store.is_some())?;
         }
         let joined = match around.is_empty() {
             true => None,
@@ -119,23 +109,11 @@ impl Component {
             )
         })?;
         let handler = ServiceIndices::new(&instance).map_err(anyhow::Error::from).with_context(cannot_serve)?;
-        let interface = |name: &str, alone: &str, place: usize| match joined {
-            Some(_) => middleware::label(name, place),
-            None => alone.to_owned(),
-        };
         let ids = around.iter().map(|middleware| middleware.id.as_str()).chain([id.as_str()]);
-        let (mut layers, mut runners) = (Vec::new(), Vec::new());
-        for (place, layer) in ids.enumerate() {
-            let runner = RunnerIndices::find(&compiled, &interface("runner", RUNNER, place));
-            if runner.is_none() && imports(engine, &compiled, &interface("queue", QUEUE, place)) {
-                tracing::warn!(
-                    target: "epilogue::component",
-                    "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
-                );
-            }
-            layers.push(Layer { id: layer.into(), runs_tasks: runner.is_some() });
-            runners.push(runner);
-        }
+        let (layers, runners): (Vec<_>, Vec<_>) = ids
+            .enumerate()
+            .map(|(place, layer)| find_layer(&compiled, engine, layer, joined.as_ref().map(|_| place)))
+            .unzip();
         let ComponentConfig { id, settings, wasi, task_store, scratch: _scratch } = config;
         let layers = layers.into();
         Ok(Self { id, settings, wasi, task_store, _scratch, instance, handler, layers, runners, own_address })
@@ -182,6 +160,44 @@ impl Component {
         let runners = self.runners.iter().map(&mut load).collect::<wasmtime::Result<_>>()?;
         Ok(Instance::new(store, proxy, runners))
     }
+}
+
+/// Warns that a composed component runs its tasks within itself, where the host does nothing for them.
+///
+/// # Errors
+///
+/// If the host has a task engine: no task of the component could be stored in it.
+fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
+    let advice = "set tool.epilogue.source of the component to the one that it was composed from";
+    ensure!(
+        !has_task_engine,
+        "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine can \
+         store them: {advice}",
+        file.display()
+    );
+    tracing::warn!(
+        target: "epilogue::component",
+        "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does for \
+         them: {advice}"
+    );
+    Ok(())
+}
+
+/// Finds what a layer exports to run its tasks. Of a component that is joined with its middleware, `place` is the layer's.
+/// Warns of a layer that can enqueue tasks and not run them.
+fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
+    let name = |label: &str, alone: &str| match place {
+        Some(place) => middleware::label(label, place),
+        None => alone.to_owned(),
+    };
+    let runner = RunnerIndices::find(compiled, &name("runner", RUNNER));
+    if runner.is_none() && imports(engine, compiled, &name("queue", QUEUE)) {
+        tracing::warn!(
+            target: "epilogue::component",
+            "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+        );
+    }
+    (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)
 }
 
 fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
