@@ -75,25 +75,25 @@ pub(crate) struct Life {
     resources: usize,
     pub(crate) record: RequestRecord,
     /// The record of the running task, kept if the request is dropped before the task ends.
-    pub(crate) running: Option<TaskRecord>,
+    running: Option<TaskRecord>,
     /// Why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
-    pub(crate) not_stored: Option<String>,
+    not_stored: Option<String>,
     /// The request's place among those that are admitted. None for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
     /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
-    pub(crate) span: Span,
+    span: Span,
     /// The span until the response is sent, within the request's own: a request's latency does not include its tasks.
     respond: Option<Span>,
 }
 
 /// An instance that is there to run a task.
-pub(crate) struct Ready<'a> {
-    pub(crate) instance: &'a mut Instance,
+struct Ready<'a> {
+    instance: &'a mut Instance,
     /// When the task starts. If the instance had to be made first, that is later than the task was due.
-    pub(crate) start: Instant,
+    start: Instant,
     /// How much of the drain's budget is left at that moment.
-    pub(crate) budget_left: Duration,
+    budget_left: Duration,
 }
 
 impl Life {
@@ -294,7 +294,7 @@ impl Life {
     }
 
     /// Whether all work that the guest spawned had ended when its last call returned.
-    pub(crate) fn is_settled(&self) -> bool {
+    fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
@@ -310,7 +310,7 @@ impl Life {
     }
 
     /// Returns the instance for a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
-    pub(crate) async fn instance(&mut self, now: Instant) -> Result<Ready<'_>, NoInstance> {
+    async fn instance(&mut self, now: Instant) -> Result<Ready<'_>, NoInstance> {
         let (instance, start) = match self.instance.take() {
             Some(instance) => (instance, now),
             None => {
@@ -325,12 +325,12 @@ impl Life {
     }
 
     /// Whether the request has an instance that is alive.
-    pub(crate) fn has_instance(&self) -> bool {
+    fn has_instance(&self) -> bool {
         self.instance.is_some()
     }
 
     /// Drops an instance whose call was interrupted: it may not be entered again.
-    pub(crate) fn lose_instance(&mut self, interrupted: &Interrupted) {
+    fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
         if let Interrupted::Trapped(trap) = interrupted {
@@ -341,7 +341,7 @@ impl Life {
 
     /// Records and logs what went wrong outside of any task. The guest may have chosen the text of `error`, and so it is a field
     /// of the event: in the message it could pass for other fields.
-    pub(crate) fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
+    fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
         tracing::error!(target: "epilogue::request", request, component, error, "{what}");

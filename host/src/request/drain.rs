@@ -40,7 +40,7 @@ impl Life {
     }
 
     /// Records the end of a task that came from the queue, and announces it.
-    pub(crate) fn record_queued(&mut self, record: TaskRecord) {
+    pub(super) fn record_queued(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
         self.record_task(record);
@@ -168,7 +168,7 @@ impl Life {
 
     /// Makes a fresh instance. If there is no room for one, or its start takes too long, the host tries again until the
     /// drain's budget is used up.
-    pub(crate) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
+    pub(super) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
             let why = match self.pool.fresh().await {

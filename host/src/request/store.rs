@@ -12,7 +12,7 @@ use crate::tasks::store::{NotStored, batch, stored};
 impl Life {
     /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent: a
     /// client that gets a response can rely on them. If they cannot be stored, the response is not sent.
-    pub(crate) async fn store(
+    pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
     ) -> Result<Response<WasiBody>, HandlerError> {
