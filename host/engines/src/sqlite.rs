@@ -238,11 +238,16 @@ impl TaskEngine for Sqlite {
     async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         let (mut after, mut left) = (0, limit);
         while left > 0 {
-            let page = self.writer.run(move |connection| admin::page(connection, state, after, left.min(PAGE))).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            left -= page.len();
-            page.into_iter().for_each(|(_, entry)| each(entry));
+            let count = left.min(PAGE);
+            let page = self.writer.run(move |connection| admin::page(connection, state, after, count)).await?;
+            let is_last = page.len() < count;
+            for (place, entry) in page {
+                (after, left) = (place, left - 1);
+                each(entry);
+            }
+            if is_last {
+                break;
+            }
         }
         Ok(())
     }

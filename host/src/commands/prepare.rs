@@ -1,6 +1,5 @@
-//! What `epilogue up` and `epilogue worker` have in common: how they start, and what they log at their end.
+//! What `epilogue up` and `epilogue worker` have in common: how they start.
 
-use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use epilogue_manifest::Manifest;
@@ -19,7 +18,6 @@ use crate::component::engine;
 use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, Shutdown};
 use crate::server::{self, progress::Progress, tls};
-use crate::tasks::observer::Summary;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::logging;
 use crate::telemetry::monitor::{self, Readiness};
@@ -88,18 +86,6 @@ impl Prepared {
         readiness.loaded(shutdown);
         Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)
     }
-}
-
-/// Logs what became of all tasks, and returns the exit code that follows from it. `what` names what else has ended,
-/// such as `3 requests and `.
-pub(crate) fn stopped(summary: Summary, what: &str) -> ExitCode {
-    tracing::info!(
-        target: "epilogue::up",
-        "stopped after {what}{} tasks; the stop abandoned {} of them",
-        summary.tasks,
-        summary.abandoned_at_stop
-    );
-    summary.exit_code()
 }
 
 impl UpArgs {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use epilogue_manifest::Manifest;
 
 use super::cli::UpArgs;
-use super::prepare::{Prepared, stopped};
+use super::prepare::Prepared;
 use crate::server::Server;
 
 /// Runs an application until a signal ends it.
@@ -22,7 +22,14 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     announce(&prepared.manifest, &server.url());
     prepared.ready(&shutdown, server.replacer())?;
     let summary = server.run(shutdown)?;
-    Ok(stopped(summary, &format!("{} requests and ", summary.requests)))
+    tracing::info!(
+        target: "epilogue::up",
+        "stopped after {} requests and {} tasks; the stop abandoned {} of them",
+        summary.requests,
+        summary.tasks,
+        summary.abandoned_at_stop
+    );
+    Ok(summary.exit_code())
 }
 
 /// Prints where the application is reached, and its routes. The first line is for programs.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::cli::UpArgs;
-use super::prepare::{Prepared, stopped};
+use super::prepare::Prepared;
 use crate::app::version::Replacer;
 use crate::process::threads;
 use crate::server::progress::Progress;
@@ -28,5 +28,12 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
     prepared.ready(&shutdown, replacer)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;
-    Ok(stopped(observer.summary(), ""))
+    let summary = observer.summary();
+    tracing::info!(
+        target: "epilogue::work",
+        "stopped after {} tasks; the stop abandoned {} of them",
+        summary.tasks,
+        summary.abandoned_at_stop
+    );
+    Ok(summary.exit_code())
 }

@@ -29,6 +29,15 @@ impl Visit<'_> {
     }
 }
 
+/// What is still to be read of a stream.
+struct Rest {
+    name: &'static str,
+    /// Where the next page begins.
+    from: String,
+    /// The last entry to read. None if there are no more.
+    last: Option<String>,
+}
+
 impl Redis {
     pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
@@ -65,22 +74,16 @@ impl Redis {
             }
         }
         if wanted(BatchState::Ready) {
-            let mut from = delivered.map_or("-".to_owned(), |delivered| format!("({delivered}"));
-            loop {
-                let undelivered = self.range(QUEUE, &from, visit.left.min(PAGE)).await?;
-                let Some(last) = undelivered.last() else { break };
-                from = format!("({}", last.id);
+            let mut rest = self.stream(QUEUE, delivered).await?;
+            while let Some(undelivered) = self.page(&mut rest, visit.left).await? {
                 for stored in undelivered.into_iter().filter(|stored| !known.contains(&stored.id)) {
                     visit.entries([self.queue_entry(stored, BatchState::Ready, 0).await?]);
                 }
             }
         }
         if wanted(BatchState::Dead) {
-            let mut from = "-".to_owned();
-            loop {
-                let dead = self.range(DEAD, &from, visit.left.min(PAGE)).await?;
-                let Some(last) = dead.last() else { break };
-                from = format!("({}", last.id);
+            let mut rest = self.stream(DEAD, None).await?;
+            while let Some(dead) = self.page(&mut rest, visit.left).await? {
                 visit.entries(dead.into_iter().map(dead_entry));
             }
         }
@@ -243,13 +246,27 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    async fn range(&self, stream: &str, from: &str, count: usize) -> Result<Vec<StreamId>> {
-        if count == 0 {
-            return Ok(Vec::new());
+    /// What a stream has now behind an entry, or from its beginning on. What is added later is not part of it: a list of
+    /// a stream to which others add faster than it is read would have no end.
+    async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
+        let last: StreamRangeReply =
+            self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
+        let from = behind.map_or("-".to_owned(), |behind| format!("({behind}"));
+        Ok(Rest { name, from, last: last.ids.into_iter().next().map(|last| last.id) })
+    }
+
+    /// Reads the next page of a stream, of at most so many entries. None if there are no more.
+    async fn page(&self, rest: &mut Rest, most: usize) -> Result<Option<Vec<StreamId>>> {
+        let count = most.min(PAGE);
+        let Some(last) = rest.last.clone().filter(|_| count > 0) else { return Ok(None) };
+        let (name, from, last) = (rest.name, rest.from.as_str(), last.as_str());
+        let page: StreamRangeReply =
+            self.call(|mut server| async move { server.xrange_count(name, from, last, count).await }).await?;
+        match page.ids.last() {
+            Some(last) if page.ids.len() == count => rest.from = format!("({}", last.id),
+            _ => rest.last = None,
         }
-        let range: StreamRangeReply =
-            self.call(|mut server| async move { server.xrange_count(stream, from, "+", count).await }).await?;
-        Ok(range.ids)
+        Ok(Some(page.ids).filter(|ids| !ids.is_empty()))
     }
 
     async fn exactly(&self, stream: &str, entry: &str) -> Result<Option<StreamId>> {
