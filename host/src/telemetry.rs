@@ -2,6 +2,5 @@
 
 pub(crate) mod logging;
 pub(crate) mod monitor;
-pub(crate) mod once_a_minute;
 pub(crate) mod output;
 mod timestamp;

@@ -3,6 +3,7 @@
 mod held;
 mod lease;
 mod moment;
+mod once_a_minute;
 mod outage;
 mod workers;
 

@@ -28,7 +28,6 @@ use crate::tasks::layer::Layer;
 use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
-use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
 /// nobody waits for any more still comes to its end.
@@ -40,8 +39,6 @@ pub struct TaskStore {
     /// Where the engine is, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
-    /// Paces the log about batches of this process that cannot go on, because a call of the engine fails.
-    pub(crate) outage: Arc<OnceAMinute>,
     /// Keeps the thread alive: the thread ends when the last clone is dropped.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -86,8 +83,8 @@ impl TaskStore {
         let (alive, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("epilogue-engine".into());
         thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        let (known, outage) = Default::default();
-        Ok(Self { task_engine, runtime: handle, visibility, address, known, outage, _alive: Arc::new(alive) })
+        let known = Arc::default();
+        Ok(Self { task_engine, runtime: handle, visibility, address, known, _alive: Arc::new(alive) })
     }
 
     /// Calls the engine, on its own thread.

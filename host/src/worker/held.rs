@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::moment::Moment;
+use super::once_a_minute::OnceAMinute;
 use crate::tasks::store::TaskStore;
 
 /// The pause before a call of the engine that failed is repeated.
@@ -18,11 +19,20 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// The longest single sleep, so that a lease is extended soon after the machine has been suspended.
 const STEP: Duration = Duration::from_secs(1);
 
+/// Paces what a process logs of its held leases in an outage of the task engine: each kind once a minute.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    calls: OnceAMinute,
+    extensions: OnceAMinute,
+}
+
 pub(super) struct Held {
     task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
     /// When the engine was asked for the lease, the last time that it granted it.
     confirmed: Cell<Moment>,
+    /// Shared by all leases of the process.
+    failures: Arc<Failures>,
 }
 
 /// Where a batch is after its lease was lost.
@@ -68,8 +78,8 @@ enum Call {
 
 impl Held {
     /// Holds a lease that the engine was asked for at the moment `asked`.
-    pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment) -> Self {
-        Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into() }
+    pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment, failures: Arc<Failures>) -> Self {
+        Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
     /// Extends the lease until that fails for good. Returns the error with which the lease was lost.
@@ -85,7 +95,9 @@ impl Held {
             match self.call(Call::Extend).await {
                 Ok(()) => {}
                 Err(error) if is_passing(&error) && self.confirmed.get().elapsed() < self.task_store.visibility => {
-                    tracing::warn!(target: "epilogue::worker", "a lease is not extended: {error}");
+                    if self.failures.extensions.is_due() {
+                        tracing::warn!(target: "epilogue::worker", "a lease is not extended: {error}");
+                    }
                 }
                 Err(error) => return error,
             }
@@ -160,7 +172,7 @@ impl Held {
         loop {
             match self.call(call.clone()).await {
                 Err(error) if is_passing(&error) => {
-                    if self.task_store.outage.is_due() {
+                    if self.failures.calls.is_due() {
                         tracing::warn!(target: "epilogue::worker", "{error}");
                     }
                     sleep(PAUSE).await;

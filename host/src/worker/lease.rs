@@ -7,12 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use epilogue_engines::{self as engines, Batch, Lease, OnFailure};
+use epilogue_engines::{self as engines, Batch, OnFailure};
 use epilogue_rules::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
-use super::moment::Moment;
 use crate::component::instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
@@ -22,12 +21,10 @@ use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
-use crate::tasks::store::{TaskStore, to_response_outcome};
+use crate::tasks::store::to_response_outcome;
 
 /// Runs a leased batch until all its tasks have ended, it has to wait for another attempt, or its lease is lost.
-pub(super) async fn run(task_store: TaskStore, lease: Lease, asked: Moment, pools: &[Rc<Pool>], observer: Observer) {
-    let batch = lease.batch.clone();
-    let held = Held::new(task_store, lease, asked);
+pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
             Ok(mut leased) => leased.run().await,

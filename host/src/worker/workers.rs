@@ -12,7 +12,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{held::Held, lease, moment::Moment, outage::Outage};
+use super::held::{Failures, Held};
+use super::{lease, moment::Moment, outage::Outage};
 use crate::app::version::Version;
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
@@ -38,6 +39,7 @@ pub(crate) struct Workers {
     max_instances: NonZeroU32,
     observer: Observer,
     outage: Arc<Outage>,
+    failures: Arc<Failures>,
 }
 
 impl Workers {
@@ -58,6 +60,7 @@ impl Workers {
             max_instances: options.max_instances,
             observer,
             outage: Arc::default(),
+            failures: Arc::default(),
         }
     }
 
@@ -107,15 +110,18 @@ impl Workers {
                 tracing::info!(target: "epilogue::worker", "{told}");
             }
             match leased {
-                Ok(Some(lease)) if shutdown.has_begun() => {
-                    _ = Held::new(self.task_store.clone(), lease, asked).release().await;
-                }
                 Ok(Some(lease)) => {
-                    let (task_store, pools, observer) = (self.task_store.clone(), pools.clone(), self.observer.clone());
-                    let batch = observer.batch();
+                    let batch = lease.batch.clone();
+                    let held = Held::new(self.task_store.clone(), lease, asked, self.failures.clone());
+                    if shutdown.has_begun() {
+                        _ = held.release().await;
+                        continue;
+                    }
+                    let (pools, observer) = (pools.clone(), self.observer.clone());
+                    let running = observer.batch();
                     alive.spawn_local(async move {
-                        lease::run(task_store, lease, asked, &pools, observer).await;
-                        drop(batch);
+                        lease::run(held, batch, &pools, observer).await;
+                        drop(running);
                         drop(permit);
                     });
                 }

@@ -9,11 +9,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Paces an error that comes again and again: it is logged once a minute.
 #[derive(Debug, Default)]
-pub(crate) struct OnceAMinute(Mutex<Option<Instant>>);
+pub(super) struct OnceAMinute(Mutex<Option<Instant>>);
 
 impl OnceAMinute {
     /// Whether the error is to be logged now: a minute has passed since the last time.
-    pub(crate) fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         let (now, mut told) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let is_due = told.is_none_or(|told| now - told >= MINUTE);
         if is_due {
