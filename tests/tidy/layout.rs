@@ -24,8 +24,8 @@ const FOLDERS: [&str; 12] = [
 /// Files above all folders.
 const TOP: [&str; 4] = ["bench", "lib", "main", "testing"];
 
-/// The one import that closes a circle, and why: a response waits for its client while its guest waits for the request's
-/// body, and a request's body that was read whole is noted on the connection that its response goes out on.
+/// The one import that closes a circle. A response has to know whether its guest waits for the request's body. The body
+/// notes on the response's connection that it was read whole.
 const CIRCLE: (&str, &str) = ("wire::sent", "wire::incoming");
 
 #[test]
@@ -56,7 +56,7 @@ fn the_code_map_lists_the_folders_in_their_order() {
 fn no_files_import_each_other_in_a_circle() {
     let imports = imports();
     let files: BTreeSet<&str> = imports.keys().map(String::as_str).collect();
-    // The longest beginning of a path that is a file: the rest of it are items.
+    // The file of a path is its longest prefix that is a file. The rest names items.
     let file_of = |path: &[String]| {
         let ends = (1..=path.len()).rev();
         ends.map(|end| path[..end].join("::")).find(|file| files.contains(file.as_str()))
@@ -67,7 +67,7 @@ fn no_files_import_each_other_in_a_circle() {
         let others = others.filter(|other| (file.as_str(), other.as_str()) != CIRCLE);
         edges.insert(file.clone(), others.collect());
     }
-    // Who imports nothing that is left is in no circle.
+    // A file that imports none of the remaining files is in no circle.
     loop {
         let left: BTreeSet<String> = edges.keys().cloned().collect();
         edges.values_mut().for_each(|others| others.retain(|other| left.contains(other)));
@@ -116,7 +116,7 @@ fn imports_of(path: &PathBuf) -> Vec<Vec<String>> {
     imports
 }
 
-/// Reads a path, and as many as it stands for if it ends in braces. Returns the text behind it.
+/// Reads a path. If it ends in braces, it stands for several paths. Returns the text behind it.
 fn expand<'a>(text: &'a str, mut names: Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
     let mut rest = text.trim_start();
     loop {
@@ -140,7 +140,7 @@ fn expand<'a>(text: &'a str, mut names: Vec<String>, found: &mut Vec<Vec<String>
     &rest[end..]
 }
 
-/// A path from the crate's root. Nothing if it is an item of the module itself.
+/// Converts a path to one from the crate's root. The result is empty for `self`.
 fn absolute(own: &[String], path: &[String]) -> Vec<String> {
     let mut base = match path[0].as_str() {
         "crate" => Vec::new(),

@@ -11,7 +11,7 @@ use super::{names, wasm_file};
 
 /// The interface through which a guest serves requests.
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
-/// What begins the name of each of the contract's interfaces.
+/// The prefix of the names of the contract's interfaces.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
 /// The interface through which a guest enqueues tasks, as a component that stands alone imports it.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
@@ -23,8 +23,8 @@ pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 /// What to do if the file of an application's component does not exist.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
-/// Reads a component's file, and checks the names of its tasks. `advice` says what to do if there is no such file, and
-/// `cannot` what is not possible with a file whose names clash, such as `cannot be used`.
+/// Reads a component's file, and checks the names of its tasks. If the file does not exist, the message ends with
+/// `advice`. If two tasks have one name, the message says that the file `cannot` be used, such as `cannot be composed`.
 ///
 /// # Errors
 ///
