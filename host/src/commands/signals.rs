@@ -45,6 +45,8 @@ pub(crate) fn handle(
                 Told::Reload => _ = reloads.send(Cause::Signal),
             }
         };
+        // Logged before the shutdown begins: the process may end with it, and "stopped after" is its last line.
+        let report = Report::start(progress, grace);
         trigger.drain(grace);
         let second = async {
             loop {
@@ -62,7 +64,7 @@ pub(crate) fn handle(
                 tracing::warn!(target: "epilogue::signals", "stopping at once");
                 trigger.stop();
             }
-            () = report(progress, grace) => {}
+            () = report.repeat() => {}
         }
         // A thread that is still there is stuck in the host's own code, or in the system.
         sleep(STUCK).await;
@@ -115,20 +117,34 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Says what is left, at once and then again and again. Does not return.
-async fn report(progress: Progress, grace: Duration) {
-    let begun = Instant::now();
-    let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
-    let mut advice = "; the same signal again stops them at once";
-    loop {
-        let seconds = grace.saturating_sub(begun.elapsed()).as_secs_f64().round();
-        tracing::info!(target: "epilogue::signals", "stopping: {progress} left, {seconds} s{advice}");
-        advice = "";
+/// Logs how much work a shutdown still waits for.
+struct Report {
+    progress: Progress,
+    grace: Duration,
+    start: Instant,
+}
+
+impl Report {
+    /// Logs what is left now. The grace period counts from here.
+    fn start(progress: Progress, grace: Duration) -> Self {
+        let report = Self { progress, grace, start: Instant::now() };
+        report.log("; the same signal again stops them at once");
+        report
+    }
+
+    /// Logs what is left again and again, for as long as something is. Does not return.
+    async fn repeat(&self) {
+        let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
         loop {
             sleep(pause).await;
-            if progress.requests() > 0 {
-                break;
+            if self.progress.requests() > 0 {
+                self.log("");
             }
         }
+    }
+
+    fn log(&self, advice: &str) {
+        let seconds = self.grace.saturating_sub(self.start.elapsed()).as_secs_f64().round();
+        tracing::info!(target: "epilogue::signals", "stopping: {} left, {seconds} s{advice}", self.progress);
     }
 }
