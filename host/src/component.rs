@@ -21,6 +21,8 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
+use crate::budget::instance::{MAX_HANDLES, largest_call};
+use crate::budget::lookups::ComponentLookups;
 use crate::component::fair::{Purpose, fair};
 use crate::component::instance::{Instance, NoInstance, Trap};
 use crate::component::state::State;
@@ -33,11 +35,6 @@ use crate::process::scratch::Scratch;
 use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
-
-/// How many handles one instance may hold. For each of them the host keeps something that does not count as the
-/// instance's memory, such as up to 128 KiB of headers. A request takes some ten handles, and so does each request that
-/// a guest sends.
-const MAX_HANDLES: usize = 4096;
 
 /// What a component may use, and how the host treats it.
 #[derive(Default)]
@@ -67,6 +64,7 @@ pub(crate) struct Component {
     /// What each layer exports to run its tasks, in the same order.
     runners: Vec<Option<RunnerIndices>>,
     own_address: OwnAddress,
+    lookups: ComponentLookups,
 }
 
 impl Component {
@@ -115,8 +113,8 @@ impl Component {
             .map(|(place, layer)| find_layer(&compiled, engine, layer, joined.as_ref().map(|_| place)))
             .unzip();
         let ComponentConfig { id, settings, wasi, task_store, scratch: _scratch } = config;
-        let layers = layers.into();
-        Ok(Self { id, settings, wasi, task_store, _scratch, instance, handler, layers, runners, own_address })
+        let (layers, lookups) = (layers.into(), ComponentLookups::default());
+        Ok(Self { id, settings, wasi, task_store, _scratch, instance, handler, layers, runners, own_address, lookups })
     }
 
     /// Makes a new instance.
@@ -137,12 +135,15 @@ impl Component {
     }
 
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
-        let outgoing = Outgoing::new(self.id.clone(), self.wasi.allowed_hosts.clone(), self.own_address.clone());
+        let (id, lookups) = (&self.id, self.lookups.instance());
+        let (hosts, own) = (self.wasi.allowed_hosts.clone(), self.own_address.clone());
+        let outgoing = Outgoing::new(id.clone(), hosts, own, lookups.clone());
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
-        let state = State::new(self.wasi.open(&self.id)?, outgoing, background, self.settings.memory.bytes());
+        let state = State::new(self.wasi.open(id, lookups)?, outgoing, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(largest_call(self.settings.max_task_args));
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

@@ -1,8 +1,14 @@
 //! What a guest can call, and what the host calls in it.
 
 pub(crate) mod background;
+pub(crate) mod client;
+pub(crate) mod fields;
+pub(crate) mod files;
 pub(crate) mod last_words;
+pub(crate) mod names;
 pub(crate) mod outgoing;
 pub(crate) mod runner;
+mod send;
+pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod wasi;

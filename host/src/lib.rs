@@ -15,6 +15,7 @@
 mod app;
 #[doc(hidden)]
 pub mod bench;
+mod budget;
 mod commands;
 mod component;
 mod contract;

@@ -20,6 +20,8 @@ use tracing::Span;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
+use crate::budget::Limit;
+use crate::budget::instance::MAX_KEPT;
 use crate::component::instance::{HandlerError, Instance, Interrupted, NoInstance};
 use crate::component::pool::Pool;
 use crate::contract::bindings::ResponseOutcome;
@@ -270,10 +272,12 @@ impl Life {
             let leaked = instance.resources() as isize - self.resources as isize;
             self.record.leaked = leaked;
             // What a guest opens once and keeps, such as its stdout, is mostly opened by an instance's first request. One that
-            // goes on to leave something behind would do so without end.
-            if leaked <= 0 || instance.served == 1 {
+            // leaves much behind, or goes on to leave something, would do so without end.
+            let allowed = if instance.served == 1 { MAX_KEPT as isize } else { 0 };
+            if leaked <= allowed {
                 self.pool.give_back(instance);
             } else {
+                Limit::Kept.hit();
                 tracing::debug!(target: "epilogue::request", request = self.scope.id, leaked, "the instance is dropped");
             }
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{root, sources};
 
 /// The folders of `host/src`, from the command down to the contract. ARCHITECTURE.md lists the same ones in its code map.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "commands",
     "server",
     "worker",
@@ -17,6 +17,7 @@ const FOLDERS: [&str; 12] = [
     "interfaces",
     "wire",
     "tasks",
+    "budget",
     "telemetry",
     "process",
     "contract",

@@ -77,6 +77,11 @@ impl AllowedHosts {
         self.allows(scheme, &host.to_string(), Some(address.port()))
     }
 
+    /// Whether there is an address that a raw socket may connect or send to. `scheme` is `tcp` or `udp`.
+    pub fn allows_sockets(&self, scheme: &str) -> bool {
+        self.0.iter().any(|entry| entry.allows_scheme(scheme))
+    }
+
     /// Whether a component may send requests to its own application, which is the host that [`is_self`] knows.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.0

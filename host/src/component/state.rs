@@ -7,6 +7,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::budget::instance::{Budgeted, InstanceBudget};
 use crate::interfaces::background::{Background, Phase};
 use crate::interfaces::outgoing::{Arriving, Outgoing};
 use crate::interfaces::status::RefusedStatus;
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub(crate) background: Background,
     pub(crate) refused_status: RefusedStatus,
     table: ResourceTable,
+    budget: InstanceBudget,
     pub(crate) limits: StoreLimits,
 }
 
@@ -36,6 +38,7 @@ impl State {
             background,
             refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),
+            budget: InstanceBudget::default(),
             // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
             limits: StoreLimitsBuilder::new().memory_size(memory).build(),
         }
@@ -61,6 +64,12 @@ impl State {
     /// The view through which a request arrives: the guest sees all of the request's headers.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
+    }
+}
+
+impl Budgeted for State {
+    fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable) {
+        (&mut self.budget, &mut self.table)
     }
 }
 

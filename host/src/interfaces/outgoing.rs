@@ -10,9 +10,11 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
-};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::send::send;
+use crate::budget::instance::OutgoingRequests;
+use crate::budget::lookups::Lookups;
 
 /// The address at which the application itself is reached, once it is known. It is never set while the application
 /// serves https, because a component would have no reason to trust the certificate.
@@ -25,11 +27,19 @@ pub(crate) struct Outgoing {
     component: String,
     allowed: Arc<AllowedHosts>,
     own_address: OwnAddress,
+    lookups: Lookups,
+    /// The requests that the instance is sending.
+    requests: OutgoingRequests,
 }
 
 impl Outgoing {
-    pub(crate) fn new(component: String, allowed: Arc<AllowedHosts>, own_address: OwnAddress) -> Self {
-        Self { component, allowed, own_address }
+    pub(crate) fn new(
+        component: String,
+        allowed: Arc<AllowedHosts>,
+        own_address: OwnAddress,
+        lookups: Lookups,
+    ) -> Self {
+        Self { component, allowed, own_address, lookups, requests: OutgoingRequests::default() }
     }
 
     /// The URI that a request is to be sent to, or the error that this is not allowed.
@@ -137,7 +147,7 @@ impl WasiHttpHooks for Outgoing {
         _response_error: BoxFuture<Result<(), Error>>,
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
-        let component = self.component.clone();
+        let (component, lookups, place) = (self.component.clone(), self.lookups.clone(), self.requests.begin());
         Box::new(async move {
             let uri = directed?;
             let origin = origin(&uri);
@@ -151,8 +161,14 @@ impl WasiHttpHooks for Outgoing {
                 request.headers_mut().insert(HOST, host);
             }
             *request.uri_mut() = uri;
-            let (response, io) = default_send_request(request, options).await.map_err(&failed)?;
-            Ok((response.map(|body| body.map_err(failed).boxed_unsync()), Box::new(io) as BoxFuture<_>))
+            let place = place.ok_or(Error::ConnectionLimitReached).map_err(&failed)?;
+            let (response, connection) = send(request, options, lookups).await.map_err(&failed)?;
+            let connection = async move {
+                let ended = connection.await;
+                drop(place);
+                ended
+            };
+            Ok((response.map(|body| body.map_err(failed).boxed_unsync()), Box::new(connection) as BoxFuture<_>))
         })
     }
 }

@@ -9,6 +9,8 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::last_words::LastWords;
+use crate::budget::instance::MAX_RANDOM;
+use crate::budget::lookups::Lookups;
 use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 
 /// Where a component's stdout and stderr go.
@@ -44,6 +46,9 @@ pub(crate) struct WasiConfig {
 /// What one instance sees of the system.
 pub(crate) struct Wasi {
     pub(crate) ctx: WasiCtx,
+    component: String,
+    allowed_hosts: Arc<AllowedHosts>,
+    lookups: Lookups,
     /// The guest's stderr, if each of its lines is to be an event.
     lines: Option<Lines>,
     /// What the guest wrote to stderr last.
@@ -51,6 +56,27 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
+    /// Whether the guest may open a socket: there is an address that it may connect or send to. `scheme` is `tcp` or
+    /// `udp`.
+    pub(crate) fn may_open_socket(&self, scheme: &str) -> bool {
+        let allowed = self.allowed_hosts.allows_sockets(scheme);
+        if !allowed {
+            let id = &self.component;
+            tracing::error!(
+                target: "epilogue::component",
+                component = id,
+                "a {scheme} socket is not allowed: add \"{scheme}://<host>:<port>\" to allowed_outbound_hosts of [component.{id}]"
+            );
+        }
+        allowed
+    }
+
+    /// The lookups of the guest, or none if it may connect to nothing. It would need no name then, and could tell the
+    /// owner of a name something by asking for it.
+    pub(crate) fn lookups(&self) -> Option<Lookups> {
+        (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
+    }
+
     /// Attributes the lines that the guest prints from now on to this request.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         if let Some(lines) = &self.lines {
@@ -65,9 +91,9 @@ impl WasiConfig {
     /// # Errors
     ///
     /// If one of the mounts cannot be opened.
-    pub(crate) fn open(&self, component: &str) -> wasmtime::Result<Wasi> {
+    pub(crate) fn open(&self, component: &str, lookups: Lookups) -> wasmtime::Result<Wasi> {
         let mut wasi = WasiCtxBuilder::new();
-        wasi.envs(&self.environment);
+        wasi.envs(&self.environment).max_random_size(MAX_RANDOM);
         let permissions = if self.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         for Mount { host, guest } in &self.mounts {
             wasi.preopened_dir(host, guest, permissions)
@@ -75,7 +101,8 @@ impl WasiConfig {
         }
         let (lines, last_words) = self.print(&mut wasi, component);
         self.connect(&mut wasi, component);
-        Ok(Wasi { ctx: wasi.build(), lines, last_words })
+        let (component, allowed_hosts) = (component.to_owned(), self.allowed_hosts.clone());
+        Ok(Wasi { ctx: wasi.build(), component, allowed_hosts, lookups, lines, last_words })
     }
 
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {
@@ -123,7 +150,5 @@ impl WasiConfig {
         });
         // Otherwise the check is never asked.
         wasi.allow_tcp(true).allow_udp(true);
-        // A component that may connect to nothing needs no name, and could tell its owner something by asking for it.
-        wasi.allow_ip_name_lookup(!self.allowed_hosts.is_empty());
     }
 }

@@ -81,6 +81,8 @@ fn describe() {
     let dead = "Durable tasks that failed for good, by component and cause; a task that is retried may count again.";
     metrics::describe_counter!("epilogue_tasks_dead_total", dead);
     metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
+    let hits = "Times that a guest or a client reached a limit on what the host keeps for it, by limit.";
+    metrics::describe_counter!("epilogue_limit_hits_total", hits);
     metrics::describe_counter!("epilogue_requests_refused_total", "Requests that were answered 503, by limit.");
 }
 

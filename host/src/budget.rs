@@ -1,0 +1,44 @@
+//! The budgets: what the host keeps on behalf of a guest or a client, and the most that it keeps of each kind.
+//!
+//! wasmtime bounds a guest's memory. Whatever else a guest or a client makes the host keep has a [`Limit`] here.
+//! `docs/limits.md` lists them for operators.
+
+pub(crate) mod descriptors;
+pub(crate) mod instance;
+pub(crate) mod lookups;
+
+/// A limit on what the host keeps on behalf of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Bytes of header fields that an instance holds, names and values, as the host stores them.
+    Fields,
+    /// TCP and UDP sockets that an instance holds open.
+    Sockets,
+    /// Files and folders that an instance holds open.
+    Files,
+    /// Requests that an instance sends at the same time.
+    Outgoing,
+    /// File descriptors of the process that guests may take.
+    Descriptors,
+    /// Handles that an instance keeps after the request that opened them.
+    Kept,
+}
+
+impl Limit {
+    /// The limit's name: in the metric, and in log events.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fields => "fields",
+            Self::Sockets => "sockets",
+            Self::Files => "files",
+            Self::Outgoing => "outgoing-requests",
+            Self::Descriptors => "descriptors",
+            Self::Kept => "kept-handles",
+        }
+    }
+
+    /// Counts that somebody has reached the limit, in the metric `epilogue_limit_hits_total`.
+    pub(crate) fn hit(self) {
+        metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
+    }
+}

@@ -1,0 +1,163 @@
+//! The budget of an instance: what its guest makes the host keep in addition to the guest's own memory.
+
+use std::sync::Arc;
+
+use epilogue_manifest::values::Size;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+use wasmtime_wasi::{filesystem, p2, sockets};
+use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p3::{Request, Response};
+
+use super::Limit;
+use super::descriptors;
+
+/// How many handles one instance may hold at a time. A guest that opens one more traps. A request takes some ten
+/// handles, and so does each request that a guest sends.
+pub(crate) const MAX_HANDLES: usize = 4096;
+/// How many handles an instance may keep after its first request. A guest opens its stdout and the like once, and a
+/// pool of connections. A guest that leaves more behind would do so without end.
+pub(crate) const MAX_KEPT: usize = 64;
+/// How many bytes of header fields an instance may hold: as many as 64 full maps of 128 KiB.
+const MAX_FIELDS: usize = 8 << 20;
+/// How many sockets an instance may hold open.
+const MAX_SOCKETS: usize = 32;
+/// How many files and folders an instance may hold open.
+const MAX_FILES: usize = 128;
+/// How many requests an instance may send at the same time.
+const MAX_OUTGOING: usize = 256;
+/// How many random bytes a guest may ask for in one call. wasmtime makes some 200 bytes a microsecond, and meanwhile
+/// nobody else runs on the thread.
+pub(crate) const MAX_RANDOM: u64 = 64 << 10;
+
+/// How many bytes a guest may pass in one call. More than a task's arguments, of at most `max_task_args`, no call needs
+/// at once. wasmtime copies them while nobody else runs on the thread. A guest that passes more traps.
+pub(crate) fn largest_call(max_task_args: Size) -> usize {
+    max_task_args.bytes().saturating_add(1 << 20)
+}
+
+/// What an instance makes the host keep, so far as it has been charged.
+///
+/// The host charges what a guest opens and does not credit what it closes, which saves a wrapper around each resource.
+/// When a charge reaches its limit, the host counts what the instance's table really holds and goes on from there.
+#[derive(Debug, Default)]
+pub(crate) struct InstanceBudget {
+    fields: usize,
+    sockets: usize,
+    files: usize,
+}
+
+/// The instance would have to hold more than its budget allows.
+#[derive(Debug)]
+pub(crate) struct Exceeded(Limit);
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Limit::Fields => write!(f, "an instance may hold {MAX_FIELDS} bytes of header fields, and this one does"),
+            Limit::Sockets => write!(f, "an instance may hold {MAX_SOCKETS} sockets open, and this one does"),
+            Limit::Files => write!(f, "an instance may hold {MAX_FILES} files open, and this one does"),
+            _ => write!(f, "the host has no file descriptor left for guests"),
+        }
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+/// The data of a store whose guest has a budget.
+pub(crate) trait Budgeted {
+    /// The budget, and the table that holds what it is spent on.
+    fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable);
+
+    /// Charges `amount` more of what `limit` is about. It is called before the guest gets it.
+    ///
+    /// # Errors
+    ///
+    /// If the instance would then hold more than its limit allows, or a descriptor is needed and the process has none
+    /// left for guests.
+    fn charge(&mut self, limit: Limit, amount: usize) -> Result<(), Exceeded> {
+        let (budget, table) = self.budget();
+        budget.charge(limit, amount, table)
+    }
+}
+
+impl InstanceBudget {
+    fn charge(&mut self, limit: Limit, amount: usize, table: &mut ResourceTable) -> Result<(), Exceeded> {
+        let (charged, most) = match limit {
+            Limit::Fields => (&mut self.fields, MAX_FIELDS),
+            Limit::Sockets => (&mut self.sockets, MAX_SOCKETS),
+            Limit::Files => (&mut self.files, MAX_FILES),
+            // Not an instance's.
+            _ => return Ok(()),
+        };
+        if *charged + amount > most {
+            *charged = held(limit, table);
+        }
+        if *charged + amount > most {
+            limit.hit();
+            return Err(Exceeded(limit));
+        }
+        if limit != Limit::Fields && !descriptors::left_for_guests() {
+            return Err(Exceeded(Limit::Descriptors));
+        }
+        *charged += amount;
+        Ok(())
+    }
+}
+
+/// The requests that an instance is sending.
+#[derive(Debug, Default)]
+pub(crate) struct OutgoingRequests(Arc<()>);
+
+/// The place of one request, until its connection has been closed.
+#[derive(Debug)]
+pub(crate) struct OutgoingRequest {
+    _counted: Arc<()>,
+}
+
+impl OutgoingRequests {
+    /// Begins one more request, or returns none if as many as allowed are being sent.
+    pub(crate) fn begin(&self) -> Option<OutgoingRequest> {
+        if Arc::strong_count(&self.0) > MAX_OUTGOING {
+            Limit::Outgoing.hit();
+            return None;
+        }
+        Some(OutgoingRequest { _counted: self.0.clone() })
+    }
+}
+
+/// How much of what `limit` is about the table holds.
+fn held(limit: Limit, table: &mut ResourceTable) -> usize {
+    table.iter_mut().map(|entry| held_by(limit, entry)).sum()
+}
+
+fn held_by(limit: Limit, entry: &dyn std::any::Any) -> usize {
+    match limit {
+        Limit::Fields => {
+            let fields = entry.downcast_ref::<FieldMap>();
+            let fields = fields.or_else(|| Some(&entry.downcast_ref::<Request>()?.headers));
+            let fields = fields.or_else(|| Some(&entry.downcast_ref::<Response>()?.headers));
+            fields.map_or(0, |fields| size_of_fields(fields))
+        }
+        Limit::Sockets => {
+            let preview2 = entry.is::<p2::TcpSocket>() || entry.is::<p2::UdpSocket>();
+            usize::from(preview2 || entry.is::<sockets::TcpSocket>() || entry.is::<sockets::UdpSocket>())
+        }
+        // A stream keeps its file open after the guest has closed the file itself.
+        Limit::Files => {
+            let stream = entry.is::<DynInputStream>() || entry.is::<DynOutputStream>();
+            usize::from(stream || entry.is::<filesystem::Descriptor>())
+        }
+        _ => 0,
+    }
+}
+
+/// The bytes that the host keeps for these fields.
+pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| size_of_field(name.as_str().len(), value.len())).sum()
+}
+
+/// The bytes that the host keeps for a field whose name and value have these lengths: as wasmtime counts them.
+pub(crate) fn size_of_field(name: usize, value: usize) -> usize {
+    name + size_of::<http::HeaderName>() + value + size_of::<http::HeaderValue>()
+}

@@ -1,0 +1,47 @@
+//! `wasi:http/client`: the headers of the responses that a guest receives are on its budget.
+
+use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime_wasi_http::p3::bindings::http::client::HostWithStore as _;
+use wasmtime_wasi_http::p3::bindings::http::types::{ErrorCode, Host as _};
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
+
+use crate::budget::Limit;
+use crate::budget::instance::{Budgeted, size_of_fields};
+
+/// Replaces `client.send`. If the response's headers are beyond the instance's budget, the guest gets
+/// `error-code.HTTP-response-header-section-size`.
+pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
+        "send",
+        |accessor: &Accessor<T>, (request,): (Resource<Request>,)| {
+            let http = accessor.with_getter::<WasiHttp>(T::http);
+            Box::pin(async move {
+                let response = match WasiHttp::send(&http, request).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        let error = http.with(|mut access| access.get().convert_error_code(error));
+                        return Ok((Err(error?),));
+                    }
+                };
+                accessor.with(|mut access| Ok((charge(access.data_mut(), response)?,)))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Charges the headers of a response. It is dropped if they are too many.
+fn charge<T: WasiHttpView + Budgeted>(
+    state: &mut T,
+    response: Resource<Response>,
+) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+    let size = size_of_fields(&state.http().table.get(&response)?.headers);
+    if state.charge(Limit::Fields, size).is_ok() {
+        return Ok(Ok(response));
+    }
+    state.http().table.delete(response)?;
+    Ok(Err(ErrorCode::HttpResponseHeaderSectionSize(u32::try_from(size).ok())))
+}

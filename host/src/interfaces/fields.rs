@@ -1,0 +1,65 @@
+//! `wasi:http/types`' `fields`, on an instance's budget.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p3::bindings::http::types::{HeaderError, Host as _, HostFields};
+use wasmtime_wasi_http::{FieldMap, WasiHttpView};
+
+use crate::budget::Limit;
+use crate::budget::instance::{Budgeted, size_of_field, size_of_fields};
+
+/// Replaces the functions with which a guest makes the host keep header fields. Beyond the budget they return
+/// `header-error.size-exceeded`, except for `fields.clone`, which has no error and traps.
+pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[static]fields.from-list",
+        |mut store: StoreContextMut<'_, T>, (entries,): (Vec<(String, Vec<u8>)>,)| {
+            let size = entries.iter().map(|(name, value)| size_of_field(name.len(), value.len())).sum();
+            with_room(store.data_mut(), size, |state| state.http().from_list(entries))
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.set",
+        |mut store: StoreContextMut<'_, T>, (fields, name, values): (Resource<FieldMap>, String, Vec<Vec<u8>>)| {
+            let size = values.iter().map(|value| size_of_field(name.len(), value.len())).sum();
+            with_room(store.data_mut(), size, |state| state.http().set(fields, name, values))
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.append",
+        |mut store: StoreContextMut<'_, T>, (fields, name, value): (Resource<FieldMap>, String, Vec<u8>)| {
+            let size = size_of_field(name.len(), value.len());
+            with_room(store.data_mut(), size, |state| state.http().append(fields, name, value))
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.clone",
+        |mut store: StoreContextMut<'_, T>, (fields,): (Resource<FieldMap>,)| {
+            let state = store.data_mut();
+            // The copy shares the original's memory, but only until the guest changes one of them.
+            let size = size_of_fields(state.http().table.get(&fields)?);
+            state.charge(Limit::Fields, size)?;
+            Ok((HostFields::clone(&mut state.http(), fields)?,))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Runs `change` if the budget has room for `size` more bytes.
+fn with_room<T: WasiHttpView + Budgeted, R>(
+    state: &mut T,
+    size: usize,
+    change: impl FnOnce(&mut T) -> Result<R, TrappableError<HeaderError>>,
+) -> wasmtime::Result<(Result<R, HeaderError>,)> {
+    if state.charge(Limit::Fields, size).is_err() {
+        return Ok((Err(HeaderError::SizeExceeded),));
+    }
+    match change(state) {
+        Ok(changed) => Ok((Ok(changed),)),
+        Err(error) => Ok((Err(state.http().convert_header_error(error)?),)),
+    }
+}

@@ -1,0 +1,157 @@
+//! Sends one request of a component: looks its host up, connects, and speaks HTTP/1.1.
+//!
+//! wasmtime's own `default_send_request` looks names up on the threads that read files, without a limit. It also reads
+//! all root certificates again for each request over TLS.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use crate::budget::descriptors;
+use crate::budget::lookups::Lookups;
+
+/// How long each step may take if the guest sets no timeout for it.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What a request is sent over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    // Named explicitly, since other crates in the process may bring a provider of their own.
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+});
+
+/// Sends a request to the host of its URI. Returns the response, and a future that the caller must poll until the
+/// response's body has been read: it drives the connection.
+///
+/// # Errors
+///
+/// If the host cannot be reached, or does not answer as HTTP demands and within the timeouts of `options`.
+pub(super) async fn send(
+    mut request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+    lookups: Lookups,
+) -> Result<(Response<ResponseBody>, impl Future<Output = Result<(), Error>> + Send), Error> {
+    let options = options.unwrap_or_default();
+    let within = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let uri = request.uri().clone();
+    let opened = async {
+        let stream = connect(uri, lookups).await?;
+        Ok::<_, Error>(http1::handshake(TokioIo::new(stream)).await?)
+    };
+    let (mut sender, connection) = timeout(within, opened).await.map_err(|_| Error::ConnectionTimeout)??;
+    // A server that is no proxy expects the path only.
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    let within = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let mut answered = pin!(timeout(within, sender.send_request(request)));
+    let mut connection = Box::pin(connection);
+    let mut open = true;
+    let answer = tokio::select! {
+        biased;
+        answer = &mut answered => answer,
+        ended = &mut connection => {
+            ended?;
+            open = false;
+            answered.await
+        }
+    };
+    let response = answer.map_err(|_| Error::ConnectionReadTimeout)??;
+    let pause = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let response = response.map(|body| ResponseBody { body, pause, silence: Box::pin(sleep(pause)) });
+    Ok((response, async move { if open { connection.await.map_err(error_of) } else { Ok(()) } }))
+}
+
+async fn connect(uri: Uri, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
+    let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let secure = uri.scheme() == Some(&Scheme::HTTPS);
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let addresses = match host.parse() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => lookups.resolve(host.to_owned(), port).await.map_err(Error::Connect)?,
+    };
+    if !descriptors::left_for_guests() {
+        return Err(Error::ConnectionLimitReached);
+    }
+    let stream = connect_to_one(&addresses).await.map_err(Error::Connect)?;
+    if !secure {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let config = TLS.as_ref().map_err(|error| Error::Tls(io::Error::other(error.clone())))?;
+    let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(Error::Tls)?;
+    Ok(Box::new(stream))
+}
+
+/// Connects to the first of these addresses that answers.
+async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn error_of(error: hyper::Error) -> Error {
+    if error.is_timeout() { Error::HttpResponseTimeout } else { error.into() }
+}
+
+/// The body of a response. It fails if its server is silent for too long.
+pub(super) struct ResponseBody {
+    body: Incoming,
+    /// How long the server may be silent.
+    pause: Duration,
+    silence: Pin<Box<Sleep>>,
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                let next = Instant::now().checked_add(self.pause);
+                next.into_iter().for_each(|next| self.silence.as_mut().reset(next));
+                Poll::Ready(frame.map(|frame| frame.map_err(error_of)))
+            }
+            Poll::Pending => self.silence.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,118 @@
+//! `wasi:sockets`: who may open a socket, and how many.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::p2::SocketResult as Result2;
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode as Error2, IpAddressFamily as Family2};
+use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p3::bindings::sockets::types::{
+    self, ErrorCode as Error3, HostTcpSocket, HostUdpSocket, IpAddressFamily as Family3,
+};
+use wasmtime_wasi::p3::sockets::SocketResult as Result3;
+use wasmtime_wasi::sockets::WasiSocketsView as _;
+
+use crate::budget::Limit;
+use crate::budget::instance::{Budgeted, Exceeded};
+use crate::interfaces::wasi::Wasi;
+
+/// Why a guest gets no socket.
+enum Refused {
+    /// Its `allowed_outbound_hosts` have no entry for such a socket.
+    NotAllowed,
+    /// It holds as many as it may, or the process has no file descriptor left for guests.
+    Full(Exceeded),
+}
+
+/// Replaces the functions with which a guest opens a socket. Each returns `access-denied` to a guest that may connect
+/// to nothing with it. Beyond the budget they return `new-socket-limit` (WASI 0.2) or `other` (0.3). `get` finds what the
+/// manifest grants in the store's data.
+pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
+    linker: &mut Linker<T>,
+    get: fn(&mut T) -> &Wasi,
+) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?.func_wrap(
+        "create-tcp-socket",
+        move |mut store: StoreContextMut<'_, T>, (family,): (Family2,)| {
+            let state = store.data_mut();
+            if let Err(refused) = may_open(state, get, "tcp") {
+                return Ok((Err(refused.preview2()),));
+            }
+            let opened = tcp_create_socket::Host::create_tcp_socket(&mut state.sockets(), family);
+            Ok((told2(state, opened)?,))
+        },
+    )?;
+    linker.instance("wasi:sockets/udp-create-socket@0.2.12")?.func_wrap_async(
+        "create-udp-socket",
+        move |mut store: StoreContextMut<'_, T>, (family,): (Family2,)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if let Err(refused) = may_open(state, get, "udp") {
+                    return Ok((Err(refused.preview2()),));
+                }
+                let opened = udp_create_socket::Host::create_udp_socket(&mut state.sockets(), family).await;
+                Ok((told2(state, opened)?,))
+            })
+        },
+    )?;
+    let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
+    types.func_wrap("[static]tcp-socket.create", move |mut store: StoreContextMut<'_, T>, (family,): (Family3,)| {
+        let state = store.data_mut();
+        if let Err(refused) = may_open(state, get, "tcp") {
+            return Ok((Err(refused.preview3()),));
+        }
+        let opened = HostTcpSocket::create(&mut state.sockets(), family);
+        Ok((told3(state, opened)?,))
+    })?;
+    types.func_wrap_async(
+        "[static]udp-socket.create",
+        move |mut store: StoreContextMut<'_, T>, (family,): (Family3,)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if let Err(refused) = may_open(state, get, "udp") {
+                    return Ok((Err(refused.preview3()),));
+                }
+                let opened = HostUdpSocket::create(&mut state.sockets(), family).await;
+                Ok((told3(state, opened)?,))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &str) -> Result<(), Refused> {
+    if !get(state).may_open_socket(scheme) {
+        return Err(Refused::NotAllowed);
+    }
+    state.charge(Limit::Sockets, 1).map_err(Refused::Full)
+}
+
+impl Refused {
+    fn preview2(self) -> Error2 {
+        match self {
+            Self::NotAllowed => Error2::AccessDenied,
+            Self::Full(_) => Error2::NewSocketLimit,
+        }
+    }
+
+    fn preview3(self) -> Error3 {
+        match self {
+            Self::NotAllowed => Error3::AccessDenied,
+            Self::Full(exceeded) => Error3::Other(Some(exceeded.to_string())),
+        }
+    }
+}
+
+/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
+fn told2<T: WasiView, S>(state: &mut T, opened: Result2<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error2>> {
+    let told = opened.map_err(|error| network::Host::convert_error_code(&mut state.sockets(), error));
+    told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))
+}
+
+/// What a function of WASI 0.3 returns to its guest. An error that is none of the interface's is a trap.
+fn told3<T: WasiView, S>(state: &mut T, opened: Result3<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error3>> {
+    let told = opened.map_err(|error| types::Host::convert_error_code(&mut state.sockets(), error));
+    told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))
+}
