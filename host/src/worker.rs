@@ -3,7 +3,6 @@
 mod held;
 mod lease;
 mod moment;
-mod once_a_minute;
 mod outage;
 mod workers;
 

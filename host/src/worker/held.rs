@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::moment::Moment;
-use super::once_a_minute::OnceAMinute;
 use crate::tasks::store::TaskStore;
+use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// The pause before a call of the engine that failed is repeated.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
@@ -95,8 +95,8 @@ impl Held {
             match self.call(Call::Extend).await {
                 Ok(()) => {}
                 Err(error) if is_passing(&error) && self.confirmed.get().elapsed() < self.task_store.visibility => {
-                    if self.failures.extensions.is_due() {
-                        tracing::warn!(target: "epilogue::worker", "a lease is not extended: {error}");
+                    if let Some(times) = self.failures.extensions.due() {
+                        tracing::warn!(target: "epilogue::worker", times, "a lease is not extended: {error}");
                     }
                 }
                 Err(error) => return error,
@@ -172,8 +172,8 @@ impl Held {
         loop {
             match self.call(call.clone()).await {
                 Err(error) if is_passing(&error) => {
-                    if self.failures.calls.is_due() {
-                        tracing::warn!(target: "epilogue::worker", "{error}");
+                    if let Some(times) = self.failures.calls.due() {
+                        tracing::warn!(target: "epilogue::worker", times, "{error}");
                     }
                     sleep(PAUSE).await;
                 }
