@@ -6,6 +6,7 @@
 mod admission;
 mod answers;
 mod broken;
+mod budget;
 mod clients;
 mod closure;
 mod compose;

@@ -23,7 +23,8 @@ fn nothing_is_reached_by_default() {
 #[test]
 fn what_is_denied_is_logged_with_what_would_allow_it() {
     let upstream = Upstream::start();
-    let app = application(guests::OUTBOUND, "");
+    // Without any entry for tcp there would be no socket to connect.
+    let app = application(guests::OUTBOUND, "allowed_outbound_hosts = [\"tcp://127.0.0.1:1\"]");
     let host = Process::start(up(app.path(), []));
     let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.app]");
     for (path, url, advice) in [
