@@ -18,8 +18,10 @@ pub(crate) const MAX_HANDLES: usize = 4096;
 /// How many handles an instance may keep after its first request. A guest opens its stdout and the like once, and a
 /// pool of connections. A guest that leaves more behind would do so without end.
 pub(crate) const MAX_KEPT: usize = 64;
-/// How many bytes of header fields an instance may hold: as many as 64 full maps of 128 KiB.
-const MAX_FIELDS: usize = 8 << 20;
+/// How many bytes of header fields one `fields` may hold: wasmtime's own default.
+pub(crate) const MAX_MAP: usize = 128 << 10;
+/// How many bytes of header fields an instance may hold: as many as 64 full maps.
+const MAX_FIELDS: usize = 64 * MAX_MAP;
 /// How many sockets an instance may hold open.
 const MAX_SOCKETS: usize = 32;
 /// How many files and folders an instance may hold open.

@@ -54,6 +54,11 @@ impl Lookups {
     ///
     /// If the name has no address, or its name server does not answer.
     pub(crate) async fn resolve(self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.run(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect)).await
+    }
+
+    /// Runs `lookup`, which blocks its thread, once the instance and its component may look up one more name.
+    async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         let places = (
@@ -61,10 +66,67 @@ impl Lookups {
             self.component.acquire_owned().await.map_err(closed)?,
         );
         let lookup = move || {
-            let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+            let found = lookup();
             drop(places);
-            addresses
+            found
         };
         threads.spawn_blocking(lookup).await.map_err(io::Error::other)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+
+    /// A lookup whose name server does not answer until the test drops `answer`.
+    struct Silent {
+        begun: Sender<()>,
+        answer: Arc<std::sync::Mutex<Receiver<()>>>,
+    }
+
+    impl Silent {
+        fn lookup(&self) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+            let (begun, answer) = (self.begun.clone(), self.answer.clone());
+            move || {
+                begun.send(()).unwrap();
+                let silence = answer.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                silence.recv().map_err(io::Error::other)
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn lookups_that_nobody_answers_stop_neither_the_component_s_neighbours_nor_end_with_their_guests() {
+        let (begun, begins) = mpsc::channel();
+        let (answer, silence) = mpsc::channel();
+        let silent = Silent { begun, answer: Arc::new(std::sync::Mutex::new(silence)) };
+        let (component, neighbour) = (ComponentLookups::default(), ComponentLookups::default());
+
+        let alone = component.instance();
+        let of_one: Vec<_> = (0..20).map(|_| tokio::spawn(alone.clone().run(silent.lookup()))).collect();
+        wait_for(&begins, PER_INSTANCE).await;
+        let of_others: Vec<_> = (0..40).map(|_| tokio::spawn(component.instance().run(silent.lookup()))).collect();
+        wait_for(&begins, PER_COMPONENT - PER_INSTANCE).await;
+
+        // The guests end. Their lookups go on, and so nobody may begin another one.
+        of_one.iter().chain(&of_others).for_each(|lookup| lookup.abort());
+        let late = tokio::spawn(component.instance().run(silent.lookup()));
+        assert!(neighbour.instance().resolve("localhost".to_owned(), 80).await.is_ok());
+        assert_eq!(begins.try_iter().count(), 0, "more lookups run than may");
+
+        drop(answer);
+        assert!(late.await.unwrap().is_err());
+        assert_eq!(begins.try_iter().count(), 1);
+    }
+
+    /// Waits until so many lookups have begun.
+    async fn wait_for(begins: &Receiver<()>, count: usize) {
+        for _ in 0..count {
+            while begins.try_recv().is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::budget::instance::{Budgeted, InstanceBudget};
+use crate::budget::instance::{Budgeted, InstanceBudget, MAX_MAP};
 use crate::interfaces::background::{Background, Phase};
 use crate::interfaces::outgoing::{Arriving, Outgoing};
 use crate::interfaces::status::RefusedStatus;
@@ -30,9 +30,11 @@ pub(crate) struct State {
 impl State {
     /// Makes the data of an instance with these contexts, and with at most `memory` bytes of memory.
     pub(crate) fn new(wasi: Wasi, outgoing: Outgoing, background: Background, memory: usize) -> Self {
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_MAP);
         Self {
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             arriving: Arriving,
             outgoing,
             background,

@@ -7,7 +7,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::{HeaderError, Host as _, Host
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
 use crate::budget::Limit;
-use crate::budget::instance::{Budgeted, size_of_field, size_of_fields};
+use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
 /// Replaces the functions with which a guest makes the host keep header fields. Beyond the budget they return
 /// `header-error.size-exceeded`, except for `fields.clone`, which has no error and traps.
@@ -49,13 +49,13 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Runs `change` if the budget has room for `size` more bytes.
+/// Runs `change` if the budget has room for `size` more bytes. What no map has room for is not even parsed.
 fn with_room<T: WasiHttpView + Budgeted, R>(
     state: &mut T,
     size: usize,
     change: impl FnOnce(&mut T) -> Result<R, TrappableError<HeaderError>>,
 ) -> wasmtime::Result<(Result<R, HeaderError>,)> {
-    if state.charge(Limit::Fields, size).is_err() {
+    if size > MAX_MAP || state.charge(Limit::Fields, size).is_err() {
         return Ok((Err(HeaderError::SizeExceeded),));
     }
     match change(state) {

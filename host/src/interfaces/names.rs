@@ -106,11 +106,18 @@ impl From<Failed> for Error3 {
     }
 }
 
+/// The longest name that is looked at, in bytes. Names in DNS have up to 253 characters. To convert a megabyte to
+/// punycode would take long.
+const MAX_NAME: usize = 1024;
+
 type Found = Result<vec::IntoIter<IpAddr>, Failed>;
 
 /// Looks a name up. An address is its own. `lookups` is none if the component may look nothing up.
 async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     let lookups = lookups.ok_or(Failed::NotAllowed)?;
+    if name.len() > MAX_NAME {
+        return Err(Failed::Invalid);
+    }
     let name = match Host::parse(&name) {
         // In punycode.
         Ok(Host::Domain(name)) => name,
