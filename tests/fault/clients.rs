@@ -57,11 +57,12 @@ impl fmt::Debug for Answer {
     }
 }
 
-const KINDS: [(&str, u8); 12] = [
+const KINDS: [(&str, u8); 13] = [
     ("whole", 10),
     ("http2", 6),
     ("kept", 6),
     ("streams", 4),
+    ("resets", 1),
     ("pipelined", 4),
     ("echo", 3),
     ("slow", 2),
@@ -91,7 +92,11 @@ impl Turn<'_> {
             passes
         });
         let (client, _) = kinds.next().expect("the weights should add up");
-        let count = if matches!(*client, "kept" | "streams" | "pipelined") { self.rng.usize(2..6) } else { 1 };
+        let count = match *client {
+            "kept" | "streams" | "pipelined" => self.rng.usize(2..6),
+            "resets" => 50,
+            _ => 1,
+        };
         let scripts: Vec<_> = (0..count).map(|_| Script::draw(&mut self.rng, self.limits)).collect();
         let shown = scripts.clone();
         let seen = timeout(PATIENCE, self.play(client, scripts)).await.unwrap_or_else(|_| {
@@ -118,7 +123,8 @@ impl Turn<'_> {
 
     async fn play(&mut self, client: &str, mut scripts: Vec<Script>) -> Vec<(Script, Seen)> {
         match client {
-            "streams" => return self.streams(scripts).await,
+            "streams" => return self.streams(scripts, &[0, 0, 0, 1, 2]).await,
+            "resets" => return self.streams(scripts, &[1]).await,
             "pipelined" => return self.pipelined(scripts.into_iter().map(Script::whole).collect()).await,
             "kept" => return self.kept(scripts.into_iter().map(Script::whole).collect()).await,
             _ => {}
@@ -210,8 +216,9 @@ impl Turn<'_> {
         all
     }
 
-    /// Opens some streams of one HTTP/2 connection at once, and resets some of them.
-    async fn streams(&mut self, scripts: Vec<Script>) -> Vec<(Script, Seen)> {
+    /// Opens some streams of one HTTP/2 connection at once. Of each it draws the fate: 0 is to be read, 1 to be reset before
+    /// the response, and 2 to be reset within it.
+    async fn streams(&mut self, scripts: Vec<Script>, fates: &[u8]) -> Vec<(Script, Seen)> {
         let connected = async {
             let io = TokioIo::new(self.connect().await?);
             anyhow::Ok(http2::handshake(TokioExecutor::new(), io).await?)
@@ -221,7 +228,7 @@ impl Turn<'_> {
             Err(error) => return scripts.into_iter().take(1).map(|script| (script, nothing(&error))).collect(),
         };
         tokio::spawn(connection);
-        let fates: Vec<_> = scripts.iter().map(|_| pick(&mut self.rng, &[0, 0, 0, 1, 2])).collect();
+        let fates: Vec<_> = scripts.iter().map(|_| pick(&mut self.rng, fates)).collect();
         let streams = scripts.into_iter().zip(fates).map(|(script, fate)| {
             let (mut sender, request) = (sender.clone(), self.request(&script));
             async move {

@@ -183,7 +183,7 @@ pub(super) fn kind(step: &str) -> &str {
 }
 
 fn step(rng: &mut Rng) -> String {
-    let kind = match rng.u8(..31) {
+    let kind = match rng.u8(..32) {
         0..12 => "ok",
         12..16 => "pause",
         16..19 => "closure",
@@ -195,6 +195,7 @@ fn step(rng: &mut Rng) -> String {
         27 => "shaky",
         28 => "sleep",
         29 => "block",
+        30 => "hoard",
         _ => "spin",
     };
     let mut letters = String::new();

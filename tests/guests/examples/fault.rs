@@ -13,6 +13,7 @@ use futures::stream;
 use serde::Deserialize;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
+use spin_sdk::wasip3::http::types::{Fields, HeaderError};
 
 const CHUNK: usize = 4096;
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -141,12 +142,26 @@ async fn run(id: String, step: String) -> anyhow::Result<()> {
         "block" => std::thread::sleep(FOR_EVER),
         "spin" => spin(),
         "nested" => drop(add(&id, "ok-a")),
+        "hoard" => hoard(),
         "flaky" => anyhow::ensure!(attempt == 2, "not yet"),
         "shaky" => assert!(attempt == 2, "not yet"),
         _ => {}
     }
     println!("{id} ends {task}");
     Ok(())
+}
+
+/// Makes the host keep header fields until it refuses, and then lets go of them.
+fn hoard() {
+    let mut taken = Vec::new();
+    let full = loop {
+        let fields = Fields::new();
+        match fields.append("x", &[b'x'; 120_000]) {
+            Ok(()) => taken.push(fields),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, HeaderError::SizeExceeded) && taken.len() < 100, "{} and {full:?}", taken.len());
 }
 
 async fn tear_down(id: String, how: String) -> anyhow::Result<()> {
