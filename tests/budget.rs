@@ -99,6 +99,31 @@ fn s11_open_files_are_limited() {
 }
 
 #[test]
+fn s11_listings_of_folders_are_limited() {
+    let (host, _app) = start("");
+    assert_eq!(get(host.address(), "/listings?16"), "16 Ok(())");
+    assert_eq!(get(host.address(), "/listings?20"), "16 Err(ErrorCode::Quota)");
+    assert_eq!(hits(&host, "listings"), 4);
+}
+
+#[test]
+fn s11_a_folder_is_listed_whole_up_to_its_limit() {
+    let (host, app) = start("");
+    let folder = app.path().join("data");
+    let mut files = 1;
+    for (count, expected) in
+        [(1, "1 Ok(()) Ok(1)"), (1000, "1000 Ok(()) Ok(1000)"), (16_385, "16384 Err(ErrorCode::Overflow) Ok(16385)")]
+    {
+        while files < count {
+            std::fs::write(folder.join(files.to_string()), "").unwrap();
+            files += 1;
+        }
+        assert_eq!(get(host.address(), "/names"), expected);
+    }
+    assert_eq!(hits(&host, "listings"), 1);
+}
+
+#[test]
 fn s11_requests_of_a_guest_are_limited() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());

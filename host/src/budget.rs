@@ -18,6 +18,8 @@ pub(crate) enum Limit {
     Files,
     /// Requests that an instance sends at the same time.
     Outgoing,
+    /// Folders that an instance lists at the same time, and entries of one of them.
+    Listings,
     /// File descriptors of the process that guests may take.
     Descriptors,
     /// Handles that an instance keeps after the request that opened them.
@@ -32,6 +34,7 @@ impl Limit {
             Self::Sockets => "sockets",
             Self::Files => "files",
             Self::Outgoing => "outgoing-requests",
+            Self::Listings => "listings",
             Self::Descriptors => "descriptors",
             Self::Kept => "kept-handles",
         }

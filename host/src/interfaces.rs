@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod last_words;
+pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod outgoing;
 pub(crate) mod runner;

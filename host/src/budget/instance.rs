@@ -28,6 +28,10 @@ const MAX_SOCKETS: usize = 32;
 const MAX_FILES: usize = 128;
 /// How many requests an instance may send at the same time.
 const MAX_OUTGOING: usize = 256;
+/// How many folders an instance may list at the same time.
+const MAX_LISTINGS: usize = 16;
+/// How many entries of a folder a guest may list. The host keeps them until the guest has read them.
+pub(crate) const MAX_ENTRIES: usize = 16_384;
 /// How many random bytes a guest may ask for in one call. wasmtime makes some 200 bytes a microsecond, and meanwhile
 /// nobody else runs on the thread.
 pub(crate) const MAX_RANDOM: u64 = 64 << 10;
@@ -42,11 +46,18 @@ pub(crate) fn largest_call(max_task_args: Size) -> usize {
 ///
 /// The host charges what a guest opens and does not credit what it closes, which saves a wrapper around each resource.
 /// When a charge reaches its limit, the host counts what the instance's table really holds and goes on from there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InstanceBudget {
     fields: usize,
     sockets: usize,
     files: usize,
+    pub(crate) listings: Places,
+}
+
+impl Default for InstanceBudget {
+    fn default() -> Self {
+        Self { fields: 0, sockets: 0, files: 0, listings: Places::for_listings() }
+    }
 }
 
 /// The instance would have to hold more than its budget allows.
@@ -107,24 +118,38 @@ impl InstanceBudget {
     }
 }
 
-/// The requests that an instance is sending.
-#[derive(Debug, Default)]
-pub(crate) struct OutgoingRequests(Arc<()>);
-
-/// The place of one request, until its connection has been closed.
-#[derive(Debug)]
-pub(crate) struct OutgoingRequest {
-    _counted: Arc<()>,
+/// What an instance does at the same time: requests that it sends, or folders that it lists.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    limit: Limit,
+    most: usize,
+    taken: Arc<()>,
 }
 
-impl OutgoingRequests {
-    /// Begins one more request, or returns none if as many as allowed are being sent.
-    pub(crate) fn begin(&self) -> Option<OutgoingRequest> {
-        if Arc::strong_count(&self.0) > MAX_OUTGOING {
-            Limit::Outgoing.hit();
+/// One place, which is taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _taken: Arc<()>,
+}
+
+impl Places {
+    /// The places for the requests of one instance.
+    pub(crate) fn for_requests() -> Self {
+        Self { limit: Limit::Outgoing, most: MAX_OUTGOING, taken: Arc::default() }
+    }
+
+    /// The places for the listings of one instance.
+    pub(crate) fn for_listings() -> Self {
+        Self { limit: Limit::Listings, most: MAX_LISTINGS, taken: Arc::default() }
+    }
+
+    /// Takes a place, or returns none if all are taken.
+    pub(crate) fn take(&self) -> Option<Place> {
+        if Arc::strong_count(&self.taken) > self.most {
+            self.limit.hit();
             return None;
         }
-        Some(OutgoingRequest { _counted: self.0.clone() })
+        Some(Place { _taken: self.taken.clone() })
     }
 }
 
@@ -148,7 +173,7 @@ fn held_by(limit: Limit, entry: &dyn std::any::Any) -> usize {
         // A stream keeps its file open after the guest has closed the file itself.
         Limit::Files => {
             let stream = entry.is::<DynInputStream>() || entry.is::<DynOutputStream>();
-            usize::from(stream || entry.is::<filesystem::Descriptor>())
+            usize::from(stream || entry.is::<p2::ReaddirIterator>() || entry.is::<filesystem::Descriptor>())
         }
         _ => 0,
     }

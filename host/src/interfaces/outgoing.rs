@@ -13,7 +13,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::send::send;
-use crate::budget::instance::OutgoingRequests;
+use crate::budget::instance::Places;
 use crate::budget::lookups::Lookups;
 
 /// The address at which the application itself is reached, once it is known. It is never set while the application
@@ -29,7 +29,7 @@ pub(crate) struct Outgoing {
     own_address: OwnAddress,
     lookups: Lookups,
     /// The requests that the instance is sending.
-    requests: OutgoingRequests,
+    requests: Places,
 }
 
 impl Outgoing {
@@ -39,7 +39,7 @@ impl Outgoing {
         own_address: OwnAddress,
         lookups: Lookups,
     ) -> Self {
-        Self { component, allowed, own_address, lookups, requests: OutgoingRequests::default() }
+        Self { component, allowed, own_address, lookups, requests: Places::for_requests() }
     }
 
     /// The URI that a request is to be sent to, or the error that this is not allowed.
@@ -147,7 +147,7 @@ impl WasiHttpHooks for Outgoing {
         _response_error: BoxFuture<Result<(), Error>>,
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
-        let (component, lookups, place) = (self.component.clone(), self.lookups.clone(), self.requests.begin());
+        let (component, lookups, place) = (self.component.clone(), self.lookups.clone(), self.requests.take());
         Box::new(async move {
             let uri = directed?;
             let origin = origin(&uri);

@@ -1,6 +1,7 @@
 //! Makes the host keep as much as it can, until the host refuses, and answers how much it got and with which error. The path
 //! says what: `/fields?BYTES` header fields of that size, `/clones?BYTES`, `/tcp`, `/udp` and `/udp2` sockets
-//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/hold?URL` files until
+//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/listings?COUNT` of a folder
+//! (`/names` reads one whole), `/hold?URL` files until
 //! the URL answers, `/requests?URL`, `/random?BYTES` and `/random2?BYTES`, `/list?COUNT`.
 //! `/keep?COUNT` keeps so many handles, and says which request of its instance's it is. `/turns?PATH` opens and closes one
 //! of each again and again.
@@ -41,6 +42,8 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/udp2" => until_refused(|| StdUdpSocket::bind("0.0.0.0:0").map_err(|error| error.kind())),
         "/files2" => until_refused(|| File::open(query).map_err(|error| error.kind())),
         "/files" => files(query).await,
+        "/listings" => listings(number).await,
+        "/names" => names().await,
         "/hold" => {
             let taken = files("file").await;
             let answer = spin_sdk::http::get(query).await.map(drop);
@@ -92,6 +95,28 @@ async fn files(path: &str) -> String {
             }
         }
     }
+}
+
+/// How many entries the guest's only mount has, to WASI 0.3 and to the standard library.
+async fn names() -> String {
+    let [(mount, path)] = &preopens::get_directories()[..] else { panic!("there should be one mount") };
+    let (entries, end) = mount.read_directory();
+    let (count, end) = (entries.collect().await.len(), end.await);
+    let std = std::fs::read_dir(path).map(Iterator::count);
+    format!("{count} {end:?} {std:?}")
+}
+
+/// Begins to list the guest's only mount so many times before it reads any of the entries. Says how often it could, and
+/// how the last listing ended.
+async fn listings(count: usize) -> String {
+    let mounts = preopens::get_directories();
+    let listings: Vec<_> = (0..count).map(|_| mounts[0].0.read_directory()).collect();
+    let (mut whole, mut last) = (0, String::new());
+    for (entries, end) in listings {
+        whole += entries.collect().await.len();
+        last = format!("{:?}", end.await);
+    }
+    format!("{whole} {last}")
 }
 
 /// Opens the file in the guest's only mount.
