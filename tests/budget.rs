@@ -1,4 +1,4 @@
-//! What a guest makes the host keep is limited: the guest gets a typed error, and neighbours do not notice (S11).
+//! What a guest makes the host keep is limited: the guest gets a typed error, and neighbors do not notice (S11).
 
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;

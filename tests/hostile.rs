@@ -14,7 +14,7 @@ mod body;
 mod handler;
 mod leaks;
 mod memory;
-mod neighbours;
+mod neighbors;
 mod print;
 mod room;
 mod tasks;

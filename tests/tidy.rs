@@ -3,7 +3,6 @@
 
 mod documents;
 mod layout;
-mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

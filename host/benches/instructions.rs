@@ -1,6 +1,6 @@
 //! `cargo bench --profile dev --bench instructions`: how many instructions a task takes, against what is written down in
 //! `instructions.txt`. Seconds are noisy, instructions are not, so this is what CI checks.
-//! It is in the profile of the tests, so that little is built for it: the host's code is not optimised there, and counts for more.
+//! It is in the profile of the tests, so that little is built for it: the host's code is not optimized there, and counts for more.
 //!
 //! The program runs itself under valgrind: once with few tasks, once with many. The difference is what the tasks took,
 //! whatever the start takes. `--bless` writes down what was counted.

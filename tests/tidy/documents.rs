@@ -41,9 +41,9 @@ fn documents_and_comments_name_files_that_exist() {
     assert_none(unknown);
 }
 
-fn assert_none(offences: impl Iterator<Item = String>) {
-    let offences: Vec<_> = offences.collect();
-    assert!(offences.is_empty(), "{}", offences.join("\n"));
+fn assert_none(offenses: impl Iterator<Item = String>) {
+    let offenses: Vec<_> = offenses.collect();
+    assert!(offenses.is_empty(), "{}", offenses.join("\n"));
 }
 
 /// The numbers of the lines that are too long. Lines of code and tables do not count, nor does a line that is one link.

@@ -222,7 +222,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Serialises a duration as whole milliseconds, which can be read in any language.
+/// Serializes a duration as whole milliseconds, which can be read in any language.
 mod whole_millis {
     use super::*;
 
@@ -235,7 +235,7 @@ mod whole_millis {
     }
 }
 
-/// Serialises an optional duration as whole milliseconds.
+/// Serializes an optional duration as whole milliseconds.
 mod millis {
     use super::*;
 

@@ -98,11 +98,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lookups_that_nobody_answers_stop_neither_the_component_s_neighbours_nor_end_with_their_guests() {
+    async fn lookups_that_nobody_answers_stop_neither_the_component_s_neighbors_nor_end_with_their_guests() {
         let (begun, begins) = mpsc::channel();
         let (answer, silence) = mpsc::channel();
         let silent = Silent { begun, answer: Arc::new(std::sync::Mutex::new(silence)) };
-        let (component, neighbour) = (ComponentLookups::default(), ComponentLookups::default());
+        let (component, neighbor) = (ComponentLookups::default(), ComponentLookups::default());
 
         let alone = component.instance();
         let of_one: Vec<_> = (0..20).map(|_| tokio::spawn(alone.clone().run(silent.lookup()))).collect();
@@ -113,7 +113,7 @@ mod tests {
         // The guests end. Their lookups go on, and so nobody may begin another one.
         of_one.iter().chain(&of_others).for_each(|lookup| lookup.abort());
         let late = tokio::spawn(component.instance().run(silent.lookup()));
-        assert!(neighbour.instance().resolve("localhost".to_owned(), 80).await.is_ok());
+        assert!(neighbor.instance().resolve("localhost".to_owned(), 80).await.is_ok());
         assert_eq!(begins.try_iter().count(), 0, "more lookups run than may");
 
         drop(answer);

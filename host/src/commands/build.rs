@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_recognised_in_commands() {
+    fn targets_are_recognized_in_commands() {
         for (command, expected) in [
             ("cargo build --target wasm32-wasip2 --release", vec!["wasm32-wasip2"]),
             ("cargo build --target=wasm32-unknown-unknown", vec!["wasm32-unknown-unknown"]),

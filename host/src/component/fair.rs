@@ -1,4 +1,4 @@
-//! Keeps guests that compute from starving their neighbours on the same thread (S12).
+//! Keeps guests that compute from starving their neighbors on the same thread (S12).
 
 mod line;
 
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_micros(100);
 /// tasks come first, and of the guests that compute one goes on at a time.
 ///
 /// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would grant that 61 times
-/// before it looks at its timers and sockets, which cost neighbours 56 ms where this costs 2.
+/// before it looks at its timers and sockets, which cost neighbors 56 ms where this costs 2.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());

@@ -1,4 +1,4 @@
-//! Normalises a request's headers before anything reads them: one host, one `cookie`, no transport header. Refuses a
+//! Normalizes a request's headers before anything reads them: one host, one `cookie`, no transport header. Refuses a
 //! request whose headers contradict each other, or that the host cannot frame.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The file: how it is made, recognised and opened.
+//! The file: how it is made, recognized and opened.
 
 use std::fs::OpenOptions;
 use std::io;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use super::{Hostile, STUCK, TRAPS};
 use crate::support::ends;
 
-/// The least number of responses that each neighbour gets while others misbehave.
+/// The least number of responses that each neighbor gets while others misbehave.
 const ANSWERS: usize = 20;
 
 #[test]
@@ -37,19 +37,19 @@ fn s14_other_requests_do_not_notice() {
     };
     let exchanges = std::thread::scope(|scope| {
         let [first, second] = &served;
-        let neighbours = [("a", first), ("b", second)].map(|(letter, served)| scope.spawn(move || ask(letter, served)));
+        let neighbors = [("a", first), ("b", second)].map(|(letter, served)| scope.spawn(move || ask(letter, served)));
         let mut ended = true;
         // One that has ended has failed.
         while ended
             && served.iter().any(|served| served.load(Relaxed) < ANSWERS)
-            && !neighbours.iter().any(|neighbour| neighbour.is_finished())
+            && !neighbors.iter().any(|neighbor| neighbor.is_finished())
         {
             let misdeeds = ["handler", "body", "task", "teardown"].map(|place| scope.spawn(move || misbehave(place)));
             ended = misdeeds.map(|misdeed| misdeed.join()).iter().all(Result::is_ok);
         }
         busy.store(false, Relaxed);
         assert!(ended);
-        neighbours.map(|neighbour| neighbour.join().unwrap())
+        neighbors.map(|neighbor| neighbor.join().unwrap())
     });
     for exchange in exchanges.iter().flatten() {
         assert_eq!(ends(&exchange.drained()), ["after succeeded"]);
