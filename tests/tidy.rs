@@ -3,6 +3,7 @@
 
 mod documents;
 mod layout;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
