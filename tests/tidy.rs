@@ -3,6 +3,7 @@
 
 mod documents;
 mod layout;
+mod messages;
 mod settings;
 
 use std::fs;
