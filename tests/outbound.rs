@@ -71,6 +71,30 @@ fn a_connection_that_is_refused_is_logged_with_where_to() {
 }
 
 #[test]
+fn what_a_guest_repeats_is_logged_once_a_minute() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (allowed, lines) in [
+        ("", [format!("a request to http://{free} is not allowed"), "a tcp socket is not allowed".to_owned()]),
+        (
+            "\"http://127.0.0.1:*\", \"tcp://127.0.0.1:1\"",
+            [format!("a request to http://{free} failed"), format!("a connection to tcp://{free} is not allowed")],
+        ),
+    ] {
+        let app = application(guests::OUTBOUND, &format!("allowed_outbound_hosts = [{allowed}]"));
+        let host = Process::start(up(app.path(), []));
+        for _ in 0..2 {
+            assert_eq!(crate::client::get(host.address(), &format!("/again?{free}")), "again and again");
+        }
+        host.signal("TERM");
+        let stderr = host.ended().stderr;
+        for line in lines {
+            let told: Vec<_> = stderr.iter().filter(|told| told.contains(&line)).collect();
+            assert!(told.len() == 1 && told[0].contains("times=1"), "{line}: {told:#?}");
+        }
+    }
+}
+
+#[test]
 fn an_allowed_host_is_reached() {
     let upstream = Upstream::start();
     let host = TestHost::component(guests::OUTBOUND).allow(&upstream.url()).start();

@@ -74,6 +74,7 @@ impl App {
                     writable: settings.allow_transient_write,
                     allowed_hosts: Arc::new(component.allowed_outbound_hosts.clone()),
                     output: options.output.clone(),
+                    warnings: Arc::default(),
                 },
                 task_store: options.task_store.clone(),
                 scratch: scratch.clone(),

@@ -137,7 +137,7 @@ impl Component {
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
         let (id, lookups) = (&self.id, self.lookups.instance());
         let (hosts, own) = (self.wasi.allowed_hosts.clone(), self.own_address.clone());
-        let outgoing = Outgoing::new(id.clone(), hosts, own, lookups.clone());
+        let outgoing = Outgoing::new(id.clone(), hosts, own, lookups.clone(), self.wasi.warnings.clone());
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
         let state = State::new(self.wasi.open(id, lookups)?, outgoing, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);

@@ -12,4 +12,5 @@ pub(crate) mod runner;
 mod send;
 pub(crate) mod sockets;
 pub(crate) mod status;
+pub(crate) mod warnings;
 pub(crate) mod wasi;

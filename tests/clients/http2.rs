@@ -10,6 +10,7 @@ use super::frames::{
 };
 use crate::gate::Gate;
 use crate::guests;
+use crate::process::{Process, application, up};
 use crate::socket::Socket;
 use crate::support::ends;
 
@@ -88,6 +89,21 @@ fn floods_that_are_to_be_answered_end_with_their_connection() {
         host.assert_serves();
     }
     assert!(host.growth() < ROOM, "{} bytes", host.growth());
+}
+
+#[test]
+fn frames_that_a_client_repeats_are_not_logged() {
+    let app = application(guests::HELLO, "");
+    let host = Process::start(up(app.path(), []));
+    let mut client = Socket::connect_to(host.address());
+    client.try_write(PREFACE);
+    // An acknowledgement that nobody waits for: nothing is to be done about it, and the library warns of it.
+    client.try_write(&frame(PING, 1, 0, &[0; 8]).repeat(1000));
+    client.finish();
+    client.remains();
+    host.signal("TERM");
+    let stderr = host.ended().stderr;
+    assert!(stderr.len() < 20, "{stderr:#?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiB
 use super::send::send;
 use crate::budget::instance::Places;
 use crate::budget::lookups::Lookups;
+use crate::interfaces::warnings::Warnings;
 
 /// The address at which the application itself is reached, once it is known. It is never set while the application
 /// serves https, because a component would have no reason to trust the certificate.
@@ -30,6 +31,7 @@ pub(crate) struct Outgoing {
     lookups: Lookups,
     /// The requests that the instance is sending.
     requests: Places,
+    warnings: Arc<Warnings>,
 }
 
 impl Outgoing {
@@ -38,8 +40,9 @@ impl Outgoing {
         allowed: Arc<AllowedHosts>,
         own_address: OwnAddress,
         lookups: Lookups,
+        warnings: Arc<Warnings>,
     ) -> Self {
-        Self { component, allowed, own_address, lookups, requests: Places::for_requests() }
+        Self { component, allowed, own_address, lookups, requests: Places::for_requests(), warnings }
     }
 
     /// The URI that a request is to be sent to, or the error that this is not allowed.
@@ -52,19 +55,26 @@ impl Outgoing {
             false => self.allowed.allows(scheme, host, uri.port_u16()),
         };
         if !allowed {
-            tracing::error!(
-                target: "epilogue::outgoing", component = self.component,
-                "a request to {} is not allowed: {}",
-                origin(uri),
-                self.allowed.advice(&self.component, scheme, host, uri.port_u16())
-            );
+            let (component, origin) = (self.component.clone(), origin(uri));
+            let advice = self.allowed.advice(&component, scheme, host, uri.port_u16());
+            self.warnings.requests_denied.log(&origin.clone(), move |times| {
+                tracing::error!(
+                    target: "epilogue::outgoing", component, times, "a request to {origin} is not allowed: {advice}"
+                );
+            });
             return Err(Error::HttpRequestDenied);
         }
         if !own {
             return Ok(uri.clone());
         }
         self.own(uri).ok_or_else(|| {
-            tracing::error!(target: "epilogue::outgoing", component = self.component, "requests to the application itself need it to serve http");
+            let component = self.component.clone();
+            self.warnings.requests_failed.log(host, move |times| {
+                tracing::error!(
+                    target: "epilogue::outgoing", component, times,
+                    "requests to the application itself need it to serve http"
+                );
+            });
             Error::DestinationUnavailable
         })
     }
@@ -147,12 +157,16 @@ impl WasiHttpHooks for Outgoing {
         _response_error: BoxFuture<Result<(), Error>>,
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
-        let (component, lookups, place) = (self.component.clone(), self.lookups.clone(), self.requests.take());
+        let (component, warnings) = (self.component.clone(), self.warnings.clone());
+        let (lookups, place) = (self.lookups.clone(), self.requests.take());
         Box::new(async move {
             let uri = directed?;
             let origin = origin(&uri);
             let failed = move |error: Error| {
-                tracing::warn!(target: "epilogue::outgoing", component, error = error.to_string(), "a request to {origin} failed");
+                let (component, origin, told) = (component.clone(), origin.clone(), error.to_string());
+                warnings.requests_failed.log(&origin.clone(), move |times| {
+                    tracing::warn!(target: "epilogue::outgoing", component, times, error = told, "a request to {origin} failed");
+                });
                 error
             };
             remove_forbidden(request.headers_mut());

@@ -82,7 +82,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &str) -> Result<(), Refused> {
+fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<(), Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);
     }

@@ -1,5 +1,6 @@
 //! A guest's view of the system: nothing but what the manifest grants.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use epilogue_manifest::manifest::Mount;
@@ -11,6 +12,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use super::last_words::LastWords;
 use crate::budget::instance::MAX_RANDOM;
 use crate::budget::lookups::Lookups;
+use crate::interfaces::warnings::Warnings;
 use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 
 /// Where a component's stdout and stderr go.
@@ -41,6 +43,7 @@ pub(crate) struct WasiConfig {
     pub(crate) writable: bool,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) output: Output,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 /// What one instance sees of the system.
@@ -48,6 +51,7 @@ pub(crate) struct Wasi {
     pub(crate) ctx: WasiCtx,
     component: String,
     allowed_hosts: Arc<AllowedHosts>,
+    warnings: Arc<Warnings>,
     lookups: Lookups,
     /// The guest's stderr, if each of its lines is to be an event.
     lines: Option<Lines>,
@@ -58,15 +62,18 @@ pub(crate) struct Wasi {
 impl Wasi {
     /// Whether the guest may open a socket: there is an address that it may connect or send to. `scheme` is `tcp` or
     /// `udp`.
-    pub(crate) fn may_open_socket(&self, scheme: &str) -> bool {
+    pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
-            let id = &self.component;
-            tracing::error!(
-                target: "epilogue::component",
-                component = id,
-                "a {scheme} socket is not allowed: add \"{scheme}://<host>:<port>\" to allowed_outbound_hosts of [component.{id}]"
-            );
+            let id = self.component.clone();
+            self.warnings.sockets_denied.log(scheme, move |times| {
+                tracing::error!(
+                    target: "epilogue::component",
+                    component = id,
+                    times,
+                    "a {scheme} socket is not allowed: add \"{scheme}://<host>:<port>\" to allowed_outbound_hosts of [component.{id}]"
+                );
+            });
         }
         allowed
     }
@@ -101,8 +108,9 @@ impl WasiConfig {
         }
         let (lines, last_words) = self.print(&mut wasi, component);
         self.connect(&mut wasi, component);
-        let (component, allowed_hosts) = (component.to_owned(), self.allowed_hosts.clone());
-        Ok(Wasi { ctx: wasi.build(), component, allowed_hosts, lookups, lines, last_words })
+        let (component, allowed_hosts, warnings) =
+            (component.to_owned(), self.allowed_hosts.clone(), self.warnings.clone());
+        Ok(Wasi { ctx: wasi.build(), component, allowed_hosts, warnings, lookups, lines, last_words })
     }
 
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {
@@ -121,16 +129,17 @@ impl WasiConfig {
     }
 
     fn connect(&self, wasi: &mut WasiCtxBuilder, component: &str) {
-        let (hosts, id) = (self.allowed_hosts.clone(), component.to_owned());
-        let check = move |scheme, address| {
+        let (hosts, id, warnings) = (self.allowed_hosts.clone(), component.to_owned(), self.warnings.clone());
+        let check = move |scheme, address: SocketAddr| {
             let allowed = hosts.allows_socket(scheme, address);
             if !allowed {
                 let advice = hosts.advice(&id, scheme, &address.ip().to_canonical().to_string(), Some(address.port()));
-                tracing::error!(
-                    target: "epilogue::component",
-                    component = id,
-                    "a connection to {scheme}://{address} is not allowed: {advice}"
-                );
+                let (component, target) = (id.clone(), format!("{scheme}://{address}"));
+                warnings.sockets_denied.log(&target.clone(), move |times| {
+                    tracing::error!(
+                        target: "epilogue::component", component, times, "a connection to {target} is not allowed: {advice}"
+                    );
+                });
             }
             allowed
         };

@@ -67,9 +67,11 @@ pub(crate) fn warn(warning: &str) {
 }
 
 /// Whether an event may be logged at all. At `debug` and `trace` libraries show what they work with, such as passwords
-/// in URLs and clients' headers, so those levels are for the project's own events.
+/// in URLs and clients' headers, so those levels are for the project's own events. The HTTP/2 library is not heard at all:
+/// it warns of frames that a client can send without end.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("epilogue") || *metadata.level() <= Level::INFO
+    let target = metadata.target();
+    target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
 }
 
 /// Writes an error as a line of JSON, whatever the log's filter is.
@@ -225,6 +227,7 @@ mod tests {
         assert!(may_be_logged(&metadata("epilogue_engines::nats", Level::DEBUG)));
         assert!(may_be_logged(&metadata("async_nats", Level::INFO)));
         assert!(!may_be_logged(&metadata("async_nats::connector", Level::DEBUG)));
+        assert!(!may_be_logged(&metadata("h2::proto::ping_pong", Level::WARN)));
     }
 
     fn metadata(target: &'static str, level: Level) -> Metadata<'static> {

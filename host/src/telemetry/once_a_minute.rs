@@ -1,11 +1,16 @@
 //! Paces the log: what happens again and again is logged once a minute, with a count.
 
-use std::sync::{Mutex, PoisonError};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many subjects of one event have a pace of their own. The others share one.
+const SUBJECTS: usize = 16;
 
 /// Paces an event that happens again and again: it is logged once a minute.
 #[derive(Debug, Default)]
@@ -19,21 +24,103 @@ struct Pace {
 }
 
 impl OnceAMinute {
-    /// Makes the pace of an event that has never happened.
-    pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Pace { told: None, times: 0 }))
-    }
-
     /// Notes that the event happens. If it is to be logged now, because it was not logged within the last minute, returns
     /// how often it has happened since then, this time included.
     pub(crate) fn due(&self) -> Option<u64> {
-        let (now, mut pace) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.note().ok()
+    }
+
+    /// Notes that the event happens, and logs it with `log`, which gets how often it has happened. An event within a
+    /// minute after the last one that was logged is only counted. The first of those is logged at the end of the minute,
+    /// with the count of all of them.
+    pub(crate) fn log(self: &Arc<Self>, log: impl FnOnce(u64) + Send + 'static) {
+        match self.note() {
+            Ok(times) => log(times),
+            Err((1, again)) => self.log_at(again, log),
+            Err(_) => {}
+        }
+    }
+
+    /// Notes that the event happens. Returns how often it has happened since it was last logged. It is an error if the
+    /// event is not to be logged before the returned moment.
+    fn note(&self) -> Result<u64, (u64, Instant)> {
+        let (now, mut pace) = (Instant::now(), self.pace());
         pace.times += 1;
-        if pace.told.is_some_and(|told| now - told < MINUTE) {
+        match pace.told.map(|told| told + MINUTE).filter(|again| now < *again) {
+            Some(again) => Err((pace.times, again)),
+            None => {
+                pace.told = Some(now);
+                Ok(std::mem::take(&mut pace.times))
+            }
+        }
+    }
+
+    fn log_at(self: &Arc<Self>, again: Instant, log: impl FnOnce(u64) + Send + 'static) {
+        // Without a runtime the count is left to the next event.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let pace = self.clone();
+        runtime.spawn(async move {
+            sleep_until(again).await;
+            if let Some(times) = pace.take_rest() {
+                log(times);
+            }
+        });
+    }
+
+    /// How often the event has happened in the minute that has passed since it was last logged. None if it has not, or if
+    /// no minute has passed.
+    fn take_rest(&self) -> Option<u64> {
+        let (now, mut pace) = (Instant::now(), self.pace());
+        if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
             return None;
         }
         pace.told = Some(now);
         Some(std::mem::take(&mut pace.times))
+    }
+
+    /// Whether the event would be logged at once, and nothing of it is left to be logged.
+    fn is_idle(&self) -> bool {
+        let pace = self.pace();
+        pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Paces an event that is about many subjects, such as hosts that requests are sent to: for each subject it is logged
+/// once a minute. A guest can name subjects without end. Those beyond the first [`SUBJECTS`] of a minute share one pace.
+#[derive(Debug, Default)]
+pub(crate) struct EachOnceAMinute {
+    /// The subjects, by their hashes: a guest can choose long texts.
+    subjects: Mutex<Vec<(u64, Arc<OnceAMinute>)>>,
+    others: Arc<OnceAMinute>,
+}
+
+impl EachOnceAMinute {
+    /// Notes that the event happens to `subject`, and logs it with `log`, as [`OnceAMinute::log`] does.
+    pub(crate) fn log(&self, subject: &str, log: impl FnOnce(u64) + Send + 'static) {
+        self.pace_of(subject).log(log);
+    }
+
+    fn pace_of(&self, subject: &str) -> Arc<OnceAMinute> {
+        let mut hasher = DefaultHasher::new();
+        subject.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pace)) = subjects.iter().find(|(known, _)| *known == hash) {
+            return pace.clone();
+        }
+        if subjects.len() >= SUBJECTS {
+            subjects.retain(|(_, pace)| !pace.is_idle());
+        }
+        if subjects.len() >= SUBJECTS {
+            return self.others.clone();
+        }
+        let pace = Arc::<OnceAMinute>::default();
+        subjects.push((hash, pace.clone()));
+        pace
     }
 }
 
@@ -41,13 +128,52 @@ impl OnceAMinute {
 mod tests {
     use super::*;
 
+    type Told = Arc<Mutex<Vec<(u64, u64)>>>;
+
+    /// A log that keeps the seconds at which it is told something, and how often that has happened.
+    fn log(told: &Told, start: Instant) -> impl FnOnce(u64) + Send + use<> {
+        let told = told.clone();
+        move |times| told.lock().unwrap().push((start.elapsed().as_secs(), times))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_comes_twice_a_second_is_told_once_a_minute_with_its_count() {
-        let (seldom, mut told) = (OnceAMinute::new(), Vec::new());
+        let (seldom, mut told) = (OnceAMinute::default(), Vec::new());
         for half_second in 0..300 {
             told.extend(seldom.due().map(|times| (half_second, times)));
             tokio::time::advance(Duration::from_millis(500)).await;
         }
         assert_eq!(told, [(0, 1), (120, 120), (240, 120)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_stopped_is_told_at_the_end_of_the_minute() {
+        let (seldom, told, start) = (Arc::<OnceAMinute>::default(), Told::default(), Instant::now());
+        for _ in 0..30 {
+            seldom.log(log(&told, start));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(10 * MINUTE).await;
+        seldom.log(log(&told, start));
+        tokio::time::sleep(10 * MINUTE).await;
+        assert_eq!(*told.lock().unwrap(), [(0, 1), (60, 29), (630, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn subjects_without_end_are_told_of_together() {
+        let (seldom, told, start) = (EachOnceAMinute::default(), Told::default(), Instant::now());
+        for subject in 0..100 {
+            seldom.log(&subject.to_string(), log(&told, start));
+            seldom.log("0", log(&told, start));
+        }
+        assert_eq!(*told.lock().unwrap(), [(0, 1); SUBJECTS + 1]);
+        tokio::time::sleep(2 * MINUTE).await;
+        assert_eq!(told.lock().unwrap()[SUBJECTS + 1..], [(60, 100), (60, 83)]);
+        // The subjects of a minute make room for those of the next.
+        told.lock().unwrap().clear();
+        for subject in 200..300 {
+            seldom.log(&subject.to_string(), log(&told, start));
+        }
+        assert_eq!(*told.lock().unwrap(), [(120, 1); SUBJECTS + 1]);
     }
 }

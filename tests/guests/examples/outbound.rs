@@ -1,5 +1,5 @@
 //! Sends requests and opens sockets, from the handler and from tasks. Each path says what, its query says where to:
-//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`, `/look-up?ADDRESS`.
+//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`, `/look-up?ADDRESS`, `/again?ADDRESS`.
 
 use std::io::Result;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -27,10 +27,20 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         }
         "/connect" => told(TcpStream::connect(query)),
         "/send" => told(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"hello", query))),
+        "/again" => again(query).await,
         "/look-up" => told(query.to_socket_addrs()),
         "/listen" => told(TcpListener::bind(query)),
         _ => format!("here I am, at {}", request.uri().authority().map_or("", |authority| authority.as_str())),
     })
+}
+
+/// Sends a hundred requests to an address and opens a hundred connections to it, and ignores what comes of it.
+async fn again(address: &str) -> String {
+    for _ in 0..100 {
+        fetch(&format!("http://{address}/")).await;
+        _ = TcpStream::connect(address);
+    }
+    "again and again".to_owned()
 }
 
 fn told<T>(done: Result<T>) -> String {
