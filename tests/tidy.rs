@@ -2,6 +2,7 @@
 //! time.
 
 mod documents;
+mod guide;
 mod layout;
 mod messages;
 mod settings;

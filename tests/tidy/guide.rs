@@ -1,0 +1,109 @@
+//! Rules for the guide: its links lead somewhere, and the Rust code that it shows is included from code that is tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::root;
+
+const GUIDE: &str = "docs/guide";
+
+#[test]
+fn links_lead_to_a_page_and_a_heading() {
+    let dead = pages().into_iter().flat_map(|page| {
+        let links = links(&read(&page));
+        let dead = links.into_iter().filter(|link| !leads_somewhere(&page, link));
+        dead.map(|link| format!("{}: {link}", page.display())).collect::<Vec<_>>()
+    });
+    assert_none(dead);
+}
+
+#[test]
+fn each_page_is_in_the_table_of_contents() {
+    let contents = links(&read(&Path::new(GUIDE).join("SUMMARY.md")));
+    let lost = pages().into_iter().filter(|page| {
+        let page = page.strip_prefix(GUIDE).unwrap().to_string_lossy();
+        page != "SUMMARY.md" && !contents.iter().any(|link| *link == page)
+    });
+    assert_none(lost.map(|page| format!("{} is not in SUMMARY.md", page.display())));
+}
+
+#[test]
+fn rust_code_is_included_from_code_that_is_tested() {
+    let bad = pages().into_iter().flat_map(|page| {
+        let text = read(&page);
+        let blocks = text.split("\n```rust").skip(1).filter_map(|block| block.split("\n```").next());
+        let lines = blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !includes_a_part(&page, line));
+        lines.map(|line| format!("{}: {line}", page.display())).collect::<Vec<_>>()
+    });
+    assert_none(bad);
+}
+
+/// Whether the line includes a part of a file, and the file has that part.
+fn includes_a_part(page: &Path, line: &str) -> bool {
+    let Some(name) = line.trim().strip_prefix("{{#include ").and_then(|line| line.strip_suffix("}}")) else {
+        return false;
+    };
+    let (file, anchor) = name.split_once(':').unwrap_or((name, ""));
+    let included = fs::read_to_string(root().join(page.with_file_name(file.trim())));
+    let has_anchor = |text: &str| text.lines().any(|line| line.trim_end().ends_with(&format!("ANCHOR: {anchor}")));
+    included.is_ok_and(|text| anchor.is_empty() || has_anchor(&text))
+}
+
+/// Whether a link from this page leads to another site, or to a page and one of its headings.
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    if link.contains("://") {
+        return true;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.with_file_name(file) };
+    let target = root().join(target);
+    // The book has nothing but its own pages.
+    let is_page = target.canonicalize().is_ok_and(|path| path.starts_with(root().join(GUIDE).canonicalize().unwrap()));
+    is_page && (heading.is_empty() || headings(&fs::read_to_string(target).unwrap()).any(|id| id == heading))
+}
+
+/// The targets of the links of a page. Code is left out.
+fn links(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let prose = text.lines().filter(|line| {
+        fenced ^= line.trim_start().starts_with("```");
+        !fenced
+    });
+    // A link's text and its target may be on two lines, but a target is on one.
+    let links = prose.flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
+    links.filter(|link| !link.is_empty()).map(str::to_owned).collect()
+}
+
+/// The ids that mdBook gives to the headings of a page.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let letters = title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        letters.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    })
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders = vec![PathBuf::from(GUIDE)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn assert_none(offenses: impl Iterator<Item = String>) {
+    let offenses: Vec<_> = offenses.collect();
+    assert!(offenses.is_empty(), "{}", offenses.join("\n"));
+}
