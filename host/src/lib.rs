@@ -10,7 +10,7 @@
 //! 5. **tear down**: the guest closes the request's scope, and the instance goes back to the pool.
 //!
 //! The binary `epilogue` is [`run`]; guest authors test with [`testing`]. The numbers
-//! S1 to S18 in the documentation are the promises of the README.
+//! S1 to S18 in the documentation are the promises in `docs/guide/reference/promises.md`.
 
 mod app;
 #[doc(hidden)]
