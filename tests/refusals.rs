@@ -142,6 +142,26 @@ fn a_file_that_is_no_component_at_all() {
 }
 
 #[test]
+fn a_component_with_types_of_the_gc_proposal() {
+    let app = application("app.wasm", "");
+    // wasmtime 48.0.8 would abort the process at this call (GHSA-rc4p-x33f-vpr2).
+    let component = r#"
+        (component
+            (core module $module
+                (type $plain (func)) (type $open (sub (func))) (type $other (func (param i32)))
+                (table 1 funcref) (func $target (type $other)) (elem (i32.const 0) func $target)
+                (func $start (type $plain) (call_indirect (type $open) (i32.const 0))) (start $start)
+                (func (export "handle") (type $plain)))
+            (core instance $instance (instantiate $module))
+            (func $handle (canon lift (core func $instance "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
+    fs::write(app.path().join("app.wasm"), wat::parse_str(component).unwrap()).unwrap();
+    let refusal = refusal(app.path());
+    assert!(refusal.contains("gc proposal must be enabled"), "{refusal}");
+}
+
+#[test]
 fn an_import_that_this_host_does_not_provide() {
     let app = application("app.wasm", "");
     let component = r#"(component

@@ -226,6 +226,19 @@ pub(crate) struct TrackedBody {
 }
 
 impl TrackedBody {
+    /// Polls the guest's body. An empty piece is no piece: hyper would queue an HTTP/2 frame for it without waiting for room,
+    /// so that a guest could fill the host's memory with them (GHSA-f8mm-ggr3-89wh).
+    fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(body) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        let empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+        if matches!(&polled, Poll::Ready(Some(Ok(frame))) if empty(frame)) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        polled
+    }
+
     fn buffer(&self, bytes: Bytes) -> Frame<TrackedBuf> {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
@@ -255,10 +268,7 @@ impl Body for TrackedBody {
         if let Some(failure) = self.failure.take() {
             return Poll::Ready(Some(Err(failure)));
         }
-        let polled = match &mut self.inner {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
-        };
+        let polled = self.poll_guest(cx);
         self.delivery.starved.store(polled.is_pending(), Relaxed);
         self.delivery.moved();
         let frame = ready!(polled);

@@ -113,6 +113,20 @@ fn http1(method: &'static str, response: Response<WasiBody>, patience: usize) ->
     LocalSet::new().block_on(&runtime, read_bytewise(method, response, patience))
 }
 
+#[tokio::test]
+async fn s11_empty_pieces_of_a_body_are_no_frames() {
+    let empty = || (0..100).map(|_| data(""));
+    let pieces = empty().chain([data("a")]).chain(empty()).collect();
+    let (response, _sent) = track(&Unflushed::default(), &Method::GET, Version::HTTP_2, frames(pieces));
+    let mut body = response.into_body();
+    let mut sizes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        sizes.push(frame.unwrap().into_data().unwrap_or_else(|_| panic!("there are no trailers")).remaining());
+    }
+    // The last one tells that the body has ended.
+    assert_eq!(sizes, [1, 0]);
+}
+
 #[test]
 fn s2_http1_responses_are_sent_with_their_last_byte_and_not_before() {
     for (method, response, end) in [
