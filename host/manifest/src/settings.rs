@@ -125,81 +125,88 @@ settings! {
     pub struct Settings;
     /// Settings of a component that may be missing; a manifest's or a command line's.
     pub struct SettingsOverlay {
-        /// Requests that one instance serves, one at a time, before it is dropped; 1 isolates every request.
-        #[arg(env = "EPILOGUE_REUSE", value_name = "COUNT")]
+        /// Requests that one instance serves, one at a time, before the host drops it. With 1, each request gets a fresh
+        /// instance.
+        #[arg(help_heading = "Guests", env = "EPILOGUE_REUSE", value_name = "COUNT")]
         reuse: NonZeroU32 = nonzero_u32(128);
-        /// What a failed task means for those after it, unless the guest says otherwise: `stop` skips them,
-        /// `continue` runs them.
-        #[arg(env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
+        /// What happens after a failed task, unless the guest decides: `stop` skips the tasks behind it, `continue` runs
+        /// them.
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
         on_failure: OnFailure = OnFailure::Stop;
-        /// Time until a handler has returned its response's head; the body may take longer.
-        #[arg(env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
+        /// Time within which a handler must return its response headers. The body may take longer.
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time that a client waits for more of a response's body. Then the guest is stopped, and the response broken off.
-        #[arg(env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
+        /// Time for which a client waits for more of a response body. Then the host stops the guest and aborts the
+        /// response.
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Time for one task, unless it was enqueued with its own.
-        #[arg(env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
+        /// Time for one task, unless the guest enqueued it with its own timeout.
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time for all tasks of one request together.
-        #[arg(env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
         drain_timeout: Duration = Duration::from_secs(300), least MOMENT;
-        /// Time for closing one request's scope after its last task.
-        #[arg(env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
+        /// Time for the teardown of one request.
+        #[arg(help_heading = "Tasks", env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
         teardown_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Tasks that one request may enqueue.
-        #[arg(env = "EPILOGUE_MAX_TASKS", value_name = "COUNT")]
+        /// Number of tasks that one request may enqueue.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_TASKS", value_name = "COUNT")]
         max_tasks: u32 = 1_000;
-        /// Size of one task's arguments.
-        #[arg(env = "EPILOGUE_MAX_TASK_ARGS", value_name = "SIZE")]
+        /// Size of the arguments of one task.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_TASK_ARGS", value_name = "SIZE")]
         max_task_args: Size = Size::mebibytes(1), least NO_ARGUMENTS;
         /// Size of the arguments of all tasks of one request together.
-        #[arg(env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
-        /// Size of a request's body; a larger one is refused, or ends in an error for the guest. By default there is no limit:
-        /// bodies are streams.
-        #[arg(env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
+        /// Size of a request body. The host answers 413 to a larger one, or ends it with an error for the guest. By
+        /// default there is no limit.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
-        /// Time that a handler waits for the next bytes of its request's body.
-        #[arg(env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
+        /// Time for which a handler waits for the next bytes of its request body.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Makes all tasks durable that can be stored; closures, and tasks that end with their client, stay in memory. Needs the
-        /// option engine.
+        /// Makes all tasks durable that an engine can store. Closures, and tasks that end with their client, stay in
+        /// memory. Needs `engine`.
         #[arg(
+            help_heading = "Durable tasks",
             env = "EPILOGUE_DURABLE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         durable: bool = false;
-        /// How often a durable task is tried that was enqueued without saying. The end of its host amid it counts too.
-        #[arg(env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
+        /// Number of attempts for a durable task, unless the guest sets it. A crash of the host during an attempt counts
+        /// as one.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = nonzero_u32(10);
-        /// Time that a durable task waits after its first failed attempt. It doubles with each further one.
-        #[arg(env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
+        /// Time before the second attempt of a durable task. It doubles before each further attempt.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
         durable_backoff: Duration = Backoff::DURABLE.first;
-        /// The longest time that a durable task waits between two attempts.
-        #[arg(env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
+        /// Longest time between two attempts of a durable task.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Generations of durable tasks after a request: how often a durable task may have been added by a durable task, that one
-        /// by another, and so on. The next one is refused.
-        #[arg(env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
+        /// Number of generations of durable tasks behind a request. A durable task that adds a durable task starts the
+        /// next generation.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Requests whose durable tasks may wait or run in the task engine, about. While there are more, a further one's are refused,
-        /// and it is answered 503.
-        #[arg(env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
+        /// Number of requests whose durable tasks may wait or run in the engine, approximately. Beyond it, the host
+        /// answers 503 to a request that adds durable tasks.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
-        /// Tells each request how it was reached, in the headers that Spin sets: `spin-path-info` and six others, and
-        /// `spin-path-match-…` for a route's parameters. Without them there is room for a tenth more short requests. Then no such
-        /// header reaches the component, from a client neither.
+        /// Adds the request headers that Spin adds: `spin-path-info` and six others, and `spin-path-match-…` for route
+        /// parameters. When off, the host also removes such headers that a client sends, and serves about a tenth more
+        /// short requests.
         #[arg(
+            help_heading = "Guests",
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory of one instance, at least what it starts with.
-        #[arg(env = "EPILOGUE_MEMORY", value_name = "SIZE")]
+        /// Memory of one instance. It must be at least what the component starts with.
+        #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
-        /// Lets components write to their files: to a copy in $TMPDIR, which is deleted when the host ends in order.
+        /// Allows components to write to their files. They write to a copy in $TMPDIR, which the host deletes when it
+        /// stops.
         #[arg(
+            help_heading = "Guests",
             env = "EPILOGUE_ALLOW_TRANSIENT_WRITE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
@@ -212,84 +219,88 @@ settings! {
     pub struct HostOptions;
     /// Options of the host that may be missing; a manifest's or a command line's.
     pub struct HostOverlay {
-        /// Address and port to listen on; port 0 picks a free one.
-        #[arg(env = "EPILOGUE_LISTEN", value_name = "ADDR")]
+        /// Address and port to listen on. Port 0 picks a free port.
+        #[arg(help_heading = "Server", env = "EPILOGUE_LISTEN", value_name = "ADDR")]
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 3000));
-        /// Certificate chain to serve https with, as a PEM file; goes with the key.
-        #[arg(env = "EPILOGUE_TLS_CERT", value_name = "FILE")]
+        /// Certificate chain for https, as a PEM file. Needs `tls-key`.
+        #[arg(help_heading = "Server", env = "EPILOGUE_TLS_CERT", value_name = "FILE")]
         tls_cert: PathBuf;
         /// Private key of the certificate, as a PEM file.
-        #[arg(env = "EPILOGUE_TLS_KEY", value_name = "FILE")]
+        #[arg(help_heading = "Server", env = "EPILOGUE_TLS_KEY", value_name = "FILE")]
         tls_key: PathBuf;
-        /// Time that running requests and tasks get to end by themselves when the host is told to stop.
-        #[arg(env = "EPILOGUE_GRACE", value_name = "DURATION")]
+        /// Time that running requests and tasks have to end when the host stops.
+        #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
-        /// Threads that serve requests, each with its own instances; by default as many as there are cores.
-        #[arg(env = "EPILOGUE_WORKERS", value_name = "COUNT")]
+        /// Number of threads that serve requests, each with its own instances. The default is the number of cores.
+        #[arg(help_heading = "Server", env = "EPILOGUE_WORKERS", value_name = "COUNT")]
         workers: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        /// Connections that may be open at once. When there are so many, the next is accepted once one has closed.
-        #[arg(env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
+        /// Number of open connections. Beyond it, the next connection waits until another one closes.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
-        /// Requests that may be at work at once, each until its response is sent. A further one is answered 503.
-        #[arg(env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
+        /// Number of requests at work, each until its response is sent. Beyond it, the host answers 503.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
-        /// Requests whose tasks may be running at once, each until its teardown. While there are so many, no task is refused
-        /// but new requests are answered 503.
-        #[arg(env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
+        /// Number of requests whose tasks run, each until its teardown. Beyond it, the host refuses no task but answers
+        /// 503 to new requests.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(10_000);
         /// Time that a guest which computes may wait for its turn on its thread, such as 10ms. While they wait for longer, new
         /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
         /// refused for that.
         #[arg(env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Duration, least MOMENT;
-        /// Instances that may exist at once; up to half of them wait for requests. A request that would need another is
-        /// answered 503, and a task that needs another waits.
-        #[arg(env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
+        /// Number of instances. Up to half of them wait for requests. Beyond it, the host answers 503 to a request, and a
+        /// task waits.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(11_000);
-        /// HTTP/2 streams that one connection may have open at once.
-        #[arg(env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
+        /// Number of open HTTP/2 streams of one connection.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
-        /// Size of a request's head, at least 8KiB. A larger one is answered 431, as is one of more than 100 headers on HTTP/1.
-        #[arg(env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
+        /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431, as it does to more than 100
+        /// headers on HTTP/1.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Time for the next request's whole head to come, on a connection that has no request at work.
-        #[arg(env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
+        /// Time for the next request's headers to arrive on a connection without a running request.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for a client to take more of a response. Then the client counts as gone.
-        #[arg(env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
+        /// Time for a client to take more of a response. Then the host treats the client as gone.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Where durable tasks are stored: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or `tls://HOST`. By default
-        /// nowhere, and such tasks are refused.
-        #[arg(env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
+        /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or
+        /// `tls://HOST`. Without it, the host refuses durable tasks.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
-        /// Runs durable tasks beside the requests, as `epilogue worker` does without them.
+        /// Runs durable tasks in this process too, beside the requests. Without it, only `epilogue worker` runs them.
         #[arg(
+            help_heading = "Durable tasks",
             env = "EPILOGUE_WORK", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         work: bool = false;
-        /// Requests whose durable tasks this process runs at once.
-        #[arg(env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
+        /// Number of requests whose durable tasks this process runs at the same time.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// The name of this process among the workers, for people; by default the machine's.
-        #[arg(env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
+        /// Name of this process in `epilogue tasks`. The default is the machine's name.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
-        /// Time after which the durable tasks of a worker that is silent are another's.
-        #[arg(env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
+        /// Time after which another worker takes over the durable tasks of a worker that does not renew its lease.
+        #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// How log events are written: `text` for people, `json` for machines, one object a line. With `json`, each line that a
-        /// component prints to stderr is an event too.
-        #[arg(env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
+        /// Format of the log: `text` for people, or `json`, one object a line. With `json`, each line that a component
+        /// prints to stderr is an event too.
+        #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
-        /// What is logged, as a filter: `warn` leaves out the events of tasks that succeeded or were stored, `epilogue::task=off`
-        /// those of all tasks. Libraries are never logged below `info`: their details show passwords and headers.
-        #[arg(env = "EPILOGUE_LOG", value_name = "FILTER")]
+        /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored, `epilogue::task=off` those
+        /// of all tasks. Libraries never log below `info`, because their details show passwords and headers.
+        #[arg(help_heading = "Server", env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: LogFilter = LogFilter::info();
-        /// Address to serve `/metrics` on, in Prometheus' format, and `/healthz` and `/readyz`; by default they are not served.
-        #[arg(env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
+        /// Address for `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default the host does not serve
+        /// them.
+        #[arg(help_heading = "Server", env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
-        /// Silences what components print to stdout and stderr.
+        /// Discards what components print to stdout and stderr.
         #[arg(
+            help_heading = "Server",
             short, env = "EPILOGUE_QUIET", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]

@@ -1,16 +1,21 @@
 //! `wasi:http/client`: the headers of the responses that a guest receives are on its budget.
 
+use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::client::HostWithStore as _;
-use wasmtime_wasi_http::p3::bindings::http::types::{ErrorCode, Host as _};
+use wasmtime_wasi_http::p3::bindings::http::types::{ErrorCode, Host as _, HostRequest as _, Method};
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, size_of_fields};
 
+/// The longest method or authority, in bytes. http's parser of a URI has the same limit for all of it.
+const MAX_TEXT: usize = 65_534;
+
 /// Replaces `client.send`. If the response's headers are beyond the instance's budget, the guest gets
-/// `error-code.HTTP-response-header-section-size`.
+/// `error-code.HTTP-response-header-section-size`. Also replaces the functions of `request` that would take milliseconds to
+/// parse a long text: they refuse it.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
@@ -27,6 +32,25 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
                 };
                 accessor.with(|mut access| Ok((charge(access.data_mut(), response)?,)))
             })
+        },
+    )?;
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[method]request.set-method",
+        |mut store: StoreContextMut<'_, T>, (request, method): (Resource<Request>, Method)| {
+            if matches!(&method, Method::Other(name) if name.len() > MAX_TEXT) {
+                return Ok((Err(()),));
+            }
+            Ok((store.data_mut().http().set_method(request, method)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]request.set-authority",
+        |mut store: StoreContextMut<'_, T>, (request, authority): (Resource<Request>, Option<String>)| {
+            if authority.as_ref().is_some_and(|authority| authority.len() > MAX_TEXT) {
+                return Ok((Err(()),));
+            }
+            Ok((store.data_mut().http().set_authority(request, authority)?,))
         },
     )?;
     linker.allow_shadowing(false);

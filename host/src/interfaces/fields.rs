@@ -1,7 +1,7 @@
 //! `wasi:http/types`' `fields`, on an instance's budget.
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Linker, Resource, WasmList};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::types::{HeaderError, Host as _, HostFields};
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
@@ -9,21 +9,30 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
-/// Replaces the functions with which a guest makes the host keep header fields. Beyond the budget they return
+/// Replaces the functions with which a guest makes the host keep header fields. The host counts a list before it copies
+/// the list from the guest's memory. Beyond the budget they return
 /// `header-error.size-exceeded`, except for `fields.clone`, which has no error and traps.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
         "[static]fields.from-list",
-        |mut store: StoreContextMut<'_, T>, (entries,): (Vec<(String, Vec<u8>)>,)| {
+        |mut store: StoreContextMut<'_, T>, (entries,): (WasmList<(String, Vec<u8>)>,)| {
+            if size_of_field(0, 0).saturating_mul(entries.len()) > MAX_MAP {
+                return Ok((Err(HeaderError::SizeExceeded),));
+            }
+            let entries = entries.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
             let size = entries.iter().map(|(name, value)| size_of_field(name.len(), value.len())).sum();
             with_room(store.data_mut(), size, |state| state.http().from_list(entries))
         },
     )?;
     types.func_wrap(
         "[method]fields.set",
-        |mut store: StoreContextMut<'_, T>, (fields, name, values): (Resource<FieldMap>, String, Vec<Vec<u8>>)| {
+        |mut store: StoreContextMut<'_, T>, (fields, name, values): (Resource<FieldMap>, String, WasmList<Vec<u8>>)| {
+            if size_of_field(0, 0).saturating_mul(values.len()) > MAX_MAP {
+                return Ok((Err(HeaderError::SizeExceeded),));
+            }
+            let values = values.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
             let size = values.iter().map(|value| size_of_field(name.len(), value.len())).sum();
             with_room(store.data_mut(), size, |state| state.http().set(fields, name, values))
         },
