@@ -38,6 +38,26 @@ fn rust_code_is_included_from_code_that_is_tested() {
     assert_none(bad);
 }
 
+#[test]
+fn the_tests_that_pages_name_exist() {
+    let sources: String = super::sources().iter().map(|path| read(path)).collect();
+    let unknown = pages().into_iter().flat_map(|page| {
+        let text = read(&page);
+        let names = text.split('`').filter(|name| is_a_test(name) && !sources.contains(&format!("fn {name}(")));
+        names.map(|name| format!("{}: {name}", page.display())).collect::<Vec<_>>()
+    });
+    assert_none(unknown);
+}
+
+/// Whether a word is the name of a promise's test, such as `s1_tasks_run_in_registration_order`.
+fn is_a_test(word: &str) -> bool {
+    let number = word.strip_prefix('s').and_then(|rest| rest.split_once('_')).map(|(number, _)| number);
+    let is_number =
+        number.is_some_and(|number| !number.is_empty() && number.chars().all(|letter| letter.is_ascii_digit()));
+    // `s6_composed_…` stands for several.
+    is_number && word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') && !word.ends_with('_')
+}
+
 /// Whether the line includes a part of a file, and the file has that part.
 fn includes_a_part(page: &Path, line: &str) -> bool {
     let Some(name) = line.trim().strip_prefix("{{#include ").and_then(|line| line.strip_suffix("}}")) else {
