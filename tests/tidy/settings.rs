@@ -43,7 +43,7 @@ fn row(argument: &Arg) -> String {
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
     let (about, default) = match help.split_once(" [default: ") {
         // The default is the number of cores of the machine that runs the test.
-        Some((about, _)) if about.contains("as there are cores") => (about, "the number of cores".to_owned()),
+        Some((about, _)) if about.contains("the number of cores") => (about, "the number of cores".to_owned()),
         Some((about, default)) => (about, format!("`{}`", default.trim_end_matches(']'))),
         None if value == "BOOL" => (help.as_str(), "`false`".to_owned()),
         None => (help.as_str(), "none".to_owned()),
