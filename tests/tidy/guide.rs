@@ -49,6 +49,45 @@ fn the_tests_that_pages_name_exist() {
     assert_none(unknown);
 }
 
+#[test]
+fn manifests_can_be_read() {
+    let bad = pages().into_iter().flat_map(|page| {
+        let text = read(&page);
+        let blocks = text.split("\n```toml\n").skip(1).filter_map(|block| block.split("\n```").next());
+        // A block that includes a file is that file.
+        let blocks = blocks.filter(|block| !block.contains("{{#include"));
+        let errors = blocks.filter_map(|block| read_manifest(block).err());
+        errors.map(|error| format!("{}: {error:#}", page.display())).collect::<Vec<_>>()
+    });
+    assert_none(bad);
+}
+
+/// Reads a manifest, or a part of one with what else a manifest must have.
+fn read_manifest(block: &str) -> anyhow::Result<()> {
+    let mut manifest: toml::Table = block.parse()?;
+    if manifest.contains_key("package") || manifest.contains_key("dependencies") {
+        return Ok(()); // It is cargo's.
+    }
+    let mut fill = |key: &str, value: toml::Value| _ = manifest.entry(key).or_insert(value);
+    fill("spin_manifest_version", 2.into());
+    fill("application", toml::Table::new().into());
+    fill("component", toml::Table::new().into());
+    let mentioned: Vec<String> =
+        block.split("component = \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
+    let mut table = |key: &str| manifest.get_mut(key).and_then(toml::Value::as_table_mut).unwrap().clone();
+    let (mut application, mut components) = (table("application"), table("component"));
+    application.entry("name").or_insert("app".into());
+    for id in mentioned {
+        components.entry(id).or_insert(toml::Table::new().into());
+    }
+    for (_, component) in components.iter_mut() {
+        component.as_table_mut().unwrap().entry("source").or_insert("app.wasm".into());
+    }
+    manifest.insert("application".to_owned(), application.into());
+    manifest.insert("component".to_owned(), components.into());
+    epilogue_manifest::Manifest::parse(Path::new("spin.toml"), &toml::to_string(&manifest)?).map(drop)
+}
+
 /// Whether a word is the name of a promise's test, such as `s1_tasks_run_in_registration_order`.
 fn is_a_test(word: &str) -> bool {
     let number = word.strip_prefix('s').and_then(|rest| rest.split_once('_')).map(|(number, _)| number);
