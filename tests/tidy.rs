@@ -1,6 +1,7 @@
 //! The repository's own rules. Files begin with a module comment and are not too long, and tests wait for events and never for
 //! time.
 
+mod commands;
 mod documents;
 mod guide;
 mod layout;

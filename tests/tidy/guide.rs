@@ -142,7 +142,7 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-fn pages() -> Vec<PathBuf> {
+pub(super) fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![PathBuf::from(GUIDE)];
     while let Some(folder) = folders.pop() {
