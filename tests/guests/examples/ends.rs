@@ -22,6 +22,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     }
 }
 
+// ANCHOR: run-when
 fn enqueue() -> Result<(), EnqueueError> {
     let tasks = BackgroundTasks::current();
     tasks.add_task_with(on_success, (), TaskOptions::new().run_when(RunWhen::Success))?;
@@ -30,6 +31,7 @@ fn enqueue() -> Result<(), EnqueueError> {
     tasks.defer_with("always-closure", TaskOptions::new().run_when(RunWhen::Always), async { say("always") })?;
     Ok(())
 }
+// ANCHOR_END: run-when
 
 #[epilogue_sdk::task(name = "on-success")]
 fn on_success() {
@@ -41,6 +43,7 @@ fn on_failure() {
     say("failure");
 }
 
+// ANCHOR: outcome
 #[epilogue_sdk::task(name = "always")]
 fn always() {
     say("always");
@@ -49,3 +52,4 @@ fn always() {
 fn say(when: &str) {
     println!("{when}: {:?}", TaskContext::current().map(|task| task.outcome().clone()));
 }
+// ANCHOR_END: outcome

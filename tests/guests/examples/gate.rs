@@ -62,6 +62,7 @@ async fn task(gate: String, at: String) {
     Gate { gate, at, cancel: false }.leave("task").await;
 }
 
+// ANCHOR: stopping
 /// Says that it is running, then runs until it is asked not to.
 #[epilogue_sdk::task(name = "stopping")]
 async fn wait_for_the_end(gate: String) {
@@ -69,6 +70,7 @@ async fn wait_for_the_end(gate: String) {
     let stop = stopping().await;
     println!("stopping: {:?}", stop.reason);
 }
+// ANCHOR_END: stopping
 
 #[epilogue_sdk::task(name = "second")]
 async fn second() {
