@@ -66,6 +66,19 @@ fn the_guide_explains_every_message() {
     assert!(missing.is_empty(), "{} have no line for\n{}", PAGES.join(" and "), missing.join("\n"));
 }
 
+#[test]
+fn the_guide_has_every_target_and_every_metric() {
+    let page = fs::read_to_string(root().join(PAGES[1])).unwrap();
+    let names = sources().into_iter().flat_map(|path| {
+        let source = fs::read_to_string(root().join(&path)).unwrap();
+        let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        literals(code).into_iter().filter(|text| text.starts_with("epilogue::") || text.starts_with("epilogue_"))
+    });
+    let is_name = |name: &String| name.chars().all(|letter| letter.is_ascii_lowercase() || "_:".contains(letter));
+    let missing: Vec<_> = names.filter(is_name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{} does not have {}", PAGES[1], missing.join(", "));
+}
+
 /// The texts of this file that no line has.
 fn unexplained(path: &Path, lines: &[&str]) -> Vec<String> {
     let source = fs::read_to_string(root().join(path)).unwrap();
