@@ -2,14 +2,16 @@
 
 mod tasks;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
 pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 
-/// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks they enqueued.
+/// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks that they enqueued.
 #[derive(Debug, Parser)]
 #[command(name = "epilogue", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -23,32 +25,77 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Runs an application.
     ///
-    /// SIGHUP loads it anew: what has begun ends on the old one, new requests go to the new one. SIGTERM or SIGINT ends it
-    /// once all requests and tasks have ended; the same signal again stops them at once.
+    /// SIGHUP reloads the application: running requests end on the old one, new requests go to the new one. SIGTERM or
+    /// SIGINT stops the host when all requests and tasks have ended. The same signal again stops it at once.
     ///
-    /// The exit code is 0 if the stop abandoned no task, 3 if it did or the host had to end by force, 1 if the application
-    /// could not run, 2 for a mistake on the command line.
+    /// The exit code is 0 if the stop abandoned no task, 3 if it abandoned one or the host had to end by force, 1 if the
+    /// application could not run, and 2 for a mistake on the command line.
     ///
-    /// Each option can also be set by its variable, and most in the manifest, under the option's name: in
-    /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
-    /// command line comes first, then the variable, the component's table, the application's table.
+    /// Each option has an environment variable. Most options can also stand in the manifest, under the option's name: in
+    /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The command
+    /// line overrides the variable, the variable overrides the component's table, and that overrides the application's
+    /// table.
     Up(Box<UpArgs>),
-    /// Runs an application's durable tasks, and serves nothing.
+    /// Runs an application's durable tasks, and serves no requests.
     ///
-    /// Leases what `epilogue up` with the same engine has stored. There may be any number of workers, on any machines. It takes
-    /// the options and the signals of `epilogue up`; options about clients mean nothing here.
+    /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of workers, on any
+    /// machines. A worker takes the options and the signals of `epilogue up`; this list leaves out those about clients.
+    ///
+    /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the number of
+    /// threads on which it does so. `epilogue up --work` serves requests and works too.
     Worker(Box<UpArgs>),
     /// Shows and changes what is stored in the task engine.
     Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
-    /// Makes a guest portable: the same component, with its tasks, for any WASI 0.3 host.
+    /// Composes a guest with adapters, so that it runs with its tasks on any WASI 0.3 host.
     ///
-    /// The result runs on Spin, Fermyon and `wasmtime serve`. It takes its settings from environment variables of the
-    /// names that `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
+    /// The result runs on Spin, Fermyon and `wasmtime serve`. It reads its settings from the environment variables that
+    /// `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
-    /// Makes a new project: an axum app with a background task, that runs here and on Spin.
+    /// Creates a project: an axum app with background tasks that runs here and on Spin.
     New(NewArgs),
+}
+
+/// The options of `epilogue up` that concern clients and responses. They have no effect on a worker.
+const ABOUT_CLIENTS: [&str; 18] = [
+    "body-timeout",
+    "idle-timeout",
+    "listen",
+    "max-body-size",
+    "max-connections",
+    "max-draining",
+    "max-header-size",
+    "max-lag",
+    "max-requests",
+    "max-streams",
+    "request-timeout",
+    "response-timeout",
+    "reuse",
+    "send-timeout",
+    "spin-headers",
+    "tls-cert",
+    "tls-key",
+    "work",
+];
+
+/// The command line's definition. The help of `epilogue worker` leaves out the options that have no effect there.
+pub(super) fn command() -> clap::Command {
+    let hide = |argument: clap::Arg| {
+        let hidden = argument.get_long().is_some_and(|name| ABOUT_CLIENTS.contains(&name));
+        argument.hide(hidden)
+    };
+    Cli::command().mut_subcommand("worker", |worker| worker.mut_args(hide))
+}
+
+/// Reads a command line, whose first argument is the program.
+///
+/// # Errors
+///
+/// If there is a mistake in it, or if it asks for help.
+pub(super) fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
 /// The options of `epilogue up`.
@@ -62,22 +109,22 @@ pub(super) struct UpArgs {
     #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
     pub build: bool,
 
-    /// For development: reload the application when its manifest or a component's file changes and, with --build, build
-    /// it anew when what `build.watch` names does.
+    /// Reload the application when its manifest or a component's file changes. With --build, also build it when a file of
+    /// `build.watch` changes.
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
 
     // No variable: a component's environment is in its manifest, and values may contain any separator.
-    /// Set an environment variable for every component; may be repeated.
+    /// Set an environment variable for all components. May be repeated.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
 
-    /// What concerns the host.
-    #[command(flatten, next_help_heading = "Host")]
+    /// The options of the host.
+    #[command(flatten)]
     pub host: HostOverlay,
 
-    /// What concerns the components.
-    #[command(flatten, next_help_heading = "Components")]
+    /// The settings of all components.
+    #[command(flatten)]
     pub settings: SettingsOverlay,
 }
 
@@ -96,7 +143,7 @@ pub(crate) struct ComposeArgs {
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
 
-    /// A middleware to put around the guest; may be repeated, the outermost first, as in a manifest.
+    /// A middleware to compose around the guest. May be repeated, the outermost first.
     #[arg(long, value_name = "FILE.wasm")]
     pub middleware: Vec<PathBuf>,
 
@@ -108,14 +155,14 @@ pub(crate) struct ComposeArgs {
 /// The options of `epilogue new`.
 #[derive(Args, Debug)]
 pub(super) struct NewArgs {
-    /// What the project, its package and its component are called: lowercase words joined by `-`.
+    /// Name of the project, its package and its component: lowercase words joined by `-`.
     pub name: String,
 
-    /// The folder to make it in, which must be empty if it exists. By default one of the project's name.
+    /// Folder for the project. It must be empty if it exists. The default is the project's name.
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// A clone of Epilogue, to take epilogue-sdk from. By default the one that this command was built from.
+    /// Clone of Epilogue that has epilogue-sdk. The default is the clone that this command was built from.
     #[arg(long, value_name = "CLONE")]
     pub sdk: Option<PathBuf>,
 }
@@ -123,12 +170,12 @@ pub(super) struct NewArgs {
 /// Which application a command is about, and which of its components.
 #[derive(Args, Debug)]
 pub(super) struct ApplicationArgs {
-    /// The application: a manifest, or a folder with a spin.toml. By default the spin.toml in the current folder, or
-    /// the nearest above it in the same git repository.
+    /// The application: a manifest, or a folder with a spin.toml. The default is the spin.toml in the current folder, or
+    /// the nearest one above it in the same git repository.
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Only this component; may be repeated. By default all of them.
+    /// Use only this component. May be repeated. The default is all components.
     #[arg(short, long = "component-id", env = "EPILOGUE_COMPONENT_ID", value_name = "ID", value_delimiter = ',')]
     pub component_ids: Vec<String>,
 }
@@ -144,14 +191,12 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory;
-
     use epilogue_manifest::values::{LogFormat, OnFailure};
 
     use super::*;
 
     fn up(arguments: &[&str]) -> Result<UpArgs, clap::Error> {
-        let cli = Cli::try_parse_from(["epilogue", "up"].iter().chain(arguments))?;
+        let cli = parse(["epilogue", "up"].iter().chain(arguments))?;
         match cli.command {
             Command::Up(up) => Ok(*up),
             _ => panic!("this is not up"),
@@ -261,8 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_s_help_has_what_means_something_there() {
+        let mut command = command();
+        let options = command.find_subcommand_mut("worker").unwrap().get_arguments().cloned().collect::<Vec<_>>();
+        for name in ABOUT_CLIENTS {
+            assert!(options.iter().any(|option| option.get_long() == Some(name)), "--{name} is no option");
+        }
+        let help = command.find_subcommand_mut("worker").unwrap().render_long_help().to_string();
+        assert!(help.contains("--visibility-timeout <DURATION>") && !help.contains("--listen"), "{help}");
+    }
+
+    #[test]
     fn every_setting_has_its_default_in_the_help() {
         let help = Cli::command().find_subcommand_mut("up").unwrap().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for expected in ["[default: 127.0.0.1:3000]", "[default: 30s]", "[default: 5m]", "[default: 128MiB]"] {
             assert!(help.contains(expected), "{help}");
         }

@@ -4,10 +4,10 @@ use std::env;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, Error};
-use clap::{Arg, Command, CommandFactory as _, Parser as _};
+use clap::{Arg, Command};
 use epilogue_manifest::manifest::nearest;
 
-use crate::commands::cli::Cli;
+use crate::commands::cli::{Cli, command, parse};
 
 const PREFIX: &str = "EPILOGUE_";
 /// The beginnings of the variables that only the project's own tests read.
@@ -15,7 +15,7 @@ const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
 /// Reads the command line. If there is a mistake in it, the process ends with exit code 2 and a message.
 pub(super) fn command_line() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
+    parse(env::args_os()).unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
 /// Warnings about variables that are named like the host's own and are unknown: most likely they are misspelt.
@@ -24,7 +24,7 @@ pub(super) fn warnings() -> Vec<String> {
 }
 
 fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
-    let command = Cli::command();
+    let command = command();
     let known: Vec<&str> =
         options(&command).filter_map(variable).filter_map(|name| name.strip_prefix(PREFIX)).collect();
     let names = names.filter_map(|name| name.into_string().ok());
@@ -57,7 +57,7 @@ fn name_variable(
     };
     // As in `--memory <SIZE>` and `--durable[=<BOOL>]`.
     let option = argument.split(['[', ' ', '=']).next().unwrap_or_default();
-    let command = Cli::command();
+    let command = command();
     let is_meant = |option: &&Arg| {
         option.get_long().is_some_and(|long| {
             argument.strip_prefix("--").is_some_and(|rest| {
@@ -106,7 +106,7 @@ mod tests {
     /// The error of these arguments, if this variable has this value.
     fn error(arguments: &[&str], variable: &str, value: &str) -> String {
         let arguments: Vec<_> = ["epilogue", "up"].iter().chain(arguments).map(OsString::from).collect();
-        let error = Cli::try_parse_from(&arguments).unwrap_err();
+        let error = parse(&arguments).unwrap_err();
         let value_of = |name: &str| (name == variable).then(|| value.into());
         name_variable(error, arguments.into_iter(), value_of).to_string()
     }

@@ -9,36 +9,36 @@ use epilogue_manifest::values::{LogFilter, LogFormat, Value};
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]
 pub(crate) struct TasksArgs {
-    /// The task engine, as for `epilogue up`. By default that of the manifest.
+    /// URL of the task engine, as for `epilogue up`. The default is the manifest's.
     #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<String>,
 
-    /// The application whose manifest names the engine. By default as for `epilogue up`.
+    /// The application whose manifest names the engine. The default is that of `epilogue up`.
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// How long a lease lasts, as for `epilogue worker`: on Redis only this tells what is leased from what waits. By default
-    /// that of the manifest, or 30s.
+    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased or as
+    /// waiting. The default is the manifest's, or 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
     )]
     pub visibility_timeout: Option<Duration>,
 
-    /// Which events are logged, as for `epilogue up`: one for each task that is retried or dropped.
+    /// Filter for the log, as for `epilogue up`. There is an event for each task that is retried or dropped.
     #[arg(
         long, global = true, env = "EPILOGUE_LOG", value_name = "FILTER", value_parser = <LogFilter as Value>::parse
     )]
     pub log: Option<LogFilter>,
 
-    /// How events are written, as for `epilogue up`: `text` or `json`.
+    /// Format of the log, as for `epilogue up`: `text` or `json`.
     #[arg(
         long, global = true, env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT",
         value_parser = <LogFormat as Value>::parse
     )]
     pub log_format: Option<LogFormat>,
 
-    /// One JSON object a line, instead of a table. That of `show` has the whole batch, the tasks' arguments in base 64.
+    /// Print one JSON object a line instead of a table. `show` prints the whole batch, with the tasks' arguments in base64.
     #[arg(long, global = true)]
     pub json: bool,
 
@@ -47,21 +47,21 @@ pub(crate) struct TasksArgs {
     pub command: TasksCommand,
 }
 
-/// What to do with stored tasks. One request's tasks are stored together, under one ID.
+/// What to do with stored tasks. An engine stores the tasks of one request together, under one ID.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TasksCommand {
-    /// Lists what is stored, the oldest first.
+    /// Lists what is stored, oldest first.
     List {
-        /// Only those in this state.
+        /// List only batches in this state.
         #[arg(long, value_enum)]
         state: Option<StateArg>,
-        /// As many at most.
+        /// Largest number of lines.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
-    /// Lists the dead letter: what has failed for good, and why.
+    /// Lists the dead letter: the batches that failed for good, and why.
     Dead {
-        /// As many at most.
+        /// Largest number of lines.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
@@ -70,29 +70,29 @@ pub(crate) enum TasksCommand {
         /// The ID that the list shows.
         id: String,
     },
-    /// Makes dead ones ready again, with all their attempts, at the task that has failed.
+    /// Retries dead batches from their failed task on, with all attempts.
     Retry {
-        /// The IDs that the list shows.
+        /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// Or those that are dead and pass a filter.
+        /// Instead of IDs, a filter.
         #[command(flatten)]
         choice: ChoiceArgs,
     },
-    /// Removes some, whatever their state: those of their tasks that have not ended never run.
+    /// Removes batches in any state. Their tasks that have not ended never run.
     ///
     /// Each such task is recorded as `dropped`. A worker that runs one of them stops it.
     Drop {
-        /// The IDs that the list shows.
+        /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// Or those that pass a filter: their number is shown, and you are asked.
+        /// Instead of IDs, a filter. The command shows how many batches match, and asks.
         #[command(flatten)]
         choice: ChoiceArgs,
-        /// Only those in this state.
+        /// Remove only batches in this state.
         #[arg(long, value_enum, conflicts_with = "ids")]
         state: Option<StateArg>,
-        /// Do not ask.
+        /// Remove without asking.
         #[arg(short, long)]
         yes: bool,
     },
@@ -101,13 +101,13 @@ pub(crate) enum TasksCommand {
 /// Which of the stored batches a command changes, if they are not named.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
-    /// All of them.
+    /// Choose all of them.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-    /// Those in which a task of this name has not ended: with all their other tasks.
+    /// Choose batches in which a task of this name has not ended, with all their other tasks.
     #[arg(long, conflicts_with = "ids", value_name = "NAME")]
     pub task: Option<String>,
-    /// Those that this component has enqueued.
+    /// Choose batches that this component enqueued.
     #[arg(long, conflicts_with = "ids", value_name = "ID")]
     pub component: Option<String>,
 }
