@@ -39,7 +39,7 @@ pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 /// How many bytes a guest may pass in one call. More than a task's arguments, of at most `max_task_args`, no call needs
 /// at once. wasmtime copies them while nobody else runs on the thread. A guest that passes more traps.
 pub(crate) fn largest_call(max_task_args: Size) -> usize {
-    max_task_args.bytes().saturating_add(1 << 20)
+    max_task_args.bytes().saturating_add(128 << 10)
 }
 
 /// What an instance makes the host keep, so far as it has been charged.
