@@ -38,6 +38,7 @@ fn write_log(message: String) {
     println!("{message}");
 }
 
+// ANCHOR: handler
 async fn send_notification(
     Path(email): Path<String>,
     _query: LoggedQuery,
@@ -47,7 +48,9 @@ async fn send_notification(
     tasks.add_task(write_log, (format!("message to {email}"),))?;
     Ok(Json(json!({ "message": "Message sent" })))
 }
+// ANCHOR_END: handler
 
+// ANCHOR: query
 /// A dependency with a task of its own, in the same queue as the handler's.
 struct LoggedQuery;
 
@@ -67,7 +70,9 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
         Ok(Self)
     }
 }
+// ANCHOR_END: query
 
+// ANCHOR: session
 /// A dependency that is cleaned up once the last task has run, so that tasks may still use it.
 struct Session;
 
@@ -79,3 +84,4 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         Ok(Self)
     }
 }
+// ANCHOR_END: session

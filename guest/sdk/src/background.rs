@@ -196,8 +196,10 @@ mod tests {
         assert_eq!(task.args.as_deref(), Ok(br#"["a \"b\"",3]"#.as_slice()));
     }
 
+    // ANCHOR: durable
     #[task(durable)]
     fn charge() {}
+    // ANCHOR_END: durable
 
     #[test]
     fn a_durable_function_is_a_durable_task_whatever_the_options() {

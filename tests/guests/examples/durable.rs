@@ -137,7 +137,9 @@ async fn knock(gate: String) -> anyhow::Result<()> {
 fn nested() -> Result<(), EnqueueError> {
     say("nested");
     BackgroundTasks::current().add_task(plain, ())?;
+    // ANCHOR: options
     let options = TaskOptions::new().durable(true).timeout(Duration::from_secs(5));
+    // ANCHOR_END: options
     BackgroundTask::new(ok, ("-nested".to_owned(),)).options(options).enqueue()?;
     Ok(())
 }
