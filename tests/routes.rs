@@ -111,6 +111,10 @@ fn a_client_cannot_forge_spins_headers() {
             .header("spin-path-info", "/forged")
             .header("spin-full-url", "http://forged")
             .header("spin-path-match-admin", "yes")
+            .header("Spin_Client_Addr", "10.0.0.3:1")
+            .header("spin-client_addr", "10.0.0.4:1")
+            .header("spin_path_info", "/forged")
+            .header("spin_path_match-admin", "forged")
             .header("x-own", "kept");
         let response = exchange(host.address(), protocol, request.body(Empty::new()).unwrap());
         let headers = json_of(response)["headers"].take();

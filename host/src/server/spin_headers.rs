@@ -39,9 +39,19 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
     }
 }
 
+/// Whether a header has one of Spin's names, or one that becomes it where `_` and `-` are the same, as in a guest that
+/// reads headers as CGI variables. The name of a header is in lower case already.
 fn is_spins(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("spin-") && (name.starts_with(PARAMETER_HEADERS) || NAMES.iter().any(|spins| spins == name))
+    let name = name.as_str().as_bytes();
+    let begins = |start: &[u8]| name.len() >= start.len() && name.iter().zip(start).all(|(a, b)| is_same(*a, *b));
+    begins(b"spin-")
+        && (begins(PARAMETER_HEADERS.as_bytes())
+            || NAMES.iter().any(|spins| spins.as_str().len() == name.len() && begins(spins.as_str().as_bytes())))
+}
+
+/// Whether a letter of a header's name stands for this letter of one of Spin's.
+fn is_same(letter: u8, spins: u8) -> bool {
+    letter == spins || (letter == b'_' && spins == b'-')
 }
 
 fn spin_headers<T>(origin: Origin<'_>, matched: &RouteMatch<'_, T>) -> impl Iterator<Item = (HeaderName, Vec<u8>)> {
@@ -67,6 +77,8 @@ fn full_url(uri: &Uri) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use epilogue_manifest::routes::Router;
 
     use super::*;
@@ -103,12 +115,16 @@ mod tests {
         headers.append("spin-client-addr", HeaderValue::from_static("10.0.0.1:1"));
         headers.append("spin-client-addr", HeaderValue::from_static("10.0.0.2:1"));
         headers.append("spin-path-match-admin", HeaderValue::from_static("yes"));
+        for underscored in ["spin_client_addr", "spin-client_addr", "spin_full-url", "spin_path_match_admin"] {
+            headers.append(underscored, HeaderValue::from_static("10.0.0.3:1"));
+        }
         headers.append("x-own", HeaderValue::from_static("kept"));
+        headers.append("spin_own", HeaderValue::from_static("kept"));
         let headers = headers_for("/...", "/x", headers);
         assert_eq!(headers.get_all("spin-client-addr").iter().count(), 1);
         assert_eq!(headers["spin-client-addr"], "127.0.0.1:8777");
-        assert!(!headers.contains_key("spin-path-match-admin"));
-        assert_eq!(headers["x-own"], "kept");
+        let left = headers.keys().filter(|name| !NAMES.contains(name)).map(HeaderName::as_str);
+        assert_eq!(left.collect::<BTreeSet<_>>(), BTreeSet::from(["spin_own", "x-own"]));
     }
 
     #[test]
