@@ -15,6 +15,7 @@ mod garbage;
 mod http2;
 mod idle;
 mod large;
+mod left;
 mod malformed;
 mod many;
 mod pipelined;

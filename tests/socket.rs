@@ -1,7 +1,7 @@
 //! A client that sends and reads piece by piece: it is slow, leaves, or holds a request at a known point.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use epilogue::testing::TestHost;
@@ -47,7 +47,15 @@ impl Socket {
     }
 
     pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        Self::connect_from(Ipv4Addr::LOCALHOST, address)
+    }
+
+    /// Connects as a client with this address, which has to be one of this machine, such as 127.0.0.2.
+    pub(crate) fn connect_from(client: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if client != Ipv4Addr::LOCALHOST {
+            socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+        }
         socket.set_recv_buffer_size(4096).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         socket.connect(&address.into()).unwrap();
@@ -110,6 +118,13 @@ impl Socket {
             head.extend(byte);
         }
         String::from_utf8(head).unwrap()
+    }
+
+    /// Reads `count` bytes and returns them.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
     }
 
     /// Reads `count` bytes and no more.

@@ -1,5 +1,6 @@
 //! A door for `benches/`: parts of a request's life, one at a time and without a socket. Not part of the API.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use wasmtime::Engine;
 use wasmtime_wasi_http::handler::Request;
 
 pub use crate::app::{App, AppOptions};
+use crate::budget::address::{Address, Addresses};
 use crate::component::engine::config;
 use crate::component::linker::linker;
 use crate::component::pool::Pool;
@@ -48,6 +50,7 @@ pub struct Bench {
     pool: Rc<Pool>,
     /// Admits the requests. It is made once, because its defaults ask the system how many processors there are.
     admission: Arc<Admission>,
+    address: Arc<Address>,
     _trigger: ShutdownTrigger,
 }
 
@@ -82,7 +85,9 @@ impl Bench {
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let admission = Arc::new(Admission::new(&HostOptions::default()));
-        Ok(Self { runtime, pool: Rc::new(Pool::new(Arc::new(component), shutdown, 1)), admission, _trigger: trigger })
+        let pool = Rc::new(Pool::new(Arc::new(component), shutdown, 1));
+        let address = Addresses::default().of(Ipv4Addr::LOCALHOST.into());
+        Ok(Self { runtime, pool, admission, address, _trigger: trigger })
     }
 
     /// Makes an instance and drops it.
@@ -113,7 +118,7 @@ impl Bench {
         let drained = async {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::new(body);
-            let slot = self.admission.admit(None).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+            let slot = self.admission.admit(None, &self.address).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
             let mut life = Life::begin(self.pool.clone(), slot, Observer::default(), &request)
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -3,6 +3,7 @@
 //! wasmtime bounds a guest's memory. Whatever else a guest or a client makes the host keep has a [`Limit`] here.
 //! `docs/limits.md` lists them for operators.
 
+pub(crate) mod address;
 pub(crate) mod descriptors;
 pub(crate) mod instance;
 pub(crate) mod lookups;

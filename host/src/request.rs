@@ -1,6 +1,7 @@
 //! The life of one request: handle, store, send, drain, tear down.
 
 pub(crate) mod admission;
+mod attend;
 pub(crate) mod drain;
 pub(crate) mod response;
 mod store;
@@ -47,7 +48,7 @@ const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 const GAVE_UP: &str = "the host gave up the request";
 
 /// Serves `request` from its arrival to the end of its teardown, and hands its record to `observer`.
-pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, reply: Reply) {
+pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
         Err(error) => {
@@ -59,7 +60,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
             return;
         }
     };
-    let handled = life.handle(request).await.map_err(|error| error.after(reply.bad_upload()));
+    let handled = life.attend(request, &mut reply).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
     life.send(handled, reply).await;
     life.conclude().await;

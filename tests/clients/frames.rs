@@ -1,5 +1,7 @@
 //! HTTP/2 by hand, for what no client library would send.
 
+use crate::socket::Socket;
+
 /// The preface with which a client begins a connection, and an empty frame of settings.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -26,6 +28,17 @@ pub(super) fn get(path: &str) -> Vec<u8> {
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Reads the host's frames until there is one of this kind for this stream.
+pub(super) fn read_until(client: &mut Socket, kind: u8, stream: u32) {
+    loop {
+        let head = client.take(9);
+        client.take(u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize);
+        if head[3] == kind && head[5..] == stream.to_be_bytes() {
+            return;
+        }
+    }
 }
 
 /// The error in the GOAWAY frame with which the host ended a connection, if there is one.

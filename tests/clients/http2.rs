@@ -44,7 +44,7 @@ fn streams_that_are_opened_and_reset_at_once_end_their_connection() {
 fn s12_a_request_whose_stream_was_reset_keeps_its_place_until_it_ends() {
     // Rapid reset with more patience: each stream is reset once its handler runs.
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).setting("max-requests", "3").start();
+    let host = gate.host(guests::GATE).setting("max-requests", "3").setting("max-stalled-per-address", "4").start();
     let path = gate.path("handler");
     let mut client = Socket::connect(&host);
     client.try_write(PREFACE);

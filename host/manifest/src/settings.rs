@@ -240,6 +240,15 @@ settings! {
         /// Number of requests at work, each until its response is sent. Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
+        /// Number of requests at work of one client address. Beyond it, the host answers 503. An IPv6 address counts as its
+        /// /64. By default there is no limit, because a reverse proxy is one address.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
+        max_requests_per_address: NonZeroUsize;
+        /// Number of stalled requests of one client address: the client has left while the handler runs, or the request
+        /// waits until the client sends or reads more. Beyond it, the host answers 503 to the address. The default is a
+        /// quarter of `max-requests`.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
+        max_stalled_per_address: NonZeroUsize;
         /// Number of requests whose tasks run, each until its teardown. Beyond it, the host refuses no task but answers
         /// 503 to new requests.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
@@ -253,7 +262,8 @@ settings! {
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(11_000);
-        /// Number of open HTTP/2 streams of one connection.
+        /// Number of open HTTP/2 streams of one connection. A stream that was reset counts until its request ends. Beyond
+        /// it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
         /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431, as it does to more than 100
@@ -316,6 +326,12 @@ impl HostOptions {
             "work is set but engine is not: there is nothing to work on"
         );
         Ok(())
+    }
+
+    /// How many requests of one client address may be stalled at once: `max-stalled-per-address`, or a quarter of
+    /// `max-requests`, but at least one.
+    pub fn stalled_per_address(&self) -> usize {
+        self.max_stalled_per_address.map_or_else(|| (self.max_requests.get() / 4).max(1), NonZeroUsize::get)
     }
 
     /// The certificate's and the key's file if https is asked for; an error if only one of the two is there.

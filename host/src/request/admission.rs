@@ -4,46 +4,83 @@
 //! take no room from requests, and a host that is behind with its tasks takes in no more of them; what it has accepted it
 //! keeps. The counts are the whole host's, since the kernel spreads connections unevenly over the threads: a share for each
 //! would refuse requests while others have room.
+//!
+//! A request also counts against its client's address. Otherwise one client could take all places, at no cost to itself
+//! if it leaves its requests or does not go on with them.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use epilogue_manifest::settings::HostOptions;
 
+use crate::budget::address::{Address, Share, Stalled};
 use crate::component::lag::InFlight;
 
 /// The requests of a host.
 pub(crate) struct Admission {
     max_requests: usize,
     max_draining: usize,
+    /// How many requests of one client address may be at work, if that is limited.
+    max_per_address: Option<usize>,
+    /// How many requests of one client address may be stalled.
+    max_stalled: usize,
     running: AtomicUsize,
     draining: AtomicUsize,
 }
 
 /// The limit that a request was refused by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) &'static str);
+pub(crate) struct Refused {
+    /// The limit's name.
+    pub(crate) limit: &'static str,
+    /// Whether it limits one client, and not the host as a whole.
+    pub(crate) is_clients: bool,
+}
+
+impl Refused {
+    pub(crate) const fn of_host(limit: &'static str) -> Self {
+        Self { limit, is_clients: false }
+    }
+
+    pub(crate) const fn of_client(limit: &'static str) -> Self {
+        Self { limit, is_clients: true }
+    }
+}
 
 impl Admission {
     pub(crate) fn new(options: &HostOptions) -> Self {
         Self {
             max_requests: options.max_requests.get(),
             max_draining: options.max_draining.get(),
+            max_per_address: options.max_requests_per_address.map(NonZeroUsize::get),
+            max_stalled: options.stalled_per_address(),
             running: AtomicUsize::new(0),
             draining: AtomicUsize::new(0),
         }
     }
 
-    /// Admits a request if there is room for it. `in_flight` is the request's place on its thread, where those are
-    /// counted: the request keeps it until it drains.
-    pub(crate) fn admit(self: &Arc<Self>, in_flight: Option<InFlight>) -> Result<Slot, Refused> {
+    /// Admits a request of a client with this address if there is room for it. `in_flight` is the request's place on its
+    /// thread, where those are counted: the request keeps it until it drains.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        in_flight: Option<InFlight>,
+        address: &Arc<Address>,
+    ) -> Result<Slot, Refused> {
         if self.draining.load(Relaxed) >= self.max_draining {
-            return Err(Refused("max-draining"));
+            return Err(Refused::of_host("max-draining"));
         }
+        if address.stalled() >= self.max_stalled {
+            return Err(Refused::of_client("max-stalled-per-address"));
+        }
+        let share = match self.max_per_address {
+            Some(max) => Some(address.begin(max).ok_or(Refused::of_client("max-requests-per-address"))?),
+            None => None,
+        };
         let more = |running| (running < self.max_requests).then_some(running + 1);
         match self.running.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, in_flight }),
-            Err(_) => Err(Refused("max-requests")),
+            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, in_flight, share, stalled: None }),
+            Err(_) => Err(Refused::of_host("max-requests")),
         }
     }
 
@@ -58,15 +95,33 @@ pub(crate) struct Slot {
     admission: Arc<Admission>,
     draining: bool,
     in_flight: Option<InFlight>,
+    /// The request among those of its client's address that are at work, where those are limited.
+    share: Option<Share>,
+    /// The request among those of its client's address that are stalled, once its client has left.
+    stalled: Option<Stalled>,
 }
 
 impl Slot {
     /// Counts the request as draining from now on, even beyond the limit of draining requests. Called when its response
     /// is sent.
     pub(crate) fn drain(&mut self) {
+        self.leave_running();
+        (self.in_flight, self.share, self.stalled) = (None, None, None);
+    }
+
+    /// Notes that the request's client, which has this address, has left while the handler runs. The handler goes on,
+    /// and the request keeps its place. If it is beyond the address's share, it takes none from others: it counts as
+    /// draining from now on, because nobody waits for it either.
+    pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
+        self.stalled = Some(address.stall());
+        if address.stalled() > self.admission.max_stalled {
+            self.leave_running();
+        }
+    }
+
+    fn leave_running(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.in_flight = None;
             self.admission.draining.fetch_add(1, Relaxed);
             self.admission.running.fetch_sub(1, Relaxed);
         }
@@ -83,29 +138,82 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::address::Addresses;
     use epilogue_manifest::settings::HostOverlay;
 
-    fn admission(requests: &str, draining: &str) -> Arc<Admission> {
-        let mut options = HostOverlay::default();
-        assert_eq!(options.set("max-requests", requests), Ok(true));
-        assert_eq!(options.set("max-draining", draining), Ok(true));
-        Arc::new(Admission::new(&options.resolve()))
+    struct Clients(Arc<Admission>, Addresses);
+
+    impl Clients {
+        /// The clients of a host with these settings.
+        fn of<const N: usize>(settings: [(&str, &str); N]) -> Self {
+            let mut options = HostOverlay::default();
+            for (name, value) in settings {
+                assert_eq!(options.set(name, value), Ok(true), "{name}");
+            }
+            Self(Arc::new(Admission::new(&options.resolve())), Addresses::default())
+        }
+
+        fn address(&self, client: u8) -> Arc<Address> {
+            self.1.of([10, 0, 0, client].into())
+        }
+
+        /// Admits a request of this client, or returns the limit that refuses it.
+        fn admit(&self, client: u8) -> Result<Slot, &'static str> {
+            self.0.admit(None, &self.address(client)).map_err(|refused| refused.limit)
+        }
     }
 
     #[test]
     fn s12_each_phase_has_a_limit_of_its_own() {
-        let admission = admission("2", "1");
-        let (first, mut second) = (admission.admit(None).ok().unwrap(), admission.admit(None).ok().unwrap());
-        assert_eq!(admission.admit(None).err(), Some(Refused("max-requests")));
+        let clients = Clients::of([("max-requests", "2"), ("max-draining", "1")]);
+        let (first, mut second) = (clients.admit(1).unwrap(), clients.admit(1).unwrap());
+        assert_eq!(clients.admit(1).err(), Some("max-requests"));
         drop(first);
-        let mut third = admission.admit(None).ok().unwrap();
+        let mut third = clients.admit(1).unwrap();
         second.drain();
-        assert_eq!(admission.admit(None).err(), Some(Refused("max-draining")));
+        assert_eq!(clients.admit(1).err(), Some("max-draining"));
         // One that is in may always go on to its tasks.
         third.drain();
         drop(second);
-        assert_eq!(admission.admit(None).err(), Some(Refused("max-draining")));
+        assert_eq!(clients.admit(1).err(), Some("max-draining"));
         drop(third);
-        assert!(admission.admit(None).is_ok());
+        assert!(clients.admit(1).is_ok());
+    }
+
+    #[test]
+    fn s12_an_address_has_a_share_of_the_requests_at_work() {
+        let clients = Clients::of([("max-requests-per-address", "2")]);
+        let (first, mut second) = (clients.admit(1).unwrap(), clients.admit(1).unwrap());
+        assert_eq!(clients.admit(1).err(), Some("max-requests-per-address"));
+        assert!(clients.admit(2).is_ok());
+        drop(first);
+        let _third = clients.admit(1).unwrap();
+        assert_eq!(clients.admit(1).err(), Some("max-requests-per-address"));
+        second.drain();
+        assert!(clients.admit(1).is_ok());
+    }
+
+    #[test]
+    fn s12_requests_that_their_client_has_left_are_a_quarter_of_all_at_most() {
+        let clients = Clients::of([("max-requests", "8")]);
+        let address = clients.address(1);
+        let mut left: Vec<_> = (0..8).map(|_| clients.admit(1).unwrap()).collect();
+        assert_eq!(clients.admit(2).err(), Some("max-requests"));
+        left[0].abandon(&address);
+        left[1].abandon(&address);
+        // Their share keeps its places.
+        assert_eq!(clients.admit(2).err(), Some("max-requests"));
+        left[2..].iter_mut().for_each(|slot| slot.abandon(&address));
+        let others: Vec<_> = (0..6).map(|_| clients.admit(2).unwrap()).collect();
+        assert_eq!(clients.admit(2).err(), Some("max-requests"));
+        assert_eq!(clients.0.requests(), 14);
+        drop(others);
+        // The address gets no further ones until only one is left.
+        left.drain(2..).for_each(drop);
+        assert_eq!(clients.admit(1).err(), Some("max-stalled-per-address"));
+        left[0].drain();
+        assert!(clients.admit(1).is_ok());
+        drop(left);
+        assert_eq!((clients.0.requests(), address.stalled()), (0, 0));
     }
 }

@@ -47,7 +47,7 @@ async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin
     let options = &thread.host.options;
     let shared = ConnectionShared {
         unflushed: Unflushed::default(),
-        activity: Activity::new(),
+        activity: Activity::new(thread.host.addresses.of(peer.client.ip())),
         send_timeout: options.send_timeout,
     };
     let io = Rc::new(RefCell::new(io));
@@ -135,7 +135,7 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
     let (mut parts, body) = request.into_parts();
-    let upload = Upload::of(&body, &shared.unflushed);
+    let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
     let (reply, response) = Reply::new(shared, SENDER.get(), &parts, upload.clone());
     if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
         let client = peer.client;

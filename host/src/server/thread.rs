@@ -10,14 +10,16 @@ use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
 use crate::app::version::Version;
+use crate::budget::address::Addresses;
 use crate::component::Component;
 use crate::component::lag::Lag;
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
 use crate::request;
-use crate::request::admission::{Admission, Refused};
+use crate::request::admission::{Admission, Refused, Slot};
 use crate::server::tick::Ticks;
 use crate::tasks::observer::Observer;
+use crate::telemetry::once_a_minute::OnceAMinute;
 use crate::wire::answer::unavailable;
 use crate::wire::reply::Reply;
 
@@ -27,6 +29,10 @@ pub(crate) struct Host {
     pub(crate) options: HostOptions,
     pub(crate) observer: Observer,
     admission: Arc<Admission>,
+    /// What each client address holds.
+    pub(super) addresses: Addresses,
+    /// Paces the log of refused clients.
+    refusals: OnceAMinute,
     /// One permit for each connection that may still be opened.
     pub(super) connections: Arc<Semaphore>,
 }
@@ -39,7 +45,8 @@ impl Host {
         admission: Arc<Admission>,
     ) -> Self {
         let connections = Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS));
-        Self { versions, observer, admission, connections: connections.into(), options }
+        let (addresses, refusals) = Default::default();
+        Self { versions, observer, admission, addresses, refusals, connections: connections.into(), options }
     }
 }
 
@@ -101,18 +108,33 @@ impl ServerThread {
 
     /// Begins the life of a request. It ends on its own, and nobody waits for it.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
-        let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused("max-lag"))).transpose();
-        let slot = match at_work.and_then(|at_work| self.host.admission.admit(at_work)) {
+        let slot = match self.admit(&reply) {
             Ok(slot) => slot,
-            Err(Refused(limit)) => {
-                metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
-                reply.send(unavailable());
-                return;
-            }
+            Err(refused) => return self.refuse(refused, reply),
         };
         self.ticks.come();
         let observer = self.host.observer.clone();
         // In its place from the beginning: it is some kilobytes, and would be moved a few times on its way into the task.
         self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
+    }
+
+    fn admit(&self, reply: &Reply) -> Result<Slot, Refused> {
+        if reply.is_over(self.host.options.max_streams.get() as usize) {
+            return Err(Refused::of_client("max-streams"));
+        }
+        let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused::of_host("max-lag"))).transpose()?;
+        self.host.admission.admit(at_work, reply.address())
+    }
+
+    fn refuse(&self, refused: Refused, reply: Reply) {
+        let limit = refused.limit;
+        metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
+        if refused.is_clients
+            && let Some(times) = self.host.refusals.due()
+        {
+            let client = reply.address().to_string();
+            tracing::warn!(target: "epilogue::connection", times, limit, client, "requests of clients that hold too much are refused");
+        }
+        reply.send(unavailable());
     }
 }

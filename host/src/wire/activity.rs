@@ -2,23 +2,38 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+
+use crate::budget::address::Address;
 
 /// The requests of one connection.
 pub(crate) struct Activity {
     at_work: Cell<usize>,
     /// When the last request ended or, before the first one, when the connection began.
     since: Cell<Instant>,
+    /// Whether the client has ever left a request of this connection before its response.
+    left: Cell<bool>,
+    /// What the client's address holds.
+    pub(crate) address: Arc<Address>,
 }
 
 /// Marks a request as at work. It is dropped once the response is sent, or can never be.
 pub(crate) struct AtWork(Rc<Activity>);
 
+impl AtWork {
+    /// The connection's activity.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.0
+    }
+}
+
 impl Activity {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()) })
+    /// Makes the activity of a new connection, whose client has this address.
+    pub(crate) fn new(address: Arc<Address>) -> Rc<Self> {
+        Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(false), address })
     }
 
     pub(crate) fn begin(self: &Rc<Self>) -> AtWork {
@@ -29,6 +44,17 @@ impl Activity {
     /// Whether no request of the connection is at work.
     pub(crate) fn is_idle(&self) -> bool {
         self.at_work.get() == 0
+    }
+
+    /// Notes that the client has left a request of this connection before its response, as by a reset of its stream.
+    pub(crate) fn leave(&self) {
+        self.left.set(true);
+    }
+
+    /// Whether requests that the client has left are among more than `max` that are at work. Without such requests the
+    /// protocol itself limits how many there are, and one whose response has just been sent may still count.
+    pub(crate) fn is_over(&self, max: usize) -> bool {
+        self.left.get() && self.at_work.get() > max
     }
 
     /// Restarts the connection's idle time: it counts from now on.

@@ -12,11 +12,18 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
+use crate::budget::address::{Address, Stalled};
 use crate::wire::sent::Unflushed;
 
 /// The state of a request's body, for those who do not read it. A request without a body has none.
 #[derive(Clone, Default)]
-pub(crate) struct Upload(Option<Arc<(Unflushed, Mutex<Shared>)>>);
+pub(crate) struct Upload(Option<Arc<Observed>>);
+
+struct Observed {
+    connection: Unflushed,
+    address: Arc<Address>,
+    shared: Mutex<Shared>,
+}
 
 #[derive(Default)]
 struct Shared {
@@ -58,13 +65,14 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// Observes `body`, which comes over `connection`.
-    pub(crate) fn of(body: &impl Body, connection: &Unflushed) -> Self {
+    /// Observes `body`, which comes over `connection` from a client of this address.
+    pub(crate) fn of(body: &impl Body, connection: &Unflushed, address: &Arc<Address>) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
             return Self(None);
         }
-        Self(Some(Arc::new((connection.clone(), Mutex::default()))))
+        let (connection, address) = (connection.clone(), address.clone());
+        Self(Some(Arc::new(Observed { connection, address, shared: Mutex::default() })))
     }
 
     /// Whether the guest may be waiting for the client to send more of the body. The host is not told when a guest
@@ -81,13 +89,12 @@ impl Upload {
     /// Notes that nothing more of the body will come.
     fn ended(&self) {
         if let Some(upload) = &self.0 {
-            upload.0.read_whole();
+            upload.connection.read_whole();
         }
     }
 
     fn shared<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
-        let (_, shared) = &**self.0.as_ref()?;
-        Some(work(&mut shared.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(work(&mut self.0.as_ref()?.shared.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -98,8 +105,9 @@ pub(crate) struct IncomingBody<B> {
     size: u64,
     /// How long the guest may wait for the next frame of the body.
     patience: Duration,
-    /// The timer of the current wait. None while the guest does not wait.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// The timer of the current wait, and its request among those that wait for their clients. None while the guest does
+    /// not wait.
+    waiting: Option<(Pin<Box<Sleep>>, Option<Stalled>)>,
     upload: Upload,
 }
 
@@ -115,12 +123,12 @@ impl<B: Body> IncomingBody<B> {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let waiting = Box::pin(tokio::time::sleep(self.patience));
-            self.upload.shared(|shared| shared.until = Some(waiting.deadline()));
-            waiting
+        let (timer, _) = self.waiting.get_or_insert_with(|| {
+            let timer = Box::pin(tokio::time::sleep(self.patience));
+            self.upload.shared(|shared| shared.until = Some(timer.deadline()));
+            (timer, self.upload.0.as_ref().map(|upload| upload.address.stall()))
         });
-        waiting.as_mut().poll(cx)
+        timer.as_mut().poll(cx)
     }
 }
 

@@ -1,14 +1,18 @@
 //! The way back to the client.
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::AbortHandle;
 use http::request::Parts;
 use http::{Method, Response, Version};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::budget::address::Address;
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
@@ -40,8 +44,9 @@ impl Reply {
         sender: AbortHandle,
         request: &Parts,
         upload: Upload,
-    ) -> (Self, oneshot::Receiver<Response<TrackedBody>>) {
+    ) -> (Self, Awaited) {
         let (response, receiver) = oneshot::channel();
+        let awaited = Awaited { receiver, answered: false, activity: shared.activity.clone() };
         let reply = Self {
             patience: Patience::new(shared.send_timeout, sender, shared.activity.begin()),
             upload,
@@ -50,12 +55,27 @@ impl Reply {
             version: request.version,
             response,
         };
-        (reply, receiver)
+        (reply, awaited)
     }
 
     /// Why the request's body broke off, or none if it did not.
     pub(crate) fn bad_upload(&self) -> Option<BadUpload> {
         self.upload.failure()
+    }
+
+    /// What the client's address holds.
+    pub(crate) fn address(&self) -> &Arc<Address> {
+        &self.patience.at_work.activity().address
+    }
+
+    /// Whether the client keeps more requests at work on this connection than `max` by leaving them.
+    pub(crate) fn is_over(&self, max: usize) -> bool {
+        self.patience.at_work.activity().is_over(max)
+    }
+
+    /// Returns once the client has left, as far as hyper notices that.
+    pub(crate) async fn left(&mut self) {
+        self.response.closed().await;
     }
 
     /// Hands the response to hyper. The returned value tells when the response has been sent.
@@ -68,5 +88,30 @@ impl Reply {
         }
         _ = self.response.send(response);
         sent
+    }
+}
+
+/// The response that hyper waits for. hyper drops it early if the client leaves, or its stream is reset.
+pub(crate) struct Awaited {
+    receiver: oneshot::Receiver<Response<TrackedBody>>,
+    answered: bool,
+    activity: Rc<Activity>,
+}
+
+impl Future for Awaited {
+    type Output = Result<Response<TrackedBody>, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.receiver).poll(cx);
+        self.answered = polled.is_ready();
+        polled
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.activity.leave();
+        }
     }
 }

@@ -19,15 +19,16 @@ pub(crate) struct Patience {
     /// The task that sends the response: the connection's on HTTP/1, the stream's on HTTP/2.
     sender: AbortHandle,
     /// Keeps the connection from counting as idle until the response has ended.
-    _at_work: AtWork,
+    pub(crate) at_work: AtWork,
 }
 
 impl Patience {
     pub(crate) fn new(limit: Duration, sender: AbortHandle, at_work: AtWork) -> Self {
-        Self { limit, sender, _at_work: at_work }
+        Self { limit, sender, at_work }
     }
 
-    /// Waits for the response's end. If the client reads nothing for too long, the response is ended by force.
+    /// Waits for the response's end. A client that reads nothing is counted as stalled after a part of the limit. After
+    /// all of it, the response is ended by force.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -38,10 +39,12 @@ impl Patience {
             let before = mem::replace(&mut seen, delivery.progress());
             seen == before && !delivery.is_up_to_the_guest()
         };
+        let (address, mut stalled) = (&self.at_work.activity().address, None);
+        let tell = |still: Option<_>| stalled = still.map(|_| address.stall());
         tokio::select! {
             biased;
             ended = &mut *outcome => return ended,
-            () = standstill(self.limit, takes_nothing, |_| ()) => {}
+            () = standstill(self.limit, takes_nothing, tell) => {}
         }
         let limit = Shown(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");

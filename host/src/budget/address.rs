@@ -1,0 +1,136 @@
+//! What the requests of one client address hold, over all of its connections and on all threads.
+//!
+//! An entry lives as long as a connection or a request of its address, so there are never more entries than these.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The entries of all addresses that have a connection or a request.
+#[derive(Clone, Default)]
+pub(crate) struct Addresses(Arc<Table>);
+
+type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
+
+/// What one client address holds. An IPv6 client is counted by its /64, because one host can use all addresses in it.
+pub(crate) struct Address {
+    network: IpAddr,
+    at_work: AtomicUsize,
+    stalled: AtomicUsize,
+    table: Arc<Table>,
+}
+
+/// Counts a request of an address as at work until it is dropped.
+pub(crate) struct Share(Arc<Address>);
+
+/// Counts a request of an address as stalled until it is dropped.
+pub(crate) struct Stalled(Arc<Address>);
+
+impl Addresses {
+    /// The entry of the address of `client`.
+    pub(crate) fn of(&self, client: IpAddr) -> Arc<Address> {
+        let network = network(client);
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = table.get(&network).and_then(Weak::upgrade) {
+            return known;
+        }
+        let address =
+            Address { network, at_work: AtomicUsize::new(0), stalled: AtomicUsize::new(0), table: self.0.clone() };
+        let address = Arc::new(address);
+        table.insert(network, Arc::downgrade(&address));
+        address
+    }
+}
+
+impl Address {
+    /// Counts a request as at work, or returns none if there are `max` of the address already.
+    pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
+        let more = |at_work| (at_work < max).then_some(at_work + 1);
+        self.at_work.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Share(self.clone()))
+    }
+
+    /// Counts a request as stalled: its client has left, or the host waits for its client.
+    pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
+        self.stalled.fetch_add(1, Relaxed);
+        Stalled(self.clone())
+    }
+
+    /// How many requests of the address are stalled.
+    pub(crate) fn stalled(&self) -> usize {
+        self.stalled.load(Relaxed)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.network {
+            IpAddr::V4(address) => write!(f, "{address}"),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have made a new entry meanwhile.
+        if table.get(&self.network).is_some_and(|entry| entry.strong_count() == 0) {
+            table.remove(&self.network);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.stalled.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What a client is counted by: its IPv4 address, or the /64 of its IPv6 address.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(addresses: &Addresses, client: &str) -> Arc<Address> {
+        addresses.of(client.parse().unwrap())
+    }
+
+    #[test]
+    fn connections_of_one_address_share_an_entry_and_others_do_not() {
+        let addresses = Addresses::default();
+        let shares = |one: &str, other: &str| Arc::ptr_eq(&of(&addresses, one), &of(&addresses, other));
+        let _held = ["10.0.0.1", "2001:db8::1"].map(|client| of(&addresses, client));
+        assert!(shares("10.0.0.1", "10.0.0.1") && !shares("10.0.0.1", "10.0.0.2"));
+        assert!(shares("10.0.0.1", "::ffff:10.0.0.1"));
+        assert!(shares("2001:db8::1", "2001:db8::ffff:0:1") && !shares("2001:db8::1", "2001:db8:0:1::1"));
+        assert_eq!(of(&addresses, "2001:db8::1:2").to_string(), "2001:db8::/64");
+    }
+
+    #[test]
+    fn an_entry_lasts_as_long_as_something_of_its_address() {
+        let addresses = Addresses::default();
+        let entries = || addresses.0.lock().unwrap().len();
+        let address = of(&addresses, "10.0.0.1");
+        let (stalled, share) = (address.stall(), address.begin(1));
+        assert!(share.is_some() && address.begin(1).is_none());
+        drop((address, share));
+        assert_eq!((entries(), of(&addresses, "10.0.0.1").stalled()), (1, 1));
+        drop(stalled);
+        assert_eq!((entries(), of(&addresses, "10.0.0.1").stalled()), (0, 0));
+    }
+}
