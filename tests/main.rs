@@ -10,6 +10,7 @@ mod budget;
 mod clients;
 mod closure;
 mod compose;
+mod descriptors;
 mod disconnect;
 mod durable;
 mod failure;

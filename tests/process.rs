@@ -142,6 +142,13 @@ impl Process {
         assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
     }
 
+    /// Limits how many files the process may have open. The limit may be raised again up to that of its start.
+    pub(crate) fn limit_open_files(&self, files: usize) {
+        let pid = self.child.id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={files}:")]).status();
+        assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
+    }
+
     /// Waits for the process to end.
     pub(crate) fn ended(mut self) -> Ended {
         let stdout = self.stdout.to_the_end();

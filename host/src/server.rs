@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::app::version::Replacer;
+use crate::budget::descriptors;
 use crate::process::shutdown::Shutdown;
 use crate::process::threads;
 use crate::request::admission::Admission;
@@ -62,6 +63,7 @@ impl Server {
     /// If the address cannot be bound, as when another process listens there.
     pub(crate) fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
         options.check()?;
+        descriptors::check(&options);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = options.listen;
         let listeners =

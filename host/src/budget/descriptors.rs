@@ -1,28 +1,62 @@
-//! The process's file descriptors: a reserve of them is for clients.
+//! The process's file descriptors: a reserve of them is for clients, and a smaller one for the host itself.
 
 use std::os::fd::AsRawFd as _;
 use std::sync::LazyLock;
 
+use epilogue_manifest::settings::HostOptions;
 use rustix::process::{Resource, getrlimit};
 
 use super::Limit;
 
+/// How many descriptors the process may have. The host raises its limit before it reads it here.
+static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
+
 /// Guests get no descriptor with this number or a higher one: the last eighth is for the clients' connections.
-static FIRST_RESERVED: LazyLock<i32> = LazyLock::new(|| {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let reserved = (limit / 8).max(64);
-    i32::try_from(limit.saturating_sub(reserved)).unwrap_or(i32::MAX)
-});
+static FIRST_RESERVED: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 8).max(64)));
+
+/// While a connection has this number or a higher one, further connections wait. The last descriptors are for the host
+/// itself: for a scrape of the metrics, for the task engine, for the files of a reload.
+static FIRST_OF_THE_HOST: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 64).max(32)));
+
+fn before_the_last(count: u64) -> i32 {
+    i32::try_from(LIMIT.saturating_sub(count)).unwrap_or(i32::MAX)
+}
 
 /// Whether the process has a file descriptor left for a guest. If not, the metric of [`Limit::Descriptors`] counts it.
-///
-/// The system always hands out the lowest number that is free. So the number of a new descriptor says whether those
-/// below are all in use, without counting them.
 pub(crate) fn left_for_guests() -> bool {
-    let next = rustix::io::dup(std::io::stderr()).ok();
-    let left = next.is_some_and(|next| next.as_raw_fd() < *FIRST_RESERVED);
+    let left = is_left(*FIRST_RESERVED);
     if !left {
         Limit::Descriptors.hit();
     }
     left
+}
+
+/// Whether the process has a file descriptor left for a further connection.
+pub(crate) fn left_for_connections() -> bool {
+    is_left(*FIRST_OF_THE_HOST)
+}
+
+/// Whether the descriptor with this number leaves some for a further connection.
+pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
+    descriptor < *FIRST_OF_THE_HOST
+}
+
+/// The system always hands out the lowest number that is free. So the number of a new descriptor says whether those
+/// below are all in use, without counting them.
+fn is_left(first_reserved: i32) -> bool {
+    let next = rustix::io::dup(std::io::stderr()).ok();
+    next.is_some_and(|next| next.as_raw_fd() < first_reserved)
+}
+
+/// Warns if `max-connections` is more than the process's file descriptors allow.
+pub(crate) fn check(options: &HostOptions) {
+    let (max_connections, fit) = (options.max_connections.get(), *FIRST_OF_THE_HOST);
+    if usize::try_from(fit).is_ok_and(|fit| max_connections > fit) {
+        tracing::warn!(
+            target: "epilogue::server",
+            max_connections,
+            open_files = *LIMIT,
+            "max-connections is more than fit: raise the limit of open files, as with ulimit -n, for at most {fit} fit"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::connection;
 use super::request_headers::Peer;
 use super::thread::ServerThread;
+use crate::budget::descriptors;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,18 +40,35 @@ impl ServerThread {
         loop {
             match self.accept(listener).await {
                 Ok((stream, client, permit)) => {
+                    let descriptor = stream.as_raw_fd();
                     let connection = self.clone().connection(stream, client);
                     self.alive.spawn_local(async move {
                         connection.await;
                         drop(permit);
                     });
+                    if !descriptors::leaves_some_for_connections(descriptor) {
+                        self.wait_for_descriptors().await;
+                    }
                 }
                 Err(error) => {
-                    let error = error.to_string();
-                    tracing::warn!(target: "epilogue::connection", error, "cannot accept a connection");
+                    if let Some(times) = self.host.failures.due() {
+                        let error = error.to_string();
+                        tracing::warn!(target: "epilogue::connection", error, times, "cannot accept a connection");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Waits until connections that have closed leave file descriptors for further ones. Meanwhile those wait in the
+    /// kernel's backlog.
+    async fn wait_for_descriptors(&self) {
+        if let Some(times) = self.host.shortages.due() {
+            tracing::warn!(target: "epilogue::connection", times, "few file descriptors are left: further connections wait");
+        }
+        while !descriptors::left_for_connections() {
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -71,11 +90,15 @@ impl ServerThread {
         let permit = match connections.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                tracing::warn!(
-                    target: "epilogue::connection",
-                    max_connections = self.host.options.max_connections,
-                    "as many connections are open as max-connections allows: others wait"
-                );
+                if let Some(times) = self.host.crowds.due() {
+                    let max_connections = self.host.options.max_connections;
+                    tracing::warn!(
+                        target: "epilogue::connection",
+                        max_connections,
+                        times,
+                        "as many connections are open as max-connections allows: others wait"
+                    );
+                }
                 connections.acquire_owned().await.map_err(io::Error::other)?
             }
         };

@@ -33,6 +33,12 @@ pub(crate) struct Host {
     pub(super) addresses: Addresses,
     /// Paces the log of refused clients.
     refusals: OnceAMinute,
+    /// Paces the log of connections that wait because there are too many.
+    pub(super) crowds: OnceAMinute,
+    /// Paces the log of connections that wait because file descriptors are few.
+    pub(super) shortages: OnceAMinute,
+    /// Paces the log of connections that could not be accepted.
+    pub(super) failures: OnceAMinute,
     /// One permit for each connection that may still be opened.
     pub(super) connections: Arc<Semaphore>,
 }
@@ -45,8 +51,18 @@ impl Host {
         admission: Arc<Admission>,
     ) -> Self {
         let connections = Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS));
-        let (addresses, refusals) = Default::default();
-        Self { versions, observer, admission, addresses, refusals, connections: connections.into(), options }
+        Self {
+            versions,
+            observer,
+            admission,
+            addresses: Addresses::default(),
+            refusals: OnceAMinute::default(),
+            crowds: OnceAMinute::default(),
+            shortages: OnceAMinute::default(),
+            failures: OnceAMinute::default(),
+            connections: connections.into(),
+            options,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
 use crate::process::shutdown::Shutdown;
+use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// How long one answer may take, including the arrival of the request.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -87,13 +88,16 @@ fn describe() {
 }
 
 async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) -> Infallible {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (room, failures) = (Arc::new(Semaphore::new(CONNECTIONS)), OnceAMinute::default());
     loop {
         let permit = room.clone().acquire_owned().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(target: "epilogue::monitor", "cannot accept a connection for metrics: {error}");
+                if let Some(times) = failures.due() {
+                    let error = error.to_string();
+                    tracing::warn!(target: "epilogue::monitor", error, times, "cannot accept a connection for metrics");
+                }
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
