@@ -16,7 +16,7 @@ use std::{
 
 use epilogue_rules::backoff::Backoff;
 
-use crate::values::{LogFilter, LogFormat, OnFailure, Size, Value};
+use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, Size, Value};
 
 macro_rules! settings {
     (
@@ -253,11 +253,11 @@ settings! {
         /// 503 to new requests.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(10_000);
-        /// Time that a guest which computes may wait for its turn on its thread, such as 10ms. While they wait for longer, new
-        /// requests are answered 503 until they do not; eight for each thread are always let in. By default no request is
-        /// refused for that.
-        #[arg(env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
-        max_lag: Duration, least MOMENT;
+        /// Time that a computing guest waits for its turn on its thread. Beyond it, the host answers 503 to new requests
+        /// until the wait is shorter. Each thread always admits eight. `10ms` bounds latency in an overload, and `none`
+        /// refuses no request for this.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
+        max_lag: Maximum<Duration> = Maximum::Of(Duration::from_millis(200)), least Maximum::Of(MOMENT);
         /// Number of instances. Up to half of them wait for requests. Beyond it, the host answers 503 to a request, and a
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]

@@ -175,6 +175,41 @@ impl Value for Duration {
     }
 }
 
+/// A limit that an operator may turn off with `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Maximum<T> {
+    /// At most this.
+    Of(T),
+    /// No limit.
+    None,
+}
+
+impl<T> Maximum<T> {
+    /// The limit, if there is one.
+    pub fn limit(self) -> Option<T> {
+        match self {
+            Self::Of(limit) => Some(limit),
+            Self::None => None,
+        }
+    }
+}
+
+impl<T: Value> Value for Maximum<T> {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            _ => T::parse(text).map(Self::Of),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Of(limit) => limit.show(),
+            Self::None => "none".to_owned(),
+        }
+    }
+}
+
 impl Value for SocketAddr {
     /// A host name is looked up as well; like Spin this prefers 127.0.0.1 among its addresses.
     fn parse(text: &str) -> Result<Self, String> {
@@ -239,6 +274,9 @@ mod tests {
         for millis in [0, 1, 500, 30_000, 300_000, 90_061_000] {
             let duration = Duration::from_millis(millis);
             assert_eq!(Duration::parse(&duration.show()), Ok(duration));
+            let maximum = Maximum::Of(duration);
+            assert_eq!(Maximum::parse(&maximum.show()), Ok(maximum));
+            assert!(maximum < Maximum::None);
         }
     }
 

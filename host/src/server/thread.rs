@@ -102,7 +102,7 @@ impl ServerThread {
         Self {
             versions: versions.into(),
             serving: RefCell::new(serving.into()),
-            lag: host.options.max_lag.map(Lag::new),
+            lag: host.options.max_lag.limit().map(Lag::new),
             host,
             shutdown,
             alive: TaskTracker::new(),
