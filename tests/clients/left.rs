@@ -13,7 +13,7 @@ use crate::socket::Socket;
 use crate::telling;
 
 /// A client with another address than the one that attacks.
-const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const NEIGHBOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const ATTACKER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// A request that the guest `gate` answers at once.
 const AT_ONCE: &str = "/?gate=none&at=none";
@@ -94,10 +94,10 @@ fn s12_clients_that_leave_take_no_places_from_other_addresses() {
     let path = gate.path("handler");
     let arrive = |_| (Socket::get(&host, &path), gate.wait());
     let (clients, handlers): (Vec<Socket>, Vec<Waiting>) = (0..8).map(arrive).unzip();
-    assert_eq!(status(&host, NEIGHBOUR, AT_ONCE), "503");
+    assert_eq!(status(&host, NEIGHBOR, AT_ONCE), "503");
     drop(clients);
     // Two of them keep their places, a quarter. The other places are free once the host has noticed.
-    retry(|| (status(&host, NEIGHBOUR, AT_ONCE) == "200").then_some(()));
+    retry(|| (status(&host, NEIGHBOR, AT_ONCE) == "200").then_some(()));
     assert_eq!(status(&host, ATTACKER, AT_ONCE), "503");
     assert_metric("max-stalled-per-address");
     handlers.into_iter().for_each(Waiting::open);
@@ -113,7 +113,7 @@ fn s12_an_address_has_no_more_requests_at_work_than_its_share() {
     let at_work: Vec<(Socket, Waiting)> = (0..2).map(arrive).collect();
     assert_eq!(status(&host, ATTACKER, AT_ONCE), "503");
     assert_metric("max-requests-per-address");
-    assert_eq!(status(&host, NEIGHBOUR, AT_ONCE), "200");
+    assert_eq!(status(&host, NEIGHBOR, AT_ONCE), "200");
     at_work.into_iter().for_each(|(_, handler)| handler.open());
     retry(|| (status(&host, ATTACKER, AT_ONCE) == "200").then_some(()));
 }
@@ -127,7 +127,7 @@ fn s12_clients_that_do_not_go_on_with_their_bodies_have_a_share() {
         client.head();
     }
     retry(|| (status(&host, ATTACKER, "/body?size=5") == "503").then_some(()));
-    assert_eq!(status(&host, NEIGHBOUR, "/body?size=5"), "200");
+    assert_eq!(status(&host, NEIGHBOR, "/body?size=5"), "200");
     for mut client in slow {
         client.write("x");
         assert!(client.rest().contains('x'));
@@ -142,7 +142,7 @@ fn s12_clients_that_do_not_read_have_a_share() {
     let host = host.start();
     let unread = Socket::get(&host, &format!("/body?size={SIZE}"));
     retry(|| (status(&host, ATTACKER, "/body?size=5") == "503").then_some(()));
-    assert_eq!(status(&host, NEIGHBOUR, "/body?size=5"), "200");
+    assert_eq!(status(&host, NEIGHBOR, "/body?size=5"), "200");
     drop(unread);
     retry(|| (status(&host, ATTACKER, "/body?size=5") == "200").then_some(()));
 }
