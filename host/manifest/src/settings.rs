@@ -257,7 +257,7 @@ settings! {
         /// until the wait is shorter. Each thread always admits eight. `10ms` bounds latency in an overload, and `none`
         /// refuses no request for this.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
-        max_lag: Maximum<Duration> = Maximum::Of(Duration::from_millis(200)), least Maximum::Of(MOMENT);
+        max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
         /// Number of instances. Up to half of them wait for requests. Beyond it, the host answers 503 to a request, and a
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]

@@ -30,7 +30,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!((host.max_requests_per_address, host.stalled_per_address()), (None, 250));
     // Each may hold an instance.
     assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
-    assert_eq!(host.max_lag, Maximum::Of(Duration::from_millis(200)));
+    assert_eq!(host.max_lag, Maximum::Of(Duration::from_secs(5)));
     assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
     assert_eq!(host.max_header_size.bytes(), 64 << 10);
 }
