@@ -34,6 +34,7 @@ mod stock;
 // What is around the core.
 mod binary;
 mod examples;
+mod guide;
 mod logs;
 mod measured;
 mod monitor;

@@ -1,0 +1,3 @@
+//! The guide's guests do what its pages say.
+
+mod how_to;
