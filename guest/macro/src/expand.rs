@@ -1,4 +1,4 @@
-//! What a checked function becomes.
+//! The code that a checked function expands to.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};

@@ -1,4 +1,4 @@
-//! The attribute behind `epilogue_sdk::task`. Use it from there.
+//! The attribute `task`. Use it as `epilogue_sdk::task`, which documents it.
 
 mod backoff;
 mod check;

@@ -44,8 +44,8 @@ fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(
         .to_owned())
 }
 
-/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`. The feature then holds for all crates,
-/// and serde_json keeps each number as its text.
+/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`. The feature then holds for all
+/// crates, and serde_json keeps each number as its text.
 const AS_TEXT: bool = size_of::<serde_json::Number>() == size_of::<String>();
 
 /// Reads the arguments from `json`.

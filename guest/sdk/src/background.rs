@@ -11,10 +11,10 @@ use crate::options::{FailurePolicy, TaskOptions};
 use crate::registry;
 use crate::task::{Task, TaskResult};
 
-/// The queue of the request that is being handled (S5). A request has one queue, and every value of this type stands for it.
+/// The queue of the current request (S5). A request has one queue, and every value of this type refers to it.
 ///
-/// Tasks run after the response has been sent, one at a time, in the order in which they were added, whoever added
-/// them: the handler, what the handler depends on, a library, a running task, or the teardown.
+/// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The handler
+/// and its dependencies, libraries, running tasks and the teardown all add to the same queue.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::task::{Task, TaskResult};
 pub struct BackgroundTasks(());
 
 impl BackgroundTasks {
-    /// Returns the queue of the request that is being handled. With axum, take it as an argument of the handler instead.
+    /// Returns the queue of the current request. With axum, take it as an argument of the handler instead.
     pub fn current() -> Self {
         Self(())
     }
@@ -42,7 +42,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// If the task is not accepted; it then never runs.
+    /// If the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///
@@ -51,11 +51,11 @@ impl BackgroundTasks {
         BackgroundTask::new(task, args).enqueue()
     }
 
-    /// Adds a task with options.
+    /// Adds a task with options. `args` is the function's arguments as a tuple, `()` if it takes none.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted; it then never runs.
+    /// If the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///
@@ -64,12 +64,12 @@ impl BackgroundTasks {
         BackgroundTask::new(task, args).options(options).enqueue()
     }
 
-    /// Adds a future as a task, under the name `defer` (S15). The future may capture any value, because it stays in this
-    /// instance's memory. If the instance dies before the future has run, the task is recorded as `abandoned`.
+    /// Adds a future as a task with the name `defer` (S15). The future may capture any value, because it stays in this
+    /// instance's memory. If the instance dies before the future has run, the host records the task as `abandoned`.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted; the future is then dropped.
+    /// If the task is not accepted. The future is then dropped.
     pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -77,12 +77,12 @@ impl BackgroundTasks {
         self.defer_with("defer", TaskOptions::new(), future)
     }
 
-    /// Adds a future as a task, under a name of its own and with options.
+    /// Adds a future as a task, with the given name and options.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted; the future is then dropped. Options that ask for more than one attempt are refused, because
-    /// the first attempt consumes the future.
+    /// If the task is not accepted. The future is then dropped. Options with more than one attempt are refused, because the
+    /// first attempt consumes the future.
     pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -90,25 +90,27 @@ impl BackgroundTasks {
         defer::enqueue(name, options, future)
     }
 
-    /// Takes back a task that has not started. The task is then recorded as `cancelled`.
+    /// Cancels a task that has not started. The host records it as `cancelled`.
     ///
-    /// Returns false if the task has started or ended, or was never accepted. What a deferred future has captured is kept until
-    /// the teardown begins.
+    /// Returns false if the task has started or ended, or was never accepted. A cancelled deferred future keeps the values
+    /// that it captured until the teardown begins.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }
 
-    /// Sets whether the tasks of this request go on after one has failed (S4). Default: the operator's setting, which is
-    /// [`FailurePolicy::Stop`] unless changed.
+    /// Sets whether the remaining tasks of this request run after one has failed (S4).
+    ///
+    /// Default: the operator's setting, which is [`FailurePolicy::Stop`] unless changed.
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
 }
 
-/// A task with its arguments that is not yet in a queue. A response can carry it, as Starlette's `Response(background=…)`.
+/// A task with its arguments that is not yet in a queue. A response can carry it, like Starlette's `Response(background=…)`.
 ///
-/// With axum it goes before the body, as headers do. It is added behind the request's other tasks when the response is made. If
-/// it is not accepted, the response is that of the [`EnqueueError`]. Without axum, call [`enqueue`](Self::enqueue).
+/// With axum, put it before the body in the response tuple, like headers. When axum builds the response, the task is added
+/// at the end of the request's queue. If the task is not accepted, the client gets the response of the [`EnqueueError`].
+/// Without axum, call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -133,7 +135,8 @@ pub struct BackgroundTask {
 }
 
 impl BackgroundTask {
-    /// Creates a task that calls `task` with `args`, the function's arguments as a tuple, and has the default options.
+    /// Creates a task that calls `task` with `args` and has the default options. `args` is the function's arguments as a
+    /// tuple.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
         Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE, backoff: T::BACKOFF }
@@ -145,11 +148,11 @@ impl BackgroundTask {
         self
     }
 
-    /// Adds the task to the queue of the request that is being handled.
+    /// Adds the task to the queue of the current request.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted; it then never runs.
+    /// If the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What running code can learn from the host about itself.
+//! The context of running code: its request, its task, and the host's signal to stop.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,14 +12,15 @@ use crate::bindings::epilogue::background::{context, types};
 pub use context::StopReason;
 pub use types::{ResponseOutcome, TraceContext};
 
-/// What a handler, a task or a teardown can learn about its request (S16).
+/// The identity of the current request, for a handler, a task or a teardown (S16).
 #[derive(Clone, Debug)]
 pub struct RequestContext(Arc<types::RequestContext>);
 
 impl RequestContext {
-    /// Asks the host for the request that is being served. None if no request is.
+    /// Asks the host for the current request. Returns none if the instance serves no request.
     ///
-    /// In a composed component, spawned work may outlive its request. Take the context before, and move it into the work.
+    /// In a composed component, spawned work may outlive its request. Take the context before you spawn the work, and move
+    /// it in.
     ///
     /// # Panics
     ///
@@ -28,18 +29,18 @@ impl RequestContext {
         context::request().map(|request| Self(Arc::new(request)))
     }
 
-    /// The request's identifier, the same in all of its tasks and in the host's events.
+    /// Returns the request's identifier. All of the request's tasks and the host's events use it.
     pub fn id(&self) -> &str {
         &self.0.request_id
     }
 
-    /// Where the request stands in a distributed trace. Send it along with requests to other services.
+    /// Returns the request's position in a distributed trace. Send it with requests to other services.
     pub fn trace_context(&self) -> &TraceContext {
         &self.0.trace_context
     }
 }
 
-/// What a running task can learn about itself and its request (S16).
+/// The context of the running task: its number, name, attempt and request (S16).
 #[derive(Clone, Debug)]
 pub struct TaskContext {
     task: Arc<types::Task>,
@@ -48,68 +49,68 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// Asks the host for the task that is running. None in a handler or a teardown.
+    /// Asks the host for the running task. Returns none in a handler or a teardown.
     ///
-    /// Work that a task spawns is not part of the task. Take the context before, and move it into the work.
+    /// Work that a task spawns is not part of the task. Take the context before you spawn the work, and move it in.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();
         Some(Self { task, request: RequestContext::current()?, idempotency_key })
     }
 
-    /// The task's number within its request.
+    /// Returns the task's number within its request.
     pub fn id(&self) -> TaskId {
         TaskId(self.task.id)
     }
 
-    /// The task's name.
+    /// Returns the task's name.
     pub fn name(&self) -> &str {
         &self.task.name
     }
 
-    /// The number of the attempt that is running: 1 for the first, 2 for the second.
+    /// Returns the number of the running attempt: 1 for the first, 2 for the second.
     pub fn attempt(&self) -> u32 {
         self.task.attempt
     }
 
-    /// A key that is the same for every attempt of this task, and differs for every other task anywhere. Pass it on to systems
+    /// Returns a key that is the same for every attempt of this task. No other task anywhere has it. Pass it on to systems
     /// that deduplicate.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
 
-    /// How the response ended (S2).
+    /// Returns the outcome of the response (S2).
     pub fn outcome(&self) -> &ResponseOutcome {
         &self.task.outcome
     }
 
-    /// The request's identifier, the same in all of its tasks and in the host's events.
+    /// Returns the request's identifier. All of the request's tasks and the host's events use it.
     pub fn request_id(&self) -> &str {
         self.request.id()
     }
 
-    /// Where the request stands in a distributed trace. Send it along with what the task sends.
+    /// Returns the request's position in a distributed trace. Send it with requests to other services.
     pub fn trace_context(&self) -> &TraceContext {
         self.request.trace_context()
     }
 
-    /// Returns when the task should come to an end, as [`stopping`] does.
+    /// Returns when the task should stop. It is the same as the function [`stopping`].
     pub async fn stopping(&self) -> Stop {
         stopping().await
     }
 }
 
-/// The host's request that the running handler, task or teardown comes to an end.
+/// The host's signal that the running handler, task or teardown should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Why the host asks.
+    /// The reason for the signal.
     pub reason: StopReason,
-    /// How long from now until the instance is stopped by force.
+    /// The time from now until the host stops the instance by force.
     pub grace: Duration,
 }
 
-/// Returns when the running handler, task or teardown should come to an end (S10): its deadline is near, or the host is
-/// shutting down. It does not return before.
+/// Returns when the running handler, task or teardown should stop, and not earlier (S10). The reason is that its deadline is
+/// near or that the host is shutting down.
 ///
 /// Race it against the work, as below. To stop listening, drop the future.
 ///
@@ -146,8 +147,8 @@ impl Running {
 
     /// Runs `future` as a part of this task or teardown.
     ///
-    /// The task or teardown is set around each poll of the future and not around the whole. So it cannot outlive a future that is
-    /// dropped half way, and nothing else that the instance does meanwhile sees it.
+    /// The task or teardown is set around each poll of the future and not around the whole. So it cannot outlive a future
+    /// that is dropped half way, and nothing else that the instance does meanwhile sees it.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {

@@ -11,8 +11,8 @@ use crate::error::EnqueueError;
 use crate::options::TaskOptions;
 use crate::task::{TaskResult, Work, work};
 
-/// A deferred task's arguments: `{"closure": 7}`. The arguments of every other task are a list, which serde never reads as an
-/// `enum`.
+/// A deferred task's arguments: `{"closure": 7}`. The arguments of every other task are a list, which serde never reads as
+/// an `enum`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Args {

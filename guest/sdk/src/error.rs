@@ -1,72 +1,75 @@
-//! Why a task was not accepted.
+//! The reasons why a task is not accepted.
 
 use std::fmt;
 
 use crate::bindings::epilogue::background::types;
 
-/// Why a task was not accepted. A task that is refused never runs.
+/// The reason why a task was not accepted. Such a task never runs.
 ///
-/// A handler that returns `Result<_, EnqueueError>` answers the request with [`status`](Self::status) under axum.
-/// As it is a [`std::error::Error`], `?` also makes an `anyhow::Error` of it, which spin-sdk's handlers may return;
-/// there the request fails as a whole.
+/// With axum, a handler may return `Result<_, EnqueueError>`. The client then gets a response with [`status`](Self::status).
+///
+/// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of spin-sdk
+/// returns such an error, the whole request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnqueueError {
     /// The request already has `limit` tasks (S11).
     QueueFull {
-        /// How many tasks a request may have.
+        /// The largest number of tasks of one request.
         limit: u32,
     },
-    /// The arguments are larger than one task's may be (S11).
+    /// The task's arguments are too large (S11).
     ArgsTooLarge {
-        /// How large one task's arguments may be as JSON, in bytes.
+        /// The largest size of one task's arguments as JSON, in bytes.
         limit: u64,
     },
-    /// The arguments of all the request's tasks would together be larger than they may be (S11).
+    /// The arguments of all the request's tasks together would be too large (S11).
     RequestArgsTooLarge {
-        /// How large the arguments of all the request's tasks may be together as JSON, in bytes.
+        /// The largest size of the arguments of all the request's tasks together as JSON, in bytes.
         limit: u64,
     },
-    /// The task could not take the arguments as they are, because JSON or serde loses something of them: a float that is not
-    /// a number, for instance. [`task`](macro@crate::task#arguments) says what is checked when.
+    /// JSON or serde would lose a part of the arguments, such as a float that is not a number.
+    /// [`task`](macro@crate::task#arguments) lists the checks.
     BadArgs {
         /// The task's name.
         task: &'static str,
-        /// What is lost.
+        /// What would be lost.
         reason: String,
     },
-    /// The component does not export `runner`, so nothing could run the task: it was built without this SDK's
+    /// The component does not export `runner`, so the host cannot run the task. The component was built without this SDK's
     /// export, or a tool removed it.
     NoRunner,
-    /// The host is shutting down and takes no more tasks (S13).
+    /// The host is shutting down and accepts no more tasks (S13).
     ShuttingDown,
-    /// There is no request to attach the task to: it has been torn down, or none has begun.
+    /// There is no open request. The request has been torn down, or none has begun.
     Closed,
-    /// The host cannot run a task with these options, or they do not go with a deferred future. The text says which and why.
+    /// The host cannot run a task with these options, or a deferred future cannot have them. The text names the option and
+    /// the reason.
     Unsupported(String),
-    /// The task is durable and was added by a durable task, which was added by another, and so on, up to the operator's limit.
-    /// The limit keeps tasks that add themselves from multiplying for ever.
+    /// A durable task added this durable task, another durable task added that one, and so on, up to the operator's limit.
+    /// The limit stops tasks that add themselves from multiplying forever.
     TooManyGenerations {
-        /// How many generations of durable tasks there may be after a request.
+        /// The largest number of generations of durable tasks after a request.
         limit: u32,
     },
-    /// The task is durable, and the durable tasks of `limit` requests wait already.
+    /// The task is durable, and the durable tasks of `limit` requests are already waiting.
     BacklogFull {
-        /// How many requests' durable tasks may wait.
+        /// The largest number of requests whose durable tasks may wait.
         limit: u64,
     },
-    /// Another reason, which the text names.
+    /// Another reason. The text names it.
     Other(String),
 }
 
 impl EnqueueError {
-    /// Returns the HTTP status that tells the client what happened. A handler that knows more matches the error itself, and
-    /// answers 413 if the client sent too much, for instance.
+    /// Returns the HTTP status for the client. To use another status, match the error. For example, return 413 if the client
+    /// sent too much.
     ///
-    /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull): the same request may succeed later or
-    ///   on another host, so axum's response also has `retry-after: 1`. The host itself answers like this while the engine for
-    ///   durable tasks is down.
-    /// - 500 for all others, as for a limit: the same request fails again, and the guest or its host has to be changed.
+    /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may succeed
+    ///   later or on another host, so axum's response also has `retry-after: 1`. The host sends the same status itself while
+    ///   the task engine is down.
+    /// - 500 for all other errors, such as a limit. The same request would fail again, until the guest or the host is
+    ///   changed.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

@@ -1,7 +1,7 @@
-//! Background tasks for WASI HTTP components: work that a handler asks for and that runs after its response has
-//! been sent. It is to a Rust guest what `BackgroundTasks` is to FastAPI.
+//! Background tasks for WASI HTTP components in Rust. A handler adds tasks, and the host runs them after it has sent the
+//! response, like FastAPI's `BackgroundTasks`.
 //!
-//! FastAPI's tutorial, with axum in a component of spin-sdk's:
+//! This is the example of FastAPI's tutorial, with axum and spin-sdk:
 //!
 //! ```no_run
 //! use std::sync::LazyLock;
@@ -26,7 +26,7 @@
 //!     Ok("Message sent")
 //! }
 //!
-//! // Made once by each instance: the requests that it serves share what is in it.
+//! // Each instance builds the router once. All requests of the instance share it.
 //! static APP: LazyLock<Router> =
 //!     LazyLock::new(|| Router::new().route("/send-notification/{email}", post(send_notification)));
 //!
@@ -37,10 +37,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency that adds tasks is an extractor that takes [`BackgroundTasks`] too: there is one queue per request,
-//! whoever adds to it. What a dependency opened, it closes after the last task with [`Scope::on_teardown`].
+//! A dependency is an extractor. To add tasks, it takes [`BackgroundTasks`] too, because a request has one queue for all. To
+//! close after the last task what it opened, it uses [`Scope::on_teardown`].
 //!
-//! Without axum, everything is there as a plain value:
+//! Without axum, call [`BackgroundTasks::current`]:
 //!
 //! ```no_run
 //! # use epilogue_sdk::{BackgroundTasks, task};
@@ -55,12 +55,13 @@
 //! # fn main() {}
 //! ```
 //!
-//! A guest needs no more than this crate beside its HTTP SDK: what the host calls after the response is exported from
-//! here. A panic, in a task as elsewhere, ends the instance; the host records it and goes on in another. So does a wait
-//! for nothing but other code of the guest, such as a channel: what is awaited has to come from the host in the end, as
-//! a clock, a stream or a response does.
+//! A guest needs only this crate and its HTTP SDK. This crate exports the functions that the host calls after the response.
 //!
-//! Numbers such as S5 name the rules that the host keeps, each of them a test.
+//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. The same
+//! happens if the guest waits only for its own code, such as a channel. At least one thing that a guest awaits must come
+//! from the host, such as a clock, a stream or a response.
+//!
+//! Numbers such as S5 name the host's rules. Each rule has tests.
 //!
 //! # Features
 //!
@@ -92,10 +93,10 @@ pub use options::{FailurePolicy, RunWhen, TaskOptions};
 pub use scope::Scope;
 pub use task::{Task, TaskResult};
 
-/// Makes a function a background task, to be given to [`BackgroundTasks::add_task`].
+/// Turns a function into a background task for [`BackgroundTasks::add_task`].
 ///
-/// The function may be `async` or not (S17). If it is not, it blocks only its own instance. It returns `()` or a
-/// `Result<(), E>` whose error can be displayed. It can still be called as a function.
+/// The function may be `async` or not (S17). A function that is not `async` blocks only its own instance. The function
+/// returns `()`, or a `Result<(), E>` whose error implements `Display`. You can still call it as a function.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -113,10 +114,14 @@ pub use task::{Task, TaskResult};
 ///
 /// # Names
 ///
-/// The host knows a task by its name: the function's, behind its module's path within the crate if that is not the
-/// root, as in `mail::send`. It is what a stored task is found by after the guest was changed, and `name` sets one
-/// that survives refactoring. No two tasks of a guest may share a name: `epilogue up` and `epilogue compose` refuse the
-/// component, naming both functions. Under a host that does not look, the first use of any task panics.
+/// The host knows a task by its name. The name is the module's path within the crate and the function's name, such as
+/// `mail::send`. At the crate's root it is the function's name alone.
+///
+/// The host finds a stored task by its name, even after the guest has changed. Use `name` to set a name that survives
+/// refactoring.
+///
+/// Two tasks of a guest cannot share a name. `epilogue up` and `epilogue compose` refuse such a component, and name both
+/// functions. On a host without this check, the first use of any task panics.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -128,35 +133,37 @@ pub use task::{Task, TaskResult};
 ///
 /// # Arguments
 ///
-/// A task owns its arguments, which [`serde`] can write and read: they are kept as JSON until the task runs. The task gets
-/// the very values that were enqueued, each bit of a float, or they are refused:
+/// A task owns its arguments. Their types implement [`serde`]'s `Serialize` and `Deserialize`, because the host keeps the
+/// arguments as JSON until the task runs. The task gets exactly the values that were enqueued, with each bit of a float, or
+/// `add_task` refuses them:
 ///
-/// - The compiler checks their number and types, and that these types implement `Serialize` and `Deserialize`.
-/// - `add_task` checks the values, and returns [`EnqueueError::BadArgs`] for a float that is `NaN` or infinite, for lists and
-///   objects that are nested more than 127 deep, and for a map whose keys JSON cannot have.
-/// - `add_task` reads the arguments back and compares them, and returns `BadArgs` if the task would get another value or none.
-///   In a debug build it does so with all arguments. In a release build it does so with arguments in which something is often
-///   lost: an `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an integer of 128 bits, a
-///   map's key that is not a string.
+/// - The compiler checks the number and types of the arguments, and that the types implement `Serialize` and `Deserialize`.
+/// - `add_task` checks the values, and returns [`EnqueueError::BadArgs`] for a float that is `NaN` or infinite, for lists
+///   and objects that are nested more than 127 deep, and for a map whose keys JSON cannot have.
+/// - `add_task` reads the arguments back and compares them. It returns `BadArgs` if the task would get another value or
+///   none. A debug build checks all arguments. A release build checks only arguments in which something is often lost: an
+///   `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an integer of 128 bits, or a map's
+///   key that is not a string.
 ///
-/// What remains is a type whose `Serialize` and `Deserialize` differ, enqueued by a release build. If the task cannot read its
-/// arguments then, it ends as `failed` with the error `bad arguments`.
+/// One case remains: a release build enqueues a type whose `Serialize` and `Deserialize` differ. If the task cannot read
+/// such arguments, it ends as `failed` with the error `bad arguments`.
 ///
-/// serde's own limits stay: an integer of 128 bits cannot be within `flatten`, nor within an enum that is `untagged` or has
-/// its `tag` inside. `add_task` refuses it there.
+/// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an enum
+/// that has its `tag` inside. `add_task` refuses it there.
 ///
-/// `#[task(durable)]` makes the task durable wherever it is enqueued; see [`TaskOptions::durable`].
+/// `#[task(durable)]` makes the task durable wherever it is enqueued. See [`TaskOptions::durable`].
 ///
 /// # Retries
 ///
-/// `#[task(backoff = "15s..1h")]` says how long a failed attempt waits for the next one: 15 s after the first failure, then
-/// twice as long each time, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. A task is retried only if
-/// [`TaskOptions::max_attempts`] or the operator says so; see [`TaskOptions::backoff`].
+/// `#[task(backoff = "15s..1h")]` sets the waits between attempts: 15 s after the first failure, then twice as long each
+/// time, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a task only if
+/// [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt. See [`TaskOptions::backoff`].
 ///
 /// # Limits
 ///
-/// The function's name also names a type, so nothing nearby can have that name as a variable. An `async` task's
-/// future is [`Send`], as axum wants it of what a handler awaits; [`BackgroundTasks::defer`] takes those that are not.
+/// The function's name is also the name of a type, so no variable in the same scope can have this name. The future of an
+/// `async` task must be [`Send`], because axum requires this of everything that a handler awaits. For a future that is not
+/// `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
 /// Returns the output of a future that has nothing to wait for.

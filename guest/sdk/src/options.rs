@@ -6,7 +6,7 @@ use crate::bindings::epilogue::background::types;
 
 pub use types::{FailurePolicy, RunWhen};
 
-/// How the host runs one task: when, how often, for how long.
+/// The options of one task: when it runs, how often, and for how long.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,7 +30,8 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// The default options: the task runs after a response only, within the host's own time limit, once, whatever the client does.
+    /// Creates the default options. The task runs once, only after a response, within the host's time limit, even if the
+    /// client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -42,14 +43,14 @@ impl TaskOptions {
         }
     }
 
-    /// Sets whether the task runs after a response, after a handler's failure, or after both (S6). Default:
-    /// [`RunWhen::Success`], which is a response of any status.
+    /// Sets whether the task runs after a response, after a failure of the handler, or after both (S6). Default:
+    /// [`RunWhen::Success`], which means after a response of any status.
     pub const fn run_when(mut self, when: RunWhen) -> Self {
         self.run_when = when;
         self
     }
 
-    /// Sets how long one attempt may take before the host stops it and records it as `timed-out` (S10).
+    /// Sets the timeout of one attempt (S10). If an attempt takes longer, the host stops it and records it as `timed-out`.
     ///
     /// Default, and upper bound: the operator's `task-timeout`, which is 30 s unless changed.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
@@ -57,45 +58,52 @@ impl TaskOptions {
         self
     }
 
-    /// Sets how often the task may be tried. Zero counts as one.
+    /// Sets the largest number of attempts. Zero counts as one.
     ///
-    /// Default: once or, if the task is durable, as often as the operator says. [`backoff`](Self::backoff) says how long the task
-    /// waits in between.
+    /// Default: one attempt or, if the task is durable, the operator's setting. [`backoff`](Self::backoff) sets the waits
+    /// between attempts.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Sets how long the task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
-    /// The host shortens each wait at random, by up to half, so that tasks that failed together are not all tried together.
+    /// Sets the waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
     ///
-    /// Default: 100 ms to 10 s, or what the task's own `#[task(backoff = "…")]` says. A durable task waits as the operator says,
-    /// 15 s to one hour unless changed. A `first` below a millisecond counts as one, and a `max` below `first` as `first`.
+    /// The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
+    ///
+    /// Default: the task's own `#[task(backoff = "…")]`. Without it, the waits are 100 ms to 10 s. For a durable task they
+    /// are the operator's setting, which is 15 s to one hour unless changed. A `first` below one millisecond counts as one
+    /// millisecond. A `max` below `first` counts as `first`.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self
     }
 
-    /// Sets whether the task is `cancelled` if the client leaves before the response is complete (S7). Default: no.
+    /// Sets whether the host cancels the task if the client leaves before the response is complete (S7). Default: no.
     pub const fn cancel_on_disconnect(mut self, cancel: bool) -> Self {
         self.cancel_on_disconnect = cancel;
         self
     }
 
-    /// Sets whether the task is durable: stored where it survives the host. Any of the application's hosts or workers runs it.
+    /// Sets whether the task is durable. The host stores a durable task where it survives the host. Any of the application's
+    /// hosts or workers may run it.
     ///
     /// A durable task runs at least once, and may run again after a crash. Deduplicate by
-    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a `#[task(durable)]`
-    /// or the operator makes all tasks durable.
+    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a
+    /// `#[task(durable)]` or the operator makes all tasks durable.
     ///
-    /// The host stores the tasks that the handler adds before the response begins. If that fails, it answers the client with 503.
-    /// A task that is added later is accepted once it is stored. Without `max_attempts` the task is tried as often as the operator
-    /// says, ten times unless changed. A crash of the host during an attempt counts as an attempt, so a task with one attempt is
-    /// not run again.
+    /// The host stores the handler's durable tasks before the response begins. If that fails, it answers the client with
+    /// 503. A durable task that is added later is accepted after the host has stored it.
     ///
-    /// The host refuses these with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported): a durable task if the operator
-    /// has set no task engine, a durable closure, and a durable task with
-    /// [`cancel_on_disconnect`](Self::cancel_on_disconnect), which is stored before it is known whether the client leaves.
+    /// Without `max_attempts`, the operator's setting limits the attempts. It is ten unless changed. A crash of the host
+    /// during an attempt counts as an attempt, so a task with one attempt does not run again.
+    ///
+    /// In these cases the host refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported):
+    ///
+    /// - The operator has set no task engine.
+    /// - The task is a closure.
+    /// - The task has [`cancel_on_disconnect`](Self::cancel_on_disconnect). The host stores a durable task before it knows
+    ///   whether the client leaves.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self

@@ -1,4 +1,4 @@
-//! Which tasks this guest has, by name.
+//! The tasks of this guest, by name.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -37,7 +37,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name. It is called before anything is enqueued, because the wrong task might run.
+/// Panics if two tasks of this guest share a name. It is called before anything is enqueued, because the wrong task might
+/// run.
 pub(crate) fn check() {
     tasks();
 }
@@ -60,8 +61,8 @@ pub const fn note_length(name: &str, location: &str) -> usize {
     8 + name.len() + location.len()
 }
 
-/// The note on a task in a section of the component's file: the two texts' lengths, of four bytes each, and the texts. The host
-/// reads the section when it loads the component, and refuses two tasks of one name before any request comes.
+/// The note on a task in a section of the component's file: the two texts' lengths, of four bytes each, and the texts. The
+/// host reads the section when it loads the component, and refuses two tasks of one name before any request comes.
 pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
     let mut note = [0; LENGTH];
     let (lengths, texts) = note.split_at_mut(8);

@@ -1,4 +1,4 @@
-//! What the host calls after the response.
+//! The functions that the host calls after the response.
 
 use crate::bindings::epilogue::background::types::{ResponseOutcome, Task, TaskError};
 use crate::bindings::exports::epilogue::background::runner::Guest;

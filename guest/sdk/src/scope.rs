@@ -1,4 +1,4 @@
-//! What is cleaned up at the end of the request.
+//! The cleanup at the end of the request.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
 
-/// The scope of the request that is being handled (S9). What is registered here runs after the request's last task, so tasks may
+/// The scope of the current request (S9). Futures that are registered here run after the request's last task, so tasks may
 /// use what the handler opened. In FastAPI, the code after a dependency's `yield` does the same.
 ///
 /// ```no_run
@@ -21,21 +21,21 @@ use crate::task::{TaskResult, Work, work};
 pub struct Scope(());
 
 impl Scope {
-    /// Returns the scope of the request that is being handled. With axum, take it as an argument of the handler instead.
+    /// Returns the scope of the current request. With axum, take it as an argument of the handler instead.
     pub fn current() -> Self {
         Self(())
     }
 
-    /// Registers `future` to be run at the end of the request, before the futures that were registered earlier.
+    /// Registers `future` to run at the end of the request, before the futures that were registered earlier.
     ///
-    /// - The future may add tasks, which run after it, and register further futures, which run next.
-    /// - If the future returns an error, the others run all the same, and the host records the error.
-    /// - What spawned work registers after the last teardown never runs, and the host logs that. A composed component runs it
-    ///   with its next teardown.
+    /// - The future may add tasks, which run after it. It may register more futures, which run next.
+    /// - If the future returns an error, the host records the error, and the other futures still run.
+    /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs this. A
+    ///   composed component runs it with its next teardown.
     ///
     /// # Panics
     ///
-    /// Outside a component, as in a native unit test, because it has to tell the host that there is something to tear down.
+    /// Outside a component, such as in a native unit test, because it must tell the host about the teardown.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
@@ -47,7 +47,7 @@ impl Scope {
         }
     }
 
-    /// How the response ended, for tasks and teardowns. None while the handler is still at work.
+    /// Returns the outcome of the response, in tasks and teardowns. Returns none while the handler is running.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }

@@ -1,4 +1,4 @@
-//! What a task is to the compiler.
+//! The traits of tasks and of their results.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 /// A function that can run after the response. The attribute [`#[task]`](macro@crate::task) implements it.
 ///
-/// Do not implement it by hand: the attribute also registers the task under its name, by which the host calls it.
+/// Do not implement this trait by hand. The attribute also registers the task under its name, and the host calls it by this
+/// name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a background task",
     label = "not a background task",
@@ -17,17 +18,18 @@ use serde::de::DeserializeOwned;
 pub trait Task: Copy + 'static {
     /// The function's arguments as a tuple: `(String, u32)`, or `()` if it takes none.
     ///
-    /// They cross to the host and back as JSON, so that the host can try a task again in another instance.
+    /// The host keeps the arguments as JSON, so that it can retry a task in another instance.
     type Args: Serialize + DeserializeOwned + 'static;
 
     /// The name under which the host knows and logs the task.
     const NAME: &'static str;
 
-    /// Whether the task is durable wherever it is enqueued: `#[task(durable)]`.
+    /// Whether the function is a `#[task(durable)]`. Such a task is durable wherever it is enqueued.
     const DURABLE: bool = false;
 
-    /// The first and the longest wait after a failed attempt, unless the task's options have a backoff:
-    /// `#[task(backoff = "1s..5m")]`. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. The task's options override it.
+    /// See
+    /// [`TaskOptions::backoff`](crate::TaskOptions::backoff).
     const BACKOFF: Option<(Duration, Duration)> = None;
 
     /// Runs the task, and returns its error as the host records it.
@@ -36,13 +38,14 @@ pub trait Task: Copy + 'static {
     async fn run(args: Self::Args) -> Result<(), String>;
 }
 
-/// What a task, a deferred closure or a teardown may return: `()`, or a `Result<(), E>` whose error can be displayed.
+/// The result of a task, a deferred closure or a teardown: `()`, or a `Result<(), E>` whose error implements `Display`.
 #[diagnostic::on_unimplemented(
     message = "a background task cannot return `{Self}`",
     label = "returns neither `()` nor `Result<(), E>` with an `E: Display`"
 )]
 pub trait TaskResult {
-    /// Converts the error to the text that the host records, in the format `{:#}`: an error of `anyhow` then shows its causes.
+    /// Converts the error to the text that the host records, in the format `{:#}`: an error of `anyhow` then shows its
+    /// causes.
     #[doc(hidden)]
     fn into_result(self) -> Result<(), String>;
 }
@@ -59,7 +62,7 @@ impl<E: std::fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-/// The future that a direct call of an `async` task's function returns. It is `Send`, so that an axum handler may await it.
+/// The future that a direct call of an `async` task's function returns. It is `Send`, so an axum handler can await it.
 pub type Called<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The future of a deferred task or a teardown, which this instance runs later.
