@@ -31,6 +31,8 @@ fn a_new_project_is_built_served_tested_and_composed() {
         ("CARGO_PROFILE_RELEASE_LTO", "false"),
         ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ];
+    let guest = fs::read_to_string(project.join("src/lib.rs")).unwrap();
+    assert!(!guest.contains("ANCHOR"), "{guest}");
     let (said, worked) = run(epilogue(["build"]).current_dir(&project).envs(shared));
     assert!(worked, "{said}");
 
@@ -44,7 +46,7 @@ fn a_new_project_is_built_served_tested_and_composed() {
     assert_eq!(ended.stdout[3..], ["message to ada@example.com"]);
     assert_eq!(ended.code, Some(0));
 
-    its_test_passes(&project.join("spin.toml"));
+    its_tests_pass(&project.join("spin.toml"));
 
     // What Spin is told to run is what a host runs that knows only WASI.
     let manifest: toml::Table = fs::read_to_string(project.join("spin.toml")).unwrap().parse().unwrap();
@@ -56,13 +58,21 @@ fn a_new_project_is_built_served_tested_and_composed() {
     assert_eq!(stock.stdout(), "message to a@b.c\n");
 }
 
-/// Runs the body of the template's test here, with another first line. A test in the new project would build wasmtime again.
-fn its_test_passes(manifest: &Path) {
+/// Runs the bodies of the template's tests here, with another first line. A test in the new project would build wasmtime again.
+fn its_tests_pass(manifest: &Path) {
     let template = include_str!("../host/templates/new/tests/app.rs");
-    let (head, body) = template.split_once("TestHost::manifest(\"spin.toml\").start();\n").unwrap();
-    assert!(head.contains("\nuse epilogue::testing::TestHost;\n"), "{head}");
-    assert!(include_str!("new.rs").contains(body), "the template's test is another");
+    let mut bodies = template.split("TestHost::manifest(\"spin.toml\").start();\n");
+    assert!(bodies.next().unwrap().contains("\nuse epilogue::testing::TestHost;\n"), "{template}");
+    let bodies: Vec<_> = bodies.map(|body| body.split_once("\n}\n").unwrap().0).collect();
+    assert_eq!(bodies.len(), 2);
+    for body in bodies {
+        assert!(include_str!("new.rs").contains(body), "the template's test is another: {body}");
+    }
+    its_first_test_passes(manifest);
+    its_second_test_passes(manifest);
+}
 
+fn its_first_test_passes(manifest: &Path) {
     let host = TestHost::manifest(manifest).start();
     let exchange = host.post("/send-notification/a@b.c", "");
     assert_eq!(exchange.text(), "Notification sent\n");
@@ -70,6 +80,21 @@ fn its_test_passes(manifest: &Path) {
     assert_eq!(record.tasks.len(), 1);
     assert_eq!(record.tasks[0].state.as_str(), "succeeded");
     assert_eq!(host.stdout(), "message to a@b.c\n");
+}
+
+fn its_second_test_passes(manifest: &Path) {
+    let host = TestHost::manifest(manifest).start();
+    let path = format!("/orders?callback=http://{}/callback", host.address());
+    let order = r#"{"id":7,"email":"a@b.c"}"#;
+    let request = Request::post(path).header("content-type", "application/json");
+    let exchange = host.send(request.body(order.into()).unwrap());
+    assert_eq!(exchange.text(), order);
+    let record = exchange.drained();
+    for task in &record.tasks {
+        assert_eq!(task.state.as_str(), "succeeded", "{}", task.name);
+    }
+    let expected = format!("order 7: receipt to a@b.c\ncalled back: {order}\norder 7: closed\n");
+    assert_eq!(host.stdout(), expected);
 }
 
 #[test]

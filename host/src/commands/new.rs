@@ -31,6 +31,8 @@ const FILES: [(&str, &str); 7] = [
 
 /// The template's name: as a package, and as cargo calls the file that it builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
+/// What a line contains that marks a part of the template for the guide.
+const MARK: &str = "// ANCHOR";
 /// Where the template takes the project's crates from.
 const SOURCE: &str = "/epilogue";
 /// The folders of the project's crates within its source.
@@ -122,7 +124,9 @@ fn source(named: Option<&Path>) -> anyhow::Result<String> {
 }
 
 fn fill_in(template: &str, name: &str, source: &str) -> String {
-    let named = template.replace(NAME.0, name).replace(NAME.1, &name.replace('-', "_"));
+    // The guide includes the parts between these marks.
+    let lines = template.split_inclusive('\n').filter(|line| !line.contains(MARK));
+    let named = lines.collect::<String>().replace(NAME.0, name).replace(NAME.1, &name.replace('-', "_"));
     CRATES.iter().fold(named, |text, folder| {
         // Quotes and backslashes are written as TOML wants them.
         let path = toml::Value::from(format!("{source}/{folder}")).to_string();
