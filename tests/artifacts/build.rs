@@ -12,7 +12,7 @@ use cargo::{Result, TARGET};
 
 fn main() -> Result<()> {
     let root = fs::canonicalize(Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../.."))?;
-    for input in ["Cargo.lock", "Cargo.toml", "guest", "tests/guests", "wit"] {
+    for input in ["Cargo.lock", "Cargo.toml", "guest", "host/templates", "tests/guests", "wit"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     cargo::add_target()?;
@@ -22,7 +22,11 @@ fn main() -> Result<()> {
     cargo::run(cargo::cargo_build(&root, &target).arg("--release").args(packages))?;
 
     let release = target.join(TARGET).join("release");
-    let mut guests = vec![constant("notify", &release.join("notify.wasm"))];
+    let mut guests = vec![
+        constant("notify", &release.join("notify.wasm")),
+        // Its source is elsewhere.
+        constant("template", &release.join("examples/template.wasm")),
+    ];
     let mut scenarios: Vec<PathBuf> = fs::read_dir(root.join("tests/guests/examples"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?;
