@@ -6,10 +6,17 @@ use std::path::{Path, PathBuf};
 use super::root;
 
 const GUIDE: &str = "docs/guide";
+const README_LINES: usize = 150;
+
+#[test]
+fn the_readme_takes_five_minutes() {
+    let lines = read(Path::new("README.md")).lines().count();
+    assert!(lines <= README_LINES, "README.md has {lines} lines");
+}
 
 #[test]
 fn links_lead_to_a_page_and_a_heading() {
-    let dead = pages().into_iter().flat_map(|page| {
+    let dead = pages().into_iter().chain([PathBuf::from("README.md")]).flat_map(|page| {
         let links = links(&read(&page));
         let dead = links.into_iter().filter(|link| !leads_somewhere(&page, link));
         dead.map(|link| format!("{}: {link}", page.display())).collect::<Vec<_>>()
