@@ -62,7 +62,7 @@ async fn remind(Path(email): Path<String>, tasks: BackgroundTasks) -> Result<Sta
 fn reminder(email: String) -> anyhow::Result<()> {
     ensure!(!email.contains(char::is_control), "this is no address");
     let mut server = Smtp::connect(&std::env::var("SMTP_SERVER")?)?;
-    server.command("HELO example.com", "250")?;
+    server.command("EHLO example.com", "250")?;
     server.command("MAIL FROM:<hello@example.com>", "250")?;
     server.command(&format!("RCPT TO:<{email}>"), "250")?;
     server.command("DATA", "354")?;
