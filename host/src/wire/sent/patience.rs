@@ -9,9 +9,12 @@ use futures::future::AbortHandle;
 use tokio::sync::oneshot::{Receiver, error::RecvError};
 
 use super::Delivery;
-use super::standstill::standstill;
+use super::standstill::{standstill, step};
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
+
+/// A client that reads nothing for longer than this counts as stalled.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a client may read nothing of a response, and which task ends then.
 pub(crate) struct Patience {
@@ -27,8 +30,8 @@ impl Patience {
         Self { limit, sender, at_work }
     }
 
-    /// Waits for the response's end. A client that reads nothing is counted as stalled after a part of the limit. After
-    /// all of it, the response is ended by force.
+    /// Waits for the response's end. A client that reads nothing for a second or two is counted as stalled. After
+    /// the limit, the response is ended by force.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -44,7 +47,7 @@ impl Patience {
         tokio::select! {
             biased;
             ended = &mut *outcome => return ended,
-            () = standstill(self.limit, takes_nothing, tell) => {}
+            () = standstill(self.limit, step(self.limit).min(LOOK), takes_nothing, tell) => {}
         }
         let limit = Shown(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Sent;
-use super::standstill::standstill;
+use super::standstill::{standstill, step};
 
 impl Sent {
     /// Returns once the client has waited for more of the body for `limit`, and the guest not for the client. `tell` is
@@ -24,7 +24,7 @@ impl Sent {
             let before = mem::replace(&mut seen, delivery.frames.load(Relaxed));
             seen == before && delivery.is_up_to_the_guest() && !upload.is_awaited()
         };
-        standstill(limit, writes_nothing, tell)
+        standstill(limit, step(limit), writes_nothing, tell)
     }
 }
 

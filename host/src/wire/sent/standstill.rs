@@ -4,27 +4,31 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How many steps a limit has. A standstill may last one step longer than its limit, because no step begins with the
-/// last move.
-const STEPS: u32 = 4;
+/// The time between two looks, for one who has no need to know sooner.
+pub(super) fn step(limit: Duration) -> Duration {
+    limit / 4
+}
 
-/// Returns once `stands_still` has been true at each look for as long as `limit`.
+/// Returns once `stands_still` has been true at each look for as long as `limit`. It may last a step longer, because no
+/// step begins with the last move.
 ///
 /// `tell` is called with the time at which the limit ends once a part of it has passed, and with none if something
 /// moves after that.
 pub(super) async fn standstill(
     limit: Duration,
+    step: Duration,
     mut stands_still: impl FnMut() -> bool,
     mut tell: impl FnMut(Option<Instant>),
 ) {
     // Without a pause between two looks the thread would do nothing else.
-    let step = (limit / STEPS).max(Duration::from_millis(1));
+    let step = step.max(Duration::from_millis(1));
+    let steps = limit.as_nanos().div_ceil(step.as_nanos());
     let mut still = 0;
-    while still < STEPS {
+    while still < steps {
         sleep(step).await;
         let stands = stands_still();
         match (stands, still) {
-            (true, 0) => tell(Instant::now().checked_add(step * (STEPS - 1))),
+            (true, 0) => tell(Instant::now().checked_add(limit.saturating_sub(step))),
             (false, 1..) => tell(None),
             _ => {}
         }
@@ -44,7 +48,7 @@ mod tests {
     async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
         let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
         let tell = |end: Option<Instant>| told.borrow_mut().push(end.map(|end| (end - begun).as_secs()));
-        standstill(LIMIT, || looks.next().unwrap_or(true), tell).await;
+        standstill(LIMIT, step(LIMIT), || looks.next().unwrap_or(true), tell).await;
         (told.into_inner(), begun.elapsed().as_secs())
     }
 
