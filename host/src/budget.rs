@@ -1,7 +1,7 @@
 //! The budgets: what the host keeps on behalf of a guest or a client, and the most that it keeps of each kind.
 //!
 //! wasmtime bounds a guest's memory. Whatever else a guest or a client makes the host keep has a [`Limit`] here.
-//! `docs/limits.md` lists them for operators.
+//! `docs/guide/reference/limits.md` lists them for operators.
 
 pub(crate) mod address;
 pub(crate) mod descriptors;

@@ -115,7 +115,8 @@ fn includes_a_part(page: &Path, line: &str) -> bool {
     included.is_ok_and(|text| anchor.is_empty() || has_anchor(&text))
 }
 
-/// Whether a link from this page leads to another site, or to a page and one of its headings.
+/// Whether a link from this page leads to another site, or to a file and one of its headings. The book has nothing but its own
+/// pages, so a link of the guide must stay in it.
 fn leads_somewhere(page: &Path, link: &str) -> bool {
     if link.contains("://") {
         return true;
@@ -123,9 +124,9 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
     let (file, heading) = link.split_once('#').unwrap_or((link, ""));
     let target = if file.is_empty() { page.to_owned() } else { page.with_file_name(file) };
     let target = root().join(target);
-    // The book has nothing but its own pages.
-    let is_page = target.canonicalize().is_ok_and(|path| path.starts_with(root().join(GUIDE).canonicalize().unwrap()));
-    is_page && (heading.is_empty() || headings(&fs::read_to_string(target).unwrap()).any(|id| id == heading))
+    let folder = if page.starts_with(GUIDE) { root().join(GUIDE) } else { root().to_owned() };
+    let exists = target.canonicalize().is_ok_and(|path| path.starts_with(folder.canonicalize().unwrap()));
+    exists && (heading.is_empty() || headings(&fs::read_to_string(target).unwrap()).any(|id| id == heading))
 }
 
 /// The targets of the links of a page. Code is left out.
