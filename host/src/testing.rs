@@ -1,4 +1,4 @@
-//! A host for tests: the real one, on a free port of this machine, whose every request can be waited for.
+//! A host for tests. It is the real host on a free port of this machine, and a test can wait for each request to end.
 //!
 //! ```no_run
 //! use epilogue::testing::TestHost;
@@ -12,12 +12,14 @@
 //! assert!(host.stdout().ends_with("session closed\n"));
 //! ```
 //!
-//! With the variable `EPILOGUE_TEST_ENGINE`, such as `sqlite:/tmp/tasks-{}.db`, tasks go through that task engine: all
-//! tasks that can be stored are durable, and workers of the same host run them. `{}` is a number that no other host of
-//! the process has. A request's record comes once its tasks have ended, and has them in the order of their numbers. A
-//! task is tried once unless it says otherwise. A retry comes 10 ms after the failure.
+//! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
+//! `sqlite:/tmp/tasks-{}.db`. The host replaces `{}` with a number that no other host of the process has. Then:
 //!
-//! Everything here blocks, so that it can be used in any test; everything panics with a reason if it cannot go on, or has
+//! - All tasks that can be stored are durable, and workers of the same host run them.
+//! - The record of a request is complete when its tasks have ended. It has the tasks in the order of their numbers.
+//! - A task has one attempt, unless its options allow more. A retry comes 10 ms after the failure.
+//!
+//! All functions block, so that any test can use them. They panic with a reason if they cannot continue, or after they have
 //! waited for a minute.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
@@ -64,7 +66,7 @@ const MAX_OUTPUT: usize = 16 << 20;
 /// The variable that moves tasks to a task engine.
 const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
 
-/// A running host. Dropping it stops it at once.
+/// A running host. If you drop it, it stops at once.
 pub struct TestHost {
     address: SocketAddr,
     stdout: MemoryOutputPipe,
@@ -76,7 +78,7 @@ pub struct TestHost {
     worked: Option<Records>,
 }
 
-/// Describes a host before it starts.
+/// The configuration of a [`TestHost`] before it starts.
 pub struct TestHostBuilder {
     manifest: Source,
     host: HostOverlay,
@@ -90,12 +92,12 @@ enum Source {
 }
 
 impl TestHost {
-    /// Runs one component, on all paths, with the default settings.
+    /// Starts a host with one component on all paths and the default settings.
     pub fn start(component: impl AsRef<Path>) -> Self {
         Self::component(component).start()
     }
 
-    /// Describes a host of one component, on all paths.
+    /// Configures a host with one component on all paths.
     pub fn component(component: impl AsRef<Path>) -> TestHostBuilder {
         let source = std::path::absolute(component).expect("the component's path should be valid");
         let text = format!(
@@ -106,12 +108,12 @@ impl TestHost {
         TestHostBuilder::new(Source::Text(text))
     }
 
-    /// Describes a host of the application in a manifest.
+    /// Configures a host with the application of a manifest.
     pub fn manifest(manifest: impl AsRef<Path>) -> TestHostBuilder {
         TestHostBuilder::new(Source::File(manifest.as_ref().to_owned()))
     }
 
-    /// The address that the host listens on.
+    /// Returns the address that the host listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -126,8 +128,8 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a connection of its own. The request's URI is a path. If the request has a
-    /// `traceparent`, it stays.
+    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. If the request has a `traceparent`,
+    /// it is kept.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -142,13 +144,15 @@ impl TestHost {
         Exchange { host: self, trace_id, client, response: OnceCell::new() }
     }
 
-    /// Waits for the record of the request with this trace id, until the request's tasks and teardown have ended. Each
-    /// record can be taken once. A request that no component served has none.
+    /// Waits until the tasks and the teardown of the request with this trace id have ended, and returns the request's
+    /// record.
+    ///
+    /// Each record can be taken once. A request that no component served has no record.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
         self.find(|record| record.trace_id == trace_id)
     }
 
-    /// Takes the oldest record that nobody has taken, or waits for the next request to end.
+    /// Returns the oldest record that has not been taken. If there is none, waits for the next request to end.
     pub fn next_record(&self) -> RequestRecord {
         self.find(|_| true)
     }
@@ -176,27 +180,27 @@ impl TestHost {
         found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
-    /// What the guests have printed to stdout so far.
+    /// Returns the guests' stdout so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
-    /// What the guests have printed to stderr so far.
+    /// Returns the guests' stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.contents()).into_owned()
     }
 
-    /// Begins the shutdown, as a first signal does.
+    /// Begins the shutdown, like a first signal.
     pub fn begin_shutdown(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
 
-    /// Stops at once, as a second signal does.
+    /// Stops the host at once, like a second signal.
     pub fn stop(&self) {
         self.trigger.stop();
     }
 
-    /// Shuts the host down, and returns what it has done in its life. Records that nobody has taken can still be taken.
+    /// Shuts the host down, and returns a summary of its work. Records that have not been taken can still be taken.
     pub fn shut_down(&mut self, grace: Duration) -> Summary {
         self.trigger.drain(grace);
         let server = self.server.take().expect("it should be shut down once");
@@ -219,7 +223,7 @@ impl TestHostBuilder {
         Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.workers(2)
     }
 
-    /// Sets what a manifest calls `name`, for the host or for all components; `--help` of `epilogue up` lists the names.
+    /// Sets the setting `name` of the manifest, for the host or for all components. `epilogue up --help` lists the names.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         let set = match self.settings.set(name, value) {
             Ok(false) => self.host.set(name, value),
@@ -240,8 +244,7 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, as an entry of `allowed_outbound_hosts` does. Only for a host of one
-    /// component.
+    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have one component.
     pub fn allow(mut self, destination: &str) -> Self {
         match &mut self.manifest {
             Source::Text(text) => text.push_str(&format!("allowed_outbound_hosts = [{destination:?}]\n")),
@@ -250,7 +253,7 @@ impl TestHostBuilder {
         self
     }
 
-    /// Sets the number of threads; two unless set.
+    /// Sets the number of serving threads. Default: two.
     pub fn workers(mut self, workers: usize) -> Self {
         self.host.workers = NonZeroUsize::new(workers);
         self
@@ -261,7 +264,7 @@ impl TestHostBuilder {
         self.try_start().unwrap_or_else(|error| panic!("the application cannot run: {error:#}"))
     }
 
-    /// Starts the host, or says why the application cannot run.
+    /// Starts the host, or returns the reason why the application cannot run.
     ///
     /// # Errors
     ///
@@ -328,7 +331,8 @@ impl TestHostBuilder {
     }
 }
 
-/// The engine of all hosts of a test process that set no number of instances: each reserves address space for thousands of instances.
+/// Returns the engine that all hosts of a test process share, except hosts that set a number of instances. They share it
+/// because each engine reserves address space for thousands of instances.
 fn engine() -> anyhow::Result<&'static Engine> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
@@ -342,7 +346,7 @@ fn engine() -> anyhow::Result<&'static Engine> {
     }
 }
 
-/// A request on its way.
+/// A request that the test has sent, with its response and its record.
 pub struct Exchange<'host> {
     host: &'host TestHost,
     trace_id: String,
@@ -351,7 +355,7 @@ pub struct Exchange<'host> {
 }
 
 impl Exchange<'_> {
-    /// The whole response.
+    /// Waits for the whole response and returns it.
     pub fn response(&self) -> &Response<Bytes> {
         self.response.get_or_init(|| {
             let client = self.client.lock().unwrap().take().expect("it is taken once");
@@ -362,12 +366,12 @@ impl Exchange<'_> {
         })
     }
 
-    /// The response's body as text.
+    /// Waits for the response and returns its body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request's tasks and teardown have ended, and returns its record. The record can be taken once.
+    /// Waits until the request's tasks and teardown have ended, and returns its record. Each record can be taken once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

@@ -1,4 +1,4 @@
-//! The records of requests that have ended, for those who wait for them.
+//! The records of ended requests, and how tests wait for them.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
