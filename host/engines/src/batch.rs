@@ -15,15 +15,14 @@ use crate::{Error, Result};
 /// The version of the envelopes that this program writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
 
-/// The most bytes in an envelope. Arguments take a third more there than by themselves. An engine may take less: a NATS
-/// server's `max_payload` is 1 MiB unless set.
+/// The largest size of an envelope, in bytes. Arguments are a third larger in an envelope. An engine may have a smaller
+/// limit: the default of a NATS server's `max_payload` is 1 MiB.
 pub const MAX_BYTES: usize = 32 << 20;
 
 /// One request's tasks, in the order in which they run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// The batch's id, which is unique: up to 64 letters, digits, `-` and `_`. [`Batch::new`] takes a UUID of version
-    /// 7.
+    /// The unique id of the batch: up to 64 letters, digits, `-` and `_`. [`Batch::new`] uses a UUID of version 7.
     pub id: String,
     /// The request's id.
     pub request_id: String,
@@ -35,15 +34,15 @@ pub struct Batch {
     pub tracestate: Option<String>,
     /// The component that handled the request.
     pub component: String,
-    /// How the response ended, as the tasks see it. None if that was not known yet.
+    /// The outcome of the response, as the tasks see it. None if the outcome was not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// What becomes of the other tasks when one has failed for good.
+    /// Whether the remaining tasks run after one has failed for good.
     pub on_failure: OnFailure,
-    /// When the batch was enqueued, in milliseconds since 1970.
+    /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// How many batches led to this one: 0 if a request enqueued it. If a task of another batch did, one more than that
-    /// batch's.
+    /// The number of batches that led to this one: 0 if a request enqueued it. If a task of another batch enqueued it, the
+    /// generation of that batch plus one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The batch's tasks. There is at least one.
@@ -55,7 +54,7 @@ pub struct Batch {
 pub struct Task {
     /// The task's number within the request.
     pub id: u64,
-    /// The component that runs the task, if it is not the batch's own but a layer around it.
+    /// The component that runs the task, if it is a layer around the batch's component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The name under which the guest knows the task.
@@ -63,17 +62,17 @@ pub struct Task {
     /// The task's arguments, as the guest wrote them.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub args: Vec<u8>,
-    /// How often the task may be delivered. Zero counts as one.
+    /// The largest number of deliveries. Zero counts as one.
     pub max_attempts: u32,
-    /// How long one attempt may take, in milliseconds. Without it the host's own limit holds.
+    /// The timeout of one attempt, in milliseconds. Without it the host's limit applies.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How long the task waits between two attempts. Without it the worker's own settings hold.
+    /// The waits between attempts. Without it the worker's settings apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
 
-/// How long a task waits after a failed attempt: `first` after the first one, then twice as long each time, up to `max`.
+/// The waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The wait after the first failed attempt, in milliseconds.
@@ -84,7 +83,7 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// How the response of a task's request ended. The texts say why.
+/// The outcome of the response of a task's request. The texts name the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -98,13 +97,13 @@ pub enum Outcome {
     HandlerFailed(String),
 }
 
-/// What becomes of a request's remaining tasks once one of them has failed for good.
+/// Whether a request's remaining tasks run after one has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The remaining tasks do not run.
     Stop,
-    /// The remaining tasks run all the same.
+    /// The remaining tasks still run.
     Continue,
 }
 
@@ -117,7 +116,7 @@ struct Envelope<'a> {
 }
 
 impl Batch {
-    /// A batch with a fresh id, enqueued now.
+    /// Creates a batch with a new id and the current time.
     pub fn new(component: impl Into<String>, request_id: impl Into<String>, tasks: Vec<Task>) -> Self {
         Self {
             id: Uuid::now_v7().to_string(),
@@ -133,19 +132,20 @@ impl Batch {
         }
     }
 
-    /// A batch of the task at `index` alone, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead). Its id is the same
-    /// each time, and its task keeps its idempotency key.
+    /// Creates a batch with only the task at `index`, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
+    ///
+    /// Each call for the same task creates the same id. The task keeps its idempotency key.
     pub fn only(&self, index: u32) -> Self {
         let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();
         Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
     }
 
-    /// The key of a task, the same for each of its attempts and different for every other task anywhere.
+    /// Returns the idempotency key of a task. It is the same for each attempt of the task. No other task anywhere has it.
     pub fn idempotency_key(&self, task: &Task) -> String {
         format!("{}:{}", self.key(), task.id)
     }
 
-    /// What the idempotency keys of the batch's tasks begin with.
+    /// Returns the prefix of the idempotency keys of the batch's tasks.
     pub fn key(&self) -> &str {
         self.id.split('_').next().unwrap_or_default()
     }
@@ -153,7 +153,8 @@ impl Batch {
     /// Writes the batch's envelope.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], or [`Error::Corrupt`] if the id or the list of tasks is not as the fields' own documentation says.
+    /// [`Error::TooLarge`], or [`Error::Corrupt`] if the id or the list of tasks breaks the rules in the fields'
+    /// documentation.
     pub fn to_envelope(&self) -> Result<Vec<u8>> {
         self.check()?;
         let envelope = Envelope { v: VERSION, batch: self };
@@ -165,7 +166,7 @@ impl Batch {
     /// Reads a batch from its envelope. Unknown fields are ignored.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], with the version if it is another than [`VERSION`]; [`Error::TooLarge`].
+    /// [`Error::TooLarge`], or [`Error::Corrupt`], which names the version if it is not [`VERSION`].
     pub fn from_envelope(envelope: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {

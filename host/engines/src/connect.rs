@@ -1,19 +1,19 @@
-//! From a URL to an engine.
+//! Opens an engine from its URL.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Error, Memory, Nats, Redis, Result, Sqlite, TaskEngine};
 
-/// What all engines have in common.
+/// The options that all engines share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// How long a lease lasts unless it is extended. Default: 30 s.
+    /// The time after which a lease ends, unless the worker extends it. Default: 30 s.
     pub visibility: Duration,
-    /// How long a call waits for the engine. Default: 5 s.
+    /// The timeout of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// Whether an operator looks at what others have stored: the engine then makes no file, and leaves what workers
-    /// have set in a server as it is. Default: false.
+    /// True if an operator inspects the stored batches. The engine then creates no file, and does not change what workers
+    /// have set in a server. Default: false.
     pub operator: bool,
 }
 
@@ -23,7 +23,7 @@ impl Default for Options {
     }
 }
 
-/// Opens the engine that `url` names. Must be called within a tokio runtime.
+/// Opens the engine that `url` names. Call it within a tokio runtime.
 ///
 /// | URL | |
 /// |---|---|
@@ -32,8 +32,8 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// A file is opened at once. The connection to a server is made by the first call of the engine, so that a host can
-/// start while the server is down.
+/// A file is opened at once. The engine's first call opens the connection to a server, so a host can start while the server
+/// is down.
 ///
 /// # Errors
 /// [`Error::Config`] if the URL cannot be used. The message does not repeat it, because it may hold a password. For
@@ -52,7 +52,8 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     })
 }
 
-/// Where the engine of `url` is, for messages: without user, password and options. Empty if the URL has no known form.
+/// Returns the address of an engine for messages: `url` without user, password and options. Empty if the form of `url` is
+/// unknown.
 ///
 /// ```
 /// use epilogue_engines::address;

@@ -1,27 +1,27 @@
-//! The errors of an engine, as far as the caller must tell one from another.
+//! The errors of an engine. Each kind needs a different reaction of the caller.
 
 use std::fmt;
 
-/// What an engine answers.
+/// The result of a call to an engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an engine did not do what it was asked to. No message contains a password.
+/// The reason why a call to an engine failed. No message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The engine cannot be reached, or did not answer in time. The call may be repeated. A host answers 503.
+    /// The engine cannot be reached, or did not answer in time. You can repeat the call. A host answers 503.
     Unavailable(String),
-    /// The batch is not leased to the caller any more.
+    /// The caller no longer holds the batch.
     LostLease,
-    /// The batch is larger than the engine takes, in bytes of its envelope.
+    /// The batch's envelope is larger than the engine accepts.
     TooLarge {
-        /// The size of the batch.
+        /// The size of the batch's envelope, in bytes.
         bytes: usize,
-        /// The size that the engine takes at most.
+        /// The largest size that the engine accepts, in bytes.
         limit: usize,
     },
     /// A stored batch cannot be read.
     Corrupt(String),
-    /// What the operator configured cannot be used.
+    /// The operator's configuration cannot be used.
     Config(String),
 }
 

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use crate::{Batch, Result, Task};
 
-/// A batch that one worker holds, for a time.
+/// A batch that one worker holds for a limited time.
 #[derive(Debug)]
 pub struct Lease {
     /// The batch that is leased.
     pub batch: Batch,
     /// The index of the first task that has not ended, or the number of tasks if all have ended.
     pub next: u32,
-    /// How often the task at [`Lease::next`] has been delivered, this time included.
+    /// The number of deliveries of the task at [`Lease::next`], including this one.
     pub attempt: u32,
     /// What the engine identifies the lease by.
     pub(crate) token: Token,
@@ -69,19 +69,19 @@ impl<K: Eq + Hash> Holders<K> {
 }
 
 impl Lease {
-    /// The task at [`Lease::next`]. None if all have ended.
+    /// Returns the task at [`Lease::next`], or none if all tasks have ended.
     pub fn task(&self) -> Option<&Task> {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Whether the task at [`Lease::next`] has been delivered more often than it may be. Then bury the batch, and do
+    /// Returns whether the task at [`Lease::next`] has been delivered more often than allowed. If so, bury the batch, and do
     /// not run the task.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
     }
 }
 
-/// Where a batch is in its life.
+/// The state of a stored batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchState {
@@ -111,18 +111,18 @@ impl fmt::Display for BatchState {
 pub struct Entry {
     /// The batch's id.
     pub id: String,
-    /// Where the batch is in its life.
+    /// The state of the batch.
     pub state: BatchState,
     /// The index of the first task that has not ended, or the number of tasks if all have ended.
     pub next: u32,
-    /// How often the task at `next` has been delivered so far.
+    /// The number of deliveries of the task at `next` so far.
     pub attempt: u32,
     /// The worker that holds the batch, if the engine knows it.
     pub worker: Option<String>,
-    /// How long until the lease ends unless the worker extends it, or until a delayed batch is ready. None if the engine does
-    /// not know.
+    /// The time until the lease ends, if the worker does not extend it, or until a delayed batch is ready. None if the
+    /// engine does not know it.
     pub left: Option<Duration>,
-    /// Why the batch is dead. None if it is not.
+    /// The reason why the batch is dead. None if the batch is not dead.
     pub why: Option<String>,
     /// The envelope as it is stored, byte for byte.
     pub envelope: Vec<u8>,
@@ -138,7 +138,7 @@ impl Entry {
     }
 }
 
-/// How many batches an engine holds, by state.
+/// The number of batches that an engine stores in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Batches that can be leased.
@@ -152,7 +152,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The count of one state.
+    /// Returns the number of batches in one state.
     pub(crate) fn of(&mut self, state: BatchState) -> &mut u64 {
         match state {
             BatchState::Ready => &mut self.ready,

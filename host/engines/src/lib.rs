@@ -1,9 +1,10 @@
-//! Where durable tasks are kept until they have run.
+//! Task engines: they keep durable tasks until the tasks have run.
 //!
-//! An [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of one request's tasks, and a worker leases all of it: so the
-//! order within a request holds on every engine, and none is promised between requests. The queue itself is always
-//! somebody else's: SQLite, Redis Streams, or NATS JetStream; [`Memory`] is for tests, and says in few lines what the
-//! others must do.
+//! A [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of one request's tasks. A worker leases the whole batch,
+//! so the order within a request holds on every engine. There is no order between requests.
+//!
+//! The engines store batches in SQLite, Redis Streams or NATS JetStream. [`Memory`] is for tests. Its short code shows what
+//! the other engines must do.
 //!
 //! # The life of a batch
 //!
@@ -15,16 +16,19 @@
 //!               └──not extended──┘
 //! ```
 //!
-//! A lease ends after [`Options::visibility`] unless it is extended, so whoever holds one calls [`TaskEngine::extend`] every
-//! third of that. After each task it calls [`TaskEngine::checkpoint`], so that a batch whose worker was killed is resumed where
-//! it stood, and only the task that was running runs again. A call that comes after the batch was leased to somebody
-//! else changes nothing and says [`Error::LostLease`]: stop what is running, its new owner runs it.
+//! A lease ends after [`Options::visibility`], unless the worker extends it. So the worker calls [`TaskEngine::extend`]
+//! every third of that time. After each task the worker calls [`TaskEngine::checkpoint`]. If the worker is killed, the next
+//! worker continues at the checkpoint, and only the task that was running runs again.
+//!
+//! If another worker has leased the batch meanwhile, a call changes nothing and returns [`Error::LostLease`]. Then stop the
+//! running task, because the other worker runs it.
 //!
 //! # Attempts
 //!
-//! [`Lease::attempt`] is the attempt of the task [`Lease::next`]. It counts when the task is *delivered*: by a lease, or by the
-//! checkpoint that makes it the next one. So a task that kills its worker runs out of attempts too; [`Lease::exhausted`]
-//! tells, and the worker buries the batch instead of running it. `release` takes the delivery back: the task was not run.
+//! [`Lease::attempt`] is the number of the attempt of the task [`Lease::next`]. An attempt counts when the task is
+//! *delivered*: by a lease, or by the checkpoint that makes it the next task. So a task that kills its worker runs out of
+//! attempts too. Then [`Lease::exhausted`] returns true, and the worker buries the batch and does not run the task.
+//! `release` takes the attempt back, because the task did not run.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -69,7 +73,7 @@ pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
-/// What [`TaskEngine::visit`] calls with each batch.
+/// The callback that [`TaskEngine::visit`] calls with each batch.
 pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
 
 /// How many batches an engine reads with one request.
@@ -77,42 +81,45 @@ const PAGE: usize = 500;
 
 /// Stores batches, and leases each to one worker at a time.
 ///
-/// Each call returns once the engine has confirmed it, or with [`Error::Unavailable`] after [`Options::timeout`] at the
-/// latest. After that error the engine may have made the change all the same, because the answer may have been lost.
+/// Each call returns when the engine has confirmed it. If there is no answer within [`Options::timeout`], the call returns
+/// [`Error::Unavailable`]. The engine may still have made the change, because the answer may have been lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
-    /// Stores a batch. When this returns it is as durable as the engine is. A batch with the id of a stored one is not
-    /// stored again, so this may be repeated after an error.
+    /// Stores a batch. When the call returns, the batch is as durable as the engine. You can repeat the call after an error,
+    /// because a batch with the id of a stored batch is not stored again.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
-    /// Stores a batch in the dead letter, because of `why`. It is for a single task that has failed while the others go
-    /// on: [`Batch::only`] makes its batch.
+    /// Stores a batch in the dead letter, with the reason `why`. Use it for a single task that failed while the other tasks
+    /// continue. [`Batch::only`] creates the batch of such a task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases the batch that waits longest, and waits up to `wait` for one. `worker` is a name that no other process uses.
+    /// Leases the batch that has waited longest. If none is ready, waits up to `wait` for one. `worker` is a name that no
+    /// other process uses.
     ///
-    /// It never returns a batch whose [`Lease`] this process still has under the same name. If that lease has ended, as
-    /// after a pause of the process, it is extended instead.
+    /// The call never returns a batch whose [`Lease`] this process still has under the same name. If that lease has ended,
+    /// for example after a pause of the process, the call extends it.
     ///
-    /// Poll the future to its end. If it is dropped, it may have leased a batch that nobody knows of until the lease
-    /// ends. A batch that cannot be read, because its envelope is damaged or newer than this program, is buried and
-    /// passed over.
+    /// Poll the future to its end. If you drop it, it may have leased a batch that no worker runs until the lease ends.
+    ///
+    /// If a batch cannot be read, because its envelope is damaged or newer than this program, the call buries it and takes
+    /// the next one.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Extends a lease: it lasts for [`Options::visibility`] from now. Call it every third of that.
+    /// Extends a lease to [`Options::visibility`] from now. Call it every third of that time.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
-    /// Records that the tasks before `next` have ended and that `next` is about to start, with its first attempt. Also
-    /// extends the lease.
+    /// Records that the tasks before `next` have ended, and that the first attempt of `next` is about to start. Also extends
+    /// the lease.
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()>;
 
     /// Removes a batch whose tasks have all ended.
     async fn ack(&self, lease: &Lease) -> Result<()>;
 
-    /// Gives a batch back, to be leased again after `after`: the task [`Lease::next`] failed, and may be tried again.
+    /// Gives a batch back after the task [`Lease::next`] failed. The batch can be leased again after the time `after`.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
-    /// Gives a batch back at once, and takes back the attempt: the task [`Lease::next`] was not started.
+    /// Gives a batch back whose task [`Lease::next`] was not started. The batch can be leased at once, and the attempt does
+    /// not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
@@ -120,21 +127,22 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
 
     /// Calls `each` with up to `limit` stored batches, oldest first, of one state or of all.
     ///
-    /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may come
-    /// twice, or not at all.
+    /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may
+    /// come twice, or not at all.
     async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
-    /// Up to `limit` stored batches, oldest first, of one state or of all: what [`TaskEngine::visit`] visits, in memory.
+    /// Returns up to `limit` stored batches, oldest first, of one state or of all. For long lists use [`TaskEngine::visit`].
     async fn list(&self, state: Option<BatchState>, limit: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
         Ok(entries)
     }
 
-    /// The stored batch of this id. None if there is none.
+    /// Returns the stored batch with this id, or none if there is none.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Makes a dead batch ready again, at the task where it died and with all its attempts.
+    /// Makes a dead batch ready again. It continues with the task at which it died, and this task has all its attempts
+    /// again.
     ///
     /// Returns the dead batch as it was, or none if no dead batch has this id.
     async fn retry_dead(&self, id: &str) -> Result<Option<Entry>>;
@@ -145,17 +153,19 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// removal and is counted, or comes after it and fails with [`Error::LostLease`]. The other fields may be a moment old.
     async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// How many batches are stored, by state.
+    /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// How many batches wait or run: all but the dead. It is cheaper than [`TaskEngine::counts`], and as accurate.
+    /// Returns the number of all batches except dead ones. It is cheaper than [`TaskEngine::counts`], and as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// The server's settings that are known to lose what it has accepted: a sentence for each, with what to do. Empty
-    /// by default, and for a server that does not tell its settings.
+    /// Returns a sentence for each setting of the server with which it can lose accepted batches. The sentence says what to
+    /// do.
+    ///
+    /// The default is an empty list. It is also empty if the server does not show its settings.
     async fn risks(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
