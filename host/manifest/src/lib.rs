@@ -1,6 +1,6 @@
-//! What an application's manifest means: Spin's `spin.toml`, with a table of our own for the host's settings.
+//! Reads an application's manifest: Spin's `spin.toml`, with an additional table for the host's settings.
 //!
-//! This crate knows no runtime. It reads text and looks for files; it neither compiles nor serves anything.
+//! This crate does not depend on a runtime. It reads text and looks for files. It does not compile or serve anything.
 
 pub mod manifest;
 pub mod outbound;

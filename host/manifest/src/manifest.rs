@@ -1,5 +1,5 @@
-//! An application as its `spin.toml` describes it: a Spin manifest of version 2, with this host's settings in the
-//! tables that Spin leaves to tools.
+//! The application that a `spin.toml` describes. It is a Spin manifest of version 2. This host's settings are in the tables
+//! that Spin leaves to tools.
 
 mod check;
 mod component;
@@ -29,64 +29,65 @@ pub use component::check_id;
 pub use files::{Files, Mount};
 pub use reader::nearest;
 
-/// The name of a manifest where none is given.
+/// The default file name of a manifest.
 pub const DEFAULT_NAME: &str = "spin.toml";
 
-/// An application.
+/// An application, as its manifest describes it.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The file that this was read from, as it was named.
+    /// The manifest's file, as the user named it.
     pub path: PathBuf,
     /// The absolute path of the folder that the manifest is in.
     pub folder: PathBuf,
     /// The application's name.
     pub name: String,
-    /// The application's version; may be empty.
+    /// The application's version. It may be empty.
     pub version: String,
     /// The host's options in `[application.tool.epilogue]`.
     pub host: HostOverlay,
-    /// The settings in `[application.tool.epilogue]`, for every component that has none of its own.
+    /// The settings in `[application.tool.epilogue]`. They apply to every component without its own.
     pub settings: SettingsOverlay,
     /// The components, in the manifest's order.
     pub components: Vec<Component>,
     /// The triggers that call the components, in the manifest's order.
     pub triggers: Vec<HttpTrigger>,
-    /// What the application needs and this host does not offer, so that it must not run here.
+    /// The features that the application needs and this host does not offer. Such an application must not run here.
     unsupported: Vec<Notice>,
     /// Warnings for the application's author.
     warnings: Vec<Notice>,
 }
 
-/// A WebAssembly component and what it is given.
+/// A WebAssembly component with its configuration.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// The component's id in the manifest.
     pub id: String,
-    /// The absolute path of the WebAssembly file to run here: `source` of `tool.epilogue`, or else the component's own.
+    /// The absolute path of the WebAssembly file that this host runs. It is `source` of `tool.epilogue`, or else the
+    /// component's own `source`.
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, String>,
     /// The files that the component may read.
     pub files: Files,
-    /// Where the component may connect to.
+    /// The destinations that the component may connect to.
     pub allowed_outbound_hosts: AllowedHosts,
-    /// The middleware around the component for every trigger, inside the trigger's own: `middleware` of
-    /// `tool.epilogue`.
+    /// The middleware around the component for every trigger, from `middleware` of `tool.epilogue`. It is inside the
+    /// trigger's own middleware.
     pub middleware: Vec<Middleware>,
-    /// How the component is built.
+    /// The commands that build the component.
     pub build: Option<Build>,
-    /// The component's own settings. [`Manifest::settings_of`] has those that hold.
+    /// The component's own settings. [`Manifest::settings_of`] returns the effective settings.
     pub settings: SettingsOverlay,
 }
 
 /// How a component is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// Shell commands, run one after the other.
+    /// Shell commands, which run one after the other.
     pub commands: Vec<String>,
     /// The absolute path of the folder to run them in.
     pub workdir: PathBuf,
-    /// Patterns of the files, relative to `workdir`, after whose change the component is built again.
+    /// Patterns of files, relative to `workdir`. If one of these files changes, the component is built again.
     pub watch: Vec<String>,
 }
 
@@ -95,7 +96,8 @@ pub struct Build {
 pub struct HttpTrigger {
     /// The component's name.
     pub component: String,
-    /// The route as the manifest writes it. None if the trigger is private: no request from outside reaches it.
+    /// The route as the manifest writes it. None if the trigger is private, which means that no request from outside reaches
+    /// it.
     pub route: Option<String>,
     /// The middleware that requests pass on their way to the component, the outermost first: the trigger's own, then
     /// the component's.
@@ -109,11 +111,11 @@ pub struct Middleware {
     pub id: String,
     /// The absolute path of the WebAssembly file.
     pub source: PathBuf,
-    /// What the middleware inherits from the trigger's component. It has no configuration of its own.
+    /// The configuration that the middleware inherits from the trigger's component. It has no other configuration.
     pub inherits: Inherited,
 }
 
-/// What a middleware inherits from the trigger's component.
+/// The configuration that a middleware inherits from the trigger's component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// Whether it inherits the environment variables.
@@ -124,7 +126,7 @@ pub struct Inherited {
     pub outbound_hosts: bool,
 }
 
-/// A message about the manifest, with the component that it is about, if it is about a single one.
+/// A message about the manifest. If it is about a single component, it has the component's id.
 #[derive(Clone, Debug)]
 struct Notice {
     component: Option<String>,
@@ -132,8 +134,9 @@ struct Notice {
 }
 
 impl Manifest {
-    /// Finds the manifest that a command line means. `from` is a file, or a folder with a `spin.toml`. Without it, the
-    /// manifest is the one in the current folder or the nearest above it in the same git repository.
+    /// Finds the manifest for a command line. `from` is a file, or a folder with a `spin.toml`.
+    ///
+    /// Without `from`, it is the manifest in the current folder, or the nearest one above it in the same git repository.
     pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
         match from {
             Some(folder) if folder.is_dir() => {
@@ -153,22 +156,22 @@ impl Manifest {
         }
     }
 
-    /// Reads a manifest. The files that it names need not exist yet, and it may ask for what this host does not offer:
-    /// [`Manifest::select`] checks that.
+    /// Reads a manifest. It does not check whether the named files exist and whether this host offers all features.
+    /// [`Manifest::select`] checks this.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("can't read the manifest {}", path.display()))?;
         Self::parse(path, &text)
     }
 
-    /// Reads the text of a manifest that is, or could be, at `path`. It reads no file.
+    /// Reads a manifest from its text. `path` is the place where the manifest is or could be. This function reads no file.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let absolute = std::path::absolute(path)?;
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
     }
 
-    /// Narrows the application to the components that `only` names, or keeps all if it names none. Checks that this
-    /// host can run what remains.
+    /// Keeps only the components that `only` names, or all components if it is empty. Then checks that this host can run
+    /// them.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
@@ -184,22 +187,22 @@ impl Manifest {
         Ok(self)
     }
 
-    /// The warnings for the application's author, ready to be shown.
+    /// Returns the warnings for the application's author, as text.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         self.warnings.iter().map(|notice| notice.message.as_str())
     }
 
-    /// The settings that hold for a component, given those of the command line.
+    /// Returns the effective settings of a component, including the settings of the command line.
     pub fn settings_of(&self, component: &Component, flags: &SettingsOverlay) -> Settings {
         flags.clone().over(component.settings.clone()).over(self.settings.clone()).resolve()
     }
 
-    /// The routes that requests from outside can take, and where they lead.
+    /// Returns the routes of requests from outside, with their targets.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &HttpTrigger)> {
         self.triggers.iter().filter_map(|trigger| Some((trigger.route.as_deref()?, trigger)))
     }
 
-    /// The components that run, each as often as it has different middleware around it.
+    /// Returns the components that run. A component occurs once for each different list of middleware around it.
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
@@ -224,7 +227,7 @@ impl Manifest {
     }
 }
 
-/// Whether a file does not exist. False if that cannot be told: the attempt to read the file then says why.
+/// Returns whether a file does not exist. Returns false if this cannot be found out. Reading the file then gives the reason.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

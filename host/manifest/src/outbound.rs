@@ -1,5 +1,5 @@
-//! Where a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. A destination is allowed
-//! only if an entry allows it.
+//! The destinations that a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. A destination is
+//! allowed only if an entry allows it.
 
 #[cfg(test)]
 mod tests;
@@ -53,12 +53,12 @@ impl AllowedHosts {
         Self(entries)
     }
 
-    /// Whether no destination is allowed.
+    /// Returns whether no destination is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a request may be sent to this host. Without a port it goes to the scheme's own.
+    /// Returns whether a request may be sent to this host. Without a port, the request goes to the scheme's default port.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {
             return false;
@@ -67,7 +67,7 @@ impl AllowedHosts {
         self.0.iter().any(|entry| entry.allows_scheme(scheme) && entry.host.matches(&host) && entry.allows_port(port))
     }
 
-    /// Whether a raw socket may connect or send to this address. `scheme` is `tcp` or `udp`.
+    /// Returns whether a raw socket may connect or send to this address. `scheme` is `tcp` or `udp`.
     pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
         // A socket that was opened for IPv6 names IPv4 destinations as `::ffff:1.2.3.4`.
         let host = match address.ip().to_canonical() {
@@ -77,19 +77,19 @@ impl AllowedHosts {
         self.allows(scheme, &host.to_string(), Some(address.port()))
     }
 
-    /// Whether there is an address that a raw socket may connect or send to. `scheme` is `tcp` or `udp`.
+    /// Returns whether there is any address that a raw socket may connect or send to. `scheme` is `tcp` or `udp`.
     pub fn allows_sockets(&self, scheme: &str) -> bool {
         self.0.iter().any(|entry| entry.allows_scheme(scheme))
     }
 
-    /// Whether a component may send requests to its own application, which is the host that [`is_self`] knows.
+    /// Returns whether a component may send requests to its own application. [`is_self`] recognizes its host name.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.0
             .iter()
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
     }
 
-    /// What a developer can do about a destination that is not allowed to `component`.
+    /// Returns what a developer can do if `component` may not connect to a destination.
     pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
         let own = format!("{scheme}://self");
@@ -117,7 +117,7 @@ impl AllowedHosts {
     }
 }
 
-/// Whether a host's name stands for the component's own application.
+/// Returns whether a host's name stands for the component's own application.
 pub fn is_self(host: &str) -> bool {
     host.eq_ignore_ascii_case(SELF_HOST)
 }

@@ -1,5 +1,6 @@
-//! Which component a path belongs to, as Spin decides it: an exact route before a `:parameter`, that before a trailing
-//! wildcard `/...`, and the longest wildcard first. A trailing slash of a route or a path makes no difference.
+//! Finds the component of a path, with Spin's rules. An exact route comes first, then a route with a `:parameter`, then a
+//! route with a trailing wildcard `/...`. The longest wildcard comes first. A trailing slash of a route or a path makes no
+//! difference.
 
 use std::fmt::Write as _;
 
@@ -7,10 +8,10 @@ use anyhow::{Context as _, bail, ensure};
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
-/// Paths under this prefix belong to the host; no component sees them.
+/// The prefix of the host's own paths. No component sees them.
 pub const RESERVED: &str = "/.well-known/spin/";
 
-/// The beginning of the name of a header that carries a route's `:parameter`.
+/// The prefix of the names of headers that carry a route's `:parameter`.
 pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
 /// Finds the target of a request's path.
@@ -27,21 +28,21 @@ struct Route<T> {
     target: T,
 }
 
-/// The route of a path, and the parts of the path that the route leaves open.
+/// The route of a path, with the values of the route's parameters and wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch<'router, T> {
     /// The route's target.
     pub target: &'router T,
     /// The route as the manifest writes it, `/users/:id/...`.
     pub pattern: &'router str,
-    /// What the trailing wildcard stands for, with its leading slash; empty without a wildcard.
+    /// The part of the path that matches the trailing wildcard, with its leading slash. Empty without a wildcard.
     pub path_info: String,
     /// The header and the value of each `:parameter`, in the route's order.
     pub parameters: Vec<(HeaderName, String)>,
 }
 
 impl<T> Router<T> {
-    /// Builds a router. If two routes are equal, the later one holds, as in Spin.
+    /// Builds a router. If two routes are equal, the router uses the later one, as in Spin.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {
@@ -59,7 +60,7 @@ impl<T> Router<T> {
         Ok(Self { routes: router })
     }
 
-    /// Finds the route of a path: the path of a request's URI, without the query.
+    /// Finds the route of a path. The path is that of a request's URI, without the query.
     pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();
