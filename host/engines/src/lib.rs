@@ -162,8 +162,7 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// Returns a sentence for each setting of the server with which it can lose accepted batches. The sentence says what to
-    /// do.
+    /// Finds settings of the server that can lose accepted batches. Returns one sentence for each, which says what to do.
     ///
     /// The default is an empty list. It is also empty if the server does not show its settings.
     async fn risks(&self) -> Result<Vec<String>> {
