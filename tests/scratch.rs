@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -86,5 +87,29 @@ fn copies_of_files_go_where_nothing_is_served() {
     let mut command = epilogue(["up", "--listen", &address, "--from"]);
     command.arg(app.path()).env("TMPDIR", scratch.path());
     assert_eq!(Process::start(command).ended().code, Some(1));
+    assert!(left(scratch.path()).is_empty(), "{:?}", left(scratch.path()));
+}
+
+#[test]
+fn copies_of_a_killed_host_go_when_the_next_one_starts() {
+    let (app, scratch) = with_files(guests::SYSTEM, "");
+    let killed = start(app.path(), scratch.path(), []);
+    let alive = start(app.path(), scratch.path(), []);
+    let made = left(scratch.path());
+    assert_eq!(made.len(), 2, "{made:?}");
+    for folder in made {
+        let mode = fs::metadata(scratch.path().join(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+    killed.signal("KILL");
+    killed.ended();
+    assert_eq!(left(scratch.path()).len(), 2);
+    let next = start(app.path(), scratch.path(), []);
+    assert_eq!(left(scratch.path()).len(), 2);
+    for host in [alive, next] {
+        assert_eq!(get(host.address(), "/read?/assets/deep/a.txt"), "an asset");
+        host.signal("TERM");
+        assert_eq!(host.ended().code, Some(0));
+    }
     assert!(left(scratch.path()).is_empty(), "{:?}", left(scratch.path()));
 }

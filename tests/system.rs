@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::client;
 use crate::guests;
-use crate::process::{Process, application, up};
+use crate::process::{Process, application, retry, up};
 
 #[test]
 fn the_environment_is_the_manifests() {
@@ -95,6 +95,44 @@ fn nothing_is_read_outside_the_mounts() {
         refused(&host, "/read", file);
         refused(&host, "/write", file);
     }
+}
+
+#[test]
+fn a_link_out_of_the_application_is_refused() {
+    for (more, link) in [
+        ("files = [\"site/*\"]", "site/abs"),
+        (
+            "files = [{ source = \"site\", destination = \"/\" }]\ntool.epilogue.allow-transient-write = true",
+            "site/abs",
+        ),
+        ("files = [{ source = \"etc\", destination = \"/\" }]", "etc"),
+    ] {
+        let app = application(guests::SYSTEM, more);
+        fs::create_dir(app.path().join("site")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", app.path().join("site/abs")).unwrap();
+        std::os::unix::fs::symlink("/etc", app.path().join("etc")).unwrap();
+        let ended = Process::start(up(app.path(), [])).ended();
+        assert_eq!(ended.code, Some(1));
+        let stderr = ended.stderr.join("\n");
+        assert!(stderr.contains(&format!("{link} is a symbolic link")) && stderr.contains("to /etc"), "{stderr}");
+    }
+}
+
+/// The error `io`, which a guest's libc returns for each write that fails, whatever the cause.
+const IO: &str = "Some(29)";
+
+#[test]
+fn s11_writes_are_limited() {
+    let more = "files = [\"assets/*\"]\n[component.app.tool.epilogue]\nallow-transient-write = true\nmax-transient-write = \"4MiB\"";
+    let (_app, host) = with_files(more);
+    let fill = |file: &str| host.get(&format!("/fill?/assets/{file}")).text().to_owned();
+    let quota = fill("a.txt");
+    let (written, error) = quota.split_once(" MiB, ").unwrap();
+    assert!((2..=4).contains(&written.parse::<u32>().unwrap()) && error == IO, "{quota}");
+    assert!(fill("new.txt").starts_with("0 MiB, "));
+    // What was written over is there again, once the host has counted what is left.
+    let again = retry(|| Some(fill("a.txt")).filter(|told| !told.starts_with("0 ")));
+    assert!(again.ends_with(IO), "{again}");
 }
 
 /// An application whose folder has assets, two links that lead out of them, and a secret. `more` is the part of the manifest that

@@ -11,6 +11,7 @@ use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
 use wasmtime::Engine;
 
+use crate::budget::disk::Disk;
 use crate::component::linker::linker;
 use crate::component::{Component, ComponentConfig};
 use crate::interfaces::outgoing::OwnAddress;
@@ -75,6 +76,7 @@ impl App {
                     allowed_hosts: Arc::new(component.allowed_outbound_hosts.clone()),
                     output: options.output.clone(),
                     warnings: Arc::default(),
+                    disk: None,
                 },
                 task_store: options.task_store.clone(),
                 scratch: scratch.clone(),
@@ -87,8 +89,10 @@ impl App {
         if let Some(scratch) = &scratch {
             for (place, (loaded, (component, _))) in components.iter_mut().zip(&services).enumerate() {
                 let folder = scratch.path().join(place.to_string());
-                let mounts = component.files.prepare(&folder, loaded.settings.allow_transient_write);
+                let writable = loaded.settings.allow_transient_write.then_some(loaded.settings.max_transient_write);
+                let mounts = component.files.prepare(&folder, writable);
                 loaded.wasi.mounts = mounts.with_context(|| no_files(&loaded.id))?;
+                loaded.wasi.disk = writable.map(|most| Arc::new(Disk::new(loaded.id.clone(), folder, most)));
             }
         }
         let components = components.into_iter().map(Arc::new).collect();

@@ -5,6 +5,7 @@
 
 pub(crate) mod address;
 pub(crate) mod descriptors;
+pub(crate) mod disk;
 pub(crate) mod instance;
 pub(crate) mod lookups;
 
@@ -23,6 +24,8 @@ pub(crate) enum Limit {
     Listings,
     /// File descriptors of the process that guests may take.
     Descriptors,
+    /// Bytes on the disk that a component's writable files take.
+    Disk,
     /// Handles that an instance keeps after the request that opened them.
     Kept,
 }
@@ -37,6 +40,7 @@ impl Limit {
             Self::Outgoing => "outgoing-requests",
             Self::Listings => "listings",
             Self::Descriptors => "descriptors",
+            Self::Disk => "disk",
             Self::Kept => "kept-handles",
         }
     }

@@ -14,3 +14,4 @@ pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod warnings;
 pub(crate) mod wasi;
+pub(crate) mod writes;

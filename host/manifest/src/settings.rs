@@ -211,6 +211,9 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         allow_transient_write: bool = false;
+        /// Size of the copy that a component may write to. A write beyond it fails.
+        #[arg(env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
+        max_transient_write: Size = Size::mebibytes(256);
     }
 }
 

@@ -8,16 +8,22 @@ use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
 use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 
 use crate::budget::Limit;
+use crate::budget::disk::ENTRY;
 use crate::budget::instance::Budgeted;
+use crate::interfaces::wasi::Wasi;
+use crate::interfaces::writes;
 
 /// Replaces the functions with which a guest opens a file or a folder. Beyond the budget they return
-/// `error-code.quota`.
-pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+/// `error-code.quota`. `get` finds in the store's data what the manifest grants.
+pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
+    linker: &mut Linker<T>,
+    get: fn(&mut T) -> &Wasi,
+) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.instance("wasi:filesystem/types@0.2.12")?.func_wrap_async(
         "[method]descriptor.open-at",
-        |mut store: StoreContextMut<'_, T>,
-         (folder, follow, path, open, flags): Open<
+        move |mut store: StoreContextMut<'_, T>,
+              (folder, follow, path, mut open, flags): Open<
             preview2::PathFlags,
             preview2::OpenFlags,
             preview2::DescriptorFlags,
@@ -25,35 +31,54 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
             Box::new(async move {
                 use preview2::{ErrorCode, Host as _, HostDescriptor as _};
                 let state = store.data_mut();
-                if state.charge(Limit::Files, 1).is_err() {
+                let full = open.contains(preview2::OpenFlags::CREATE) && writes::charge(state, get, ENTRY).is_err();
+                if state.charge(Limit::Files, 1).is_err() || full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
+                }
+                // A file that is there already may be opened, and truncated.
+                if full {
+                    open &= !preview2::OpenFlags::CREATE;
                 }
                 match state.filesystem().open_at(folder, follow, path, open, flags).await {
                     Ok(file) => Ok((Ok(file),)),
-                    Err(error) => Ok((Err(state.filesystem().convert_error_code(error)?),)),
+                    Err(error) => Ok((Err(match state.filesystem().convert_error_code(error)? {
+                        ErrorCode::NoEntry if full => ErrorCode::Quota,
+                        error => error,
+                    }),)),
                 }
             })
         },
     )?;
     linker.instance("wasi:filesystem/types@0.3.0")?.func_wrap_concurrent(
         "[method]descriptor.open-at",
-        |accessor: &Accessor<T>,
-         (folder, follow, path, open, flags): Open<
+        move |accessor: &Accessor<T>,
+              (folder, follow, path, mut open, flags): Open<
             preview3::PathFlags,
             preview3::OpenFlags,
             preview3::DescriptorFlags,
         >| {
             Box::pin(async move {
                 use preview3::{ErrorCode, Host as _, HostDescriptorWithStore as _};
-                if accessor.with(|mut access| access.data_mut().charge(Limit::Files, 1)).is_err() {
+                let create = open.contains(preview3::OpenFlags::CREATE);
+                let (charged, full) = accessor.with(|mut access| {
+                    let state = access.data_mut();
+                    (state.charge(Limit::Files, 1), create && writes::charge(state, get, ENTRY).is_err())
+                });
+                if charged.is_err() || full && open.contains(preview3::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
+                }
+                if full {
+                    open &= !preview3::OpenFlags::CREATE;
                 }
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
                 match WasiFilesystem::open_at(&files, folder, follow, path, open, flags).await {
                     Ok(file) => Ok((Ok(file),)),
                     Err(error) => {
                         let error = files.with(|mut access| access.get().convert_error_code(error));
-                        Ok((Err(error?),))
+                        Ok((Err(match error? {
+                            ErrorCode::NoEntry if full => ErrorCode::Quota,
+                            error => error,
+                        }),))
                     }
                 }
             })

@@ -10,6 +10,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::last_words::LastWords;
+use crate::budget::disk::Disk;
 use crate::budget::instance::MAX_RANDOM;
 use crate::budget::lookups::Lookups;
 use crate::interfaces::warnings::Warnings;
@@ -44,6 +45,8 @@ pub(crate) struct WasiConfig {
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) output: Output,
     pub(crate) warnings: Arc<Warnings>,
+    /// How much the guest may write to its mounts. None if it may not.
+    pub(crate) disk: Option<Arc<Disk>>,
 }
 
 /// What one instance sees of the system.
@@ -52,6 +55,7 @@ pub(crate) struct Wasi {
     component: String,
     allowed_hosts: Arc<AllowedHosts>,
     warnings: Arc<Warnings>,
+    pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
     /// The guest's stderr, if each of its lines is to be an event.
     lines: Option<Lines>,
@@ -110,7 +114,16 @@ impl WasiConfig {
         self.connect(&mut wasi, component);
         let (component, allowed_hosts, warnings) =
             (component.to_owned(), self.allowed_hosts.clone(), self.warnings.clone());
-        Ok(Wasi { ctx: wasi.build(), component, allowed_hosts, warnings, lookups, lines, last_words })
+        Ok(Wasi {
+            ctx: wasi.build(),
+            component,
+            allowed_hosts,
+            warnings,
+            disk: self.disk.clone(),
+            lookups,
+            lines,
+            last_words,
+        })
     }
 
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {

@@ -1,11 +1,27 @@
-//! Folders for the copies of components' files. The host deletes them whenever the process ends in order.
+//! Folders for the copies of components' files. The host deletes them whenever the process ends in order. Those of a
+//! process that was killed are deleted when the next one starts.
+//!
+//! A folder has a file that its process holds locked. The system takes the lock back when the process ends, however it
+//! ends. So a folder with a file that nobody has locked belongs to nobody.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+/// The start of a folder's name.
+const PREFIX: &str = "epilogue-";
+/// The file in a folder that its process holds locked.
+const LOCK: &str = ".lock";
+/// That file's name until it is locked, so that no other process takes it for that of a dead one.
+const UNLOCKED: &str = ".lock-new";
+
+static TIDIED: Once = Once::new();
 
 /// The folders that exist. A thread that never ends, such as the one that reloads, may hold a folder, so that it is
 /// never dropped.
@@ -14,28 +30,36 @@ static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// How often the host tries to delete a folder into which a guest still writes.
 const ATTEMPTS: usize = 3;
 
-/// A folder that is deleted when it is dropped, or else by [`delete_all`].
-pub(crate) struct Scratch(PathBuf);
+/// A folder that is deleted when it is dropped, or else by [`delete_all`], or else by the next process.
+pub(crate) struct Scratch {
+    path: PathBuf,
+    /// Locked for as long as the process lives.
+    _lock: File,
+}
 
 impl Scratch {
-    /// Makes an empty folder, which only this user can enter, in `$TMPDIR`.
+    /// Makes an empty folder, which only this user can enter, in `$TMPDIR`. The first one of a process deletes those of
+    /// dead processes.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        TIDIED.call_once(|| delete_abandoned(&std::env::temp_dir()));
         let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::Builder::new().prefix("epilogue-").tempdir();
-        let folder = folder.context("cannot make a temporary folder")?.keep();
+        let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+        let folder = tempfile::Builder::new().prefix(PREFIX).make(make).context("cannot make a temporary folder")?;
+        let (_, folder) = folder.keep().context("cannot keep a temporary folder")?;
         folders.push(folder.clone());
-        Ok(Self(folder))
+        let lock = lock(&folder).with_context(|| format!("cannot lock {}", folder.display()))?;
+        Ok(Self { path: folder, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|folder| *folder != self.0);
-        delete(&self.0);
+        FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|folder| *folder != self.path);
+        delete(&self.path);
     }
 }
 
@@ -43,6 +67,42 @@ impl Drop for Scratch {
 pub(crate) fn delete_all() {
     let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
     folders.iter().for_each(|folder| delete(folder));
+}
+
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(UNLOCKED))?;
+    file.lock()?;
+    fs::rename(folder.join(UNLOCKED), folder.join(LOCK))?;
+    Ok(file)
+}
+
+/// Deletes the folders in `parent` that processes of this user have left behind.
+fn delete_abandoned(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        // The lock is held until the folder is deleted: another process that starts now leaves it alone.
+        if let Ok(Some(_lock)) = lock_abandoned(&folder.path()) {
+            tracing::info!(target: "epilogue::scratch", "deleting {}, which a host that was killed has left", folder.path().display());
+            delete(&folder.path());
+        }
+    }
+}
+
+/// Locks a folder that this user's dead process has left. None if it is anything else: in a shared `/tmp` others can make
+/// files and links of any name.
+fn lock_abandoned(folder: &Path) -> io::Result<Option<File>> {
+    let own = |what: &fs::Metadata| what.uid() == geteuid().as_raw();
+    let what = fs::symlink_metadata(folder)?;
+    if !what.is_dir() || !own(&what) {
+        return Ok(None);
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(folder.join(LOCK))?;
+    let what = file.metadata()?;
+    if !what.is_file() || !own(&what) || file.try_lock().is_err() {
+        return Ok(None);
+    }
+    Ok(Some(file))
 }
 
 fn delete(folder: &Path) {
@@ -79,5 +139,29 @@ mod tests {
         assert!(!paths[1].exists());
         // It has nothing left to delete.
         drop(kept);
+    }
+
+    #[test]
+    fn only_folders_of_dead_processes_are_deleted() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = parent.path().join(name);
+            fs::create_dir_all(path.join("0")).unwrap();
+            path
+        };
+        let (dead, alive, other) = (folder("epilogue-dead"), folder("epilogue-alive"), folder("epilogue-other"));
+        drop(lock(&dead).unwrap());
+        let held = lock(&alive).unwrap();
+        // A folder of somebody else's that has such a file, and links to it.
+        let own = folder("own");
+        fs::write(own.join(LOCK), "").unwrap();
+        std::os::unix::fs::symlink(&own, parent.path().join("epilogue-link")).unwrap();
+        std::os::unix::fs::symlink(own.join(LOCK), other.join(LOCK)).unwrap();
+        delete_abandoned(parent.path());
+        assert!(!dead.exists());
+        assert!(alive.exists() && other.exists() && own.exists());
+        drop(held);
+        delete_abandoned(parent.path());
+        assert!(!alive.exists() && other.exists() && own.exists());
     }
 }

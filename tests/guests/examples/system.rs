@@ -1,5 +1,8 @@
-//! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`.
+//! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`; from
+//! the handler only `/fill?FILE`, which writes mebibytes until one fails.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::{env, fs};
 
 use epilogue_sdk::BackgroundTasks;
@@ -10,8 +13,25 @@ use spin_sdk::http_service;
 async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let what = request.uri().path().to_owned();
     let which = request.uri().query().unwrap_or_default().to_owned();
+    if what == "/fill" {
+        return Ok(fill(&which));
+    }
     BackgroundTasks::current().add_task(look_again, (what.clone(), which.clone()))?;
     Ok(look(&what, &which))
+}
+
+/// Writes to a file until that fails.
+fn fill(file: &str) -> String {
+    let mut file = match File::create(file) {
+        Ok(file) => file,
+        Err(error) => return format!("0 MiB, {:?}", error.raw_os_error()),
+    };
+    for written in 0..1024 {
+        if let Err(error) = file.write_all(&vec![1; 1 << 20]) {
+            return format!("{written} MiB, {:?}", error.raw_os_error());
+        }
+    }
+    "all of it was written".to_owned()
 }
 
 /// A task sees what its handler saw.

@@ -1,5 +1,9 @@
 //! The files of the application that a component may read.
 
+mod links;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs,
     io::ErrorKind,
@@ -8,6 +12,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
+
+use self::links::Inside;
+use crate::values::{Size, Value as _};
 
 /// A component's `files` without its `exclude_files`. The host looks for them only when they are asked for, because a
 /// build may make them.
@@ -61,21 +68,28 @@ impl Files {
     }
 
     /// Prepares the folders to open for the guest. Folders that are placed whole are opened as they are. All other
-    /// files are copied into `scratch`, which must exist as long as the guest. With `copy` everything is copied, for a
-    /// guest that may write.
+    /// files are copied into `scratch`, which must exist as long as the guest. If the guest may write, everything is
+    /// copied, and `writable` is the most that the copies may take.
     ///
     /// # Errors
     ///
-    /// If a file or folder does not exist, or cannot be read or copied. The message names it.
-    pub fn prepare(&self, scratch: &Path, copy: bool) -> anyhow::Result<Vec<Mount>> {
+    /// If a file or folder does not exist, lies behind a symbolic link out of the application, or cannot be read or
+    /// copied. The message names it.
+    pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        if !copy && let Some(folders) = self.whole_folders() {
+        if writable.is_none()
+            && let Some(folders) = self.whole_folders()?
+        {
             return Ok(folders);
         }
         fs::create_dir_all(scratch).with_context(|| format!("can't create {}", scratch.display()))?;
-        for file in self.resolve()? {
+        let files = self.resolve()?;
+        if let Some(most) = writable {
+            check_size(&files, most)?;
+        }
+        for file in files {
             let target = scratch.join(file.guest.trim_start_matches('/'));
             let copied =
                 target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(&file.host, &target));
@@ -97,12 +111,15 @@ impl Files {
             match entry {
                 FilesEntry::Pattern(pattern) => {
                     let mut files = Vec::new();
-                    everything.matching(pattern, &mut files)?;
+                    everything.matching(pattern, &Inside::of(&self.root, entry)?, &mut files)?;
                     if files.is_empty() {
                         warnings.push(format!("{pattern:?} in files matches no file in {}", self.root.display()));
                     }
                 }
-                FilesEntry::Placement { source, .. } => _ = self.kind(source)?,
+                FilesEntry::Placement { source, .. } => {
+                    self.kind(source)?;
+                    Inside::of(&self.root, entry)?.check(&self.root.join(source))?;
+                }
             }
         }
         Ok(warnings)
@@ -112,15 +129,20 @@ impl Files {
     pub fn resolve(&self) -> anyhow::Result<Vec<Mount>> {
         let mut files = Vec::new();
         for entry in &self.entries {
+            let inside = Inside::of(&self.root, entry)?;
             match entry {
-                FilesEntry::Pattern(pattern) => self.matching(pattern, &mut files)?,
-                FilesEntry::Placement { source, destination } => self.placed(source, destination, &mut files)?,
+                FilesEntry::Pattern(pattern) => self.matching(pattern, &inside, &mut files)?,
+                FilesEntry::Placement { source, destination } => {
+                    self.placed(source, destination, &inside, &mut files)?;
+                }
             }
         }
         Ok(files)
     }
 
-    fn whole_folders(&self) -> Option<Vec<Mount>> {
+    /// The entries as folders to open as they are, if each is a folder that is placed whole. The guest's own sandbox
+    /// refuses links that lead out of such a folder.
+    fn whole_folders(&self) -> anyhow::Result<Option<Vec<Mount>>> {
         let folder = |entry: &FilesEntry| match entry {
             FilesEntry::Placement { source, destination } if self.root.join(source).is_dir() => {
                 Some(Mount { host: self.root.join(source), guest: absolute(destination) })
@@ -128,32 +150,34 @@ impl Files {
             _ => None,
         };
         let folders: Vec<Mount> = self.entries.iter().map_while(folder).collect();
-        (self.exclude.is_empty() && folders.len() == self.entries.len()).then_some(folders)
+        if !self.exclude.is_empty() || folders.len() < self.entries.len() {
+            return Ok(None);
+        }
+        for (entry, folder) in self.entries.iter().zip(&folders) {
+            Inside::of(&self.root, entry)?.check(&folder.host)?;
+        }
+        Ok(Some(folders))
     }
 
-    fn matching(&self, pattern: &str, files: &mut Vec<Mount>) -> anyhow::Result<()> {
+    fn matching(&self, pattern: &str, inside: &Inside, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(pattern);
         // A pattern may be a file's name too.
         if glob::Pattern::escape(pattern) != pattern && !path.exists() {
-            return self.globbed(pattern, &self.root, &self.root, "/", files);
+            return self.globbed(pattern, &self.root, &self.root, "/", inside, files);
         }
         match self.kind(pattern)? {
-            Kind::Folder => self.below(&path, &self.root, "/", files),
-            Kind::File => {
-                self.add(&path, &absolute(pattern), files);
-                Ok(())
-            }
+            Kind::Folder => self.below(&path, &self.root, "/", inside, files),
+            Kind::File => self.add(&path, &absolute(pattern), inside, files),
         }
     }
 
-    fn placed(&self, source: &str, destination: &str, files: &mut Vec<Mount>) -> anyhow::Result<()> {
+    fn placed(&self, source: &str, destination: &str, inside: &Inside, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(source);
         if let Kind::Folder = self.kind(source)? {
-            return self.below(&path, &path, destination, files);
+            return self.below(&path, &path, destination, inside, files);
         }
         ensure!(!destination.ends_with('/'), "{destination:?} is a folder, but {source:?} is a file");
-        self.add(&path, &absolute(destination), files);
-        Ok(())
+        self.add(&path, &absolute(destination), inside, files)
     }
 
     /// What is at this path, or the error that it cannot be told.
@@ -170,8 +194,15 @@ impl Files {
     }
 
     /// Adds all files under `folder`, which the guest sees under `destination` by their path relative to `base`.
-    fn below(&self, folder: &Path, base: &Path, destination: &str, files: &mut Vec<Mount>) -> anyhow::Result<()> {
-        self.globbed("**/*", folder, base, destination, files)
+    fn below(
+        &self,
+        folder: &Path,
+        base: &Path,
+        destination: &str,
+        inside: &Inside,
+        files: &mut Vec<Mount>,
+    ) -> anyhow::Result<()> {
+        self.globbed("**/*", folder, base, destination, inside, files)
     }
 
     fn globbed(
@@ -180,6 +211,7 @@ impl Files {
         folder: &Path,
         base: &Path,
         destination: &str,
+        inside: &Inside,
         files: &mut Vec<Mount>,
     ) -> anyhow::Result<()> {
         let folder = folder.to_str().with_context(|| format!("{} is not UTF-8", folder.display()))?;
@@ -192,17 +224,35 @@ impl Files {
             let relative =
                 path.strip_prefix(base)?.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
             let guest = format!("{}/{relative}", absolute(destination).trim_end_matches('/'));
-            self.add(&path, &guest, files);
+            self.add(&path, &guest, inside, files)?;
         }
         Ok(())
     }
 
-    fn add(&self, path: &Path, guest: &str, files: &mut Vec<Mount>) {
+    fn add(&self, path: &Path, guest: &str, inside: &Inside, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let relative = path.strip_prefix(&self.root).unwrap_or(path);
         if !self.exclude.iter().any(|pattern| pattern.matches_path(relative)) {
+            inside.check(path)?;
             files.push(Mount { host: path.to_owned(), guest: guest.to_owned() });
         }
+        Ok(())
     }
+}
+
+/// Checks that the copies of these files take no more than `most`.
+fn check_size(files: &[Mount], most: Size) -> anyhow::Result<()> {
+    let mut size = 0_u64;
+    for file in files {
+        let file = fs::metadata(&file.host).with_context(|| format!("cannot read {}", file.host.display()))?;
+        size = size.saturating_add(file.len());
+    }
+    let (most, shown) = (most.bytes() as u64, most.show());
+    ensure!(
+        size <= most,
+        "its files have {size} bytes, and the copies that it may write to may have {shown}: set max-transient-write \
+         to more, or name fewer files"
+    );
+    Ok(())
 }
 
 enum Kind {
@@ -244,116 +294,4 @@ impl FilesEntry {
 fn absolute(guest: &str) -> String {
     let guest = guest.trim_start_matches("./").trim_start_matches('/');
     format!("/{guest}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An application's folder, whose own name must not be taken for a pattern.
-    fn application() -> (tempfile::TempDir, PathBuf) {
-        let parent = tempfile::tempdir().unwrap();
-        let root = parent.path().join("app [1]");
-        for file in ["a.txt", "assets/one.png", "assets/two.txt", "assets/deep/three.png", "secret/key.pem"] {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, file).unwrap();
-        }
-        (parent, root)
-    }
-
-    fn pattern(pattern: &str) -> FilesEntry {
-        FilesEntry::Pattern(pattern.to_owned())
-    }
-
-    fn placement(source: &str, destination: &str) -> FilesEntry {
-        FilesEntry::Placement { source: source.to_owned(), destination: destination.to_owned() }
-    }
-
-    fn guest_paths(root: &Path, entries: Vec<FilesEntry>, exclude: &[&str]) -> Vec<String> {
-        let exclude: Vec<String> = exclude.iter().map(|pattern| (*pattern).to_owned()).collect();
-        let files = Files::new(root, entries, &exclude).unwrap().resolve().unwrap();
-        let mut paths: Vec<String> = files
-            .into_iter()
-            .map(|file| format!("{}={}", file.guest, fs::read_to_string(file.host).unwrap()))
-            .collect();
-        paths.sort();
-        paths
-    }
-
-    #[test]
-    fn entries_resolve_as_in_spin() {
-        let (_parent, root) = application();
-        for (entry, expected) in [
-            (pattern("a.txt"), vec!["/a.txt=a.txt"]),
-            (pattern("assets/*.png"), vec!["/assets/one.png=assets/one.png"]),
-            (
-                pattern("assets/**/*.png"),
-                vec!["/assets/deep/three.png=assets/deep/three.png", "/assets/one.png=assets/one.png"],
-            ),
-            (pattern("secret"), vec!["/secret/key.pem=secret/key.pem"]),
-            (pattern("none/*"), vec![]),
-            (placement("assets/deep", "/"), vec!["/three.png=assets/deep/three.png"]),
-            (placement("assets/deep/", "img/"), vec!["/img/three.png=assets/deep/three.png"]),
-            (placement("a.txt", "/b.txt"), vec!["/b.txt=a.txt"]),
-        ] {
-            assert_eq!(guest_paths(&root, vec![entry.clone()], &[]), expected, "{entry:?}");
-        }
-    }
-
-    #[test]
-    fn excluded_files_are_left_out() {
-        let (_parent, root) = application();
-        let entries = vec![pattern("**/*")];
-        assert_eq!(
-            guest_paths(&root, entries, &["secret/*", "assets/**/*.png"]),
-            ["/a.txt=a.txt", "/assets/two.txt=assets/two.txt"]
-        );
-    }
-
-    #[test]
-    fn whole_folders_are_opened_as_they_are() {
-        let (parent, root) = application();
-        let scratch = parent.path().join("scratch");
-        let files = Files::new(&root, vec![placement("assets", "/static")], &[]).unwrap();
-        let mounts = files.prepare(&scratch, false).unwrap();
-        assert_eq!(mounts, [Mount { host: root.join("assets"), guest: "/static".to_owned() }]);
-        assert!(!scratch.exists());
-    }
-
-    #[test]
-    fn anything_else_is_copied() {
-        let (parent, root) = application();
-        let scratch = parent.path().join("scratch");
-        let entries = vec![placement("assets", "/static"), pattern("a.txt")];
-        for copy in [false, true] {
-            let files = Files::new(&root, entries.clone(), &[]).unwrap();
-            let mounts = files.prepare(&scratch, copy).unwrap();
-            assert_eq!(mounts, [Mount { host: scratch.clone(), guest: "/".to_owned() }]);
-            assert!(scratch.join("static/deep/three.png").is_file());
-            assert!(scratch.join("a.txt").is_file());
-        }
-    }
-
-    #[test]
-    fn mistakes_are_explained() {
-        let (_parent, root) = application();
-        for (entry, expected) in [
-            (pattern("../x"), "\"../x\" leaves the application's folder: use { source = …, destination = … }"),
-            (pattern("/etc/*"), "\"/etc/*\" leaves the application's folder: use { source = …, destination = … }"),
-            (pattern("."), "\".\" is no pattern: use \"**/*\", or { source = …, destination = … }"),
-            (placement("assets", "/../x"), "the destination \"/../x\" must not contain \"..\""),
-        ] {
-            let error = Files::new(&root, vec![entry], &[]).unwrap_err();
-            assert_eq!(error.to_string(), expected);
-        }
-        for (entry, expected) in [
-            (pattern("b.txt"), "the file or folder \"b.txt\" does not exist in"),
-            (placement("b", "/b"), "the file or folder \"b\" does not exist in"),
-            (placement("a.txt", "/b/"), "\"/b/\" is a folder, but \"a.txt\" is a file"),
-        ] {
-            let error = Files::new(&root, vec![entry], &[]).unwrap().resolve().unwrap_err();
-            assert!(error.to_string().starts_with(expected), "{error}");
-        }
-    }
 }

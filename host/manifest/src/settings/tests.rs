@@ -14,6 +14,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(settings.max_task_args.bytes(), 1 << 20);
     assert_eq!(settings.max_request_args.bytes(), 16 << 20);
     assert_eq!(settings.memory.bytes(), 128 << 20);
+    assert_eq!(settings.max_transient_write.bytes(), 256 << 20);
     assert_eq!(settings.max_body_size, None);
     assert_eq!(settings.body_timeout, Duration::from_secs(60));
     assert_eq!(settings.durable_attempts.get(), 10);

@@ -55,7 +55,8 @@ fn mistakes_are_reported_with_their_line() {
             "spin.toml:13: unknown key \"nonsense\" in [component.notify.tool.epilogue] (it may have: source, middleware, reuse, \
              on-failure, request-timeout, response-timeout, task-timeout, drain-timeout, teardown-timeout, \
              max-tasks, max-task-args, max-request-args, max-body-size, body-timeout, durable, durable-attempts, \
-             durable-backoff, durable-max-backoff, max-generations, max-backlog, spin-headers, memory, allow-transient-write)",
+             durable-backoff, durable-max-backoff, max-generations, max-backlog, spin-headers, memory, allow-transient-write, \
+             max-transient-write)",
         ),
         (
             "[component.notify]\nsource = \"a\"\n[component.notify.tool.epilogue]\ntask-timeout = 30",

@@ -1,0 +1,47 @@
+//! Symbolic links among an application's files: none leads out of the application.
+
+use std::path::{Component as PathPart, Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::FilesEntry;
+
+/// The folders in which the files of one entry must be, once all symbolic links are followed.
+pub(super) struct Inside(Vec<PathBuf>);
+
+impl Inside {
+    /// The application's folder, `root`. An entry that names a path outside of it, as a source may, adds that path.
+    pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
+        let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+        let mut folders = vec![follow(root)?];
+        if let FilesEntry::Placement { source, .. } = entry {
+            let source = Path::new(source);
+            if source.has_root() || source.components().any(|part| part == PathPart::ParentDir) {
+                folders.push(follow(&root.join(source))?);
+            }
+        }
+        Ok(Self(folders))
+    }
+
+    /// Checks that `path` is in one of the folders.
+    ///
+    /// # Errors
+    ///
+    /// If a symbolic link leads elsewhere. The message names the file and where it really is.
+    pub(super) fn check(&self, path: &Path) -> anyhow::Result<()> {
+        let real = follow(path)?;
+        if self.0.iter().any(|folder| real.starts_with(folder)) {
+            return Ok(());
+        }
+        bail!(
+            "{} is a symbolic link, or behind one, to {}, which is outside of the application's folder: put a copy in the \
+             place of the link, or use {{ source = {real:?}, destination = … }}",
+            path.display(),
+            real.display()
+        )
+    }
+}
+
+fn follow(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot read {}", path.display()))
+}

@@ -1,0 +1,351 @@
+//! `wasi:filesystem`: how much a guest may write to the copy of its files.
+//!
+//! Each function that makes the files larger first charges the component's [`Disk`]. If that is spent, the guest gets
+//! `error-code.quota`. `open-at`, which can make a file, is in `files.rs`.
+
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{
+    Accessor, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader, StreamResult,
+};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
+use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, StreamResult as Written};
+use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
+use wasmtime_wasi::{WasiView, async_trait};
+
+use crate::budget::disk::{Disk, DiskFull, ENTRY};
+use crate::interfaces::wasi::Wasi;
+
+/// How many bytes of a stream are written at a time.
+const PIECE: usize = 64 << 10;
+
+/// The component's budget, if its guests may write to files.
+fn disk<T>(state: &mut T, get: fn(&mut T) -> &Wasi) -> Option<Arc<Disk>> {
+    get(state).disk.clone()
+}
+
+/// Charges `bytes`. A guest that may not write to files has no budget, and is refused by wasmtime.
+pub(super) fn charge<T>(state: &mut T, get: fn(&mut T) -> &Wasi, bytes: u64) -> Result<(), DiskFull> {
+    disk(state, get).map_or(Ok(()), |disk| disk.charge(bytes))
+}
+
+/// Replaces the functions with which a guest makes files larger, or folders and links. `get` finds the component's budget
+/// in the store's data.
+pub(crate) fn add_to_linker<T: WasiView + 'static>(
+    linker: &mut Linker<T>,
+    get: fn(&mut T) -> &Wasi,
+) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    preview2(linker, get)?;
+    preview3(linker, get)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &Wasi) -> wasmtime::Result<()> {
+    use preview2::{ErrorCode, HostDescriptor as _};
+    let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
+    types.func_wrap_async(
+        "[method]descriptor.write",
+        move |mut store: StoreContextMut<'_, T>, (file, bytes, offset): (Resource<Descriptor>, Vec<u8>, u64)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if charge(state, get, bytes.len() as u64).is_err() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                let written = state.filesystem().write(file, bytes, offset).await;
+                Ok((told(state, written)?,))
+            })
+        },
+    )?;
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        move |mut store: StoreContextMut<'_, T>, (file, offset): (Resource<Descriptor>, u64)| {
+            let state = store.data_mut();
+            let stream = state.filesystem().write_via_stream(file, offset);
+            let stream = told(state, stream)?;
+            Ok((stream.map(|stream| metered(state, get, stream)).transpose_trap()?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]descriptor.append-via-stream",
+        move |mut store: StoreContextMut<'_, T>, (file,): (Resource<Descriptor>,)| {
+            let state = store.data_mut();
+            let stream = state.filesystem().append_via_stream(file);
+            let stream = told(state, stream)?;
+            Ok((stream.map(|stream| metered(state, get, stream)).transpose_trap()?,))
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.create-directory-at",
+        move |mut store: StoreContextMut<'_, T>, (folder, path): (Resource<Descriptor>, String)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if charge(state, get, ENTRY).is_err() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                let made = state.filesystem().create_directory_at(folder, path).await;
+                Ok((told(state, made)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.symlink-at",
+        move |mut store: StoreContextMut<'_, T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if charge(state, get, ENTRY).is_err() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                let made = state.filesystem().symlink_at(folder, to, path).await;
+                Ok((told(state, made)?,))
+            })
+        },
+    )
+}
+
+fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &Wasi) -> wasmtime::Result<()> {
+    use preview3::{ErrorCode, HostDescriptorWithStore as _};
+    let mut types = linker.instance("wasi:filesystem/types@0.3.0")?;
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        move |mut store: StoreContextMut<'_, T>,
+              (file, data, offset): (Resource<Descriptor>, StreamReader<u8>, u64)| {
+            Ok((write(&mut store, get, &file, data, Some(offset))?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]descriptor.append-via-stream",
+        move |mut store: StoreContextMut<'_, T>, (file, data): (Resource<Descriptor>, StreamReader<u8>)| {
+            Ok((write(&mut store, get, &file, data, None)?,))
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.create-directory-at",
+        move |accessor: &Accessor<T>, (folder, path): (Resource<Descriptor>, String)| {
+            Box::pin(async move {
+                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+                let made = WasiFilesystem::create_directory_at(&files, folder, path).await;
+                Ok((made.map_or_else(|error| error.downcast().map(Err), |()| Ok(Ok(())))?,))
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.symlink-at",
+        move |accessor: &Accessor<T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
+            Box::pin(async move {
+                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+                let made = WasiFilesystem::symlink_at(&files, folder, to, path).await;
+                Ok((made.map_or_else(|error| error.downcast().map(Err), |()| Ok(Ok(())))?,))
+            })
+        },
+    )
+}
+
+/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
+fn told<T: WasiView, R>(
+    state: &mut T,
+    done: wasmtime_wasi::p2::FsResult<R>,
+) -> wasmtime::Result<Result<R, preview2::ErrorCode>> {
+    use preview2::Host as _;
+    done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
+}
+
+/// A result within which something may trap.
+trait TransposeTrap<R, E> {
+    fn transpose_trap(self) -> wasmtime::Result<Result<R, E>>;
+}
+
+impl<R, E> TransposeTrap<R, E> for Result<wasmtime::Result<R>, E> {
+    fn transpose_trap(self) -> wasmtime::Result<Result<R, E>> {
+        self.map_or_else(|error| Ok(Err(error)), |done| done.map(Ok))
+    }
+}
+
+/// Meters a stream that writes to a file.
+fn metered<T: WasiView>(
+    state: &mut T,
+    get: fn(&mut T) -> &Wasi,
+    stream: Resource<DynOutputStream>,
+) -> wasmtime::Result<Resource<DynOutputStream>> {
+    let Some(disk) = disk(state, get) else { return Ok(stream) };
+    let entry = state.filesystem().table.get_mut(&stream)?;
+    let inner = std::mem::replace(entry, Box::new(wasmtime_wasi::p2::pipe::ClosedOutputStream));
+    *entry = Box::new(Metered { inner, disk });
+    Ok(stream)
+}
+
+/// A file's stream of WASI 0.2, whose bytes are charged.
+struct Metered {
+    inner: DynOutputStream,
+    disk: Arc<Disk>,
+}
+
+impl Metered {
+    fn charge(&self, bytes: usize) -> Written<()> {
+        let charged = self.disk.charge(bytes as u64);
+        charged.map_err(|DiskFull| StreamError::LastOperationFailed(io::Error::from(Errno::DQUOT).into()))
+    }
+}
+
+#[async_trait]
+impl OutputStream for Metered {
+    fn write(&mut self, bytes: Bytes) -> Written<()> {
+        self.charge(bytes.len())?;
+        self.inner.write(bytes)
+    }
+
+    async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> Written<()> {
+        self.charge(bytes.len())?;
+        self.inner.blocking_write_and_flush(bytes).await
+    }
+
+    fn flush(&mut self) -> Written<()> {
+        self.inner.flush()
+    }
+
+    fn check_write(&mut self) -> Written<usize> {
+        self.inner.check_write()
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel().await;
+    }
+}
+
+#[async_trait]
+impl Pollable for Metered {
+    async fn ready(&mut self) {
+        self.inner.ready().await;
+    }
+}
+
+/// Writes a stream of WASI 0.3 to a file from `offset` on, or behind its end.
+fn write<T: WasiView + 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    get: fn(&mut T) -> &Wasi,
+    file: &Resource<Descriptor>,
+    mut data: StreamReader<u8>,
+    offset: Option<u64>,
+) -> wasmtime::Result<FutureReader<Result<(), preview3::ErrorCode>>> {
+    use preview3::ErrorCode;
+    let (end, ended) = oneshot::channel();
+    let state = store.data_mut();
+    let disk = disk(state, get);
+    let refused = match (state.filesystem().table.get(file)?, disk) {
+        (Descriptor::File(file), Some(disk)) if !file.perms.write_not_permitted() => {
+            let file = file.file.clone();
+            data.pipe(&mut *store, Writer { file, offset, disk, writing: None, end: Some(end) })?;
+            return FutureReader::new(&mut *store, ended);
+        }
+        (Descriptor::File(_), _) => ErrorCode::NotPermitted,
+        (Descriptor::Dir(_), _) => ErrorCode::BadDescriptor,
+    };
+    data.close(&mut *store)?;
+    _ = end.send(Err(refused));
+    FutureReader::new(&mut *store, ended)
+}
+
+/// What reads a stream of WASI 0.3 and writes it to a file.
+struct Writer {
+    file: Arc<std::fs::File>,
+    /// Where the next byte goes. None for the file's end.
+    offset: Option<u64>,
+    disk: Arc<Disk>,
+    /// The piece that is being written.
+    writing: Option<JoinHandle<io::Result<usize>>>,
+    end: Option<oneshot::Sender<Result<(), preview3::ErrorCode>>>,
+}
+
+impl Writer {
+    /// Tells the guest how the writing has ended.
+    fn end(&mut self, result: Result<(), preview3::ErrorCode>) -> StreamResult {
+        if let Some(end) = self.end.take() {
+            // Whoever does not wait for it misses it.
+            _ = end.send(result);
+        }
+        StreamResult::Dropped
+    }
+
+    fn begin(&self, piece: Vec<u8>) -> JoinHandle<io::Result<usize>> {
+        let (file, offset) = (self.file.clone(), self.offset);
+        spawn_blocking(move || match offset {
+            Some(offset) => file.write_at(&piece, offset),
+            None => append(&file, &piece),
+        })
+    }
+}
+
+/// Writes behind the end of a file that was opened for writing, wherever that end is by then.
+fn append(file: &std::fs::File, piece: &[u8]) -> io::Result<usize> {
+    let piece = [io::IoSlice::new(piece)];
+    Ok(rustix::io::pwritev2(file, &piece, 0, rustix::io::ReadWriteFlags::APPEND)?)
+}
+
+impl<D> StreamConsumer<D> for Writer {
+    type Item = u8;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        from: Source<'_, u8>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let mut from = from.as_direct(store);
+        let mut writing = match self.writing.take() {
+            Some(writing) => writing,
+            None => {
+                let piece = from.remaining();
+                let piece = piece[..piece.len().min(PIECE)].to_vec();
+                if self.disk.charge(piece.len() as u64).is_err() {
+                    return Poll::Ready(Ok(self.end(Err(preview3::ErrorCode::Quota))));
+                }
+                self.begin(piece)
+            }
+        };
+        let written = match Pin::new(&mut writing).poll(cx) {
+            // If the piece is being written already, this waits until it is.
+            Poll::Pending if finish => {
+                writing.abort();
+                Pin::new(&mut writing).poll(cx)
+            }
+            polled => polled,
+        };
+        if written.is_pending() {
+            self.writing = Some(writing);
+        }
+        match ready!(written) {
+            Ok(Ok(count)) => {
+                from.mark_read(count);
+                self.offset = self.offset.map(|offset| offset.saturating_add(count as u64));
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            Ok(Err(error)) => Poll::Ready(Ok(self.end(Err(error.into())))),
+            Err(error) if error.is_cancelled() => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Err(_) => Poll::Ready(Ok(self.end(Err(preview3::ErrorCode::Io)))),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        _ = self.end(Ok(()));
+    }
+}
