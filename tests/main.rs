@@ -44,6 +44,7 @@ mod plugin;
 mod received;
 mod refusals;
 mod reload;
+mod room;
 mod routes;
 mod scratch;
 mod system;

@@ -149,6 +149,17 @@ impl Process {
         assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
     }
 
+    /// Limits the data of the process to `more` bytes than it has now. None lifts the limit.
+    pub(crate) fn limit_data(&self, more: Option<usize>) {
+        let pid = self.child.id().to_string();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
+        let data = line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10;
+        let limit = more.map_or("unlimited".to_owned(), |more| (data + more).to_string());
+        let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--data={limit}:")]).status();
+        assert!(limited.is_ok_and(|status| status.success()), "the limit should be set");
+    }
+
     /// Waits for the process to end.
     pub(crate) fn ended(mut self) -> Ended {
         let stdout = self.stdout.to_the_end();

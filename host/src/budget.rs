@@ -26,6 +26,8 @@ pub(crate) enum Limit {
     Descriptors,
     /// Bytes on the disk that a component's writable files take.
     Disk,
+    /// Instances that exist in the process.
+    Instances,
     /// Handles that an instance keeps after the request that opened them.
     Kept,
 }
@@ -41,6 +43,7 @@ impl Limit {
             Self::Listings => "listings",
             Self::Descriptors => "descriptors",
             Self::Disk => "disk",
+            Self::Instances => "instances",
             Self::Kept => "kept-handles",
         }
     }

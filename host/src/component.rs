@@ -7,6 +7,7 @@ pub(crate) mod lag;
 pub(crate) mod linker;
 pub(crate) mod middleware;
 pub(crate) mod pool;
+mod room;
 pub(crate) mod state;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ use crate::budget::instance::{MAX_HANDLES, largest_call};
 use crate::budget::lookups::ComponentLookups;
 use crate::component::fair::{Purpose, fair};
 use crate::component::instance::{Instance, NoInstance, Trap};
+use crate::component::room::is_exhausted;
 use crate::component::state::State;
 use crate::contract::check::{QUEUE, RUNNER, UNBUILT, check_handler, is_composed, read};
 use crate::interfaces::background::Background;
@@ -128,10 +130,22 @@ impl Component {
         };
         match started {
             Ok(Ok(instance)) => Ok(instance),
-            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::Full),
+            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::full()),
+            Ok(Err(error)) if is_exhausted(&error) => Err(NoInstance::exhausted(error)),
             Ok(Err(error)) => Err(NoInstance::Failed(error)),
             Err(_) => Err(NoInstance::TimedOut(limit)),
         }
+    }
+
+    /// Announces that a request has no instance. A client that comes to a full host comes again at once, and so do
+    /// others: then it is announced once a minute.
+    pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
+        let (request, component, full, error) =
+            (request.to_owned(), self.id.clone(), error.is_full(), error.to_string());
+        let log = move |times| {
+            tracing::error!(target: "epilogue::request", request, component, times, error, "a request has no instance");
+        };
+        if full { self.wasi.warnings.full.log(log) } else { log(1) }
     }
 
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {

@@ -53,7 +53,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
         Ok(life) => life,
         Err(error) => {
             reply.send(match error {
-                NoInstance::Full | NoInstance::Stopped => unavailable(),
+                NoInstance::Full | NoInstance::Exhausted(_) | NoInstance::Stopped => unavailable(),
                 NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });
@@ -110,8 +110,7 @@ impl Life {
         let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
         let scope = Arc::new(Scope::new(request.headers(), queue));
         let instance = pool.take().await.inspect_err(|error| {
-            let (request, component, error) = (&scope.id, &component.id, error.to_string());
-            tracing::error!(target: "epilogue::request", request, component, error, "a request has no instance");
+            component.announce_no_instance(&scope.id, error);
         })?;
         let mut life = Self::with(pool, scope, observer, instance);
         life.slot = Some(slot);

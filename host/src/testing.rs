@@ -292,7 +292,7 @@ impl TestHostBuilder {
             task_store: TaskStore::of(&host)?,
         };
         let engine = match max_instances {
-            Some(max_instances) => crate::component::engine::engine(max_instances)?,
+            Some(max_instances) => crate::component::engine::engine(max_instances)?.0,
             None => engine()?.clone(),
         };
         let app = App::load(&engine, &manifest, options)?;
@@ -340,7 +340,7 @@ fn engine() -> anyhow::Result<&'static Engine> {
     match ENGINE.get() {
         Some(engine) => Ok(engine),
         None => {
-            let engine = crate::component::engine::engine(HostOptions::default().max_instances)?;
+            let engine = crate::component::engine::engine(HostOptions::default().max_instances)?.0;
             Ok(ENGINE.get_or_init(|| engine))
         }
     }

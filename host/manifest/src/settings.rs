@@ -255,7 +255,7 @@ settings! {
         /// Number of requests whose tasks run, each until its teardown. Beyond it, the host refuses no task but answers
         /// 503 to new requests.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
-        max_draining: NonZeroUsize = nonzero_usize(10_000);
+        max_draining: NonZeroUsize = nonzero_usize(9_000);
         /// Time that a computing guest waits for its turn on its thread. Beyond it, the host answers 503 to new requests
         /// until the wait is shorter. Each thread always admits eight. `10ms` bounds latency in an overload, and `none`
         /// refuses no request for this.
@@ -264,7 +264,7 @@ settings! {
         /// Number of instances. Up to half of them wait for requests. Beyond it, the host answers 503 to a request, and a
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
-        max_instances: NonZeroU32 = nonzero_u32(11_000);
+        max_instances: NonZeroU32 = nonzero_u32(10_000);
         /// Number of open HTTP/2 streams of one connection. A stream that was reset counts until its request ends. Beyond
         /// it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]

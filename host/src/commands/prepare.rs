@@ -1,5 +1,6 @@
 //! What `epilogue up` and `epilogue worker` have in common: how they start.
 
+use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use epilogue_manifest::Manifest;
@@ -28,6 +29,8 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Manifest,
     pub(crate) host: HostOptions,
     pub(crate) engine: Engine,
+    /// How many instances there is room for: as many as max-instances says, or as the system allows.
+    instances: NonZeroU32,
     /// Where durable tasks are stored, if anywhere.
     pub(crate) task_store: Option<TaskStore>,
     readiness: Readiness,
@@ -49,9 +52,9 @@ impl Prepared {
         let (causes, reloads) = mpsc::channel();
         // Before the files are read: a change from then on is seen.
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
-        let engine = engine::engine(host.max_instances)?;
+        let (engine, instances) = engine::engine(host.max_instances)?;
         let task_store = TaskStore::of(&host)?;
-        Ok(Self { args, manifest, host, engine, task_store, readiness, watching, causes, reloads })
+        Ok(Self { args, manifest, host, engine, instances, task_store, readiness, watching, causes, reloads })
     }
 
     /// Loads the application and, for https, its certificate.
@@ -61,6 +64,11 @@ impl Prepared {
     /// If the application cannot run on this host. The message says why.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())
+    }
+
+    /// The host's options, with as many instances as there is room for.
+    pub(crate) fn options(&self) -> HostOptions {
+        HostOptions { max_instances: self.instances, ..self.host.clone() }
     }
 
     /// Handles signals from now on. A signal to stop begins the returned shutdown. The host then logs `progress`, which

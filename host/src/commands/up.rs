@@ -17,7 +17,7 @@ use crate::server::Server;
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let (app, tls) = prepared.load()?;
-    let server = Server::bind(app, prepared.host.clone(), tls)?;
+    let server = Server::bind(app, prepared.options(), tls)?;
     let shutdown = prepared.handle_signals(server.progress())?;
     announce(&prepared.manifest, &server.url());
     prepared.ready(&shutdown, server.replacer())?;

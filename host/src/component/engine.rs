@@ -8,6 +8,8 @@ use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
 };
 
+use crate::component::room::largest_engine;
+
 /// How often a guest that computes without waiting yields to its thread's other work.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -15,20 +17,20 @@ const TICK: Duration = Duration::from_millis(1);
 /// with `pagemap_scan` this took a fresh instance from 96 to 64 µs; alone it gained nothing.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
-/// Makes an engine with room for `max_instances` instances. Each takes 4 GiB of addresses, four memory mappings, and
-/// two more for a stack that is set up in advance. Linux grants a process 65,530 mappings by default
-/// (`vm.max_map_count`). Compiled components are kept in wasmtime's cache folder. Without such a folder they are
-/// compiled at each start.
+/// Makes an engine with room for `max_instances` instances, or for as many as the system allows, and returns how many
+/// that is. Each takes 4 GiB of addresses, four memory mappings, and two more for a stack that is set up in advance.
+/// Linux grants a process 65,530 mappings by default (`vm.max_map_count`). Compiled components are kept in wasmtime's
+/// cache folder. Without such a folder they are compiled at each start.
 ///
 /// # Errors
 ///
-/// If the system has no addresses for so many instances.
-pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<Engine> {
-    let engine = Engine::new(&config(max_instances.get()))
+/// If the system has no addresses for a single instance.
+pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZeroU32)> {
+    let (engine, instances) = largest_engine(max_instances, |instances| Engine::new(&config(instances.get())))
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start wasmtime with room for max-instances, {max_instances}"))?;
     tick(&engine)?;
-    Ok(engine)
+    Ok((engine, instances))
 }
 
 /// The configuration of wasmtime, with room for `instances` instances.

@@ -17,6 +17,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
+use crate::budget::Limit;
 use crate::component::fair::{Purpose, fair};
 use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
@@ -121,6 +122,8 @@ impl HandlerError {
 pub(crate) enum NoInstance {
     /// The engine has no room for another instance.
     Full,
+    /// The system has no memory, mapping or file descriptor for another instance.
+    Exhausted(wasmtime::Error),
     /// The host's shutdown ran out of grace.
     Stopped,
     /// The instance took longer than this to start.
@@ -132,7 +135,24 @@ pub(crate) enum NoInstance {
 impl NoInstance {
     /// Whether another attempt may succeed a little later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Full | Self::TimedOut(_))
+        self.is_full() || matches!(self, Self::TimedOut(_))
+    }
+
+    /// Whether there is room again once another instance is gone.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Full | Self::Exhausted(_))
+    }
+
+    /// The engine has no room. The metric of [`Limit::Instances`] counts it.
+    pub(crate) fn full() -> Self {
+        Limit::Instances.hit();
+        Self::Full
+    }
+
+    /// The system has no room. The metric of [`Limit::Instances`] counts it.
+    pub(crate) fn exhausted(error: wasmtime::Error) -> Self {
+        Limit::Instances.hit();
+        Self::Exhausted(error)
     }
 }
 
@@ -140,6 +160,11 @@ impl std::fmt::Display for NoInstance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
+            Self::Exhausted(error) => write!(
+                f,
+                "there is no room for another instance: the system has nothing left for it (see vm.max_map_count, and \
+                 `ulimit -a`): {error:#}"
+            ),
             Self::Stopped => f.write_str("the host stopped"),
             Self::TimedOut(limit) => {
                 write!(f, "the component cannot be started: that took more than {}", Shown(*limit))

@@ -1,6 +1,8 @@
 //! The pace of what the host logs about a component that repeats a mistake in a loop.
 
-use crate::telemetry::once_a_minute::EachOnceAMinute;
+use std::sync::Arc;
+
+use crate::telemetry::once_a_minute::{EachOnceAMinute, OnceAMinute};
 
 /// Paces the log lines that one component's guests can cause without end.
 #[derive(Debug, Default)]
@@ -11,4 +13,6 @@ pub(crate) struct Warnings {
     pub(super) requests_failed: EachOnceAMinute,
     /// Sockets, by kind, and connections, by address, that are not allowed.
     pub(super) sockets_denied: EachOnceAMinute,
+    /// Requests for which there is no room for an instance.
+    pub(crate) full: Arc<OnceAMinute>,
 }

@@ -179,7 +179,7 @@ impl Life {
                 let error = why.to_string();
                 tracing::warn!(target: "epilogue::request", request = self.scope.id, error, "tasks wait for an instance");
             }
-            if matches!(why, NoInstance::Full) && in_line.is_none() {
+            if why.is_full() && in_line.is_none() {
                 in_line = Some(self.pool.wait_for_room());
             }
             tries += 1;

@@ -206,7 +206,7 @@ mod tests {
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
         // None is needed, and many would take a process' address space.
-        let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap();
+        let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap().0;
         let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
         let versions = tokio::sync::watch::channel(Arc::new(Version { app, tls: None })).1;

@@ -1,0 +1,106 @@
+//! What the system has for instances: memory mappings and addresses.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+
+use rustix::io::Errno;
+use wasmtime::Engine;
+
+/// The mappings that the process needs besides those of its instances: for threads, compiled components and large
+/// allocations.
+const OTHER_MAPPINGS: u64 = 2_000;
+/// The mappings of ten instances: measured were four for each one that exists, and two for each stack, of which the pool
+/// has 5 % more than instances.
+const MAPPINGS_OF_TEN: u64 = 61;
+/// The addresses that must be left when the pool has been made: for threads, compiled components and guests' files.
+const OTHER_ADDRESSES: usize = 1 << 30;
+
+/// Makes an engine with `make`, which gets the number of instances: `max_instances`, or as many as the system has mappings
+/// and addresses for. Returns how many that is. If there are fewer, a warning says so.
+pub(super) fn largest_engine(
+    max_instances: NonZeroU32,
+    make: impl Fn(NonZeroU32) -> wasmtime::Result<Engine>,
+) -> wasmtime::Result<(Engine, NonZeroU32)> {
+    let wanted = mappings().map_or(max_instances, |limit| {
+        let fitting = fitting(limit);
+        if fitting < max_instances {
+            tracing::warn!(
+                target: "epilogue::engine",
+                "vm.max_map_count is {limit}, which suffices for {fitting} instances and not for max-instances, \
+                 {max_instances}. Requests beyond that get 503, and tasks wait. To have more, set vm.max_map_count to {}; \
+                 else set max-instances, and max-requests and max-draining together, to {fitting}",
+                needed(max_instances)
+            );
+        }
+        fitting.min(max_instances)
+    });
+    let mut instances = wanted;
+    let engine = loop {
+        match make(instances).and_then(leaves_addresses) {
+            Ok(engine) => break engine,
+            Err(error) if is_exhausted(&error) && instances > NonZeroU32::MIN => {
+                instances = NonZeroU32::new(instances.get() / 2).unwrap_or(NonZeroU32::MIN);
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    if instances < wanted {
+        tracing::warn!(
+            target: "epilogue::engine",
+            "the system has no addresses for {wanted} instances of 4 GiB each, and there is room for {instances} now. \
+             Requests beyond that get 503, and tasks wait. To have more, raise `ulimit -v`, if it is set; else set \
+             max-instances, and max-requests and max-draining together, to {instances}"
+        );
+    }
+    Ok((engine, instances))
+}
+
+/// Whether an error says that the system has no memory, mapping, address or file descriptor left. Another attempt may
+/// succeed when others have ended.
+pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
+    let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+    error.chain().any(|cause| {
+        let number = cause.downcast_ref::<Errno>().copied();
+        let number = number.or_else(|| Errno::from_io_error(cause.downcast_ref::<io::Error>()?));
+        number.is_some_and(|number| exhausted.contains(&number))
+    })
+}
+
+/// How many mappings the system grants a process. None if it does not say.
+fn mappings() -> Option<u64> {
+    fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
+}
+
+/// For how many instances so many mappings suffice: for at least one.
+fn fitting(mappings: u64) -> NonZeroU32 {
+    let instances = mappings.saturating_sub(OTHER_MAPPINGS).saturating_mul(10) / MAPPINGS_OF_TEN;
+    NonZeroU32::new(u32::try_from(instances).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+}
+
+/// How many mappings so many instances need.
+fn needed(instances: NonZeroU32) -> u64 {
+    (u64::from(instances.get()) * MAPPINGS_OF_TEN).div_ceil(10) + OTHER_MAPPINGS
+}
+
+/// Checks that the process could have some more addresses.
+fn leaves_addresses(engine: Engine) -> wasmtime::Result<Engine> {
+    match Vec::<u8>::new().try_reserve_exact(OTHER_ADDRESSES) {
+        Ok(()) => Ok(engine),
+        Err(_) => Err(io::Error::from(Errno::NOMEM).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use epilogue_manifest::settings::HostOptions;
+
+    use super::*;
+
+    #[test]
+    fn the_default_fits_into_the_default_of_linux() {
+        assert!(HostOptions::default().max_instances <= fitting(65_530));
+        assert_eq!(fitting(needed(fitting(65_530))), fitting(65_530));
+        assert_eq!(fitting(0), NonZeroU32::MIN);
+    }
+}
