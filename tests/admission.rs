@@ -86,7 +86,7 @@ fn s12_a_request_that_was_let_in_goes_on_to_its_tasks_though_drains_are_too_many
 #[test]
 fn s12_a_thread_that_is_late_refuses_requests_but_for_a_few() {
     telling::listen();
-    let host = TestHost::component(guests::HOSTILE).setting("max-lag", "1ms").workers(1).start();
+    let host = TestHost::component(guests::HOSTILE).setting("max-lag", "1ms").threads(1).start();
     let mut busy: Vec<_> = (0..7).map(|_| Socket::get(&host, "/?do=spin&at=handler")).collect();
     let spinning = |count| retry(|| (host.stdout().matches("spins").count() == count).then_some(()));
     spinning(7);

@@ -19,7 +19,7 @@ fn start(more: &str) -> (Process, tempfile::TempDir) {
     let app = application(guests::HOARD, &format!("{MOUNT}\n{more}"));
     std::fs::create_dir(app.path().join("data")).unwrap();
     std::fs::write(app.path().join("data/file"), "").unwrap();
-    let host = Process::start(up(app.path(), ["--workers", "1", "--metrics-listen", "127.0.0.1:0"]));
+    let host = Process::start(up(app.path(), ["--threads", "1", "--metrics-listen", "127.0.0.1:0"]));
     (host, app)
 }
 
@@ -164,7 +164,7 @@ fn s11_what_one_call_passes_is_limited() {
 
 #[test]
 fn s9_an_instance_that_keeps_much_after_its_first_request_is_retired() {
-    let host = TestHost::component(guests::HOARD).workers(1).start();
+    let host = TestHost::component(guests::HOARD).threads(1).start();
     for _ in 0..3 {
         assert_eq!(host.get("/keep?1000").text(), "1", "a fresh instance each time");
     }
@@ -179,7 +179,7 @@ fn s14_file_descriptors_are_left_for_clients() {
     let app = application(guests::HOARD, &allowed);
     std::fs::create_dir(app.path().join("data")).unwrap();
     std::fs::write(app.path().join("data/file"), "").unwrap();
-    let host = Process::start(limited(up(app.path(), ["--workers", "1"]), 512));
+    let host = Process::start(limited(up(app.path(), ["--threads", "1"]), 512));
     let (address, path) = (host.address(), format!("/hold?{}", gate.url()));
     thread::scope(|scope| {
         let holding: Vec<_> = (0..3)

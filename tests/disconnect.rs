@@ -44,7 +44,7 @@ fn s7_a_client_that_leaves_before_the_response_cancels_neither_handler_nor_tasks
 #[test]
 fn s7_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).workers(1).start();
+    let host = gate.host(guests::GATE).threads(1).start();
     let client = Socket::get(&host, &format!("{}&cancel=true", gate.path("handler")));
     let handler = gate.wait();
     drop(client);

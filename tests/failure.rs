@@ -50,7 +50,7 @@ fn s4_what_a_teardown_adds_runs_after_a_failed_task_too() {
 #[test]
 fn s4_one_request_s_policy_is_not_the_next_one_s() {
     only_in_process!(DeadLetter);
-    let host = TestHost::component(guests::TASKS).workers(1).start();
+    let host = TestHost::component(guests::TASKS).threads(1).start();
     host.get("/?run=ok&on_failure=continue").drained();
 
     let record = host.get("/?run=fail,ok").drained();
@@ -107,7 +107,7 @@ fn s14_a_task_that_trapped_is_tried_again_in_a_fresh_instance() {
 #[test]
 fn s14_a_trap_leaves_other_requests_and_the_next_alone() {
     // On one thread, where they share all that requests ever share.
-    let host = TestHost::component(guests::TASKS).workers(1).start();
+    let host = TestHost::component(guests::TASKS).threads(1).start();
     let mut other = Socket::post(&host, "/?run=ok", 5);
     assert!(other.head().starts_with("HTTP/1.1 200"));
 

@@ -44,7 +44,7 @@ impl Hostile {
         std::fs::create_dir(&pipes).unwrap();
         assert!(Command::new("mkfifo").arg(pipes.join("pipe")).status().unwrap().success());
         // On one thread, where all are in each other's way.
-        let host = set(TestHost::manifest(app.path().join("spin.toml")).workers(1)).start();
+        let host = set(TestHost::manifest(app.path().join("spin.toml")).threads(1)).start();
         Self { host, _app: app }
     }
 

@@ -64,7 +64,7 @@ fn arguments_that_no_task_could_take_are_refused_when_they_are_enqueued() {
 
 /// Checks that requests come and go with their tasks while another request's task runs on the same thread.
 fn others_go_on_beside(task: &str) {
-    let host = TestHost::component(guests::TASKS).workers(1).start();
+    let host = TestHost::component(guests::TASKS).threads(1).start();
     let busy = host.get(&format!("/?run={task}"));
     busy.response();
 

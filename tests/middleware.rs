@@ -19,7 +19,7 @@ pub(crate) fn host(application: &str, middleware: &str) -> (TempDir, TestHostBui
          files = [{{ source = \".\", destination = \"/\" }}]\n",
         guests::MIDDLEWARE
     ));
-    let host = TestHost::manifest(folder.path().join("spin.toml")).workers(1);
+    let host = TestHost::manifest(folder.path().join("spin.toml")).threads(1);
     (folder, host)
 }
 
@@ -112,7 +112,7 @@ fn what_spin_serves_composed_is_joined_here_by_the_same_manifest() {
         guests::TASKS,
         guests::MIDDLEWARE
     ));
-    let host = TestHost::manifest(folder.path().join("spin.toml")).workers(1).start();
+    let host = TestHost::manifest(folder.path().join("spin.toml")).threads(1).start();
     assert_eq!(
         ends(&host.get("/?run=ok")),
         ["1 around first succeeded", "2 app ok succeeded", "3 around ok succeeded"]

@@ -29,7 +29,7 @@ impl Binary {
         );
         std::fs::write(&manifest, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_epilogue"))
-            .args(["up", "--listen", "127.0.0.1:0", "--workers", "1", "--grace", grace, "--from"])
+            .args(["up", "--listen", "127.0.0.1:0", "--threads", "1", "--grace", grace, "--from"])
             .arg(&manifest)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -27,7 +27,7 @@ const ON_AS_IT_WAS: &str = "the application goes on as it was";
 fn under_load_each_request_gets_one_version_whole_and_no_task_is_lost() {
     let versions = ["one", "two", "three"];
     let app = application(guests::SYSTEM, "environment = { VERSION = \"one\" }");
-    let host = Process::start(up(app.path(), ["--workers", "2"]));
+    let host = Process::start(up(app.path(), ["--threads", "2"]));
     let clients = Clients::start(host.address(), "/env?VERSION");
     for (times, version) in (1..).zip(&versions[1..]) {
         clients.wait_for(100);
@@ -207,7 +207,7 @@ fn with_a_folder(upstream: &Upstream, files: &str, environment: &[(&str, &Path)]
     let app = application(guests::OUTBOUND, &more);
     fs::create_dir(app.path().join("assets")).unwrap();
     fs::write(app.path().join("assets/a.txt"), "an asset").unwrap();
-    let mut command = up(app.path(), ["--workers", "1"]);
+    let mut command = up(app.path(), ["--threads", "1"]);
     command.envs(environment.iter().copied());
     let host = Process::start(command);
     host.address();

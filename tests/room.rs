@@ -27,7 +27,7 @@ fn a_host_with_few_addresses_has_few_instances() {
 #[test]
 fn s12_a_request_without_memory_for_an_instance_gets_503() {
     let app = application(guests::HELLO, "");
-    let host = Process::start(up(app.path(), ["--workers", "1"]));
+    let host = Process::start(up(app.path(), ["--threads", "1"]));
     let status = || {
         let request = http::Request::get("/").body(http_body_util::Full::default()).unwrap();
         exchange(host.address(), Protocol::Http1, request).status()

@@ -37,7 +37,7 @@ fn s9_the_teardown_runs_after_a_handlers_error_as_well() {
 fn s9_an_instance_serves_no_other_request_before_its_teardown() {
     only_in_process!(OwnScope);
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).workers(1).start();
+    let host = gate.host(guests::GATE).threads(1).start();
     let first = host.get(&gate.path("teardown"));
     first.response();
     let teardown = gate.wait();
@@ -55,7 +55,7 @@ fn s9_an_instance_serves_no_other_request_before_its_teardown() {
 
 #[test]
 fn s9_nothing_is_left_in_an_instance_after_a_request() {
-    let host = TestHost::component(guests::BODY).workers(1).start();
+    let host = TestHost::component(guests::BODY).threads(1).start();
     // What the guest opens once, such as its stdout, is opened now.
     host.get("/body?size=10").drained();
     for path in
@@ -72,7 +72,7 @@ fn s9_nothing_is_left_in_an_instance_after_a_request() {
 #[test]
 fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests() {
     let gate = Gate::new();
-    let host = gate.host(guests::LATE).workers(1).start();
+    let host = gate.host(guests::LATE).threads(1).start();
     let exchange = host.get(&format!("/registers?{}", gate.url()));
     exchange.response();
     gate.wait().open();
@@ -90,7 +90,7 @@ fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests
 #[test]
 fn s9_what_is_registered_while_the_teardown_runs_is_part_of_it() {
     let gate = Gate::new();
-    let host = gate.host(guests::LATE).workers(1).start();
+    let host = gate.host(guests::LATE).threads(1).start();
     let exchange = host.get(&format!("/meanwhile?{}", gate.url()));
     exchange.response();
     gate.wait().open();

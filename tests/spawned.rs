@@ -40,7 +40,7 @@ fn s18_what_spawned_work_adds_runs_before_the_teardown() {
 #[test]
 fn s18_spawned_work_that_outlives_the_budget_is_stopped_and_the_teardown_still_runs() {
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).setting("drain-timeout", "500ms").workers(1).start();
+    let host = gate.host(guests::GATE).setting("drain-timeout", "500ms").threads(1).start();
     let exchange = host.get(&gate.path("spawned"));
     exchange.response();
     let _never_opened = gate.wait();

@@ -32,7 +32,7 @@ fn same(guest: &str, path: &str) -> RequestRecord {
 
 /// Makes the same request to the same guest on both hosts, with settings by their name in a manifest, and compares.
 fn same_with(guest: &str, path: &str, settings: &[(&str, &str)]) -> RequestRecord {
-    let mut native = TestHost::component(guest).workers(1);
+    let mut native = TestHost::component(guest).threads(1);
     for (name, value) in settings {
         native = native.setting(name, value);
     }

@@ -38,10 +38,10 @@ fn tasks(criterion: &mut Criterion) {
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     for (name, reuse) in [("warm instance", "1000000"), ("cold instance", "1")] {
-        let host = TestHost::component(guests::BENCH).setting("reuse", reuse).workers(1).start();
+        let host = TestHost::component(guests::BENCH).setting("reuse", reuse).threads(1).start();
         group.bench_function(name, |bencher| bencher.iter(|| host.get("/?tasks=3").drained()));
     }
-    let host = TestHost::component(guests::BENCH).workers(1).start();
+    let host = TestHost::component(guests::BENCH).threads(1).start();
     let path = format!("/?body={BODY}");
     group.sample_size(20).throughput(Throughput::Bytes(BODY));
     group.bench_function("body of 16 MiB", |bencher| {

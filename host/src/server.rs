@@ -67,7 +67,7 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = options.listen;
         let listeners =
-            listen(address, options.workers.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
+            listen(address, options.threads.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
         let address = listeners.first().context("there must be a worker")?.local_addr()?;
         let admission = Arc::new(Admission::new(&options));
         let replacer = Replacer::new(app, tls, Some(address));
@@ -144,7 +144,7 @@ pub fn raise_open_files() {
 }
 
 /// Makes a listener for each worker. The kernel spreads connections over them.
-fn listen(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<TcpListener>> {
+fn listen(address: SocketAddr, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, shared: bool| -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -161,7 +161,7 @@ fn listen(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<TcpListener
     drop(bind(address, false)?);
     let first = bind(address, true)?;
     let address = first.local_addr()?.as_socket().context("the address should be one of IP")?;
-    let others = (1..workers).map(|_| bind(address, true));
+    let others = (1..threads).map(|_| bind(address, true));
     std::iter::once(Ok(first))
         .chain(others)
         .map(|socket| {

@@ -220,7 +220,7 @@ impl Drop for TestHost {
 impl TestHostBuilder {
     fn new(manifest: Source) -> Self {
         let host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
-        Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.workers(2)
+        Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.threads(2)
     }
 
     /// Sets the setting `name` of the manifest, for the host or for all components. `epilogue up --help` lists the names.
@@ -254,8 +254,8 @@ impl TestHostBuilder {
     }
 
     /// Sets the number of serving threads. Default: two.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.host.workers = NonZeroUsize::new(workers);
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.host.threads = NonZeroUsize::new(threads);
         self
     }
 

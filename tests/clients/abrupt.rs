@@ -10,7 +10,7 @@ use crate::socket::Socket;
 #[test]
 fn s7_a_client_that_breaks_off_its_request_cancels_no_task() {
     for reset in [false, true] {
-        let host = TestHost::component(guests::BODY).workers(1).start();
+        let host = TestHost::component(guests::BODY).threads(1).start();
         let mut client = Socket::post(&host, "/echo", 100);
         client.write("some");
         client.head();
@@ -30,7 +30,7 @@ fn s7_a_client_that_breaks_off_its_request_cancels_no_task() {
 
 #[test]
 fn s7_a_client_that_breaks_the_connection_amid_the_response_cancels_no_task() {
-    let host = TestHost::component(guests::BODY).workers(1).start();
+    let host = TestHost::component(guests::BODY).threads(1).start();
     let mut client = Socket::get(&host, &format!("/body?size={SIZE}"));
     client.read(1000);
     client.reset();
@@ -40,7 +40,7 @@ fn s7_a_client_that_breaks_the_connection_amid_the_response_cancels_no_task() {
 
 #[test]
 fn s7_a_client_that_closes_its_sending_side_counts_as_one_that_left() {
-    let host = TestHost::component(guests::BODY).workers(1).start();
+    let host = TestHost::component(guests::BODY).threads(1).start();
     let mut client = Socket::get(&host, &format!("/body?size={SIZE}"));
     client.head();
     client.finish();

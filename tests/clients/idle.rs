@@ -26,7 +26,7 @@ fn an_idle_connection_is_closed() {
 #[test]
 fn a_connection_with_a_request_at_work_is_not_idle() {
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).setting("idle-timeout", "1s").workers(1).start();
+    let host = gate.host(guests::GATE).setting("idle-timeout", "1s").threads(1).start();
     let exchange = host.get(&gate.path("handler"));
     let handler = gate.wait();
     // One that begins now is closed when the other has been open for longer.

@@ -36,7 +36,7 @@ fn ten_thousand_idle_connections_hold_up_nobody() {
 
 #[test]
 fn a_connection_too_many_waits_until_another_closes() {
-    let host = Attacked::start(["--max-connections", "2", "--workers", "1"]);
+    let host = Attacked::start(["--max-connections", "2", "--threads", "1"]);
     let address = host.process.address();
     let idle = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
     let mut third = Socket::connect_to(address);

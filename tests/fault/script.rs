@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub(super) max_draining: usize,
     pub(super) max_lag: u64,
     pub(super) reuse: u32,
-    pub(super) workers: usize,
+    pub(super) threads: usize,
     pub(super) on_failure: &'static str,
     /// Turns after which the host is told to stop, and its grace.
     pub(super) cut: Option<(usize, u64)>,
@@ -50,7 +50,7 @@ impl Limits {
             max_draining: pick(rng, &[8, 1000, 1000, 1000]),
             max_lag: pick(rng, &[5, 60_000, 60_000]),
             reuse: pick(rng, &[1, 4, 128, 128]),
-            workers: pick(rng, &[1, 2]),
+            threads: pick(rng, &[1, 2]),
             on_failure: pick(rng, &["stop", "continue"]),
             cut: (rng.u8(..6) == 0).then(|| (rng.usize(..turns), pick(rng, &[0, 50, 500]))),
         }
@@ -77,7 +77,7 @@ impl Limits {
             .setting("max-lag", &time(self.max_lag))
             .setting("reuse", &self.reuse.to_string())
             .setting("on-failure", self.on_failure)
-            .workers(self.workers)
+            .threads(self.threads)
             .start()
     }
 

@@ -6,7 +6,7 @@ use crate::guests;
 
 #[test]
 fn s9_an_instance_that_leaks_is_retired() {
-    let host = TestHost::component(guests::EXCESS).workers(1).start();
+    let host = TestHost::component(guests::EXCESS).threads(1).start();
     for _ in 0..10_000 {
         let exchange = host.get("/leak");
         let served = exchange.text();

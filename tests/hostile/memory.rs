@@ -21,7 +21,7 @@ fn s11_a_guest_is_told_that_there_is_no_more_memory_and_can_answer() {
 #[test]
 fn s11_what_guests_take_is_given_back() {
     let app = application(guests::HOSTILE, "");
-    let host = Process::start(up(app.path(), ["--workers", "1", "--quiet"]));
+    let host = Process::start(up(app.path(), ["--threads", "1", "--quiet"]));
     let address = host.address();
     assert_eq!(get(address, "/?do=nothing&at=handler"), "done");
     let before = host.memory();

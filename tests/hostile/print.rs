@@ -7,7 +7,7 @@ use crate::process::{Process, application, up};
 #[test]
 fn what_a_guest_prints_may_be_long() {
     let app = application(guests::EXCESS, "");
-    let host = Process::start(up(app.path(), ["--workers", "1"]));
+    let host = Process::start(up(app.path(), ["--threads", "1"]));
     let length = 16 << 20;
     get(host.address(), &format!("/print?{length}"));
     let line = host.printed("xxx");

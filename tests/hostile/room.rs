@@ -21,7 +21,7 @@ struct Full {
 impl Full {
     fn start(drain_timeout: &str) -> Self {
         let app = application(guests::HOSTILE, "");
-        let arguments = ["--max-instances", "1", "--workers", "1", "--drain-timeout", drain_timeout, "--grace", "1m"];
+        let arguments = ["--max-instances", "1", "--threads", "1", "--drain-timeout", drain_timeout, "--grace", "1m"];
         let host = Process::start(up(app.path(), arguments));
         let address = host.address();
         assert_eq!(get(address, "/?do=stubborn&at=task"), "done");

@@ -35,7 +35,7 @@ fn same_text(native: &TestHost, composed: &StockHost, place: &str, text: &str) -
 
 #[test]
 fn s11_composed_names_and_errors_have_the_same_limits() {
-    let native = TestHost::component(guests::TEXTS).workers(1).start();
+    let native = TestHost::component(guests::TEXTS).threads(1).start();
     let composed = StockHost::start(guests::TEXTS);
     let tell = |place: &str, text: &str| same_text(&native, &composed, place, text);
     assert_eq!(tell("/name", &"n".repeat(1024)).tasks.len(), 1);

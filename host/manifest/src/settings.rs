@@ -235,8 +235,8 @@ settings! {
         #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
         /// Number of threads that serve requests, each with its own instances. The default is the number of cores.
-        #[arg(help_heading = "Server", env = "EPILOGUE_WORKERS", value_name = "COUNT")]
-        workers: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        #[arg(help_heading = "Server", env = "EPILOGUE_THREADS", value_name = "COUNT")]
+        threads: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         /// Number of open connections. Beyond it, the next connection waits until another one closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);

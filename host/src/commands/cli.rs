@@ -267,7 +267,7 @@ mod tests {
             "5m",
             "--log-format",
             "json",
-            "--workers",
+            "--threads",
             "3",
         ])
         .unwrap();
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(settings.memory.bytes(), 64 << 20);
         assert_eq!(host.grace, Duration::from_secs(300));
         assert_eq!(host.log_format, LogFormat::Json);
-        assert_eq!(host.workers.get(), 3);
+        assert_eq!(host.threads.get(), 3);
     }
 
     #[test]

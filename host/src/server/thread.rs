@@ -88,7 +88,7 @@ pub(crate) struct Serving {
 impl Serving {
     fn new(version: Arc<Version>, options: &HostOptions, shutdown: &Shutdown) -> Self {
         let components = version.app.components.iter();
-        let max_idle = max_idle(options.max_instances, options.workers.get() * components.len());
+        let max_idle = max_idle(options.max_instances, options.threads.get() * components.len());
         let pool = |component: &Arc<Component>| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle));
         let pools = components.map(pool).collect();
         Self { version, pools }

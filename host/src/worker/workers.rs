@@ -55,7 +55,7 @@ impl Workers {
             versions,
             task_store,
             name: name(options.worker_id.as_deref()),
-            threads: options.workers.get().min(concurrency),
+            threads: options.threads.get().min(concurrency),
             concurrency,
             max_instances: options.max_instances,
             observer,
