@@ -212,7 +212,7 @@ settings! {
         )]
         allow_transient_write: bool = false;
         /// Size of the copy that a component may write to. A write beyond it fails.
-        #[arg(env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
+        #[arg(help_heading = "Guests", env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
         max_transient_write: Size = Size::mebibytes(256);
     }
 }
