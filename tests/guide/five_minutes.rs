@@ -3,8 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use bytes::Bytes;
+use http::Request;
+
 use crate::guests;
 use crate::process::{Ended, Process, epilogue, folder, up};
+use crate::stock::host::StockHost;
+use crate::support::ends;
 
 const PAGE: &str = include_str!("../../docs/guide/five-minutes.md");
 const TEMPLATE: &str = include_str!("../../host/templates/new/spin.toml");
@@ -49,6 +54,16 @@ fn a_new_app_is_made_as_the_page_shows() {
         text.trim_end().lines().map(without_folder).collect()
     };
     assert_eq!(masked(&printed), masked(output));
+}
+
+#[test]
+fn a_new_app_runs_its_durable_task_on_a_host_without_a_task_engine() {
+    let stock = StockHost::start(guests::TEMPLATE);
+    let order = Request::post("/orders").header("content-type", "application/json");
+    let response = stock.send(order.body(Bytes::from(r#"{"id":7,"email":"a@b.c"}"#)).unwrap());
+    assert_eq!(response.status(), 200);
+    assert_eq!(ends(&stock.next_record()), ["send_receipt succeeded"]);
+    assert_eq!(stock.stdout(), "order 7: receipt to a@b.c\norder 7: closed\n");
 }
 
 /// The commands of the page's sessions that begin with this, and what they print.
