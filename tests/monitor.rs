@@ -119,8 +119,9 @@ fn a_host_is_ready_once_it_has_loaded_and_until_it_stops() {
     get(served, &format!("/later?{}", upstream.url()));
     let task = upstream.call();
     host.signal("TERM");
+    // The line comes just before the shutdown begins.
     host.logged("stopping: ");
-    assert_eq!(ready(address), (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()));
+    retry(|| (ready(address) == (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned())).then_some(()));
     assert_eq!(get(address, "/healthz"), "alive\n");
     task.answer("go on");
     assert_eq!(host.ended().code, Some(0));

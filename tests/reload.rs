@@ -141,11 +141,11 @@ fn what_cannot_change_is_said_and_the_rest_does() {
     let app = application(guests::HELLO, "");
     let host = Process::start(up(app.path(), []));
     let address = host.address();
-    let options = "[application.tool.epilogue]\nworkers = 7\ngrace = \"1m\"\ntask-timeout = \"1s\"\n";
+    let options = "[application.tool.epilogue]\nthreads = 7\ngrace = \"1m\"\ntask-timeout = \"1s\"\n";
     rewrite(app.path(), guests::OUTBOUND, options);
     host.signal("HUP");
     let line = host.logged("cannot change");
-    assert!(line.contains("WARN") && line.contains(": grace, workers cannot change while the host runs: "), "{line}");
+    assert!(line.contains("WARN") && line.contains(": grace, threads cannot change while the host runs: "), "{line}");
     host.logged("reloaded");
     assert!(get(address, "/").starts_with("here I am, at "));
 }

@@ -20,6 +20,7 @@ const BESIDE: &[&str] = &[
     "durable",
     "examples",
     "fault",
+    "guide",
     "logs",
     "measured",
     "monitor",
