@@ -44,7 +44,7 @@ listen = "127.0.0.1:8080"
 tls-cert = "certs/cert.pem"
 grace = "1m"
 log-format = "json"
-workers = 2
+threads = 2
 reuse = 16
 task-timeout = "10s"
 
