@@ -7,6 +7,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// A request is stalled if the host has waited for its client for longer than this. A client that goes on, however slowly,
+/// does not stall.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The entries of all addresses that have a connection or a request.
 #[derive(Clone, Default)]

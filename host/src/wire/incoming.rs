@@ -9,10 +9,10 @@ use bytes::Bytes;
 use epilogue_manifest::settings::Settings;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::Error;
 
-use crate::budget::address::{Address, Stalled};
+use crate::budget::address::{Address, STALLED_AFTER, Stalled};
 use crate::wire::sent::Unflushed;
 
 /// The state of a request's body, for those who do not read it. A request without a body has none.
@@ -105,10 +105,17 @@ pub(crate) struct IncomingBody<B> {
     size: u64,
     /// How long the guest may wait for the next frame of the body.
     patience: Duration,
-    /// The timer of the current wait, and its request among those that wait for their clients. None while the guest does
-    /// not wait.
-    waiting: Option<(Pin<Box<Sleep>>, Option<Stalled>)>,
+    /// The current wait. None while the guest does not wait.
+    waiting: Option<Waiting>,
     upload: Upload,
+}
+
+/// A wait for the next frame of a body.
+struct Waiting {
+    timer: Pin<Box<Sleep>>,
+    end: Instant,
+    /// The request among the stalled ones of its client's address, once it is one of them.
+    stalled: Option<Stalled>,
 }
 
 impl<B: Body> IncomingBody<B> {
@@ -122,13 +129,21 @@ impl<B: Body> IncomingBody<B> {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
+    /// Waits until the guest's patience is over. On the way there the request becomes a stalled one.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (timer, _) = self.waiting.get_or_insert_with(|| {
-            let timer = Box::pin(tokio::time::sleep(self.patience));
-            self.upload.shared(|shared| shared.until = Some(timer.deadline()));
-            (timer, self.upload.0.as_ref().map(|upload| upload.address.stall()))
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let end = sleep(self.patience).deadline();
+            self.upload.shared(|shared| shared.until = Some(end));
+            let timer = Box::pin(sleep(STALLED_AFTER.min(self.patience)));
+            Waiting { timer, end, stalled: None }
         });
-        timer.as_mut().poll(cx)
+        ready!(waiting.timer.as_mut().poll(cx));
+        if waiting.timer.deadline() >= waiting.end {
+            return Poll::Ready(());
+        }
+        waiting.stalled = self.upload.0.as_ref().map(|upload| upload.address.stall());
+        waiting.timer.as_mut().reset(waiting.end);
+        waiting.timer.as_mut().poll(cx)
     }
 }
 
@@ -188,7 +203,9 @@ mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
 
     use super::*;
+    use crate::budget::address::Addresses;
     use epilogue_manifest::values::{Size, Value as _};
+    use tokio::time::timeout;
 
     /// Reads a body that sends one byte after each pause in seconds, with a limit of `max` bytes and of one second per
     /// byte.
@@ -211,6 +228,27 @@ mod tests {
     async fn a_body_may_be_slow_as_long_as_it_comes() {
         assert_eq!(read(&[900; 10], "10").await.unwrap(), 10);
         assert!(matches!(read(&[900, 1_100, 0], "10").await, Err(Error::ConnectionReadTimeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s12_a_client_that_goes_on_slowly_is_not_stalled() {
+        let address = Addresses::default().of([10, 0, 0, 1].into());
+        let frames = stream::iter([900, 900, 900, 5_000]).then(|pause| async move {
+            sleep(Duration::from_millis(pause)).await;
+            Ok::<_, Error>(Frame::data(Bytes::from("a")))
+        });
+        let frames = StreamBody::new(Box::pin(frames));
+        let upload = Upload::of(&frames, &Unflushed::default(), &address);
+        let mut body = IncomingBody::new(frames, &Settings::default(), upload);
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_millis(899), body.frame()).await.is_err());
+            assert_eq!(address.stalled(), 0);
+            body.frame().await.unwrap().unwrap();
+        }
+        assert!(timeout(Duration::from_millis(1_100), body.frame()).await.is_err());
+        assert_eq!(address.stalled(), 1);
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(address.stalled(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,11 +10,9 @@ use tokio::sync::oneshot::{Receiver, error::RecvError};
 
 use super::Delivery;
 use super::standstill::{standstill, step};
+use crate::budget::address::STALLED_AFTER;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
-
-/// A client that reads nothing for longer than this counts as stalled.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a client may read nothing of a response, and which task ends then.
 pub(crate) struct Patience {
@@ -47,7 +45,7 @@ impl Patience {
         tokio::select! {
             biased;
             ended = &mut *outcome => return ended,
-            () = standstill(self.limit, step(self.limit).min(LOOK), takes_nothing, tell) => {}
+            () = standstill(self.limit, step(self.limit).min(STALLED_AFTER), takes_nothing, tell) => {}
         }
         let limit = Shown(self.limit);
         tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
