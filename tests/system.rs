@@ -135,6 +135,16 @@ fn s11_writes_are_limited() {
     assert!(again.ends_with(IO), "{again}");
 }
 
+#[test]
+fn s11_links_are_limited() {
+    let more = "files = [\"assets/*\"]\n[component.app.tool.epilogue]\nallow-transient-write = true\nmax-transient-write = \"1MiB\"";
+    let (_app, host) = with_files(more);
+    let told = host.get("/link?/assets/a.txt").text().to_owned();
+    let (made, _) = told.split_once(" links, ").unwrap_or_else(|| panic!("{told}"));
+    // 4 KiB each.
+    assert!((128..=256).contains(&made.parse::<u32>().unwrap()), "{told}");
+}
+
 /// An application whose folder has assets, two links that lead out of them, and a secret. `more` is the part of the manifest that
 /// says what the component may see.
 fn with_files(more: &str) -> (TempDir, TestHost) {

@@ -2,8 +2,10 @@
 
 pub(crate) mod background;
 pub(crate) mod client;
+pub(crate) mod entries;
 pub(crate) mod fields;
 pub(crate) mod files;
+mod filesystem;
 pub(crate) mod last_words;
 pub(crate) mod listing;
 pub(crate) mod names;

@@ -3,8 +3,9 @@
 //! The host charges what guests write, and does not credit what they delete or write again. When most of the budget is
 //! spent, the host counts in the background what the files really take, and goes on from there.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use epilogue_manifest::values::Size;
+use walkdir::WalkDir;
 
 use super::Limit;
 use crate::telemetry::once_a_minute::OnceAMinute;
@@ -40,7 +42,7 @@ pub(crate) struct DiskFull;
 impl Disk {
     /// Makes the budget of the files in `folder`, and charges what is there already. They may take `most`.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
-        let charged = used(&folder);
+        let charged = used(&folder).unwrap_or(most.bytes() as u64);
         Self { component, folder, most, charged: charged.into(), counting: false.into(), warnings: Arc::default() }
     }
 
@@ -80,7 +82,8 @@ impl Disk {
             let counted = disk.clone();
             _ = tokio::task::spawn_blocking(move || {
                 let before = counted.charged.load(Relaxed);
-                let used = used(&counted.folder);
+                // Otherwise what was charged stays charged.
+                let Some(used) = used(&counted.folder) else { return };
                 // Meanwhile more may have been charged.
                 _ = counted.charged.fetch_update(Relaxed, Relaxed, |now| Some(used + now.saturating_sub(before)));
             })
@@ -91,34 +94,50 @@ impl Disk {
     }
 }
 
-/// The bytes on the disk of all that is in `folder`, and of what was deleted there while this process has it open.
-fn used(folder: &Path) -> u64 {
-    below(folder).saturating_add(deleted(folder))
+/// The bytes on the disk of all that is in `folder`, and of what was deleted there while this process has it open. None if
+/// something cannot be counted, such as a file whose path is too long: a guest can make one.
+fn used(folder: &Path) -> Option<u64> {
+    Some(below(folder)?.saturating_add(deleted(folder)?))
 }
 
-fn below(folder: &Path) -> u64 {
+fn below(folder: &Path) -> Option<u64> {
     let mut bytes = 0_u64;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // Not what a link leads to.
-        let Ok(what) = entry.metadata() else { continue };
-        bytes = bytes.saturating_add(size(&what));
-        if what.is_dir() {
-            bytes = bytes.saturating_add(below(&entry.path()));
+    // Of a link itself, not of what it leads to.
+    for entry in WalkDir::new(folder).min_depth(1) {
+        match entry.and_then(|entry| entry.metadata()) {
+            Ok(what) => bytes = bytes.saturating_add(size(&what)),
+            Err(error) => _ = there::<()>(Err(error.into()))?,
         }
     }
-    bytes
+    Some(bytes)
 }
 
-fn deleted(folder: &Path) -> u64 {
-    let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let deleted =
-        open.map(|file| file.path()).filter(|file| fs::read_link(file).is_ok_and(|at| at.starts_with(folder)));
-    let sizes = deleted.filter_map(|file| -> Option<(u64, u64)> {
-        let what: io::Result<fs::Metadata> = fs::metadata(file);
-        what.ok().filter(|what| what.nlink() == 0).map(|what| (what.ino(), size(&what)))
-    });
+fn deleted(folder: &Path) -> Option<u64> {
     // A file may be open several times.
-    sizes.collect::<std::collections::BTreeMap<_, _>>().values().sum()
+    let mut sizes = BTreeMap::new();
+    for file in fs::read_dir("/proc/self/fd").ok()? {
+        let file = file.ok()?.path();
+        let belongs = match fs::read_link(&file) {
+            Ok(path) => path.starts_with(folder),
+            // Its path is too long to be read: it may be another component's, and counts for both.
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        };
+        if !belongs {
+            continue;
+        }
+        let what = there(fs::metadata(&file))?.filter(|what| what.nlink() == 0);
+        sizes.extend(what.map(|what| (what.ino(), size(&what))));
+    }
+    Some(sizes.values().sum())
+}
+
+/// What was found, or none if it is gone meanwhile. None at all if it cannot be read.
+fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
+    match found {
+        Ok(found) => Some(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(None),
+        Err(_) => None,
+    }
 }
 
 /// The bytes that a file takes on the disk, and at least those of its entry.
@@ -135,17 +154,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/file");
         fs::create_dir(folder.path().join("deep")).unwrap();
-        assert_eq!(used(folder.path()), ENTRY);
+        assert_eq!(used(folder.path()), Some(ENTRY));
         fs::write(&path, vec![1; 1 << 20]).unwrap();
         let whole = used(folder.path());
-        assert!(whole >= (1 << 20) + ENTRY, "{whole}");
+        assert!(whole.is_some_and(|whole| whole >= (1 << 20) + ENTRY), "{whole:?}");
         let open = [fs::File::open(&path).unwrap(), fs::File::open(&path).unwrap()];
         fs::remove_file(&path).unwrap();
         assert_eq!(used(folder.path()), whole);
         drop(open);
-        assert_eq!(used(folder.path()), ENTRY);
+        assert_eq!(used(folder.path()), Some(ENTRY));
         // A link leads out of the folder, and what it leads to is another's.
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
-        assert_eq!(used(folder.path()), 2 * ENTRY);
+        assert_eq!(used(folder.path()), Some(2 * ENTRY));
+    }
+
+    /// A guest makes such folders one within the other: none of its own paths is too long.
+    #[test]
+    fn what_cannot_be_counted_is_not_taken_for_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut folder = fs::File::open(scratch.path()).unwrap();
+        let name = "x".repeat(250);
+        for _ in 0..20 {
+            rustix::fs::mkdirat(&folder, &name, rustix::fs::Mode::RWXU).unwrap();
+            let flags = rustix::fs::OFlags::DIRECTORY;
+            folder = rustix::fs::openat(&folder, &name, flags, rustix::fs::Mode::empty()).unwrap().into();
+        }
+        assert_eq!(below(scratch.path()), None);
     }
 }

@@ -4,7 +4,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::component::state::State;
-use crate::interfaces::{background, client, fields, files, listing, names, sockets, status, writes};
+use crate::interfaces::{background, client, entries, fields, files, listing, names, sockets, status, writes};
 
 /// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
 /// `epilogue:background`, whose tasks can be durable or not.
@@ -16,6 +16,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     fields::add_to_linker(&mut linker)?;
     client::add_to_linker(&mut linker)?;
     files::add_to_linker(&mut linker, |state| &state.wasi)?;
+    entries::add_to_linker(&mut linker, |state| &state.wasi)?;
     writes::add_to_linker(&mut linker, |state| &state.wasi)?;
     listing::add_to_linker(&mut linker)?;
     sockets::add_to_linker(&mut linker, |state| &state.wasi)?;

@@ -10,8 +10,8 @@ use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 use crate::budget::Limit;
 use crate::budget::disk::ENTRY;
 use crate::budget::instance::Budgeted;
+use crate::interfaces::filesystem::{charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
-use crate::interfaces::writes;
 
 /// Replaces the functions with which a guest opens a file or a folder. Beyond the budget they return
 /// `error-code.quota`. `get` finds in the store's data what the manifest grants.
@@ -29,9 +29,9 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
             preview2::DescriptorFlags,
         >| {
             Box::new(async move {
-                use preview2::{ErrorCode, Host as _, HostDescriptor as _};
+                use preview2::{ErrorCode, HostDescriptor as _};
                 let state = store.data_mut();
-                let full = open.contains(preview2::OpenFlags::CREATE) && writes::charge(state, get, ENTRY).is_err();
+                let full = open.contains(preview2::OpenFlags::CREATE) && charge(state, get, ENTRY).is_err();
                 if state.charge(Limit::Files, 1).is_err() || full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
                 }
@@ -39,13 +39,11 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                 if full {
                     open &= !preview2::OpenFlags::CREATE;
                 }
-                match state.filesystem().open_at(folder, follow, path, open, flags).await {
-                    Ok(file) => Ok((Ok(file),)),
-                    Err(error) => Ok((Err(match state.filesystem().convert_error_code(error)? {
-                        ErrorCode::NoEntry if full => ErrorCode::Quota,
-                        error => error,
-                    }),)),
-                }
+                let opened = state.filesystem().open_at(folder, follow, path, open, flags).await;
+                Ok((match told2(state, opened)? {
+                    Err(ErrorCode::NoEntry) if full => Err(ErrorCode::Quota),
+                    opened => opened,
+                },))
             })
         },
     )?;
@@ -58,11 +56,11 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
             preview3::DescriptorFlags,
         >| {
             Box::pin(async move {
-                use preview3::{ErrorCode, Host as _, HostDescriptorWithStore as _};
+                use preview3::{ErrorCode, HostDescriptorWithStore as _};
                 let create = open.contains(preview3::OpenFlags::CREATE);
                 let (charged, full) = accessor.with(|mut access| {
                     let state = access.data_mut();
-                    (state.charge(Limit::Files, 1), create && writes::charge(state, get, ENTRY).is_err())
+                    (state.charge(Limit::Files, 1), create && charge(state, get, ENTRY).is_err())
                 });
                 if charged.is_err() || full && open.contains(preview3::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
@@ -71,16 +69,11 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                     open &= !preview3::OpenFlags::CREATE;
                 }
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
-                match WasiFilesystem::open_at(&files, folder, follow, path, open, flags).await {
-                    Ok(file) => Ok((Ok(file),)),
-                    Err(error) => {
-                        let error = files.with(|mut access| access.get().convert_error_code(error));
-                        Ok((Err(match error? {
-                            ErrorCode::NoEntry if full => ErrorCode::Quota,
-                            error => error,
-                        }),))
-                    }
-                }
+                let opened = WasiFilesystem::open_at(&files, folder, follow, path, open, flags).await;
+                Ok((match told3(opened)? {
+                    Err(ErrorCode::NoEntry) if full => Err(ErrorCode::Quota),
+                    opened => opened,
+                },))
             })
         },
     )?;

@@ -18,6 +18,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEn
 
 use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, MAX_ENTRIES, Place};
+use crate::interfaces::filesystem::told2;
 
 /// How many entries a guest gets at a time.
 const BATCH: usize = 256;
@@ -31,7 +32,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
         |mut store: StoreContextMut<'_, T>, (folder,): (Resource<Descriptor>,)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if state.charge(Limit::Files, 1).is_err() {
+                if state.charge(Limit::Listings, 1).is_err() {
                     return Ok((Err(preview2::ErrorCode::Quota),));
                 }
                 Ok((read(state, folder).await?,))
@@ -63,15 +64,14 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-type Read = Result<Resource<ReaddirIterator>, preview2::ErrorCode>;
-
 /// Reads a folder whole, on a thread that may block.
-async fn read<T: WasiView>(state: &mut T, folder: Resource<Descriptor>) -> wasmtime::Result<Read> {
-    use preview2::{Host as _, HostDescriptor as _};
-    match state.filesystem().read_directory(folder).await {
-        Ok(entries) => Ok(Ok(entries)),
-        Err(error) => Ok(Err(state.filesystem().convert_error_code(error)?)),
-    }
+async fn read<T: WasiView>(
+    state: &mut T,
+    folder: Resource<Descriptor>,
+) -> wasmtime::Result<Result<Resource<ReaddirIterator>, preview2::ErrorCode>> {
+    use preview2::HostDescriptor as _;
+    let entries = state.filesystem().read_directory(folder).await;
+    told2(state, entries)
 }
 
 /// Reads a folder into `listing`.

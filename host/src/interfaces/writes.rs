@@ -1,7 +1,7 @@
 //! `wasi:filesystem`: how much a guest may write to the copy of its files.
 //!
 //! Each function that makes the files larger first charges the component's [`Disk`]. If that is spent, the guest gets
-//! `error-code.quota`. `open-at`, which can make a file, is in `files.rs`.
+//! `error-code.quota`. What makes a new entry is in `files.rs` and `entries.rs`.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -14,32 +14,21 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    Accessor, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader, StreamResult,
-};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime::component::{FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader, StreamResult};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
 use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, StreamResult as Written};
 use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 use wasmtime_wasi::{WasiView, async_trait};
 
-use crate::budget::disk::{Disk, DiskFull, ENTRY};
+use crate::budget::disk::{Disk, DiskFull};
+use crate::interfaces::filesystem::{charge, disk, told2};
 use crate::interfaces::wasi::Wasi;
 
 /// How many bytes of a stream are written at a time.
 const PIECE: usize = 64 << 10;
 
-/// The component's budget, if its guests may write to files.
-fn disk<T>(state: &mut T, get: fn(&mut T) -> &Wasi) -> Option<Arc<Disk>> {
-    get(state).disk.clone()
-}
-
-/// Charges `bytes`. A guest that may not write to files has no budget, and is refused by wasmtime.
-pub(super) fn charge<T>(state: &mut T, get: fn(&mut T) -> &Wasi, bytes: u64) -> Result<(), DiskFull> {
-    disk(state, get).map_or(Ok(()), |disk| disk.charge(bytes))
-}
-
-/// Replaces the functions with which a guest makes files larger, or folders and links. `get` finds the component's budget
+/// Replaces the functions with which a guest makes files larger. `get` finds the component's budget
 /// in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
@@ -64,7 +53,7 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
                     return Ok((Err(ErrorCode::Quota),));
                 }
                 let written = state.filesystem().write(file, bytes, offset).await;
-                Ok((told(state, written)?,))
+                Ok((told2(state, written)?,))
             })
         },
     )?;
@@ -73,7 +62,7 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (file, offset): (Resource<Descriptor>, u64)| {
             let state = store.data_mut();
             let stream = state.filesystem().write_via_stream(file, offset);
-            let stream = told(state, stream)?;
+            let stream = told2(state, stream)?;
             Ok((stream.map(|stream| metered(state, get, stream)).transpose_trap()?,))
         },
     )?;
@@ -82,40 +71,13 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (file,): (Resource<Descriptor>,)| {
             let state = store.data_mut();
             let stream = state.filesystem().append_via_stream(file);
-            let stream = told(state, stream)?;
+            let stream = told2(state, stream)?;
             Ok((stream.map(|stream| metered(state, get, stream)).transpose_trap()?,))
-        },
-    )?;
-    types.func_wrap_async(
-        "[method]descriptor.create-directory-at",
-        move |mut store: StoreContextMut<'_, T>, (folder, path): (Resource<Descriptor>, String)| {
-            Box::new(async move {
-                let state = store.data_mut();
-                if charge(state, get, ENTRY).is_err() {
-                    return Ok((Err(ErrorCode::Quota),));
-                }
-                let made = state.filesystem().create_directory_at(folder, path).await;
-                Ok((told(state, made)?,))
-            })
-        },
-    )?;
-    types.func_wrap_async(
-        "[method]descriptor.symlink-at",
-        move |mut store: StoreContextMut<'_, T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
-            Box::new(async move {
-                let state = store.data_mut();
-                if charge(state, get, ENTRY).is_err() {
-                    return Ok((Err(ErrorCode::Quota),));
-                }
-                let made = state.filesystem().symlink_at(folder, to, path).await;
-                Ok((told(state, made)?,))
-            })
         },
     )
 }
 
 fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &Wasi) -> wasmtime::Result<()> {
-    use preview3::{ErrorCode, HostDescriptorWithStore as _};
     let mut types = linker.instance("wasi:filesystem/types@0.3.0")?;
     types.func_wrap(
         "[method]descriptor.write-via-stream",
@@ -129,42 +91,7 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (file, data): (Resource<Descriptor>, StreamReader<u8>)| {
             Ok((write(&mut store, get, &file, data, None)?,))
         },
-    )?;
-    types.func_wrap_concurrent(
-        "[method]descriptor.create-directory-at",
-        move |accessor: &Accessor<T>, (folder, path): (Resource<Descriptor>, String)| {
-            Box::pin(async move {
-                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
-                    return Ok((Err(ErrorCode::Quota),));
-                }
-                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
-                let made = WasiFilesystem::create_directory_at(&files, folder, path).await;
-                Ok((made.map_or_else(|error| error.downcast().map(Err), |()| Ok(Ok(())))?,))
-            })
-        },
-    )?;
-    types.func_wrap_concurrent(
-        "[method]descriptor.symlink-at",
-        move |accessor: &Accessor<T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
-            Box::pin(async move {
-                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
-                    return Ok((Err(ErrorCode::Quota),));
-                }
-                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
-                let made = WasiFilesystem::symlink_at(&files, folder, to, path).await;
-                Ok((made.map_or_else(|error| error.downcast().map(Err), |()| Ok(Ok(())))?,))
-            })
-        },
     )
-}
-
-/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
-fn told<T: WasiView, R>(
-    state: &mut T,
-    done: wasmtime_wasi::p2::FsResult<R>,
-) -> wasmtime::Result<Result<R, preview2::ErrorCode>> {
-    use preview2::Host as _;
-    done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
 }
 
 /// A result within which something may trap.

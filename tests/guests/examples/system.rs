@@ -1,5 +1,6 @@
 //! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`; from
-//! the handler only `/fill?FILE`, which writes mebibytes until one fails.
+//! the handler only `/fill?FILE`, which writes mebibytes until one fails, and `/link?FILE`, which links the file until that
+//! fails.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,8 +14,10 @@ use spin_sdk::http_service;
 async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let what = request.uri().path().to_owned();
     let which = request.uri().query().unwrap_or_default().to_owned();
-    if what == "/fill" {
-        return Ok(fill(&which));
+    match what.as_str() {
+        "/fill" => return Ok(fill(&which)),
+        "/link" => return Ok(link(&which)),
+        _ => {}
     }
     BackgroundTasks::current().add_task(look_again, (what.clone(), which.clone()))?;
     Ok(look(&what, &which))
@@ -32,6 +35,16 @@ fn fill(file: &str) -> String {
         }
     }
     "all of it was written".to_owned()
+}
+
+/// Makes new names for a file until that fails.
+fn link(file: &str) -> String {
+    for made in 0..100_000 {
+        if let Err(error) = fs::hard_link(file, format!("{file}.{made}")) {
+            return format!("{made} links, {:?}", error.raw_os_error());
+        }
+    }
+    "all links were made".to_owned()
 }
 
 /// A task sees what its handler saw.
