@@ -16,10 +16,11 @@ use rustix::process::geteuid;
 
 /// The start of a folder's name.
 const PREFIX: &str = "epilogue-";
-/// The file in a folder that its process holds locked.
-const LOCK: &str = ".lock";
+/// The file in a folder that its process holds locked. No other program makes one of this name, so that a folder that has
+/// it is the host's to delete.
+const LOCK: &str = ".epilogue-lock";
 /// That file's name until it is locked, so that no other process takes it for that of a dead one.
-const UNLOCKED: &str = ".lock-new";
+const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
 
