@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many lookups of one instance may run at a time. The next one waits.
 const PER_INSTANCE: usize = 8;
@@ -61,16 +62,20 @@ impl Lookups {
     async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        let places = (
-            self.instance.acquire_owned().await.map_err(closed)?,
-            self.component.acquire_owned().await.map_err(closed)?,
-        );
-        let lookup = move || {
-            let found = lookup();
-            drop(places);
-            found
-        };
-        threads.spawn_blocking(lookup).await.map_err(io::Error::other)?
+        // On a task of its own: a place is given to the first who waits, and a guest may never ask for its answer again.
+        let lookup = AbortOnDropHandle::new(tokio::spawn(async move {
+            let places = (
+                self.instance.acquire_owned().await.map_err(closed)?,
+                self.component.acquire_owned().await.map_err(closed)?,
+            );
+            let lookup = move || {
+                let found = lookup();
+                drop(places);
+                found
+            };
+            threads.spawn_blocking(lookup).await.map_err(io::Error::other)?
+        }));
+        lookup.await.map_err(io::Error::other)?
     }
 }
 
