@@ -104,6 +104,8 @@ fn s11_listings_of_folders_are_limited() {
     assert_eq!(get(host.address(), "/listings?16"), "16 Ok(())");
     assert_eq!(get(host.address(), "/listings?20"), "16 Err(ErrorCode::Quota)");
     assert_eq!(hits(&host, "listings"), 4);
+    let taken = get(host.address(), "/listings2");
+    assert!(taken.starts_with("16 ") && taken.contains("quota"), "{taken}");
 }
 
 #[test]

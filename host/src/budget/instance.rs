@@ -51,12 +51,15 @@ pub(crate) struct InstanceBudget {
     fields: usize,
     sockets: usize,
     files: usize,
+    /// Listings of WASI 0.2, which are in the table.
+    listed: usize,
+    /// Listings of WASI 0.3, which are streams.
     pub(crate) listings: Places,
 }
 
 impl Default for InstanceBudget {
     fn default() -> Self {
-        Self { fields: 0, sockets: 0, files: 0, listings: Places::for_listings() }
+        Self { fields: 0, sockets: 0, files: 0, listed: 0, listings: Places::for_listings() }
     }
 }
 
@@ -100,6 +103,7 @@ impl InstanceBudget {
             Limit::Fields => (&mut self.fields, MAX_FIELDS),
             Limit::Sockets => (&mut self.sockets, MAX_SOCKETS),
             Limit::Files => (&mut self.files, MAX_FILES),
+            Limit::Listings => (&mut self.listed, MAX_LISTINGS),
             // Not an instance's.
             _ => return Ok(()),
         };
@@ -173,8 +177,9 @@ fn held_by(limit: Limit, entry: &dyn std::any::Any) -> usize {
         // A stream keeps its file open after the guest has closed the file itself.
         Limit::Files => {
             let stream = entry.is::<DynInputStream>() || entry.is::<DynOutputStream>();
-            usize::from(stream || entry.is::<p2::ReaddirIterator>() || entry.is::<filesystem::Descriptor>())
+            usize::from(stream || entry.is::<filesystem::Descriptor>())
         }
+        Limit::Listings => usize::from(entry.is::<p2::ReaddirIterator>()),
         _ => 0,
     }
 }

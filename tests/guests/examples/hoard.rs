@@ -1,6 +1,6 @@
 //! Makes the host keep as much as it can, until the host refuses, and answers how much it got and with which error. The path
 //! says what: `/fields?BYTES` header fields of that size, `/clones?BYTES`, `/tcp`, `/udp` and `/udp2` sockets
-//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/listings?COUNT` of a folder
+//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/listings?COUNT` and `/listings2` of a folder
 //! (`/names` reads one whole), `/hold?URL` files until
 //! the URL answers, `/requests?URL`, `/random?BYTES` and `/random2?BYTES`, `/list?COUNT`.
 //! `/keep?COUNT` keeps so many handles, and says which request of its instance's it is. `/turns?PATH` opens and closes one
@@ -43,6 +43,10 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/files2" => until_refused(|| File::open(query).map_err(|error| error.kind())),
         "/files" => files(query).await,
         "/listings" => listings(number).await,
+        "/listings2" => {
+            let mounts = wasip2::filesystem::preopens::get_directories();
+            until_refused(|| mounts[0].0.read_directory())
+        }
         "/names" => names().await,
         "/hold" => {
             let taken = files("file").await;
