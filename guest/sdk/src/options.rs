@@ -102,8 +102,8 @@ impl TaskOptions {
     ///
     /// - The operator has set no task engine.
     /// - The task is a closure.
-    /// - The task has [`cancel_on_disconnect`](Self::cancel_on_disconnect). The host stores a durable task before it knows
-    ///   whether the client leaves.
+    /// - The task has [`cancel_on_disconnect`](Self::cancel_on_disconnect). When the host stores a durable task, it
+    ///   cannot know yet whether the client will leave.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self

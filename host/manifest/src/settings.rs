@@ -234,7 +234,7 @@ settings! {
         /// Time that running requests and tasks have to end when the host stops.
         #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
-        /// Number of threads that serve requests, each with its own instances. The default is the number of cores.
+        /// Number of threads that run guests, each with its own instances. The default is the number of cores.
         #[arg(help_heading = "Server", env = "EPILOGUE_THREADS", value_name = "COUNT")]
         threads: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         /// Number of open connections. Beyond it, the next connection waits until another one closes.

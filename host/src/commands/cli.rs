@@ -58,7 +58,7 @@ pub(super) enum Command {
 }
 
 /// The options of `epilogue up` that concern clients and responses. They have no effect on a worker.
-const ABOUT_CLIENTS: [&str; 18] = [
+const ABOUT_CLIENTS: [&str; 20] = [
     "body-timeout",
     "idle-timeout",
     "listen",
@@ -68,6 +68,8 @@ const ABOUT_CLIENTS: [&str; 18] = [
     "max-header-size",
     "max-lag",
     "max-requests",
+    "max-requests-per-address",
+    "max-stalled-per-address",
     "max-streams",
     "request-timeout",
     "response-timeout",

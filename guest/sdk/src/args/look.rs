@@ -40,7 +40,7 @@ impl Look {
     /// - a field that `skip_serializing_if` left out, which its reader may want;
     /// - a number of 128 bits, and a map's key that is no string, which are not read within `flatten`, or an enum that is
     ///   untagged or has its tag inside, nor is one certain `f32`;
-    /// - a struct with `flatten`, which is written as a map of unknown length.
+    /// - a struct with `flatten`: serde writes it as a map and does not give its length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
