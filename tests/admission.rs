@@ -1,8 +1,13 @@
 //! Requests and drains have limits of their own: a full host refuses requests, and loses no task (S12).
 
+use bytes::Bytes;
 use epilogue::testing::{TaskState, TestHost};
-use http::StatusCode;
+use futures::future::join_all;
+use http::header::HOST;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 
+use crate::client::{connect, talk};
 use crate::durable::only_in_process;
 use crate::gate::Gate;
 use crate::guests;
@@ -42,6 +47,27 @@ fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
     assert_served(&host);
     let metrics = telling::listen().render();
     assert!(metrics.contains("epilogue_requests_refused_total{limit=\"max-requests\"} "), "{metrics}");
+}
+
+/// A client that has got a response may send its next request at once. The request before must not still count then.
+#[test]
+fn s12_as_many_clients_as_requests_may_be_at_work_meet_no_refusal() {
+    const CLIENTS: usize = 64;
+    let host = TestHost::component(guests::GATE).setting("max-requests", &CLIENTS.to_string()).threads(1).start();
+    let address = host.address();
+    let statuses = talk(join_all((0..CLIENTS).map(|_| async move {
+        let mut connection = connect(address).await;
+        let mut statuses = Vec::new();
+        for _ in 0..50 {
+            let request = Request::get("/?gate=none&at=none").header(HOST, "test").body(Empty::<Bytes>::new()).unwrap();
+            let response = connection.send_request(request).await.unwrap();
+            statuses.push(response.status());
+            response.into_body().collect().await.unwrap();
+        }
+        statuses
+    })));
+    let refused = statuses.iter().flatten().filter(|status| **status != StatusCode::OK).count();
+    assert_eq!(refused, 0, "of {}", CLIENTS * 50);
 }
 
 #[test]

@@ -49,6 +49,14 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     String::from_utf8(body.into()).expect("the body should be text")
 }
 
+/// Opens an HTTP/1.1 connection for several requests.
+pub(crate) async fn connect(address: SocketAddr) -> http1::SendRequest<Empty<Bytes>> {
+    let stream = TcpStream::connect(address).await.expect("the host should be reachable");
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("the connection should open");
+    tokio::spawn(connection);
+    sender
+}
+
 /// Sends a request on a connection of its own, which closes once the response's body is dropped.
 pub(crate) async fn send(
     address: SocketAddr,

@@ -8,6 +8,7 @@ pub(crate) mod descriptors;
 pub(crate) mod disk;
 pub(crate) mod instance;
 pub(crate) mod lookups;
+pub(crate) mod requests;
 
 /// A limit on what the host keeps on behalf of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -181,7 +181,11 @@ impl Life {
             }
         };
         self.record.status = response.status();
-        let delivery = self.deliver(&mut reply.send(response)).await;
+        let mut sent = reply.send(response);
+        if let Some(slot) = &self.slot {
+            sent.free(slot.place());
+        }
+        let delivery = self.deliver(&mut sent).await;
         self.record.outcome = match failure {
             // The handler did return a response.
             Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),

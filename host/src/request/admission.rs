@@ -10,11 +10,11 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use epilogue_manifest::settings::HostOptions;
 
-use crate::budget::address::{Address, Share, Stalled};
+use crate::budget::address::{Address, Stalled};
+use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
 /// The requests of a host.
@@ -25,8 +25,7 @@ pub(crate) struct Admission {
     max_per_address: Option<usize>,
     /// How many requests of one client address may be stalled.
     max_stalled: usize,
-    running: AtomicUsize,
-    draining: AtomicUsize,
+    requests: Arc<Requests>,
 }
 
 /// The limit that a request was refused by.
@@ -55,19 +54,14 @@ impl Admission {
             max_draining: options.max_draining.get(),
             max_per_address: options.max_requests_per_address.map(NonZeroUsize::get),
             max_stalled: options.stalled_per_address(),
-            running: AtomicUsize::new(0),
-            draining: AtomicUsize::new(0),
+            requests: Arc::default(),
         }
     }
 
     /// Admits a request of a client with this address if there is room for it. `in_flight` is the request's place on its
     /// thread, where those are counted: the request keeps it until it drains.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        in_flight: Option<InFlight>,
-        address: &Arc<Address>,
-    ) -> Result<Slot, Refused> {
-        if self.draining.load(Relaxed) >= self.max_draining {
+    pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
+        if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
         }
         if address.stalled() >= self.max_stalled {
@@ -77,36 +71,37 @@ impl Admission {
             Some(max) => Some(address.begin(max).ok_or(Refused::of_client("max-requests-per-address"))?),
             None => None,
         };
-        let more = |running| (running < self.max_requests).then_some(running + 1);
-        match self.running.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Slot { admission: self.clone(), draining: false, in_flight, share, stalled: None }),
-            Err(_) => Err(Refused::of_host("max-requests")),
-        }
+        let place = self.requests.begin(self.max_requests, share).ok_or(Refused::of_host("max-requests"))?;
+        Ok(Slot { place, max_stalled: self.max_stalled, in_flight, stalled: None })
     }
 
     /// How many requests have not ended, their tasks and teardowns included.
     pub(crate) fn requests(&self) -> usize {
-        self.running.load(Relaxed) + self.draining.load(Relaxed)
+        self.requests.all()
     }
 }
 
-/// A request's place among those that are admitted. Dropping it frees the place.
+/// An admitted request: everything that it counts against. Dropping it ends the request for all counts.
 pub(crate) struct Slot {
-    admission: Arc<Admission>,
-    draining: bool,
+    place: Arc<Place>,
+    max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// The request among those of its client's address that are at work, where those are limited.
-    share: Option<Share>,
     /// The request among those of its client's address that are stalled, once its client has left.
     stalled: Option<Stalled>,
 }
 
 impl Slot {
+    /// The request's place. Whoever sees the response's last byte leave counts the request as draining at once: the
+    /// client's next request may come before this request's own task runs again.
+    pub(crate) fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+
     /// Counts the request as draining from now on, even beyond the limit of draining requests. Called when its response
     /// is sent.
     pub(crate) fn drain(&mut self) {
-        self.leave_running();
-        (self.in_flight, self.share, self.stalled) = (None, None, None);
+        self.place.drain();
+        (self.in_flight, self.stalled) = (None, None);
     }
 
     /// Notes that the request's client, which has this address, has left while the handler runs. The handler goes on,
@@ -114,24 +109,9 @@ impl Slot {
     /// draining from now on, because nobody waits for it either.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
-        if address.stalled() > self.admission.max_stalled {
-            self.leave_running();
+        if address.stalled() > self.max_stalled {
+            self.place.leave_work();
         }
-    }
-
-    fn leave_running(&mut self) {
-        if !self.draining {
-            self.draining = true;
-            self.admission.draining.fetch_add(1, Relaxed);
-            self.admission.running.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let count = if self.draining { &self.admission.draining } else { &self.admission.running };
-        count.fetch_sub(1, Relaxed);
     }
 }
 
@@ -141,7 +121,7 @@ mod tests {
     use crate::budget::address::Addresses;
     use epilogue_manifest::settings::HostOverlay;
 
-    struct Clients(Arc<Admission>, Addresses);
+    struct Clients(Admission, Addresses);
 
     impl Clients {
         /// The clients of a host with these settings.
@@ -150,7 +130,7 @@ mod tests {
             for (name, value) in settings {
                 assert_eq!(options.set(name, value), Ok(true), "{name}");
             }
-            Self(Arc::new(Admission::new(&options.resolve())), Addresses::default())
+            Self(Admission::new(&options.resolve()), Addresses::default())
         }
 
         fn address(&self, client: u8) -> Arc<Address> {

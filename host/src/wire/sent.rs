@@ -23,7 +23,7 @@ mod unflushed;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::budget::requests::Place;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::incoming::Upload;
 use buffer::Fence;
@@ -63,15 +64,30 @@ struct Delivery {
     alone: bool,
     /// Why the guest will write no more of the body. None while it may.
     broken: Mutex<Option<String>>,
-    outcome: Mutex<Option<oneshot::Sender<ResponseOutcome>>>,
+    end: Mutex<Option<End>>,
+}
+
+/// What happens once a response has ended.
+struct End {
+    outcome: oneshot::Sender<ResponseOutcome>,
+    /// The request's place, which then counts as draining.
+    place: Option<Arc<Place>>,
 }
 
 impl Delivery {
     /// Settles the response's outcome. Only the first outcome counts.
     fn settle(&self, outcome: ResponseOutcome) {
-        if let Some(sender) = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            _ = sender.send(outcome);
+        if let Some(end) = self.end().take() {
+            if let Some(place) = end.place {
+                place.drain();
+            }
+            _ = end.outcome.send(outcome);
         }
+    }
+
+    /// What is still to happen at the response's end. None once it has ended.
+    fn end(&self) -> MutexGuard<'_, Option<End>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Settles the outcome of a response that cannot be sent any more.
@@ -92,7 +108,7 @@ impl Delivery {
     /// has ended and the guest still computes. hyper copies some buffers; those have left only with the connection's
     /// next flush, so one must have come since the guest's last frame.
     fn is_up_to_the_guest(&self) -> bool {
-        if self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self.end().is_none() {
             return true;
         }
         let flushed = self.connection.flushes() != self.flushes.load(Relaxed);
@@ -146,6 +162,14 @@ impl Sent {
         self.upload = upload;
     }
 
+    /// Counts the request in this place as draining as soon as the response has ended.
+    pub(crate) fn free(&self, place: Arc<Place>) {
+        match &mut *self.delivery.end() {
+            Some(end) => end.place = Some(place),
+            None => place.drain(),
+        }
+    }
+
     /// Settles the outcome of a response that hyper will not take, because it has dropped the request.
     pub(crate) fn refuse(&self) {
         self.delivery.lose();
@@ -171,7 +195,7 @@ pub(crate) fn track(
         flushes: AtomicUsize::new(connection.flushes()),
         alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
-        outcome: Mutex::new(Some(sender)),
+        end: Mutex::new(Some(End { outcome: sender, place: None })),
     });
     let (parts, body) = response.into_parts();
     // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.

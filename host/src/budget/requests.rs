@@ -1,0 +1,64 @@
+//! How many requests are at work, and how many drain.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::budget::address::Share;
+
+/// Counts the requests of a host.
+#[derive(Default)]
+pub(crate) struct Requests {
+    at_work: AtomicUsize,
+    draining: AtomicUsize,
+}
+
+/// A request's place among the requests at work, and later among those that drain. Dropping it frees the place.
+pub(crate) struct Place {
+    requests: Arc<Requests>,
+    drains: AtomicBool,
+    /// The request among those of its client's address that are at work, where the operator limits these.
+    share: Mutex<Option<Share>>,
+}
+
+impl Requests {
+    /// Counts a request as at work, or returns none if `max` requests are.
+    pub(crate) fn begin(self: &Arc<Self>, max: usize, share: Option<Share>) -> Option<Arc<Place>> {
+        let more = |at_work| (at_work < max).then_some(at_work + 1);
+        self.at_work.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Arc::new(Place { requests: self.clone(), drains: AtomicBool::new(false), share: Mutex::new(share) }))
+    }
+
+    /// How many requests drain.
+    pub(crate) fn draining(&self) -> usize {
+        self.draining.load(Relaxed)
+    }
+
+    /// How many requests have not ended.
+    pub(crate) fn all(&self) -> usize {
+        self.at_work.load(Relaxed) + self.draining()
+    }
+}
+
+impl Place {
+    /// Counts the request as draining from now on. Further calls change nothing.
+    pub(crate) fn drain(&self) {
+        self.leave_work();
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Counts the request as draining from now on, but still as at work for its client's address.
+    pub(crate) fn leave_work(&self) {
+        if !self.drains.swap(true, Relaxed) {
+            self.requests.draining.fetch_add(1, Relaxed);
+            self.requests.at_work.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let drains = *self.drains.get_mut();
+        let count = if drains { &self.requests.draining } else { &self.requests.at_work };
+        count.fetch_sub(1, Relaxed);
+    }
+}
