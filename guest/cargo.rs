@@ -27,7 +27,7 @@ pub(crate) fn add_target() -> Result<()> {
     }
     println!("cargo::warning=adding the Rust target {TARGET}");
     run(Command::new("rustup").args(["target", "add", TARGET]))
-        .map_err(|error| format!("the Rust target {TARGET} is missing and can't be added: {error}").into())
+        .map_err(|error| format!("the Rust target {TARGET} is missing and cannot be added: {error}").into())
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<()> {

@@ -17,7 +17,7 @@ fn main() -> cargo::Result<()> {
     let adapters = ["layer", "queue", "responder", "router"];
     let mut build = cargo::cargo_build(&root, &target);
     build.args(["--profile", "adapter"]).args(adapters.map(|name| format!("--package=epilogue-adapter-{name}")));
-    cargo::run(&mut build).map_err(|error| format!("the adapters of `epilogue compose` can't be built: {error}"))?;
+    cargo::run(&mut build).map_err(|error| format!("the adapters of `epilogue compose` cannot be built: {error}"))?;
     for name in adapters {
         let built = target.join(cargo::TARGET).join("adapter").join(format!("epilogue_adapter_{name}.wasm"));
         let adapter = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;

@@ -228,7 +228,7 @@ fn s13_what_was_abandoned_before_the_stop_is_not_the_stop_s_fault() {
     let ended = host.ended();
     assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
     assert!(
-        ended.stderr.last().unwrap().ends_with("stopped after 1 requests and 2 tasks; the stop abandoned 0 of them"),
+        ended.stderr.last().unwrap().ends_with("stopped after 1 request and 2 tasks; the stop abandoned 0 of them"),
         "{:?}",
         ended.stderr
     );

@@ -41,7 +41,7 @@ fn what_spin_provides_and_this_host_does_not() {
     let app = application(guests::HELLO, "key_value_stores = [\"default\"]");
     assert_eq!(
         refusal(app.path()),
-        "Error: DIR/spin.toml:9: \"key_value_stores\" in [component.app] can't work on this host: key-value stores are \
+        "Error: DIR/spin.toml:9: \"key_value_stores\" in [component.app] cannot work on this host: key-value stores are \
          not provided"
     );
 }
@@ -101,7 +101,7 @@ fn a_file_that_cannot_be_read_is_not_called_missing() {
     symlink("spin.toml", empty.path().join("spin.toml")).unwrap();
     assert_eq!(
         refusal(empty.path()),
-        "Error: can't read the manifest DIR/spin.toml: Too many levels of symbolic links (os error 40)"
+        "Error: cannot read the manifest DIR/spin.toml: Too many levels of symbolic links (os error 40)"
     );
 }
 

@@ -84,7 +84,7 @@ super::on_each_engine! { a_process_that_is_stopped_starts_nothing_that_another_h
 fn preloaded() -> String {
     let asked = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
     let output =
-        asked.unwrap_or_else(|error| panic!("faketime can't be run ({error}): install Debian's package faketime"));
+        asked.unwrap_or_else(|error| panic!("faketime cannot be run ({error}): install Debian's package faketime"));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 

@@ -193,5 +193,8 @@ fn an_engine_that_is_none_is_named_without_its_password() {
         "{error}"
     );
     assert!(!error.contains("secret"));
-    assert_eq!(tasks("memory:"), "Error: what is in memory: can be seen by its own process alone");
+    assert_eq!(
+        tasks("memory:"),
+        "Error: no other process can read the engine \"memory:\": use sqlite:PATH, redis://HOST or nats://HOST"
+    );
 }

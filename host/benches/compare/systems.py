@@ -41,7 +41,7 @@ class System:
         return {}
 
     def counts(self, run):
-        """How many tasks were asked for and how many ran, None if it can't tell. Ends the run."""
+        """How many tasks were asked for and how many ran, None if it cannot tell. Ends the run."""
         run.stop()
         return None
 
@@ -72,7 +72,7 @@ class Epilogue(System):
 
     def counts(self, run):
         log = run.stop()
-        told = re.search(r"stopped after (\d+) requests and (\d+) tasks, (\d+) of them abandoned", log)
+        told = re.search(r"stopped after (\d+) requests? and (\d+) tasks?; the stop abandoned (\d+) of them", log)
         if not told:
             raise Failure(f"{self.name} did not say at its end what it had done:\n{log}")
         requests, ended, abandoned = map(int, told.groups())

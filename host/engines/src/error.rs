@@ -33,7 +33,7 @@ impl fmt::Display for Error {
             Self::TooLarge { bytes, limit } => {
                 write!(f, "the request's tasks take {bytes} bytes, and the task engine accepts {limit}")
             }
-            Self::Corrupt(why) => write!(f, "a stored batch of tasks can't be read: {why}"),
+            Self::Corrupt(why) => write!(f, "a stored batch of tasks cannot be read: {why}"),
             Self::Config(why) => f.write_str(why),
         }
     }

@@ -160,7 +160,7 @@ impl Manifest {
     /// [`Manifest::select`] checks this.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
-            std::fs::read_to_string(path).with_context(|| format!("can't read the manifest {}", path.display()))?;
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
         Self::parse(path, &text)
     }
 

@@ -116,7 +116,7 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
     for segment in path.split(['/', '.']) {
         if let Some(name) = segment.strip_prefix(':').filter(|name| !name.is_empty()) {
             parameter_header(name)
-                .with_context(|| format!("the parameter :{name} can't be part of a header's name"))?;
+                .with_context(|| format!("the parameter :{name} cannot be part of a header's name"))?;
         }
     }
     let encoded = percent_encoded(pattern);
@@ -251,7 +251,7 @@ mod tests {
             ("/a/.../b", "a wildcard can only be the last segment"),
             ("/a/*/b", "a wildcard can only be the last segment"),
             ("/a/:/b", "params must be named"),
-            ("/a/:b c", "the parameter :b c can't be part of a header's name"),
+            ("/a/:b c", "the parameter :b c cannot be part of a header's name"),
             (
                 "/grüße/a b",
                 "it would match no request, since clients percent-encode such characters: write \"/gr%C3%BC%C3%9Fe/a%20b\"",

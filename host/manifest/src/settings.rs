@@ -72,7 +72,7 @@ macro_rules! settings {
                 vec![$(stringify!($name).replace('_', "-")),+]
             }
 
-            /// Sets what a manifest calls `name`. False if there is no such setting, an error if it can't have this
+            /// Sets what a manifest calls `name`. False if there is no such setting, an error if it cannot have this
             /// value.
             pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
                 $(

@@ -44,13 +44,13 @@ pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> 
 }
 
 fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result<()> {
-    ensure!(workdir.is_dir(), "can't build {component}: there is no folder {}", workdir.display());
+    ensure!(workdir.is_dir(), "cannot build {component}: there is no folder {}", workdir.display());
     for target in wasm_targets(command) {
         provide_target(component, target, workdir)?;
     }
     say(format_args!("Building {component}: {command}"));
     let status = spawn(Command::new("sh").args(["-c", command]).current_dir(workdir).envs(path_to_this_command()))
-        .with_context(|| format!("can't build {component}: can't run the shell"))?;
+        .with_context(|| format!("cannot build {component}: cannot run the shell"))?;
     ensure!(status.success(), "building {component} failed: `{command}` ended with {status}");
     Ok(())
 }
@@ -94,12 +94,12 @@ fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Resu
     ));
     match spawn(Command::new("rustup").args(["target", "add", target]).current_dir(workdir)) {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("can't build {component}: `rustup target add {target}` ended with {status}"),
+        Ok(status) => bail!("cannot build {component}: `rustup target add {target}` ended with {status}"),
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(
-            "can't build {component}: the Rust toolchain has no {target}, and there is no rustup to add it: install the \
+            "cannot build {component}: the Rust toolchain has no {target}, and there is no rustup to add it: install the \
              target's standard library (a package such as libstd-rust-dev-wasm32), or Rust through rustup"
         ),
-        Err(error) => Err(error).with_context(|| format!("can't build {component}: can't run rustup")),
+        Err(error) => Err(error).with_context(|| format!("cannot build {component}: cannot run rustup")),
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     fn a_missing_folder_is_named() {
         let (_folder, manifest) = manifest(&[("one", "build = { command = \"true\", workdir = \"none\" }")]);
         let error = build(&manifest, &[]).unwrap_err().to_string();
-        assert!(error.starts_with("can't build one: there is no folder"), "{error}");
+        assert!(error.starts_with("cannot build one: there is no folder"), "{error}");
     }
 
     #[test]

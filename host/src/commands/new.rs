@@ -77,14 +77,14 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     if !fits(name) {
         let other = name.to_ascii_lowercase().replace(['_', ' ', '.'], "-");
         let hint = if fits(&other) { format!(", such as {other:?}") } else { String::new() };
-        bail!("{name:?} can't be a project's name: it {RULE}{hint}");
+        bail!("{name:?} cannot be a project's name: it {RULE}{hint}");
     }
     // cargo can tell the two apart, but the code cannot.
     let manifest: toml::Table = template!("Cargo.toml.tmpl").parse()?;
     let uses = |table: &str| manifest.get(table).is_some_and(|table| table.get(name).is_some());
     ensure!(
         !uses("dependencies") && !uses("dev-dependencies"),
-        "{name:?} can't be a project's name: it is the name of a crate that the project uses"
+        "{name:?} cannot be a project's name: it is the name of a crate that the project uses"
     );
     Ok(())
 }
@@ -171,7 +171,7 @@ mod tests {
             ("é", ""),
         ] {
             let error = check_name(name).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{name:?} can't be a project's name: it must be words")), "{error}");
+            assert!(error.starts_with(&format!("{name:?} cannot be a project's name: it must be words")), "{error}");
             assert!(error.ends_with(&format!("joined by \"-\"{hint}")), "{error}");
         }
         for name in ["axum", "epilogue", "epilogue-sdk"] {

@@ -27,7 +27,10 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let host = settings(&args)?;
     let which = "which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
     let url = host.engine.as_deref().context(which)?;
-    ensure!(!url.starts_with("memory:"), "what is in memory: can be seen by its own process alone");
+    ensure!(
+        !url.starts_with("memory:"),
+        "no other process can read the engine \"memory:\": use sqlite:PATH, redis://HOST or nats://HOST"
+    );
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
     // Not the manifest's filter: what the host does not log is the operator's to see here.
     let log = args.log.clone().unwrap_or_else(LogFilter::tasks);

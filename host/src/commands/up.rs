@@ -8,6 +8,7 @@ use epilogue_manifest::Manifest;
 use super::cli::UpArgs;
 use super::prepare::Prepared;
 use crate::server::Server;
+use crate::server::progress::Count;
 
 /// Runs an application until a signal ends it.
 ///
@@ -24,9 +25,9 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let summary = server.run(shutdown)?;
     tracing::info!(
         target: "epilogue::up",
-        "stopped after {} requests and {} tasks; the stop abandoned {} of them",
-        summary.requests,
-        summary.tasks,
+        "stopped after {} and {}; the stop abandoned {} of them",
+        Count(summary.requests, "request"),
+        Count(summary.tasks, "task"),
         summary.abandoned_at_stop
     );
     Ok(summary.exit_code())

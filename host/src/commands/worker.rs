@@ -8,7 +8,7 @@ use super::cli::UpArgs;
 use super::prepare::Prepared;
 use crate::app::version::Replacer;
 use crate::process::threads;
-use crate::server::progress::Progress;
+use crate::server::progress::{Count, Progress};
 use crate::tasks::observer::Observer;
 use crate::worker::Workers;
 
@@ -31,8 +31,8 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let summary = observer.summary();
     tracing::info!(
         target: "epilogue::work",
-        "stopped after {} tasks; the stop abandoned {} of them",
-        summary.tasks,
+        "stopped after {}; the stop abandoned {} of them",
+        Count(summary.tasks, "task"),
         summary.abandoned_at_stop
     );
     Ok(summary.exit_code())

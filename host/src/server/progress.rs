@@ -41,8 +41,18 @@ impl Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count| if count == 1 { "" } else { "s" };
-        let (requests, tasks) = (self.requests(), self.tasks());
-        write!(f, "{requests} request{}, {tasks} task{}", plural(requests), plural(tasks))
+        let (requests, tasks) = (self.requests() as u64, self.tasks() as u64);
+        write!(f, "{}, {}", Count(requests, "request"), Count(tasks, "task"))
+    }
+}
+
+/// A number of things, with their name in the singular. Displayed as `1 request` or `2 requests`.
+pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, name) = self;
+        let plural = if *count == 1 { "" } else { "s" };
+        write!(f, "{count} {name}{plural}")
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcce
         .with_no_client_auth()
         .with_single_cert(chain, private_key)
         .with_context(|| {
-            format!("the certificate in {} and the key in {} can't be used", certificate.display(), key.display())
+            format!("the certificate in {} and the key in {} cannot be used", certificate.display(), key.display())
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config).into())
@@ -35,7 +35,7 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcce
 fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .with_context(|| format!("can't read the certificate in {}", file.display()))?;
+        .with_context(|| format!("cannot read the certificate in {}", file.display()))?;
     ensure!(!chain.is_empty(), "there is no certificate in {} (looked for BEGIN CERTIFICATE)", file.display());
     Ok(chain)
 }
@@ -45,7 +45,7 @@ fn read_key(file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
         Err(pem::Error::NoItemsFound) => {
             anyhow::bail!("there is no private key in {} (looked for BEGIN PRIVATE KEY)", file.display())
         }
-        key => key.with_context(|| format!("can't read the private key in {}", file.display())),
+        key => key.with_context(|| format!("cannot read the private key in {}", file.display())),
     }
 }
 
@@ -110,15 +110,15 @@ mod tests {
     fn mistakes_name_the_file() {
         let files = Files::new();
         for (certificate, key, expected) in [
-            ("none.pem", "key.pem", "can't read the certificate in DIR/none.pem: "),
+            ("none.pem", "key.pem", "cannot read the certificate in DIR/none.pem: "),
             ("empty.pem", "key.pem", "there is no certificate in DIR/empty.pem (looked for BEGIN CERTIFICATE)"),
-            ("broken.pem", "key.pem", "can't read the certificate in DIR/broken.pem: "),
-            ("cert.pem", "none.pem", "can't read the private key in DIR/none.pem: "),
+            ("broken.pem", "key.pem", "cannot read the certificate in DIR/broken.pem: "),
+            ("cert.pem", "none.pem", "cannot read the private key in DIR/none.pem: "),
             ("cert.pem", "cert.pem", "there is no private key in DIR/cert.pem (looked for BEGIN PRIVATE KEY)"),
             (
                 "cert.pem",
                 "other.pem",
-                "the certificate in DIR/cert.pem and the key in DIR/other.pem can't be used: keys may not be consistent",
+                "the certificate in DIR/cert.pem and the key in DIR/other.pem cannot be used: keys may not be consistent",
             ),
         ] {
             let error = acceptor(&files.path(certificate), &files.path(key)).err().unwrap();

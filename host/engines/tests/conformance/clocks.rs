@@ -39,7 +39,7 @@ fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     child.env(NOW, since_1970().as_secs().to_string());
     let output = child.env(OFFSET, &clock).env(URL, &fixture.url).output();
     let output =
-        output.unwrap_or_else(|error| panic!("faketime can't be run ({error}): install Debian's package faketime"));
+        output.unwrap_or_else(|error| panic!("faketime cannot be run ({error}): install Debian's package faketime"));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }

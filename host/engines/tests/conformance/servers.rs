@@ -109,7 +109,7 @@ impl Server {
         // Ours would keep the pipe open after the server's end.
         drop(command);
         let child = spawned.unwrap_or_else(|error| {
-            panic!("{0} can't be run ({error}): install Debian's package {0}", self.program);
+            panic!("{0} cannot be run ({error}): install Debian's package {0}", self.program);
         });
         let mut log = BufReader::new(log);
         let started = log.by_ref().lines().map_while(Result::ok).any(|line| line.contains(ready));

@@ -83,7 +83,7 @@ pub(super) fn read<'a>(
         if let Some((value, at)) = table.take_spanned::<toml::Value>(key)?
             && !is_empty(&value)
         {
-            let message = format!("{key:?} in {} can't work on this host: {reason}", table.name());
+            let message = format!("{key:?} in {} cannot work on this host: {reason}", table.name());
             manifest
                 .unsupported
                 .push(Notice { component: Some(component.id.clone()), message: table.notice(&at, message) });

@@ -84,7 +84,7 @@ impl Files {
         {
             return Ok(folders);
         }
-        fs::create_dir_all(scratch).with_context(|| format!("can't create {}", scratch.display()))?;
+        fs::create_dir_all(scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
         let files = self.resolve()?;
         if let Some(most) = writable {
             check_size(&files, most)?;
@@ -93,7 +93,7 @@ impl Files {
             let target = scratch.join(file.guest.trim_start_matches('/'));
             let copied =
                 target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(&file.host, &target));
-            copied.with_context(|| format!("can't copy {} to {}", file.host.display(), target.display()))?;
+            copied.with_context(|| format!("cannot copy {} to {}", file.host.display(), target.display()))?;
         }
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }

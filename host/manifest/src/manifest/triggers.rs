@@ -76,7 +76,7 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
     }
     for key in ["components", "static_response"] {
         if let Some(value) = table.take_value(key) {
-            let message = format_args!("{key:?} in {} can't work on this host", table.name());
+            let message = format_args!("{key:?} in {} cannot work on this host", table.name());
             unsupported.push(table.notice(&value.span(), message));
         }
     }
@@ -85,7 +85,7 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
     manifest.unsupported.extend(notices);
     match target {
         Some(component) => manifest.triggers.push(HttpTrigger { component, route, middleware }),
-        // A static response needs no component; that it can't work here has been noted.
+        // A static response needs no component; that it cannot work here has been noted.
         None if !works => {}
         None => return Err(table.missing("component")),
     }
@@ -94,7 +94,7 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
 
 fn other(mut table: Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let component = table.take_value("component").and_then(|value| value.into_inner().as_str().map(str::to_owned));
-    let message = format_args!("{} can't work on this host, which runs HTTP triggers only", table.name());
+    let message = format_args!("{} cannot work on this host, which runs HTTP triggers only", table.name());
     let message = table.notice(table.span(), message);
     manifest.unsupported.push(Notice { component, message });
     Ok(())
@@ -132,7 +132,7 @@ fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     match kind {
         Some("http" | "spin") => Ok(None),
         Some("wagi") => {
-            let message = "the executor \"wagi\" can't work on this host, which runs wasi:http components only";
+            let message = "the executor \"wagi\" cannot work on this host, which runs wasi:http components only";
             Ok(Some(table.notice(&at, message)))
         }
         _ => Err(table.error(&at, format_args!("\"executor\" in {} must be {{ type = \"http\" }}", table.name()))),

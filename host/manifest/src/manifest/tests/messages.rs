@@ -226,13 +226,13 @@ fn what_this_host_lacks_is_named() {
     for (more, expected) in [
         (
             "key_value_stores = [\"default\"]",
-            "spin.toml:12: \"key_value_stores\" in [component.notify] can't work on this host: key-value stores are not \
+            "spin.toml:12: \"key_value_stores\" in [component.notify] cannot work on this host: key-value stores are not \
              provided",
         ),
         (
             "sqlite_databases = [\"default\"]\nai_models = [\"llama\"]",
-            "spin.toml:12: \"sqlite_databases\" in [component.notify] can't work on this host: SQLite databases are not \
-             provided\nspin.toml:13: \"ai_models\" in [component.notify] can't work on this host: AI models are not \
+            "spin.toml:12: \"sqlite_databases\" in [component.notify] cannot work on this host: SQLite databases are not \
+             provided\nspin.toml:13: \"ai_models\" in [component.notify] cannot work on this host: AI models are not \
              provided",
         ),
         (
@@ -242,21 +242,21 @@ fn what_this_host_lacks_is_named() {
         ),
         (
             "variables = { token = \"{{ token }}\" }",
-            "spin.toml:12: \"variables\" in [component.notify] can't work on this host: Spin's variables are not \
+            "spin.toml:12: \"variables\" in [component.notify] cannot work on this host: Spin's variables are not \
              provided: use environment, or --env",
         ),
         (
             "dependencies = { \"a:b\" = \"1.0\" }",
-            "spin.toml:12: \"dependencies\" in [component.notify] can't work on this host: dependencies are not composed: \
+            "spin.toml:12: \"dependencies\" in [component.notify] cannot work on this host: dependencies are not composed: \
              compose them into the component's file beforehand",
         ),
         (
             "[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"notify\"",
-            "spin.toml:12: [[trigger.redis]] can't work on this host, which runs HTTP triggers only",
+            "spin.toml:12: [[trigger.redis]] cannot work on this host, which runs HTTP triggers only",
         ),
         (
             "[[trigger.http]]\nroute = \"/w\"\ncomponent = \"notify\"\nexecutor = { type = \"wagi\" }",
-            "spin.toml:15: the executor \"wagi\" can't work on this host, which runs wasi:http components only",
+            "spin.toml:15: the executor \"wagi\" cannot work on this host, which runs wasi:http components only",
         ),
         (
             "[[trigger.http]]\nroute = \"/m\"\ncomponent = \"notify\"\n\
@@ -266,7 +266,7 @@ fn what_this_host_lacks_is_named() {
         ),
         (
             "[[trigger.http]]\nroute = \"/s\"\nstatic_response = { status_code = 200 }",
-            "spin.toml:14: \"static_response\" in [[trigger.http]] can't work on this host",
+            "spin.toml:14: \"static_response\" in [[trigger.http]] cannot work on this host",
         ),
     ] {
         let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}"));
