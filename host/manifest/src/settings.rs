@@ -1,8 +1,9 @@
-//! What an operator can set. Each setting is written down once, below: its name, meaning, variable, type and default.
+//! The settings that an operator can change. Each setting is defined once, below: its name, meaning, variable, type and
+//! default.
 //!
-//! From that come a resolved struct, and an overlay of the same settings in which each may be missing. An overlay is
-//! filled by the command line and its `EPILOGUE_…` variables, by a component's `tool.epilogue` table, or by the
-//! application's; laid over each other in that order they resolve to what holds.
+//! The macro makes two structs from each list: a resolved struct, and an overlay in which each setting may be missing.
+//! There is one overlay for the command line and its `EPILOGUE_…` variables, one for a component's `tool.epilogue`
+//! table, and one for the application's table. For each setting, the first overlay in this order that has it decides.
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ macro_rules! settings {
         }
 
         impl $resolved {
-            /// The names of the settings that are not what they are in `other`.
+            /// The names of the settings whose values differ from those in `other`.
             pub fn differing(&self, other: &Self) -> Vec<String> {
                 let differing = [$((stringify!($name), self.$name != other.$name)),+];
                 differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()
@@ -72,8 +73,11 @@ macro_rules! settings {
                 vec![$(stringify!($name).replace('_', "-")),+]
             }
 
-            /// Sets what a manifest calls `name`. False if there is no such setting, an error if it cannot have this
-            /// value.
+            /// Sets the setting that a manifest calls `name`. Returns false if there is no such setting.
+            ///
+            /// # Errors
+            ///
+            /// If the setting cannot have this value.
             pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
                 $(
                     if name.replace('-', "_") == stringify!($name) && !name.contains('_') {
@@ -84,12 +88,12 @@ macro_rules! settings {
                 Ok(false)
             }
 
-            /// These settings and, where there is none, those of `below`.
+            /// Fills in the missing settings from `below`.
             pub fn over(self, below: Self) -> Self {
                 Self { $($name: self.$name.or(below.$name)),+ }
             }
 
-            /// These settings and, where there is none, the default.
+            /// Fills in the missing settings with their defaults.
             pub fn resolve(self) -> $resolved {
                 $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
             }
@@ -121,12 +125,12 @@ macro_rules! resolved_value {
 }
 
 settings! {
-    /// How the host treats one component.
+    /// The settings of one component.
     pub struct Settings;
-    /// Settings of a component that may be missing; a manifest's or a command line's.
+    /// The settings of a component as a manifest or a command line sets them. Each may be missing.
     pub struct SettingsOverlay {
-        /// Requests that one instance serves, one at a time, before the host drops it. With 1, each request gets a fresh
-        /// instance.
+        /// Number of requests that one instance serves, one after the other, before the host drops it. With 1, each
+        /// request gets a fresh instance.
         #[arg(help_heading = "Guests", env = "EPILOGUE_REUSE", value_name = "COUNT")]
         reuse: NonZeroU32 = nonzero_u32(128);
         /// What happens after a failed task, unless the guest decides: `stop` skips the tasks behind it, `continue` runs
@@ -136,8 +140,8 @@ settings! {
         /// Time within which a handler must return its response headers. The body may take longer.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for which a client waits for more of a response body. Then the host stops the guest and aborts the
-        /// response.
+        /// Time for which a guest may write nothing more of a response body, although the client has everything so far.
+        /// Then the host stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Time for one task, unless the guest enqueued it with its own timeout.
@@ -165,8 +169,7 @@ settings! {
         /// Time for which a handler waits for the next bytes of its request body.
         #[arg(help_heading = "Limits", env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Makes all tasks durable that an engine can store. Closures, and tasks that end with their client, stay in
-        /// memory. Needs `engine`.
+        /// Makes all tasks durable, except closures and tasks with `cancel_on_disconnect`. Needs `engine`.
         #[arg(
             help_heading = "Durable tasks",
             env = "EPILOGUE_DURABLE", value_name = "BOOL",
@@ -183,24 +186,22 @@ settings! {
         /// Longest time between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Number of generations of durable tasks behind a request. A durable task that adds a durable task starts the
-        /// next generation.
+        /// Length of a chain of durable tasks that add durable tasks. Beyond it, `add_task` returns an error.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Number of requests whose durable tasks may wait or run in the engine, approximately. Beyond it, the host
-        /// answers 503 to a request that adds durable tasks.
+        /// Approximate number of requests whose durable tasks may wait or run. Beyond it, the host answers 503 to a
+        /// request that adds durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
-        /// Adds the request headers that Spin adds: `spin-path-info` and six others, and `spin-path-match-…` for route
-        /// parameters. When off, the host also removes such headers that a client sends, and serves about a tenth more
-        /// short requests.
+        /// Adds the same request headers as Spin: `spin-path-info` and six others, and `spin-path-match-…` for route
+        /// parameters. With `false`, guests get no such headers, and the host serves about a tenth more short requests.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory of one instance. It must be at least what the component starts with.
+        /// Memory of one instance. It must be at least the memory that the component has at its start.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
         /// Allows components to write to their files. They write to a copy in $TMPDIR, which the host deletes when it
@@ -218,9 +219,9 @@ settings! {
 }
 
 settings! {
-    /// What concerns the host as a whole.
+    /// The options of the whole host.
     pub struct HostOptions;
-    /// Options of the host that may be missing; a manifest's or a command line's.
+    /// The options of the host as a manifest or a command line sets them. Each may be missing.
     pub struct HostOverlay {
         /// Address and port to listen on. Port 0 picks a free port.
         #[arg(help_heading = "Server", env = "EPILOGUE_LISTEN", value_name = "ADDR")]
@@ -240,50 +241,52 @@ settings! {
         /// Number of open connections. Beyond it, the next connection waits until another one closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
-        /// Number of requests at work, each until its response is sent. Beyond it, the host answers 503.
+        /// Number of requests at work. A request counts until its response is sent. Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
-        /// Number of requests at work of one client address. Beyond it, the host answers 503. An IPv6 address counts as its
-        /// /64. By default there is no limit, because a reverse proxy is one address.
+        /// Number of requests at work of one client address. Beyond it, the host answers 503. All IPv6 addresses of a
+        /// /64 network count as one. By default there is no limit, because all clients behind a reverse proxy have one
+        /// address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
         max_requests_per_address: NonZeroUsize;
         /// Number of stalled requests of one client address: the client has left while the handler runs, or the request
-        /// waits until the client sends or reads more. Beyond it, the host answers 503 to the address. The default is a
-        /// quarter of `max-requests`.
+        /// waits until the client sends or reads more. Beyond it, the host answers 503 to this address. The default is
+        /// a quarter of `max-requests`.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
         max_stalled_per_address: NonZeroUsize;
-        /// Number of requests whose tasks run, each until its teardown. Beyond it, the host refuses no task but answers
-        /// 503 to new requests.
+        /// Number of requests whose tasks run. A request counts until its teardown has ended. Beyond it, the host
+        /// answers 503 to new requests, but refuses no task.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
-        /// Time that a computing guest waits for its turn on its thread. Beyond it, the host answers 503 to new requests
-        /// until the wait is shorter. Each thread always admits eight. `10ms` bounds latency in an overload, and `none`
-        /// refuses no request for this.
+        /// Time that a computing guest may wait for its turn on its thread. While one waits longer, the host answers
+        /// 503 to new requests. Each thread still accepts up to eight requests. `10ms` keeps the latency low in an
+        /// overload. `none` turns the limit off.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
-        /// Number of instances. Up to half of them wait for requests. Beyond it, the host answers 503 to a request, and a
+        /// Number of instances, of which up to half may be idle. If a request needs one more, the host answers 503. A
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
-        /// Number of open HTTP/2 streams of one connection. A stream that was reset counts until its request ends. Beyond
-        /// it, the host answers 503.
+        /// Number of open HTTP/2 streams of one connection. A stream that was reset also counts until its request ends.
+        /// Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
-        /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431, as it does to more than 100
-        /// headers on HTTP/1.
+        /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431. It also answers 431 to more
+        /// than 100 headers on HTTP/1.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Time for the next request's headers to arrive on a connection without a running request.
+        /// Time for which a connection without a running request waits for the headers of the next one. Then the host
+        /// closes it.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for a client to take more of a response. Then the host treats the client as gone.
+        /// Time for which a client may take nothing more of a response. Then the host treats the client as gone.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or
         /// `tls://HOST`. Without it, the host refuses durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
-        /// Runs durable tasks in this process too, beside the requests. Without it, only `epilogue worker` runs them.
+        /// Also runs durable tasks in this process, beside the requests. Without it, only `epilogue worker` runs them.
         #[arg(
             help_heading = "Durable tasks",
             env = "EPILOGUE_WORK", value_name = "BOOL",
@@ -293,18 +296,20 @@ settings! {
         /// Number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// Name of this process in `epilogue tasks`. The default is the machine's name.
+        /// Start of this process's name in `epilogue tasks`. The host adds the process id and a random part. The
+        /// default is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
-        /// Time after which another worker takes over the durable tasks of a worker that does not renew its lease.
+        /// Time after which a lease ends if its worker does not renew it. Another worker then runs the durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Format of the log: `text` for people, or `json`, one object a line. With `json`, each line that a component
         /// prints to stderr is an event too.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
-        /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored, `epilogue::task=off` those
-        /// of all tasks. Libraries never log below `info`, because their details show passwords and headers.
+        /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored. `epilogue::task=off`
+        /// hides all events of tasks. Libraries never log more detail than `info`, because it could show passwords and
+        /// headers.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: LogFilter = LogFilter::info();
         /// Address for `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default the host does not serve
@@ -322,7 +327,11 @@ settings! {
 }
 
 impl HostOptions {
-    /// An error if the options contradict each other.
+    /// Checks that the options do not contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// If they do.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.work || self.engine.is_some(),
@@ -337,7 +346,11 @@ impl HostOptions {
         self.max_stalled_per_address.map_or_else(|| (self.max_requests.get() / 4).max(1), NonZeroUsize::get)
     }
 
-    /// The certificate's and the key's file if https is asked for; an error if only one of the two is there.
+    /// The files of the certificate and its key, or none if the host serves http.
+    ///
+    /// # Errors
+    ///
+    /// If only one of the two files is set.
     pub fn tls_files(&self) -> anyhow::Result<Option<(&PathBuf, &PathBuf)>> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
@@ -352,16 +365,16 @@ impl HostOptions {
     }
 }
 
-/// The least header size that hyper can be held to.
+/// The smallest limit on the size of headers that hyper accepts.
 const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
-/// The least time for anything. With none nothing would ever be in time.
+/// The shortest timeout. With zero, everything would be too late.
 const MOMENT: Duration = Duration::from_millis(1);
 /// The size of the arguments of a task without arguments, `[]`.
 const NO_ARGUMENTS: Size = Size::new(2);
-/// The unit of WebAssembly's memory.
+/// The size of a page of WebAssembly memory.
 pub const PAGE: Size = Size::kibibytes(64);
 
-/// Reads a value that must not be less than this.
+/// Makes a parser that refuses values below `least`.
 fn at_least<T: Value + PartialOrd + Clone>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| match T::parse(text)? {
         value if value < least => Err(format!("{text:?} is too small: the least is {}", least.show())),
@@ -379,11 +392,11 @@ const fn nonzero_usize(number: usize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(number.saturating_sub(1))
 }
 
-/// An option's help: its doc comment, and its default as one would type it.
+/// The help of an option: its doc comment, and its default as a user would type it.
 fn help(doc: &str, default: Option<String>) -> String {
     let doc = doc.trim().trim_end_matches('.');
     match default.as_deref() {
-        // What a flag does not do unless it is given needs no saying.
+        // The default of a flag is clear without words.
         None | Some("false") => doc.to_owned(),
         Some(default) => format!("{doc} [default: {default}]"),
     }

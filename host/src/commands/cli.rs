@@ -25,26 +25,28 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Runs an application.
     ///
-    /// SIGHUP reloads the application: running requests end on the old one, new requests go to the new one. SIGTERM or
-    /// SIGINT stops the host when all requests and tasks have ended. The same signal again stops it at once.
+    /// SIGHUP reloads the application: running requests end on the old one, new requests go to the new one. On SIGTERM
+    /// or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have ended. The same
+    /// signal again stops it at once.
     ///
     /// The exit code is 0 if the stop abandoned no task, 3 if it abandoned one or the host had to end by force, 1 if the
     /// application could not run, and 2 for a mistake on the command line.
     ///
-    /// Each option has an environment variable. Most options can also stand in the manifest, under the option's name: in
-    /// `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The command
-    /// line overrides the variable, the variable overrides the component's table, and that overrides the application's
-    /// table.
+    /// Each option has an environment variable. You can also set most options in the manifest, under the option's name:
+    /// in `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
+    /// command line overrides the variable, the variable overrides the component's table, and that overrides the
+    /// application's table.
     Up(Box<UpArgs>),
     /// Runs an application's durable tasks, and serves no requests.
     ///
-    /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of workers, on any
-    /// machines. A worker takes the options and the signals of `epilogue up`; this list leaves out those about clients.
+    /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of
+    /// workers, on any machines. A worker takes the options and the signals of `epilogue up`. The list below leaves out
+    /// the options about clients.
     ///
-    /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the number of
-    /// threads on which it does so. `epilogue up --work` serves requests and works too.
+    /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
+    /// number of threads that run them. `epilogue up --work` serves requests and also runs durable tasks.
     Worker(Box<UpArgs>),
-    /// Shows and changes what is stored in the task engine.
+    /// Shows, retries and removes the tasks in the task engine.
     Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
@@ -53,7 +55,7 @@ pub(super) enum Command {
     /// The result runs on Spin, Fermyon and `wasmtime serve`. It reads its settings from the environment variables that
     /// `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
-    /// Creates a project: an axum app with background tasks that runs here and on Spin.
+    /// Creates a project: an axum app with background tasks, which runs on this host and on Spin.
     New(NewArgs),
 }
 
@@ -164,7 +166,8 @@ pub(super) struct NewArgs {
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Clone of Epilogue that has epilogue-sdk. The default is the clone that this command was built from.
+    /// Clone of Epilogue whose epilogue-sdk the project uses. The default is the clone that this command was built
+    /// from.
     #[arg(long, value_name = "CLONE")]
     pub sdk: Option<PathBuf>,
 }

@@ -9,23 +9,23 @@ use epilogue_manifest::values::{LogFilter, LogFormat, Value};
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]
 pub(crate) struct TasksArgs {
-    /// URL of the task engine, as for `epilogue up`. The default is the manifest's.
+    /// URL of the task engine, as for `epilogue up`. The default is the engine in the manifest.
     #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<String>,
 
-    /// The application whose manifest names the engine. The default is that of `epilogue up`.
+    /// The application whose manifest names the engine. The default is the same as for `epilogue up`.
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased or as
-    /// waiting. The default is the manifest's, or 30s.
+    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased or
+    /// as waiting. The default is the value in the manifest, or 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
     )]
     pub visibility_timeout: Option<Duration>,
 
-    /// Filter for the log, as for `epilogue up`. There is an event for each task that is retried or dropped.
+    /// Filter for the log, as for `epilogue up`. The command logs an event for each task that it retries or drops.
     #[arg(
         long, global = true, env = "EPILOGUE_LOG", value_name = "FILTER", value_parser = <LogFilter as Value>::parse
     )]
@@ -50,7 +50,7 @@ pub(crate) struct TasksArgs {
 /// What to do with stored tasks. An engine stores the tasks of one request together, under one ID.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TasksCommand {
-    /// Lists what is stored, oldest first.
+    /// Lists the stored tasks, the oldest first.
     List {
         /// List only batches in this state.
         #[arg(long, value_enum)]
@@ -70,7 +70,7 @@ pub(crate) enum TasksCommand {
         /// The ID that the list shows.
         id: String,
     },
-    /// Retries dead batches from their failed task on, with all attempts.
+    /// Retries dead batches: the failed task and the tasks behind it run again, each with all its attempts.
     Retry {
         /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
@@ -101,10 +101,10 @@ pub(crate) enum TasksCommand {
 /// Which of the stored batches a command changes, if they are not named.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
-    /// Choose all of them.
+    /// Choose all batches.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-    /// Choose batches in which a task of this name has not ended, with all their other tasks.
+    /// Choose batches that contain a task of this name that has not ended. Their other tasks are chosen too.
     #[arg(long, conflicts_with = "ids", value_name = "NAME")]
     pub task: Option<String>,
     /// Choose batches that this component enqueued.
@@ -122,13 +122,13 @@ impl ChoiceArgs {
 /// Where stored tasks are in their life.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum StateArg {
-    /// Can be run now.
+    /// A worker can run them now.
     Ready,
     /// Will be ready after a pause.
     Delayed,
     /// A worker runs them.
     Leased,
-    /// Have failed for good.
+    /// A task failed for good.
     Dead,
 }
 
