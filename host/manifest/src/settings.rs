@@ -327,11 +327,7 @@ settings! {
 }
 
 impl HostOptions {
-    /// Checks that the options do not contradict each other.
-    ///
-    /// # Errors
-    ///
-    /// If they do.
+    /// Returns an error if the options contradict each other.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.work || self.engine.is_some(),
@@ -346,11 +342,7 @@ impl HostOptions {
         self.max_stalled_per_address.map_or_else(|| (self.max_requests.get() / 4).max(1), NonZeroUsize::get)
     }
 
-    /// The files of the certificate and its key, or none if the host serves http.
-    ///
-    /// # Errors
-    ///
-    /// If only one of the two files is set.
+    /// The files of the certificate and its key, or none if the host serves http. An error if only one is set.
     pub fn tls_files(&self) -> anyhow::Result<Option<(&PathBuf, &PathBuf)>> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
