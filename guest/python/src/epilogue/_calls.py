@@ -1,0 +1,250 @@
+"""The host's calls, and what each waits for, in place of componentize-py's own bookkeeping.
+
+componentize-py has a state for each call. It has no timers, a cancelled `await` traps when its result comes, and an exception
+that leaves a call traps. Here one event loop serves all calls of the instance. Whichever call the host is in drives the loop,
+also for what other calls have begun.
+
+A waitable is what the host reports events of. It always belongs to an open call, because the host reports events only to
+calls. A call that ends hands its waitables over to another one, or leaves them for the next."""
+
+import asyncio
+import contextvars
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import componentize_py_async_support as support
+import componentize_py_runtime as runtime
+from componentize_py_types import Err, Ok
+
+from epilogue import _host, _loop, bindings
+from epilogue.bindings.imports import monotonic_clock
+from epilogue.bindings.imports import wasi_http_types as http
+
+loop = _loop.Loop()
+
+_open: list["Call"] = []
+_driver: "Call | None" = None
+# Waitables that wait for their event: the future and what the host's answer is read from.
+_pending: dict[int, tuple[asyncio.Future[Any], Any]] = {}
+# Waitables that belong to no call, as none was open.
+_orphans: set[int] = set()
+# The times at which the host wakes the loop for its timers.
+_alarms: list[float] = []
+
+
+class Call:
+    """One call of an export. It ends when its coroutine and all tasks that were created in it have ended."""
+
+    def __init__(self, export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.is_open = True
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.has_returned = False
+        self.waits_for_tasks = True
+        self._export, self._borrows, self._name = export, borrows, getattr(coroutine, "__name__", "")
+        self._set: int | None = None
+        self._waitables: set[int] = set()
+        context = contextvars.Context()
+        context.run(_loop._owner.set, self)
+        self.main: asyncio.Task[Any] = context.run(asyncio.Task, coroutine, loop=loop)
+
+    def part(self) -> None:
+        """Lets the call end although tasks are left. The next calls drive them, and the teardown waits for them."""
+        self.waits_for_tasks = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has nothing more to do."""
+        return self.main.done() and not (self.tasks and self.waits_for_tasks)
+
+    def drive(self) -> int:
+        """Runs the loop, and returns to the host what it should do with this call."""
+        global _driver
+        _driver = self
+        try:
+            while _orphans:
+                self.join(_orphans.pop())
+            is_idle = loop.run_ready()
+            if self.main.done() and not self.has_returned:
+                self._return()
+                is_idle = loop.run_ready()
+            if self.is_over:
+                self._end()
+                return int(support._CallbackCode.EXIT)
+            _set_alarm()
+            for other in _open:
+                if other is not self and other.is_over:
+                    other.wake()
+        finally:
+            _driver = None
+        runtime.context_set(self)
+        code = support._CallbackCode.WAIT if is_idle else support._CallbackCode.POLL
+        return int(code | (self._waitable_set() << 4))
+
+    def join(self, waitable: int) -> None:
+        """Makes the host report this waitable's event to this call."""
+        self._waitables.add(waitable)
+        runtime.waitable_join(waitable, self._waitable_set())
+
+    def leave(self, waitable: int) -> None:
+        """The waitable's event has come."""
+        self._waitables.discard(waitable)
+        runtime.waitable_join(waitable, 0)
+
+    def wake(self) -> None:
+        """Sends this call an event, because it can end only when the host is in it."""
+        writer, reader = bindings.byte_stream()
+        answer = runtime.stream_read(reader.type_, reader.handle, 1)
+        waitable, promise = answer.value
+        future = loop.create_future()
+        _pending[waitable] = (future, promise)
+        future.add_done_callback(lambda _: (reader.__exit__(None, None, None), writer.__exit__(None, None, None)))
+        self.join(waitable)
+        runtime.stream_write(writer.type_, writer.handle, b"\0")
+
+    def _waitable_set(self) -> int:
+        if self._set is None:
+            self._set = runtime.waitable_set_new()
+        return self._set
+
+    def _return(self) -> None:
+        self.has_returned = True
+        error = asyncio.CancelledError() if self.main.cancelled() else self.main.exception()
+        result = Ok(self.main.result()) if error is None else _as_err(self._name, error)
+        runtime.call_task_return(self._export, self._borrows, result)
+
+    def _end(self) -> None:
+        self.is_open = False
+        _open.remove(self)
+        for task in self.tasks:
+            _loop.loose.add(task)
+            task.add_done_callback(_loop.loose.discard)
+        if self.tasks:
+            _host.queue.needs_teardown()
+        heir = _open[0] if _open else None
+        for waitable in self._waitables:
+            runtime.waitable_join(waitable, 0)
+            if heir is None:
+                _orphans.add(waitable)
+            else:
+                heir.join(waitable)
+        if self._set is not None:
+            runtime.waitable_set_drop(self._set)
+
+
+def _as_err(export: str, error: BaseException) -> Any:
+    """The error of an export's own type: a value of another type, or an exception, would trap."""
+    types = _host.types
+    kinds, wrap = {
+        "handle": (http.ErrorCode, http.ErrorCode_InternalError),
+        "run": (types.TaskError, types.TaskError_Failed),
+        "teardown": (str, str),
+    }[export]
+    if isinstance(error, Err) and isinstance(error.value, kinds):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return Err(wrap("the host cancelled the call"))
+    traceback.print_exception(error)
+    return Err(wrap(describe(error)))
+
+
+def describe(error: BaseException) -> str:
+    """The exception in one line, as the host records it."""
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def current() -> Call:
+    """The call that the host is in."""
+    if _driver is None:
+        raise RuntimeError("this runs in the build, outside a call of the host's")
+    return _driver
+
+
+def first_poll(export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> int:
+    """Begins a call. The generated code calls it."""
+    call = Call(export, borrows, coroutine)
+    _open.append(call)
+    return call.drive()
+
+
+def callback(event: int, waitable: int, result: int) -> int:
+    """Continues a call after an event. The generated code calls it."""
+    call: Call = runtime.context_get()
+    runtime.context_set(None)
+    kinds, statuses = support._Event, support._Status
+    if event == kinds.CANCELLED:
+        call.main.cancel()
+        for task in call.tasks:
+            task.cancel()
+    elif event != kinds.NONE and not (event == kinds.SUBTASK and result == statuses.STARTED):
+        call.leave(waitable)
+        if event == kinds.SUBTASK:
+            runtime.subtask_drop(waitable)
+        future, promise = _pending.pop(waitable)
+        if future.done():
+            # The wait was cancelled. The answer is read nevertheless, because that frees its memory.
+            runtime.promise_get_result(result, promise)
+        else:
+            future.set_result(result)
+    return call.drive()
+
+
+async def await_result(answer: Any) -> Any:
+    """Waits for the host's answer to a call of an import. The generated code calls it."""
+    if isinstance(answer, Ok):
+        return answer.value
+    waitable, promise = answer.value
+    future = loop.create_future()
+    _pending[waitable] = (future, promise)
+    if _driver is None:
+        raise RuntimeError("this waits for the host, and there is none in the build")
+    _driver.join(waitable)
+    return runtime.promise_get_result(await future, promise)
+
+
+def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Runs a coroutine as a part of the current call. The generated code calls it."""
+    loop.create_task(coroutine)
+
+
+def _set_alarm() -> None:
+    """Asks the host to wake the loop for its earliest timer.
+
+    A wait cannot be taken back, so an earlier one is used again.
+    """
+    when = loop.next_timer()
+    if when is not None and not any(alarm <= when for alarm in _alarms):
+        with _loop.owned_by(None):
+            asyncio.Task(_alarm(when), loop=loop, eager_start=True)  # type: ignore[call-arg]
+
+
+async def _alarm(when: float) -> None:
+    _alarms.append(when)
+    await monotonic_clock.wait_for(max(0, int((when - loop.time()) * 1e9)))
+    _alarms.remove(when)
+
+
+def run_in_build(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine that does not wait for the host, before there is a host."""
+    task = loop.create_task(coroutine)
+    loop.run_ready()
+    if not task.done():
+        task.cancel()
+        loop.run_ready()
+    loop.forget_timers()
+    return task.result()
+
+
+def install() -> None:
+    """Replaces componentize-py's loop and bookkeeping."""
+    replaced: dict[str, Callable[..., Any] | _loop.Loop] = {
+        "_loop": loop,
+        "first_poll": first_poll,
+        "callback": callback,
+        "await_result": await_result,
+        "spawn": spawn,
+    }
+    for name, value in replaced.items():
+        setattr(support, name, value)
+    asyncio.set_event_loop(loop)
+    asyncio.events._set_running_loop(loop)

@@ -1,0 +1,79 @@
+"""The functions that the host calls after the response."""
+
+import asyncio
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from componentize_py_types import Err
+
+from epilogue import _args, _calls, _context, _host, _instance, _loop, _task, _teardown, _waiting
+from epilogue.bindings import exports
+
+
+class Runner(exports.Runner):  # type: ignore[misc]
+    """Runs the tasks. The app's module must have this class under this name."""
+
+    async def run(self, task: Any) -> None:
+        """Runs one task."""
+        await _instance.start()
+        function, args, kwargs = _resolve(task)
+        _context.running.set(task)
+        try:
+            await _call(function, *args, **kwargs)
+        except Exception as error:
+            _waiting.end(task.id, error, task.attempt)
+            if _is_of_the_call(error, function, args, kwargs):
+                raise Err(_host.types.TaskError_BadArgs(str(error))) from None
+            print(f"the task {task.name!r} failed:", file=sys.stderr)
+            traceback.print_exception(error)
+            raise Err(_host.types.TaskError_Failed(_calls.describe(error))) from None
+        _waiting.end(task.id)
+        _args.forget(task.args)
+
+    async def teardown(self, outcome: Any) -> None:
+        """Runs the request's cleanup."""
+        _waiting.end_all()
+        while _loop.loose:
+            await asyncio.wait(list(_loop.loose))
+        _args.forget()
+        errors = await _teardown.close(_call)
+        for error in errors:
+            traceback.print_exception(error)
+        if errors:
+            raise Err("; ".join(map(_calls.describe, errors)))
+
+
+def _resolve(task: Any) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
+    if _args.is_closure(task.args):
+        closure = _args.kept(task.args)
+        if closure is None:
+            raise Err(_host.types.TaskError_BadArgs(f"the arguments of {task.name!r} are not in this instance"))
+        return closure
+    function = _task.find(task.name)
+    if function is None:
+        raise Err(_host.types.TaskError_UnknownTask())
+    try:
+        args, kwargs = _args.read(task.args)
+    except ValueError as error:
+        raise Err(_host.types.TaskError_BadArgs(str(error))) from None
+    return function, args, kwargs
+
+
+async def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    result = function(*args, **kwargs)
+    if inspect.isawaitable(result):
+        await result
+
+
+def _is_of_the_call(error: Exception, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether the function cannot be called with these arguments."""
+    if not isinstance(error, TypeError):
+        return False
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return True
+    return False

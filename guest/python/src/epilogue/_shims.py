@@ -1,0 +1,30 @@
+"""A stand-in for `ssl`, which componentize-py's Python lacks and libraries import."""
+
+import importlib.util
+import sys
+import types
+from typing import Any
+
+
+class _MissingError(OSError):
+    """A class of `ssl`. Libraries name it, and cannot make an object of it."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__("a component has no `ssl`: call https services with wasi:http, where the host does TLS")
+
+
+class _Ssl(types.ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name.isupper():
+            return 0
+        value = type(name, (_MissingError,), {})
+        setattr(self, name, value)
+        return value
+
+
+def install() -> None:
+    """Makes `import ssl` succeed. The use of `ssl` raises an OSError that names the reason."""
+    if importlib.util.find_spec("_ssl") is None:
+        sys.modules["ssl"] = _Ssl("ssl")

@@ -1,0 +1,56 @@
+"""Starlette's and FastAPI's `BackgroundTasks` as tasks of the host."""
+
+from typing import Any
+
+from epilogue import _waiting
+from epilogue._queue import BackgroundTasks, enqueue
+from epilogue._task import definition_of
+from epilogue.asgi._exchange import current
+
+
+def install() -> None:
+    """Replaces the method with which Starlette runs background tasks after the response."""
+    try:
+        from starlette import background
+    except ImportError:
+        return
+    for kind in (background.BackgroundTask, background.BackgroundTasks):
+        kind.__call__ = _after_response(kind.__call__)  # type: ignore[method-assign]
+
+
+def _after_response(run_now: Any) -> Any:
+    async def call(self: Any) -> None:
+        """Enqueues the tasks, lets the response go, and waits for the tasks.
+
+        What is open around the response, such as a dependency with `yield`, stays open until the last task has ended. It
+        sees the exception of the first task that fails, as in Starlette.
+        """
+        exchange = current.get()
+        if exchange is None or not exchange.is_complete:
+            await run_now(self)
+            return
+        futures = _enqueue_all(getattr(self, "tasks", [self]))
+        await exchange.release()
+        if futures:
+            exchange.call.part()
+        for future in futures:
+            await future
+
+    return call
+
+
+def _enqueue_all(tasks: list[Any]) -> list[Any]:
+    """Enqueues all tasks or none, and returns the futures of those that this request runs."""
+    ids, futures = [], []
+    try:
+        for task in tasks:
+            definition = definition_of(task.func)
+            id_ = enqueue(definition, task.args, task.kwargs)
+            ids.append(id_)
+            if not definition.options.durable:
+                futures.append(_waiting.wait_for(id_, definition.options.max_attempts or 1))
+    except BaseException:
+        for id_ in ids:
+            BackgroundTasks().cancel(id_)
+        raise
+    return futures

@@ -1,0 +1,113 @@
+"""What happens in the build: checks, and everything that cannot happen later."""
+
+import asyncio
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from epilogue import _calls
+from epilogue.asgi import AppError
+from epilogue.asgi._scope import ASGI
+
+# Packages whose modules import each other only when they need each other.
+_LAZY_PACKAGES = ("anyio", "starlette", "fastapi", "pydantic", "pydantic_core", "python_multipart", "email_validator")
+# Modules of the standard library that others import when they need them.
+_LAZY_MODULES = ("encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "asyncio.taskgroups")
+_NOT_FOR_APPS = (
+    "testclient",
+    "_trio",
+    "pytest_plugin",
+    "mypy",
+    "plugin",
+    "__main__",
+    "cli",
+    "deprecated",
+    "v1",
+    "wsgi",
+)
+
+
+def check(app: Any) -> None:
+    """Raises AppError if a component cannot serve the app."""
+    for path, route in _routes("", getattr(app, "routes", ())):
+        # By name, because an app of another framework does not have Starlette.
+        if any(kind.__name__ == "WebSocketRoute" for kind in type(route).__mro__):
+            raise AppError(
+                f"the app has the WebSocket route {path}, and WASI HTTP has no WebSockets: remove the route, or serve it "
+                "with uvicorn"
+            )
+
+
+def _routes(prefix: str, routes: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for route in routes:
+        path = prefix + getattr(route, "path", "")
+        yield path, route
+        yield from _routes(path, getattr(route, "routes", None) or ())
+
+
+def prepare(app: Any) -> None:
+    """Loads what the app needs at its first request, because a component can import nothing later."""
+    for name in _LAZY_MODULES:
+        importlib.import_module(name)
+    for name in _LAZY_PACKAGES:
+        if name in sys.modules:
+            _import_all(name)
+    if "anyio" in sys.modules:
+        _run_threads_at_once()
+    if hasattr(app, "openapi"):
+        app.openapi()
+    try:
+        _calls.run_in_build(_warm_up(app))
+    except (Exception, asyncio.CancelledError) as error:
+        print(
+            f"epilogue: the request GET /.epilogue in the build ended with {_calls.describe(error)}. This has no "
+            "consequence if the app needs its lifespan or the network for it.",
+            file=sys.stderr,
+        )
+
+
+def _run_threads_at_once() -> None:
+    """Makes anyio call a function at once, instead of in a thread. Starlette calls `def` handlers this way."""
+    from anyio._backends import _asyncio
+
+    async def run_at_once(_: Any, function: Any, args: tuple[Any, ...], *__: Any, **___: Any) -> Any:
+        return function(*args)
+
+    _asyncio.AsyncIOBackend.run_sync_in_worker_thread = classmethod(run_at_once)  # type: ignore[assignment]
+
+
+def _import_all(package: str) -> None:
+    for found in pkgutil.walk_packages(sys.modules[package].__path__, package + "."):
+        if not any(part in _NOT_FOR_APPS for part in found.name.split(".")):
+            try:
+                importlib.import_module(found.name)
+            except Exception:  # noqa: S112
+                # It needs a package that is not installed, or that a component cannot have.
+                continue
+
+
+async def _warm_up(app: Any) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: dict[str, Any]) -> None:
+        return
+
+    scope = {
+        "type": "http",
+        "asgi": ASGI,
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/.epilogue",
+        "raw_path": b"/.epilogue",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": None,
+        "server": ("localhost", 80),
+        "state": {},
+    }
+    await app(scope, receive, send)

@@ -1,0 +1,199 @@
+"""One request on its way through the app."""
+
+import asyncio
+import contextlib
+import traceback
+from collections.abc import Coroutine
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any
+
+from componentize_py_types import Err, Ok
+
+from epilogue import _calls, _loop, _waiting, bindings
+from epilogue._errors import EnqueueError
+from epilogue.bindings.imports import wasi_http_types as http
+
+current: ContextVar["Exchange | None"] = ContextVar("epilogue_exchange", default=None)
+"""The request that the running code serves."""
+
+# What HTTP/1.1 says about the connection is the host's.
+_OF_THE_CONNECTION = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"host")
+)
+_CHUNK = 64 * 1024
+
+_unit_future = bindings.result_unit_wasi_http_types_error_code_future
+_trailers_future = bindings.result_option_wasi_http_types_fields_wasi_http_types_error_code_future
+
+
+class ClientDisconnectedError(OSError):
+    """The client has left. ASGI asks for an OSError."""
+
+
+class Exchange:
+    """Receives the request's body for the app, and sends its response to the host.
+
+    The last part of the response is held back until the app has ended or has handed over its background tasks. So a task
+    that the host refuses can still become an error response, and a durable task is stored before the response leaves.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self.call = _calls.current()
+        self.response: asyncio.Future[Any] = _calls.loop.create_future()
+        self.is_complete = False
+        self._request = request
+        self._body: Any = None
+        self._reading: asyncio.Task[bytes] | None = None
+        self._start: dict[str, Any] | None = None
+        self._last = b""
+        self._writer: Any = None
+        self._writing: asyncio.Task[int] | None = None
+        self._trailers: Any = None
+        self._sent: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+
+    async def run(self, app: Any, scope: dict[str, Any]) -> None:
+        """Calls the app."""
+        current.set(self)
+        try:
+            await app(scope, self.receive, self.send)
+            if not self.is_complete:
+                raise RuntimeError("the app ended without a complete response")
+            self.release()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._drop_request()
+
+    async def receive(self) -> dict[str, Any]:
+        """The app's `receive`."""
+        if self._body is None or not self._body.writer_dropped:
+            data = await self._read()
+            return {"type": "http.request", "body": data, "more_body": not self._body.writer_dropped}
+        await self._over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """The app's `send`."""
+        kind = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message
+        elif kind == "http.response.body" and self._start is not None and not self.is_complete:
+            data = message.get("body", b"")
+            if not message.get("more_body", False):
+                self.is_complete, self._last = True, data
+                return
+            if self._writer is None:
+                self._begin(has_body=True)
+            if data:
+                await self._write(data)
+        else:
+            raise RuntimeError(f"the app sent the ASGI message {kind!r} out of order")
+
+    def release(self) -> asyncio.Task[None]:
+        """Lets the held-back part of the response go. The returned task ends when the host has taken all of it."""
+        if self._sent is None:
+            if self._writer is None:
+                self._begin(has_body=bool(self._last))
+            self._sent = self._spawn(self._finish(Ok(None)))
+        return self._sent
+
+    async def _read(self) -> bytes:
+        if self._body is None:
+            accepted, reader = _unit_future(_ok)
+            self._body, trailers = http.Request.consume_body(self._request, reader)
+            trailers.__exit__(None, None, None)
+            self._spawn(accepted.write(Ok(None)))
+        if self._reading is None:
+            self._reading = self._spawn(self._body.read(_CHUNK))
+        # The app may give up waiting, as `request.is_disconnected()` does. The next call has the data then.
+        data = await asyncio.shield(self._reading)
+        self._reading = None
+        return data
+
+    async def _write(self, data: bytes) -> None:
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+        if not self._writer.reader_dropped:
+            # A write cannot be taken back, so it goes on if the app gives up waiting.
+            self._writing = self._spawn(self._writer.write_all(data))
+            await asyncio.shield(self._writing)
+            self._writing = None
+        if self._writer.reader_dropped:
+            self._over.set()
+            raise ClientDisconnectedError("the client has left")
+
+    def _begin(self, has_body: bool) -> None:
+        """Hands the response to the host."""
+        start = self._start or {}
+        headers = [(n.decode("latin-1"), v) for n, v in start.get("headers", ()) if n.lower() not in _OF_THE_CONNECTION]
+        try:
+            fields = http.Fields.from_list(headers)
+        except Err as error:
+            raise RuntimeError(f"the host refused the response headers: {error.value}") from None
+        reader = None
+        if has_body:
+            self._writer, reader = bindings.byte_stream()
+        self._trailers, trailers = _trailers_future(_ok)
+        response, sent = http.Response.new(fields, reader, trailers)
+        sent.__exit__(None, None, None)
+        if start["status"] != 200:
+            response.set_status_code(start["status"])
+        self.response.set_result(response)
+
+    async def _finish(self, result: Any) -> None:
+        """Writes the last part, and ends the body. An error as the result makes the host break the response off."""
+        if self._writer is not None:
+            if self._last:
+                with contextlib.suppress(ClientDisconnectedError):
+                    await self._write(self._last)
+            elif self._writing is not None:
+                await self._writing
+            self._writer.__exit__(None, None, None)
+        await self._trailers.write(result)
+        self._over.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Ends the response after the app has raised an exception."""
+        if isinstance(error, EnqueueError) and not self.response.done():
+            self._refuse(error)
+        if self.is_complete:
+            # The app has answered, and then raised, as Starlette's ServerErrorMiddleware does.
+            if not _waiting.has_raised(error):
+                traceback.print_exception(error)
+            self.release()
+        elif not self.response.done():
+            self.response.set_exception(error)
+        elif not isinstance(error, ClientDisconnectedError):
+            traceback.print_exception(error)
+            self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
+        else:
+            self.release()
+
+    def _refuse(self, error: EnqueueError) -> None:
+        """Replaces the response, because a task was not accepted."""
+        text = HTTPStatus(error.status).phrase.encode()
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", b"1"))
+        self._start = {"status": error.status, "headers": headers}
+        self.is_complete, self._last = True, text
+
+    def _drop_request(self) -> None:
+        if self._body is None:
+            self._request.__exit__(None, None, None)
+        elif self._reading is None:
+            self._body.__exit__(None, None, None)
+        else:
+            # A stream cannot be dropped while a read is pending.
+            self._body.finalizer.detach()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Runs a coroutine as a part of the host's call."""
+        with _loop.owned_by(self.call):
+            return asyncio.create_task(coroutine, eager_start=True)  # type: ignore[call-arg]
+
+
+def _ok() -> Any:
+    return Ok(None)

@@ -1,0 +1,58 @@
+"""The ASGI scope of a request."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from epilogue.bindings.imports import wasi_http_types as http
+
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
+def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> dict[str, Any]:
+    """The scope of a request of the host's. WASI does not tell the version of HTTP, so it is always 1.1."""
+    path, _, query = (request.get_path_with_query() or "/").partition("?")
+    with request.get_headers() as fields:
+        headers = [(name.lower().encode(), value) for name, value in fields.copy_all()]
+    known = dict(headers)
+    authority = request.get_authority()
+    if authority and b"host" not in known:
+        headers.insert(0, (b"host", authority.encode()))
+    if root_path is None:
+        root_path = _route_prefix(path, known)
+    scheme = "https" if isinstance(request.get_scheme(), http.Scheme_Https) else "http"
+    return {
+        "type": "http",
+        "asgi": ASGI,
+        "http_version": "1.1",
+        "method": _method(request.get_method()),
+        "scheme": scheme,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": root_path,
+        "headers": headers,
+        "client": _address(known.get(b"spin-client-addr", b"").decode("latin-1"), None),
+        "server": _address(authority or "localhost", 443 if scheme == "https" else 80),
+        "state": state.copy(),
+    }
+
+
+def _method(method: Any) -> str:
+    name = type(method).__name__.removeprefix("Method_")
+    return str(method.value) if name == "Other" else name.upper()
+
+
+def _route_prefix(path: str, headers: dict[bytes, bytes]) -> str:
+    """The part of the path before what `/...` of the route has matched. Empty for a route without `/...`."""
+    if not headers.get(b"spin-matched-route", b"").endswith(b"/..."):
+        return ""
+    rest = headers.get(b"spin-path-info", b"").decode("latin-1")
+    return unquote(path.removesuffix(rest).rstrip("/")) if rest else unquote(path.rstrip("/"))
+
+
+def _address(text: str, default_port: int | None) -> tuple[str, int] | None:
+    """The host and the port of `127.0.0.1:80`, `[::1]:80` or `example.com`."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdigit():
+        return host.strip("[]"), int(port)
+    return (text.strip("[]"), default_port) if text and default_port is not None else None
