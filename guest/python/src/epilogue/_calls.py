@@ -1,8 +1,8 @@
 """The host's calls, and what each waits for, in place of componentize-py's own bookkeeping.
 
-componentize-py has a state for each call. It has no timers, a cancelled `await` traps when its result comes, and an exception
-that leaves a call traps. Here one event loop serves all calls of the instance. Whichever call the host is in drives the loop,
-also for what other calls have begun.
+componentize-py has a state for each call. It has no timers, a cancelled `await` traps when its result comes, and an
+exception that leaves a call traps. Here one event loop serves all calls of the instance. Whichever call the host is in
+drives the loop, also for what other calls have begun.
 
 A waitable is what the host reports events of. It always belongs to an open call, because the host reports events only to
 calls. A call that ends hands its waitables over to another one, or leaves them for the next."""

@@ -1,6 +1,8 @@
 """What happens once in each instance, before its first request or task."""
 
+import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 
 _callbacks: list[Callable[[], Awaitable[None]]] = []
@@ -19,6 +21,9 @@ async def start() -> None:
         return
     # The build's seed is in every instance.
     random.seed()
+    # The host drops an instance that opens something at a later request and keeps it, so these are opened at the first.
+    for stream in (sys.stdout, sys.stderr):
+        os.write(stream.fileno(), b"")
     for callback in _callbacks:
         await callback()
     _has_started = True

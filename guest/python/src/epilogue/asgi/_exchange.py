@@ -1,7 +1,6 @@
 """One request on its way through the app."""
 
 import asyncio
-import contextlib
 import traceback
 from collections.abc import Coroutine
 from contextvars import ContextVar
@@ -27,10 +26,6 @@ _unit_future = bindings.result_unit_wasi_http_types_error_code_future
 _trailers_future = bindings.result_option_wasi_http_types_fields_wasi_http_types_error_code_future
 
 
-class ClientDisconnectedError(OSError):
-    """The client has left. ASGI asks for an OSError."""
-
-
 class Exchange:
     """Receives the request's body for the app, and sends its response to the host.
 
@@ -41,12 +36,15 @@ class Exchange:
     def __init__(self, request: Any) -> None:
         self.call = _calls.current()
         self.response: asyncio.Future[Any] = _calls.loop.create_future()
+        # Whether the app has sent its whole response, or the client has left.
         self.is_complete = False
         self._request = request
         self._body: Any = None
         self._reading: asyncio.Task[bytes] | None = None
         self._start: dict[str, Any] | None = None
         self._last = b""
+        self._missing: int | None = None
+        self._is_gone = False
         self._writer: Any = None
         self._writing: asyncio.Task[int] | None = None
         self._trailers: Any = None
@@ -77,19 +75,30 @@ class Exchange:
     async def send(self, message: dict[str, Any]) -> None:
         """The app's `send`."""
         kind = message["type"]
-        if kind == "http.response.start" and self._start is None:
+        if self._is_gone:
+            # As uvicorn: the app learns it from `receive`.
+            await asyncio.sleep(0)
+        elif kind == "http.response.start" and self._start is None:
             self._start = message
+            length = dict(message.get("headers", ())).get(b"content-length", b"")
+            self._missing = int(length) if length.isdigit() else None
         elif kind == "http.response.body" and self._start is not None and not self.is_complete:
-            data = message.get("body", b"")
-            if not message.get("more_body", False):
-                self.is_complete, self._last = True, data
-                return
-            if self._writer is None:
-                self._begin(has_body=True)
-            if data:
-                await self._write(data)
+            await self._send_body(message.get("body", b""), message.get("more_body", False))
         else:
             raise RuntimeError(f"the app sent the ASGI message {kind!r} out of order")
+
+    async def _send_body(self, data: bytes, more: bool) -> None:
+        self._last += data
+        if self._missing is not None:
+            self._missing -= len(data)
+        self.is_complete = not more
+        # Starlette's middleware sends a body of a known length as a stream. Its end is known before the last message.
+        if more and self._missing != 0:
+            if self._writer is None:
+                self._begin(has_body=True)
+            data, self._last = self._last, b""
+            if data:
+                await self._write(data)
 
     def release(self) -> asyncio.Task[None]:
         """Lets the held-back part of the response go. The returned task ends when the host has taken all of it."""
@@ -106,7 +115,8 @@ class Exchange:
             trailers.__exit__(None, None, None)
             self._spawn(accepted.write(Ok(None)))
         if self._reading is None:
-            self._reading = self._spawn(self._body.read(_CHUNK))
+            # Nothing waits for a client that does not send the rest of its body.
+            self._reading = self._spawn(self._body.read(_CHUNK), waited_for=False)
         # The app may give up waiting, as `request.is_disconnected()` does. The next call has the data then.
         data = await asyncio.shield(self._reading)
         self._reading = None
@@ -121,8 +131,8 @@ class Exchange:
             await asyncio.shield(self._writing)
             self._writing = None
         if self._writer.reader_dropped:
+            self._is_gone = self.is_complete = True
             self._over.set()
-            raise ClientDisconnectedError("the client has left")
 
     def _begin(self, has_body: bool) -> None:
         """Hands the response to the host."""
@@ -146,8 +156,7 @@ class Exchange:
         """Writes the last part, and ends the body. An error as the result makes the host break the response off."""
         if self._writer is not None:
             if self._last:
-                with contextlib.suppress(ClientDisconnectedError):
-                    await self._write(self._last)
+                await self._write(self._last)
             elif self._writing is not None:
                 await self._writing
             self._writer.__exit__(None, None, None)
@@ -165,11 +174,9 @@ class Exchange:
             self.release()
         elif not self.response.done():
             self.response.set_exception(error)
-        elif not isinstance(error, ClientDisconnectedError):
+        else:
             traceback.print_exception(error)
             self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
-        else:
-            self.release()
 
     def _refuse(self, error: EnqueueError) -> None:
         """Replaces the response, because a task was not accepted."""
@@ -189,9 +196,9 @@ class Exchange:
             # A stream cannot be dropped while a read is pending.
             self._body.finalizer.detach()
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs a coroutine as a part of the host's call."""
-        with _loop.owned_by(self.call):
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any], *, waited_for: bool = True) -> asyncio.Task[Any]:
+        """Runs a coroutine. The host's call waits for it, or nothing does."""
+        with _loop.owned_by(self.call if waited_for else None):
             return asyncio.create_task(coroutine, eager_start=True)  # type: ignore[call-arg]
 
 

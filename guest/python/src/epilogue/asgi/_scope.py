@@ -5,7 +5,8 @@ from urllib.parse import unquote
 
 from epilogue.bindings.imports import wasi_http_types as http
 
-ASGI = {"version": "3.0", "spec_version": "2.4"}
+# As uvicorn. From 2.4 on, Starlette does not run the background tasks of a stream whose client has left.
+ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> dict[str, Any]:
