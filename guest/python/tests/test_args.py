@@ -41,7 +41,7 @@ def test_positional_arguments_are_a_list() -> None:
 
 @pytest.mark.parametrize("text", [b"7", b"{}", b'{"args":1,"kwargs":{}}', b"nothing"])
 def test_other_texts_are_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match="neither|Expecting"):
+    with pytest.raises(ValueError, match=r"neither|Expecting"):
         _args.read(text)
 
 
