@@ -2,7 +2,7 @@
 
 use syn::{Error, LitStr, Result};
 
-/// Milliseconds in each unit. `ms` comes before `m` and `s`, because `m` begins it and `s` ends it.
+/// The milliseconds in each unit. `ms` comes before `m` and `s`, so that it is matched first.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// A task's wait after its first failed attempt, and its longest wait, in milliseconds.

@@ -1,4 +1,4 @@
-//! The rules for a function that can be a task. Each refusal says what to do instead.
+//! The rules for a function that can be a task. Each error says what to do instead.
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
@@ -52,7 +52,7 @@ fn argument(argument: &FnArg) -> Result<()> {
     check.0
 }
 
-/// Looks for references and lifetimes anywhere in a type: what they borrow cannot outlive the request.
+/// Looks for references and lifetimes anywhere in a type. A borrowed value would not live until the task runs.
 struct OwnedType(Result<()>);
 
 impl OwnedType {

@@ -7,8 +7,8 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 use crate::backoff::Backoff;
 
-/// Expands a checked function to a unit struct of the function's name. The struct stands for the task where code enqueues it, and
-/// for the function where code calls it.
+/// Expands a checked function to a unit struct with the function's name. Code can pass the struct to `add_task`, and
+/// can call it like the function.
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;

@@ -1,8 +1,9 @@
-//! A task's arguments as JSON, so that the task gets what was enqueued, or `add_task` says why it could not.
+//! A task's arguments as JSON. The task gets exactly the values that were enqueued, or `add_task` returns an error.
 //!
-//! JSON, or serde's way to it, loses some values: a float that is not finite, `Some(None)`, a struct whose `Serialize` and
-//! `Deserialize` do not agree. [`look`] walks over the arguments before they are written. It refuses what JSON cannot
-//! express, and names what may be lost. Such arguments are read back and compared, in a debug build all are.
+//! Some values change when serde writes and reads them as JSON: a float that is not finite, `Some(None)`, a struct
+//! whose `Serialize` and `Deserialize` do not agree. Before the arguments are written, [`look`] checks them. It refuses
+//! values that JSON cannot express, and finds values that may change. Arguments with such values are read back and
+//! compared. A debug build reads all arguments back.
 
 mod look;
 mod numbers;
@@ -15,10 +16,10 @@ use serde::de::DeserializeOwned;
 use self::look::Look;
 use self::numbers::Plain;
 
-/// Whether `add_task` reads all arguments back, and not only those that serde may lose.
+/// Whether `add_task` reads all arguments back, and not only those that may change.
 const ALL: bool = cfg!(debug_assertions);
 
-/// Writes the arguments as JSON. The error says why their task could not take them.
+/// Writes the arguments as JSON. The error says why the task could not take them.
 pub(crate) fn write<T: Serialize + DeserializeOwned>(args: &T) -> Result<Vec<u8>, String> {
     write_checked(args, ALL)
 }
@@ -32,7 +33,7 @@ fn write_checked<T: Serialize + DeserializeOwned>(args: &T, all: bool) -> Result
     Ok(json)
 }
 
-/// Checks that what the task will read is what was written.
+/// Checks that the task will read the same values that were written.
 fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(), String> {
     let arrived: T = read(json).map_err(|error| {
         format!("the task could not read them, as a type's Serialize and Deserialize differ: {error}")

@@ -128,9 +128,9 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
-    /// Whether the function is a `#[task(durable)]`: then the task is durable whatever the options say.
+    /// Whether the function is a `#[task(durable)]`. Such a task is durable, even if the options do not say so.
     durable: bool,
-    /// The function's own backoff, which holds unless the options have one.
+    /// The function's own backoff. It is used if the options have none.
     backoff: Option<(Duration, Duration)>,
 }
 

@@ -1,4 +1,5 @@
-//! What wit-bindgen makes of `wit/`, and the export that the host calls. Everything else in this crate is safe code.
+//! The code that wit-bindgen generates from `wit/`, and the export that the host calls. All other code in this crate is
+//! safe.
 
 #![allow(
     missing_docs,

@@ -94,7 +94,7 @@ impl TaskContext {
         self.request.trace_context()
     }
 
-    /// Returns when the task should stop. It is the same as the function [`stopping`].
+    /// Waits until the task should stop, like the function [`stopping`].
     pub async fn stopping(&self) -> Stop {
         stopping().await
     }
@@ -109,8 +109,8 @@ pub struct Stop {
     pub grace: Duration,
 }
 
-/// Returns when the running handler, task or teardown should stop, and not earlier (S10). The reason is that its deadline is
-/// near or that the host is shutting down.
+/// Waits until the running handler, task or teardown should stop (S10): its deadline is near, or the host is shutting
+/// down.
 ///
 /// Race it against the work, as below. To stop listening, drop the future.
 ///
@@ -133,7 +133,7 @@ pub async fn stopping() -> Stop {
     Stop { reason, grace: Duration::from_nanos(grace) }
 }
 
-/// What the host has called this instance for: a task or a teardown.
+/// The reason why the host has called this instance: a task or a teardown.
 #[derive(Clone)]
 pub(crate) enum Running {
     Task(Arc<types::Task>),
@@ -145,10 +145,10 @@ impl Running {
         Self::Task(Arc::new(task))
     }
 
-    /// Runs `future` as a part of this task or teardown.
+    /// Runs `future` as part of this task or teardown.
     ///
-    /// The task or teardown is set around each poll of the future and not around the whole. So it cannot outlive a future
-    /// that is dropped half way, and nothing else that the instance does meanwhile sees it.
+    /// The task or teardown is current only during each poll of the future. So it does not stay current if the future
+    /// is dropped before its end, and other code of the instance never sees it.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -167,7 +167,7 @@ fn running_task() -> Option<Arc<types::Task>> {
     })
 }
 
-/// How the response ended. None before that.
+/// The outcome of the response. None while it is not known.
 pub(crate) fn outcome() -> Option<ResponseOutcome> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.outcome.clone()),

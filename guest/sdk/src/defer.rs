@@ -1,4 +1,4 @@
-//! Futures as tasks: the host knows a number, this instance keeps what it stands for.
+//! Futures as tasks. The host keeps a number, and this instance keeps the future for that number.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ where
             "a closure can be tried only once, as its first run consumes it".to_owned(),
         ));
     }
-    // Never the same twice in an instance, so that no request can run what an earlier one left behind.
+    // Never the same twice in an instance, so that no request can run a future of an earlier request.
     let closure = NEXT.replace(NEXT.get() + 1);
     let args = serde_json::to_vec(&Args::Closure(closure)).map_err(|error| EnqueueError::Other(error.to_string()))?;
     let id = queue::add_task(name, &args, options.into_wit(true))?;
@@ -42,17 +42,17 @@ where
     Ok(TaskId(id))
 }
 
-/// What a task's arguments say about it.
+/// What a task's arguments say about the task.
 pub(crate) enum Taken {
-    /// The task is named: its arguments are a function's.
+    /// The task is a named function, and these are its arguments.
     Named,
-    /// The task is a closure, and this is its work.
+    /// The task is a closure, and this is its future.
     Closure(Work),
-    /// The task is a closure that is not, or no longer, in this instance.
+    /// The task is a closure that is not in this instance.
     Gone,
 }
 
-/// Takes the closure that a task's arguments stand for, if the task is a deferred one.
+/// Takes the closure that a task's arguments name, if the task is a deferred future.
 pub(crate) fn take(args: &[u8]) -> Taken {
     // A named task's are a list. To find that out from an error would take as long as to read them.
     if !args.starts_with(b"{") {

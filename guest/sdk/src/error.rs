@@ -28,12 +28,12 @@ pub enum EnqueueError {
         /// The largest size of the arguments of all the request's tasks together as JSON, in bytes.
         limit: u64,
     },
-    /// JSON or serde would lose a part of the arguments, such as a float that is not a number.
+    /// The arguments cannot be kept as JSON without a change, for example a float that is not a number.
     /// [`task`](macro@crate::task#arguments) lists the checks.
     BadArgs {
         /// The task's name.
         task: &'static str,
-        /// What would be lost.
+        /// The reason, which names the part of the arguments.
         reason: String,
     },
     /// The component does not export `runner`, so the host cannot run the task. The component was built without this SDK's

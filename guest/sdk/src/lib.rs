@@ -37,8 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency is an extractor. To add tasks, it takes [`BackgroundTasks`] too, because a request has one queue for all. To
-//! close after the last task what it opened, it uses [`Scope::on_teardown`].
+//! A dependency is an extractor. To add tasks, it takes [`BackgroundTasks`], because the whole request has one queue.
+//! To close a resource after the last task, it uses [`Scope::on_teardown`].
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -57,9 +57,9 @@
 //!
 //! A guest needs only this crate and its HTTP SDK. This crate exports the functions that the host calls after the response.
 //!
-//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. The same
-//! happens if the guest waits only for its own code, such as a channel. At least one thing that a guest awaits must come
-//! from the host, such as a clock, a stream or a response.
+//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. The
+//! same happens if all code of the guest waits for other code of the guest, for example on a channel. Something must
+//! wait for the host, such as for a clock, a stream or a response.
 //!
 //! Numbers such as S5 name the host's rules. Each rule has tests.
 //!
@@ -145,8 +145,8 @@ pub use task::{Task, TaskResult};
 ///   `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an integer of 128 bits, or a map's
 ///   key that is not a string.
 ///
-/// One case remains: a release build enqueues a type whose `Serialize` and `Deserialize` differ. If the task cannot read
-/// such arguments, it ends as `failed` with the error `bad arguments`.
+/// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` differ in another way. If the task
+/// cannot read such arguments, it ends as `failed` with the error `bad arguments`.
 ///
 /// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an enum
 /// that has its `tag` inside. `add_task` refuses it there.
@@ -166,7 +166,7 @@ pub use task::{Task, TaskResult};
 /// `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
-/// Returns the output of a future that has nothing to wait for.
+/// Returns the output of a future that is ready at its first poll.
 #[cfg(test)]
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -176,7 +176,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What the code uses that `#[task]` expands to. No promise covers it.
+/// Items for the code that `#[task]` generates. They can change in any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__note as note_task;

@@ -52,7 +52,7 @@ impl TaskOptions {
 
     /// Sets the timeout of one attempt (S10). If an attempt takes longer, the host stops it and records it as `timed-out`.
     ///
-    /// Default, and upper bound: the operator's `task-timeout`, which is 30 s unless changed.
+    /// The default is the operator's `task-timeout`, which is 30 s unless changed. A longer timeout has no effect.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -85,8 +85,8 @@ impl TaskOptions {
         self
     }
 
-    /// Sets whether the task is durable. The host stores a durable task where it survives the host. Any of the application's
-    /// hosts or workers may run it.
+    /// Sets whether the task is durable. The host stores a durable task in the task engine, where it survives the
+    /// process. Any host or worker of the application may run it.
     ///
     /// A durable task runs at least once, and may run again after a crash. Deduplicate by
     /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a
@@ -120,7 +120,7 @@ impl TaskOptions {
         matches!(self.max_attempts, Some(2..))
     }
 
-    /// Converts these options for the host. `instance_bound` says that the arguments refer to this instance's memory.
+    /// Converts these options for the host. `instance_bound` means that the arguments refer to this instance's memory.
     pub(crate) fn into_wit(self, instance_bound: bool) -> types::TaskOptions {
         types::TaskOptions {
             run_when: self.run_when,

@@ -20,7 +20,7 @@ impl Registration {
         Self { name: T::NAME, signature, location, start: |json| Ok(Box::pin(T::run(args::read(json)?))) }
     }
 
-    /// Returns the task's work, ready to run with `args`. The error says how the arguments do not fit.
+    /// Returns the future that runs the task with `args`. The error says why the arguments do not fit.
     pub(crate) fn start(&self, args: &[u8]) -> Result<Work, String> {
         (self.start)(args).map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
     }
@@ -37,13 +37,13 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name. It is called before anything is enqueued, because the wrong task might
-/// run.
+/// Panics if two tasks of this guest share a name, because the wrong task might run. Called before anything is
+/// enqueued.
 pub(crate) fn check() {
     tasks();
 }
 
-/// Removes the crate from a path. So a task at the crate's root has the name of its function.
+/// Removes the crate's name from a path. So the name of a task at the crate's root is the name of its function.
 pub const fn without_crate(path: &'static str) -> &'static str {
     let bytes = path.as_bytes();
     let mut at = 0;
@@ -61,8 +61,8 @@ pub const fn note_length(name: &str, location: &str) -> usize {
     8 + name.len() + location.len()
 }
 
-/// The note on a task in a section of the component's file: the two texts' lengths, of four bytes each, and the texts. The
-/// host reads the section when it loads the component, and refuses two tasks of one name before any request comes.
+/// The entry of a task in a section of the component's file: the lengths of two texts, four bytes each, and the texts.
+/// When the host loads the component, it reads the section, and refuses two tasks with the same name.
 pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
     let mut note = [0; LENGTH];
     let (lengths, texts) = note.split_at_mut(8);
@@ -75,7 +75,7 @@ pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGT
     note
 }
 
-/// Puts a [`note`] of a task into the component's file.
+/// Puts the [`note`] of a task into the component's file.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __note {

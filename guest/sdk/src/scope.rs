@@ -60,7 +60,7 @@ where
     TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
 }
 
-/// Closes the scope: runs what was registered, the last first. It joins the errors, if there are any.
+/// Closes the scope: runs the registered futures, the last first. Joins their errors, if there are any.
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
     CLOSING.set(true);
     let _clear = Clear;
@@ -86,7 +86,8 @@ thread_local! {
     static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Empties the scope when it is dropped, so that nothing is left for the next request if the host stops a teardown half way.
+/// Empties the scope when it is dropped. So nothing is left for the next request, even if the host stops a teardown
+/// before its end.
 struct Clear;
 
 impl Drop for Clear {

@@ -1,5 +1,5 @@
-//! The application that a `spin.toml` describes. It is a Spin manifest of version 2. This host's settings are in the tables
-//! that Spin leaves to tools.
+//! The application that a `spin.toml` describes. The file is a Spin manifest of version 2. This host's settings are in
+//! tables that Spin ignores.
 
 mod check;
 mod component;
@@ -85,7 +85,7 @@ pub struct Component {
 pub struct Build {
     /// Shell commands, which run one after the other.
     pub commands: Vec<String>,
-    /// The absolute path of the folder to run them in.
+    /// The absolute path of the folder in which the commands run.
     pub workdir: PathBuf,
     /// Patterns of files, relative to `workdir`. If one of these files changes, the component is built again.
     pub watch: Vec<String>,
@@ -126,7 +126,7 @@ pub struct Inherited {
     pub outbound_hosts: bool,
 }
 
-/// A message about the manifest. If it is about a single component, it has the component's id.
+/// A message about the manifest, with the id of the component if it is about a single one.
 #[derive(Clone, Debug)]
 struct Notice {
     component: Option<String>,
@@ -134,7 +134,7 @@ struct Notice {
 }
 
 impl Manifest {
-    /// Finds the manifest for a command line. `from` is a file, or a folder with a `spin.toml`.
+    /// Finds the manifest. `from`, from the command line, is a file, or a folder with a `spin.toml`.
     ///
     /// Without `from`, it is the manifest in the current folder, or the nearest one above it in the same git repository.
     pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -156,15 +156,16 @@ impl Manifest {
         }
     }
 
-    /// Reads a manifest. It does not check whether the named files exist and whether this host offers all features.
-    /// [`Manifest::select`] checks this.
+    /// Reads a manifest. [`Manifest::select`] then checks whether the named files exist, and whether this host has all
+    /// features.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
         Self::parse(path, &text)
     }
 
-    /// Reads a manifest from its text. `path` is the place where the manifest is or could be. This function reads no file.
+    /// Reads a manifest from its text. `path` is the manifest's path for messages and relative paths. This function
+    /// reads no file.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let absolute = std::path::absolute(path)?;
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
@@ -227,7 +228,8 @@ impl Manifest {
     }
 }
 
-/// Returns whether a file does not exist. Returns false if this cannot be found out. Reading the file then gives the reason.
+/// Returns whether a file certainly does not exist. Returns false after any other error, which then shows when the file
+/// is read.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

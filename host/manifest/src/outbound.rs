@@ -39,7 +39,7 @@ enum Pattern<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Any,
-    /// Every name with this ending, which starts with a dot.
+    /// Every name that ends with this text, which starts with a dot.
     Subdomain(String),
     /// The component's own application.
     Own,
@@ -89,7 +89,7 @@ impl AllowedHosts {
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
     }
 
-    /// Returns what a developer can do if `component` may not connect to a destination.
+    /// Returns advice for the developer if `component` may not connect to a destination.
     pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
         let own = format!("{scheme}://self");
@@ -258,7 +258,7 @@ fn parse_port(port: &str, scheme: &str) -> anyhow::Result<Pattern<Range<u32>>> {
     }
 }
 
-/// The range of one port. Ports are `u32` here, so that a range can end behind the last one.
+/// The range of one port. Ports are `u32` here, because the end of a range can be one more than the last port.
 fn single(port: u32) -> Range<u32> {
     port..port + 1
 }

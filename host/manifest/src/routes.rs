@@ -11,7 +11,7 @@ use http::header::InvalidHeaderName;
 /// The prefix of the host's own paths. No component sees them.
 pub const RESERVED: &str = "/.well-known/spin/";
 
-/// The prefix of the names of headers that carry a route's `:parameter`.
+/// The prefix of the headers for a route's `:parameter`.
 pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
 /// Finds the target of a request's path.
@@ -98,7 +98,7 @@ pub fn check_pattern(pattern: &str) -> anyhow::Result<()> {
     parse_pattern(pattern).map(|_| ())
 }
 
-/// The header that carries a route's `:parameter`.
+/// The header for a route's `:parameter`.
 fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
     HeaderName::try_from(format!("{PARAMETER_HEADERS}{}", parameter.replace('_', "-")))
 }
@@ -145,8 +145,8 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// The `path_info` of a wildcard's part: with the slashes that the router drops around it, and that Spin's guests
-/// expect.
+/// The `path_info` for the part of the path that matches a wildcard. It has the slashes that the router drops, because
+/// Spin's guests expect them.
 fn path_info(rest: &str, path: &str) -> String {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => String::new(),

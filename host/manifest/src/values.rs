@@ -1,4 +1,4 @@
-//! How a setting's value is written, on the command line and in a manifest alike.
+//! The types of settings: how a value is written, on the command line and in a manifest.
 
 use std::{
     fmt,
@@ -15,28 +15,28 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// The type of a setting.
 pub trait Value: Sized {
-    /// Reads what an operator wrote.
+    /// Reads a value from the operator's text. The error says what is wrong.
     fn parse(text: &str) -> Result<Self, String>;
-    /// Writes it as an operator would.
+    /// Writes the value as an operator would.
     fn show(&self) -> String;
 }
 
-/// A number of bytes, written `64KiB`, `1MiB`, `500MB` or plainly `4096`.
+/// A number of bytes, written as `64KiB`, `1MiB`, `500MB` or `4096`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(usize);
 
 impl Size {
-    /// So many bytes.
+    /// A size in bytes.
     pub const fn new(bytes: usize) -> Self {
         Self(bytes)
     }
 
-    /// So many times 1,024 bytes.
+    /// A size in units of 1,024 bytes.
     pub const fn kibibytes(count: usize) -> Self {
         Self(count << 10)
     }
 
-    /// So many times 1,048,576 bytes.
+    /// A size in units of 1,048,576 bytes.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Declares a setting that is one of a few words.
+/// Declares the type of a setting whose value is one of a few words.
 macro_rules! words {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
         $(#[doc = $about])+
@@ -98,38 +98,38 @@ macro_rules! words {
 }
 
 words! {
-    /// What becomes of a request's remaining tasks once one of them did not succeed.
+    /// What happens to a request's remaining tasks after one of them has failed.
     OnFailure {
-        /// They are not run.
+        /// The host skips the remaining tasks.
         Stop = "stop",
-        /// They run all the same.
+        /// The host runs the remaining tasks.
         Continue = "continue",
     }
 }
 
 words! {
-    /// How log events are written.
+    /// The format of the log.
     LogFormat {
-        /// Lines for people.
+        /// One line of text for each event.
         Text = "text",
-        /// One JSON object a line.
+        /// One line with a JSON object for each event.
         Json = "json",
     }
 }
 
-/// What is logged: a level, and those of targets that differ from it, as in `warn,epilogue::task=off`.
+/// A filter for the log: a level, and other levels for single targets, for example `warn,epilogue::task=off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
 impl LogFilter {
     const LEVELS: &str = "off, error, warn, info, debug or trace";
 
-    /// The events that are for operators.
+    /// The default filter: all events of the host from the level `info` on.
     pub fn info() -> Self {
         Self("info".to_owned())
     }
 
-    /// What happens to tasks, and warnings.
+    /// The filter of `epilogue tasks`: the events of tasks, and warnings.
     pub fn tasks() -> Self {
         Self("warn,epilogue::task=info".to_owned())
     }
@@ -178,14 +178,14 @@ impl Value for Duration {
 /// A limit that an operator may turn off with `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Maximum<T> {
-    /// At most this.
+    /// This is the limit.
     Of(T),
-    /// No limit.
+    /// There is no limit.
     None,
 }
 
 impl<T> Maximum<T> {
-    /// The limit, if there is one.
+    /// The limit, or none.
     pub fn limit(self) -> Option<T> {
         match self {
             Self::Of(limit) => Some(limit),
@@ -236,7 +236,7 @@ impl Value for PathBuf {
     }
 }
 
-/// Implements [`Value`] through the type's own text form.
+/// Implements [`Value`] with the type's `FromStr` and `Display`.
 macro_rules! plain {
     ($($type:ty: $what:literal,)+) => {
         $(

@@ -1,4 +1,4 @@
-//! One look at a value, as serde would write it: what of it JSON cannot express, or may lose.
+//! Walks over a value as serde would write it, and finds the parts that JSON cannot express or may change.
 
 use std::fmt::{self, Display};
 
@@ -9,43 +9,44 @@ use serde::ser::{
 
 /// How deep lists and objects may be nested: serde_json stops reading at the 128th.
 const MAX_DEPTH: u32 = 127;
-/// The beginning of the names that serde_json gives to structs that stand for a piece of JSON.
+/// The prefix of serde_json's internal names for structs that stand for a piece of JSON.
 const JSON: &str = "$serde_json::private::";
-/// The bits of 7.038531e-26, the one `f32` whose shortest text, read as `f64` and then rounded, is another `f32` (tried with all of them).
+/// The bits of 7.038531e-26. It is the only `f32` that changes if its shortest text is read as `f64` and then rounded
+/// to `f32`. All values were tried.
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
-/// What a look at a value has found.
+/// What the walk over a value has found.
 pub(crate) struct Look {
     depth: u32,
-    /// Whether the value that comes next is within `Some`.
+    /// Whether the next value is within `Some`.
     in_some: bool,
-    /// Whether the value that comes next is a map's key.
+    /// Whether the next value is a map's key.
     is_key: bool,
-    /// Whether reading the value back may give another one.
+    /// Whether the value may change when it is read back.
     doubtful: bool,
-    /// The sum of the hashes of the value's parts. A sum does not depend on their order, which changes for a `HashMap`. None if it
-    /// is not asked for.
+    /// The sum of the hashes of the value's parts. A sum does not depend on their order, which is random in a
+    /// `HashMap`. None if the caller does not need it.
     sum: Option<u64>,
 }
 
 impl Look {
-    /// Looks at a value that is to be written. The error says why it cannot be written.
+    /// Walks over a value before it is written. The error says why it cannot be written.
     pub(crate) fn at(value: &impl Serialize) -> Result<Self, String> {
         Self::of(value, None)
     }
 
-    /// Whether this value should be read back, because it contains something that some attributes of serde's lose:
+    /// Whether this value should be read back, because it contains something that can change:
     ///
     /// - nothing in `Some`, which is read as `None`;
-    /// - a field that `skip_serializing_if` left out, which its reader may want;
-    /// - a number of 128 bits, and a map's key that is no string, which are not read within `flatten`, or an enum that is
-    ///   untagged or has its tag inside, nor is one certain `f32`;
+    /// - a field that `skip_serializing_if` left out, but that `Deserialize` may require;
+    /// - a number of 128 bits, a map's key that is not a string, or one certain `f32`: none of these can be read within
+    ///   `flatten`, within an untagged enum, or within an enum that has its tag inside;
     /// - a struct with `flatten`: serde writes it as a map and does not give its length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
-    /// Returns a number that differs for values that differ.
+    /// Returns a hash of the value.
     pub(crate) fn sum(value: &impl Serialize) -> Result<u64, String> {
         Ok(Self::of(value, Some(0))?.sum.unwrap_or_default())
     }
@@ -85,7 +86,7 @@ impl Look {
         self.add(b'0', &[]);
     }
 
-    /// Enters `count` lists or objects that are nested in each other.
+    /// Enters `count` nested lists or objects.
     fn enter(&mut self, levels: u32) -> Result<Within<'_>, Refused> {
         self.depth += levels;
         if self.depth > MAX_DEPTH {
@@ -282,7 +283,7 @@ impl<'a> Serializer for &'a mut Look {
     }
 }
 
-/// A list or an object whose parts are being looked at.
+/// A list or an object whose parts are being checked.
 pub(crate) struct Within<'a> {
     look: &'a mut Look,
     levels: u32,

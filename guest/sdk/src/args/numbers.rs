@@ -1,9 +1,10 @@
-//! Reading numbers that serde_json keeps as text, because some crate of the guest wants its `arbitrary_precision`.
+//! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled its feature
+//! `arbitrary_precision`.
 //!
-//! To a reader that does not say what it expects, serde_json then gives each float as a map with one secret key. serde's own
-//! buffer is such a reader (`flatten`, `untagged`, `tag`), and takes the map for a map: no float can be read through it
-//! (serde-rs/json#505). [`Plain`] is around serde_json's reader and everything within it, and makes floats of such maps. A
-//! number that is no float, as one of 30 digits, stays as it is for those who know it.
+//! If a reader does not say which type it expects, serde_json then passes each float as a map with one secret key.
+//! serde's own buffer is such a reader (`flatten`, `untagged`, `tag`). It treats the value as a normal map, so it can
+//! read no float (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested readers, and turns such maps
+//! back into floats. It leaves a number that does not fit a float, such as one of 30 digits, as it is.
 
 use std::fmt;
 use std::iter;
@@ -11,10 +12,10 @@ use std::iter;
 use serde::de::value::{MapDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// The secret key of the map as which serde_json gives a number that it keeps as text.
+/// The secret key of the map that serde_json uses for a number that it keeps as text.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// A reader of serde's, or a part of one, that turns serde_json's maps of a number back into floats.
+/// Wraps a reader of serde, or a part of one. It turns serde_json's maps for numbers back into floats.
 pub(crate) struct Plain<T> {
     inner: T,
     /// Whether the visitor did not say which type it expects.
@@ -158,8 +159,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// Reads a float from its text. None if the float would be written otherwise, because then the text says more than the float. An
-/// `f32` may be written with an exponent where an `f64` is not.
+/// Reads a float from its text. None if writing the float gives another text, because the text then has more digits
+/// than the float. An `f32` may be written with an exponent where an `f64` is not.
 fn float(text: &str) -> Option<f64> {
     let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
     let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);

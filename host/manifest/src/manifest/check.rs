@@ -60,8 +60,8 @@ impl Manifest {
             .collect()
     }
 
-    /// Warnings about components that are only middleware and have a configuration: nothing but their file counts, as
-    /// in Spin.
+    /// Warnings about components that are used only as middleware but have a configuration. Their configuration has no
+    /// effect, as in Spin.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
             self.triggers.iter().all(|trigger| trigger.component != id)

@@ -16,7 +16,7 @@ use super::{
     tool::{self, OwnMiddleware, Tool},
 };
 
-/// The keys of what Spin gives a component and this host does not, and what the author may do about each.
+/// The keys for features of Spin that this host does not have, and what the author can do instead.
 const UNSUPPORTED: [(&str, &str); 6] = [
     ("variables", "Spin's variables are not provided: use environment, or --env"),
     ("key_value_stores", "key-value stores are not provided"),
@@ -26,17 +26,17 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
 ];
 
-/// Where Spin takes a component's WebAssembly from.
+/// The place of a component's WebAssembly file.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Source {
     /// A file, relative to the manifest.
     File(String),
-    /// A download, which this host does not do.
+    /// A download, which this host does not support.
     Elsewhere(toml::Table),
 }
 
-/// Shell commands to build with.
+/// The shell commands of a build.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Commands {
@@ -44,8 +44,8 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// Reads a component's table and adds the component to the manifest. Its own middleware is left to the caller, until all
-/// components are known.
+/// Reads a component's table and adds the component to the manifest. The caller adds the component's own middleware
+/// later, when all components are known.
 pub(super) fn read<'a>(
     id: String,
     mut table: Section<'a>,
@@ -130,8 +130,8 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. An entry that this host cannot read does not stop a build, but the
-/// application must not run without it.
+/// Reads the entries of `allowed_outbound_hosts`. If this host cannot read an entry, a build goes on, but the
+/// application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

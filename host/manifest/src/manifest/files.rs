@@ -16,8 +16,8 @@ use serde::Deserialize;
 use self::links::Inside;
 use crate::values::{Size, Value as _};
 
-/// A component's `files` without its `exclude_files`. The host looks for them only when they are asked for, because a
-/// build may make them.
+/// A component's `files` without its `exclude_files`. The host looks for the files only when it needs them, because a
+/// build may create them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The application's folder.
@@ -42,7 +42,7 @@ pub(super) enum FilesEntry {
     },
 }
 
-/// A file or folder of the host, and where the guest finds it.
+/// A file or folder of the host, and its path in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Path on the host.
@@ -67,9 +67,9 @@ impl Files {
         self.entries.is_empty()
     }
 
-    /// Prepares the folders to open for the guest. Folders that are placed whole are opened as they are. All other
-    /// files are copied into `scratch`, which must exist as long as the guest. If the guest may write, everything is
-    /// copied, and `writable` is the most that the copies may take.
+    /// Prepares the folders that the guest can open. Folders that are placed whole are opened directly. All other files
+    /// are copied into `scratch`, which must exist as long as the guest. If the guest may write, everything is copied,
+    /// and `writable` is the largest size of the copies.
     ///
     /// # Errors
     ///
@@ -98,8 +98,8 @@ impl Files {
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }
 
-    /// Checks that the files exist. Returns warnings for the author about patterns that match no file, of which Spin
-    /// says nothing.
+    /// Checks that the files exist. Returns warnings for the author about patterns that match no file. Spin does not
+    /// warn of these.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Files {
         Ok(warnings)
     }
 
-    /// Lists every single file, and where the guest finds it.
+    /// Lists every file, and its path in the guest.
     pub fn resolve(&self) -> anyhow::Result<Vec<Mount>> {
         let mut files = Vec::new();
         for entry in &self.entries {
@@ -140,8 +140,8 @@ impl Files {
         Ok(files)
     }
 
-    /// The entries as folders to open as they are, if each is a folder that is placed whole. The guest's own sandbox
-    /// refuses links that lead out of such a folder.
+    /// The folders to open directly, if every entry is a folder that is placed whole. The guest's sandbox refuses links
+    /// that lead out of such a folder.
     fn whole_folders(&self) -> anyhow::Result<Option<Vec<Mount>>> {
         let folder = |entry: &FilesEntry| match entry {
             FilesEntry::Placement { source, destination } if self.root.join(source).is_dir() => {
@@ -180,7 +180,7 @@ impl Files {
         self.add(&path, &absolute(destination), inside, files)
     }
 
-    /// What is at this path, or the error that it cannot be told.
+    /// The metadata of the file or folder at this path.
     fn kind(&self, path: &str) -> anyhow::Result<Kind> {
         match fs::metadata(self.root.join(path)) {
             Ok(what) if what.is_dir() => Ok(Kind::Folder),
@@ -261,7 +261,7 @@ enum Kind {
 }
 
 impl FilesEntry {
-    /// A warning for the author about this entry, whatever files there are.
+    /// A warning for the author about this entry. It does not depend on the files that exist.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Placement { destination, .. } if !destination.starts_with('/') => {

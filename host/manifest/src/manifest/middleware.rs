@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, reader::Section, tool::OwnMiddleware, triggers};
 
-/// What Spin lets a middleware inherit. A middleware that inherits what this host does not provide gets nothing.
+/// The configuration that a middleware can inherit in Spin. This host ignores the parts that it does not support.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -25,8 +25,8 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads `middleware` of a component's `tool.epilogue`: the middleware that a composed component contains, and that its
-/// own file lacks.
+/// Reads `middleware` of a component's `tool.epilogue`. The composed component contains this middleware, but the
+/// guest's own file does not.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,
@@ -43,7 +43,7 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads `dependencies` of a trigger. Returns messages about what this host does not offer.
+/// Reads `dependencies` of a trigger. Returns messages about features that this host does not have.
 pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
     manifest: &Manifest,
@@ -113,7 +113,7 @@ fn entry(
     Ok(middleware)
 }
 
-/// Reads `inherit_configuration`: nothing is inherited unless it is named, as in Spin.
+/// Reads `inherit_configuration`. A middleware inherits only what this key names, as in Spin.
 fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
     let mut inherited = Inherited::default();
     let Some((inherit, at)) = table.take_spanned("inherit_configuration")? else { return Ok(inherited) };

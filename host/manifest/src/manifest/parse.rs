@@ -1,4 +1,4 @@
-//! From a manifest's text to an application.
+//! Turns a manifest's text into an application.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
     Ok(manifest)
 }
 
-/// Checks the manifest's version. It decides what all other keys mean, so it is read first.
+/// Checks the manifest's version first, because the meaning of all other keys depends on it.
 fn check_version(root: &mut Section<'_>) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -95,8 +95,8 @@ fn wrong_version(root: &Section<'_>, at: &std::ops::Range<usize>, version: &str)
     root.error(at, format_args!("this host reads manifests of version 2, not {version}"))
 }
 
-/// Reads the application's variables. They need an interface that this host lacks, but declaring them does no harm as
-/// long as no component uses one.
+/// Reads the application's variables. This host does not have the interface for them, but an application may declare
+/// variables that no component uses.
 fn read_variables(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let Some(mut variables) = root.section("variables")? else { return Ok(()) };
     if !variables.take_rest().is_empty() {

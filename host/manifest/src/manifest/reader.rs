@@ -1,5 +1,4 @@
-//! Reads TOML tables key by key, so that every mistake is reported with its line, and so that the keys a table may
-//! have are exactly those that somebody asked it for.
+//! Reads TOML tables key by key. So every error has a line number, and a key that no code asks for is an unknown key.
 
 use std::{fmt::Display, ops::Range, path::Path};
 
@@ -11,7 +10,7 @@ use toml::{
 
 use super::tool;
 
-/// A manifest's text and the name to report it under.
+/// A manifest's text, and its name for messages.
 pub(super) struct Document<'a> {
     name: String,
     text: &'a str,
@@ -59,7 +58,7 @@ pub(super) struct Section<'a> {
     known: Vec<&'static str>,
 }
 
-/// An entry whose key is not known beforehand, such as a component's id.
+/// An entry whose key can be any name, such as a component's id.
 pub(super) struct Entry<'a> {
     pub(super) key: String,
     pub(super) span: Range<usize>,
@@ -87,7 +86,7 @@ impl<'a> Section<'a> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// The error that a key is missing or misspelt.
+    /// The error that a key is missing or misspelled.
     pub(super) fn missing(&self, key: &str) -> anyhow::Error {
         match self.table.keys().find(|present| nearest(present.get_ref(), &[key]).is_some()) {
             Some(present) => self.unknown_key(present.get_ref(), &present.span(), &[key]),
@@ -101,20 +100,20 @@ impl<'a> Section<'a> {
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
-    /// Takes out the value of a key as it stands, to be decoded later.
+    /// Takes out the value of a key without decoding it.
     pub(super) fn take_value(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table.remove(key)
     }
 
-    /// Turns a value into what is expected under this key.
+    /// Converts a value to the type that this key needs.
     pub(super) fn decode<T: DeserializeOwned>(&self, key: &str, value: Spanned<DeValue<'a>>) -> anyhow::Result<T> {
         let span = value.span();
         T::deserialize(ValueDeserializer::from(value))
             .map_err(|error| self.document.toml_error(&error, span, &format!("{key:?} in {}: ", self.name)))
     }
 
-    /// Opens a value as a table under a name of its own.
+    /// Opens a value as a table, with its own name for messages.
     pub(super) fn open(&self, name: String, value: Spanned<DeValue<'a>>) -> anyhow::Result<Section<'a>> {
         let span = value.span();
         match value.into_inner() {
@@ -133,7 +132,7 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Ends the reading: an error if the table has a key that nobody asked for.
+    /// Ends the reading. Returns an error if keys are left.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),
@@ -190,7 +189,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known word that a misspelt one most likely stands for.
+/// The known word that is most similar to an unknown word.
 pub fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
     known
         .iter()

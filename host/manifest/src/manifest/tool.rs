@@ -1,4 +1,4 @@
-//! The `tool.epilogue` tables: what Spin leaves to tools, and this host reads.
+//! The tables `tool.epilogue`, which this host reads and Spin ignores.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ enum Scalar {
     Flag(bool),
 }
 
-/// The keys of `[component.ID.tool.epilogue]` that are no settings.
+/// The keys of `[component.ID.tool.epilogue]` that are not settings.
 const OF_COMPONENT: [&str; 2] = ["source", "middleware"];
 
 /// Reads `[application.tool.epilogue]`: the host's options, and settings for every component.
@@ -60,12 +60,12 @@ pub(super) fn application(
 pub(super) struct Tool<'a> {
     /// The file that `epilogue up` runs instead of the component's source.
     pub(super) source: Option<PathBuf>,
-    /// The middleware around the component. It is not read yet, because it may name components that come later.
+    /// The middleware around the component, not yet decoded, because it may name components that come later.
     pub(super) middleware: Option<OwnMiddleware<'a>>,
     pub(super) settings: SettingsOverlay,
 }
 
-/// The table that a component's own middleware is in, and the value.
+/// The table that contains the component's own middleware, and the value.
 pub(super) type OwnMiddleware<'a> = (Section<'a>, Spanned<DeValue<'a>>);
 
 /// Reads `[component.ID.tool.epilogue]`.
@@ -95,7 +95,7 @@ pub(super) fn component<'a>(
     Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
-/// Takes out `tool.epilogue`. Other tools' tables are ignored, with a warning about a name that is probably a misspelt
+/// Takes out `tool.epilogue`. Ignores the tables of other tools, but warns if a name is probably a misspelled
 /// `epilogue`.
 fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> anyhow::Result<Option<Section<'a>>> {
     let Some(mut tools) = parent.section("tool")? else { return Ok(None) };
@@ -109,7 +109,7 @@ fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> a
     Ok(own)
 }
 
-/// The table that a setting belongs in, if `key` is one and stands in a table that Spin reads.
+/// If `key` is a setting that is in the wrong table, the table that it belongs in.
 pub(super) fn misplaced(key: &str) -> Option<&'static str> {
     let is_one_of = |names: Vec<String>| names.iter().any(|name| name == key);
     if is_one_of(SettingsOverlay::names()) {

@@ -9,7 +9,7 @@ use crate::routes;
 
 use super::{HttpTrigger, Manifest, Notice, component, middleware, reader::Section};
 
-/// What an HTTP trigger listens to.
+/// The route of an HTTP trigger.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Route {

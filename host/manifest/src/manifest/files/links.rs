@@ -1,4 +1,4 @@
-//! Symbolic links among an application's files: none leads out of the application.
+//! Checks that no symbolic link among an application's files leads out of the application.
 
 use std::path::{Component as PathPart, Path, PathBuf};
 
@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 
 use super::FilesEntry;
 
-/// The folders in which the files of one entry must be, once all symbolic links are followed.
+/// The folders in which the files of one entry must be, after all symbolic links are followed.
 pub(super) struct Inside(Vec<PathBuf>);
 
 impl Inside {
-    /// The application's folder, `root`. An entry that names a path outside of it, as a source may, adds that path.
+    /// The application's folder, `root`. If the entry names a `source` outside of it, that path is allowed too.
     pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let mut folders = vec![follow(root)?];
