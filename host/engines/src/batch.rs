@@ -1,7 +1,7 @@
-//! One request's tasks, and the envelope that they travel in.
+//! One request's tasks, and the envelope in which they are stored.
 //!
-//! The envelope is JSON with a version, since programs of two versions meet during a deployment, and since people read it
-//! when something went wrong.
+//! The envelope is JSON, so that people can read it. It has a version, because programs of two versions use one engine
+//! during a deployment.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,8 @@ use crate::{Error, Result};
 /// The version of the envelopes that this program writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
 
-/// The largest size of an envelope, in bytes. Arguments are a third larger in an envelope. An engine may have a smaller
-/// limit: the default of a NATS server's `max_payload` is 1 MiB.
+/// The largest size of an envelope, in bytes. Arguments become a third larger in an envelope. An engine may have a
+/// smaller limit: the default of a NATS server's `max_payload` is 1 MiB.
 pub const MAX_BYTES: usize = 32 << 20;
 
 /// One request's tasks, in the order in which they run.
@@ -54,7 +54,7 @@ pub struct Batch {
 pub struct Task {
     /// The task's number within the request.
     pub id: u64,
-    /// The component that runs the task, if it is a layer around the batch's component.
+    /// The component that runs the task, if this is a middleware of the batch's component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The name under which the guest knows the task.
@@ -64,10 +64,10 @@ pub struct Task {
     pub args: Vec<u8>,
     /// The largest number of deliveries. Zero counts as one.
     pub max_attempts: u32,
-    /// The timeout of one attempt, in milliseconds. Without it the host's limit applies.
+    /// The timeout of one attempt, in milliseconds. None means the host's limit.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The waits between attempts. Without it the worker's settings apply.
+    /// The waits between attempts. None means the worker's settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
@@ -196,7 +196,7 @@ impl Batch {
     }
 }
 
-/// Whether this can be a batch's id. Ids become parts of keys and of subjects.
+/// Whether this text can be a batch's id. Ids are used in keys and subjects.
 pub(crate) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&id.len()) && id.bytes().all(plain)

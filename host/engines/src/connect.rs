@@ -12,8 +12,8 @@ pub struct Options {
     pub visibility: Duration,
     /// The timeout of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// True if an operator inspects the stored batches. The engine then creates no file, and does not change what workers
-    /// have set in a server. Default: false.
+    /// True if an operator inspects the stored batches. The engine then creates no file, and does not change the
+    /// configuration that workers have made in a server. Default: false.
     pub operator: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an engine hands out: leases to workers, entries to operators.
+//! The values that an engine returns: leases for workers, and entries for operators.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,23 +19,23 @@ pub struct Lease {
     pub next: u32,
     /// The number of deliveries of the task at [`Lease::next`], including this one.
     pub attempt: u32,
-    /// What the engine identifies the lease by.
+    /// The data by which the engine recognizes the lease.
     pub(crate) token: Token,
 }
 
-/// What an engine compares before it changes anything, to see that a lease still stands.
+/// The data that an engine compares before each change, to check that the lease is still valid.
 #[derive(Debug)]
 pub(crate) enum Token {
-    /// A row, and its number of leases so far.
+    /// For SQLite and the memory engine: a row, and its number of leases so far.
     Row { seq: i64, generation: i64, _held: Arc<()> },
-    /// An entry of the stream, delivered to a consumer, at a task, and its number of leases so far.
+    /// For Redis: an entry of the stream, its consumer, its next task, and its number of leases so far.
     Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
-    /// A message, and what is kept about it.
+    /// For NATS: a message and its stored state.
     Message(Box<crate::nats::Held>),
 }
 
-/// The batches that this process holds. After a pause a process may find that its own leases have ended. It extends
-/// those, and never takes them for a dead worker's.
+/// The batches that this process holds. If its own leases have ended, for example after a pause, the process extends
+/// them. It does not treat them as leases of a dead worker.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 

@@ -1,6 +1,6 @@
-//! An engine in this process' memory. It is for tests, and the plainest statement of what every engine does.
+//! An engine in this process' memory. It is for tests. Its code shows in the simplest form what every engine must do.
 //!
-//! Each call looks through all that is stored, which is slow with very many batches.
+//! Each call looks through all stored batches, so it is slow with very many batches.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

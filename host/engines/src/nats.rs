@@ -1,8 +1,9 @@
-//! NATS JetStream: for many machines, where NATS is at hand.
+//! NATS JetStream: an engine for many machines.
 //!
-//! The server delivers a message to one worker, and again if it is not confirmed in time. JetStream alone does not keep enough:
-//! it takes a confirmation from anyone, and a server that is killed forgets the latest confirmations and the latest extensions.
-//! So the engine stores what it must know in streams of its own, where each write is on disk before the server answers.
+//! The server delivers a message to one worker. If the worker does not confirm it in time, the server delivers it
+//! again. JetStream alone is not enough: it accepts a confirmation from any client, and a killed server forgets the
+//! latest confirmations and extensions. So the engine keeps the state of each batch in its own streams. There, each
+//! write is on disk before the server answers.
 //!
 //! | stream | subjects | |
 //! |---|---|---|
@@ -11,17 +12,19 @@
 //! | `EPILOGUE_DONE` | `epilogue.done.ID` | [`state::Ended`] of the last [`streams::REMEMBERED`] batches that ended |
 //! | `EPILOGUE_DEAD` | `epilogue.dead.ID` | the dead letter |
 //!
-//! The engine makes each with one replica if it does not exist, also while it runs. An operator can make them before, or
-//! change them, for a cluster. A batch is at most as large as the server's `max_payload`.
+//! The engine creates missing streams with one replica, also while it runs. For a cluster, an operator can create the
+//! streams before, or change them. A batch is at most as large as the server's `max_payload`.
 //!
-//! **A lease** is a write of the batch's state. The server refuses a write if somebody else has written since the writer's
-//! last one, so a worker that lost its lease can change nothing. The lease lasts until the write is as old as the visibility
-//! timeout, by the server's clock. A message that is delivered before that is put back for the rest of the time.
+//! **A lease** is a write of the batch's state. The server refuses a write if another client has written since the
+//! writer's last write. So a worker that has lost its lease cannot change anything. The lease ends when the write is as
+//! old as the visibility timeout, by the server's clock. If a message is delivered earlier, the engine puts it back for
+//! the rest of the time.
 //!
-//! **The end** of a batch is written to its state, then to `EPILOGUE_DONE`, and only then is the state removed. A message that
-//! comes again after that is known, and is only confirmed.
+//! **The end** of a batch is written to its state, and then to `EPILOGUE_DONE`. After that, the engine removes the
+//! state. If the message is delivered again, the engine finds it in `EPILOGUE_DONE`, and only confirms it.
 //!
-//! **Each retry of a dead batch is another life**, with a message of its own. The state and the end say of which life they are.
+//! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the end contain the
+//! number of the life.
 
 mod admin;
 mod connection;
@@ -51,14 +54,14 @@ use streams::Kind;
 
 /// The header with the life of the batch that a message belongs to: how often an operator has retried the batch.
 const LIFE: &str = "Epilogue-Life";
-/// The header with the task at which a batch begins that was dead before.
+/// The header with the first task of a batch that was retried from the dead letter.
 const NEXT: &str = "Epilogue-Next";
 /// The header of a dead batch with the attempts of its next task.
 const ATTEMPT: &str = "Epilogue-Attempt";
 /// The header of a dead batch with the reason why it is dead.
 const WHY: &str = "Epilogue-Why";
 
-/// How many bytes of the server's `max_payload` are left to headers.
+/// How many bytes of the server's `max_payload` are reserved for headers.
 const HEADERS: usize = 4 << 10;
 
 /// The engine `nats://`.

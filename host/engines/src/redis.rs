@@ -1,7 +1,8 @@
-//! Redis Streams with one consumer group: for many machines.
+//! Redis Streams with one consumer group: an engine for many machines.
 //!
-//! The server knows who holds an entry, since when, and how often it was delivered; it hands out what is new, and what
-//! nobody has confirmed in time. Each change of a leased batch is one script, which acts only if the lease still stands.
+//! The server knows which worker holds an entry, since when, and how often the entry was delivered. It delivers new
+//! entries, and entries that were not confirmed in time. Each change of a leased batch is one script, which acts only
+//! if the lease is still valid.
 //!
 //! | key | |
 //! |---|---|
@@ -11,8 +12,8 @@
 //! | `{epilogue}:delayed` | the ids of batches that were given back, sorted by when they may be leased, in the server's time |
 //! | `{epilogue}:dead` | the dead letter, a stream too |
 //!
-//! A batch that is given back is nobody's: its entry stays in the stream without an owner until it is due. How durable an accepted
-//! batch is depends on the server's `appendfsync`.
+//! A delayed batch has no owner: its entry stays in the stream until it is due. The server's `appendfsync` decides
+//! whether an accepted batch survives a power cut.
 
 mod admin;
 mod connections;
@@ -47,7 +48,7 @@ pub struct Redis {
     options: Options,
     /// The batches that this process holds, by entry.
     holders: Holders<String>,
-    /// Entries that the server counts as this process' own, and that nothing in it holds any more.
+    /// Entries that the server assigns to this process, although no lease in the process holds them any more.
     lost: Mutex<Vec<String>>,
 }
 
@@ -141,7 +142,7 @@ impl Redis {
         Ok(parse(&state.unwrap_or_default()))
     }
 
-    /// Runs a script that begins with the fence, so that it acts only if the lease still stands.
+    /// Runs a script that first checks the lease, so that it acts only if the lease is still valid.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
         let Token::Stream { entry, consumer, next, generation, .. } = token else { return Err(Error::LostLease) };
         let mut args = vec![
@@ -164,7 +165,7 @@ impl Redis {
     }
 }
 
-/// How soon a waiting worker sees a batch that was given back, or whose lease has ended.
+/// How soon a waiting worker sees a batch whose delay or lease has ended.
 const POLL: Duration = Duration::from_millis(250);
 
 #[async_trait]
@@ -264,8 +265,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads a value of a reply. A value that is not what was expected becomes an empty one: the batch then cannot be read,
-/// and is buried.
+/// Reads a value of a reply. An unexpected value becomes an empty one. The batch then cannot be read, and is buried.
 fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }

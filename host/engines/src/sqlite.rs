@@ -1,11 +1,12 @@
-//! One file, for one machine: SQLite in WAL mode.
+//! SQLite in WAL mode: an engine in one file, for one machine.
 //!
-//! One thread writes, and puts all that waits for it into one transaction, so that 32 requests share the cost of one `fsync`.
-//! Several processes may use the file: workers, and `epilogue tasks` beside a running host. Each has an [`owner::Owner`], by
-//! which the next one to open the file sees that a process has died, and takes up its batches at once.
+//! One thread writes. It puts all waiting operations into one transaction, so that for example 32 requests share the
+//! cost of one `fsync`. Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an
+//! [`owner::Owner`]. With it, the next process that opens the file finds out which processes have died, and frees their
+//! batches at once.
 //!
-//! A row's `due` is zero if it may be leased now; else it is when the lease or the delay ends, by one of the [`clock`]s. So a lease
-//! is a step or two in an index, whatever the backlog, and what is ready waits for no clock.
+//! A row's `due` is zero if the batch can be leased now. Otherwise it is the time when the lease or the delay ends, by
+//! one of the [`clock`]s. So a lease takes one or two steps in an index, however long the backlog is.
 
 mod admin;
 mod clock;
@@ -32,7 +33,7 @@ use owner::Owner;
 use place::Place;
 use writer::Writer;
 
-/// How soon a waiting worker sees a batch that another process enqueued, or that has become due.
+/// How soon a waiting worker sees a batch that another process enqueued, or a batch that has become due.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The engine `sqlite:PATH`.
@@ -55,11 +56,12 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, readable by its owner alone. Takes up the batches of processes that have died.
+    /// Opens the file, or creates it with permissions for its owner only. Frees the batches of processes that have
+    /// died.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be used, or a file that is something else. [`Error::Unavailable`] if the
-    /// file cannot be opened, or if an operator opens one that does not exist.
+    /// [`Error::Config`] for a URL that cannot be used, or a file that is not an engine's database.
+    /// [`Error::Unavailable`] if the file cannot be opened, or if an operator opens one that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;

@@ -105,8 +105,7 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Seals a batch's state, so that no checkpoint comes after that. Returns none if a worker is about to end the
-    /// batch.
+    /// Closes a batch's state, so that no later checkpoint succeeds. Returns none if a worker is ending the batch.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -134,8 +133,7 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// How many batches were given back for later. The server counts them as delivered, as it does those that workers
-    /// hold.
+    /// How many batches are delayed. The server counts them as delivered, like those that workers hold.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -168,8 +166,8 @@ impl Nats {
         self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
-    /// The message of the batch of this id. An operator may write anything as the id, and a subject with `*` or `>`
-    /// would be that of every batch.
+    /// The message of the batch with this id. Checks the id first, because an operator can type anything, and a subject
+    /// with `*` or `>` would match every batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,
@@ -185,13 +183,13 @@ impl Nats {
         }
     }
 
-    /// Whether the batch of a message in the queue has ended. A server that was killed may have forgotten that it had removed
+    /// Whether the batch of a message in the queue has ended. A killed server may have forgotten that it had removed
     /// the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
         Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
     }
 
-    /// What is known of the life of a batch to which this message belongs.
+    /// The stored state for the life of the batch that this message belongs to.
     async fn known(&self, message: &StreamMessage) -> Result<Option<Known>> {
         let life = header(Some(&message.headers), LIFE);
         let known = self.progress(id_of(&message.subject)).await?;

@@ -1,4 +1,5 @@
-//! The connection, and the calls over it. Streams and consumers that a call finds missing in the server are made again.
+//! The connection, and the calls over it. If a call finds that a stream or a consumer is missing, the engine creates it
+//! again.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use url::Url;
 use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
-/// How long a request that must not wait may wait. If others take the last messages at the same moment, the server
-/// keeps a request without a limit for ever, and would later deliver a message to nobody.
+/// The time limit of a request that should not wait. Without a limit, the server would keep the request if other
+/// workers take the last messages at the same moment. It would later deliver a message that no worker expects.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// The pause before a stream or consumer that was removed is made again.
+/// The pause before a removed stream or consumer is created again.
 const SETTLE: Duration = Duration::from_millis(250);
 
 /// The credentials for the server. They have no `Debug`, because they are secret.
@@ -62,8 +63,8 @@ pub(super) struct Connected {
 }
 
 impl Nats {
-    /// The connection to the server. The first call that can makes it. Afterwards the client reconnects by itself, and
-    /// calls that come while there is no connection fail at once.
+    /// The connection to the server. The first successful call opens it. Afterwards, the client reconnects by itself.
+    /// While there is no connection, calls fail at once.
     pub(super) async fn connected(&self) -> Result<Arc<Connected>> {
         let made = async {
             let known = self.connected.read().await.clone();
@@ -123,7 +124,7 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Makes missing streams and consumers again. Does nothing if another call has done that since `seen`.
+    /// Creates missing streams and consumers again. Does nothing if another call has done so since `seen`.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
@@ -145,8 +146,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Makes a call within the timeout. If a stream or the consumer is missing, it is made again, and the call is
-    /// repeated.
+    /// Makes a call within the timeout. If a stream or the consumer is missing, creates it and repeats the call.
     pub(super) async fn call<T, C, F>(&self, call: C) -> Result<T>
     where
         C: Fn(Arc<Connected>) -> F,
@@ -174,8 +174,8 @@ impl Nats {
         self.call(publish).await.map(drop)
     }
 
-    /// Tells the server what has become of a message, and waits until it confirms that. The server ignores a message
-    /// that it no longer knows.
+    /// Acknowledges a message in one of several ways, and waits until the server confirms that. The server ignores
+    /// messages that it no longer knows.
     pub(super) async fn answer(&self, acker: &Acker, answer: AckKind) -> Result<()> {
         self.bounded(acker.double_ack_with(answer)).await
     }
@@ -212,7 +212,7 @@ impl Nats {
         self.within(self.options.timeout, call).await?.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for an answer for up to `time`, and no longer if the connection breaks.
+    /// Waits for an answer for up to `time`. Stops waiting if the connection breaks.
     async fn within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
@@ -230,8 +230,8 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
     Error::Unavailable(format!("NATS: {error}"))
 }
 
-/// Whether an error means that a stream or the consumer is missing. Each kind of call has an error of its own for that.
-/// They have only their words in common: the server's, or the client's if nobody listens to the subject.
+/// Whether an error means that a stream or the consumer is missing. Each kind of call has its own error type, so this
+/// looks for words in the error's text. They come from the server, or from the client if the subject has no listener.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

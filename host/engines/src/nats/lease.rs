@@ -1,4 +1,4 @@
-//! How a message becomes a lease, and what becomes of the lease.
+//! Turns a message into a lease, and changes or ends the lease.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// How often a write is repeated that finds another one of the same lease.
+/// How often a write is repeated if another write of the same lease came first.
 const TRIES: u32 = 3;
 
 /// The batches that this process holds.
@@ -82,27 +82,27 @@ impl Held {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { progress, revision };
     }
 
-    /// Ends the mark that this process holds the batch, so that it may lease it again.
+    /// Removes the mark that this process holds the batch, so that the process may lease it again.
     fn let_go(&self) {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// What a delivered message means, by what is stored of its batch.
+/// What to do with a delivered message. The stored state of its batch decides.
 enum Delivered {
     /// The batch is leased to the worker that asked.
     Leased(Kept),
-    /// The end of the batch has been written, and has still to be carried out.
+    /// The end of the batch has been written to its state, but is not complete.
     Ending(Kept),
     /// The batch has ended.
     Ended,
-    /// The batch is another worker's, or was given back for later, for this long.
+    /// Another worker holds the batch, or the batch is delayed, for this long.
     NotYet(Duration),
 }
 
 impl Nats {
-    /// Makes a lease of a delivered message: counts the attempt, and fences off the previous holder. Returns none if
-    /// the batch has ended, or must not be leased yet.
+    /// Turns a delivered message into a lease: counts the attempt, and prevents further changes by the previous holder.
+    /// Returns none if the batch has ended or must not be leased yet.
     pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();
@@ -142,7 +142,7 @@ impl Nats {
         }
     }
 
-    /// Finds out what a delivered message means, by what is stored of its batch. Leases the batch if it can be leased.
+    /// Reads the stored state of a delivered message's batch, and leases the batch if that is possible.
     async fn delivered(&self, worker: &str, id: &str, message: &async_nats::Message) -> Result<Delivered> {
         let life = header(message.headers.as_ref(), LIFE);
         let mut known: Option<Known> = None;
@@ -186,8 +186,8 @@ impl Nats {
         }
     }
 
-    /// Handles a batch whose end has been written: the last holder was killed while it ended the batch, or the server
-    /// has forgotten that it had.
+    /// Completes the end of a batch. The last holder was killed while it ended the batch, or the server has forgotten a
+    /// part of the end.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
         match self.ended(id).await? {
@@ -244,8 +244,8 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Whether a batch without state is still this lease's. That is so if the stream of the states was lost, or all
-    /// streams were.
+    /// Whether this lease still holds a batch whose state is missing. It does if the stream of the states was lost, or
+    /// if all streams were lost.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
@@ -293,7 +293,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Carries out the written end of a batch. It may be repeated.
+    /// Completes the written end of a batch. May be called again.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {

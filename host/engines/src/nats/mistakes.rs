@@ -1,5 +1,4 @@
-//! Why there is no connection: a mistake of the operator, with which the start of a host should fail, or something that
-//! may pass.
+//! Classifies connection errors: after a mistake of the operator, the host must not start. Other errors may pass.
 
 use std::error::Error as _;
 use std::io;
@@ -62,7 +61,7 @@ impl Nats {
     }
 }
 
-/// Whether the resolver itself says that its failure may pass.
+/// Whether the name resolver reports a temporary failure.
 fn is_passing(error: &ConnectError) -> bool {
     error.to_string().contains("Temporary failure")
 }

@@ -14,7 +14,7 @@ use super::connection::Connected;
 use super::streams::Kind;
 use super::{Error, Nats, Result};
 
-/// The subject that is written to learn the server's time. It is no batch's id.
+/// The engine writes to this subject to read the server's time. No batch has this id.
 const CLOCK: &str = "~";
 
 /// How far a batch has come.
@@ -33,18 +33,17 @@ pub(super) struct Progress {
     /// The unique id of the lease that wrote this state.
     #[serde(default)]
     pub(super) lease: String,
-    /// How many milliseconds from the writing the batch is reserved: its worker holds it, or it was given back for
-    /// later.
+    /// For how many milliseconds after the write the batch is reserved: its worker holds it, or it is delayed.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// How the batch ends, once that is decided. The message is then about to be removed, and whoever finds the state
-    /// so completes that.
+    /// How the batch ends, once this is decided. Its message is about to be removed. Any process that finds this state
+    /// completes the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
 
 impl Progress {
-    /// Whether the lease is held, and not given back or at its end.
+    /// Whether a worker holds the lease, and has neither returned the batch nor begun to end it.
     pub(super) fn is_held(&self) -> bool {
         self.worker.is_some() && self.fate.is_none()
     }
@@ -61,7 +60,7 @@ pub(super) enum Fate {
     Removed,
 }
 
-/// What is remembered of a batch that has ended.
+/// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
     /// The last life of the batch that is over.
@@ -111,7 +110,8 @@ impl Nats {
         self.call(write).await
     }
 
-    /// Removes the state of a batch up to `revision`. Unlike the deletion of a key this leaves nothing behind.
+    /// Removes the state of a batch up to `revision`. Unlike the deletion of a key, this leaves no marker in the
+    /// stream.
     pub(super) async fn forget(&self, id: &str, revision: u64) -> Result<()> {
         let purge = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -120,7 +120,7 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// What is remembered of the end of a batch. None if it has not ended, or too long ago.
+    /// The record of a batch's end. None if the batch has not ended, or ended too long ago.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }
@@ -131,7 +131,7 @@ impl Nats {
         self.publish(Kind::Done, id, PublishMessage::build().payload(payload.into())).await
     }
 
-    /// The server's time, since 1970. The server stamps what is written with it, and workers' clocks may differ.
+    /// The server's time, since 1970. It is read from the timestamp of a write, because workers' clocks may differ.
     pub(super) async fn server_time(&self) -> Result<Duration> {
         self.publish(Kind::State, CLOCK, PublishMessage::build()).await?;
         Ok(self.last(Kind::State, CLOCK).await?.as_ref().map(written).unwrap_or_default())
@@ -178,7 +178,7 @@ fn since_1970(nanos: i128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
 }
 
-/// Whether this state's batch was given back for later.
+/// Whether the batch of this state is delayed.
 pub(super) fn is_delayed(message: &Message, now: Duration) -> bool {
     let (Ok(progress), Ok(info)) = (serde_json::from_slice::<Progress>(&message.payload), message.info()) else {
         return false;

@@ -1,4 +1,4 @@
-//! The streams and the workers' consumer, which the engine makes where there are none.
+//! The streams, and the workers' consumer. The engine creates those that are missing.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use tokio::time;
 
 use crate::Options;
 
-/// How often a request is repeated for something that another process is making at the same time.
+/// How often a request is repeated if another process creates the same stream or consumer at the same time.
 pub(super) const TRIES: u32 = 50;
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
-/// How many ended batches are remembered. A server that is killed forgets the confirmations of about the last 0.1 s. The limit
-/// is a number, not a time, so that a server that is down for a day forgets nothing meanwhile.
+/// How many ended batches are remembered. A killed server forgets the confirmations of about the last 0.1 s. The limit
+/// is a number and not a time, so that nothing is forgotten while a server is down.
 pub(super) const REMEMBERED: i64 = 100_000;
 
 /// One of the streams.
@@ -102,9 +102,9 @@ impl Streams {
     }
 }
 
-/// The name for the consumer of this queue. A confirmation names the consumer and a number in the queue, and the server
-/// checks nothing else. In a queue that was lost and made again, numbers start again. If both queues' consumers had the
-/// same name, the end of a batch of the old queue would remove a batch of the new one that nobody has run.
+/// The name for the consumer of this queue. A confirmation contains the consumer's name and a number in the queue, and
+/// the server checks nothing else. If a queue is lost and created again, the numbers start again. If both consumers had
+/// the same name, the end of a batch of the old queue could remove a batch of the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }
@@ -127,8 +127,8 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
     }
 }
 
-/// Whether an error means that the queue, which can have one consumer, has one of another name. An earlier version made
-/// it, or a process that saw the queue before it was made again.
+/// Whether an error means that the queue already has a consumer with another name. A queue can have only one. An
+/// earlier version created it, or a process that saw the queue before it was created again.
 fn is_another(error: &ConsumerError) -> bool {
     let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
     matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
@@ -147,8 +147,8 @@ async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
     Ok(())
 }
 
-/// Gets a stream, or makes it. If several processes make it at the same moment, the server refuses some because the
-/// subjects are taken; those ask again.
+/// Gets a stream, or creates it. If several processes create it at the same moment, the server refuses some of them
+/// because the subjects are taken. These processes ask again.
 async fn get_or_make(context: &Context, config: Config) -> Result<Stream, CreateStreamError> {
     let mut tries = 0;
     loop {

@@ -1,7 +1,7 @@
 //! The calls for operators.
 //!
-//! A call is not one step, so that a long list does not hold up the server. A batch that moves meanwhile may be listed
-//! twice, a dead batch that is retried may be missing, and counts are approximate.
+//! A call consists of several steps, so that a long list does not block the server. If a batch changes its state
+//! meanwhile, it may be listed twice. A dead batch that is retried meanwhile may be missing. Counts are approximate.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
 use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
-/// A visit to the stored batches, and how many more of them it may see.
+/// A visit to the stored batches, with the number of batches that it may still see.
 struct Visit<'a> {
     each: Visitor<'a>,
     left: usize,
@@ -29,7 +29,7 @@ impl Visit<'_> {
     }
 }
 
-/// What is still to be read of a stream.
+/// The part of a stream that is still to be read.
 struct Rest {
     name: &'static str,
     /// Where the next page begins.
@@ -112,7 +112,7 @@ impl Redis {
         }
     }
 
-    /// Runs a script that retries or removes a batch and returns, in the same step, which of its tasks is next.
+    /// Runs a script that retries or removes a batch and, in the same step, returns its next task.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -207,7 +207,7 @@ impl Redis {
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
-    /// The entry of a batch that was given back for later.
+    /// The entry of a delayed batch.
     async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
         let keys = |mut server: ConnectionManager| async move {
             redis::pipe()
@@ -225,7 +225,7 @@ impl Redis {
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    /// The ids of batches that were given back for later, and when each is due.
+    /// The ids of delayed batches, and the time when each is due.
     async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
         let (from, to) = (from.as_str(), to.as_str());
         let count = isize::try_from(count).unwrap_or(isize::MAX);
@@ -246,8 +246,8 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    /// What a stream has now behind an entry, or from its beginning on. What is added later is not part of it: a list of
-    /// a stream to which others add faster than it is read would have no end.
+    /// The present entries of a stream after a given entry, or from the beginning. Entries that are added later are not
+    /// included. Otherwise a list would never end if entries are added faster than they are read.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
@@ -275,8 +275,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Makes the consumer group if there is none. It writes only where it must: a server that is out of memory refuses
-    /// writes, and an operator wants to look at it above all.
+    /// Creates the consumer group if there is none. It writes only if necessary, because a server without free memory
+    /// refuses writes, and an operator must be able to inspect such a server.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

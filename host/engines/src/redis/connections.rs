@@ -1,4 +1,4 @@
-//! The connections to a server, when they are made anew, and what an error says about them.
+//! The connections to a server: when to replace them, and what an error says about them.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tokio::time::{self, Instant};
 use super::{GROUP, POLL, QUEUE};
 use crate::{Error, Result};
 
-/// How soon new connections may be given up again: the server that they lead to may need a moment.
+/// The shortest time before new connections are given up again, because their server may need a moment.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the server is, and the connections to it.
@@ -30,9 +30,9 @@ struct Open {
     /// How often the connections were made again.
     version: u64,
     since: Option<Instant>,
-    /// The connection of all calls that do not wait.
+    /// The shared connection for all calls that do not wait.
     shared: ConnectionManager,
-    /// Idle connections for calls that wait. Such a call has a connection to itself.
+    /// Idle connections for calls that wait. Each such call uses its own connection.
     waiting: Vec<MultiplexedConnection>,
 }
 
@@ -66,8 +66,8 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call, and repeats it once if that may help: over another connection, or after making the consumer group,
-    /// which is missing in a new server.
+    /// Makes a call, and repeats it once if that may help: over another connection, or after creating the consumer
+    /// group in a new server.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -108,8 +108,8 @@ impl Connections {
         Ok(Waiting { connection, version })
     }
 
-    /// Takes a waiting connection back after a call, if it can be used again. Returns none instead of an error if the
-    /// call may succeed over another connection.
+    /// Takes back the connection of a call that waited, if the connection can be used again. Returns none instead of an
+    /// error if the call may succeed over another connection.
     pub(super) fn put_back<T>(&self, waiting: Waiting, result: RedisResult<T>) -> Result<Option<T>> {
         let Waiting { connection, version } = waiting;
         match result {
@@ -137,8 +137,8 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// Drops all connections of a version if this error means that they lead to the wrong server, so that the next call
-    /// looks up the name again. Returns true if it is worth repeating the call.
+    /// Drops all connections of a version if this error means that they lead to the wrong server. The next call then
+    /// looks up the name again. Returns true if the caller should repeat the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -176,8 +176,8 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
     }
 }
 
-/// Whether another connection may lead to a server that does what was asked: this one was a primary and is none now, has none, is
-/// not ready, or was never set up (which a [`ConnectionManager`] does not try again).
+/// Whether another connection may lead to a better server. This server is no longer a primary, has no primary, is not
+/// ready, or its connection was never set up, which a [`ConnectionManager`] does not try again.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {
@@ -193,7 +193,7 @@ fn refused_database(error: &RedisError) -> bool {
     error.to_string().contains("refused to switch database")
 }
 
-/// Turns an error of the client into one that tells a mistake from something that may pass.
+/// Converts an error of the client. The result distinguishes an operator's mistake from a failure that may pass.
 fn explain(error: RedisError) -> Error {
     let text = error.to_string();
     let wrong_protocol = || {
@@ -230,7 +230,7 @@ fn explain(error: RedisError) -> Error {
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Whether an error is that of invalid data, as of a TLS handshake with a server that does not speak TLS.
+/// Whether an error means invalid data, for example in a TLS handshake with a server that does not speak TLS.
 fn is_invalid_data(error: &RedisError) -> bool {
     // The source is the client's pointer to it.
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Source>());

@@ -1,4 +1,4 @@
-//! The scripts, which the server runs as one step each.
+//! The scripts. The server runs each of them as one step.
 
 use std::sync::LazyLock;
 
@@ -21,8 +21,8 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// The beginning of a script that may be repeated after a lost answer: it lets a call through whose task was already
-/// reached.
+/// The beginning of a script that may be repeated after a lost answer. It accepts a call even if the task of the call
+/// was already reached.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A script, known to the server by its hash.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{clock, schema};
 use crate::{BatchState, Counts, Entry};
 
-/// The state of a row, given the clocks of delays and of leases.
+/// The state of a row at these times: one of the clock for delays, one of the clock for leases.
 const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= iif(owner IS NULL, ?1, ?2) THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
 const STATES: [BatchState; 4] = [BatchState::Ready, BatchState::Delayed, BatchState::Leased, BatchState::Dead];
 const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";

@@ -1,20 +1,20 @@
 //! The clocks of the machine, which all processes that use a file share.
 //!
-//! The wall clock jumps, so it is used only where nothing else will do. A lease ends by the clock that stands still
-//! while the machine is suspended, because its worker is suspended too. A delay ends by the clock that goes on. Both
-//! start again when the machine is started.
+//! The wall clock can jump, so it is used only if there is no other way. For leases, the clock stands still while the
+//! machine is suspended, because the worker is suspended too. For delays, the clock goes on meanwhile. Both clocks
+//! start again when the machine starts.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since the machine was started, without those for which it was suspended.
+/// Milliseconds since the machine was started, without the time for which it was suspended.
 pub(super) fn awake() -> i64 {
     read(ClockId::Monotonic)
 }
 
-/// Milliseconds since the machine was started, including those for which it was suspended.
+/// Milliseconds since the machine was started, including the time for which it was suspended.
 pub(super) fn running() -> i64 {
     read(ClockId::Boottime)
 }
@@ -24,7 +24,7 @@ pub(super) fn wall() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The id of this start of the machine. Empty if the system does not tell it: then all starts look like the same one.
+/// The id of this start of the machine. If the system does not tell it, the id is empty, and all starts look the same.
 pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -1,11 +1,12 @@
-//! Which batch is leased next: one whose lease has ended, else one whose delay has, else the one that waits longest.
+//! Chooses the batch to lease next: one whose lease has ended, or else one whose delay has ended, or else the one that
+//! has waited longest.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// Finds the batch to lease next at `now`, by [`clock::awake`]. Leases of `ours` that have ended are extended to
-/// `until` instead: this process was paused, and still holds them.
+/// Finds the batch to lease next at `now`, by [`clock::awake`]. Extends ended leases of `ours` to `until`, because this
+/// process was paused and still holds them.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -1,7 +1,7 @@
 //! Which process holds a lease, and whether that process is alive.
 //!
-//! A living process holds a lock on a file of its own, and the kernel takes the lock away with the process. So the next one to
-//! open the database need not wait for the leases of a killed host to end.
+//! Each process holds a lock on its own file. The kernel removes the lock when the process ends. So the next process
+//! that opens the database need not wait for the leases of a killed process to end.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The owner of leases: this process, or rather this opening of the file.
+/// The owner of leases: this process, for one opening of the file.
 #[derive(Debug)]
 pub(super) struct Owner {
     id: String,
@@ -65,12 +65,12 @@ fn owners(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare("SELECT id FROM owners")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Whether a process has the file open, as far as its locks tell.
+/// Whether a process has the file open, according to its locks.
 pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::Result<bool> {
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
-/// Whether a process holds the lock of an owner's file. If that cannot be told, the owner counts as alive: its leases
+/// Whether a process holds the lock of an owner's file. If this is unknown, the owner counts as alive. Its leases then
 /// end by themselves.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {

@@ -1,5 +1,5 @@
-//! Whether the file is still at its path. SQLite goes on writing to a file that was moved or removed, and the next
-//! process would not find what is accepted then.
+//! Checks whether the file is still at its path. SQLite would go on writing to a file that was moved or removed, and
+//! the next process would not find those batches.
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ impl Place {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }
 
-    /// An error if another file is at the path, or none.
+    /// Returns an error if there is another file at the path, or no file.
     pub(super) fn check(&self) -> Result<()> {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),

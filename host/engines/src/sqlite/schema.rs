@@ -1,4 +1,4 @@
-//! The file: how it is made, recognized and opened.
+//! Creates, recognizes and opens the database file.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -13,17 +13,17 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{clock, owner};
 use crate::{Error, Options, Result};
 
-/// `PRAGMA user_version`. A file of version 1 is changed to this one; another version's file is refused.
+/// `PRAGMA user_version`. A file of version 1 is converted to this version. Files of other versions are refused.
 const VERSION: i64 = 2;
 
 /// `PRAGMA application_id`: "Epil".
 const APPLICATION: i64 = 0x4570_696c;
 
-/// How soon the host tries again to use a file that others hold, where SQLite does not do so itself.
+/// The pause before the host tries again to use a file that other processes hold, if SQLite does not wait itself.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The tables. Envelopes have a table of their own, because SQLite writes a whole row with each change, and an envelope
-/// may be large.
+/// The tables. Envelopes are in a separate table, because SQLite writes a whole row at each change, and an envelope may
+/// be large.
 const SCHEMA: &str = "
     CREATE TABLE batches (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,8 +45,8 @@ const SCHEMA: &str = "
     CREATE TABLE owners (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
-/// The changes that take a file of version 1 to version 2. In version 1 `due` was in milliseconds since 1970, and no
-/// delay was longer than 10 s.
+/// The statements that convert a file of version 1 to version 2. In version 1, `due` was in milliseconds since 1970,
+/// and no delay was longer than 10 s.
 const SINCE_1: &str = "
     ALTER TABLE batches ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE batches ADD COLUMN delay INTEGER NOT NULL DEFAULT 0;
@@ -57,14 +57,14 @@ const SINCE_1: &str = "
     UPDATE batches SET due = 0 WHERE delay = 0;
 ";
 
-/// The statements that a new file and one of version 1 need alike.
+/// The statements that both a new file and a file of version 1 need.
 const SINCE_2: &str = "
     CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
     CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
     CREATE TABLE boot (id TEXT NOT NULL) STRICT; -- the start of the machine that `due` counts from
 ";
 
-/// Opens or makes the file. The options' timeout bounds the wait for other processes that write.
+/// Opens or creates the file. Waits for other processes that write, for at most the options' timeout.
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("sqlite:{}: {why}", path.display()));
     let foreign = |why: String| Error::Config(format!("sqlite:{} {why}", path.display()));
@@ -100,15 +100,15 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
 enum File {
     Ours,
     Foreign,
-    /// The file is in use by a process that knows only version 1, and would go on writing it.
+    /// A process that knows only version 1 is using the file, and would go on writing it.
     InUse,
     /// The file is of another version.
     Version(i64),
 }
 
-/// Makes the file if there is none, readable by its owner alone: SQLite would let others read it. Its journals get the
-/// same mode. A file that exists is not opened, because closing it would drop the locks that this process has on it
-/// ("How To Corrupt An SQLite Database File", 2.2).
+/// Creates the file if there is none, with permissions for its owner only. SQLite itself would let other users read it.
+/// Its journals get the same permissions. An existing file is not opened here, because closing it would drop the locks
+/// of this process on it ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
     // Until it is closed nobody else of this process has it open.
     static MAKING: Mutex<()> = Mutex::new(());
@@ -121,8 +121,8 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
     }
 }
 
-/// Makes the tables if the file has none at all. Brings a file of an earlier version to this one, and the clocks of an
-/// earlier start of the machine to this one's.
+/// Creates the tables if the file has none. Converts a file of an earlier version. Converts times of an earlier start
+/// of the machine to the present clocks.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -153,9 +153,9 @@ fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience
     Ok(File::Ours)
 }
 
-/// Sets leases and delays anew after the machine was restarted: its clocks have started again, and no earlier worker is
-/// left. The rest of a delay follows from the wall clock, because no other clock goes on. It is at most the whole
-/// delay, even if that clock has jumped.
+/// Updates leases and delays after the machine was restarted: its clocks have started again, and no earlier worker is
+/// left. The rest of a delay is computed with the wall clock, because no other clock goes on. It is at most the whole
+/// delay, even if the wall clock has jumped.
 fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     let boot = clock::boot();
     if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
@@ -170,8 +170,8 @@ fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("INSERT INTO boot (id) VALUES (?)", [boot]).map(drop)
 }
 
-/// Puts the file into WAL mode, and waits for others itself: SQLite upgrades a lock for that, and never waits where it
-/// does so, as when others open the new file at the same time.
+/// Sets the file to WAL mode. For this, SQLite upgrades a lock without waiting. So this function waits itself if other
+/// processes open the new file at the same time.
 fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let end = Instant::now() + patience;
     loop {

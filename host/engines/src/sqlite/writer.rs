@@ -1,7 +1,7 @@
-//! The one thread that writes, and its group commit.
+//! The thread that writes, and its group commit.
 //!
-//! The thread puts the operations that wait into one transaction, each in a savepoint of its own. It answers them once
-//! the transaction is committed, and so is on the disk.
+//! The thread puts all waiting operations into one transaction, each in its own savepoint. It answers them after the
+//! transaction is committed and on the disk.
 
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time;
 use super::place::Place;
 use crate::{Error, Result};
 
-/// How many operations one transaction takes. It bounds how long other processes must wait for the file.
+/// The largest number of operations in one transaction. It limits how long other processes must wait for the file.
 const GROUP: usize = 256;
 
 /// A handle to the thread. The thread ends when the handle is dropped.
@@ -23,8 +23,8 @@ pub(super) struct Writer {
     timeout: Duration,
 }
 
-/// Runs within the transaction, or gets the error that there is none. Returns what to do once the transaction has been
-/// committed or has failed.
+/// Runs within the transaction, or gets the error if there is none. Returns a function that runs after the transaction
+/// was committed or has failed.
 type Operation = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
@@ -84,7 +84,7 @@ fn commit(connection: &mut Connection, place: &Place, operations: impl Iterator<
     }
 }
 
-/// Runs `work` in a savepoint. If it fails half way, it leaves nothing behind.
+/// Runs `work` in a savepoint. If `work` fails, none of its changes remain.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
