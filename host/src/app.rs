@@ -1,4 +1,4 @@
-//! The application: its components, and which paths are whose.
+//! The application: its components and their routes.
 
 pub(crate) mod version;
 
@@ -29,16 +29,16 @@ pub struct App {
     pub(crate) task_store: Option<TaskStore>,
 }
 
-/// What describes an application in addition to its manifest.
+/// The options of an application in addition to its manifest.
 #[derive(Default)]
 pub struct AppOptions {
     /// Settings that take precedence over the manifest's.
     pub settings: SettingsOverlay,
     /// Environment variables for every component. They take precedence over the manifest's.
     pub environment: Vec<(String, String)>,
-    /// Where components print.
+    /// The destination of what components print.
     pub output: Output,
-    /// Where durable tasks are stored.
+    /// The task engine for durable tasks, if there is one.
     pub task_store: Option<TaskStore>,
 }
 

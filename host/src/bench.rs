@@ -1,4 +1,4 @@
-//! A door for `benches/`: parts of a request's life, one at a time and without a socket. Not part of the API.
+//! Functions for `benches/`: single parts of a request's life, without a socket. Not part of the API.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -48,14 +48,14 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Admits the requests. It is made once, because its defaults ask the system how many processors there are.
+    /// Admits the requests. It is made only once, because its defaults ask the system for the number of processors.
     admission: Arc<Admission>,
     address: Arc<Address>,
     _trigger: ShutdownTrigger,
 }
 
-/// Makes an engine with room for a few instances only, so that there can be others beside it, and it fits into
-/// valgrind. No clock interrupts its guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the code is for any
+/// Makes an engine with room for only a few instances, so that several engines fit into one process, and one fits into
+/// valgrind. No clock interrupts its guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the code runs on any
 /// processor of that kind.
 ///
 /// # Errors
@@ -133,7 +133,7 @@ impl Bench {
         self.runtime.block_on(drained)
     }
 
-    /// Calls the function that the tasks of [`Bench::drain`] call `calls` times, and does nothing else.
+    /// Calls the task function of [`Bench::drain`] `calls` times, and does nothing else.
     ///
     /// # Errors
     ///

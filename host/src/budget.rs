@@ -1,7 +1,7 @@
-//! The budgets: what the host keeps on behalf of a guest or a client, and the most that it keeps of each kind.
+//! The limits on everything that the host keeps for a guest or a client.
 //!
-//! wasmtime bounds a guest's memory. Whatever else a guest or a client makes the host keep has a [`Limit`] here.
-//! `docs/guide/reference/limits.md` lists them for operators.
+//! wasmtime limits a guest's memory. All other data that the host keeps for a guest or a client has a [`Limit`] here.
+//! `docs/guide/reference/limits.md` lists the limits for operators.
 
 pub(crate) mod address;
 pub(crate) mod descriptors;
@@ -10,10 +10,10 @@ pub(crate) mod instance;
 pub(crate) mod lookups;
 pub(crate) mod requests;
 
-/// A limit on what the host keeps on behalf of somebody else.
+/// A limit on the data that the host keeps for a guest or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Bytes of header fields that an instance holds, names and values, as the host stores them.
+    /// Bytes of header fields that an instance holds: names and values, as the host stores them.
     Fields,
     /// TCP and UDP sockets that an instance holds open.
     Sockets,
@@ -21,7 +21,7 @@ pub(crate) enum Limit {
     Files,
     /// Requests that an instance sends at the same time.
     Outgoing,
-    /// Folders that an instance lists at the same time, and entries of one of them.
+    /// Folders that an instance lists at the same time, and entries of one such folder.
     Listings,
     /// File descriptors of the process that guests may take.
     Descriptors,
@@ -49,7 +49,7 @@ impl Limit {
         }
     }
 
-    /// Counts that somebody has reached the limit, in the metric `epilogue_limit_hits_total`.
+    /// Counts that the limit was reached, in the metric `epilogue_limit_hits_total`.
     pub(crate) fn hit(self) {
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
     }

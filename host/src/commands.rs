@@ -1,4 +1,4 @@
-//! The command `epilogue`: one module for each of its subcommands, and what they share.
+//! The command `epilogue`: one module for each subcommand, and shared parts.
 
 mod build;
 mod cli;
@@ -19,8 +19,8 @@ use self::cli::Command;
 use crate::process::scratch;
 use crate::telemetry::{logging, output};
 
-/// Runs the command that the process was started with, until it has ended. A mistake on the command line ends the process
-/// with exit code 2.
+/// Runs the command of the process's command line to its end. A mistake on the command line ends the process with exit
+/// code 2.
 pub fn run() -> ExitCode {
     let command = variables::command_line().command;
     // The other commands log their warnings.

@@ -38,17 +38,17 @@ use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
-/// What a component may use, and how the host treats it.
+/// The configuration of a component: what it may use, and its settings.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
     /// The component's id in the manifest.
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
-    /// Where the component's durable tasks are stored.
+    /// The task engine for the component's durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
-    /// The folder of the component's copied files, which its mounts may be in. It is deleted with the last component
-    /// that has it.
+    /// The folder with the copies of the component's files, if there are copies. It is deleted with the last component
+    /// that uses it.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Component {
     handler: ServiceIndices,
     /// The component's layers: its middleware, the outermost first, and then the component itself.
     pub(crate) layers: Arc<[Layer]>,
-    /// What each layer exports to run its tasks, in the same order.
+    /// The `runner` that each layer exports, in the same order.
     runners: Vec<Option<RunnerIndices>>,
     own_address: OwnAddress,
     lookups: ComponentLookups,
@@ -137,8 +137,8 @@ impl Component {
         }
     }
 
-    /// Announces that a request has no instance. A client that comes to a full host comes again at once, and so do
-    /// others: then it is announced once a minute.
+    /// Logs that a request has no instance. If the host is full, it logs this once a minute, because clients often try
+    /// again at once.
     pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
         let (request, component, full, error) =
             (request.to_owned(), self.id.clone(), error.is_full(), error.to_string());
@@ -177,7 +177,7 @@ impl Component {
     }
 }
 
-/// Warns that a composed component runs its tasks within itself, where the host does nothing for them.
+/// Warns that a composed component runs its tasks itself, without the host.
 ///
 /// # Errors
 ///
@@ -198,8 +198,8 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     Ok(())
 }
 
-/// Finds what a layer exports to run its tasks. Of a component that is joined with its middleware, `place` is the layer's.
-/// Warns of a layer that can enqueue tasks and not run them.
+/// Finds the `runner` that a layer exports. If the component is joined with its middleware, `place` is the place of the
+/// layer. Warns if a layer can enqueue tasks but cannot run them.
 fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
     let name = |label: &str, alone: &str| match place {
         Some(place) => middleware::label(label, place),

@@ -1,4 +1,4 @@
-//! The contract between host and guest: `wit/` in Rust, and what a component's file must be.
+//! The contract between host and guest: `wit/` in Rust, and checks of a component's file.
 
 pub(crate) mod bindings;
 pub(crate) mod check;

@@ -1,4 +1,4 @@
-//! What a guest can call, and what the host calls in it.
+//! The interfaces that a guest can call, and the ones that the host calls in a guest.
 
 pub(crate) mod background;
 pub(crate) mod client;

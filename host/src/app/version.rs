@@ -1,4 +1,4 @@
-//! The versions of an application that a process goes through, as it is reloaded.
+//! The versions of an application. Each reload makes a new one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::App;
 
-/// A version of the application: what a reload replaces.
+/// A version of the application. A reload replaces it.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl Version {
-    /// Sets the address at which the application is reached, unless it serves https: requests of an application to
-    /// itself do not speak that.
+    /// Sets the address at which the application is reached. Does nothing if the application serves https, because its
+    /// requests to itself cannot use https.
     fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -45,8 +45,8 @@ impl Replacer {
         self.versions.subscribe()
     }
 
-    /// Gives new requests to `app`, and new connections to `tls`. A server of http stays one, and so does a server of
-    /// https: without a new certificate it keeps the old one.
+    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https:
+    /// without a new certificate, it keeps the old one.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));

@@ -1,6 +1,7 @@
-//! What the requests of one client address hold, over all of its connections and on all threads.
+//! Counts the requests of each client address, over all of its connections and on all threads.
 //!
-//! An entry lives as long as a connection or a request of its address, so there are never more entries than these.
+//! An entry exists as long as its address has a connection or a request. So there are never more entries than
+//! connections and requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// A request is stalled if the host has waited for its client for longer than this. A client that goes on, however slowly,
-/// does not stall.
+/// A request is stalled if the host has waited for its client for longer than this. A slow client does not stall a
+/// request, as long as it goes on.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The entries of all addresses that have a connection or a request.
@@ -19,7 +20,8 @@ pub(crate) struct Addresses(Arc<Table>);
 
 type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
 
-/// What one client address holds. An IPv6 client is counted by its /64, because one host can use all addresses in it.
+/// The counts of one client address. All IPv6 addresses of a /64 network count as one, because one machine can use all
+/// of them.
 pub(crate) struct Address {
     network: IpAddr,
     at_work: AtomicUsize,
@@ -50,7 +52,7 @@ impl Addresses {
 }
 
 impl Address {
-    /// Counts a request as at work, or returns none if there are `max` of the address already.
+    /// Counts a request as at work, or returns none if the address already has `max` requests.
     pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
         let more = |at_work| (at_work < max).then_some(at_work + 1);
         self.at_work.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Share(self.clone()))
@@ -99,7 +101,7 @@ impl Drop for Stalled {
     }
 }
 
-/// What a client is counted by: its IPv4 address, or the /64 of its IPv6 address.
+/// The key for counting a client: its IPv4 address, or the /64 network of its IPv6 address.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -1,4 +1,4 @@
-//! The process's file descriptors: a reserve of them is for clients, and a smaller one for the host itself.
+//! The process's file descriptors. Some are reserved for clients, and some for the host itself.
 
 use std::os::fd::AsRawFd as _;
 use std::sync::LazyLock;
@@ -11,11 +11,11 @@ use super::Limit;
 /// How many descriptors the process may have. The host raises its limit before it reads it here.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 
-/// Guests get no descriptor with this number or a higher one: the last eighth is for the clients' connections.
+/// Guests get no descriptor with this number or a higher one. The last eighth is reserved for clients' connections.
 static FIRST_RESERVED: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 8).max(64)));
 
-/// While a connection has this number or a higher one, further connections wait. The last descriptors are for the host
-/// itself: for a scrape of the metrics, for the task engine, for the files of a reload.
+/// If a connection has this number or a higher one, further connections wait. The last descriptors are reserved for the
+/// host itself: for requests of metrics, for the task engine, and for the files of a reload.
 static FIRST_OF_THE_HOST: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 64).max(32)));
 
 fn before_the_last(count: u64) -> i32 {
@@ -36,13 +36,13 @@ pub(crate) fn left_for_connections() -> bool {
     is_left(*FIRST_OF_THE_HOST)
 }
 
-/// Whether the descriptor with this number leaves some for a further connection.
+/// Whether there are descriptors left for further connections after the descriptor with this number.
 pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
-/// The system always hands out the lowest number that is free. So the number of a new descriptor says whether those
-/// below are all in use, without counting them.
+/// The system always gives out the lowest free number. So the number of a new descriptor shows that all lower numbers
+/// are in use.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)

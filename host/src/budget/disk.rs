@@ -1,7 +1,7 @@
-//! The budget of a component's writable files: how much of the disk its guests may use.
+//! The limit on a component's writable files: how much disk space its guests may use.
 //!
-//! The host charges what guests write, and does not credit what they delete or write again. When most of the budget is
-//! spent, the host counts in the background what the files really take, and goes on from there.
+//! The host adds up what guests write, and does not subtract what they delete or overwrite. When most of the limit is
+//! reached, the host measures the real size of the files in the background, and continues from there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,18 +18,18 @@ use walkdir::WalkDir;
 use super::Limit;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// What a new file, folder or link takes, in bytes.
+/// The bytes that a new file, folder or link counts for.
 pub(crate) const ENTRY: u64 = 4096;
-/// The least time between two counts. A guest that stays near the limit could ask for one with each write.
+/// The shortest time between two measurements. Otherwise a guest near the limit could cause one with each write.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The writable files of one component, in a folder of the host's.
+/// The writable files of one component, in a folder of the host.
 #[derive(Debug)]
 pub(crate) struct Disk {
     component: String,
     folder: PathBuf,
     most: Size,
-    /// What has been written since the last count, and what was there then, in bytes.
+    /// The size at the last measurement and the bytes written since then.
     charged: AtomicU64,
     counting: AtomicBool,
     warnings: Arc<OnceAMinute>,
@@ -72,7 +72,7 @@ impl Disk {
         Err(DiskFull)
     }
 
-    /// Counts what the files take, on a thread that may block, unless that goes on already.
+    /// Measures the size of the files, on a thread that may block, unless a measurement is already running.
     fn count(self: &Arc<Self>) {
         if self.counting.swap(true, Relaxed) {
             return;
@@ -94,8 +94,8 @@ impl Disk {
     }
 }
 
-/// The bytes on the disk of all that is in `folder`, and of what was deleted there while this process has it open. None if
-/// something cannot be counted, such as a file whose path is too long: a guest can make one.
+/// The disk space of all files in `folder`, and of deleted files that this process still has open. None if a file
+/// cannot be measured, for example because a guest has made its path too long.
 fn used(folder: &Path) -> Option<u64> {
     Some(below(folder)?.saturating_add(deleted(folder)?))
 }
@@ -131,7 +131,8 @@ fn deleted(folder: &Path) -> Option<u64> {
     Some(sizes.values().sum())
 }
 
-/// What was found, or none if it is gone meanwhile. None at all if it cannot be read.
+/// The result of an operation on a file. The inner option is none if the file no longer exists. The outer one is none
+/// after any other error.
 fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     match found {
         Ok(found) => Some(Some(found)),
@@ -140,7 +141,7 @@ fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// The bytes that a file takes on the disk, and at least those of its entry.
+/// The bytes that a file takes on the disk, but at least the size of an entry.
 fn size(what: &fs::Metadata) -> u64 {
     what.blocks().saturating_mul(512).max(ENTRY)
 }

@@ -1,4 +1,4 @@
-//! The budget of an instance: what its guest makes the host keep in addition to the guest's own memory.
+//! The budget of an instance: what the host keeps for its guest in addition to the guest's own memory.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use super::descriptors;
 /// How many handles one instance may hold at a time. A guest that opens one more traps. A request takes some ten
 /// handles, and so does each request that a guest sends.
 pub(crate) const MAX_HANDLES: usize = 4096;
-/// How many handles an instance may keep after its first request. A guest opens its stdout and the like once, and a
-/// pool of connections. A guest that leaves more behind would do so without end.
+/// How many handles an instance may keep after its first request. Some handles stay open, such as stdout and a pool of
+/// connections. A guest that leaves more handles open would probably leave more at each request.
 pub(crate) const MAX_KEPT: usize = 64;
 /// How many bytes of header fields one `fields` may hold: wasmtime's own default.
 pub(crate) const MAX_MAP: usize = 128 << 10;
@@ -32,20 +32,20 @@ const MAX_OUTGOING: usize = 256;
 const MAX_LISTINGS: usize = 16;
 /// How many entries of a folder a guest may list. The host keeps them until the guest has read them.
 pub(crate) const MAX_ENTRIES: usize = 16_384;
-/// How many random bytes a guest may ask for in one call. wasmtime makes some 200 bytes a microsecond, and meanwhile
-/// nobody else runs on the thread.
+/// How many random bytes a guest may ask for in one call. wasmtime makes about 200 bytes per microsecond, and meanwhile
+/// nothing else runs on the thread.
 pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 
-/// How many bytes a guest may pass in one call. More than a task's arguments, of at most `max_task_args`, no call needs
-/// at once. wasmtime copies them while nobody else runs on the thread. A guest that passes more traps.
+/// How many bytes a guest may pass in one call. A guest that passes more traps. The largest useful argument is that of
+/// a task, at most `max_task_args`. While wasmtime copies the bytes, nothing else runs on the thread.
 pub(crate) fn largest_call(max_task_args: Size) -> usize {
     max_task_args.bytes().saturating_add(128 << 10)
 }
 
-/// What an instance makes the host keep, so far as it has been charged.
+/// What the host keeps for an instance, as far as the host has counted it.
 ///
-/// The host charges what a guest opens and does not credit what it closes, which saves a wrapper around each resource.
-/// When a charge reaches its limit, the host counts what the instance's table really holds and goes on from there.
+/// The host counts what a guest opens, and does not subtract what it closes. So no resource needs a wrapper. When a
+/// count reaches its limit, the host counts what the instance's table really holds, and continues from there.
 #[derive(Debug)]
 pub(crate) struct InstanceBudget {
     fields: usize,
@@ -63,7 +63,7 @@ impl Default for InstanceBudget {
     }
 }
 
-/// The instance would have to hold more than its budget allows.
+/// The error that the instance would exceed its budget.
 #[derive(Debug)]
 pub(crate) struct Exceeded(Limit);
 
@@ -82,15 +82,15 @@ impl std::error::Error for Exceeded {}
 
 /// The data of a store whose guest has a budget.
 pub(crate) trait Budgeted {
-    /// The budget, and the table that holds what it is spent on.
+    /// The budget, and the table that holds the instance's resources.
     fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable);
 
-    /// Charges `amount` more of what `limit` is about. It is called before the guest gets it.
+    /// Counts `amount` more for `limit`, before the guest gets it.
     ///
     /// # Errors
     ///
-    /// If the instance would then hold more than its limit allows, or a descriptor is needed and the process has none
-    /// left for guests.
+    /// If the instance would then exceed the limit, or if it needs a descriptor and the process has none left for
+    /// guests.
     fn charge(&mut self, limit: Limit, amount: usize) -> Result<(), Exceeded> {
         let (budget, table) = self.budget();
         budget.charge(limit, amount, table)
@@ -122,7 +122,7 @@ impl InstanceBudget {
     }
 }
 
-/// What an instance does at the same time: requests that it sends, or folders that it lists.
+/// A limit on what an instance does at the same time: requests that it sends, or folders that it lists.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     limit: Limit,
@@ -157,7 +157,7 @@ impl Places {
     }
 }
 
-/// How much of what `limit` is about the table holds.
+/// How much the table holds of the things that `limit` counts.
 fn held(limit: Limit, table: &mut ResourceTable) -> usize {
     table.iter_mut().map(|entry| held_by(limit, entry)).sum()
 }
@@ -189,7 +189,7 @@ pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
     fields.iter().map(|(name, value)| size_of_field(name.as_str().len(), value.len())).sum()
 }
 
-/// The bytes that the host keeps for a field whose name and value have these lengths: as wasmtime counts them.
+/// The bytes that the host keeps for a field with these lengths of name and value, as wasmtime counts them.
 pub(crate) fn size_of_field(name: usize, value: usize) -> usize {
     name + size_of::<http::HeaderName>() + value + size_of::<http::HeaderValue>()
 }

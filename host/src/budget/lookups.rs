@@ -1,7 +1,7 @@
-//! Name lookups: few at a time for an instance and for a component, on threads of their own.
+//! Name lookups. Their number is limited for each instance and each component. They run on separate threads.
 //!
-//! The system's resolver blocks its thread, for many seconds where a name server does not answer. Nobody can interrupt
-//! it, and so a lookup keeps its place until its thread is back, even if its guest has long gone.
+//! The system's resolver blocks its thread, for many seconds if a name server does not answer. It cannot be
+//! interrupted. So a lookup counts until its thread is free again, even if its guest no longer exists.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -48,8 +48,8 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// The addresses of `host`, a name or an address, each with `port`. Waits until the instance and its component may
-    /// look up one more name.
+    /// Returns the addresses of `host`, a name or an address, each with `port`. Waits until the instance and its
+    /// component may start one more lookup.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Lookups {
         self.run(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect)).await
     }
 
-    /// Runs `lookup`, which blocks its thread, once the instance and its component may look up one more name.
+    /// Runs `lookup`, which blocks its thread, as soon as the instance and its component may start one more lookup.
     async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;

@@ -12,11 +12,11 @@ pub(crate) struct Requests {
     draining: AtomicUsize,
 }
 
-/// A request's place among the requests at work, and later among those that drain. Dropping it frees the place.
+/// A request that is counted as at work, and later as draining. Dropping the value ends the count.
 pub(crate) struct Place {
     requests: Arc<Requests>,
     drains: AtomicBool,
-    /// The request among those of its client's address that are at work, where the operator limits these.
+    /// The count of this request for its client's address, if the operator has limited the requests of an address.
     share: Mutex<Option<Share>>,
 }
 

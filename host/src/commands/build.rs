@@ -1,7 +1,7 @@
 //! Runs the build commands of a manifest.
 //!
-//! Everything is printed to stderr, including the commands' own output. stdout is for what the host prints once it
-//! serves.
+//! Everything is printed to stderr, including the output of the commands. stdout is reserved for the output of the
+//! running host.
 
 use std::{
     env,
@@ -24,8 +24,8 @@ pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     build(&manifest, &component_ids)
 }
 
-/// Builds the components that `only` names, or all if it names none. It follows the manifest's order and stops at the
-/// first failure.
+/// Builds the components that `only` names, or all components if `only` is empty. Builds in the manifest's order, and
+/// stops at the first failure.
 pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));
@@ -73,8 +73,8 @@ fn wasm_targets(command: &str) -> Vec<&str> {
     targets
 }
 
-/// Installs a target's standard library if the toolchain of `workdir` lacks it. rustup itself does this only where its
-/// automatic installation is on, and then only for targets that the toolchain file names.
+/// Installs a target's standard library if the toolchain of `workdir` does not have it. rustup itself does this only if
+/// its automatic installation is on, and only for targets in the toolchain file.
 fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Result<()> {
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])

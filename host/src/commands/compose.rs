@@ -1,4 +1,4 @@
-//! `epilogue compose`: a guest with tasks as a component for hosts that know of none.
+//! `epilogue compose`: makes a component for hosts without background tasks from a guest with tasks.
 //!
 //! The guest is put between two adapters, `guest/adapter/queue` and `guest/adapter/responder`:
 //!
@@ -7,7 +7,7 @@
 //!                      └────────drain────▶ queue ◀──add-task──┘
 //! ```
 //!
-//! The responder is outermost, so that it is the one whom hosts ask whether the instance has room for a request.
+//! The responder is outermost, because hosts ask the outermost component whether the instance can take another request.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -25,7 +25,7 @@ use crate::contract::wasm_file;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
-/// The adapter that several guests need to share a queue. Each guest gets its own.
+/// The adapter with which several guests share a queue. Each guest gets its own copy.
 const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
 const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
@@ -34,7 +34,7 @@ const LAYERS: &str = "epilogue:adapter/layers@0.1.0";
 pub struct Composed {
     /// The component.
     pub bytes: Vec<u8>,
-    /// Whether the component is the unchanged guest, because that has no tasks to run.
+    /// Whether the component is the unchanged guest, because the guest has no tasks.
     pub unchanged: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Composed {
 ///
 /// # Errors
 ///
-/// If the guest cannot be composed, or the result not be written; the message names the file.
+/// If the guest cannot be composed, or the result cannot be written. The message names the file.
 pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
     if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Composes the guest in `file`, with this middleware around it, the outermost first, and with the adapters.
+/// Composes the guest in `file` with this middleware, the outermost first, and with the adapters.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> 
     }
 }
 
-/// One of the components that were built separately.
+/// One component of the composition, which was built separately.
 struct Guest {
     package: PackageId,
     imports: Vec<String>,
@@ -192,7 +192,7 @@ fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)
     runner.context("no guest has tasks")
 }
 
-/// Provides what a guest imports of the contract: its queue from `queue`, and the rest from `host`.
+/// Connects a guest's imports of `epilogue:background`: its queue to `queue`, and the others to `host`.
 fn provide(
     graph: &mut CompositionGraph,
     queue: NodeId,

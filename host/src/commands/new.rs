@@ -1,6 +1,6 @@
 //! `epilogue new`: a project that can be built, run, tested and deployed.
 //!
-//! The project's files are those of `host/templates/new`, with another name.
+//! The project's files are copies of `host/templates/new`, with another name.
 
 use std::env;
 use std::fs;
@@ -29,13 +29,13 @@ const FILES: [(&str, &str); 7] = [
     ("tests/app.rs", template!("tests/app.rs")),
 ];
 
-/// The template's name: as a package, and as cargo calls the file that it builds.
+/// The template's name as a package, and in the name of the file that cargo builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
-/// What a line contains that marks a part of the template for the guide.
+/// The text in lines that mark a part of the template for the guide.
 const MARK: &str = "// ANCHOR";
-/// Where the template takes the project's crates from.
+/// The path in the template from which the project takes Epilogue's crates.
 const SOURCE: &str = "/epilogue";
-/// The folders of the project's crates within its source.
+/// The folders of Epilogue's crates within its source.
 const CRATES: [&str; 2] = ["guest/sdk", "host"];
 
 /// Runs `epilogue new`.
@@ -105,7 +105,7 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The folder of Epilogue's source: `named`, or else the one that this command was built from.
+/// The folder of Epilogue's source: `named`, or else the folder that this command was built from.
 fn source(named: Option<&Path>) -> anyhow::Result<String> {
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
     let is_source = CRATES.iter().all(|name| folder.join(name).join("Cargo.toml").is_file());
@@ -134,7 +134,7 @@ fn fill_in(template: &str, name: &str, source: &str) -> String {
     })
 }
 
-/// What to type to run this command again.
+/// The command line that runs this command again.
 fn this_command() -> String {
     let Ok(own) = env::current_exe() else { return "epilogue".to_owned() };
     let found = || {

@@ -1,4 +1,4 @@
-//! What `epilogue up` and `epilogue worker` have in common: how they start.
+//! The start of the process, which `epilogue up` and `epilogue worker` share.
 
 use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -29,9 +29,9 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Manifest,
     pub(crate) host: HostOptions,
     pub(crate) engine: Engine,
-    /// How many instances there is room for: as many as max-instances says, or as the system allows.
+    /// The number of instances: `max-instances`, or less if the system does not allow so many.
     instances: NonZeroU32,
-    /// Where durable tasks are stored, if anywhere.
+    /// The task engine for durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
     readiness: Readiness,
     /// The watched files, if the host runs with `--watch`.
@@ -66,13 +66,13 @@ impl Prepared {
         self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())
     }
 
-    /// The host's options, with as many instances as there is room for.
+    /// The host's options. `max_instances` is the number of instances that the system allows.
     pub(crate) fn options(&self) -> HostOptions {
         HostOptions { max_instances: self.instances, ..self.host.clone() }
     }
 
-    /// Handles signals from now on. A signal to stop begins the returned shutdown. The host then logs `progress`, which
-    /// is what is left to do.
+    /// Handles signals from now on. A signal to stop begins the returned shutdown. The host then logs `progress`, the
+    /// requests and tasks that are left.
     ///
     /// # Errors
     ///

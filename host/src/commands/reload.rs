@@ -1,7 +1,6 @@
-//! Reloads the application from its manifest and components as they are now, while the old version ends what it has
-//! begun.
+//! Reloads the application: reads its manifest and components again. Running requests and tasks end on the old version.
 //!
-//! If there is a mistake in any of them, the host logs it, and the application goes on as it was.
+//! If the new version cannot be loaded, the host logs the reason, and the old version goes on.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -23,7 +22,7 @@ pub(crate) struct Reloader {
     pub(crate) engine: Engine,
     /// The options that the host was started with. A reload does not change them.
     pub(crate) host: HostOptions,
-    /// Where durable tasks are stored. A reload does not change it.
+    /// The task engine for durable tasks. A reload does not change it.
     pub(crate) task_store: Option<TaskStore>,
     pub(crate) replacer: Replacer,
     /// The watched files, if the host runs with `--watch`.
@@ -106,8 +105,8 @@ impl Reloader {
         Ok(())
     }
 
-    /// The names of the options that differ and that a reload does not change. A reload loads a certificate anew, so
-    /// the options of its files do not count.
+    /// The names of the options that differ but that a reload does not change. The options of the certificate's files
+    /// are left out, because a reload reads the certificate again.
     fn fixed(&self, host: &HostOptions) -> Vec<String> {
         let https = |options: &HostOptions| options.tls_cert.is_some();
         let mut differing = self.host.differing(host);

@@ -1,4 +1,4 @@
-//! The host's signals: it shuts down in order and says how far it is (S13), or reloads the application.
+//! Signals: SIGTERM and SIGINT stop the host in order (S13), SIGHUP reloads the application.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -16,16 +16,16 @@ use crate::process::shutdown::{ABANDONED, ShutdownTrigger};
 use crate::process::threads::STUCK;
 use crate::server::progress::Progress;
 
-/// How often the host says on a terminal what is left.
+/// How often the host logs what is left, if stderr is a terminal.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// How often the host says in a log what is left.
+/// How often the host logs what is left, if stderr is not a terminal.
 const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
-/// Handles signals from now on, on a thread of their own.
+/// Handles signals from now on, on a separate thread.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown, and a second of the same kind ends it (S13). One of each is one wish to stop: a
-/// process manager that was stopped by Ctrl-C sends SIGTERM to those who had the SIGINT of the terminal too, as Spin does to its
-/// plugins.
+/// The first SIGINT or SIGTERM begins the shutdown, and a second signal of the same kind ends it at once (S13). One
+/// SIGINT and one SIGTERM count as one signal. The reason: after Ctrl-C, all processes get SIGINT from the terminal,
+/// and a process manager also sends SIGTERM to its processes, as Spin does to its plugins.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -117,7 +117,7 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Logs how much work a shutdown still waits for.
+/// Logs the requests and tasks that a shutdown still waits for.
 struct Report {
     progress: Progress,
     grace: Duration,
@@ -125,14 +125,14 @@ struct Report {
 }
 
 impl Report {
-    /// Logs what is left now. The grace period counts from here.
+    /// Logs what is left now. The grace begins here.
     fn start(progress: Progress, grace: Duration) -> Self {
         let report = Self { progress, grace, start: Instant::now() };
         report.log("; the same signal again stops them at once");
         report
     }
 
-    /// Logs what is left again and again, for as long as something is. Does not return.
+    /// Logs what is left at regular intervals, while something is left. Does not return.
     async fn repeat(&self) {
         let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
         loop {

@@ -1,4 +1,4 @@
-//! `epilogue tasks`: what is stored in the task engine, for operators.
+//! `epilogue tasks`: shows and changes the tasks in the task engine, for operators.
 
 mod change;
 
@@ -18,7 +18,7 @@ use crate::app::TaskStore;
 use crate::commands::cli::{TasksArgs, TasksCommand};
 use crate::telemetry::logging::{self, Escaped};
 
-/// Runs `epilogue tasks`. The exit code is 1 if a batch that was named is not there.
+/// Runs `epilogue tasks`. The exit code is 1 if a named batch does not exist.
 ///
 /// # Errors
 ///
@@ -54,8 +54,8 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The options of the command line. The manifest's options fill them up, unless the command line names the engine and
-/// no manifest.
+/// The options of the command line. The manifest's options fill in missing ones, unless the command line names an
+/// engine but no manifest.
 fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
         engine: args.engine.clone(),
@@ -83,7 +83,7 @@ struct Row<'a> {
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<&'a str>,
-    /// The names of the batch's tasks, those that have ended included.
+    /// The names of the batch's tasks, including tasks that have ended.
     tasks: Vec<&'a str>,
     /// How many of the batch's tasks have ended.
     ended: u32,
@@ -94,7 +94,7 @@ struct Row<'a> {
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
-    /// How long until the batch's lease ends or, if it is delayed, until it is ready.
+    /// The time until the batch's lease ends or, if it is delayed, until it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,12 +209,12 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
     })?)
 }
 
-/// Writes a remark to stderr, because stdout is for the data that was asked for.
+/// Writes a remark to stderr, because stdout is only for the requested data.
 fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Says which worker has leased a batch and for how long, or when the batch is ready.
+/// Describes which worker holds a batch and for how long, or when the batch is ready.
 fn waits(entry: &Entry) -> Option<String> {
     let left = entry.left.map(seconds);
     match (&entry.worker, left) {
@@ -244,7 +244,7 @@ fn one_line(why: &str) -> String {
     harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
 }
 
-/// Escapes a text that a guest or a client has chosen, so that it can neither begin another line nor command the
+/// Escapes a text that a guest or a client has chosen, so that it can neither begin a new line nor control the
 /// terminal.
 fn harmless(text: &str) -> String {
     let mut harmless = String::new();

@@ -33,7 +33,7 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Ok(summary.exit_code())
 }
 
-/// Prints where the application is reached, and its routes. The first line is for programs.
+/// Prints the application's address and its routes. The first line has a fixed form, for programs.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody reads it: then nobody misses it.

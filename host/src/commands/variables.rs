@@ -1,4 +1,4 @@
-//! The variables that options can be set by: which of them are known, and which of them a wrong value came from.
+//! The environment variables for options: which names are known, and which variable a wrong value came from.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use epilogue_manifest::manifest::nearest;
 use crate::commands::cli::{Cli, command, parse};
 
 const PREFIX: &str = "EPILOGUE_";
-/// The beginnings of the variables that only the project's own tests read.
+/// The prefixes of variables that only the project's own tests read.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
 /// Reads the command line. If there is a mistake in it, the process ends with exit code 2 and a message.
@@ -18,7 +18,7 @@ pub(super) fn command_line() -> Cli {
     parse(env::args_os()).unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
-/// Warnings about variables that are named like the host's own and are unknown: most likely they are misspelt.
+/// Warnings about unknown variables whose names look like the host's own. They are probably misspelled.
 pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
 }
@@ -41,8 +41,8 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Makes the error of a wrong value name the variable that the value came from, because its option is not on the
-/// command line.
+/// Changes the error about a wrong value: it then names the variable that the value came from, because the option is
+/// not on the command line.
 fn name_variable(
     mut error: Error,
     arguments: impl Iterator<Item = OsString>,

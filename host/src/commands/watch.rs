@@ -1,4 +1,4 @@
-//! The files that an application is made of, watched for changes (`epilogue up --watch`).
+//! Watches the files of an application for changes (`epilogue up --watch`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -12,14 +12,14 @@ use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
-/// How long the host waits after a change, because there is often another one behind it.
+/// How long the host waits after a change, because another change often follows.
 const REST: Duration = Duration::from_millis(200);
 
 /// How patterns match: `*` within one folder, and `**` in all folders below, as in Spin.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
-/// Why the application is to be reloaded or built.
+/// The reason to reload or build the application.
 pub(crate) enum Cause {
     /// The operator has sent the signal.
     Signal,
@@ -27,10 +27,10 @@ pub(crate) enum Cause {
     Files(Vec<PathBuf>),
 }
 
-/// Watches what a manifest names.
+/// Watches the files that a manifest names.
 pub(crate) struct Watching {
     watcher: Debouncer<RecommendedWatcher, NoCache>,
-    /// Whether to watch the files that components are built from, too.
+    /// Whether to also watch the source files of components.
     build: bool,
     watched: Watched,
 }
@@ -43,12 +43,12 @@ struct Watched {
     folders: BTreeMap<PathBuf, RecursiveMode>,
     /// The manifest, and the components' files.
     loaded: BTreeSet<PathBuf>,
-    /// What components are built from: the component's id, its pattern as the manifest writes it, and the pattern of
+    /// The source files of components: the component's id, its pattern as the manifest writes it, and the pattern of
     /// the absolute path.
     built: Vec<(String, String, Pattern)>,
 }
 
-/// What a file is to the application.
+/// The role of a file in the application.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Concern {
     /// The file is read when the application is loaded.
@@ -58,8 +58,8 @@ pub(crate) enum Concern {
 }
 
 impl Watching {
-    /// Sends changes to `causes` from now on: of the files that are loaded and, with `build`, of those that components
-    /// are built from.
+    /// Sends changes to `causes` from now on: changes of the files that the host loads and, with `build`, of the source
+    /// files.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Watches the files that `manifest` names, and no others any more.
+    /// Watches the files that `manifest` names, and stops watching all others.
     pub(crate) fn follow(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let watched = Watched::of(manifest, self.build)?;
         if watched == self.watched {
@@ -110,7 +110,7 @@ impl Watching {
         Ok(())
     }
 
-    /// What a file is to the application. None if it is nothing.
+    /// The role of a file in the application. None if it has no role.
     pub(crate) fn concern(&self, file: &Path) -> Option<Concern> {
         self.watched.concern(file)
     }
@@ -175,7 +175,7 @@ impl Watched {
     }
 }
 
-/// The folder that contains everything that a pattern can match, and whether the folders below it do too.
+/// The folder that contains all possible matches of a pattern, and whether folders below it can contain matches too.
 fn reach(workdir: &Path, pattern: &str) -> (PathBuf, RecursiveMode) {
     let (fixed, open) = pattern.split_at(pattern.find(['*', '?', '[']).unwrap_or(pattern.len()));
     let base = fixed.rsplit_once('/').map_or("", |(base, _)| base);

@@ -1,4 +1,4 @@
-//! `epilogue worker`: run an application's durable tasks, and nothing else of it.
+//! `epilogue worker`: runs an application's durable tasks, and serves no requests.
 
 use std::process::ExitCode;
 

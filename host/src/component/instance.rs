@@ -1,4 +1,4 @@
-//! One instance of a component, and the calls the host makes into it.
+//! One instance of a component, and the host's calls into it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -30,8 +30,8 @@ use crate::tasks::store::NotStored;
 use crate::wire::incoming::BadUpload;
 use crate::wire::sent::Sent;
 
-/// Why a call was interrupted. Its instance cannot be used again: a call cannot be cancelled, only its store dropped
-/// (wasmtime#11833).
+/// The reason why a call was interrupted. Its instance cannot be used again, because wasmtime cannot cancel a call
+/// without dropping the store (wasmtime#11833).
 #[derive(Debug)]
 pub(crate) enum Interrupted {
     /// The guest trapped, as a panic does.
@@ -52,12 +52,12 @@ impl std::fmt::Display for Interrupted {
     }
 }
 
-/// How a guest trapped.
+/// The description of a guest's trap.
 #[derive(Debug)]
 pub(crate) struct Trap {
     /// wasmtime's error, with the guest's backtrace.
     pub(crate) error: wasmtime::Error,
-    /// What the call wrote to stderr last.
+    /// The last text that the call wrote to stderr.
     said: Option<String>,
 }
 
@@ -78,14 +78,14 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// Why the host does not send a response of the guest's handler.
+/// The reason why the host does not send a response of the guest's handler.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// The handler returned an error.
     Returned(ErrorCode),
     /// The handler was interrupted.
     Interrupted(Interrupted),
-    /// The handler returned a response with a status that no final response has.
+    /// The handler returned a response with a 1xx status.
     NotFinal(StatusCode),
     /// The handler returned an error because the request's body broke off.
     BadUpload(BadUpload),
@@ -107,8 +107,7 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Replaces the error that the handler returned by `upload`, the reason why the request's body broke off, if it
-    /// did.
+    /// If the request's body broke off, replaces the handler's error by `upload`, the reason for that.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -117,7 +116,7 @@ impl HandlerError {
     }
 }
 
-/// Why there is no instance.
+/// The reason why there is no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
     /// The engine has no room for another instance.
@@ -185,10 +184,10 @@ pub(crate) struct Instance {
     pub(crate) served: u32,
 }
 
-/// What the calls of an instance share in addition to its store.
+/// The data that the calls of an instance share in addition to its store.
 struct Calls {
     shutdown: Shutdown,
-    /// Whether nothing that the guest had spawned was left when the last call returned.
+    /// Whether all work that the guest had spawned had ended when the last call returned.
     idle: bool,
 }
 
@@ -198,18 +197,18 @@ impl Instance {
         Self { store, proxy, runners, calls: Calls { shutdown, idle: true }, served: 0 }
     }
 
-    /// Makes `scope` the request whose queue the guest adds to.
+    /// Makes `scope` the current request. The guest adds tasks to its queue.
     pub(crate) fn enter(&mut self, scope: &Arc<Scope>) {
         self.served += 1;
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// Ends the request. What the guest does from now on belongs to no request.
+    /// Ends the current request. The guest's later work belongs to no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
 
-    /// How many entries the host keeps on behalf of the guest: its handles, and its calls and streams (S9).
+    /// How many entries the host keeps for the guest: its handles, its calls and its streams (S9).
     pub(crate) fn resources(&mut self) -> usize {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
@@ -296,8 +295,7 @@ impl Instance {
         self.store.data().background.needs_teardown.take()
     }
 
-    /// Calls `runner.teardown` of each layer that has one, the innermost first, because what was entered last is left
-    /// first. Joins the errors.
+    /// Calls `runner.teardown` of each layer that has one, the innermost first. Joins the errors.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
@@ -316,13 +314,14 @@ impl Instance {
         run(&mut self.store, &mut self.calls, Purpose::Tasks, Some(limit), call).await
     }
 
-    /// Whether nothing that the guest had spawned was left when the last call returned.
+    /// Whether all work that the guest had spawned had ended when the last call returned.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.idle
     }
 
-    /// Waits for up to `limit` until the work that the guest spawned past a call's return has ended (S18), and returns
-    /// whether it has. `left` is the time until that work is stopped; the guest is warned when it is nearly over.
+    /// Waits for up to `limit` for spawned work that goes on after its call has returned (S18). Returns whether all of
+    /// it has ended. `left` is the time until the host stops that work. The guest is told when this time is nearly
+    /// over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
@@ -339,10 +338,10 @@ impl Instance {
     }
 }
 
-/// How much longer than its limit spawned work may take if it computes, before its instance is interrupted.
+/// How much longer than its limit computing spawned work may take before the host interrupts its instance.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for `limit` at most. The guest is warned when the limit is near.
+/// Runs `call` in the store's event loop, for at most `limit`. The guest is told when the limit is near.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -353,8 +352,8 @@ async fn run<R>(
     run_within(store, calls, purpose, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
-/// Runs `call` in the store's event loop. The limit is enforced from outside of it, where it is reliable (wasmtime#11869,
-/// #11870); the guest is told of the phase's.
+/// Runs `call` in the store's event loop. `limit` is enforced outside of the event loop, because only that is reliable
+/// (wasmtime#11869, #11870). The guest is told of the deadline of `phase`.
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,

@@ -1,9 +1,9 @@
-//! Refuses requests at once on a thread that is behind with its work, instead of serving them late (S12).
+//! If a thread is behind with its work, refuses new requests at once instead of serving them late (S12).
 //!
-//! The number of requests does not tell whether a thread is late: a thousand that wait for a database are no load, and
-//! a few that compute are. What tells is how long a guest that could go on waits for its turn. A guest that computes
-//! yields each millisecond, so the others do get one. From those waits follows how many requests may be in flight on
-//! the thread: fewer while it is late, then more again, as with TCP's congestion window.
+//! The number of requests does not show whether a thread is late: a thousand requests that wait for a database are no
+//! load, but a few that compute are. So the host measures how long guests wait for their turns. From these waits it
+//! computes how many requests may be in flight on the thread: fewer while the thread is late, and then more again, like
+//! TCP's congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,27 +13,27 @@ use tokio::time::Instant;
 
 /// How often the limit of requests in flight is adjusted.
 const STEP: Duration = Duration::from_millis(25);
-/// How many requests are always admitted. If so few are late, their number is not the cause.
+/// How many requests are always admitted. If so few requests are late, refusing more would not help.
 const FEW: usize = 8;
 
 thread_local! {
-    /// How long guests of this thread have waited for their turns since the last adjustment, and for how many turns.
-    /// None on a thread that adjusts no limit.
+    /// The total time that guests of this thread have waited for their turns since the last adjustment, and the number
+    /// of turns. None if the thread has no limit to adjust.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Notes that a guest of this thread begins to wait for its turn. Returns the time now, or none if the thread does not
-/// measure waits.
+/// Records that a guest of this thread begins to wait for its turn. Returns the present time, or none if the thread
+/// does not measure waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// Notes that a guest of this thread, which has waited since `since`, has its turn.
+/// Records that a guest of this thread has its turn, after it has waited since `since`.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
 
-/// How many requests may be in flight on one thread, until their responses are sent, so that the thread is not late.
+/// The limit of requests in flight on one thread. A request is in flight until its response is sent.
 pub(crate) struct Lag {
     max: Duration,
     in_flight: Rc<Cell<usize>>,
@@ -43,8 +43,9 @@ pub(crate) struct Lag {
     late: Cell<bool>,
 }
 
-/// Counts a request against its thread's limit until it is dropped. Draining requests do not count: many that only wait
-/// would leave no room for others, and those that compute slow down the requests that would add to them.
+/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count: if many of
+/// them only wait, they would leave no room for others. If they compute, they slow down the requests in flight, and the
+/// limit falls.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
@@ -60,7 +61,7 @@ impl Lag {
         }
     }
 
-    /// Admits a request, or returns none if it would be late.
+    /// Admits a request, or returns none if the limit is reached.
     pub(crate) fn admit(&self) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! What a component may import.
+//! The imports that a component may have.
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;

@@ -1,11 +1,11 @@
-//! Middleware: components between the host and the application, joined with it into one, as Spin joins them.
+//! Middleware: components between the host and the application. The host joins them into one component, as Spin does.
 //!
 //! ```text
 //! host ──handle──▶ layer 0, a middleware ──handle──▶ … ──handle──▶ layer N, the application
 //! ```
 //!
-//! Each layer's `queue` becomes an import of its own, `queue-0`, and its `runner` an export, `runner-0`. So the host knows
-//! which of them added a task, though all add to the request's one queue, and has that one run it.
+//! Each layer gets its own import of `queue`, such as `queue-0`, and its own export of `runner`, such as `runner-0`.
+//! All layers add to the request's one queue. The host knows which layer added a task, and calls this layer to run it.
 
 use std::path::Path;
 
@@ -37,8 +37,8 @@ pub(crate) struct Joined {
     pub(crate) linker: Linker<State>,
 }
 
-/// The name of a layer's own import or export. It is a plain label: if it were named like an interface, as
-/// `epilogue:background/queue0@0.1.0` is, tools would take all layers' queues for one and the same.
+/// The name of a layer's own import or export. It is a plain label. With the name of an interface, such as
+/// `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }
@@ -47,7 +47,7 @@ pub(crate) fn label(item: &str, layer: usize) -> String {
 ///
 /// # Errors
 ///
-/// If a file is not a middleware, or imports what it may not have.
+/// If a file is not a middleware, or has an import that it may not have.
 pub(crate) fn join(
     middleware: &[Middleware],
     application: &Path,
@@ -125,7 +125,8 @@ impl Joining {
         Ok(self.graph.alias_instance_export(instance, HANDLER)?)
     }
 
-    /// Makes an import of an instance its own, under `label`. Returns the label.
+    /// Renames an import of an instance to `label`, so that it is separate from those of other layers. Returns the
+    /// label.
     fn import(&mut self, instance: NodeId, import: &str, kind: ItemKind, label: String) -> anyhow::Result<String> {
         let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
         let types = self.graph.types_mut();

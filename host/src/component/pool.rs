@@ -9,11 +9,12 @@ use crate::component::Component;
 use crate::component::instance::{Instance, NoInstance};
 use crate::process::shutdown::Shutdown;
 
-/// Idle instances kept for reuse. More than ever serve at once on one thread are of no use, and each holds some memory.
+/// The largest number of idle instances. Each holds some memory, and a thread rarely serves so many requests at the
+/// same time.
 const MAX_IDLE: usize = 128;
 
 /// How many idle instances each of `pools` pools may keep. All pools together keep at most half of `max_instances`,
-/// because an idle instance of one pool is of no use to another.
+/// because no other pool can use an idle instance.
 pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
     MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
 }
@@ -25,7 +26,7 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Instance>>,
     /// How many idle instances the pool keeps: 0 once no more requests will come.
     max_idle: Cell<usize>,
-    /// How many requests have lost their instance and wait for room for another. They go before new requests.
+    /// How many requests have lost their instance and wait for another one. They have priority over new requests.
     waiting: Cell<usize>,
 }
 
@@ -52,7 +53,8 @@ impl Pool {
         self.component.instantiate(self.shutdown.clone()).await
     }
 
-    /// Keeps an instance for the next request, if it may serve another one. Its last request must have been torn down.
+    /// Keeps an instance for the next request, if it may serve another one. Call it after the teardown of the
+    /// instance's last request.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0;
@@ -67,8 +69,7 @@ impl Pool {
         self.idle.take();
     }
 
-    /// Takes a place in the line for room. While someone is in the line, no request begins and no instance is kept
-    /// idle.
+    /// Waits in the line for room. While the line is not empty, no request begins and no instance is kept idle.
     pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
         self.idle.borrow_mut().clear();
         self.waiting.update(|waiting| waiting + 1);

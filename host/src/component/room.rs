@@ -1,4 +1,4 @@
-//! What the system has for instances: memory mappings and addresses.
+//! The system's limits for instances: memory mappings and addresses.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use wasmtime::Engine;
 /// The mappings that the process needs besides those of its instances: for threads, compiled components and large
 /// allocations.
 const OTHER_MAPPINGS: u64 = 2_000;
-/// The mappings of ten instances: measured were four for each one that exists, and two for each stack, of which the pool
-/// has 5 % more than instances.
+/// The mappings of ten instances. Measurements showed four for each instance, and two for each stack. The pool has 5 %
+/// more stacks than instances.
 const MAPPINGS_OF_TEN: u64 = 61;
 /// The addresses that must be left when the pool has been made: for threads, compiled components and guests' files.
 const OTHER_ADDRESSES: usize = 1 << 30;
@@ -67,23 +67,23 @@ pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     })
 }
 
-/// How many mappings the system grants a process. None if it does not say.
+/// How many mappings a process may have. None if the system does not show it.
 fn mappings() -> Option<u64> {
     fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
-/// For how many instances so many mappings suffice: for at least one.
+/// The number of instances for which these mappings are enough, but at least one.
 fn fitting(mappings: u64) -> NonZeroU32 {
     let instances = mappings.saturating_sub(OTHER_MAPPINGS).saturating_mul(10) / MAPPINGS_OF_TEN;
     NonZeroU32::new(u32::try_from(instances).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
-/// How many mappings so many instances need.
+/// The number of mappings that these instances need.
 fn needed(instances: NonZeroU32) -> u64 {
     (u64::from(instances.get()) * MAPPINGS_OF_TEN).div_ceil(10) + OTHER_MAPPINGS
 }
 
-/// Checks that the process could have some more addresses.
+/// Checks that the process can still get some address space.
 fn leaves_addresses(engine: Engine) -> wasmtime::Result<Engine> {
     match Vec::<u8>::new().try_reserve_exact(OTHER_ADDRESSES) {
         Ok(()) => Ok(engine),

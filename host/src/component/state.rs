@@ -1,4 +1,4 @@
-//! What the host keeps for one instance: a context for each interface that the guest may call, and its limits.
+//! The host's data for one instance: a context for each interface that the guest may call, and the instance's limits.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl State {
         self.background.scope = scope;
     }
 
-    /// Begins a call: `phase` is what the guest is doing from now on.
+    /// Begins a call. `phase` describes it and its deadline.
     pub(crate) fn begin(&self, phase: Phase) {
         self.wasi.last_words.forget();
         self.background.enter(phase);
@@ -63,7 +63,7 @@ impl State {
         self.table.iter_mut().count()
     }
 
-    /// The view through which a request arrives: the guest sees all of the request's headers.
+    /// The view for an arriving request, with which the guest sees all of the request's headers.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

@@ -12,7 +12,7 @@ mod generated {
 }
 
 pub(crate) use generated::epilogue::background::context;
-/// How the response of a task's request ended, as the guest sees it.
+/// The outcome of the response of a task's request, as the guest sees it.
 pub use generated::epilogue::background::types::ResponseOutcome;
 pub(crate) use generated::epilogue::background::types::{
     self, EnqueueError, FailurePolicy, RequestContext, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,

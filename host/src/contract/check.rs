@@ -1,4 +1,4 @@
-//! What a component must export and import to be a guest. `epilogue up` and `epilogue compose` share these checks and
+//! Checks the imports and exports that a guest must have. `epilogue up` and `epilogue compose` share these checks and
 //! their messages.
 
 use std::path::Path;
@@ -13,29 +13,30 @@ use super::{names, wasm_file};
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// The prefix of the names of the contract's interfaces.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
-/// The interface through which a guest enqueues tasks, as a component that stands alone imports it.
+/// The interface through which a guest enqueues tasks, as a single component imports it.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-/// The interface through which a guest runs its tasks, as a component that stands alone exports it.
+/// The interface through which a guest runs its tasks, as a single component exports it.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
 /// The interface between the adapters of a composed component. No other component contains it.
 pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 
-/// What to do if the file of an application's component does not exist.
+/// The advice if the file of an application's component does not exist.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
 /// Reads a component's file, and checks the names of its tasks. If the file does not exist, the message ends with
-/// `advice`. If two tasks have one name, the message says that the file `cannot` be used, such as `cannot be composed`.
+/// `advice`. If two tasks have the same name, the message contains `cannot`, for example `cannot be composed`.
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is no component, or two of its tasks have one name; the message names the file.
+/// If the file cannot be read or is not a component, or if two of its tasks have the same name. The message names the
+/// file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = wasm_file::read(file, advice)?;
     names::check(&bytes).with_context(|| format!("{} {cannot}", file.display()))?;
     Ok(bytes)
 }
 
-/// Whether `epilogue compose` has made this component.
+/// Whether this component was made by `epilogue compose`.
 pub(crate) fn is_composed(component: &[u8]) -> bool {
     memmem::find(component, DRAIN.as_bytes()).is_some()
 }
@@ -58,8 +59,8 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
 ///
 /// # Errors
 ///
-/// If the component cannot serve requests. The message names the interface that is missing, and says what to do about
-/// one of WASI 0.2.
+/// If the component cannot serve requests. The message names the missing interface, and says what to do with a
+/// component for WASI 0.2.
 pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {

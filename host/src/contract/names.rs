@@ -1,8 +1,8 @@
-//! The names of a guest's tasks, as its file tells them.
+//! Reads the names of a guest's tasks from its file.
 //!
-//! For each task the SDK leaves a note in a custom section of the guest's core module: two lengths of four bytes, the least
-//! significant first, and then the task's name and where its function is. No two tasks of a guest may share a name, since the
-//! host asks for a task by its name.
+//! For each task, the SDK writes an entry into a custom section of the guest's core module: two lengths of four bytes,
+//! least significant byte first, then the task's name and the place of its function. Two tasks of a guest cannot have
+//! the same name, because the host calls a task by its name.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use wasmparser::{Parser, Payload};
 /// The section's name. Another SDK need not write one.
 const SECTION: &str = "epilogue-tasks";
 
-/// Checks that no two tasks of a guest have the same name. Parts of the component that cannot be read are ignored,
-/// because others report them.
+/// Checks that no two tasks of a guest have the same name. Ignores parts of the component that cannot be read, because
+/// other checks report them.
 ///
 /// # Errors
 ///

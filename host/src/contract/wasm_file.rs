@@ -1,4 +1,4 @@
-//! Reads a file that should be a WebAssembly component, and says what it is if it is not.
+//! Reads a file that should be a WebAssembly component. If it is something else, the error says what.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 
-/// How many bytes of a file are examined to tell what it is.
+/// How many bytes of a file are examined to find out its type.
 const BEGINNING: usize = 512;
-/// How many characters of a text are quoted.
+/// How many characters of a text file are quoted in a message.
 const QUOTED: usize = 40;
 
 /// Reads a component's file. If the file does not exist, the error has this `advice`.

@@ -1,6 +1,6 @@
-//! What an operator changes: batches that are retried, and batches that are dropped.
+//! Retries and drops batches, for operators.
 //!
-//! This command announces each task that waits again, or never will, because no host hears of the change.
+//! The command logs each task that it retries or drops, because no host learns of the change.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -24,8 +24,8 @@ struct Chosen {
     tasks: usize,
 }
 
-/// Makes dead batches ready again: those that are named, or those that pass the filter. Returns false if one that is
-/// named is not among the dead.
+/// Makes dead batches ready again: the named batches, or those that pass the filter. Returns false if a named batch is
+/// not dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
         true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
@@ -33,8 +33,8 @@ pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> a
     }
 }
 
-/// Removes batches: those that are named or, after a question, those that pass the filter. Returns false if one that is
-/// named is not stored.
+/// Removes batches: the named batches or, after a question, those that pass the filter. Returns false if a named batch
+/// is not stored.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
@@ -87,7 +87,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches. Those that have changed meanwhile are passed over.
+/// Changes the chosen batches. Skips batches that have changed meanwhile.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), change.did());
     let mut done = 0;
@@ -104,7 +104,7 @@ fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<b
     Ok(true)
 }
 
-/// Changes the batches that are named, and says of each whether that worked. Returns whether all did.
+/// Changes the named batches, and prints for each whether it was changed. Returns whether all were changed.
 fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
     ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
     let mut all = true;
@@ -116,7 +116,7 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch and announces what that means for its tasks. Returns false if there is no such batch.
+/// Changes one batch, and logs the change of each of its tasks. Returns false if there is no such batch.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     let id = id.to_owned();
     let changed = store.wait(|task_engine| async move {
@@ -146,7 +146,8 @@ impl Change {
         }
     }
 
-    /// Announces the change: one event for each task that had not ended. The tasks of a batch that cannot be read are not known.
+    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are not
+    /// known.
     fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {
@@ -166,7 +167,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks the operator whether to go on. Anything but a yes is a no.
+/// Asks the operator whether to go on. Any answer other than yes means no.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();

@@ -1,6 +1,6 @@
-//! The guests of one thread that compute: each goes on in its turn, and between two turns the thread does all else.
+//! The line of computing guests on one thread. They take turns, and between two turns the thread does its other work.
 //!
-//! Responses and tasks take turns, however many there are of each: neither can wait for the other without end.
+//! The turns alternate between responses and tasks, so that neither kind waits without end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ thread_local! {
     static LINE: Line = const { Line::new() };
 }
 
-/// What a guest computes for.
+/// The purpose of a guest's computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A response, for which a client waits.
@@ -22,9 +22,10 @@ pub(crate) enum Purpose {
 }
 
 struct Line {
-    /// Whether a guest has its turn, and will call the next one.
+    /// Whether a guest has its turn now. It passes the turn on when it yields.
     moving: Cell<bool>,
-    /// The guests that wait and compute for a response. A guest that has left the line can no longer be upgraded.
+    /// The waiting guests that compute for a response. The reference to a guest that has left the line can no longer be
+    /// upgraded.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
@@ -50,7 +51,7 @@ impl Line {
         std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Gives the turn to the next guest, after one that computed for `after` has had its turn.
+    /// Gives the turn to the next guest. The previous guest computed for the purpose `after`.
     fn go_on(&self, after: Purpose) {
         let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
