@@ -37,14 +37,14 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// How long a task waits for the work that an earlier call spawned. Without the wait, a trap in that work would count
-/// as the task's.
+/// How long a task waits for work that an earlier call spawned. Without this wait, a trap in that work would look like
+/// a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// The error that is recorded when an instance dies while spawned work is still running.
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
-/// The error that is recorded when a request is dropped before it has ended, as when the host panics.
+/// The error that is recorded when a request is dropped before its end, for example if the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
 /// Serves `request` from its arrival to the end of its teardown, and hands its record to `observer`.
@@ -70,7 +70,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
-    /// The request's instance. None once it has died, until a task needs another.
+    /// The request's instance. None after it has died, until a task needs a new one.
     instance: Option<Instance>,
     /// When the drain began, if it has.
     drain_start: Option<Instant>,
@@ -79,23 +79,24 @@ pub(crate) struct Life {
     pub(crate) record: RequestRecord,
     /// The record of the running task, kept if the request is dropped before the task ends.
     running: Option<TaskRecord>,
-    /// Why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
+    /// The reason why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
     not_stored: Option<String>,
-    /// The request's place among those that are admitted. None for a batch on a worker.
+    /// The request's place among the admitted requests. None for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
     /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
     span: Span,
-    /// The span until the response is sent, within the request's own: a request's latency does not include its tasks.
+    /// The span until the response is sent, inside the request's span. It shows the request's latency, without its
+    /// tasks.
     respond: Option<Span>,
 }
 
-/// An instance that is there to run a task.
+/// An instance that is ready to run a task.
 struct Ready<'a> {
     instance: &'a mut Instance,
-    /// When the task starts. If the instance had to be made first, that is later than the task was due.
+    /// The time when the task starts. It is later than planned if the instance had to be created first.
     start: Instant,
-    /// How much of the drain's budget is left at that moment.
+    /// The rest of the drain's budget at that time.
     budget_left: Duration,
 }
 
@@ -118,7 +119,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Makes the life of a request that is in `scope` already, without a client, and takes an instance for it.
+    /// Makes the life of a request without a client, whose `scope` already exists, and takes an instance for it.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -212,8 +213,8 @@ impl Life {
         }
     }
 
-    /// Breaks the response off, because the guest was interrupted before the response's end, and returns how it then ended.
-    /// Something else may have ended it first: the client, the shutdown, or the body's own last byte.
+    /// Breaks the response off, because the guest was interrupted before the response's end. Returns the outcome of the
+    /// response. The client, the shutdown or the body's last byte may have ended the response before.
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
@@ -244,7 +245,8 @@ impl Life {
         self.release_instance().await;
     }
 
-    /// Closes the guest's request scope, if something is registered in it (S9). If the instance has died, nothing is.
+    /// Closes the guest's request scope, if the guest has registered something in it (S9). If the instance has died,
+    /// nothing is registered any more.
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
@@ -263,7 +265,7 @@ impl Life {
         }
     }
 
-    /// Gives the instance back, unless something of the request is still alive in it.
+    /// Returns the instance to its pool, unless something of the request is still alive in it.
     pub(crate) async fn release_instance(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
         let Some(mut instance) = self.instance.take() else { return };
@@ -287,8 +289,8 @@ impl Life {
         }
     }
 
-    /// Waits for up to `limit` until the work that the guest spawned has ended, and returns whether it has. `left` is
-    /// the time until that work is stopped, which decides when the guest is warned.
+    /// Waits for up to `limit` for the work that the guest spawned, and returns whether all of it has ended. `left` is
+    /// the time until the host stops that work. It decides when the guest is told.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
@@ -337,7 +339,7 @@ impl Life {
         self.instance.is_some()
     }
 
-    /// Drops an instance whose call was interrupted: it may not be entered again.
+    /// Drops an instance whose call was interrupted, because it may not be entered again.
     fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
@@ -347,8 +349,8 @@ impl Life {
         }
     }
 
-    /// Records and logs what went wrong outside of any task. The guest may have chosen the text of `error`, and so it is a field
-    /// of the event: in the message it could pass for other fields.
+    /// Records and logs an error outside of any task. `error` is a field of the event and not part of the message,
+    /// because the guest may have chosen its text. In the message, such a text could look like other fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
@@ -358,8 +360,8 @@ impl Life {
 }
 
 impl Drop for Life {
-    /// Hands the request's record over. If the request has not come to its end, as when the host panics, its remaining
-    /// tasks are recorded as abandoned (S3).
+    /// Passes the request's record on. If the request has not reached its end, for example because the host panics, its
+    /// remaining tasks are recorded as abandoned (S3).
     fn drop(&mut self) {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
@@ -380,9 +382,9 @@ impl Drop for Life {
     }
 }
 
-/// The host's answer to a request whose handler returned no response, or one that must not be sent. It does not say
-/// what went wrong, because that is for the operator. Tasks that are too large for the engine get 500 and not 503: no
-/// retry helps.
+/// The host's answer if the handler returned no response, or one that must not be sent. The answer does not contain the
+/// reason, which is only for the operator. If tasks are too large for the engine, the status is 500 and not 503,
+/// because a retry would not help.
 fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

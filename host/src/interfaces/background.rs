@@ -1,7 +1,7 @@
-//! What a guest calls to enqueue tasks: the host's side of `epilogue:background/queue` and `…/context`.
+//! Implements `epilogue:background/queue` and `…/context`, which guests call to enqueue tasks.
 //!
-//! It works on a context of its own, [`Background`], and knows nothing else of an instance's store: whoever adds it to a
-//! linker says where in the store's data the context is, as with wasmtime's own host interfaces.
+//! The implementation uses only the context [`Background`]. The code that adds it to a linker tells it where this
+//! context is in the store's data, as with wasmtime's own host interfaces.
 
 use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
@@ -25,18 +25,18 @@ use crate::tasks::store::TaskStore;
 /// The context of `queue` and `context` for one instance.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
-    /// Where durable tasks are stored, if anywhere.
+    /// The task engine for durable tasks, if there is one.
     task_store: Option<TaskStore>,
-    /// The request being served, from its start to the end of its teardown.
+    /// The current request, from its start to the end of its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
-    /// Whether the guest has something to tear down.
+    /// Whether the guest has asked for a teardown.
     pub(crate) needs_teardown: Cell<bool>,
-    /// What the guest is doing, and until when it may.
+    /// The guest's current call and its deadline.
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) shutdown: Shutdown,
 }
 
-/// What an instance is busy with.
+/// A call of an instance, with its deadline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phase {
     pub(crate) start: Instant,
@@ -48,8 +48,7 @@ impl Phase {
         Self::lasting(Instant::now(), None)
     }
 
-    /// A phase that begins at `start` and lasts for `time`. Without a time, or with one that overflows the clock, it
-    /// has no end.
+    /// A phase that begins at `start` and lasts for `time`. It has no end if `time` is none or overflows the clock.
     pub(crate) fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
@@ -64,8 +63,7 @@ impl HasData for HasBackground {
     type Data<'a> = &'a mut Background;
 }
 
-/// Adds `queue` and `context` to the imports of a component that stands alone. `durable` says whether there is an
-/// engine to store tasks in.
+/// Adds `queue` and `context` to the imports of a single component. `durable` says whether there is a task engine.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: GetBackground<T>,
@@ -124,7 +122,7 @@ impl types::Host for &mut Background {}
 enum Added {
     /// The task waits in the queue.
     Waits(TaskId),
-    /// The task is to be stored. It is accepted once that is done.
+    /// The task must be stored. It is accepted after that.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
@@ -141,7 +139,7 @@ impl Background {
         }
     }
 
-    /// Begins a phase: what the guest is doing from now on. Most guests never ask for it.
+    /// Begins a phase. Most guests never ask for their phase.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {

@@ -1,4 +1,4 @@
-//! `wasi:http/client`: the headers of the responses that a guest receives are on its budget.
+//! `wasi:http/client`: counts the headers of the responses that a guest receives against its budget.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
@@ -10,12 +10,12 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, size_of_fields};
 
-/// The longest method or authority, in bytes. http's parser of a URI has the same limit for all of it.
+/// The longest method or authority, in bytes. The crate `http` has the same limit for a whole URI.
 const MAX_TEXT: usize = 65_534;
 
-/// Replaces `client.send`. If the response's headers are beyond the instance's budget, the guest gets
-/// `error-code.HTTP-response-header-section-size`. Also replaces the functions of `request` that would take milliseconds to
-/// parse a long text: they refuse it.
+/// Replaces `client.send`. If the response's headers exceed the instance's budget, the guest gets
+/// `error-code.HTTP-response-header-section-size`. Also replaces those functions of `request` that would need
+/// milliseconds to parse a long text. They refuse such a text.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
@@ -57,7 +57,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Charges the headers of a response. It is dropped if they are too many.
+/// Counts the headers of a response. Drops the response if its headers exceed the budget.
 fn charge<T: WasiHttpView + Budgeted>(
     state: &mut T,
     response: Resource<Response>,

@@ -1,6 +1,7 @@
 //! `wasi:filesystem`: the folders and links that a guest makes in the copy of its files.
 //!
-//! Each takes an entry of the component's budget on the disk. If that is spent, the guest gets `error-code.quota`.
+//! Each of them counts against the component's budget on the disk. If the budget is used up, the guest gets
+//! `error-code.quota`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};

@@ -1,4 +1,4 @@
-//! `wasi:http/types`' `fields`, on an instance's budget.
+//! `fields` of `wasi:http/types`, which count against an instance's budget.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -9,9 +9,9 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
-/// Replaces the functions with which a guest makes the host keep header fields. The host counts a list before it copies
-/// the list from the guest's memory. Beyond the budget they return
-/// `header-error.size-exceeded`, except for `fields.clone`, which has no error and traps.
+/// Replaces the functions with which a guest creates header fields. The host counts a list before it copies the list
+/// from the guest's memory. Beyond the budget, the functions return `header-error.size-exceeded`. `fields.clone` has no
+/// error, so it traps.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
@@ -58,7 +58,8 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Runs `change` if the budget has room for `size` more bytes. What no map has room for is not even parsed.
+/// Runs `change` if the budget has room for `size` more bytes. Refuses a text that is too large for any map without
+/// parsing it.
 fn with_room<T: WasiHttpView + Budgeted, R>(
     state: &mut T,
     size: usize,

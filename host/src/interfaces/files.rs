@@ -1,4 +1,4 @@
-//! `wasi:filesystem`: how many files a guest may hold open.
+//! `wasi:filesystem`: limits how many files a guest may hold open.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};

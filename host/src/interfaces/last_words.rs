@@ -1,5 +1,5 @@
-//! What a guest wrote to stderr last. If its call traps, that text says why: a language's runtime prints a panic's message
-//! before it traps.
+//! Keeps the last text that a guest wrote to stderr. If the call traps, this text shows the reason, because the runtime
+//! of a language prints a panic's message before it traps.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,11 +13,11 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Bytes that the host keeps of one call's stderr.
+/// The number of bytes that the host keeps of one call's stderr.
 const KEPT: usize = 4096;
-/// The start of the message of a Rust panic, behind the thread's name.
+/// The start of a Rust panic's message, after the thread's name.
 pub(crate) const PANICKED: &str = "panicked at ";
-/// What follows the message of a Rust panic on stderr.
+/// The text that follows a Rust panic's message on stderr.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
 /// The end of what one instance has written to stderr since its current call began.
@@ -26,13 +26,13 @@ pub(crate) struct LastWords(Arc<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// Whether there is any text: most calls write none, and then cost nothing.
+    /// Whether there is any text. Most calls write none, and then the check costs almost nothing.
     any: AtomicBool,
     text: Mutex<Vec<u8>>,
 }
 
 impl LastWords {
-    /// Forgets the text: another call begins.
+    /// Deletes the text, because another call begins.
     pub(crate) fn forget(&self) {
         if self.0.any.load(Relaxed) {
             self.0.any.store(false, Relaxed);
@@ -55,7 +55,7 @@ impl LastWords {
         }
     }
 
-    /// Passes on to `stream` what it is given, and keeps the end of it.
+    /// Passes all bytes on to `stream`, and keeps the last of them.
     pub(crate) fn of<S: StdoutStream>(&self, stream: S) -> Heard<S> {
         Heard { words: self.clone(), stream }
     }

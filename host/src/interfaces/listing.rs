@@ -1,7 +1,8 @@
 //! `wasi:filesystem`: how a guest lists a folder.
 //!
-//! wasmtime's own `read-directory` of WASI 0.3 occupies a thread until the guest has read the whole stream. A guest that
-//! reads none of its streams would so stop everybody who reads a file. Here the thread is free once the folder is read.
+//! wasmtime's own `read-directory` of WASI 0.3 blocks a thread until the guest has read the whole stream. A guest that
+//! does not read its streams could block all file reads in this way. Here the thread is free as soon as the folder has
+//! been read.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,8 +24,8 @@ use crate::interfaces::filesystem::told2;
 /// How many entries a guest gets at a time.
 const BATCH: usize = 256;
 
-/// Replaces the functions with which a guest lists a folder. Beyond the budget they fail with `error-code.quota`, and in
-/// WASI 0.3 with `error-code.overflow` for a folder of more than [`MAX_ENTRIES`].
+/// Replaces the functions with which a guest lists a folder. Beyond the budget, they fail with `error-code.quota`. In
+/// WASI 0.3, a folder with more than [`MAX_ENTRIES`] fails with `error-code.overflow`.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.instance("wasi:filesystem/types@0.2.12")?.func_wrap_async(
@@ -64,7 +65,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Reads a folder whole, on a thread that may block.
+/// Reads a whole folder, on a thread that may block.
 async fn read<T: WasiView>(
     state: &mut T,
     folder: Resource<Descriptor>,
@@ -101,14 +102,14 @@ async fn list<T: WasiView>(state: &mut T, folder: Resource<Descriptor>, listing:
 /// The entries that a guest has not read yet.
 struct Listing {
     entries: VecDeque<DirectoryEntry>,
-    /// How the listing ends behind the last entry.
+    /// The result of the listing after the last entry.
     result: Result<(), ErrorCode>,
     end: Option<oneshot::Sender<Result<(), ErrorCode>>>,
     _place: Option<Place>,
 }
 
 impl Listing {
-    /// Tells the guest how the listing has ended.
+    /// Sends the result of the listing to the guest.
     fn end(&mut self) {
         if let Some(end) = self.end.take() {
             // Whoever does not wait for it misses it.
@@ -152,7 +153,7 @@ fn kind(kind: preview2::DescriptorType) -> DescriptorType {
     }
 }
 
-/// The error that a folder can fail with.
+/// The error of a folder that cannot be read.
 fn told(error: preview2::ErrorCode) -> ErrorCode {
     match error {
         preview2::ErrorCode::Access => ErrorCode::Access,

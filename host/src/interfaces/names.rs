@@ -17,8 +17,8 @@ use wasmtime_wasi::{WasiView, async_trait};
 use crate::budget::lookups::Lookups;
 use crate::interfaces::wasi::Wasi;
 
-/// Replaces the functions with which a guest looks a name up: each lookup has to wait for its place. `get` finds what
-/// the manifest grants in the store's data.
+/// Replaces the functions with which a guest looks a name up. Each lookup waits until the limits allow it. `get` finds
+/// the component's permissions in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -75,12 +75,12 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
     Ok(())
 }
 
-/// Why a name has no addresses.
+/// The reason why a name has no addresses.
 #[derive(Clone, Copy, Debug)]
 enum Failed {
-    /// The component may connect to nothing, and so look nothing up.
+    /// The component may not connect to anything, so it may not look up names.
     NotAllowed,
-    /// It is neither a name nor an address.
+    /// The text is neither a name nor an address.
     Invalid,
     /// The resolver found no address, or did not answer.
     Unresolvable,
@@ -106,13 +106,14 @@ impl From<Failed> for Error3 {
     }
 }
 
-/// The longest name that is looked at, in bytes. Names in DNS have up to 253 characters. To convert a megabyte to
-/// punycode would take long.
+/// The longest name that is looked up, in bytes. Names in DNS have up to 253 characters. Converting a very long text to
+/// punycode would block the thread.
 const MAX_NAME: usize = 1024;
 
 type Found = Result<vec::IntoIter<IpAddr>, Failed>;
 
-/// Looks a name up. An address is its own. `lookups` is none if the component may look nothing up.
+/// Looks a name up. The result for an address is the address itself. `lookups` is none if the component may not look up
+/// names.
 async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     let lookups = lookups.ok_or(Failed::NotAllowed)?;
     if name.len() > MAX_NAME {
@@ -140,7 +141,7 @@ struct AddressStream {
 }
 
 impl AddressStream {
-    /// What was found, or none as long as the lookup goes on.
+    /// The result, or none while the lookup runs.
     fn poll(&mut self) -> Option<&mut Found> {
         self.ready().now_or_never()?;
         self.found.as_mut()

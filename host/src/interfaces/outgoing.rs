@@ -1,4 +1,4 @@
-//! The requests that components send: only to where the manifest allows, for tasks as for handlers.
+//! The requests that components send. Handlers and tasks can send them only to the hosts that the manifest allows.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use crate::budget::instance::Places;
 use crate::budget::lookups::Lookups;
 use crate::interfaces::warnings::Warnings;
 
-/// The address at which the application itself is reached, once it is known. It is never set while the application
-/// serves https, because a component would have no reason to trust the certificate.
+/// The application's own address, once it is known. It is not set if the application serves https, because a component
+/// cannot trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
@@ -45,7 +45,7 @@ impl Outgoing {
         Self { component, allowed, own_address, lookups, requests: Places::for_requests(), warnings }
     }
 
-    /// The URI that a request is to be sent to, or the error that this is not allowed.
+    /// The URI for a request, or the error that the request is not allowed.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -88,13 +88,13 @@ impl Outgoing {
     }
 }
 
-/// The part of a URL that may be logged: without user, password, path and query, which may be secret.
+/// The part of a URL that may be logged. It has no user, password, path or query, because these may be secret.
 fn origin(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
 }
 
-/// The error code that tells a guest why a connection failed.
+/// The error code for a guest whose connection failed.
 fn connect_error(error: &io::Error) -> ErrorCode {
     match error.kind() {
         ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
@@ -108,13 +108,13 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Whether a guest may not set a header, because it is about the connection, which is the host's.
+/// Whether guests may not set this header. It is about the connection, which the host manages.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes the headers that a guest cannot set. A guest may have them from the request that it handles, if it passes
-/// its headers on.
+/// Removes the headers that a guest cannot set. A guest has such headers if it passes on those of the request that it
+/// handles.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
         headers.remove(name);

@@ -1,11 +1,11 @@
-//! What the host calls in a guest after the response: its export `runner`.
+//! The guest's export `runner`, which the host calls after the response.
 
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, TypedFunc};
 
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
-/// Where a component exports a `runner`.
+/// The place of a component's export `runner`.
 pub(crate) struct RunnerIndices {
     run: ComponentExportIndex,
     teardown: ComponentExportIndex,
@@ -13,8 +13,8 @@ pub(crate) struct RunnerIndices {
 
 /// An instance's `runner`.
 pub(crate) struct Runner {
-    /// The function `run`. Its task is boxed, because it is moved a few times on its way, which costs more (2 % of a
-    /// drain's instructions in the profile `dev`).
+    /// The function `run`. Its task is boxed, because it is moved several times. Moving an unboxed task costs 2 % of a
+    /// drain's instructions in the profile `dev`.
     run: TypedFunc<(Box<types::Task>,), (Result<(), TaskError>,)>,
     teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
 }

@@ -1,4 +1,4 @@
-//! Sends one request of a component: looks its host up, connects, and speaks HTTP/1.1.
+//! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
 //!
 //! wasmtime's own `default_send_request` looks names up on the threads that read files, without a limit. It also reads
 //! all root certificates again for each request over TLS.
@@ -32,7 +32,7 @@ use crate::budget::lookups::Lookups;
 /// How long each step may take if the guest sets no timeout for it.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a request is sent over.
+/// The connection for a request.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -45,8 +45,8 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 });
 
-/// Sends a request to the host of its URI. Returns the response, and a future that the caller must poll until the
-/// response's body has been read: it drives the connection.
+/// Sends a request to the host of its URI. Returns the response, and a future that drives the connection. The caller
+/// must poll this future until the response's body has been read.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `wasi:sockets`: who may open a socket, and how many.
+//! `wasi:sockets`: limits which guests may open sockets, and how many.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -16,7 +16,7 @@ use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, Exceeded};
 use crate::interfaces::wasi::Wasi;
 
-/// Why a guest gets no socket.
+/// The reason why a guest gets no socket.
 enum Refused {
     /// Its `allowed_outbound_hosts` have no entry for such a socket.
     NotAllowed,
@@ -24,9 +24,9 @@ enum Refused {
     Full(Exceeded),
 }
 
-/// Replaces the functions with which a guest opens a socket. Each returns `access-denied` to a guest that may connect
-/// to nothing with it. Beyond the budget they return `new-socket-limit` (WASI 0.2) or `other` (0.3). `get` finds what the
-/// manifest grants in the store's data.
+/// Replaces the functions with which a guest opens a socket. They return `access-denied` if the guest may not connect
+/// to anything with the socket. Beyond the budget they return `new-socket-limit` (WASI 0.2) or `other` (0.3). `get`
+/// finds what the manifest grants in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,

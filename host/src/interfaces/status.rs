@@ -17,9 +17,10 @@ impl RefusedStatus {
     }
 }
 
-/// Replaces `wasi:http/types`' `response.set-status-code`. A status that HTTP does not have is refused, as wasmtime does too.
-/// But many a guest does not look: wasip3, and so spin-sdk, answers with 200 instead. Unless the guest then sets a better one,
-/// the response has 500, and the instance remembers why, where `get` finds it in the store's data.
+/// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime, it refuses a status that HTTP does not
+/// have. Many guests ignore this error: with wasip3, and so with spin-sdk, the response would have status 200. So the
+/// host sets 500, unless the guest then sets a valid status, and keeps the refused one, where `get` finds it in the
+/// store's data.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,

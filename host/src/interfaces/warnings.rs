@@ -1,10 +1,10 @@
-//! The pace of what the host logs about a component that repeats a mistake in a loop.
+//! Limits how often the host logs a mistake that a component repeats in a loop.
 
 use std::sync::Arc;
 
 use crate::telemetry::once_a_minute::{EachOnceAMinute, OnceAMinute};
 
-/// Paces the log lines that one component's guests can cause without end.
+/// Limits the log lines about one component.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     /// Requests that are not allowed, by origin.

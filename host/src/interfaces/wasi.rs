@@ -1,4 +1,4 @@
-//! A guest's view of the system: nothing but what the manifest grants.
+//! A guest's view of the system. It contains only what the manifest allows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use crate::budget::lookups::Lookups;
 use crate::interfaces::warnings::Warnings;
 use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 
-/// Where a component's stdout and stderr go.
+/// The destination of a component's stdout and stderr.
 #[derive(Debug, Clone, Default)]
 pub enum Output {
-    /// Both go to the host's own.
+    /// The host's own stdout and stderr.
     #[default]
     Inherit,
-    /// Both go to the host's own, and each line of stderr becomes an event in JSON.
+    /// The host's own stdout and stderr. Each line of stderr becomes an event in JSON.
     Json,
-    /// Both are discarded.
+    /// The output is discarded.
     Silent,
-    /// Both are kept in memory.
+    /// The output is kept in memory.
     Captured {
-        /// What goes to stdout.
+        /// The text on stdout.
         stdout: MemoryOutputPipe,
-        /// What goes to stderr.
+        /// The text on stderr.
         stderr: MemoryOutputPipe,
     },
 }
 
-/// What the instances of one component see of the system.
+/// The system as the instances of one component see it.
 #[derive(Default)]
 pub(crate) struct WasiConfig {
     pub(crate) environment: Vec<(String, String)>,
@@ -49,7 +49,7 @@ pub(crate) struct WasiConfig {
     pub(crate) disk: Option<Arc<Disk>>,
 }
 
-/// What one instance sees of the system.
+/// The system as one instance sees it.
 pub(crate) struct Wasi {
     pub(crate) ctx: WasiCtx,
     component: String,
@@ -64,8 +64,8 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// Whether the guest may open a socket: there is an address that it may connect or send to. `scheme` is `tcp` or
-    /// `udp`.
+    /// Whether the guest may open a socket, because it may connect or send to at least one address. `scheme` is `tcp`
+    /// or `udp`.
     pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
@@ -82,13 +82,13 @@ impl Wasi {
         allowed
     }
 
-    /// The lookups of the guest, or none if it may connect to nothing. It would need no name then, and could tell the
-    /// owner of a name something by asking for it.
+    /// The lookups of the guest, or none if it may not connect to anything. Such a guest needs no lookups, and could
+    /// leak data through the names that it looks up.
     pub(crate) fn lookups(&self) -> Option<Lookups> {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
 
-    /// Attributes the lines that the guest prints from now on to this request.
+    /// Makes this request the request of the lines that the guest prints from now on.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         if let Some(lines) = &self.lines {
             lines.belong_to(request);

@@ -1,7 +1,7 @@
-//! `wasi:filesystem`: how much a guest may write to the copy of its files.
+//! `wasi:filesystem`: limits how much a guest may write to the copy of its files.
 //!
-//! Each function that makes the files larger first charges the component's [`Disk`]. If that is spent, the guest gets
-//! `error-code.quota`. What makes a new entry is in `files.rs` and `entries.rs`.
+//! Each function that makes the files larger first counts the bytes against the component's [`Disk`]. If that is used
+//! up, the guest gets `error-code.quota`. The functions that create entries are in `files.rs` and `entries.rs`.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -94,7 +94,7 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     )
 }
 
-/// A result within which something may trap.
+/// A result whose error may be a trap.
 trait TransposeTrap<R, E> {
     fn transpose_trap(self) -> wasmtime::Result<Result<R, E>>;
 }
@@ -105,7 +105,7 @@ impl<R, E> TransposeTrap<R, E> for Result<wasmtime::Result<R>, E> {
     }
 }
 
-/// Meters a stream that writes to a file.
+/// Counts the bytes of a stream that writes to a file.
 fn metered<T: WasiView>(
     state: &mut T,
     get: fn(&mut T) -> &Wasi,
@@ -118,7 +118,7 @@ fn metered<T: WasiView>(
     Ok(stream)
 }
 
-/// A file's stream of WASI 0.2, whose bytes are charged.
+/// A file's stream of WASI 0.2, whose bytes are counted.
 struct Metered {
     inner: DynOutputStream,
     disk: Arc<Disk>,
@@ -163,7 +163,7 @@ impl Pollable for Metered {
     }
 }
 
-/// Writes a stream of WASI 0.3 to a file from `offset` on, or behind its end.
+/// Writes a stream of WASI 0.3 to a file, from `offset` on or at the end.
 fn write<T: WasiView + 'static>(
     store: &mut StoreContextMut<'_, T>,
     get: fn(&mut T) -> &Wasi,
@@ -189,19 +189,19 @@ fn write<T: WasiView + 'static>(
     FutureReader::new(&mut *store, ended)
 }
 
-/// What reads a stream of WASI 0.3 and writes it to a file.
+/// Reads a stream of WASI 0.3 and writes it to a file.
 struct Writer {
     file: Arc<std::fs::File>,
-    /// Where the next byte goes. None for the file's end.
+    /// The position of the next byte. None for the file's end.
     offset: Option<u64>,
     disk: Arc<Disk>,
-    /// The piece that is being written.
+    /// The piece that is written now.
     writing: Option<JoinHandle<io::Result<usize>>>,
     end: Option<oneshot::Sender<Result<(), preview3::ErrorCode>>>,
 }
 
 impl Writer {
-    /// Tells the guest how the writing has ended.
+    /// Sends the result of the writing to the guest.
     fn end(&mut self, result: Result<(), preview3::ErrorCode>) -> StreamResult {
         if let Some(end) = self.end.take() {
             // Whoever does not wait for it misses it.
@@ -219,7 +219,7 @@ impl Writer {
     }
 }
 
-/// Writes behind the end of a file that was opened for writing, wherever that end is by then.
+/// Appends to a file that was opened for writing, even if the file has grown meanwhile.
 fn append(file: &std::fs::File, piece: &[u8]) -> io::Result<usize> {
     let piece = [io::IoSlice::new(piece)];
     Ok(rustix::io::pwritev2(file, &piece, 0, rustix::io::ReadWriteFlags::APPEND)?)

@@ -1,8 +1,8 @@
-//! Folders for the copies of components' files. The host deletes them whenever the process ends in order. Those of a
-//! process that was killed are deleted when the next one starts.
+//! Folders for the copies of components' files. The host deletes them when the process stops in order. If a process was
+//! killed, the next process deletes its folders.
 //!
-//! A folder has a file that its process holds locked. The system takes the lock back when the process ends, however it
-//! ends. So a folder with a file that nobody has locked belongs to nobody.
+//! Each folder has a file that its process keeps locked. When the process ends in any way, the system removes the lock.
+//! So a folder whose file is not locked belongs to no living process.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -16,22 +16,22 @@ use rustix::process::geteuid;
 
 /// The start of a folder's name.
 const PREFIX: &str = "epilogue-";
-/// The file in a folder that its process holds locked. No other program makes one of this name, so that a folder that has
-/// it is the host's to delete.
+/// The file in a folder that its process keeps locked. No other program uses this name. So the host may delete a folder
+/// that has such a file.
 const LOCK: &str = ".epilogue-lock";
-/// That file's name until it is locked, so that no other process takes it for that of a dead one.
+/// The name of the lock file before it is locked. So no other process treats the new folder as one of a dead process.
 const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
 
-/// The folders that exist. A thread that never ends, such as the one that reloads, may hold a folder, so that it is
+/// All folders of the process. A thread that never ends, such as the reload thread, may hold a folder that is then
 /// never dropped.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// How often the host tries to delete a folder into which a guest still writes.
 const ATTEMPTS: usize = 3;
 
-/// A folder that is deleted when it is dropped, or else by [`delete_all`], or else by the next process.
+/// A temporary folder. It is deleted when this value is dropped, or by [`delete_all`], or by the next process.
 pub(crate) struct Scratch {
     path: PathBuf,
     /// Locked for as long as the process lives.
@@ -39,7 +39,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes an empty folder, which only this user can enter, in `$TMPDIR`. The first one of a process deletes those of
+    /// Makes an empty folder in `$TMPDIR`, which only this user can enter. The first call also deletes the folders of
     /// dead processes.
     pub(crate) fn new() -> anyhow::Result<Self> {
         TIDIED.call_once(|| delete_abandoned(&std::env::temp_dir()));
@@ -77,7 +77,7 @@ fn lock(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Deletes the folders in `parent` that processes of this user have left behind.
+/// Deletes the folders in `parent` that dead processes of this user have left.
 fn delete_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
@@ -89,8 +89,8 @@ fn delete_abandoned(parent: &Path) {
     }
 }
 
-/// Locks a folder that this user's dead process has left. None if it is anything else: in a shared `/tmp` others can make
-/// files and links of any name.
+/// Locks a folder that a dead process of this user has left. None if it is anything else, because in a shared `/tmp`
+/// other users can make files and links with any name.
 fn lock_abandoned(folder: &Path) -> io::Result<Option<File>> {
     let own = |what: &fs::Metadata| what.uid() == geteuid().as_raw();
     let what = fs::symlink_metadata(folder)?;

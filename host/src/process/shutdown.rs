@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
 pub(crate) const ABANDONED: u8 = 3;
 
-/// How far the shutdown has come.
+/// The stage of the shutdown.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Running,
@@ -16,7 +16,7 @@ enum Stage {
     Stopped,
 }
 
-/// Starts and hastens the shutdown of the servers that hold its [`Shutdown`].
+/// Starts the shutdown of the servers that hold the matching [`Shutdown`], or stops them at once.
 #[derive(Debug, Clone)]
 pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
@@ -27,7 +27,7 @@ pub(crate) struct Shutdown {
     trigger: ShutdownTrigger,
 }
 
-/// A shutdown that has not begun, and what begins it.
+/// Makes a shutdown that has not begun, and the trigger that begins it.
 pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
@@ -48,7 +48,7 @@ impl ShutdownTrigger {
         });
     }
 
-    /// Stops at once: what has not ended is abandoned.
+    /// Stops at once. Tasks that have not ended are abandoned.
     pub(crate) fn stop(&self) {
         self.0.send_replace(Stage::Stopped);
     }
@@ -65,7 +65,7 @@ impl Shutdown {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// Whether everything is to end at the time `now`: the grace has passed, or was cut short.
+    /// Whether everything must have ended at the time `now`: the grace has passed, or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {
             Stage::Running => false,
@@ -85,7 +85,7 @@ impl Shutdown {
         }
     }
 
-    /// Waits until everything is to end: the grace has passed, or was cut short.
+    /// Waits until everything must end: the grace has passed, or was cut short.
     pub(crate) async fn stopped(&mut self) {
         let until = self.begun().await;
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The server's threads: one that ends before its time, by an error or a panic, ends the others in order.
+//! The server's threads. If one of them ends early, by an error or a panic, the others shut down in order.
 
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -9,8 +9,8 @@ use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
-/// How long after the grace a thread may take to end, a worker's last calls of the task engine included. A thread that
-/// has not ended by then counts as stuck.
+/// How long after the grace a thread may take to end, including a worker's last calls of the task engine. After that,
+/// the thread counts as stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called within

@@ -1,12 +1,12 @@
 //! How many requests may be at work at once, and how many may be draining (S12).
 //!
-//! A request counts as running until its response is sent, then as draining until its teardown has ended. So slow tasks
-//! take no room from requests, and a host that is behind with its tasks takes in no more of them; what it has accepted it
-//! keeps. The counts are the whole host's, since the kernel spreads connections unevenly over the threads: a share for each
-//! would refuse requests while others have room.
+//! A request counts as running until its response is sent, and then as draining until its teardown has ended. So slow
+//! tasks take no room from new requests. If a host is behind with its tasks, it accepts no new requests, but loses no
+//! accepted task. The counts are for the whole host, because the kernel spreads connections unevenly over the threads.
+//! With a count for each thread, a full thread would refuse requests although other threads have room.
 //!
-//! A request also counts against its client's address. Otherwise one client could take all places, at no cost to itself
-//! if it leaves its requests or does not go on with them.
+//! A request also counts for its client's address. Otherwise one client could take all places. That would cost the
+//! client nothing, if it leaves its requests or does not go on with them.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ pub(crate) struct Admission {
     requests: Arc<Requests>,
 }
 
-/// The limit that a request was refused by.
+/// The limit because of which a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// The limit's name.
     pub(crate) limit: &'static str,
-    /// Whether it limits one client, and not the host as a whole.
+    /// Whether the limit is for one client, and not for the whole host.
     pub(crate) is_clients: bool,
 }
 
@@ -58,8 +58,8 @@ impl Admission {
         }
     }
 
-    /// Admits a request of a client with this address if there is room for it. `in_flight` is the request's place on its
-    /// thread, where those are counted: the request keeps it until it drains.
+    /// Admits a request of a client with this address if there is room for it. `in_flight` is the request's place on
+    /// its thread, if such places are counted. The request keeps it until it drains.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -81,7 +81,7 @@ impl Admission {
     }
 }
 
-/// An admitted request: everything that it counts against. Dropping it ends the request for all counts.
+/// An admitted request, with all its counts. Dropping it ends all of them.
 pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
@@ -91,8 +91,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// The request's place. Whoever sees the response's last byte leave counts the request as draining at once: the
-    /// client's next request may come before this request's own task runs again.
+    /// The request's place. The code that sees the response's last byte leave must count the request as draining at
+    /// once, because the client's next request may come before this request's own task runs again.
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
@@ -104,9 +104,9 @@ impl Slot {
         (self.in_flight, self.stalled) = (None, None);
     }
 
-    /// Notes that the request's client, which has this address, has left while the handler runs. The handler goes on,
-    /// and the request keeps its place. If it is beyond the address's share, it takes none from others: it counts as
-    /// draining from now on, because nobody waits for it either.
+    /// Records that the request's client, which has this address, has left while the handler runs. The handler goes on,
+    /// and the request keeps its place. If the address has too many stalled requests, this one counts as draining from
+    /// now on, because no client waits for it. So it takes no place from other requests.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {

@@ -23,7 +23,7 @@ use crate::tasks::record::{Retry, TaskRecord, TaskState};
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
-    /// Runs the tasks in the order of registration until none is left, tasks that are added meanwhile included.
+    /// Runs the tasks in the order of registration until none is left. This includes tasks that are added meanwhile.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
@@ -55,8 +55,8 @@ impl Life {
         record.announce(&self.scope.id);
     }
 
-    /// The next task, once the work that earlier calls spawned has ended or has had its time. Without a task that work
-    /// has the rest of the drain's budget, since it may add one (S18).
+    /// Returns the next task. Waits first until the work that earlier calls spawned has ended, or its time is over. If
+    /// there is no next task, that work may use the rest of the drain's budget, because it may add a task (S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -76,7 +76,7 @@ impl Life {
         self.scope.queue().next()
     }
 
-    /// The state of a task that must not run, and the reason. None if the task is to run.
+    /// The state of a task that must not run, and the reason. None if the task must run.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let stop_on_failure = self.scope.queue().policy() == FailurePolicy::Stop;
         let late = self.budget_left(now).is_zero();
@@ -96,7 +96,7 @@ impl Life {
         situation.verdict(&facts(task)).map(|(state, reason)| (state, reason.to_owned()))
     }
 
-    /// Runs a task, retries it as often as it may be tried, and returns the record of its end.
+    /// Runs a task, retries it if necessary and allowed, and returns the record of its end.
     async fn run(&mut self, mut task: Task, start: Instant) -> TaskRecord {
         let mut attempt = 0;
         let mut now = start;
@@ -151,7 +151,7 @@ impl Life {
         (state, Some(cut(interrupted.to_string())))
     }
 
-    /// The record of a task that ends in `state` and took no time. It is not kept yet.
+    /// Makes the record of a task that ends in `state` and took no time. Does not store the record.
     pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
@@ -189,8 +189,8 @@ impl Life {
         }
     }
 
-    /// Announces that an attempt has failed, and waits before the next one. Returns false if the drain's budget does
-    /// not suffice for it, or the host stops.
+    /// Logs that an attempt has failed, and waits before the next one. Returns false if the drain's budget is too small
+    /// for the wait, or if the host stops.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt, fastrand::u32(..));
         if pause >= self.budget_left(Instant::now()) {
@@ -200,13 +200,13 @@ impl Life {
         self.wait(pause).await
     }
 
-    /// Announces that an attempt has failed and another follows.
+    /// Logs that an attempt has failed and another one follows.
     pub(crate) fn announce_retry(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
         let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
         Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
-    /// Waits for `pause`. Returns false if the drain's budget does not suffice for it, or the host stops.
+    /// Waits for `pause`. Returns false if the drain's budget is too small for the wait, or if the host stops.
     async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget_left(Instant::now()) {
             return false;

@@ -1,4 +1,4 @@
-//! The guest's response, made one that HTTP allows.
+//! Changes the guest's response to one that HTTP allows.
 
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
@@ -7,14 +7,14 @@ use wasmtime_wasi_http::WasiBody;
 use crate::component::instance::HandlerError;
 use crate::interfaces::outgoing::remove_forbidden;
 
-/// Makes the guest's `response` one that may be sent. A response that has no body by its status loses its
-/// `content-length` (RFC 9110 sections 8.6, 15.3.5 and 15.3.6); `sent.rs` drops the body itself. The host logs a
-/// warning if the guest announced a body there, except for 304: with that status the header may say how long the body
-/// would have been, but some HTTP/2 clients wait for it.
+/// Changes the guest's `response` so that it may be sent. If the status allows no body, removes `content-length` (RFC
+/// 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. The host logs a warning if the guest
+/// announced a body, except for 304. With 304, the header may have the length of the body that a 200 would have, but
+/// some HTTP/2 clients would wait for that body.
 ///
 /// # Errors
 ///
-/// If the status is one of 1xx: another response would have to follow, and there is none.
+/// If the status is 1xx, because such a response needs another one after it.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
     request: &str,

@@ -10,8 +10,8 @@ use crate::component::instance::HandlerError;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
-    /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent: a
-    /// client that gets a response can rely on them. If they cannot be stored, the response is not sent.
+    /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent. So if a
+    /// client gets the response, the tasks are stored. If they cannot be stored, the response is not sent.
     pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
