@@ -36,10 +36,10 @@ use crate::worker::Workers;
 
 /// How many connections the kernel keeps for each worker until it accepts them.
 const BACKLOG: i32 = 1024;
-/// How long a client may be silent before the kernel probes whether it is still there, and the time between two probes.
+/// How long a client may be silent before the kernel checks whether it still exists, and the time between two checks.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
-/// How many bytes of a connection's responses the kernel holds before it sends them. With more, a slow client and one
-/// that has stopped reading look alike for longer.
+/// How many bytes of a connection's responses the kernel buffers. With a larger buffer, it takes longer to distinguish
+/// a slow client from one that has stopped reading.
 const UNSENT: u32 = 128 * 1024;
 
 /// An application with an address.
@@ -49,18 +49,18 @@ pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     replacer: Replacer,
     observer: Observer,
-    /// Observes the durable tasks that run beside the server.
+    /// Counts the durable tasks that run beside the server.
     worked: Observer,
     admission: Arc<Admission>,
 }
 
 impl Server {
-    /// Binds the address that `options` name, with a listener for each worker. From now on clients can connect. They
-    /// are answered once the server runs.
+    /// Binds the address in `options`, with a listener for each worker. From now on clients can connect. The server
+    /// answers them when it runs.
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound, as when another process listens there.
+    /// If the address cannot be bound, for example because another process listens there.
     pub(crate) fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
         options.check()?;
         descriptors::check(&options);
@@ -75,12 +75,12 @@ impl Server {
         Ok(Self { options, address, listeners, replacer, observer, worked, admission })
     }
 
-    /// Hands the record of each request, once it has ended, to `records`.
+    /// Sends the record of each request to `records` when the request has ended.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.observer.observe(records);
     }
 
-    /// Hands a record of each batch that workers beside the server ran to `records`.
+    /// Sends a record of each batch that workers beside the server run to `records`.
     pub(crate) fn observe_work(&mut self, records: Sender<RequestRecord>) {
         self.worked.observe(records);
     }
@@ -108,8 +108,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a thread or its event loop cannot be started, or ends before the shutdown. The other threads then get the
-    /// grace to end.
+    /// If a thread or its event loop cannot be started, or if it ends before the shutdown. The other threads then have
+    /// the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
@@ -135,7 +135,7 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files as far as the system allows, because each connection is one.
+/// Raises the limit of open files as far as the system allows, because each connection needs one.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

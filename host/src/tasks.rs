@@ -1,4 +1,4 @@
-//! A request's tasks: their queue, their records, and where durable ones are stored.
+//! A request's tasks: their queue, their records, and the store for durable tasks.
 
 pub(crate) mod backlog;
 pub(crate) mod layer;

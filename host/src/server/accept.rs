@@ -17,7 +17,7 @@ use crate::budget::descriptors;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted, as when the process has too many files open.
+/// The pause after a connection could not be accepted, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl ServerThread {
@@ -61,8 +61,8 @@ impl ServerThread {
         }
     }
 
-    /// Waits until connections that have closed leave file descriptors for further ones. Meanwhile those wait in the
-    /// kernel's backlog.
+    /// Waits until closed connections have freed file descriptors. Meanwhile, further connections wait in the kernel's
+    /// backlog.
     async fn wait_for_descriptors(&self) {
         if let Some(times) = self.host.shortages.due() {
             tracing::warn!(target: "epilogue::connection", times, "few file descriptors are left: further connections wait");
@@ -72,8 +72,7 @@ impl ServerThread {
         }
     }
 
-    /// Takes each new version as it comes, so that the idle instances of the old one are dropped even if no request
-    /// comes.
+    /// Follows each new version, so that the idle instances of the old version are dropped even if no request comes.
     async fn follow(&self) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -82,8 +81,8 @@ impl ServerThread {
         std::future::pending().await
     }
 
-    /// Accepts the next connection once there is room for it. Until then connections wait in the kernel's backlog: a
-    /// client that is turned away would only come again.
+    /// Accepts the next connection when there is room for it. Until then, connections wait in the kernel's backlog. A
+    /// rejected client would only try again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();

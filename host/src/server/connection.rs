@@ -26,18 +26,19 @@ use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{ConnectionShared, Reply};
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
-/// How often an HTTP/2 client is asked whether it is still there. One that does not answer is gone 20 seconds later, which is
-/// hyper's default.
+/// How often the host sends a PING to an HTTP/2 client. If the client does not answer within 20 seconds, hyper's
+/// default, it counts as gone.
 const PING: Duration = Duration::from_secs(60);
 /// How long a connection may take to close after the host has asked the client to close it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// Ends the task that sends the responses. On HTTP/1 that is the connection's task, on HTTP/2 each stream's own.
+    /// Ends the task that sends the responses. On HTTP/1, this is the connection's task. On HTTP/2, each stream has its
+    /// own.
     static SENDER: AbortHandle;
 }
 
-/// Serves a connection until the client, its idleness or the host's shutdown ends it.
+/// Serves a connection until the client, the idle timeout or the host's shutdown ends it.
 pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
     let (sender, registration) = AbortHandle::new_pair();
     _ = Abortable::new(SENDER.scope(sender, speak(thread, io, peer)), registration).await;
@@ -65,7 +66,7 @@ async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin
     }
 }
 
-/// Answers the client's requests until the connection ends. Returns whether the last answer may belong to an HTTP/1
+/// Answers the client's requests until the connection ends. Returns whether the last answer may be for an HTTP/1
 /// request whose body was not read to its end.
 async fn converse(
     thread: &Rc<ServerThread>,
@@ -127,7 +128,7 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     builder
 }
 
-/// Answers one request. The request's life goes on after its answer, and does not end with the connection (S7).
+/// Answers one request. The request's life goes on after the answer, even if the connection ends (S7).
 async fn respond(
     thread: Rc<ServerThread>,
     peer: Rc<Peer>,
@@ -164,7 +165,7 @@ async fn respond(
     response.await
 }
 
-/// The status of the host's own answer, if the path is under [`RESERVED`]: 200 for its health, else 404.
+/// The status of the host's own answer, if the path is under [`RESERVED`]: 200 for the health path, 404 for all others.
 fn own_answer(path: &str) -> Option<StatusCode> {
     match path.strip_prefix(RESERVED)? {
         "health" => Some(StatusCode::OK),

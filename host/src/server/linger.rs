@@ -1,6 +1,6 @@
-//! The end of a connection whose client still sends. If the host merely closed it, the system would answer the next bytes with a
-//! reset, and a reset destroys what the client has not read yet: the answer. So the host closes its own side only, and reads on
-//! for a while, as nginx does by its `lingering_close`.
+//! Ends a connection whose client still sends. If the host simply closed the connection, the system would answer the
+//! next bytes with a reset. The reset could destroy the answer before the client has read it. So the host closes only
+//! its own side, and reads on for a while, like nginx with `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-/// How long the host goes on reading: nginx' default.
+/// How long the host goes on reading. This is nginx's default.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long the host waits for the next bytes: nginx' default.
+/// How long the host waits for the next bytes. This is nginx's default.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How many bytes the host reads before it closes the connection anyway.
 const SIZE: usize = 256 << 20;

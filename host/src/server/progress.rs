@@ -1,4 +1,4 @@
-//! What a process has still to do.
+//! The work that a process still has to do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 use crate::request::admission::Admission;
 use crate::tasks::observer::Observer;
 
-/// What a process has still to do. Displayed as `2 requests, 3 tasks`.
+/// The work that a process still has to do. Displayed as `2 requests, 3 tasks`.
 #[derive(Clone)]
 pub(crate) struct Progress {
-    /// The admitted requests of a process that serves. None in a process that only works.
+    /// The admitted requests of a server. None in a process that only runs durable tasks.
     admission: Option<Arc<Admission>>,
     observers: Vec<Observer>,
 }
 
 impl Progress {
-    /// Makes the progress of a server and of the workers beside it.
+    /// Makes the progress of a server and the workers beside it.
     pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
         Self { admission: Some(admission), observers: vec![served, worked] }
     }
@@ -25,14 +25,14 @@ impl Progress {
         Self { admission: None, observers: vec![worked] }
     }
 
-    /// How many requests have not ended, their tasks included, and how many batches of durable tasks are run here.
+    /// The number of requests whose tasks have not all ended, plus the number of batches that run here.
     pub(crate) fn requests(&self) -> usize {
         let batches = self.observers.iter().map(|observer| observer.batches()).sum::<usize>();
         self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
     }
 
-    /// How many tasks in this process wait or run. A durable task that waits in the engine does not count: another
-    /// process may run it, or this one after a restart.
+    /// How many tasks in this process wait or run. A durable task that waits in the engine does not count, because
+    /// another process may run it, or this process after a restart.
     fn tasks(&self) -> usize {
         let tasks = |observer: &Observer| observer.backlog().tasks() + observer.durable_tasks();
         self.observers.iter().map(tasks).sum()

@@ -1,5 +1,5 @@
-//! Normalizes a request's headers before anything reads them: one host, one `cookie`, no transport header. Refuses a
-//! request whose headers contradict each other, or that the host cannot frame.
+//! Normalizes a request's headers before anything reads them: one `host`, one `cookie`, no transport header. Refuses a
+//! request if its headers contradict each other, or if the host cannot find the end of its body.
 
 use std::net::SocketAddr;
 
@@ -16,15 +16,15 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
 }
 
-/// Why a request is refused: the answer's status, and a text for the operator.
+/// The reason why a request is refused: the answer's status, and a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// Makes the request's URI absolute and its `host` header say the same, joins its cookies, and removes the headers that are
-/// about the connection.
+/// Makes the request's URI absolute, sets the same `host` header, joins the cookies, and removes headers about the
+/// connection.
 ///
 /// # Errors
 ///
-/// If the request names no host or several, if it asks for a tunnel, or if it `has_body` with a coding other than
+/// If the request names no host or several hosts, if it asks for a tunnel, or if it `has_body` with a coding other than
 /// `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
@@ -53,8 +53,8 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     Ok(())
 }
 
-/// Refuses a transfer coding that the host does not know (RFC 9112 section 6.1: 501). hyper checks the last coding
-/// only, and would pass on the body without decoding the others.
+/// Refuses a transfer coding that the host does not know (RFC 9112 section 6.1: 501). hyper checks only the last
+/// coding, and would pass the body on without decoding the others.
 fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -64,8 +64,8 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// The host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 say where it is, and what to
-/// refuse.
+/// The host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 say where they are, and
+/// which requests to refuse.
 fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -116,8 +116,8 @@ fn same(one: &Authority, other: &Authority, scheme: &Scheme) -> bool {
     one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
-/// Joins the `cookie` headers into one. HTTP/2 clients send each cookie as a header of its own (RFC 9113 section
-/// 8.2.3), and guests expect one.
+/// Joins the `cookie` headers into one. HTTP/2 clients send each cookie as a separate header (RFC 9113 section 8.2.3),
+/// but guests expect one header.
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;

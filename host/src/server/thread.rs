@@ -23,21 +23,21 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 use crate::wire::answer::unavailable;
 use crate::wire::reply::Reply;
 
-/// What all threads of the server share.
+/// The data that all threads of the server share.
 pub(crate) struct Host {
     pub(super) versions: watch::Receiver<Arc<Version>>,
     pub(crate) options: HostOptions,
     pub(crate) observer: Observer,
     admission: Arc<Admission>,
-    /// What each client address holds.
+    /// The counts of each client address.
     pub(super) addresses: Addresses,
-    /// Paces the log of refused clients.
+    /// Limits the log lines about refused clients.
     refusals: OnceAMinute,
-    /// Paces the log of connections that wait because there are too many.
+    /// Limits the log lines about connections that wait because there are too many.
     pub(super) crowds: OnceAMinute,
-    /// Paces the log of connections that wait because file descriptors are few.
+    /// Limits the log lines about connections that wait because few file descriptors are left.
     pub(super) shortages: OnceAMinute,
-    /// Paces the log of connections that could not be accepted.
+    /// Limits the log lines about connections that could not be accepted.
     pub(super) failures: OnceAMinute,
     /// One permit for each connection that may still be opened.
     pub(super) connections: Arc<Semaphore>,
@@ -66,7 +66,7 @@ impl Host {
     }
 }
 
-/// One thread of the server: what its connections share.
+/// One thread of the server, with the data that its connections share.
 pub(crate) struct ServerThread {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
@@ -78,7 +78,8 @@ pub(crate) struct ServerThread {
     ticks: Ticks,
 }
 
-/// A version on one thread, for the requests and connections that begin while it is the newest one.
+/// A version of the application on one thread. Requests and connections that begin while it is the newest version use
+/// it.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
     /// The pool of each component, by the component's place in the application.
@@ -122,7 +123,7 @@ impl ServerThread {
         self.serving.borrow().clone()
     }
 
-    /// Begins the life of a request. It ends on its own, and nobody waits for it.
+    /// Begins the life of a request. It runs to its end by itself. Nothing waits for it.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let slot = match self.admit(&reply) {
             Ok(slot) => slot,

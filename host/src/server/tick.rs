@@ -1,9 +1,8 @@
-//! A timer on each thread that is due before the timers of the thread's requests.
+//! A timer on each thread that expires before the timers of the thread's requests.
 //!
-//! When a tokio timer is set that is due before all others, tokio wakes its driver with a system call, because the
-//! driver may be asleep on another thread. Here it never is, because a request's timers belong to its own thread, but
-//! tokio does not know that. A request sets three timers. Without this one, each of them would be due first, because
-//! deadlines that are not reached never come near.
+//! If a new tokio timer expires before all others, tokio wakes its driver with a system call, because the driver may be
+//! asleep on another thread. Here the driver is always on the same thread, but tokio does not know that. A request sets
+//! three timers. Without this tick, each of them would be the first to expire, so each would cost a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;

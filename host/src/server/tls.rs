@@ -15,7 +15,7 @@ use tokio_rustls::{
     },
 };
 
-/// Prepares to accept TLS connections, with a certificate chain and its key, both PEM files. Offers HTTP/2 and
+/// Makes an acceptor for TLS connections from a certificate chain and its key, both PEM files. It offers HTTP/2 and
 /// HTTP/1.1.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = read_certificates(certificate)?;

@@ -1,13 +1,13 @@
-//! The layers of a component: itself, and the middleware that it is joined with.
+//! The layers of a component: the component itself and its middleware.
 
 use std::sync::Arc;
 
-/// One of the components that are joined into one, from the outermost middleware to the application. A component without
-/// middleware is its only layer.
+/// One of the components that are joined into one component: a middleware or the application. A component without
+/// middleware has one layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// The manifest's name for it.
+    /// The layer's name in the manifest.
     pub(crate) id: Arc<str>,
-    /// Whether it can run tasks.
+    /// Whether the layer can run tasks.
     pub(crate) runs_tasks: bool,
 }

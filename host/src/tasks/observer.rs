@@ -1,4 +1,4 @@
-//! What became of all requests and tasks, for the exit code and for tests.
+//! Counts how requests and tasks ended, for the exit code and for tests.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::process::shutdown::ABANDONED;
 use crate::tasks::backlog::Backlog;
 use crate::tasks::record::{RequestRecord, TaskState};
 
-/// What a server did in its life.
+/// The counts of a server at its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Requests that a component served.
@@ -39,7 +39,7 @@ impl Summary {
     }
 }
 
-/// Counts requests as they end, and hands their records to those who asked for them.
+/// Counts requests when they end, and sends their records to a test that asked for them.
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     counts: Arc<Counts>,
@@ -60,7 +60,7 @@ struct Counts {
 }
 
 impl Observer {
-    /// Hands the records to `records` from now on.
+    /// Sends the records to `records` from now on.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.records = Some(records);
     }
@@ -94,7 +94,7 @@ impl Observer {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }
 
-    /// Counts a request that has ended, and hands its record over.
+    /// Counts a request that has ended, and sends its record.
     pub(crate) fn ended(&self, record: &RequestRecord) {
         let ended = record.tasks.iter().filter(|task| !task.dead);
         let abandoned = ended.clone().filter(|task| task.state == TaskState::Abandoned).count();
@@ -116,7 +116,7 @@ impl Observer {
     }
 }
 
-/// Counts something for as long as it lasts.
+/// Counts one batch or task until it is dropped.
 pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {

@@ -1,6 +1,6 @@
 //! The queue of one request: first in, first out, within limits (S1, S5, S11).
 //!
-//! It knows the contract's own types, and nothing of wasmtime or of where durable tasks are stored.
+//! The queue uses the contract's types. It does not depend on wasmtime or on task engines.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ use crate::tasks::record::StoredTask;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// The place, among the application's layers, of the component that added the task and runs it.
+    /// The layer, by its place in the application, that added the task and runs it.
     pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
@@ -35,11 +35,11 @@ pub(crate) struct Task {
     pub(crate) backoff: Backoff,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
-    /// Whether the task is to be stored in the task engine and run by a worker.
+    /// Whether the host stores the task in the task engine, and a worker runs it.
     pub(crate) durable: bool,
     /// Whether the task is bound to an instance that has died.
     pub(crate) orphaned: bool,
-    /// Whether the guest has taken the task back before it started. The task keeps its place, so that the records stay
+    /// Whether the guest has cancelled the task before it started. The task keeps its place, so that the records stay
     /// in order.
     pub(crate) cancelled: bool,
 }
@@ -72,19 +72,19 @@ pub(crate) struct Queue {
     backlog: Backlog,
 }
 
-/// Which tasks are durable, and with which defaults.
+/// The settings for durable tasks.
 #[derive(Debug)]
 struct Durability {
     /// Whether the host has a task engine.
     possible: bool,
-    /// Whether every task is durable that can be stored.
+    /// Whether every task that can be stored is durable.
     by_default: bool,
-    /// How often a durable task may be tried by default.
+    /// The default number of attempts of a durable task.
     attempts: u32,
-    /// How long a durable task waits between two attempts by default.
+    /// The default waits between the attempts of a durable task.
     backoff: Backoff,
-    /// The generation of the durable tasks that are added: 0 for a request's own, one more for each durable task that
-    /// adds another.
+    /// The generation of new durable tasks: 0 for tasks that a request adds, and one more for each durable task that
+    /// adds another one.
     generation: u32,
 }
 
@@ -130,8 +130,8 @@ impl Queue {
         }
     }
 
-    /// Makes this the queue of stored tasks that run on a worker. Numbers go on after `last`, and durable tasks that
-    /// are added are of the generation after `generation`.
+    /// Makes this the queue of stored tasks that run on a worker. New tasks get numbers after `last`. New durable tasks
+    /// belong to the generation after `generation`.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
@@ -141,7 +141,7 @@ impl Queue {
         self
     }
 
-    /// Accepts a task and gives it a number. [`Queue::push`] gives it its place.
+    /// Accepts a task and gives it a number. [`Queue::push`] then appends it to the queue.
     pub(crate) fn accept(
         &mut self,
         layer: usize,
@@ -183,8 +183,8 @@ impl Queue {
         })
     }
 
-    /// Whether a task is to be stored. A task that only this process can run is not made durable by default, and
-    /// refused if the guest asked for it to be durable.
+    /// Whether a task must be stored. A setting that makes all tasks durable does not apply to a task that only this
+    /// process can run. If the guest asked for such a task to be durable, the task is refused.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
@@ -204,14 +204,13 @@ impl Queue {
         id
     }
 
-    /// Whether an accepted task is to be stored at once instead of being queued: it is durable, and the handler has
-    /// ended.
+    /// Whether an accepted task must be stored at once and not queued, because it is durable and the handler has ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
         task.durable && self.handler_ended
     }
 
-    /// Frees the number and the arguments' `args` bytes of an accepted task that could not be stored, if no other task
-    /// was accepted after it.
+    /// Takes back the acceptance of a task that could not be stored: frees its number and the `args` bytes of its
+    /// arguments, if no other task was accepted after it.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -219,8 +218,8 @@ impl Queue {
         }
     }
 
-    /// Notes that the handler has ended: a durable task that is added from now on is stored at once. Returns copies of those that
-    /// wait and run after this end, which are to be stored together. Nothing is allocated if there are none.
+    /// Records that the handler has ended. From now on, a new durable task is stored at once. Returns copies of the
+    /// waiting durable tasks that run after this end, to be stored together. Allocates nothing if there are none.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;
         if self.durable == 0 {
@@ -229,8 +228,8 @@ impl Queue {
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// Takes out the tasks that [`Queue::end_of_handler`] returned copies of, and returns them: they have been stored, and are the
-    /// engine's from now on.
+    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. They have been stored, and belong
+    /// to the engine now.
     pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
         let (stored, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
@@ -239,22 +238,22 @@ impl Queue {
         stored
     }
 
-    /// Notes that a task has been stored.
+    /// Records that a task has been stored.
     pub(crate) fn note_stored(&mut self, task: StoredTask) {
         self.stored.push(task);
     }
 
-    /// The generation of the durable tasks that are added.
+    /// The generation of new durable tasks.
     pub(crate) fn generation(&self) -> u32 {
         self.durability.generation
     }
 
-    /// How many batches the engine may hold before the tasks of another request are refused.
+    /// How many batches the engine may hold before the host refuses the durable tasks of another request.
     pub(crate) fn max_backlog(&self) -> u64 {
         self.limits.backlog
     }
 
-    /// Takes out the notes of the tasks that have been stored.
+    /// Removes and returns the records of the tasks that have been stored.
     pub(crate) fn take_stored(&mut self) -> Vec<StoredTask> {
         mem::take(&mut self.stored)
     }
@@ -271,25 +270,25 @@ impl Queue {
         }
     }
 
-    /// Notes that the instance has died: the queued tasks that are bound to it cannot run any more. Tasks that a fresh
-    /// instance adds can.
+    /// Records that the instance has died. Queued tasks that are bound to it can no longer run. Tasks that a fresh
+    /// instance adds can run.
     pub(crate) fn orphan(&mut self) {
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
         }
     }
 
-    /// What a failed task means for the tasks after it.
+    /// The failure policy: what happens to the tasks after a failed one.
     pub(crate) fn policy(&self) -> FailurePolicy {
         self.policy
     }
 
-    /// Sets what a failed task means for the tasks after it.
+    /// Sets the failure policy: what happens to the tasks after a failed one.
     pub(crate) fn set_policy(&mut self, policy: FailurePolicy) {
         self.policy = policy;
     }
 
-    /// Takes out the next task, in the order of registration.
+    /// Removes and returns the next task, in the order of registration.
     pub(crate) fn next(&mut self) -> Option<Task> {
         self.waiting.pop_front()
     }

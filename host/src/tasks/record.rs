@@ -1,4 +1,4 @@
-//! What is kept of each task and request: exactly one final state per accepted task (S3).
+//! The records of tasks and requests. Each accepted task has exactly one final state (S3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ pub use epilogue_rules::state::TaskState;
 
 use crate::contract::bindings::{ResponseOutcome, TaskId};
 
-/// One task's end, or what made it dead.
+/// The record of a task that has ended or is dead.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
     /// The task's number within the request, from 1.
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The manifest's id of the component that added the task and ran it: the one that handled the request, or a
-    /// middleware.
+    /// The id, in the manifest, of the component that added the task and ran it: the component that handled the
+    /// request, or a middleware.
     pub component: Arc<str>,
     /// How the task ended or, if it is dead, how its last attempt ended.
     pub state: TaskState,
@@ -32,8 +32,8 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// The time from the start of the first attempt to the task's end; zero if the task never started.
     pub elapsed: Duration,
-    /// Why the task did not succeed. A panic in Rust reads `panicked at src/lib.rs:1:2: message`. For another trap it
-    /// is wasm's reason and what the task wrote to stderr last.
+    /// The reason why the task did not succeed. For a panic in Rust, it is `panicked at src/lib.rs:1:2: message`. For
+    /// any other trap, it is the trap's reason and the last text that the task wrote to stderr.
     pub error: Option<String>,
 }
 
@@ -52,7 +52,8 @@ impl TaskRecord {
         }
     }
 
-    /// Announces the task's end: one event and one count (S3). A dead task has an event and a count of their own.
+    /// Logs the task's end as one event, and counts it once (S3). A dead task has a different event and a different
+    /// count.
     pub(crate) fn announce(&self, request: &str) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
@@ -90,7 +91,7 @@ impl TaskRecord {
     }
 }
 
-/// Announces with an event that a dead task waits again.
+/// Logs that a dead task is ready again.
 pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     tracing::info!(
         target: "epilogue::task",
@@ -102,7 +103,7 @@ pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     );
 }
 
-/// A failed attempt that another one follows.
+/// A failed attempt after which another attempt follows.
 pub(crate) struct Retry<'a> {
     pub(crate) request: &'a str,
     pub(crate) component: &'a str,
@@ -115,7 +116,7 @@ pub(crate) struct Retry<'a> {
 }
 
 impl Retry<'_> {
-    /// Announces the retry: one event.
+    /// Logs the retry as one event.
     pub(crate) fn announce(&self) {
         // Whole milliseconds are as much as anybody wants to read.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
@@ -134,19 +135,19 @@ impl Retry<'_> {
     }
 }
 
-/// A task that was handed over to the task engine. The worker that runs it records its end.
+/// A task that was stored in the task engine. The worker that runs it records its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {
     /// The task's number within the request, from 1.
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The manifest's id of the component that added the task and will run it.
+    /// The id, in the manifest, of the component that added the task and will run it.
     pub component: Arc<str>,
 }
 
 impl StoredTask {
-    /// Announces that the task is stored: one event and one count.
+    /// Logs as one event that the task is stored, and counts it once.
     pub(crate) fn announce(&self, request: &str) {
         tracing::info!(
             target: "epilogue::task",
@@ -160,35 +161,35 @@ impl StoredTask {
     }
 }
 
-/// One request's end, after its teardown.
+/// The record of a request, after its teardown.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
     /// The request's id, which its tasks and events carry.
     pub id: String,
-    /// The id of the trace that the request belongs to: the client's, or one made for it.
+    /// The id of the request's trace: the client's id, or a new one.
     pub trace_id: String,
-    /// The manifest's id of the component that handled the request.
+    /// The id, in the manifest, of the component that handled the request.
     pub component: String,
     /// The status that was sent.
     pub status: StatusCode,
-    /// How the response ended.
+    /// The outcome of the response.
     pub outcome: ResponseOutcome,
     /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that were stored, in the order of their storing. They end later, on a worker.
+    /// The tasks that were stored, in this order. They end later, on a worker.
     pub stored: Vec<StoredTask>,
-    /// How often the scope was torn down (S9): 0 if there was nothing to tear down or the instance had died; more than
-    /// once if tasks that a teardown added asked for another.
+    /// How many teardowns ran (S9). 0 if the guest registered none or the instance had died. More than one if a
+    /// teardown added tasks that registered further teardowns.
     pub teardowns: u32,
-    /// What went wrong outside any task: in the teardown, or in work that the guest had spawned.
+    /// The errors outside of any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,
-    /// How many more of the guest's handles the host holds than before the request (S9). It should be 0, except for an
-    /// instance's first request, which opens what the guest then keeps, such as its stdout.
+    /// How many more handles the host holds for the guest than before the request (S9). It should be 0, except after an
+    /// instance's first request, which opens handles that the guest then keeps, such as stdout.
     pub leaked: isize,
 }
 
 impl RequestRecord {
-    /// Announces why the handler's response is not sent. A mistake of the client is no error of the host's.
+    /// Logs why the handler's response is not sent. A mistake of the client is not logged as an error.
     pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
         let (request, component, what) = (&self.id, &self.component, words::REQUEST_FAILED);
         if client_mistake {
@@ -198,7 +199,7 @@ impl RequestRecord {
         }
     }
 
-    /// Announces why a response did not end whole. A client that leaves is no error.
+    /// Logs why a response is not complete. If the client has left, this is not logged as an error.
     pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
         let (request, component) = (&self.id, &self.component);
         match outcome {
@@ -213,7 +214,7 @@ impl RequestRecord {
         }
     }
 
-    /// Makes the record of a request that has only begun.
+    /// Makes the record of a request that has just begun.
     pub(crate) fn new(id: String, trace_id: String, component: String) -> Self {
         Self {
             id,

@@ -1,4 +1,4 @@
-//! One request as its tasks know it: its identity and its queue.
+//! A request's identity and queue, which its tasks can use.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -14,9 +14,9 @@ pub(crate) struct Scope {
     /// The request's id: unique everywhere, and ordered by time.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// How the response ended. Tasks that are stored afterwards carry it.
+    /// The outcome of the response. Tasks that are stored later contain it.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
-    /// What the idempotency keys of the request's tasks begin with, if not with the request's id.
+    /// The prefix of the idempotency keys of the request's tasks. None means the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
 }
@@ -29,23 +29,23 @@ impl Scope {
         Self { id: id.to_string(), trace_context, outcome: OnceLock::new(), key: None, queue: Mutex::new(queue) }
     }
 
-    /// Makes the scope of a request whose tasks were stored, and whose idempotency keys begin with `key`.
+    /// Makes the scope of a request with stored tasks. Their idempotency keys begin with `key`.
     pub(crate) fn resume(id: String, key: String, trace_context: TraceContext, queue: Queue) -> Self {
         Self { id, trace_context, outcome: OnceLock::new(), key: Some(key), queue: Mutex::new(queue) }
     }
 
-    /// The key that is the same for every attempt of a task, and different for every other task anywhere.
+    /// The idempotency key of a task. It is the same for every attempt, and no other task anywhere has it.
     pub(crate) fn idempotency_key(&self, task: TaskId) -> String {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
-    /// The request's queue, to which the guest adds while the host takes from it.
+    /// The request's queue. The guest adds tasks while the host takes tasks out.
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where the request stands in a distributed trace (S16).
+/// The request's position in a distributed trace (S16).
 fn trace_context(headers: &HeaderMap, id: &Uuid) -> TraceContext {
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let trace::TraceContext { traceparent, tracestate } =

@@ -1,12 +1,12 @@
-//! Durable tasks: stored in a task engine before anybody is told that they were accepted, and run by whoever leases them.
+//! Durable tasks: the host stores them in a task engine before it confirms them, and a worker leases and runs them.
 //!
 //! ```text
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! The tasks that the handler adds are stored together, as one batch, after its return and before the response's
-//! headers are sent. A task that is added later is stored when it is added. A batch's life on a worker is
-//! `worker/lease.rs`, with the same `Life` that a request has.
+//! The host stores the tasks of a handler together, as one batch, after the handler has returned and before it sends
+//! the response's headers. A task that is added later is stored when it is added. `worker/lease.rs` describes a batch's
+//! life on a worker. It uses the same `Life` as a request.
 
 mod full;
 
@@ -29,14 +29,14 @@ use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
-/// A task engine, and the thread on which all of its calls run: its connections need not wait for guests, and a call that
-/// nobody waits for any more still comes to its end.
+/// A task engine, and the thread for all of its calls. On a separate thread, its connections do not wait for guests,
+/// and a call runs to its end even if its caller no longer waits.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
     runtime: Handle,
     pub(crate) visibility: Duration,
-    /// Where the engine is, without a password.
+    /// The engine's address, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
     /// Keeps the thread alive: the thread ends when the last clone is dropped.
@@ -44,13 +44,13 @@ pub struct TaskStore {
 }
 
 impl TaskStore {
-    /// Opens the engine that these options name. None if they name none. If a server does not answer, the host logs a
-    /// warning and starts all the same: it serves what needs no engine.
+    /// Opens the engine that these options name. None if they name no engine. If a server does not answer, the host
+    /// logs a warning and starts, because it can serve requests without durable tasks.
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, its file cannot be opened, or the server will never do what it is asked to: the
-    /// password is wrong, there is no such database, the host's name is unknown, or the server is not of this kind.
+    /// If the URL names no engine, if its file cannot be opened, or if the server can never be used: the password is
+    /// wrong, the database does not exist, the host's name is unknown, or another kind of server answers.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -98,7 +98,7 @@ impl TaskStore {
         answer.map_err(|error| named(&self.address, error))
     }
 
-    /// Calls the engine and blocks until the call has ended. Not for a thread with an event loop.
+    /// Calls the engine and blocks until the call has ended. Do not use it on a thread with an event loop.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -113,7 +113,7 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a task of a request whose handler has returned, and then accepts it. Nothing happens until the future is
+    /// Stores a task of a request whose handler has returned, and then accepts it. Begins when the future is first
     /// polled.
     pub(crate) fn add(
         &self,
@@ -147,8 +147,8 @@ impl TaskStore {
     }
 }
 
-/// Describes how many batches are stored, by state. Those that are leased when the host starts belong to other
-/// processes, or to ones that have died.
+/// Describes how many batches are stored, by state. If batches are leased when the host starts, other processes hold
+/// them, or their processes have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -158,7 +158,7 @@ fn summary(counts: &Counts) -> String {
     format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
 }
 
-/// Adds the engine's address to an error that is about the engine and does not name it already.
+/// Adds the engine's address to an error about the engine, if the error does not contain it.
 fn named(address: &str, error: Error) -> Error {
     let named = |why: String| if why.contains(address) { why } else { format!("{address}: {why}") };
     match error {
@@ -168,12 +168,12 @@ fn named(address: &str, error: Error) -> Error {
     }
 }
 
-/// Why a request's durable tasks were not stored.
+/// The reason why a request's durable tasks were not stored.
 #[derive(Debug)]
 pub(crate) enum NotStored {
     /// The engine refused the tasks, or is not available.
     TaskEngine(Error),
-    /// The tasks of as many requests wait already as the limit allows.
+    /// The limit of requests whose tasks wait is reached.
     BacklogFull(u64),
 }
 
@@ -188,7 +188,7 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// Adds to an error that the task engine cannot be used, unless the error says so itself.
+/// Adds to an error that the task engine cannot be used, unless the error already says so.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),
@@ -196,7 +196,7 @@ fn unusable(error: Error) -> anyhow::Error {
     }
 }
 
-/// Makes the batch of some tasks of a request.
+/// Makes a batch of these tasks of a request.
 pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {

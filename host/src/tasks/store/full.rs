@@ -1,6 +1,7 @@
-//! How many batches wait in the engine, about: a component may add more only while they are few enough.
+//! Estimates how many batches wait in the engine. A component may add batches only below the limit.
 //!
-//! The engine is asked at most once a second. In between, this process adds what it has stored itself.
+//! The engine is asked at most once a second. In between, this process adds the number of batches that it has stored
+//! itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -8,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use super::TaskStore;
 
-/// How old the engine's answer may be.
+/// The largest age of the engine's answer.
 const AGE: Duration = Duration::from_secs(1);
 
-/// What this process knows of the engine's backlog.
+/// This process's estimate of the engine's backlog.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     batches: AtomicU64,
-    /// When the engine was asked last.
+    /// The time when the engine was last asked.
     asked: Mutex<Option<Instant>>,
     /// Whether the engine is being asked.
     asking: AtomicBool,
 }
 
 impl Known {
-    /// Notes that this process has stored one more batch.
+    /// Records that this process has stored one more batch.
     pub(super) fn stored(&self) {
         self.batches.fetch_add(1, Relaxed);
     }
@@ -39,8 +40,8 @@ impl Known {
 }
 
 impl TaskStore {
-    /// Whether the engine holds fewer batches than `limit`, not counting the dead. If the engine does not answer, this
-    /// is true: storing the next batch then fails, and says why.
+    /// Whether the engine holds fewer batches than `limit`, without dead ones. If the engine does not answer, the
+    /// result is true. The attempt to store the next batch then fails and gives the reason.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -54,7 +55,8 @@ impl TaskStore {
     }
 }
 
-/// Marks that the engine is being asked. Dropping it ends the mark, even if nobody waits for the answer any more.
+/// Marks that the engine is being asked. Dropping the value removes the mark, even if no caller waits for the answer
+/// any more.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {
