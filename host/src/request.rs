@@ -86,8 +86,7 @@ pub(crate) struct Life {
     pub(crate) observer: Observer,
     /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
     span: Span,
-    /// The span until the response is sent, inside the request's span. It shows the request's latency, without its
-    /// tasks.
+    /// The span until the response is sent, inside the request's span. It does not include the tasks.
     respond: Option<Span>,
 }
 
@@ -245,8 +244,7 @@ impl Life {
         self.release_instance().await;
     }
 
-    /// Closes the guest's request scope, if the guest has registered something in it (S9). If the instance has died,
-    /// nothing is registered any more.
+    /// Closes the guest's request scope, if the instance lives and has registered something in it (S9).
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };

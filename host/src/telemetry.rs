@@ -1,4 +1,4 @@
-//! What the host tells about itself: events, and metrics and health over HTTP. Also what guests print.
+//! The host's events, and its metrics and health over HTTP. Also the output of guests.
 
 pub(crate) mod logging;
 pub(crate) mod monitor;

@@ -74,7 +74,7 @@ pub struct TestHost {
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
     records: Records,
-    /// The records of the batches that the host's workers ran, if they are to be added to the requests' records.
+    /// The records of the batches that the host's workers ran, if they must be added to the requests' records.
     worked: Option<Records>,
 }
 

@@ -1,4 +1,4 @@
-//! A request's body on its way in, and its response on its way out.
+//! The body of an arriving request, and the response to the client.
 
 pub(crate) mod activity;
 pub(crate) mod answer;

@@ -1,7 +1,7 @@
-//! What the host says about itself: events on stderr.
+//! The host's log: events on stderr.
 //!
-//! Names, errors and addresses in events are chosen by guests and clients. A text of theirs can neither begin a line nor command a
-//! terminal, whatever event it is in (`Fields`), and JSON quotes it anyway.
+//! Events contain names, errors and addresses that guests and clients choose. Such a text can neither begin a new line
+//! nor control a terminal, because `Fields` escapes it. In JSON it is quoted.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -25,15 +25,15 @@ use tracing_subscriber::{EnvFilter, registry};
 use crate::telemetry::output::Events;
 use crate::telemetry::timestamp::timestamp;
 
-/// Whether each line of stderr is to be a JSON object.
+/// Whether each line of stderr must be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Chooses how errors are written from now on, including those before [`init`].
+/// Sets the format of errors from now on, also of errors before [`init`].
 pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from now on. stdout belongs to the guests, and to the line with the address.
+/// Writes events to stderr from now on. stdout is for guests, and for the line with the address.
 pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
@@ -66,15 +66,15 @@ pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Whether an event may be logged at all. At `debug` and `trace` libraries show what they work with, such as passwords
-/// in URLs and clients' headers, so those levels are for the project's own events. The HTTP/2 library is not heard at all:
-/// it warns of frames that a client can send without end.
+/// Whether an event may be logged. At `debug` and `trace`, events of libraries can contain secrets, such as passwords
+/// in URLs and clients' headers. So these levels are only for the project's own events. Events of the HTTP/2 library
+/// are never logged, because a client can cause its warnings without end.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
 }
 
-/// Writes an error as a line of JSON, whatever the log's filter is.
+/// Writes an error as a line of JSON, independent of the log's filter.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
     struct Event<'a> {
@@ -89,7 +89,7 @@ fn write_line(target: &str, message: &str) {
     }
 }
 
-/// Writes an event's fields as text: the message, and then each as `name=value`, where a text is in quotes.
+/// Writes an event's fields as text: the message first, and then each field as `name=value`. Texts are in quotes.
 struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
@@ -137,7 +137,7 @@ impl Visit for Text<'_> {
     }
 }
 
-/// Escapes the characters that would begin a line or command a terminal, in what is written through it.
+/// A writer that escapes the characters that could begin a new line or control a terminal.
 pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
@@ -157,7 +157,7 @@ impl<W: Write> Write for Escaped<W> {
 }
 
 /// Whether a character affects the line or the terminal: it ends the line, is a control character, or changes the
-/// direction of the text around it.
+/// text's direction.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(

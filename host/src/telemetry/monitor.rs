@@ -1,4 +1,4 @@
-//! Serves metrics, and whether the host is alive and ready, over HTTP on an address of its own.
+//! Serves metrics, `/healthz` and `/readyz` over HTTP, on a separate address.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -22,15 +22,15 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// How long one answer may take, including the arrival of the request.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Connections that may be open at once. The next waits in the kernel until one has closed.
+/// The largest number of open connections. The next connection waits in the kernel until one has closed.
 const CONNECTIONS: usize = 64;
-/// The pause after a connection could not be accepted, as when the process has too many files open.
+/// The pause after a connection could not be accepted, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The content type of Prometheus' text format. Prometheus 3 refuses metrics without it.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Whether the host is ready: from the moment that its application is loaded until its shutdown begins.
+/// Whether the host is ready. It is ready from the time when its application is loaded until its shutdown begins.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<OnceLock<Shutdown>>);
 
@@ -49,13 +49,13 @@ impl Readiness {
     }
 }
 
-/// What the answers are made of.
+/// The data for the answers.
 struct Monitor {
     metrics: PrometheusHandle,
     readiness: Readiness,
 }
 
-/// Serves metrics, `/healthz` and `/readyz` from now on, on a thread of its own.
+/// Serves metrics, `/healthz` and `/readyz` from now on, on a separate thread.
 pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
     listener.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! Paces the log: what happens again and again is logged once a minute, with a count.
+//! Limits the log: an event that is repeated is logged once a minute, with a count.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many subjects of one event have a pace of their own. The others share one.
+/// How many subjects of one event are counted separately. All other subjects are counted together.
 const SUBJECTS: usize = 16;
 
-/// Paces an event that happens again and again: it is logged once a minute.
+/// Limits an event that is repeated: it is logged once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct OnceAMinute(Mutex<Pace>);
 
@@ -24,15 +24,14 @@ struct Pace {
 }
 
 impl OnceAMinute {
-    /// Notes that the event happens. If it is to be logged now, because it was not logged within the last minute, returns
-    /// how often it has happened since then, this time included.
+    /// Counts the event. If it was not logged within the last minute, returns how often it has happened since it was
+    /// last logged, including this time. The caller then logs it.
     pub(crate) fn due(&self) -> Option<u64> {
         self.note().ok()
     }
 
-    /// Notes that the event happens, and logs it with `log`, which gets how often it has happened. An event within a
-    /// minute after the last one that was logged is only counted. The first of those is logged at the end of the minute,
-    /// with the count of all of them.
+    /// Counts the event, and logs it with `log`, which gets the count. Within a minute after the event was logged,
+    /// further events are only counted. At the end of the minute, the first of them is logged with the count of all.
     pub(crate) fn log(self: &Arc<Self>, log: impl FnOnce(u64) + Send + 'static) {
         match self.note() {
             Ok(times) => log(times),
@@ -41,8 +40,8 @@ impl OnceAMinute {
         }
     }
 
-    /// Notes that the event happens. Returns how often it has happened since it was last logged. It is an error if the
-    /// event is not to be logged before the returned moment.
+    /// Counts the event, and returns how often it has happened since it was last logged. If the event must not be
+    /// logged now, returns as an error the time when it may be.
     fn note(&self) -> Result<u64, (u64, Instant)> {
         let (now, mut pace) = (Instant::now(), self.pace());
         pace.times += 1;
@@ -67,8 +66,8 @@ impl OnceAMinute {
         });
     }
 
-    /// How often the event has happened in the minute that has passed since it was last logged. None if it has not, or if
-    /// no minute has passed.
+    /// How often the event has happened since it was last logged. None if it has not happened, or if less than a minute
+    /// has passed.
     fn take_rest(&self) -> Option<u64> {
         let (now, mut pace) = (Instant::now(), self.pace());
         if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
@@ -78,7 +77,7 @@ impl OnceAMinute {
         Some(std::mem::take(&mut pace.times))
     }
 
-    /// Whether the event would be logged at once, and nothing of it is left to be logged.
+    /// Whether the next event would be logged at once, and no counted event waits to be logged.
     fn is_idle(&self) -> bool {
         let pace = self.pace();
         pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)
@@ -89,17 +88,17 @@ impl OnceAMinute {
     }
 }
 
-/// Paces an event that is about many subjects, such as hosts that requests are sent to: for each subject it is logged
-/// once a minute. A guest can name subjects without end. Those beyond the first [`SUBJECTS`] of a minute share one pace.
+/// Limits an event that has many subjects, such as the hosts of requests: it is logged once a minute for each subject.
+/// A guest can use any number of subjects. Those after the first [`SUBJECTS`] of a minute are counted together.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
-    /// The subjects, by their hashes: a guest can choose long texts.
+    /// The subjects, by their hashes, because a guest can choose long texts.
     subjects: Mutex<Vec<(u64, Arc<OnceAMinute>)>>,
     others: Arc<OnceAMinute>,
 }
 
 impl EachOnceAMinute {
-    /// Notes that the event happens to `subject`, and logs it with `log`, as [`OnceAMinute::log`] does.
+    /// Counts the event for `subject`, and logs it with `log`, like [`OnceAMinute::log`].
     pub(crate) fn log(&self, subject: &str, log: impl FnOnce(u64) + Send + 'static) {
         self.pace_of(subject).log(log);
     }

@@ -1,10 +1,10 @@
 //! The process' stdout and stderr. Printing never blocks on a slow reader, because other requests run on the same
 //! thread.
 //!
-//! The host writes at once what the system takes at once. It keeps the rest, and a thread of the stream's writes it. A
-//! guest that prints more than a pipe holds waits, and nobody else does. An event cannot wait, because the request that
-//! it is about would: events have more room, and an event beyond that is lost. The host counts lost events, and reports
-//! them as soon as somebody reads again (S3).
+//! The host writes at once as much as the system takes. It buffers the rest, and the stream's thread writes that. If a
+//! guest prints more than a pipe holds, only this guest waits. An event cannot wait, because its request would wait
+//! too. So events have a larger buffer, and an event beyond it is lost. The host counts lost events, and reports them
+//! as soon as the stream is read again (S3).
 
 mod lines;
 
@@ -24,15 +24,15 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 pub(crate) use lines::Lines;
 
-/// Bytes that are kept until guests wait: as many as a pipe holds.
+/// The size of the buffer for guests: as many bytes as a pipe holds. Beyond it, guests wait.
 const GUESTS: usize = 64 * 1024;
-/// Bytes that are kept until events are lost, which is some 25,000 of them.
+/// The size of the buffer for events, about 25,000 events. Beyond it, events are lost.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// How many bytes are written at once. Each write that succeeds shows that somebody reads.
+/// How many bytes are written at once. Each successful write shows that the stream is read.
 const PIECE: usize = 4096;
-/// How long the end of the process waits for someone to read what is left.
+/// How long the process waits at its end until the rest of the output is read.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before another attempt where the system neither takes bytes nor waits.
+/// The pause before the next attempt if the system neither takes bytes nor waits.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The process' stdout.
@@ -44,7 +44,7 @@ pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// Notified when there is something to write, and when something was written.
+    /// Notified when there are bytes to write, and when bytes were written.
     changed: Condvar,
 }
 
@@ -68,7 +68,7 @@ struct Buffer {
     /// How many bytes the writing thread has taken and not yet written.
     taken: usize,
     started: bool,
-    /// Whether the stream is closed: nobody will read it any more.
+    /// Whether the stream is closed, so that it will never be read again.
     closed: bool,
     /// How many events have been lost since the last message about lost events.
     lost: u64,
@@ -80,7 +80,7 @@ impl Buffer {
         self.kept.len() + self.taken
     }
 
-    /// Whether a message about lost events is still to be written, and somebody may read it.
+    /// Whether a message about lost events must still be written, and the stream is not closed.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -105,8 +105,8 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes or keeps all of `bytes`. If more than `room` bytes would then be kept, it writes and keeps nothing more,
-    /// and returns an error.
+    /// Writes or buffers all of `bytes`. If the buffer would then have more than `room` bytes, writes and buffers
+    /// nothing more, and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
@@ -140,7 +140,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what is kept, and waits for more, without end. The writing thread runs this.
+    /// Writes the buffer, and waits for more bytes, without end. The stream's thread runs this.
     fn write_all(&self) {
         loop {
             let mut buffer = self
@@ -174,7 +174,8 @@ impl Stream {
         }
     }
 
-    /// Waits until the system has taken all of `piece`. Bytes that the system refuses, as a full disk does, are lost.
+    /// Waits until the system has taken all of `piece`. If the system refuses bytes, for example because the disk is
+    /// full, they are lost.
     fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
         while !piece.is_empty() {
             match self.file.with(|file| write(file, piece)) {
@@ -187,7 +188,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until everything that is kept is written. Gives up if nobody reads for [`PATIENCE`].
+    /// Waits until the buffer is written. Gives up if the stream is not read for [`PATIENCE`].
     fn flush(&self) {
         let mut buffer = self.buffer();
         while buffer.held() > 0 && !buffer.closed || buffer.owes() {
@@ -214,13 +215,13 @@ impl Stream {
     }
 }
 
-/// Waits, at the end of the process, until what it has printed is written. Gives up on a stream that nobody reads.
+/// At the end of the process, waits until all output is written. Gives up on a stream that is not read.
 pub(crate) fn flush() {
     STDOUT.flush();
     STDERR.flush();
 }
 
-/// Writes the host's events, each whole or not at all.
+/// Writes the host's events. Each event is written completely or not at all.
 pub(crate) struct Events;
 
 impl Write for Events {
@@ -238,7 +239,7 @@ impl Write for Events {
     }
 }
 
-/// The stdout or stderr of guests, which goes to the host's own stream.
+/// The stdout or stderr of guests, which is written to the host's own stream.
 #[derive(Clone, Copy)]
 pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
@@ -258,11 +259,11 @@ impl StdoutStream for GuestOutput {
     }
 }
 
-/// One open stream of one guest, which goes to the host's own stream.
+/// One open stream of one guest, which is written to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// Whether the guest has been told that there is room. It need not wait again, even if others have used the room
-    /// since.
+    /// Whether the guest has been told that there is room. Then it need not wait again, even if other guests have used
+    /// the room.
     admitted: bool,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::tasks::record::RequestRecord;
 
-/// Keeps records in the order in which they came, until somebody takes them. Several threads may wait.
+/// Keeps records in the order in which they came, until a test takes them. Several threads may wait.
 pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! When a connection is idle: a connection is of use while one of its requests is at work, and for a while after.
+//! Detects idle connections: those on which no request has been at work for some time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ pub(crate) struct Activity {
     at_work: Cell<usize>,
     /// When the last request ended or, before the first one, when the connection began.
     since: Cell<Instant>,
-    /// Whether the client has ever left a request of this connection before its response.
+    /// Whether the client has ever left a request of this connection before the response.
     left: Cell<bool>,
-    /// What the client's address holds.
+    /// The counts of the client's address.
     pub(crate) address: Arc<Address>,
 }
 
-/// Marks a request as at work. It is dropped once the response is sent, or can never be.
+/// Marks a request as at work. It is dropped when the response is sent or has failed.
 pub(crate) struct AtWork(Rc<Activity>);
 
 impl AtWork {
@@ -46,18 +46,19 @@ impl Activity {
         self.at_work.get() == 0
     }
 
-    /// Notes that the client has left a request of this connection before its response, as by a reset of its stream.
+    /// Records that the client has left a request of this connection before the response, for example by a reset of its
+    /// stream.
     pub(crate) fn leave(&self) {
         self.left.set(true);
     }
 
-    /// Whether requests that the client has left are among more than `max` that are at work. Without such requests the
-    /// protocol itself limits how many there are, and one whose response has just been sent may still count.
+    /// Whether more than `max` requests are at work and the client has left some of them. Without such requests, the
+    /// protocol itself limits the number. A request whose response has just been sent may still count.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.left.get() && self.at_work.get() > max
     }
 
-    /// Restarts the connection's idle time: it counts from now on.
+    /// Restarts the connection's idle time.
     pub(crate) fn restart(&self) {
         self.since.set(Instant::now());
     }

@@ -6,14 +6,14 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::WasiBody;
 
-/// The host's answer while it has no room: 503, with the advice to retry after a second.
+/// The host's answer while it has no room: 503, with `retry-after: 1`.
 pub(crate) fn unavailable() -> Response<WasiBody> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-/// An answer of the host's own, whose body is the status' name.
+/// An answer of the host, whose body is the name of the status.
 pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
     let text = status.canonical_reason().unwrap_or_default();
     let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();

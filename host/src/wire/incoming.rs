@@ -1,4 +1,4 @@
-//! A request's body on its way to the guest: within a size, and not waited for without end.
+//! The body of a request, with limits on its size and on the time between its parts.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use wasmtime_wasi_http::Error;
 use crate::budget::address::{Address, STALLED_AFTER, Stalled};
 use crate::wire::sent::Unflushed;
 
-/// The state of a request's body, for those who do not read it. A request without a body has none.
+/// The state of a request's body, for code that does not read the body. A request without a body has none.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -27,12 +27,12 @@ struct Observed {
 
 #[derive(Default)]
 struct Shared {
-    /// Until when the guest waits for the client to send more of the body. None while it does not wait.
+    /// The time until which the guest waits for more of the body. None while it does not wait.
     until: Option<Instant>,
     failure: Option<BadUpload>,
 }
 
-/// Why a request's body broke off: it is the client's doing.
+/// The reason why a request's body broke off. The client is the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
     /// The body is larger than its component's `max-body-size`.
@@ -75,18 +75,18 @@ impl Upload {
         Self(Some(Arc::new(Observed { connection, address, shared: Mutex::default() })))
     }
 
-    /// Whether the guest may be waiting for the client to send more of the body. The host is not told when a guest
-    /// stops waiting, so this stays true until the longest wait is over.
+    /// Whether the guest may be waiting for more of the body. The host does not learn when a guest stops waiting, so
+    /// this stays true until the longest wait is over.
     pub(crate) fn is_awaited(&self) -> bool {
         self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Why the body broke off, or none if it did not.
+    /// The reason why the body broke off, or none if it did not.
     pub(crate) fn failure(&self) -> Option<BadUpload> {
         self.shared(|shared| shared.failure).flatten()
     }
 
-    /// Notes that nothing more of the body will come.
+    /// Records that nothing more of the body will come.
     fn ended(&self) {
         if let Some(upload) = &self.0 {
             upload.connection.read_whole();
@@ -98,7 +98,7 @@ impl Upload {
     }
 }
 
-/// A request's body that ends with an error where it breaks a limit of its component.
+/// A request's body that ends with an error if it breaks a limit of its component.
 pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
@@ -114,7 +114,7 @@ pub(crate) struct IncomingBody<B> {
 struct Waiting {
     timer: Pin<Box<Sleep>>,
     end: Instant,
-    /// The request among the stalled ones of its client's address, once it is one of them.
+    /// The count of this request among the stalled requests of its client's address, once it is stalled.
     stalled: Option<Stalled>,
 }
 
@@ -124,12 +124,12 @@ impl<B: Body> IncomingBody<B> {
         Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, upload }
     }
 
-    /// Whether the announced length alone breaks the limit, or is larger than any file can be.
+    /// Whether the announced length breaks the limit, or is larger than any file can be.
     pub(crate) fn is_too_large(&self) -> bool {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
-    /// Waits until the guest's patience is over. On the way there the request becomes a stalled one.
+    /// Waits until the guest's longest wait is over. During this wait, the request becomes a stalled one.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();

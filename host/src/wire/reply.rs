@@ -1,4 +1,4 @@
-//! The way back to the client.
+//! Sends a response to the client.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
-/// What the requests of one connection share.
+/// The data that the requests of one connection share.
 #[derive(Clone)]
 pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
@@ -26,7 +26,7 @@ pub(crate) struct ConnectionShared {
     pub(crate) send_timeout: Duration,
 }
 
-/// The way back to the client for one request's response.
+/// Sends the response of one request to the client.
 pub(crate) struct Reply {
     unflushed: Unflushed,
     patience: Patience,
@@ -37,8 +37,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Makes the way back for `request`. Returns it and its other end, from which hyper's task `sender` takes the
-    /// response.
+    /// Makes the reply for `request`. Also returns the other end, from which hyper's task `sender` takes the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
@@ -68,17 +67,17 @@ impl Reply {
         &self.patience.at_work.activity().address
     }
 
-    /// Whether the client keeps more requests at work on this connection than `max` by leaving them.
+    /// Whether the client has more than `max` requests at work on this connection because it has left some of them.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.patience.at_work.activity().is_over(max)
     }
 
-    /// Returns once the client has left, as far as hyper notices that.
+    /// Returns when the client has left, if hyper notices that.
     pub(crate) async fn left(&mut self) {
         self.response.closed().await;
     }
 
-    /// Hands the response to hyper. The returned value tells when the response has been sent.
+    /// Passes the response to hyper. The returned value tells when the response has been sent.
     pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);

@@ -1,18 +1,19 @@
-//! When is a response *sent*? (S2)
+//! Finds out when a response is *sent* (S2).
 //!
-//! Tasks may start once the operating system has taken the response's last byte. Neither the body nor hyper says when
-//! that is: hyper stops polling a body whose length it knows, and buffers what it took. So three observers work
-//! together, on HTTP/1 and HTTP/2 alike:
+//! Tasks may start when the operating system has taken the response's last byte. Neither the body nor hyper tells this
+//! time: hyper stops polling a body whose length it knows, and buffers the data. So three observers work together, for
+//! HTTP/1 and HTTP/2:
 //!
-//! - [`TrackedBody`] sees the body end, and ends it with an empty frame so that HTTP/2's END_STREAM rides on a
-//!   buffer too;
-//! - [`TrackedBuf`] wraps each buffer handed to hyper, and sees it consumed or thrown away;
-//! - [`TrackedIo`] wraps the connection. hyper flushes it only when its own buffers are empty, so once the body has
-//!   ended and all buffers are consumed, the connection's next successful flush means *sent*.
+//! - [`TrackedBody`] sees the end of the body. It ends the body with an empty frame, so that a buffer also carries
+//!   HTTP/2's END_STREAM;
+//! - [`TrackedBuf`] wraps each buffer that hyper gets, and sees when hyper has consumed or dropped it;
+//! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when its own buffers are empty. So after the
+//!   body has ended and all buffers are consumed, the connection's next successful flush means *sent*.
 //!
-//! 'Sent' is therefore 'in the kernel': what a client does with bytes that wait in its receive buffer is not known.
+//! So *sent* means that the kernel has the bytes. The host does not know whether the client has read them.
 //!
-//! The same observers see a client that takes nothing more, and a guest that writes nothing more, which [`Sent`] gives up on.
+//! The same observers see when a client takes nothing more, and when a guest writes nothing more. [`Sent`] then ends
+//! the response.
 
 mod buffer;
 mod io;
@@ -45,29 +46,29 @@ pub(crate) use io::TrackedIo;
 pub(crate) use patience::Patience;
 pub(crate) use unflushed::Unflushed;
 
-/// How far one response has come.
+/// The state of one response.
 struct Delivery {
     connection: Unflushed,
     /// How many of the response's buffers hyper holds.
     held: AtomicUsize,
     /// Whether hyper has read the body to its end.
     ended: AtomicBool,
-    /// Whether hyper, when it last asked for more of the body, was told that there is nothing yet.
+    /// Whether the body had nothing ready when hyper last asked for more.
     starved: AtomicBool,
     /// How often hyper asked for more of the body, or took a part of a buffer.
     moves: AtomicUsize,
-    /// How many frames of the body the guest has given.
+    /// How many frames of the body the guest has written.
     frames: AtomicUsize,
-    /// How often the connection had been flushed when the guest gave its last frame.
+    /// The number of flushes of the connection when the guest wrote its last frame.
     flushes: AtomicUsize,
     /// Whether the connection sends no other response at the same time, as on HTTP/1.
     alone: bool,
-    /// Why the guest will write no more of the body. None while it may.
+    /// The reason why the guest will write no more of the body. None while it may still write.
     broken: Mutex<Option<String>>,
     end: Mutex<Option<End>>,
 }
 
-/// What happens once a response has ended.
+/// The actions at the end of a response.
 struct End {
     outcome: oneshot::Sender<ResponseOutcome>,
     /// The request's place, which then counts as draining.
@@ -85,12 +86,12 @@ impl Delivery {
         }
     }
 
-    /// What is still to happen at the response's end. None once it has ended.
+    /// The actions at the response's end. None after it has ended.
     fn end(&self) -> MutexGuard<'_, Option<End>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Settles the outcome of a response that cannot be sent any more.
+    /// Settles the outcome of a response that can no longer be sent.
     fn lose(&self) {
         self.settle(self.connection.loss());
     }
@@ -105,8 +106,8 @@ impl Delivery {
     }
 
     /// Whether the response waits for the guest: the client has everything that the guest has written, or the response
-    /// has ended and the guest still computes. hyper copies some buffers; those have left only with the connection's
-    /// next flush, so one must have come since the guest's last frame.
+    /// has ended and the guest still computes. hyper copies some buffers. These have left only after the connection's
+    /// next flush, so a flush must have happened since the guest's last frame.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -124,7 +125,7 @@ impl Delivery {
     }
 }
 
-/// Tells how a response ends: once it has been sent, or cannot be any more.
+/// Waits for a response and tells its outcome, when the response has been sent or has failed.
 pub(crate) struct Sent {
     delivery: Arc<Delivery>,
     outcome: oneshot::Receiver<ResponseOutcome>,
@@ -143,9 +144,9 @@ impl Sent {
         ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
-    /// Ends the body with an error, because the guest has died while it wrote. Without the error, a body of unknown
-    /// length would look complete. Returns none if that is how the response ended, and the outcome if it ended
-    /// otherwise: the client or the host had left before, or the body was complete.
+    /// Ends the body with an error, because the guest died while it wrote the body. Without the error, a body of
+    /// unknown length would look complete. Returns none if the response ended in this way. Otherwise returns the
+    /// outcome: the client or the host had left before, or the body was complete.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -155,8 +156,8 @@ impl Sent {
         self.delivery.ended.load(Relaxed).then_some(ended)
     }
 
-    /// Limits how long the client may read nothing of the response. A guest that waits for more of `upload`, the
-    /// request's body, does not count as stalled.
+    /// Limits how long the client may read nothing of the response. Also sets `upload`, the request's body: a guest
+    /// that waits for more of it does not count as stalled.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;
@@ -170,7 +171,7 @@ impl Sent {
         }
     }
 
-    /// Settles the outcome of a response that hyper will not take, because it has dropped the request.
+    /// Settles the outcome of a response that hyper does not take, because hyper has dropped the request.
     pub(crate) fn refuse(&self) {
         self.delivery.lose();
     }
@@ -223,14 +224,14 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// The length of the body, in bytes: its `content-length`, or else what the body itself tells. None if neither is
-/// known.
+/// The length of the body in bytes: its `content-length`, or else the length that the body itself reports. None if
+/// neither is known.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
 }
 
-/// A response body that sees its own end.
+/// A response body that observes its own end.
 pub(crate) struct TrackedBody {
     /// The guest's body. None if the response must not have one.
     inner: Option<WasiBody>,
@@ -240,18 +241,18 @@ pub(crate) struct TrackedBody {
     announced: Option<u64>,
     /// How many bytes of the body are still to come, if its length is known.
     remaining: Option<u64>,
-    /// Whether hyper drops the body without another poll once its announced bytes have come, as on HTTP/1.
+    /// Whether hyper drops the body without another poll after the announced number of bytes, as on HTTP/1.
     dropped_early: bool,
     /// Whether hyper has got the empty last frame.
     sealed: bool,
-    /// The error to end the body with at the next poll.
+    /// The error that ends the body at the next poll.
     failure: Option<Error>,
     delivery: Arc<Delivery>,
 }
 
 impl TrackedBody {
-    /// Polls the guest's body. An empty piece is no piece: hyper would queue an HTTP/2 frame for it without waiting for room,
-    /// so that a guest could fill the host's memory with them (GHSA-f8mm-ggr3-89wh).
+    /// Polls the guest's body, and skips empty pieces. hyper would queue an HTTP/2 frame for each without waiting for
+    /// room, so a guest could fill the host's memory with them (GHSA-f8mm-ggr3-89wh).
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -267,8 +268,8 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends the body with an error at the next poll. Before that hyper can send what came before; with an error it
-    /// would throw that away.
+    /// Ends the body with an error at the next poll. So hyper can first send the earlier data, which it would drop at
+    /// an error.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
             (Error::HttpResponseBodySize(Some(written)), Some(length)) => wrong_length(*written, length),
@@ -347,8 +348,8 @@ impl Body for TrackedBody {
 }
 
 impl TrackedBody {
-    /// Makes one of the trailers hold a buffer until hyper has encoded it. No buffer of the body's follows trailers, so
-    /// this one tells when they are encoded.
+    /// Attaches a buffer to one of the trailers until hyper has encoded it. No buffer of the body follows the trailers,
+    /// so this buffer shows when they are encoded.
     fn fence(&self, mut trailers: HeaderMap) -> HeaderMap {
         if let Some(value) = trailers.values_mut().next() {
             let fence = Fence(TrackedBuf::new(Bytes::new(), &self.delivery), value.clone());

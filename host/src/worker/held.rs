@@ -1,4 +1,4 @@
-//! A lease that this process holds, and what it may ask of the engine for it.
+//! A lease that this process holds, and its calls of the engine.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,13 +13,13 @@ use super::moment::Moment;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// The pause before a call of the engine that failed is repeated.
+/// The pause before a failed call of the engine is repeated.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest single sleep, so that a lease is extended soon after the machine has been suspended.
+/// The longest single sleep. It is short, so that a lease is extended soon after the machine was suspended.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Paces what a process logs of its held leases in an outage of the task engine: each kind once a minute.
+/// Limits the log lines about held leases while the task engine is not available: each kind once a minute.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     calls: OnceAMinute,
@@ -29,20 +29,20 @@ pub(super) struct Failures {
 pub(super) struct Held {
     task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
-    /// When the engine was asked for the lease, the last time that it granted it.
+    /// The time of the last successful request for the lease or its extension.
     confirmed: Cell<Moment>,
     /// Shared by all leases of the process.
     failures: Arc<Failures>,
 }
 
-/// Where a batch is after its lease was lost.
+/// The place of a batch after its lease was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// The batch was gone before the lease could end: an operator dropped it.
+    /// The batch no longer existed before the lease could end, because an operator dropped it.
     Dropped,
-    /// The batch is gone, and the lease may have ended before.
+    /// The batch no longer exists, and the lease may have ended before.
     Gone,
-    /// The batch is stored, and is another worker's.
+    /// The batch is stored, and another worker holds it.
     Elsewhere,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Whereabouts {
     }
 }
 
-/// The next task of a batch, and where it stands.
+/// The next task of a batch, with its place and its attempt.
 pub(super) struct Next {
     pub(super) index: u32,
     pub(super) task: engines::Task,
@@ -77,12 +77,12 @@ enum Call {
 }
 
 impl Held {
-    /// Holds a lease that the engine was asked for at the moment `asked`.
+    /// Holds a lease that was requested from the engine at the time `asked`.
     pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment, failures: Arc<Failures>) -> Self {
         Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
-    /// Extends the lease until that fails for good. Returns the error with which the lease was lost.
+    /// Extends the lease again and again, until it is lost. Returns the error.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -104,8 +104,8 @@ impl Held {
         }
     }
 
-    /// Extends the lease now if it may have ended, as after a pause of this process. So no task is started that another
-    /// worker has taken over.
+    /// Extends the lease now if it may have ended, for example after a pause of this process. So this process does not
+    /// start a task that another worker has taken over.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),
@@ -124,7 +124,7 @@ impl Held {
         }
     }
 
-    /// Removes the batch of this id, another one than the leased one.
+    /// Removes the batch with this id, which is not the leased one.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
         self.task_store.call(|task_engine| async move { task_engine.remove(&id).await }).await.map(drop)
     }
@@ -146,28 +146,28 @@ impl Held {
         self.insist(Call::Ack).await
     }
 
-    /// Gives the batch back to be leased again after `after`: its next task has failed, and may be tried again.
+    /// Returns the batch to the engine, to be leased again after `after`. Its next task has failed and will be retried.
     pub(super) async fn retry(&self, after: Duration) -> engines::Result<()> {
         self.insist(Call::Retry(after)).await
     }
 
-    /// Gives the batch back at once: its next task has not been started.
+    /// Returns the batch to the engine, to be leased at once. Its next task has not been started.
     pub(super) async fn release(&self) -> engines::Result<()> {
         self.insist(Call::Release).await
     }
 
-    /// Moves the batch to the dead letter: its next task has failed for good, and the tasks behind it wait for an
+    /// Moves the batch to the dead letter. Its next task has failed for good, and the tasks behind it wait for an
     /// operator too.
     pub(super) async fn bury(&self, why: &str) -> engines::Result<()> {
         self.insist(Call::Bury(why.to_owned())).await
     }
 
-    /// Stores a task that has failed for good in the dead letter, as a batch of its own. The tasks behind it go on.
+    /// Stores a task that has failed for good in the dead letter, as a separate batch. The tasks behind it go on.
     pub(super) async fn bury_apart(&self, task: Batch, why: &str) -> engines::Result<()> {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }
 
-    /// Repeats a call until the engine has made it. It ends at the latest with the lease.
+    /// Repeats a call until the engine has confirmed it, or until the lease has ended.
     async fn insist(&self, call: Call) -> engines::Result<()> {
         loop {
             match self.call(call.clone()).await {
@@ -206,7 +206,7 @@ impl Held {
     }
 }
 
-/// Whether a call that failed so may be repeated. A mistake of the configuration may pass: an operator who changed the
+/// Whether a call may be repeated after this error. A configuration error may pass too: an operator who changed the
 /// password can change it back.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unavailable(_) | Error::Config(_))

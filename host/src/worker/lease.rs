@@ -1,7 +1,8 @@
-//! The life of a leased batch: an attempt of each task, a checkpoint, and at last the teardown.
+//! The life of a leased batch: an attempt and a checkpoint for each task, and the teardown at the end.
 //!
-//! The engine keeps what is to run and how often it has been; the process may end between any two lines here. So the end of
-//! a task is told only once the engine knows of it, at once then, and never by a worker that has lost its lease.
+//! The engine stores which tasks must run and how many attempts they had, because the process may end between any two
+//! lines here. So a worker logs the end of a task right after the engine has confirmed it, and never if it has lost its
+//! lease.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::to_response_outcome;
 
-/// Runs a leased batch until all its tasks have ended, it has to wait for another attempt, or its lease is lost.
+/// Runs a leased batch until all its tasks have ended, or it must wait for another attempt, or its lease is lost.
 pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
@@ -45,7 +46,7 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
     }
 }
 
-/// A leased batch on its way, with the life that runs its tasks.
+/// A running batch, with the life that runs its tasks.
 struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
@@ -54,7 +55,7 @@ struct LeasedBatch<'a> {
     life: Life,
 }
 
-/// Why this process does not begin a batch.
+/// The reason why this process does not begin a batch.
 enum NotBegun {
     /// There is no room for an instance now, or the host stops. The batch loses no attempt.
     NoRoom,
@@ -62,13 +63,13 @@ enum NotBegun {
     Failed(String),
 }
 
-/// Why a worker lets a batch go.
+/// The reason why a worker stops working on a batch.
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not been started. Another worker may run it, or this one with a new budget.
+    /// The next task has not been started. Another worker may run it, or this worker with a new budget.
     Interrupted,
-    /// The next task has failed as `failed` says, and is to be tried again after `pause`.
+    /// The next task has failed with the record `failed`, and will be retried after `pause`.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
     /// The host's stop cut the next task short. Another worker may run it at once.
     CutShort,
@@ -166,9 +167,9 @@ impl<'a> LeasedBatch<'a> {
         self.failed(index, record).await
     }
 
-    /// Handles a task that has failed for good. The failure policy decides whether the dead letter takes the task alone
-    /// or with those behind it. If the worker is killed between the two calls, the task is in both places: the next
-    /// worker finds it exhausted and calls this again.
+    /// Handles a task that has failed for good. The failure policy decides whether only this task goes to the dead
+    /// letter, or also the tasks behind it. If the worker is killed between the two calls, the task is in both places.
+    /// The next worker then finds that the task has no attempts left, and calls this function again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
@@ -188,8 +189,8 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// Handles a batch that this application cannot run. That is a failed attempt of its next task, which may be tried
-/// again here or elsewhere.
+/// Handles a batch that this application cannot run. It counts as a failed attempt of the next task, which may be
+/// retried here or on another worker.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -219,7 +220,7 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     })
 }
 
-/// Makes the scope of the batch's request, as far as the batch tells.
+/// Makes the scope of the batch's request from the data in the batch.
 fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {

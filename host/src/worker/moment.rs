@@ -1,4 +1,5 @@
-//! A clock that goes on while the machine sleeps, unlike tokio's: leases in a server end meanwhile.
+//! A clock that goes on while the machine is suspended, because leases in a server end meanwhile. tokio's clock stands
+//! still.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Telling that the task engine is not available: once a minute for as long as that lasts, and that it is over.
+//! Logs that the task engine is not available, once a minute, and that it is available again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// How often the host repeats that the engine is not available.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What all threads of a process know of an outage of the task engine.
+/// The state of an outage of the task engine, shared by all threads of a process.
 #[derive(Debug, Default)]
 pub(super) struct Outage(Mutex<Option<Since>>);
 
@@ -20,7 +20,7 @@ struct Since {
 }
 
 impl Outage {
-    /// Notes that a call of the engine failed. Returns what is to be logged now, if anything.
+    /// Records that a call of the engine failed. Returns the text to log now, if there is one.
     pub(super) fn goes_on(&self, error: &Error) -> Option<String> {
         let now = Instant::now();
         let mut since = self.since();
@@ -38,7 +38,7 @@ impl Outage {
         }
     }
 
-    /// Notes that a call of the engine succeeded. Returns what is to be logged, if an earlier call had failed.
+    /// Records that a call of the engine succeeded. Returns the text to log if an earlier call had failed.
     pub(super) fn is_over(&self) -> Option<String> {
         let since = self.since().take()?;
         Some(format!("the task engine is available again, after {} s", since.began.elapsed().as_secs()))

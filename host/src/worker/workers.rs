@@ -1,4 +1,4 @@
-//! Threads that lease batches and run their tasks, each with instances of its own.
+//! Threads that lease batches and run their tasks. Each thread has its own instances.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -26,13 +26,13 @@ const WAIT: Duration = Duration::from_secs(1);
 /// The pause after a call of the engine failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the threads that run durable tasks in this process share.
+/// The data that the threads for durable tasks share in this process.
 #[derive(Clone)]
 pub(crate) struct Workers {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     task_store: TaskStore,
-    /// The name of this process among the workers, which no other process has.
+    /// The worker's name for this process. No other process has the same name.
     name: String,
     threads: usize,
     concurrency: usize,
@@ -64,8 +64,8 @@ impl Workers {
         }
     }
 
-    /// What each thread does: it leases and runs batches until the shutdown begins, and then waits until those that it
-    /// runs have ended.
+    /// The work of each thread: it leases and runs batches until the shutdown begins, and then waits until its running
+    /// batches have ended.
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,
@@ -147,7 +147,7 @@ impl Workers {
     }
 }
 
-/// Makes a name for this process that no other process has, and that tells people which it is.
+/// Makes a unique name for this process, in which people can recognize the process.
 fn name(given: Option<&str>) -> String {
     let machine = || fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let place = given.map(str::to_owned).or_else(machine).unwrap_or_else(|| "worker".to_owned());

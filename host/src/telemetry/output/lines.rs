@@ -1,6 +1,6 @@
-//! What guests write to stderr, as an event for each line: where every line of stderr is to be JSON.
+//! Turns each line that guests write to stderr into an event, for a log in JSON.
 //!
-//! Lines are not lost as events are: the guest waits until there is room, as it does for plain text.
+//! Unlike other events, these are never lost: the guest waits until there is room, as it does for plain text.
 
 use std::io;
 use std::pin::Pin;
@@ -17,9 +17,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::{GUESTS, STDERR};
 use crate::telemetry::timestamp::timestamp;
 
-/// The most bytes of a line in one event. A longer line goes on in the next event.
+/// The largest number of bytes of a line in one event. A longer line goes on in the next event.
 const MAX_LINE: usize = 16 * 1024;
-/// The most bytes that a guest writes at once. Each of them may be a line, and so an event.
+/// The largest number of bytes that a guest writes at once. Each byte may be a line, and so an event.
 const PIECE: usize = 4096;
 
 /// The stderr of one instance.
@@ -54,8 +54,8 @@ impl Lines {
         Self(Arc::new(Mutex::new(Open { component: component.to_owned(), request: None, line: Vec::new() })))
     }
 
-    /// Attributes what the guest writes from now on to this request. A line that has not ended is written first,
-    /// because it belongs to the request before.
+    /// Makes this request the request of the guest's output from now on. First writes the line that has not ended,
+    /// because it belongs to the previous request.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         let mut open = self.open();
         open.end();
@@ -104,7 +104,7 @@ impl Open {
         }
     }
 
-    /// Writes the beginning of a line that nobody will end.
+    /// Writes the beginning of a line that will not be completed.
     fn end(&mut self) {
         if !self.line.is_empty() {
             _ = STDERR.print(&self.events(b"\n"), usize::MAX);
@@ -118,7 +118,7 @@ impl Drop for Open {
     }
 }
 
-/// How many of the bytes are whole characters. The last character may be incomplete.
+/// How many of the bytes belong to complete characters. The last character may be incomplete.
 fn whole(bytes: &[u8]) -> usize {
     match bytes.utf8_chunks().last().map(|last| last.invalid()) {
         Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {

@@ -1,4 +1,4 @@
-//! What hyper holds of a response: buffers that see themselves consumed or thrown away.
+//! The buffers of a response that hyper holds. They observe when hyper has consumed or dropped them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::Delivery;
 
-/// A piece of a response body in hyper's hands.
+/// A piece of a response body that hyper holds.
 pub(crate) struct TrackedBuf {
     bytes: Bytes,
     delivery: Arc<Delivery>,

@@ -14,12 +14,12 @@ use crate::budget::address::STALLED_AFTER;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
 
-/// How long a client may read nothing of a response, and which task ends then.
+/// The limit on how long a client may read nothing of a response, and the task that ends then.
 pub(crate) struct Patience {
     limit: Duration,
     /// The task that sends the response: the connection's on HTTP/1, the stream's on HTTP/2.
     sender: AbortHandle,
-    /// Keeps the connection from counting as idle until the response has ended.
+    /// Prevents that the connection counts as idle before the response has ended.
     pub(crate) at_work: AtWork,
 }
 
@@ -28,8 +28,8 @@ impl Patience {
         Self { limit, sender, at_work }
     }
 
-    /// Waits for the response's end. A client that reads nothing for a second or two is counted as stalled. After
-    /// the limit, the response is ended by force.
+    /// Waits for the response's end. If the client reads nothing for a second or two, counts the request as stalled.
+    /// After the limit, ends the response by force.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -56,7 +56,7 @@ impl Patience {
 }
 
 impl Delivery {
-    /// A value that changes when the client reads something, as far as the host can see that.
+    /// A value that changes when the client reads something, if the host can see that.
     fn progress(&self) -> (usize, usize) {
         // On HTTP/2 what another stream writes is no progress of this one, until only the connection's flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);

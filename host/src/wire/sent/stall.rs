@@ -10,8 +10,8 @@ use super::Sent;
 use super::standstill::{standstill, step};
 
 impl Sent {
-    /// Returns once the client has waited for more of the body for `limit`, and the guest not for the client. `tell` is
-    /// called with the time at which the limit ends once a part of it has passed, and with none if the guest then goes
+    /// Returns when the client has waited for more of the body for `limit`, while the guest did not wait for the
+    /// client. Calls `tell` with the deadline when a part of the limit has passed, and with none if the guest then goes
     /// on.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,

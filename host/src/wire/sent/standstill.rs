@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// The time between two looks, for one who has no need to know sooner.
+/// The time between two checks, for callers that need not know sooner.
 pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }
 
-/// Returns once `stands_still` has been true at each look for as long as `limit`. It may last a step longer, because no
-/// step begins with the last move.
+/// Returns when `stands_still` has been true at each check for `limit`. It may return one step later, because a step
+/// does not begin with the last movement.
 ///
-/// `tell` is called with the time at which the limit ends once a part of it has passed, and with none if something
-/// moves after that.
+/// Calls `tell` with the deadline when a part of the limit has passed, and with none if something moves after that.
 pub(super) async fn standstill(
     limit: Duration,
     step: Duration,

@@ -1,4 +1,4 @@
-//! The responses of one connection that wait for its next flush.
+//! The responses of one connection that wait for the connection's next flush.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Delivery;
 use crate::contract::bindings::ResponseOutcome;
 
-/// The reason why a response failed whose connection the host ended.
+/// The error of a response whose connection was ended by the host.
 pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
 
-/// The responses of one connection that hyper has taken whole and not yet flushed.
+/// The responses of one connection that hyper has taken completely but not yet flushed.
 ///
 /// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
 #[derive(Clone, Default)]
@@ -22,7 +22,7 @@ struct Outgoing {
     flushes: AtomicUsize,
     /// Whether the host ended the connection, and not the client.
     left: AtomicBool,
-    /// Whether the client has sent something that belongs to no request that was read to its end: it may still be
+    /// Whether the client has sent bytes of a request that was not read to its end. Then the client may still be
     /// sending.
     unread: AtomicBool,
 }
@@ -30,7 +30,7 @@ struct Outgoing {
 #[derive(Default)]
 struct Waiting {
     deliveries: Vec<Arc<Delivery>>,
-    /// Whether the connection is gone, so that nothing will be flushed any more.
+    /// Whether the connection has ended, so that nothing more will be flushed.
     closed: bool,
 }
 
@@ -65,7 +65,7 @@ impl Unflushed {
         }
     }
 
-    /// How often the operating system has taken bytes of this connection.
+    /// How often the operating system has taken bytes from this connection.
     pub(super) fn writes(&self) -> usize {
         self.0.writes.load(Relaxed)
     }
@@ -75,7 +75,8 @@ impl Unflushed {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Notes that the host is about to end the connection. Otherwise its responses would end as if the client had left.
+    /// Records that the host is about to end the connection. Without this, its responses would end as if the client had
+    /// left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
     }
@@ -84,17 +85,17 @@ impl Unflushed {
         self.0.unread.store(true, Relaxed);
     }
 
-    /// Notes that the request which is being read has been read to its end.
+    /// Records that the current request has been read to its end.
     pub(crate) fn read_whole(&self) {
         self.0.unread.store(false, Relaxed);
     }
 
-    /// Whether the client may be sending bytes that nobody will read.
+    /// Whether the client may be sending bytes that will not be read.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.unread.load(Relaxed)
     }
 
-    /// The outcome of a response on this connection that cannot be sent any more.
+    /// The outcome of a response on this connection that can no longer be sent.
     pub(super) fn loss(&self) -> ResponseOutcome {
         match self.0.left.load(Relaxed) {
             true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
