@@ -1,4 +1,4 @@
-//! Builds the adapters that `epilogue compose` puts around a guest, for the host to carry.
+//! Builds the adapters that `epilogue compose` puts around a guest. The host's executable contains them.
 
 #[path = "../guest/cargo.rs"]
 mod cargo;
@@ -27,11 +27,11 @@ fn main() -> cargo::Result<()> {
     Ok(())
 }
 
-/// The component without the names of its parts, which only debuggers read. The linker strips a module's names, but not a
-/// component's, and they are a twentieth of an adapter.
+/// Removes the names of a component's parts, which only debuggers read. The linker strips a module's names, but not a
+/// component's. They are a twentieth of an adapter's size.
 ///
-/// Behind its first eight bytes a component is a list of sections: a kind, a size in LEB128, and the contents. A section of kind 0
-/// begins with its name. `None` if it is no such list.
+/// After its first eight bytes, a component is a list of sections. Each has a kind, a size in LEB128, and the contents.
+/// A section of kind 0 begins with its name. Returns `None` if the bytes are not such a list.
 fn without_names(component: &[u8]) -> Option<Vec<u8>> {
     let (preamble, mut rest) = component.split_at_checked(8)?;
     let mut kept = preamble.to_vec();

@@ -1,7 +1,7 @@
 //! FastAPI's tutorial on background tasks, as a WASI HTTP component.
 //!
-//! `POST /send-notification/{email}?q=…` answers at once. After the answer, the log lines appear in the order in which
-//! they were asked for, and the request's database session closes last.
+//! `POST /send-notification/{email}?q=…` answers at once. After the response, the tasks print their lines in the order
+//! in which they were added. The request's database session closes last.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use tower_service::Service;
 
-/// The application's routes. Each instance creates them once, and the requests that it serves share what is in them.
+/// The application's routes. Each instance creates the router once, for all of its requests.
 static APP: LazyLock<Router> =
     LazyLock::new(|| Router::new().route("/", get(help)).route("/send-notification/{email}", post(send_notification)));
 
@@ -51,7 +51,7 @@ async fn send_notification(
 // ANCHOR_END: handler
 
 // ANCHOR: query
-/// A dependency with a task of its own, in the same queue as the handler's.
+/// A dependency that adds a task to the same queue as the handler.
 struct LoggedQuery;
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
 // ANCHOR_END: query
 
 // ANCHOR: session
-/// A dependency that is cleaned up once the last task has run, so that tasks may still use it.
+/// A dependency that is closed after the last task, so that tasks may still use it.
 struct Session;
 
 impl<S: Send + Sync> FromRequestParts<S> for Session {

@@ -112,7 +112,7 @@ pub struct Stop {
 /// Waits until the running handler, task or teardown should stop (S10): its deadline is near, or the host is shutting
 /// down.
 ///
-/// Race it against the work, as below. To stop listening, drop the future.
+/// Wait for this and for the work at the same time, as below. To stop waiting, drop the future.
 ///
 /// ```no_run
 /// # use std::pin::pin;

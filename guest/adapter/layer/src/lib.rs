@@ -1,8 +1,8 @@
-//! The adapter between the queue of a composed component and one of the several guests that share it. It passes on the guest's tasks
-//! and says that they are this guest's.
+//! The adapter between the queue of a composed component and one of several guests that share the queue. It passes the
+//! guest's tasks on, and marks them as this guest's tasks.
 //!
-//! An adapter does not know its own place. The outermost guest's adapter calls the queue, each other one the adapter around it, and
-//! each adds one to the place of a task that comes from further in.
+//! An adapter does not know its own place. The adapter of the outermost guest calls the queue. Each other adapter calls
+//! the adapter around it. Each adapter adds one to the place of a task that comes from further in.
 
 #![no_std]
 

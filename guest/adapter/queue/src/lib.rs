@@ -1,7 +1,7 @@
 //! The queue of a composed component. It provides the host's `queue` and `context` to the guests, and `drain` to the responder
 //! beside it.
 //!
-//! An instance serves one request at a time, so there is one queue. It decides by the same rules as the native host's queue
+//! An instance serves one request at a time, so there is one queue. It has the same rules as the native host's queue
 //! (`host/src/tasks/queue.rs`).
 
 #![no_std]
@@ -34,9 +34,10 @@ use crate::queue::Queue;
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
 /// Its queue.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
-/// Whether the guest has something to tear down. It outlasts the request, as what is in the guest's memory does.
+/// Whether the guest has asked for a teardown. This stays after the request, because the guest's callbacks stay in its
+/// memory.
 static NEEDS_TEARDOWN: Shared<bool> = Shared::new(false);
-/// When what is running began, and how long it may take.
+/// The start of the running call, and how long it may take.
 static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
 
 struct Adapter;

@@ -11,7 +11,7 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    /// The tasks that wait, each with the layer that added it.
+    /// The waiting tasks, each with the layer that added it.
     waiting: VecDeque<(u32, QueuedTask)>,
     /// The layer that adds the next task. It is the first one unless several guests share the queue.
     pub(crate) adding: u32,
@@ -41,7 +41,7 @@ impl Queue {
         Self { closed: false, limits, ..Self::closed() }
     }
 
-    /// Adds a task behind all others. The error says why it is refused.
+    /// Adds a task behind all others. The error says why the task is refused.
     pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
@@ -74,7 +74,7 @@ impl Queue {
         Ok(id)
     }
 
-    /// Takes back a task that has not started. False if there is no such task.
+    /// Cancels a task that has not started. Returns false if there is no such task.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         let mut tasks = self.waiting.iter_mut().map(|(_, task)| task);
         let Some(task) = tasks.find(|task| task.id == id && !task.cancelled) else { return false };

@@ -1,7 +1,8 @@
 //! The export that the host calls.
 //!
-//! The code that wit-bindgen generates returns the response at the end of the handler. After that only spawned work can go on, and
-//! spawning needs std. So the export is written by hand, and returns the response in the middle of a request's life.
+//! The code that wit-bindgen generates returns the response at the end of the handler. After that, only spawned work
+//! can go on, and spawning needs std. So this export is written by hand. It returns the response in the middle of a
+//! request's life.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 

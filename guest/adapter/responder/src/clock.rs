@@ -1,4 +1,4 @@
-//! Time, by the host's monotonic clock.
+//! The time of the host's monotonic clock.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -27,8 +27,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work` for at most `limit`. Work that takes longer is cancelled, and its instance serves on. Only work that waits can be
-/// cancelled; a guest that computes cannot be stopped.
+/// Runs `work` for at most `limit`, and then cancels it. Its instance goes on. Only work that waits can be cancelled. A
+/// guest that computes cannot be stopped.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

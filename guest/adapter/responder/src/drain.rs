@@ -1,5 +1,5 @@
-//! The drain: a request's tasks, one after the other, each to exactly one final state, by the rules of the native host's
-//! (`host/src/request/drain.rs`).
+//! The drain runs a request's tasks one after the other. Each ends in exactly one final state. The rules are those of
+//! the native host's drain (`host/src/request/drain.rs`).
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -22,7 +22,7 @@ use crate::record::{TaskRecord, will_be_retried};
 use crate::settings::settings;
 
 impl Life {
-    /// Runs the tasks in the order of registration, those included that are added meanwhile, until none is left.
+    /// Runs the tasks in the order of registration, until none is left. This includes tasks that are added meanwhile.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = drain::next() {
@@ -36,7 +36,7 @@ impl Life {
         }
     }
 
-    /// Returns the state of a task that is not to run, and the reason. None if the task is to run.
+    /// Returns the state of a task that must not run, and the reason. None if the task must run.
     fn verdict(&mut self, task: &QueuedTask, failed: bool) -> Option<(TaskState, &'static str)> {
         let situation = Situation {
             handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),
@@ -62,7 +62,7 @@ impl Life {
         })
     }
 
-    /// Runs a task, as often as it may be tried, and says how it ended.
+    /// Runs a task, with retries if necessary and allowed, and returns how it ended.
     async fn run(&mut self, task: &QueuedTask) -> TaskRecord {
         let start = now();
         let mut attempt = 0;

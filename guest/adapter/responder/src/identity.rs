@@ -1,4 +1,4 @@
-//! Who a request is: its id, and where it stands in a distributed trace (S16).
+//! The identity of a request: its id, and its position in a distributed trace (S16).
 
 use alloc::string::String;
 use alloc::vec::Vec;

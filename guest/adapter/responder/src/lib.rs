@@ -1,7 +1,8 @@
-//! The outermost part of a composed component: to the host it is the whole application, to the guest within it is the host.
+//! The outermost part of a composed component. To the host, it looks like the whole application. To the guest, it looks
+//! like the host.
 //!
-//! A host that knows nothing of tasks calls `handle`. The guest's handler runs, its response goes out, and then its tasks
-//! run, as on Epilogue's own host (`host/src/request.rs`), as far as a guest can do that for another.
+//! A host without background tasks calls `handle`. The guest's handler runs, then its response is sent, and then its
+//! tasks run. The steps are those of Epilogue's own host (`host/src/request.rs`), as far as a component can do them.
 
 #![no_std]
 
@@ -21,7 +22,7 @@ use crate::bindings::wasi::http::types::Request;
 use crate::caller::Caller;
 use crate::life::Life;
 
-/// Serves `request` from its arrival until nothing of it is left.
+/// Serves `request` from its arrival to the end of its teardown.
 async fn serve(request: Request, caller: Caller) {
     let mut life = Life::begin(&request);
     let handled = life.handle(request).await;

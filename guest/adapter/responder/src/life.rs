@@ -22,21 +22,21 @@ use crate::settings::settings;
 pub(crate) struct Life {
     pub(crate) identity: Identity,
     pub(crate) outcome: ResponseOutcome,
-    /// When the time for all tasks is used up. None before the drain begins.
+    /// The deadline for all tasks. None before the drain begins.
     deadline: Option<Deadline>,
     /// Whether the response to the request has no body, because the method is HEAD.
     head: bool,
     status: u16,
     pub(crate) tasks: u32,
     teardowns: u32,
-    /// Closes the request's queue when it is dropped, however the request ends.
+    /// Closes the request's queue when this value is dropped, at any end of the request.
     _door: Door,
 }
 
 /// The reason why the guest has no response that can be sent.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
-    /// The guest returned a response with this status, which no final response has.
+    /// The guest returned a response with this 1xx status.
     NotFinal(u16),
     TimedOut(Nanoseconds),
 }
@@ -107,7 +107,7 @@ impl Life {
         self.outcome = outcome;
     }
 
-    /// Closes the guest's request scope, if there is anything in it (S9).
+    /// Closes the guest's request scope, if the guest has asked for it (S9).
     pub(crate) async fn tear_down(&mut self) {
         if !drain::needs_teardown() {
             return;
@@ -127,7 +127,7 @@ impl Life {
         drain::close_if_empty()
     }
 
-    /// Lets the next request in.
+    /// Allows the next request into this instance.
     pub(crate) async fn end(self) {
         let (word, error) = match &self.outcome {
             ResponseOutcome::Delivered => ("delivered", None),
@@ -146,7 +146,7 @@ impl Life {
         record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
     }
 
-    /// What is left of the time for all tasks. The time starts to run with the first call.
+    /// The rest of the time for all tasks. The time starts with the first call.
     pub(crate) fn budget(&mut self) -> Nanoseconds {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }
@@ -161,7 +161,8 @@ fn still_running(limit: Nanoseconds) -> String {
     words::still_running(Duration::from_nanos(limit))
 }
 
-/// Keeps other requests out of this instance while one is being served, so that none sees another's queue or scope.
+/// Keeps other requests out of this instance while it serves one, so that no request uses the queue or the scope of
+/// another.
 struct Door;
 
 impl Door {

@@ -1,4 +1,4 @@
-//! The records of tasks, as lines on stderr in the words of the native host's log (S3).
+//! The records of tasks: lines on stderr, with the same words as the native host's log (S3).
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -54,7 +54,8 @@ impl Level {
 /// The stream to stderr, which is kept between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
-/// Writes a line, in one piece: others write to stderr as well. The message is the adapter's own; a text of the guest's is a field.
+/// Writes a line in one piece, because the guest writes to stderr too. The message is the adapter's own text. A text of
+/// the guest is a field.
 pub(crate) async fn log(
     level: Level,
     target: &str,

@@ -1,8 +1,8 @@
-//! The response on its way out (S2, S8).
+//! Sends the response (S2, S8).
 //!
-//! A host that knows nothing of tasks does not say when a response has been sent: the future that `Response.new` returns
-//! resolves long before. So the body is copied through a stream of our own. Its last write ends when the host has taken
-//! the last byte; a write that the host does not take to its end says that the client has left.
+//! A host without background tasks does not tell when a response has been sent. The future that `Response.new` returns
+//! resolves long before. So the adapter copies the body through its own stream. The last write ends when the host has
+//! taken the last byte. If the host does not take a whole write, the client has left.
 
 use alloc::format;
 use alloc::string::String;
@@ -43,8 +43,8 @@ enum Source {
 }
 
 impl Sending {
-    /// Creates a response like the guest's, whose body is copied from it. If HTTP allows the response no body, its headers announce
-    /// none.
+    /// Creates a copy of the guest's response. Its body is copied later. If HTTP does not allow a body, the headers
+    /// announce none.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, mut headers) = (response.get_status_code(), response.get_headers());
         if let 204 | 205 | 304 = status {
@@ -82,7 +82,7 @@ impl Sending {
         (response, Self { source: source(transmitted), body, trailers, bodyless })
     }
 
-    /// Sends the body, and returns how that ended.
+    /// Sends the body, and returns the outcome.
     pub(crate) async fn finish(self) -> ResponseOutcome {
         let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
@@ -115,7 +115,8 @@ fn length(headers: &Fields) -> Option<u64> {
     core::str::from_utf8(values.first()?).ok()?.parse().ok()
 }
 
-/// The reason why a body broke off. If the body has not the announced length, it is in the native host's words.
+/// The reason why a body broke off. If the body does not have the announced length, the text is the same as on the
+/// native host.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
         (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
@@ -123,8 +124,8 @@ fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     }
 }
 
-/// Copies a body to its end. Returns the trailers, or the error that ended the body; a body that has not the announced `length` is
-/// one. None if nobody wants the rest.
+/// Copies a body to its end. Returns the trailers, or the error that ended the body. A body without the announced
+/// `length` is an error. Returns none if the host does not take the rest.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,

@@ -1,4 +1,5 @@
-//! The settings that the operator can change: those of the native host, by the same variables in the component's environment.
+//! The settings that the operator can change. They have the same names as on the native host, and are variables in the
+//! component's environment.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +12,7 @@ use crate::bindings::wasi::cli::environment::get_environment;
 use crate::clock::{Nanoseconds, nanoseconds};
 use crate::record::Level;
 
-/// The settings of this instance, once they have been read.
+/// The settings of this instance, after they have been read.
 static SETTINGS: Shared<Option<Settings>> = Shared::new(None);
 
 /// The settings of an instance.
@@ -58,7 +59,7 @@ impl Settings {
 struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// Reads a variable's value. A value that cannot be parsed is ignored, because a component cannot refuse to start.
+    /// Reads a variable's value. Ignores a value that cannot be parsed, because a component cannot refuse to start.
     fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.and_then(|(_, value)| parse(value)).unwrap_or(default)

@@ -1,5 +1,5 @@
-//! The adapter between the responder of a composed component and one of its several guests. It has the guest run the guest's own
-//! tasks, and passes on the tasks of the guests further in.
+//! The adapter between the responder of a composed component and one of its several guests. It calls the guest for the
+//! guest's own tasks, and passes other tasks on to the guests further in.
 
 #![no_std]
 
@@ -28,7 +28,7 @@ impl Guest for Adapter {
         }
     }
 
-    /// Tears down the guests further in first. It joins the errors, if there are any, as the native host does.
+    /// Tears down the guests further in first, and then this one. Joins the errors, like the native host.
     async fn teardown(outcome: ResponseOutcome) -> Result<(), String> {
         let inner = inner::teardown(outcome.clone()).await;
         let own = own::teardown(outcome).await;

@@ -15,15 +15,15 @@ pub struct Backoff {
 const LEAST: Duration = Duration::from_millis(1);
 
 impl Backoff {
-    /// The backoff of a task that is not durable and names no backoff of its own.
+    /// The backoff of a task that is not durable and has no backoff of its own.
     pub const IN_PROCESS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(10) };
 
-    /// The backoff of a durable task that names none of its own, unless the operator sets another. With ten attempts the task is
-    /// retried for up to two hours.
+    /// The backoff of a durable task that has none of its own, unless the operator sets another. With ten attempts the
+    /// task is retried for up to two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// The wait after this attempt: between half of [`Backoff::longest`] and all of it, as `random` says, so that tasks that
-    /// failed together are not all tried together. `random` is any number, drawn anew for each wait.
+    /// The wait after this attempt: a random time between half of [`Backoff::longest`] and all of it, so that tasks
+    /// that failed together are not all retried together. `random` is a new random number for each wait.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);
         // In whole numbers: floating point would cost the adapters some KiB.

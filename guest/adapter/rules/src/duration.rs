@@ -1,7 +1,7 @@
-//! How an operator writes a duration, and how the log shows one.
+//! Reads durations that an operator writes, and formats durations for the log.
 //!
-//! The host used the crate humantime for that, which needs std. So the adapters read fewer spellings, and showed others. This
-//! is humantime's grammar and form without std; a test compares the two.
+//! The crate humantime does the same, but needs std, which the adapters do not have. This module has humantime's
+//! grammar and format. A test compares the two.
 
 use core::fmt;
 use core::time::Duration;
@@ -9,8 +9,8 @@ use core::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The longest duration that a setting may have. Libraries add durations to the time that it is, and some panic if that cannot be
-/// written; with this they never do.
+/// The longest duration that a setting may have. Libraries add durations to the present time, and some panic if the
+/// result overflows. With this limit, it never does.
 pub const MAX: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
 /// The names of the units, and the nanoseconds in each. A month is 30.44 days, a year 365.25.
@@ -30,7 +30,7 @@ const UNITS: [(&str, u64); 10] = [
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3_600 * SECOND;
 
-/// Why a text is not taken as a duration.
+/// The reason why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoDuration {
     /// The text is not one number with a unit or several.
@@ -88,7 +88,7 @@ fn part(text: &str) -> Result<(Duration, &str), NoDuration> {
     Ok((part, rest))
 }
 
-/// So many of a unit, divided by `scale`: in whole seconds, or else in whole nanoseconds.
+/// A number of units, divided by `scale`, in whole seconds, or else in whole nanoseconds.
 fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duration, NoDuration> {
     let unit = if in_seconds { unit / SECOND } else { unit };
     match count.checked_mul(unit) {
@@ -110,7 +110,7 @@ fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     Ok((number, scale, rest))
 }
 
-/// Splits a text behind the characters at its beginning that belong together.
+/// Splits a text after the matching characters at its beginning.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }

@@ -1,7 +1,8 @@
-//! The rules that the native host and the adapters of a composed component must decide alike.
+//! The rules that must be the same in the native host and in the adapters of a composed component.
 //!
-//! A guest behaves in the same way on both. So each rule stands here once: the host calls it, and the adapters call it. The
-//! crate knows neither wasmtime nor wit-bindgen. Each side maps its own generated types to the small ones of this crate.
+//! A guest must behave in the same way on both. So each rule is here once, and both the host and the adapters call it.
+//! The crate depends neither on wasmtime nor on wit-bindgen. Each side converts its own generated types to the small
+//! types of this crate.
 //!
 //! It uses no std, because std would make an adapter several times as large.
 

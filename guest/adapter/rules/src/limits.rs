@@ -1,22 +1,23 @@
-//! What one request may enqueue, and how much of a guest's texts is kept (S11).
+//! Limits on the tasks of one request, and on texts of a guest (S11).
 
 use alloc::format;
 use alloc::string::String;
 
-/// The bytes that a task's name may have. The name is kept in the task's record, and is part of each of its events.
+/// The largest size of a task's name in bytes. The name is kept in the task's record, and is part of each of its
+/// events.
 pub const MAX_NAME: usize = 1024;
-/// The bytes that are kept of an error's text. The text is the guest's, and may be of any length.
+/// The number of bytes that are kept of an error's text. The guest chooses the text, which may have any length.
 pub const MAX_ERROR: usize = 4096;
 
-/// Why a durable task is refused where nothing can store it.
+/// The reason for the refusal of a durable task if there is no task engine.
 pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
 
-/// Why a task is refused whose name has so many bytes. `None` if the name may be used.
+/// The reason for the refusal of a task whose name has this size. `None` if the size is allowed.
 pub fn refuses_name(bytes: usize) -> Option<&'static str> {
     if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
 }
 
-/// Why a task with these options cannot be durable, wherever it runs. `None` if it can be.
+/// The reason why a task with these options cannot be durable on any host. `None` if it can be durable.
 pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Option<&'static str> {
     if instance_bound {
         Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
@@ -27,7 +28,7 @@ pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Opti
     }
 }
 
-/// What one request may enqueue.
+/// The limits on the tasks of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The number of its tasks.
@@ -38,7 +39,7 @@ pub struct Limits {
     pub request_args: u64,
 }
 
-/// What one request has enqueued.
+/// The tasks that one request has enqueued so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted {
     /// The number of its tasks.
@@ -59,8 +60,8 @@ pub enum Exceeded {
 }
 
 impl Limits {
-    /// Counts one more task, whose arguments have so many bytes. If it would exceed a limit, nothing is counted, and the limit is
-    /// returned.
+    /// Counts one more task, whose arguments have this size. If the task would exceed a limit, counts nothing and
+    /// returns the limit.
     pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
         let args = args as u64;
         if accepted.tasks >= self.tasks {
@@ -78,7 +79,7 @@ impl Limits {
     }
 }
 
-/// The text of an error as it is kept: the first [`MAX_ERROR`] bytes, and the number of bytes that are missing.
+/// Shortens the text of an error to the first [`MAX_ERROR`] bytes and the number of missing bytes.
 pub fn cut(mut text: String) -> String {
     let end = text.floor_char_boundary(MAX_ERROR);
     let missing = text.len() - end;

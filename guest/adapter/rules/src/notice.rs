@@ -1,4 +1,4 @@
-//! When the guest is told that its time will be over (S10).
+//! When the guest is told that its deadline is near (S10).
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ const PART: u32 = 10;
 /// … and at most this long before it.
 const MAX: Duration = Duration::from_secs(5);
 
-/// How long before its deadline a call is told of it, if it may take `time` in all.
+/// How long before its deadline a call is told of it. `time` is the total time of the call.
 pub fn notice(time: Duration) -> Duration {
     (time / PART).min(MAX)
 }

@@ -1,4 +1,4 @@
-//! How an operator writes a number of bytes.
+//! Reads a number of bytes that an operator writes.
 
 /// The units of a size and the bytes in each, the largest first. Their case does not matter.
 pub const UNITS: [(&str, u64); 7] = [
@@ -11,7 +11,7 @@ pub const UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// Why a text is not taken as a size.
+/// The reason why a text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSize {
     /// The text is not a whole number with or without a unit.
@@ -20,7 +20,7 @@ pub enum NoSize {
     TooLarge,
 }
 
-/// Reads `64KiB`, `1MiB`, `500MB` or plainly `4096` as a number of bytes.
+/// Reads `64KiB`, `1MiB`, `500MB` or `4096` as a number of bytes.
 pub fn parse(text: &str) -> Result<u64, NoSize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text[digits.len()..].trim();

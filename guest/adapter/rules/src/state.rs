@@ -10,19 +10,20 @@ pub enum TaskState {
     Succeeded,
     /// The task ran and returned an error, or the guest had no such task, or the arguments did not fit the task.
     Failed,
-    /// The task trapped, as a panic does. The trap ended its instance. A composed component has nobody left to record this state.
+    /// The task trapped, for example because it panicked. The trap ended its instance. A composed component cannot
+    /// record this state.
     Trapped,
     /// The task was stopped at its deadline (S10).
     TimedOut,
     /// The task did not run, because a task before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// The task did not run, because it does not run after this end of the handler (S6), or because it is durable and could not
-    /// be stored.
+    /// The task did not run, because of its `run-when` and the end of the handler (S6), or because it is durable and
+    /// could not be stored.
     Discarded,
     /// The task was cancelled before it started, by the guest or because the client had left (S7).
     Cancelled,
-    /// The task did not run to its end, because the host stopped, the time for all tasks was used up, or the instance that its
-    /// closure lived in was gone (S13, S10, S15).
+    /// The task did not run to its end, because the host stopped, the time for all tasks was used up, or the instance
+    /// of its closure had ended (S13, S10, S15).
     Abandoned,
     /// The task was durable, and an operator removed it before it ended.
     Dropped,

@@ -1,9 +1,9 @@
-//! Where a request stands in a distributed trace, by the W3C Trace Context recommendation (S16).
+//! A request's position in a distributed trace, as the W3C Trace Context recommendation defines it (S16).
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
-/// A request's position in a distributed trace, as its two headers have it.
+/// A request's position in a distributed trace, as two headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// The header `traceparent`.
@@ -12,8 +12,8 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
-/// The request's own trace context, from the values of its headers `traceparent` and `tracestate`. If the request did not bring
-/// exactly one valid `traceparent`, it is a new one, made of the two halves of the request's id.
+/// Returns the request's trace context, from the values of its headers `traceparent` and `tracestate`. If the request
+/// does not have exactly one valid `traceparent`, makes a new one from the two halves of the request's id.
 pub fn context<'a>(
     parents: impl IntoIterator<Item = &'a [u8]>,
     states: impl IntoIterator<Item = &'a [u8]>,

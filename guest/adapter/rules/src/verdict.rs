@@ -1,11 +1,11 @@
-//! The verdict on a task whose turn has come: the task runs, or it ends in a state without running (S3, S4, S6, S7, S13, S15).
+//! The verdict on the next task: it runs, or it ends in a state without running (S3, S4, S6, S7, S13, S15).
 
 #[cfg(test)]
 mod model;
 
 use crate::state::TaskState;
 
-/// Which ends of the handler let a task run.
+/// The ends of the handler after which a task runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunWhen {
     /// Only after the handler returned a response and its durable tasks were stored.
@@ -19,13 +19,14 @@ pub enum RunWhen {
 /// The properties of a task that the verdict depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Task {
-    /// Which ends of the handler let the task run.
+    /// The ends of the handler after which the task runs.
     pub run_when: RunWhen,
     /// The guest cancelled the task.
     pub cancelled: bool,
     /// The task asked to be cancelled if the client leaves.
     pub cancel_on_disconnect: bool,
-    /// The task is to be stored. A stored task is no longer in the queue, so a durable task in the queue was not stored.
+    /// The task is durable. A stored task is no longer in the queue, so a durable task in the queue could not be
+    /// stored.
     pub durable: bool,
     /// The task was bound to an instance that has died.
     pub orphaned: bool,
@@ -36,8 +37,8 @@ pub struct Task {
 pub struct Situation<'a> {
     /// The handler returned no response.
     pub handler_failed: bool,
-    /// Why the durable tasks were not stored. `None` if they were, or if there were none. The response is not sent if they were
-    /// not stored.
+    /// The reason why the durable tasks were not stored, and so the response was not sent. `None` if they were stored,
+    /// or if there were none.
     pub not_stored: Option<&'a str>,
     /// The client left before the response was complete.
     pub client_gone: bool,
@@ -52,7 +53,7 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// The state of a task that does not run, and the reason as its record has it. `None` if the task runs.
+    /// The state of a task that does not run, and the reason for its record. `None` if the task runs.
     pub fn verdict(&self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
@@ -73,7 +74,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// Why this end of the handler discards a task (S6). `None` if it does not.
+    /// The reason why a task is discarded after this end of the handler (S6). `None` if it is not discarded.
     fn discards(&self, task: &Task) -> Option<&'a str> {
         let unsent = self.not_stored.is_some() && !task.durable;
         match task.run_when {

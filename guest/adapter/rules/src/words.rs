@@ -6,11 +6,11 @@ use core::time::Duration;
 
 use crate::duration::Shown;
 
-/// The event of a failed attempt that another one follows.
+/// The event of a failed attempt that will be retried.
 pub const WILL_BE_RETRIED: &str = "will be retried";
 /// The event of a request whose handler returned no response.
 pub const REQUEST_FAILED: &str = "the request failed";
-/// The event of a response that was not sent whole, for which the guest or the host is to blame.
+/// The event of a response that was not sent completely because of the guest or the host.
 pub const RESPONSE_FAILED: &str = "the response failed";
 /// The event of a teardown that returned an error.
 pub const TEARDOWN_FAILED: &str = "the teardown failed";
@@ -26,12 +26,12 @@ pub fn still_running(limit: Duration) -> String {
     format!("still running after {}", Shown(limit))
 }
 
-/// The reason why a handler has failed that returned a status from 100 to 199.
+/// The reason why a handler with a status from 100 to 199 has failed.
 pub fn not_final(status: u16) -> String {
     format!("the handler answered with status {status}, which no final response has")
 }
 
-/// The reason why a response has failed whose body is not as long as its `content-length` says.
+/// The reason why a response has failed if its body does not have the length in its `content-length`.
 pub fn wrong_length(written: u64, length: u64) -> String {
     format!("the guest wrote {written} bytes of a body whose content-length is {length}")
 }
@@ -41,7 +41,7 @@ pub fn unknown_task(name: &str) -> String {
     format!("the guest has no task named {name:?}")
 }
 
-/// The error of a task whose arguments do not fit it; the guest says why.
+/// The error of a task whose arguments do not fit. The guest gives the reason.
 pub fn bad_arguments(error: &str) -> String {
     format!("bad arguments: {error}")
 }
