@@ -36,7 +36,7 @@ fn connections_leave_descriptors_for_the_host() {
     let app = application(guests::HELLO, "");
     let host = limited(app.path(), FILES);
     let metrics = monitor::address(&host);
-    host.logged("max-connections is more than fit");
+    host.logged("max-connections is too high");
     assert_serves(host.address());
     let idle: Vec<TcpStream> = (0..2 * FILES).map(|_| TcpStream::connect(host.address()).unwrap()).collect();
     host.logged("few file descriptors are left: further connections wait");

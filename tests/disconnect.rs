@@ -67,6 +67,6 @@ fn s7_a_client_that_leaves_a_guest_that_computes_on_has_left_all_the_same() {
     let record = host.next_record();
     assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{record:?}");
     assert_eq!(states(&record), ["cancelled"], "{record:?}");
-    let error = "what the guest did after its response had ended was cut short: still running after 2s";
+    let error = "the guest was stopped after its response had ended: still running after 2s";
     assert_eq!(record.errors, [error], "{record:?}");
 }

@@ -179,7 +179,7 @@ fn s3_events_that_nobody_reads_are_counted_and_told_once_somebody_does() {
         let (mut told, mut lost) = (0, 0);
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             told += usize::from(line.contains("epilogue::task"));
-            if let Some(count) = line.split("nobody read them lost=").nth(1) {
+            if let Some(count) = line.split("nothing read stderr lost=").nth(1) {
                 lost += count.parse::<usize>().unwrap();
             }
         }

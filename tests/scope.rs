@@ -78,7 +78,7 @@ fn s9_what_is_registered_behind_the_teardown_is_told_and_never_the_next_requests
     gate.wait().open();
     let record = exchange.drained();
     assert_eq!((record.teardowns, record.errors.len()), (1, 1), "{record:?}");
-    assert!(record.errors[0].contains("behind the teardown"), "{record:?}");
+    assert!(record.errors[0].contains("registered too late"), "{record:?}");
 
     let next = host.get(&format!("/adds?{}", gate.url()));
     next.response();

@@ -183,7 +183,7 @@ impl Component {
 ///
 /// If the host has a task engine: no task of the component could be stored in it.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
-    let advice = "set tool.epilogue.source of the component to the one that it was composed from";
+    let advice = "set tool.epilogue.source of the component to the guest that it was composed from";
     ensure!(
         !has_task_engine,
         "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine can \

@@ -227,7 +227,7 @@ impl Life {
             // The shutdown ended the response too: the connection saw it before the instance did.
             (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
             (ResponseOutcome::Delivered, _) => self.record_error(SPAWNED_CUT_SHORT, Some(interrupted)),
-            _ => self.record_error("what the guest did after its response had ended was cut short", Some(interrupted)),
+            _ => self.record_error("the guest was stopped after its response had ended", Some(interrupted)),
         }
         outcome
     }
@@ -269,7 +269,7 @@ impl Life {
         let Some(mut instance) = self.instance.take() else { return };
         let closed = !instance.take_needs_teardown();
         if !closed {
-            self.record_error("what the guest registered behind the teardown was not run", None);
+            self.record_error("a teardown callback was registered too late, and was not run", None);
         }
         if settled && closed {
             instance.leave();

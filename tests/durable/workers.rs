@@ -93,7 +93,7 @@ fn s3_a_task_whose_workers_are_killed_has_an_end_too(fixture: &mut Fixture) {
     let second = fixture.worker([]);
     let end = second.logged("state=\"dead\"");
     assert!(end.contains("cause=\"abandoned\""), "{end}");
-    assert!(end.contains("its worker ended amid the last of 1 attempts"), "{end}");
+    assert!(end.contains("its worker ended during the last of 1 attempts"), "{end}");
     let id = fixture.stored("dead").remove(0);
     assert_eq!(fixture.tasks(["retry", &id]).stderr.last(), Some(&format!("{id} made ready")));
     gate.call().answer("go on");

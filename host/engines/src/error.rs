@@ -29,7 +29,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(why) => write!(f, "the task engine is not available: {why}"),
-            Self::LostLease => f.write_str("the lease has ended, and the tasks are somebody else's"),
+            Self::LostLease => f.write_str("the lease has ended, and another worker may have the tasks"),
             Self::TooLarge { bytes, limit } => {
                 write!(f, "the request's tasks take {bytes} bytes, and the task engine accepts {limit}")
             }

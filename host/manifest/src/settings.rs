@@ -331,7 +331,7 @@ impl HostOptions {
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.work || self.engine.is_some(),
-            "work is set but engine is not: there is nothing to work on"
+            "work is set but engine is not: durable tasks need a task engine"
         );
         Ok(())
     }

@@ -56,7 +56,7 @@ pub(crate) fn check(options: &HostOptions) {
             target: "epilogue::server",
             max_connections,
             open_files = *LIMIT,
-            "max-connections is more than fit: raise the limit of open files, as with ulimit -n, for at most {fit} fit"
+            "max-connections is too high: the limit of open files allows {fit} connections. Raise it, for example with ulimit -n"
         );
     }
 }

@@ -94,7 +94,7 @@ impl Reloader {
         }
         let fixed = self.fixed(&host);
         if !fixed.is_empty() {
-            tracing::warn!(target: "epilogue::reload", "{} cannot change while the host runs: start it anew for that", fixed.join(", "));
+            tracing::warn!(target: "epilogue::reload", "{} cannot change while the host runs: restart it", fixed.join(", "));
         }
         self.replacer.replace(app, tls);
         let components = match manifest.services().len() {

@@ -138,7 +138,7 @@ impl Watched {
             let id = &component.id;
             let Some(build) = &component.build else { continue };
             if build.watch.is_empty() {
-                tracing::warn!(target: "epilogue::watch", "component {id:?} has no build.watch: changes of what it is built from are not seen");
+                tracing::warn!(target: "epilogue::watch", "component {id:?} has no build.watch: changes of its source files are not seen");
             }
             for pattern in &build.watch {
                 let whole = format!("{}/{pattern}", Pattern::escape(&build.workdir.to_string_lossy()));

@@ -150,7 +150,7 @@ impl ServerThread {
             && let Some(times) = self.host.refusals.due()
         {
             let client = reply.address().to_string();
-            tracing::warn!(target: "epilogue::connection", times, limit, client, "requests of clients that hold too much are refused");
+            tracing::warn!(target: "epilogue::connection", times, limit, client, "requests of clients beyond their limit are refused");
         }
         reply.send(unavailable());
     }

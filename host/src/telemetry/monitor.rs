@@ -77,7 +77,10 @@ pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result
 }
 
 fn describe() {
-    metrics::describe_counter!("epilogue_events_lost_total", "Events that were not written, since nobody read stderr.");
+    metrics::describe_counter!(
+        "epilogue_events_lost_total",
+        "Events that were not written, because nothing read stderr."
+    );
     metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
     let dead = "Durable tasks that failed for good, by component and cause; a task that is retried may count again.";
     metrics::describe_counter!("epilogue_tasks_dead_total", dead);

@@ -150,7 +150,7 @@ impl Stream {
             if buffer.kept.is_empty() {
                 let lost = buffer.lost;
                 drop(buffer);
-                tracing::warn!(target: "epilogue::output", lost, "events were lost, since nobody read them");
+                tracing::warn!(target: "epilogue::output", lost, "events were lost, because nothing read stderr");
                 // Not before it has been told: the process might end in between.
                 self.buffer().lost -= lost;
                 self.changed.notify_all();

@@ -132,7 +132,7 @@ impl<'a> LeasedBatch<'a> {
         let life = &mut self.life;
         if exhausted {
             let attempts = attempt - 1;
-            let why = format!("its worker ended amid the last of {attempts} attempts");
+            let why = format!("its worker ended during the last of {attempts} attempts");
             let record = life.record_of(&task, TaskState::Abandoned, attempts, Some(why));
             return self.failed(index, record).await;
         }

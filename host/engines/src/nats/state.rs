@@ -166,7 +166,7 @@ fn found(
 
 fn read<T: DeserializeOwned>(message: &StreamMessage) -> Result<T> {
     serde_json::from_slice(&message.payload)
-        .map_err(|error| Error::Corrupt(format!("what NATS keeps as {}: {error}", message.subject)))
+        .map_err(|error| Error::Corrupt(format!("the message {} in NATS cannot be read: {error}", message.subject)))
 }
 
 /// When a message was stored, by the server's clock, since 1970.

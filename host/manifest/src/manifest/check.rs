@@ -73,8 +73,8 @@ impl Manifest {
             .filter(|component| !component.environment.is_empty() || !component.files.is_empty())
             .map(|component| {
                 format!(
-                    "the environment and files of the middleware {:?} are never used: what it inherits of the \
-                     application's is named by inherit_configuration",
+                    "the environment and files of the middleware {:?} are never used: it has only what \
+                     inherit_configuration names",
                     component.id
                 )
             })

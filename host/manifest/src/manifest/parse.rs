@@ -100,8 +100,8 @@ fn wrong_version(root: &Section<'_>, at: &std::ops::Range<usize>, version: &str)
 fn read_variables(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let Some(mut variables) = root.section("variables")? else { return Ok(()) };
     if !variables.take_rest().is_empty() {
-        let message = "[variables] has no effect: this host does not provide Spin's variables; a component's \
-                       environment, and --env, work";
+        let message = "[variables] has no effect: this host does not provide Spin's variables: use a \
+                       component's environment, or --env";
         manifest.warnings.push(Notice { component: None, message: variables.notice(variables.span(), message) });
     }
     Ok(())

@@ -197,8 +197,8 @@ source = "idle.wasm"
     let configured = parse(&configured).unwrap().select(&["app".to_owned()]).unwrap();
     assert_eq!(
         configured.warnings().collect::<Vec<_>>(),
-        ["spin.toml: the environment and files of the middleware \"login\" are never used: what it inherits of the \
-             application's is named by inherit_configuration"]
+        ["spin.toml: the environment and files of the middleware \"login\" are never used: it has only what \
+             inherit_configuration names"]
     );
     let services = manifest.services();
     let services: Vec<_> = services.iter().map(|service| (service.0.id.as_str(), service.1.len())).collect();
@@ -321,8 +321,8 @@ fn doubtful_things_are_warned_about() {
     assert_eq!(
         manifest.warnings().collect::<Vec<_>>(),
         [
-            "spin.toml:22: [variables] has no effect: this host does not provide Spin's variables; a component's \
-             environment, and --env, work",
+            "spin.toml:22: [variables] has no effect: this host does not provide Spin's variables: use a \
+             component's environment, or --env",
             "spin.toml: the route \"/...\" of component \"notify\" is never used: \"late\" has it too, and later",
             "spin.toml: the route \"/.well-known/spin/x\" is never used: /.well-known/spin/ belongs to the host",
             "spin.toml: the component \"idle\" has no trigger, so it never runs",

@@ -33,10 +33,10 @@ pub(super) fn application_options(application: &mut Section<'_>, manifest: &mut 
     let Some(mut http) = types.section("http")? else { return Ok(()) };
     if let Some((base, at)) = http.take_spanned::<String>("base")? {
         if base != "/" {
-            let message = "\"base\" is obsolete: put it in front of the route of each [[trigger.http]]";
+            let message = "\"base\" is obsolete: write it at the beginning of the route of each [[trigger.http]]";
             return Err(http.error(&at, message));
         }
-        let message = http.notice(&at, "\"base\" is obsolete, and \"/\" is what it always is");
+        let message = http.notice(&at, "\"base\" is obsolete, because it is always \"/\": remove it");
         manifest.warnings.push(Notice { component: None, message });
     }
     http.finish()

@@ -106,7 +106,7 @@ fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<b
 
 /// Changes the named batches, and prints for each whether it was changed. Returns whether all were changed.
 fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
-    ensure!(!ids.is_empty(), "which? Name the IDs that `epilogue tasks list` shows");
+    ensure!(!ids.is_empty(), "choose the tasks: name IDs that `epilogue tasks list` shows");
     let mut all = true;
     for id in ids {
         let found = make(store, change, id)?;

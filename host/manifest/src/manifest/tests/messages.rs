@@ -213,7 +213,7 @@ fn the_version_comes_first() {
         ),
         (
             "spin_manifest_version = 2\n[application]\nname = \"a\"\ntrigger.http.base = \"/app\"",
-            "spin.toml:4: \"base\" is obsolete: put it in front of the route of each [[trigger.http]]",
+            "spin.toml:4: \"base\" is obsolete: write it at the beginning of the route of each [[trigger.http]]",
         ),
     ] {
         assert_eq!(message(parse(text)), expected);
