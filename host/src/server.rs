@@ -1,4 +1,4 @@
-//! The server: one address, as many threads as there are workers, each with a listener of its own.
+//! The server: one address and several threads. Each thread has its own listener.
 
 mod accept;
 pub(crate) mod connection;

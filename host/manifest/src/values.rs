@@ -211,7 +211,7 @@ impl<T: Value> Value for Maximum<T> {
 }
 
 impl Value for SocketAddr {
-    /// A host name is looked up as well; like Spin this prefers 127.0.0.1 among its addresses.
+    /// Also looks up a host name. Like Spin, prefers 127.0.0.1 among its addresses.
     fn parse(text: &str) -> Result<Self, String> {
         let addresses: Vec<SocketAddr> = text
             .to_socket_addrs()

@@ -29,8 +29,8 @@ pub(super) enum Command {
     /// or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have ended. The same
     /// signal again stops it at once.
     ///
-    /// The exit code is 0 if the stop abandoned no task, 3 if it abandoned one or the host had to end by force, 1 if the
-    /// application could not run, and 2 for a mistake on the command line.
+    /// The exit code is 0 if the stop abandoned no task. It is 1 if the application could not run, 2 after a mistake on
+    /// the command line, and 3 if the stop abandoned a task or the process ended by force.
     ///
     /// Each option has an environment variable. You can also set most options in the manifest, under the option's name:
     /// in `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The

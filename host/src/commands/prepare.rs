@@ -124,7 +124,7 @@ impl UpArgs {
         Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
     }
 
-    /// The host's options. Those of the command line take precedence over the manifest's.
+    /// The host's options. Options of the command line take precedence over those of the manifest.
     pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
         self.host.clone().over(manifest.host.clone()).resolve()
     }

@@ -30,7 +30,7 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads on each cause from now on, on a thread of its own.
+    /// Reloads at each cause from now on, on a separate thread.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {

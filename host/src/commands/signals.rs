@@ -76,7 +76,7 @@ pub(crate) fn handle(
     Ok(())
 }
 
-/// What a signal means.
+/// The meaning of a signal.
 enum Told {
     Stop(SignalKind),
     Reload,

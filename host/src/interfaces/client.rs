@@ -14,7 +14,7 @@ use crate::budget::instance::{Budgeted, size_of_fields};
 const MAX_TEXT: usize = 65_534;
 
 /// Replaces `client.send`. If the response's headers exceed the instance's budget, the guest gets
-/// `error-code.HTTP-response-header-section-size`. Also replaces those functions of `request` that would need
+/// `error-code.HTTP-response-header-section-size`. Also replaces the functions of `request` that would need
 /// milliseconds to parse a long text. They refuse such a text.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);

@@ -113,8 +113,8 @@ pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes the headers that a guest cannot set. A guest has such headers if it passes on those of the request that it
-/// handles.
+/// Removes the headers that a guest cannot set. A guest has such headers if it passes on the headers of the request
+/// that it handles.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
         headers.remove(name);
@@ -122,7 +122,7 @@ pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
 }
 
 /// The hooks for arriving requests. They keep the headers that a guest cannot set itself, such as `host`, as Spin does.
-/// `request_headers.rs` has already removed those that are not for guests.
+/// `request_headers.rs` has already removed the headers that are not for guests.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {

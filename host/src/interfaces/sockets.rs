@@ -105,13 +105,13 @@ impl Refused {
     }
 }
 
-/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
+/// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
 fn told2<T: WasiView, S>(state: &mut T, opened: Result2<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error2>> {
     let told = opened.map_err(|error| network::Host::convert_error_code(&mut state.sockets(), error));
     told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))
 }
 
-/// What a function of WASI 0.3 returns to its guest. An error that is none of the interface's is a trap.
+/// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
 fn told3<T: WasiView, S>(state: &mut T, opened: Result3<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error3>> {
     let told = opened.map_err(|error| types::Host::convert_error_code(&mut state.sockets(), error));
     told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))

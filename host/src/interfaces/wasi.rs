@@ -57,9 +57,9 @@ pub(crate) struct Wasi {
     warnings: Arc<Warnings>,
     pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
-    /// The guest's stderr, if each of its lines is to be an event.
+    /// The guest's stderr, if each of its lines becomes an event.
     lines: Option<Lines>,
-    /// What the guest wrote to stderr last.
+    /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
 }
 

@@ -20,7 +20,7 @@ enum Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
-/// A server's view of its own end.
+/// The shutdown, as a server sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shutdown {
     stage: watch::Receiver<Stage>,

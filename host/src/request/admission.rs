@@ -86,7 +86,7 @@ pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// The request among those of its client's address that are stalled, once its client has left.
+    /// The count of this request as a stalled request of its client's address, after its client has left.
     stalled: Option<Stalled>,
 }
 

@@ -111,8 +111,8 @@ impl ServerThread {
         }
     }
 
-    /// The newest version. Requests and connections that begin after a reload get the new one, and those that have the
-    /// old one keep it.
+    /// The newest version. After a reload, new requests and connections get the new version. Running ones keep the old
+    /// version.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {

@@ -89,7 +89,7 @@ impl OnceAMinute {
 }
 
 /// Limits an event that has many subjects, such as the hosts of requests: it is logged once a minute for each subject.
-/// A guest can use any number of subjects. Those after the first [`SUBJECTS`] of a minute are counted together.
+/// A guest can use any number of subjects. Subjects after the first [`SUBJECTS`] of a minute are counted together.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
     /// The subjects, by their hashes, because a guest can choose long texts.

@@ -3,8 +3,8 @@
 //!
 //! The host writes at once as much as the system takes. It buffers the rest, and the stream's thread writes that. If a
 //! guest prints more than a pipe holds, only this guest waits. An event cannot wait, because its request would wait
-//! too. So events have a larger buffer, and an event beyond it is lost. The host counts lost events, and reports them
-//! as soon as the stream is read again (S3).
+//! too. So events have a larger buffer. If it is full, further events are lost. The host counts lost events, and
+//! reports them as soon as the stream is read again (S3).
 
 mod lines;
 

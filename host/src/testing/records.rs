@@ -18,7 +18,7 @@ struct Kept {
 }
 
 impl Records {
-    /// Keeps the records that come from `incoming`, on a thread of its own.
+    /// Keeps the records that come from `incoming`, on a separate thread.
     pub(super) fn keep(incoming: Receiver<RequestRecord>) -> Self {
         let kept = Arc::new((Mutex::new(Kept::default()), Condvar::new()));
         let records = Self(kept.clone());

@@ -62,7 +62,7 @@ impl Reply {
         self.upload.failure()
     }
 
-    /// What the client's address holds.
+    /// The counts of the client's address.
     pub(crate) fn address(&self) -> &Arc<Address> {
         &self.patience.at_work.activity().address
     }

@@ -1,8 +1,8 @@
 //! Finds out when a response is *sent* (S2).
 //!
 //! Tasks may start when the operating system has taken the response's last byte. Neither the body nor hyper tells this
-//! time: hyper stops polling a body whose length it knows, and buffers the data. So three observers work together, for
-//! HTTP/1 and HTTP/2:
+//! time. If hyper knows the length of a body, it stops polling the body at the end, and it buffers the data. So three
+//! observers work together, for HTTP/1 and HTTP/2:
 //!
 //! - [`TrackedBody`] sees the end of the body. It ends the body with an empty frame, so that a buffer also carries
 //!   HTTP/2's END_STREAM;

@@ -15,7 +15,7 @@ const JSON: &str = "$serde_json::private::";
 /// to `f32`. All values were tried.
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
-/// What the walk over a value has found.
+/// The state and the results of the walk over a value.
 pub(crate) struct Look {
     depth: u32,
     /// Whether the next value is within `Some`.

@@ -133,7 +133,7 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// How many batches are delayed. The server counts them as delivered, like those that workers hold.
+    /// How many batches are delayed. The server counts them as delivered, like batches that workers hold.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);

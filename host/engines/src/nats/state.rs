@@ -92,7 +92,7 @@ impl Nats {
         Ok(Some(Known { progress: read(&message)?, revision: message.sequence, at: written(&message) }))
     }
 
-    /// Writes the state of a batch, unless somebody else has written it since `revision`. Returns the new revision, or
+    /// Writes the state of a batch, unless another client has written it since `revision`. Returns the new revision, or
     /// none.
     pub(super) async fn write(&self, id: &str, revision: u64, progress: &Progress) -> Result<Option<u64>> {
         let payload = serde_json::to_vec(progress).map_err(|error| Error::Corrupt(error.to_string()))?;

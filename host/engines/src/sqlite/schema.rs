@@ -96,7 +96,7 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     }
 }
 
-/// What a file is to this program.
+/// What this program finds at the path of the file.
 enum File {
     Ours,
     Foreign,

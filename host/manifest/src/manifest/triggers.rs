@@ -122,7 +122,7 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reads how the component is to be called. Returns a message if this host cannot do it.
+/// Reads the executor, which says how to call the component. Returns a message if this host cannot do it.
 fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
     let kind = match &executor {

@@ -11,7 +11,7 @@ use super::{TaskStore, note};
 use crate::commands::cli::ChoiceArgs;
 use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
 
-/// What an operator does to a batch.
+/// The change of a batch: a retry or a drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Retry,

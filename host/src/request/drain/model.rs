@@ -1,4 +1,4 @@
-//! Whole drains of a queue, whatever their tasks come to and add. The verdicts' own model is with them, in `epilogue-rules`.
+//! A model of whole drains, with all ends of tasks. The model of the verdicts is in `epilogue-rules`.
 
 use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
@@ -32,7 +32,7 @@ fn options(run_when: RunWhen) -> TaskOptions {
     }
 }
 
-/// A task that will be drained: what it runs on, what it comes to, whether its instance dies, and what it adds.
+/// A planned task: when it runs, how it ends, whether its instance dies, and which tasks it adds.
 #[derive(Debug, Clone)]
 struct Plan {
     run_when: RunWhen,
@@ -56,8 +56,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The same steps as [`Life::drain`], with plans instead of a guest. Those that the handler does not add are added by
-    /// tasks that run, as far as they go.
+    /// The same steps as [`Life::drain`], with plans instead of a guest. Tasks that run add the plans that the handler
+    /// does not add, while there are any.
     #[test]
     fn s1_s3_every_accepted_task_ends_once_and_in_order(
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool

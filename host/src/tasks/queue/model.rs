@@ -1,4 +1,4 @@
-//! The queue against a model of it, which remembers everything and works it out anew at each question.
+//! Tests the queue against a simple model, which keeps all operations and computes each answer from them.
 
 use epilogue_manifest::values::{Size, Value as _};
 use epilogue_rules::limits::MAX_NAME;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What can be done to a queue.
+/// The operations on a queue.
 #[derive(Debug, Clone)]
 enum Step {
     Add { args: usize, name: usize, instance_bound: bool, durable: bool },
@@ -73,7 +73,7 @@ impl Model {
     }
 }
 
-/// What is looked at of a task that leaves: its number, the size of its arguments, and its fate.
+/// The checked properties of a task that leaves the queue: its number, the size of its arguments, and its end.
 fn seen(task: Task) -> (u64, usize, bool, bool) {
     (task.id, task.args.len(), task.orphaned, task.cancelled)
 }
