@@ -288,7 +288,7 @@ impl Life {
     }
 
     /// Waits for up to `limit` for the work that the guest spawned, and returns whether all of it has ended. `left` is
-    /// the time until the host stops that work. It decides when the guest is told.
+    /// the time until the host stops that work. The guest is told when `left` is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {

@@ -156,7 +156,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// Returns the number of all batches except dead ones. It is cheaper than [`TaskEngine::counts`], and as accurate.
+    /// Returns the number of all batches except dead ones. It is cheaper than [`TaskEngine::counts`], and just as
+    /// accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)

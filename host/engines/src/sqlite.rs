@@ -2,8 +2,8 @@
 //!
 //! One thread writes. It puts all waiting operations into one transaction, so that for example 32 requests share the
 //! cost of one `fsync`. Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an
-//! [`owner::Owner`]. With it, the next process that opens the file finds out which processes have died, and frees their
-//! batches at once.
+//! [`owner::Owner`]. The next process that opens the file checks the owners, finds out which processes have died, and
+//! frees their batches at once.
 //!
 //! A row's `due` is zero if the batch can be leased now. Otherwise it is the time when the lease or the delay ends, by
 //! one of the [`clock`]s. So a lease takes one or two steps in an index, however long the backlog is.

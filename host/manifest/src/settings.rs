@@ -374,12 +374,12 @@ fn at_least<T: Value + PartialOrd + Clone>(least: T) -> impl Fn(&str) -> Result<
     }
 }
 
-/// The number, for a setting that cannot be zero; 1 instead of zero.
+/// Converts a number for a setting that cannot be zero. Zero becomes 1.
 const fn nonzero_u32(number: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(number.saturating_sub(1))
 }
 
-/// The number, for a setting that cannot be zero; 1 instead of zero.
+/// Converts a number for a setting that cannot be zero. Zero becomes 1.
 const fn nonzero_usize(number: usize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(number.saturating_sub(1))
 }

@@ -40,13 +40,14 @@ pub(crate) struct Disk {
 pub(crate) struct DiskFull;
 
 impl Disk {
-    /// Makes the budget of the files in `folder`, and charges what is there already. They may take `most`.
+    /// Makes the budget of the files in `folder`, and counts the files that are already there. They may take `most`
+    /// bytes.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
         let charged = used(&folder).unwrap_or(most.bytes() as u64);
         Self { component, folder, most, charged: charged.into(), counting: false.into(), warnings: Arc::default() }
     }
 
-    /// Charges `bytes` that a guest is about to write. Must be called within a tokio runtime.
+    /// Counts `bytes` that a guest is about to write. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ pub(crate) struct Requests {
     draining: AtomicUsize,
 }
 
-/// A request that is counted as at work, and later as draining. Dropping the value ends the count.
+/// The count of one request: first as at work, and later as draining. Dropping the value ends the count.
 pub(crate) struct Place {
     requests: Arc<Requests>,
     drains: AtomicBool,

@@ -107,7 +107,7 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// If the request's body broke off, replaces the handler's error by `upload`, the reason for that.
+    /// If the request's body broke off, the reason for that, `upload`, replaces the handler's error.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),

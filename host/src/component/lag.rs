@@ -49,7 +49,7 @@ pub(crate) struct Lag {
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
-    /// Makes the limit of the current thread, whose guests may wait for their turns for `max`.
+    /// Makes the limit for the current thread. Its guests may wait up to `max` for their turns.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
         Self {

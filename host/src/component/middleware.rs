@@ -21,10 +21,11 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// The interfaces that give a component its environment, each with the label of an empty one.
+/// The interfaces that give a component its environment. Each has the label of an implementation with an empty
+/// environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files, each with the label of an empty one.
+/// The interfaces that give a component its files. Each has the label of an implementation without files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to others.

@@ -13,7 +13,7 @@ const OTHER_MAPPINGS: u64 = 2_000;
 /// The mappings of ten instances. Measurements showed four for each instance, and two for each stack. The pool has 5 %
 /// more stacks than instances.
 const MAPPINGS_OF_TEN: u64 = 61;
-/// The addresses that must be left when the pool has been made: for threads, compiled components and guests' files.
+/// The address space that must be free after the pool was made: for threads, compiled components and guests' files.
 const OTHER_ADDRESSES: usize = 1 << 30;
 
 /// Makes an engine with `make`, which gets the number of instances: `max_instances`, or as many as the system has mappings

@@ -173,7 +173,7 @@ fn named(address: &str, error: Error) -> Error {
 pub(crate) enum NotStored {
     /// The engine refused the tasks, or is not available.
     TaskEngine(Error),
-    /// The limit of requests whose tasks wait is reached.
+    /// The largest number of requests with waiting tasks is reached.
     BacklogFull(u64),
 }
 

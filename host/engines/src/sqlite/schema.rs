@@ -102,7 +102,7 @@ enum File {
     Foreign,
     /// A process that knows only version 1 is using the file, and would go on writing it.
     InUse,
-    /// The file is of another version.
+    /// The file has another version.
     Version(i64),
 }
 

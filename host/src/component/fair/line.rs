@@ -94,7 +94,7 @@ impl Place {
         Self(waiter)
     }
 
-    /// Whether the guest has its turn. If not, `waker` is woken when it has.
+    /// Whether the guest has its turn. Otherwise wakes `waker` when the guest gets its turn.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
