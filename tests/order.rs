@@ -72,7 +72,7 @@ fn s11_a_thousand_tasks_are_accepted_and_the_handler_answers_for_the_next() {
 
     let one_more = host.get("/?sizes=1001x5");
     assert_eq!(one_more.response().status(), 503);
-    assert_eq!(one_more.text(), "come back: the request has its limit of 1000 background tasks already");
+    assert_eq!(one_more.text(), "come back: the request already has 1000 background tasks, which is the limit");
     // Those that were accepted before it run all the same: nothing that was accepted is lost.
     let record = one_more.drained();
     assert_eq!(record.tasks.len(), 1_000);
@@ -89,7 +89,7 @@ fn s11_a_task_that_adds_itself_for_ever_meets_the_limit() {
     let (last, others) = record.tasks.split_last().unwrap();
     assert!(others.iter().all(|task| task.state == TaskState::Succeeded));
     assert_eq!(last.state, TaskState::Failed);
-    assert_eq!(last.error.as_deref(), Some("the request has its limit of 10 background tasks already"));
+    assert_eq!(last.error.as_deref(), Some("the request already has 10 background tasks, which is the limit"));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn s11_the_arguments_of_one_task_are_limited() {
     let exchange = host.get(&format!("/?sizes={},{}", 1 << 20, (1 << 20) + 1));
 
     assert_eq!(exchange.response().status(), 413);
-    let limit = "send less: the arguments are larger than one background task's may be, 1048576 bytes";
+    let limit = "send less: the arguments are larger than 1048576 bytes, the limit for one background task";
     assert_eq!(exchange.text(), limit);
     assert_eq!(ends(&exchange.drained()), ["receive succeeded"]);
 }
@@ -110,7 +110,7 @@ fn s11_the_arguments_of_all_tasks_together_are_limited() {
     let exchange = host.get("/?sizes=40,60,4");
 
     assert_eq!(exchange.response().status(), 413);
-    assert!(exchange.text().ends_with("all the request's background tasks may be together, 100 bytes"));
+    assert!(exchange.text().ends_with("would be larger than 100 bytes, the limit for all together"));
     assert_eq!(ends(&exchange.drained()), ["receive succeeded", "receive succeeded"]);
 }
 

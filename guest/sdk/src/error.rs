@@ -81,19 +81,21 @@ impl EnqueueError {
 impl fmt::Display for EnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::QueueFull { limit } => write!(f, "the request has its limit of {limit} background tasks already"),
+            Self::QueueFull { limit } => {
+                write!(f, "the request already has {limit} background tasks, which is the limit")
+            }
             Self::ArgsTooLarge { limit } => {
-                write!(f, "the arguments are larger than one background task's may be, {limit} bytes")
+                write!(f, "the arguments are larger than {limit} bytes, the limit for one background task")
             }
             Self::RequestArgsTooLarge { limit } => write!(
                 f,
-                "the arguments are larger than those of all the request's background tasks may be together, {limit} bytes"
+                "the arguments of the request's background tasks would be larger than {limit} bytes, the limit for all together"
             ),
             Self::BadArgs { task, reason } => write!(f, "the arguments of `{task}` cannot be kept as JSON: {reason}"),
             Self::NoRunner => f.write_str("the component does not export `runner`, so no background task could run"),
             Self::ShuttingDown => f.write_str("the host is shutting down and takes no more background tasks"),
             Self::Closed => f.write_str("there is no open request to attach a background task to"),
-            Self::Unsupported(what) => write!(f, "the background task asks for what cannot be done: {what}"),
+            Self::Unsupported(what) => write!(f, "the background task has options that are not supported: {what}"),
             Self::TooManyGenerations { limit } => {
                 write!(f, "durable tasks have added durable tasks for {limit} generations, which is the limit")
             }
@@ -133,7 +135,7 @@ mod tests {
         let message = |error: types::EnqueueError| EnqueueError::from(error).to_string();
         assert_eq!(
             message(types::EnqueueError::QueueFull(1000)),
-            "the request has its limit of 1000 background tasks already"
+            "the request already has 1000 background tasks, which is the limit"
         );
         assert!(message(types::EnqueueError::TooManyGenerations(100)).contains("100 generations"));
         assert!(message(types::EnqueueError::BacklogFull(100_000)).contains("100000 requests"));

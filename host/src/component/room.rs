@@ -27,9 +27,9 @@ pub(super) fn largest_engine(
         if fitting < max_instances {
             tracing::warn!(
                 target: "epilogue::engine",
-                "vm.max_map_count is {limit}, which suffices for {fitting} instances and not for max-instances, \
-                 {max_instances}. Requests beyond that get 503, and tasks wait. To have more, set vm.max_map_count to {}; \
-                 else set max-instances, and max-requests and max-draining together, to {fitting}",
+                "vm.max_map_count is {limit}. It allows {fitting} instances, and max-instances is {max_instances}. Beyond \
+                 {fitting}, requests get 503, and tasks wait. To have more, set vm.max_map_count to {}. Otherwise set \
+                 max-instances to {fitting}, and max-requests and max-draining to {fitting} in all",
                 needed(max_instances)
             );
         }
@@ -48,9 +48,9 @@ pub(super) fn largest_engine(
     if instances < wanted {
         tracing::warn!(
             target: "epilogue::engine",
-            "the system has no addresses for {wanted} instances of 4 GiB each, and there is room for {instances} now. \
-             Requests beyond that get 503, and tasks wait. To have more, raise `ulimit -v`, if it is set; else set \
-             max-instances, and max-requests and max-draining together, to {instances}"
+            "the system has no addresses for {wanted} instances of 4 GiB each: there is room for {instances} now. Beyond \
+             {instances}, requests get 503, and tasks wait. To have more, raise `ulimit -v`, if it is set. Otherwise set \
+             max-instances to {instances}, and max-requests and max-draining to {instances} in all"
         );
     }
     Ok((engine, instances))

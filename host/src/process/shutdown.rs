@@ -65,7 +65,7 @@ impl Shutdown {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// Whether everything must have ended at the time `now`: the grace has passed, or was cut short.
+    /// Whether everything must end, because at the time `now` the grace has passed or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {
             Stage::Running => false,
