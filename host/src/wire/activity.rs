@@ -31,7 +31,7 @@ impl AtWork {
 }
 
 impl Activity {
-    /// Makes the activity of a new connection, whose client has this address.
+    /// Makes the state of a new connection whose client has this address.
     pub(crate) fn new(address: Arc<Address>) -> Rc<Self> {
         Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(false), address })
     }

@@ -1,10 +1,10 @@
 //! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled its feature
 //! `arbitrary_precision`.
 //!
-//! If a reader does not say which type it expects, serde_json then passes each float as a map with one secret key.
-//! serde's own buffer is such a reader (`flatten`, `untagged`, `tag`). It treats the value as a normal map, so it can
-//! read no float (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested readers, and turns such maps
-//! back into floats. It leaves a number that does not fit a float, such as one of 30 digits, as it is.
+//! With this feature, serde_json passes a float as a map with one secret key, if the reader accepts any type. serde's
+//! own buffer is such a reader, which `flatten`, `untagged` and `tag` use. It treats the value as a normal map, so it
+//! cannot read floats (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested readers, and turns such
+//! maps back into floats. It leaves a number that does not fit a float, such as one of 30 digits, as it is.
 
 use std::fmt;
 use std::iter;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use tower_service::Service;
 
-/// Made once by each instance: the requests that it serves share what is in it.
+/// Each instance creates the router once. All of its requests share it.
 static APP: LazyLock<Router> = LazyLock::new(|| {
     Router::new()
         .route("/send-notification/{email}", post(send_notification))
