@@ -58,12 +58,8 @@ pub(super) async fn send(
 ) -> Result<(Response<ResponseBody>, impl Future<Output = Result<(), Error>> + Send), Error> {
     let options = options.unwrap_or_default();
     let within = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let uri = request.uri().clone();
-    let opened = async {
-        let stream = connect(uri, lookups).await?;
-        Ok::<_, Error>(http1::handshake(TokioIo::new(stream)).await?)
-    };
-    let (mut sender, connection) = timeout(within, opened).await.map_err(|_| Error::ConnectionTimeout)??;
+    let stream = connect(request.uri(), within, lookups).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // A server that is no proxy expects the path only.
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
@@ -86,11 +82,27 @@ pub(super) async fn send(
     Ok((response, async move { if open { connection.await.map_err(error_of) } else { Ok(()) } }))
 }
 
-async fn connect(uri: Uri, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
+/// Connects to the host of a URI. The lookup and the connection together may take `within`, as in wasmtime's own client. The
+/// TLS handshake, which that client does not limit, may take as long again.
+async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
     let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let secure = uri.scheme() == Some(&Scheme::HTTPS);
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let stream = connect_to(host, port, lookups);
+    let stream = timeout(within, stream).await.map_err(|_| Error::ConnectionTimeout)??;
+    if !secure {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let config = TLS.as_ref().map_err(|error| Error::Tls(io::Error::other(error.clone())))?;
+    let stream = TlsConnector::from(config.clone()).connect(name, stream);
+    let stream = timeout(within, stream).await.map_err(|_| Error::ConnectionTimeout)?.map_err(Error::Tls)?;
+    Ok(Box::new(stream))
+}
+
+/// Looks a host up, and connects to it.
+async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream, Error> {
     let addresses = match host.parse() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => lookups.resolve(host.to_owned(), port).await.map_err(Error::Connect)?,
@@ -98,14 +110,7 @@ async fn connect(uri: Uri, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
     if !descriptors::left_for_guests() {
         return Err(Error::ConnectionLimitReached);
     }
-    let stream = connect_to_one(&addresses).await.map_err(Error::Connect)?;
-    if !secure {
-        return Ok(Box::new(stream));
-    }
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
-    let config = TLS.as_ref().map_err(|error| Error::Tls(io::Error::other(error.clone())))?;
-    let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(Error::Tls)?;
-    Ok(Box::new(stream))
+    connect_to_one(&addresses).await.map_err(Error::Connect)
 }
 
 /// Connects to the first of these addresses that answers.
@@ -153,5 +158,22 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::budget::lookups::ComponentLookups;
+
+    #[tokio::test]
+    async fn a_server_that_is_silent_during_the_tls_handshake_is_not_waited_for() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("https://{}/", silent.local_addr().unwrap()).parse().unwrap();
+        let lookups = ComponentLookups::default().instance();
+        let connected = connect(&uri, Duration::from_millis(100), lookups).await;
+        assert!(matches!(connected.err(), Some(Error::ConnectionTimeout)));
     }
 }
