@@ -153,6 +153,24 @@ impl AllowedHost {
         Ok(Self { port: parse_port(port, scheme)?, scheme: parse_scheme(scheme)?, host: HostPattern::parse(host)? })
     }
 
+    /// A warning for the author if this entry allows nothing. A socket connects to an address, so the name of a host
+    /// never matches; the same holds in Spin.
+    pub fn warning(&self) -> Option<String> {
+        let Pattern::Only(scheme) = &self.scheme else { return None };
+        let name = match &self.host {
+            HostPattern::Exact(Host::Domain(name)) => name.clone(),
+            HostPattern::Subdomain(ending) => format!("*{ending}"),
+            HostPattern::Own => SELF_HOST.to_owned(),
+            _ => return None,
+        };
+        ["tcp", "udp"].contains(&scheme.as_str()).then(|| {
+            format!(
+                "{name:?} is the name of a host, and a socket connects to an address: the entry allows nothing; write the \
+                 host's address or network, such as \"{scheme}://10.0.0.0/8:*\""
+            )
+        })
+    }
+
     fn allows_scheme(&self, scheme: &str) -> bool {
         match &self.scheme {
             Pattern::Any => true,

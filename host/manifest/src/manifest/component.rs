@@ -73,7 +73,7 @@ pub(super) fn read<'a>(
         source,
         environment: table.take("environment")?.unwrap_or_default(),
         files: files(&mut table, &manifest.folder, &mut warnings)?,
-        allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported)?,
+        allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported, &mut warnings)?,
         middleware: Vec::new(),
         build: build(&mut table, &manifest.folder)?,
         settings,
@@ -136,12 +136,22 @@ fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,
     unsupported: &mut Vec<Notice>,
+    warnings: &mut Vec<String>,
 ) -> anyhow::Result<AllowedHosts> {
     let entries: Vec<toml::Spanned<String>> = table.take("allowed_outbound_hosts")?.unwrap_or_default();
     let mut hosts = Vec::with_capacity(entries.len());
     for entry in entries {
         match AllowedHost::parse(entry.get_ref()) {
-            Ok(host) => hosts.push(host),
+            Ok(host) => {
+                let warning = host.warning().map(|warning| {
+                    table.notice(
+                        &entry.span(),
+                        format_args!("\"allowed_outbound_hosts\" in {}: {warning}", table.name()),
+                    )
+                });
+                warnings.extend(warning);
+                hosts.push(host);
+            }
             Err(error) => {
                 let message = format!("\"allowed_outbound_hosts\" in {}: {error:#}", table.name());
                 unsupported

@@ -291,6 +291,12 @@ fn what_may_be_a_mistake_is_warned_of() {
             "spin.toml:12: \"files\" in [component.notify]: the destination \"./static\" is relative: write \"/static\", where \
              the component sees it",
         ),
+        (
+            "allowed_outbound_hosts = [\"tcp://10.0.0.25:25\", \"redis://db.example\", \"*://db.example:1\",\n\"tcp://db.example:5432\"]",
+            "spin.toml:13: \"allowed_outbound_hosts\" in [component.notify]: \"db.example\" is the name of a host, and a socket \
+             connects to an address: the entry allows nothing; write the host's address or network, such as \
+             \"tcp://10.0.0.0/8:*\"",
+        ),
     ] {
         let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}")).unwrap();
         assert_eq!(manifest.select(&[]).unwrap().warnings().collect::<Vec<_>>(), [expected]);
