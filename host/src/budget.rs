@@ -8,6 +8,8 @@ pub(crate) mod descriptors;
 pub(crate) mod disk;
 pub(crate) mod instance;
 pub(crate) mod lookups;
+pub(crate) mod open;
+pub(crate) mod places;
 pub(crate) mod requests;
 
 /// A limit on the data that the host keeps for a guest or a client.
@@ -17,12 +19,10 @@ pub(crate) enum Limit {
     Fields,
     /// TCP and UDP sockets that an instance holds open.
     Sockets,
-    /// Files and folders that an instance holds open.
+    /// Files and folders that an instance holds open, and folders that it lists.
     Files,
     /// Requests that an instance sends at the same time.
     Outgoing,
-    /// Folders that an instance lists at the same time, and entries of one such folder.
-    Listings,
     /// File descriptors of the process that guests may take.
     Descriptors,
     /// Bytes on the disk that a component's writable files take.
@@ -31,6 +31,8 @@ pub(crate) enum Limit {
     Instances,
     /// Handles that an instance keeps after the request that opened them.
     Kept,
+    /// Open connections of one client address.
+    Connections,
 }
 
 impl Limit {
@@ -41,11 +43,11 @@ impl Limit {
             Self::Sockets => "sockets",
             Self::Files => "files",
             Self::Outgoing => "outgoing-requests",
-            Self::Listings => "listings",
             Self::Descriptors => "descriptors",
             Self::Disk => "disk",
             Self::Instances => "instances",
             Self::Kept => "kept-handles",
+            Self::Connections => "connections-per-address",
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod names;
 pub(crate) mod outgoing;
 pub(crate) mod runner;
 mod send;
+pub(crate) mod socket_streams;
 pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod warnings;

@@ -1,18 +1,18 @@
 //! The limit on a component's writable files: how much disk space its guests may use.
 //!
-//! The host adds up what guests write, and does not subtract what they delete or overwrite. When most of the limit is
-//! reached, the host measures the real size of the files in the background, and continues from there.
+//! The host adds up what guests write, and does not subtract what they delete or overwrite. When the limit is reached, the
+//! host measures the real size of the files, and continues from there.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use epilogue_manifest::values::Size;
+use tokio::time::{Instant, sleep_until};
 use walkdir::WalkDir;
 
 use super::Limit;
@@ -20,7 +20,8 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// The bytes that a new file, folder or link counts for.
 pub(crate) const ENTRY: u64 = 4096;
-/// The shortest time between two measurements. Otherwise a guest near the limit could cause one with each write.
+/// The shortest time between the beginnings of two measurements. Otherwise a guest near the limit could cause one with
+/// each write.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The writable files of one component, in a folder of the host.
@@ -29,39 +30,76 @@ pub(crate) struct Disk {
     component: String,
     folder: PathBuf,
     most: Size,
-    /// The size at the last measurement and the bytes written since then.
-    charged: AtomicU64,
-    counting: AtomicBool,
+    spent: Mutex<Spent>,
+    /// When the last measurement began. It is locked while one is running.
+    counted_at: tokio::sync::Mutex<Option<Instant>>,
     warnings: Arc<OnceAMinute>,
+}
+
+/// The bytes that have been counted.
+#[derive(Debug, Default)]
+struct Spent {
+    /// The size of the files at the last measurement, and what was being written then.
+    counted: u64,
+    /// What was counted after that measurement had begun.
+    since: u64,
+    /// The part of the above that is being written.
+    writing: u64,
+}
+
+/// Bytes that are being written until this is dropped. A measurement may not see them on the disk yet.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    disk: Arc<Disk>,
+    bytes: u64,
 }
 
 /// A component's files would take more than `max-transient-write`.
 #[derive(Debug)]
 pub(crate) struct DiskFull;
 
+impl From<DiskFull> for io::Error {
+    fn from(DiskFull: DiskFull) -> Self {
+        ErrorKind::QuotaExceeded.into()
+    }
+}
+
 impl Disk {
     /// Makes the budget of the files in `folder`, and counts the files that are already there. They may take `most`
     /// bytes.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
-        let charged = used(&folder).unwrap_or(most.bytes() as u64);
-        Self { component, folder, most, charged: charged.into(), counting: false.into(), warnings: Arc::default() }
+        let counted = used(&folder).unwrap_or(most.bytes() as u64);
+        let spent = Mutex::new(Spent { counted, ..Spent::default() });
+        Self { component, folder, most, spent, counted_at: tokio::sync::Mutex::default(), warnings: Arc::default() }
     }
 
-    /// Counts `bytes` that a guest is about to write. Must be called within a tokio runtime.
+    /// Counts `bytes` that a guest is about to write. If they do not fit, this waits until the host has measured the real
+    /// size of the files. The caller drops the returned value when the bytes are on the disk.
     ///
     /// # Errors
     ///
     /// If the files would take more than they may. The guest gets the error `quota`.
-    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<(), DiskFull> {
-        let most = self.most.bytes() as u64;
-        let charged = self.charged.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        if charged > most - most / 4 {
-            self.count();
+    pub(crate) async fn charge(self: &Arc<Self>, bytes: u64) -> Result<Writing, DiskFull> {
+        if let Some(writing) = self.take(bytes) {
+            return Ok(writing);
         }
-        if charged <= most {
-            return Ok(());
+        // On its own task, so that the measurement goes on if this guest ends.
+        _ = tokio::spawn(self.clone().count_since(Instant::now())).await;
+        self.take(bytes).ok_or_else(|| self.refuse())
+    }
+
+    fn take(self: &Arc<Self>, bytes: u64) -> Option<Writing> {
+        let mut spent = self.spent();
+        let total = spent.counted.saturating_add(spent.since).saturating_add(bytes);
+        if total > self.most.bytes() as u64 {
+            return None;
         }
-        self.charged.fetch_sub(bytes, Relaxed);
+        spent.since += bytes;
+        spent.writing += bytes;
+        Some(Writing { disk: self.clone(), bytes })
+    }
+
+    fn refuse(&self) -> DiskFull {
         Limit::Disk.hit();
         let (component, most) = (self.component.clone(), self.most);
         self.warnings.log(move |times| {
@@ -70,28 +108,44 @@ impl Disk {
                 "a write is refused: the component's files take {most}, which is max-transient-write"
             );
         });
-        Err(DiskFull)
+        DiskFull
     }
 
-    /// Measures the size of the files, on a thread that may block, unless a measurement is already running.
-    fn count(self: &Arc<Self>) {
-        if self.counting.swap(true, Relaxed) {
+    /// Measures the size of the files, unless a measurement has begun after `asked`.
+    async fn count_since(self: Arc<Self>, asked: Instant) {
+        let mut counted_at = self.counted_at.lock().await;
+        if counted_at.is_some_and(|begun| begun > asked) {
             return;
         }
+        if let Some(begun) = *counted_at {
+            sleep_until(begun + PAUSE).await;
+        }
+        *counted_at = Some(Instant::now());
         let disk = self.clone();
-        tokio::spawn(async move {
-            let counted = disk.clone();
-            _ = tokio::task::spawn_blocking(move || {
-                let before = counted.charged.load(Relaxed);
-                // Otherwise what was charged stays charged.
-                let Some(used) = used(&counted.folder) else { return };
-                // Meanwhile more may have been charged.
-                _ = counted.charged.fetch_update(Relaxed, Relaxed, |now| Some(used + now.saturating_sub(before)));
-            })
-            .await;
-            tokio::time::sleep(PAUSE).await;
-            disk.counting.store(false, Relaxed);
-        });
+        _ = tokio::task::spawn_blocking(move || disk.count()).await;
+    }
+
+    /// Measures the size of the files. Blocks.
+    fn count(&self) {
+        let (since, writing) = {
+            let spent = self.spent();
+            (spent.since, spent.writing)
+        };
+        // Otherwise what was charged stays charged.
+        let Some(used) = used(&self.folder) else { return };
+        let mut spent = self.spent();
+        spent.counted = used.saturating_add(writing);
+        spent.since -= since;
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.disk.spent().writing -= self.bytes;
     }
 }
 
@@ -149,6 +203,8 @@ fn size(what: &fs::Metadata) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use epilogue_manifest::values::Value as _;
+
     use super::*;
 
     #[test]
@@ -168,6 +224,29 @@ mod tests {
         // A link leads out of the folder, and what it leads to is another's.
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
         assert_eq!(used(folder.path()), Some(2 * ENTRY));
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_or_written_again_may_be_written_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::new("app".to_owned(), folder.path().to_owned(), Size::parse("1MiB").unwrap()));
+        for _ in 0..64 {
+            let writing = disk.charge(64 << 10).await.unwrap();
+            fs::write(folder.path().join("file"), vec![1; 64 << 10]).unwrap();
+            drop(writing);
+        }
+        assert!(disk.charge(1 << 20).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_written_yet_stays_charged() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::new("app".to_owned(), folder.path().to_owned(), Size::parse("1MiB").unwrap()));
+        let writing = disk.charge(768 << 10).await.unwrap();
+        assert!(disk.charge(768 << 10).await.is_err());
+        assert!(disk.charge(256 << 10).await.is_ok());
+        drop(writing);
+        assert!(disk.charge(768 << 10).await.is_ok());
     }
 
     /// A guest makes such folders one within the other: none of its own paths is too long.

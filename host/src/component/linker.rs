@@ -4,7 +4,9 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::component::state::State;
-use crate::interfaces::{background, client, entries, fields, files, listing, names, sockets, status, writes};
+use crate::interfaces::{
+    background, client, entries, fields, files, listing, names, socket_streams, sockets, status, writes,
+};
 
 /// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
 /// `epilogue:background`, whose tasks can be durable or not.
@@ -20,6 +22,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     writes::add_to_linker(&mut linker, |state| &state.wasi)?;
     listing::add_to_linker(&mut linker)?;
     sockets::add_to_linker(&mut linker, |state| &state.wasi)?;
+    socket_streams::add_to_linker(&mut linker)?;
     names::add_to_linker(&mut linker, |state| &state.wasi)?;
     status::add_to_linker(&mut linker, |state| &mut state.refused_status)?;
     background::add_to_linker(&mut linker, |state| &mut state.background, durable)?;

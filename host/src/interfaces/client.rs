@@ -7,7 +7,6 @@ use wasmtime_wasi_http::p3::bindings::http::types::{ErrorCode, Host as _, HostRe
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
-use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, size_of_fields};
 
 /// The longest method or authority, in bytes. The crate `http` has the same limit for a whole URI.
@@ -63,7 +62,7 @@ fn charge<T: WasiHttpView + Budgeted>(
     response: Resource<Response>,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let size = size_of_fields(&state.http().table.get(&response)?.headers);
-    if state.charge(Limit::Fields, size).is_ok() {
+    if state.charge_fields(size).is_ok() {
         return Ok(Ok(response));
     }
     state.http().table.delete(response)?;

@@ -39,9 +39,7 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (folder, path): (Resource<Descriptor>, String)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if charge(state, get, ENTRY).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let Ok(_writing) = charge(get(state).disk.clone(), ENTRY).await else { return Ok((Err(Quota),)) };
                 let made = state.filesystem().create_directory_at(folder, path).await;
                 Ok((told2(state, made)?,))
             })
@@ -52,9 +50,7 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if charge(state, get, ENTRY).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let Ok(_writing) = charge(get(state).disk.clone(), ENTRY).await else { return Ok((Err(Quota),)) };
                 let made = state.filesystem().symlink_at(folder, to, path).await;
                 Ok((told2(state, made)?,))
             })
@@ -65,9 +61,7 @@ fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         move |mut store: StoreContextMut<'_, T>, (folder, follow, path, to, name): Link<preview2::PathFlags>| {
             Box::new(async move {
                 let state = store.data_mut();
-                if charge(state, get, ENTRY).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let Ok(_writing) = charge(get(state).disk.clone(), ENTRY).await else { return Ok((Err(Quota),)) };
                 let made = state.filesystem().link_at(folder, follow, path, to, name).await;
                 Ok((told2(state, made)?,))
             })
@@ -82,9 +76,8 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         "[method]descriptor.create-directory-at",
         move |accessor: &Accessor<T>, (folder, path): (Resource<Descriptor>, String)| {
             Box::pin(async move {
-                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let disk = accessor.with(|mut access| get(access.data_mut()).disk.clone());
+                let Ok(_writing) = charge(disk, ENTRY).await else { return Ok((Err(Quota),)) };
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
                 Ok((told3(WasiFilesystem::create_directory_at(&files, folder, path).await)?,))
             })
@@ -94,9 +87,8 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         "[method]descriptor.symlink-at",
         move |accessor: &Accessor<T>, (folder, to, path): (Resource<Descriptor>, String, String)| {
             Box::pin(async move {
-                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let disk = accessor.with(|mut access| get(access.data_mut()).disk.clone());
+                let Ok(_writing) = charge(disk, ENTRY).await else { return Ok((Err(Quota),)) };
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
                 Ok((told3(WasiFilesystem::symlink_at(&files, folder, to, path).await)?,))
             })
@@ -106,9 +98,8 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
         "[method]descriptor.link-at",
         move |accessor: &Accessor<T>, (folder, follow, path, to, name): Link<preview3::PathFlags>| {
             Box::pin(async move {
-                if accessor.with(|mut access| charge(access.data_mut(), get, ENTRY)).is_err() {
-                    return Ok((Err(Quota),));
-                }
+                let disk = accessor.with(|mut access| get(access.data_mut()).disk.clone());
+                let Ok(_writing) = charge(disk, ENTRY).await else { return Ok((Err(Quota),)) };
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
                 Ok((told3(WasiFilesystem::link_at(&files, folder, follow, path, to, name).await)?,))
             })

@@ -6,7 +6,6 @@ use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::types::{HeaderError, Host as _, HostFields};
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
-use crate::budget::Limit;
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
 /// Replaces the functions with which a guest creates header fields. The host counts a list before it copies the list
@@ -50,7 +49,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
             let state = store.data_mut();
             // The copy shares the original's memory, but only until the guest changes one of them.
             let size = size_of_fields(state.http().table.get(&fields)?);
-            state.charge(Limit::Fields, size)?;
+            state.charge_fields(size)?;
             Ok((HostFields::clone(&mut state.http(), fields)?,))
         },
     )?;
@@ -65,7 +64,7 @@ fn with_room<T: WasiHttpView + Budgeted, R>(
     size: usize,
     change: impl FnOnce(&mut T) -> Result<R, TrappableError<HeaderError>>,
 ) -> wasmtime::Result<(Result<R, HeaderError>,)> {
-    if size > MAX_MAP || state.charge(Limit::Fields, size).is_err() {
+    if size > MAX_MAP || state.charge_fields(size).is_err() {
         return Ok((Err(HeaderError::SizeExceeded),));
     }
     match change(state) {

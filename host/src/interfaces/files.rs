@@ -7,9 +7,9 @@ use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView a
 use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
 use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 
-use crate::budget::Limit;
 use crate::budget::disk::ENTRY;
 use crate::budget::instance::Budgeted;
+use crate::budget::places::Place;
 use crate::interfaces::filesystem::{charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
@@ -31,8 +31,11 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
             Box::new(async move {
                 use preview2::{ErrorCode, HostDescriptor as _};
                 let state = store.data_mut();
-                let full = open.contains(preview2::OpenFlags::CREATE) && charge(state, get, ENTRY).is_err();
-                if state.charge(Limit::Files, 1).is_err() || full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
+                let Ok(place) = state.budget().0.files.take() else { return Ok((Err(ErrorCode::Quota),)) };
+                let create = open.contains(preview2::OpenFlags::CREATE);
+                let writing = charge(get(state).disk.clone().filter(|_| create), ENTRY).await;
+                let full = writing.is_err();
+                if full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
                 }
                 // A file that is there already may be opened, and truncated.
@@ -41,8 +44,9 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                 }
                 let opened = state.filesystem().open_at(folder, follow, path, open, flags).await;
                 Ok((match told2(state, opened)? {
+                    Ok(file) => Ok(keep(state, file, place)?),
                     Err(ErrorCode::NoEntry) if full => Err(ErrorCode::Quota),
-                    opened => opened,
+                    error => error,
                 },))
             })
         },
@@ -57,12 +61,15 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
         >| {
             Box::pin(async move {
                 use preview3::{ErrorCode, HostDescriptorWithStore as _};
-                let create = open.contains(preview3::OpenFlags::CREATE);
-                let (charged, full) = accessor.with(|mut access| {
+                let (place, disk) = accessor.with(|mut access| {
                     let state = access.data_mut();
-                    (state.charge(Limit::Files, 1), create && charge(state, get, ENTRY).is_err())
+                    (state.budget().0.files.take(), get(state).disk.clone())
                 });
-                if charged.is_err() || full && open.contains(preview3::OpenFlags::EXCLUSIVE) {
+                let Ok(place) = place else { return Ok((Err(ErrorCode::Quota),)) };
+                let create = open.contains(preview3::OpenFlags::CREATE);
+                let writing = charge(disk.filter(|_| create), ENTRY).await;
+                let full = writing.is_err();
+                if full && open.contains(preview3::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
                 }
                 if full {
@@ -71,14 +78,29 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
                 let opened = WasiFilesystem::open_at(&files, folder, follow, path, open, flags).await;
                 Ok((match told3(opened)? {
+                    Ok(file) => Ok(accessor.with(|mut access| keep(access.data_mut(), file, place))?),
                     Err(ErrorCode::NoEntry) if full => Err(ErrorCode::Quota),
-                    opened => opened,
+                    error => error,
                 },))
             })
         },
     )?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Keeps the place of a file that the guest has opened.
+fn keep<T: WasiView + Budgeted>(
+    state: &mut T,
+    descriptor: Resource<Descriptor>,
+    place: Place,
+) -> wasmtime::Result<Resource<Descriptor>> {
+    let file = match state.filesystem().table.get(&descriptor)? {
+        Descriptor::File(file) => file.file.clone(),
+        Descriptor::Dir(folder) => folder.dir.clone(),
+    };
+    state.budget().0.files.opened(&file, place);
+    Ok(descriptor)
 }
 
 /// The parameters of `descriptor.open-at`: the folder, whether to follow links, the path, and how to open it.

@@ -1,5 +1,6 @@
-//! The shared parts of the host's replacements for `wasi:filesystem`.
+//! What the host's replacements of `wasi:filesystem` have in common.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use wasmtime_wasi::WasiView;
@@ -9,20 +10,18 @@ use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
 use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
-use crate::budget::disk::{Disk, DiskFull};
-use crate::interfaces::wasi::Wasi;
+use crate::budget::disk::{Disk, DiskFull, Writing};
 
-/// The component's budget, if its guests may write to files.
-pub(super) fn disk<T>(state: &mut T, get: fn(&mut T) -> &Wasi) -> Option<Arc<Disk>> {
-    get(state).disk.clone()
+/// Counts `bytes` against the component's budget. A guest that may not write to files has no budget. wasmtime refuses its
+/// writes.
+pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option<Writing>, DiskFull> {
+    match disk {
+        Some(disk) => disk.charge(bytes).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-/// Counts `bytes` against the budget. A guest that may not write to files has no budget. wasmtime refuses its writes.
-pub(super) fn charge<T>(state: &mut T, get: fn(&mut T) -> &Wasi, bytes: u64) -> Result<(), DiskFull> {
-    disk(state, get).map_or(Ok(()), |disk| disk.charge(bytes))
-}
-
-/// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
+/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
 pub(super) fn told2<T: WasiView, R>(
     state: &mut T,
     done: FsResult<R>,
@@ -31,7 +30,23 @@ pub(super) fn told2<T: WasiView, R>(
     done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
 }
 
-/// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
+/// What a function of WASI 0.3 returns to its guest. An error that is none of the interface's is a trap.
 pub(super) fn told3<R>(done: FilesystemResult<R>) -> wasmtime::Result<Result<R, preview3::ErrorCode>> {
     done.map_or_else(|error| error.downcast().map(Err), |done| Ok(Ok(done)))
+}
+
+/// The error of WASI 0.2 for an error of the system.
+pub(super) fn code2(error: io::Error) -> preview2::ErrorCode {
+    match error.kind() {
+        ErrorKind::QuotaExceeded => preview2::ErrorCode::Quota,
+        _ => error.into(),
+    }
+}
+
+/// The error of WASI 0.3 for an error of the system.
+pub(super) fn code3(error: io::Error) -> preview3::ErrorCode {
+    match error.kind() {
+        ErrorKind::QuotaExceeded => preview3::ErrorCode::Quota,
+        _ => error.into(),
+    }
 }

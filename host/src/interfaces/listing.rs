@@ -1,42 +1,66 @@
 //! `wasi:filesystem`: how a guest lists a folder.
 //!
-//! wasmtime's own `read-directory` of WASI 0.3 blocks a thread until the guest has read the whole stream. A guest that
-//! does not read its streams could block all file reads in this way. Here the thread is free as soon as the folder has
-//! been read.
+//! wasmtime's own `read-directory` of WASI 0.2 reads the whole folder into memory. That of WASI 0.3 blocks a thread until
+//! the guest has read the whole stream. Here the host reads some entries at a time, when the guest asks for them. A
+//! listing counts as an open file.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::iter;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 use tokio::sync::oneshot;
-use wasmtime::component::{Destination, FutureReader, Linker, Resource, StreamProducer, StreamReader, StreamResult};
-use wasmtime::{StoreContextMut, component::VecBuffer};
+use tokio::task::{JoinHandle, spawn_blocking};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{
+    Destination, FutureReader, Linker, Resource, ResourceType, StreamProducer, StreamReader, StreamResult, VecBuffer,
+};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
-use wasmtime_wasi::p2::ReaddirIterator;
 use wasmtime_wasi::p2::bindings::filesystem::types as preview2;
-use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
+use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 
-use crate::budget::Limit;
-use crate::budget::instance::{Budgeted, MAX_ENTRIES, Place};
-use crate::interfaces::filesystem::told2;
+use crate::budget::instance::Budgeted;
+use crate::budget::places::Place;
+use crate::interfaces::filesystem::{code2, code3};
 
-/// How many entries a guest gets at a time.
-const BATCH: usize = 256;
+/// How many entries the host reads at a time.
+const BATCH: usize = 64;
 
-/// Replaces the functions with which a guest lists a folder. Beyond the budget, they fail with `error-code.quota`. In
-/// WASI 0.3, a folder with more than [`MAX_ENTRIES`] fails with `error-code.overflow`.
+/// Replaces the functions with which a guest lists a folder. Beyond the budget, they fail with `error-code.quota`.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    linker.instance("wasi:filesystem/types@0.2.12")?.func_wrap_async(
+    let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
+    types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
+        store.data_mut().filesystem().table.delete(Resource::<Listing>::new_own(listing))?;
+        Ok(())
+    })?;
+    types.func_wrap_async(
         "[method]descriptor.read-directory",
         |mut store: StoreContextMut<'_, T>, (folder,): (Resource<Descriptor>,)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if state.charge(Limit::Listings, 1).is_err() {
-                    return Ok((Err(preview2::ErrorCode::Quota),));
-                }
-                Ok((read(state, folder).await?,))
+                Ok((match Listing::begin(state, &folder).await? {
+                    Ok(listing) => Ok(state.filesystem().table.push(listing)?),
+                    Err(error) => Err(code2(error)),
+                },))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]directory-entry-stream.read-directory-entry",
+        |mut store: StoreContextMut<'_, T>, (listing,): (Resource<Listing>,)| {
+            Box::new(async move {
+                let listing = store.data_mut().filesystem().table.get_mut(&listing)?;
+                let entry = poll_fn(|cx| listing.poll_next(cx)).await.transpose();
+                let entry =
+                    entry.map(|entry| entry.map(|(kind, name)| preview2::DirectoryEntry { type_: kind2(kind), name }));
+                Ok((entry.map_err(code2),))
             })
         },
     )?;
@@ -45,18 +69,13 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
         |mut store: StoreContextMut<'_, T>, (folder,): (Resource<Descriptor>,)| {
             Box::new(async move {
                 let (end, ended) = oneshot::channel();
-                let mut listing = Listing { entries: VecDeque::new(), result: Ok(()), end: Some(end), _place: None };
-                match store.data_mut().budget().0.listings.take() {
-                    None => listing.result = Err(ErrorCode::Quota),
-                    place => {
-                        listing._place = place;
-                        list(store.data_mut(), folder, &mut listing).await?;
+                let entries = match Listing::begin(store.data_mut(), &folder).await? {
+                    Ok(listing) => StreamReader::new(&mut store, Entries { listing, end: Some(end) })?,
+                    Err(error) => {
+                        _ = end.send(Err(code3(error)));
+                        StreamReader::new(&mut store, iter::empty())?
                     }
-                }
-                if listing.entries.is_empty() {
-                    listing.end();
-                }
-                let entries = StreamReader::new(&mut store, listing)?;
+                };
                 Ok(((entries, FutureReader::new(&mut store, ended)?),))
             })
         },
@@ -65,102 +84,167 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Reads a whole folder, on a thread that may block.
-async fn read<T: WasiView>(
-    state: &mut T,
-    folder: Resource<Descriptor>,
-) -> wasmtime::Result<Result<Resource<ReaddirIterator>, preview2::ErrorCode>> {
-    use preview2::HostDescriptor as _;
-    let entries = state.filesystem().read_directory(folder).await;
-    told2(state, entries)
-}
+/// What a file is, and its name.
+type Entry = (FileType, String);
 
-/// Reads a folder into `listing`.
-async fn list<T: WasiView>(state: &mut T, folder: Resource<Descriptor>, listing: &mut Listing) -> wasmtime::Result<()> {
-    let entries = match read(state, folder).await? {
-        Ok(entries) => state.filesystem().table.delete(entries)?,
-        Err(error) => {
-            listing.result = Err(told(error));
-            return Ok(());
-        }
-    };
-    for entry in entries {
-        let Ok(entry) = entry else {
-            listing.result = Err(ErrorCode::IllegalByteSequence);
-            break;
-        };
-        if listing.entries.len() == MAX_ENTRIES {
-            Limit::Listings.hit();
-            listing.result = Err(ErrorCode::Overflow);
-            break;
-        }
-        listing.entries.push_back(DirectoryEntry { type_: kind(entry.type_), name: entry.name });
-    }
-    Ok(())
-}
-
-/// The entries that a guest has not read yet.
+/// A folder that is being listed.
 struct Listing {
-    entries: VecDeque<DirectoryEntry>,
-    /// The result of the listing after the last entry.
-    result: Result<(), ErrorCode>,
-    end: Option<oneshot::Sender<Result<(), ErrorCode>>>,
-    _place: Option<Place>,
+    /// None while entries are being read, and after the last entry.
+    folder: Option<Dir>,
+    reading: Option<JoinHandle<(Dir, VecDeque<io::Result<Entry>>)>>,
+    /// The entries that the guest has not taken yet.
+    entries: VecDeque<io::Result<Entry>>,
+    _place: Place,
 }
 
 impl Listing {
-    /// Sends the result of the listing to the guest.
-    fn end(&mut self) {
-        if let Some(end) = self.end.take() {
-            // Whoever does not wait for it misses it.
-            _ = end.send(self.result.clone());
+    /// Begins to list a folder.
+    async fn begin<T: WasiView + Budgeted>(
+        state: &mut T,
+        folder: &Resource<Descriptor>,
+    ) -> wasmtime::Result<io::Result<Self>> {
+        let folder = match state.filesystem().table.get(folder)? {
+            Descriptor::Dir(folder) => folder.dir.clone(),
+            Descriptor::File(_) => return Ok(Err(Errno::NOTDIR.into())),
+        };
+        let Ok(place) = state.budget().0.files.take() else { return Ok(Err(ErrorKind::QuotaExceeded.into())) };
+        let folder = spawn_blocking(move || open(&folder)).await.map_err(io::Error::other).flatten();
+        Ok(folder.map(|folder| Self { folder: Some(folder), reading: None, entries: VecDeque::new(), _place: place }))
+    }
+
+    /// Returns the next entry, or none after the last one.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Entry>>> {
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                return Poll::Ready(Some(entry));
+            }
+            if let Some(folder) = self.folder.take() {
+                self.reading = Some(spawn_blocking(move || read(folder)));
+            }
+            let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+            let read = ready!(Pin::new(reading).poll(cx));
+            self.reading = None;
+            match read {
+                Ok((_, entries)) if entries.is_empty() => {}
+                Ok((folder, entries)) => (self.folder, self.entries) = (Some(folder), entries),
+                Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+            }
         }
     }
 }
 
-impl<D> StreamProducer<D> for Listing {
-    type Item = DirectoryEntry;
-    type Buffer = VecBuffer<DirectoryEntry>;
+/// Opens a folder again, because two listings of one descriptor would share their position.
+fn open(folder: &File) -> io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(Dir::new(openat(folder, ".", flags, Mode::empty())?)?)
+}
+
+/// Reads the next entries of a folder. After the last entry, there are none.
+fn read(mut folder: Dir) -> (Dir, VecDeque<io::Result<Entry>>) {
+    let mut entries = VecDeque::new();
+    while entries.len() < BATCH {
+        match folder.read() {
+            Some(Ok(entry)) if [c".", c".."].contains(&entry.file_name()) => {}
+            Some(entry) => entries.push_back(entry.map_err(io::Error::from).and_then(|entry| told(&folder, &entry))),
+            None => break,
+        }
+    }
+    (folder, entries)
+}
+
+fn told(folder: &Dir, entry: &DirEntry) -> io::Result<Entry> {
+    let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?.to_owned();
+    let kind = match entry.file_type() {
+        // Some file systems do not report it.
+        FileType::Unknown => {
+            FileType::from_raw_mode(statat(folder.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
+        }
+        kind => kind,
+    };
+    Ok((kind, name))
+}
+
+/// The stream of a listing of WASI 0.3.
+struct Entries {
+    listing: Listing,
+    end: Option<oneshot::Sender<Result<(), preview3::ErrorCode>>>,
+}
+
+impl Entries {
+    /// Sends the result of the listing to the guest.
+    fn end(&mut self, result: io::Result<()>) {
+        if let Some(end) = self.end.take() {
+            // A guest that does not wait for it has dropped the receiver.
+            _ = end.send(result.map_err(code3));
+        }
+    }
+}
+
+impl<D> StreamProducer<D> for Entries {
+    type Item = preview3::DirectoryEntry;
+    type Buffer = VecBuffer<preview3::DirectoryEntry>;
 
     fn poll_produce<'a>(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
         mut store: StoreContextMut<'a, D>,
         mut to: Destination<'a, Self::Item, Self::Buffer>,
-        _: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let listing = self.get_mut();
-        let wanted = to.remaining(&mut store).unwrap_or(BATCH).min(BATCH).min(listing.entries.len());
-        to.set_buffer(listing.entries.drain(..wanted).collect::<Vec<_>>().into());
-        if !listing.entries.is_empty() {
-            return Poll::Ready(Ok(StreamResult::Completed));
+        let wanted = to.remaining(&mut store).unwrap_or(BATCH).min(BATCH);
+        let mut entries = Vec::new();
+        let mut result = StreamResult::Completed;
+        while entries.len() < wanted {
+            match self.listing.poll_next(cx) {
+                Poll::Ready(Some(Ok((kind, name)))) => {
+                    entries.push(preview3::DirectoryEntry { type_: kind3(kind), name });
+                    continue;
+                }
+                Poll::Ready(end) => {
+                    self.end(end.map_or(Ok(()), |error| error.map(drop)));
+                    result = StreamResult::Dropped;
+                }
+                Poll::Pending if !entries.is_empty() => {}
+                Poll::Pending if finish => result = StreamResult::Cancelled,
+                Poll::Pending => return Poll::Pending,
+            }
+            break;
         }
-        listing.end();
-        Poll::Ready(Ok(StreamResult::Dropped))
+        to.set_buffer(entries.into());
+        Poll::Ready(Ok(result))
     }
 }
 
-fn kind(kind: preview2::DescriptorType) -> DescriptorType {
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.end(Ok(()));
+    }
+}
+
+fn kind2(kind: FileType) -> preview2::DescriptorType {
+    use preview2::DescriptorType;
     match kind {
-        preview2::DescriptorType::BlockDevice => DescriptorType::BlockDevice,
-        preview2::DescriptorType::CharacterDevice => DescriptorType::CharacterDevice,
-        preview2::DescriptorType::Directory => DescriptorType::Directory,
-        preview2::DescriptorType::Fifo => DescriptorType::Fifo,
-        preview2::DescriptorType::SymbolicLink => DescriptorType::SymbolicLink,
-        preview2::DescriptorType::RegularFile => DescriptorType::RegularFile,
-        preview2::DescriptorType::Socket => DescriptorType::Socket,
-        preview2::DescriptorType::Unknown => DescriptorType::Other(None),
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Unknown,
     }
 }
 
-/// The error of a folder that cannot be read.
-fn told(error: preview2::ErrorCode) -> ErrorCode {
-    match error {
-        preview2::ErrorCode::Access => ErrorCode::Access,
-        preview2::ErrorCode::BadDescriptor => ErrorCode::BadDescriptor,
-        preview2::ErrorCode::NoEntry => ErrorCode::NoEntry,
-        preview2::ErrorCode::NotDirectory => ErrorCode::NotDirectory,
-        preview2::ErrorCode::NotPermitted => ErrorCode::NotPermitted,
-        _ => ErrorCode::Io,
+fn kind3(kind: FileType) -> preview3::DescriptorType {
+    use preview3::DescriptorType;
+    match kind {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Other(None),
     }
 }

@@ -13,8 +13,9 @@ use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::send::send;
-use crate::budget::instance::Places;
+use crate::budget::instance::places_for_requests;
 use crate::budget::lookups::Lookups;
+use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
 
 /// The application's own address, once it is known. It is not set if the application serves https, because a component
@@ -42,7 +43,7 @@ impl Outgoing {
         lookups: Lookups,
         warnings: Arc<Warnings>,
     ) -> Self {
-        Self { component, allowed, own_address, lookups, requests: Places::for_requests(), warnings }
+        Self { component, allowed, own_address, lookups, requests: places_for_requests(), warnings }
     }
 
     /// The URI for a request, or the error that the request is not allowed.
@@ -175,7 +176,7 @@ impl WasiHttpHooks for Outgoing {
                 request.headers_mut().insert(HOST, host);
             }
             *request.uri_mut() = uri;
-            let place = place.ok_or(Error::ConnectionLimitReached).map_err(&failed)?;
+            let place = place.map_err(|_| failed(Error::ConnectionLimitReached))?;
             let (response, connection) = send(request, options, lookups).await.map_err(&failed)?;
             let connection = async move {
                 let ended = connection.await;

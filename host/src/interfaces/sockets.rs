@@ -12,8 +12,8 @@ use wasmtime_wasi::p3::bindings::sockets::types::{
 use wasmtime_wasi::p3::sockets::SocketResult as Result3;
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
-use crate::budget::Limit;
-use crate::budget::instance::{Budgeted, Exceeded};
+use crate::budget::instance::Budgeted;
+use crate::budget::places::{Exceeded, Place};
 use crate::interfaces::wasi::Wasi;
 
 /// The reason why a guest gets no socket.
@@ -36,11 +36,12 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
         "create-tcp-socket",
         move |mut store: StoreContextMut<'_, T>, (family,): (Family2,)| {
             let state = store.data_mut();
-            if let Err(refused) = may_open(state, get, "tcp") {
-                return Ok((Err(refused.preview2()),));
-            }
+            let place = match may_open(state, get, "tcp") {
+                Ok(place) => place,
+                Err(refused) => return Ok((Err(refused.preview2()),)),
+            };
             let opened = tcp_create_socket::Host::create_tcp_socket(&mut state.sockets(), family);
-            Ok((told2(state, opened)?,))
+            Ok((told2(state, opened, place)?,))
         },
     )?;
     linker.instance("wasi:sockets/udp-create-socket@0.2.12")?.func_wrap_async(
@@ -48,33 +49,36 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
         move |mut store: StoreContextMut<'_, T>, (family,): (Family2,)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = may_open(state, get, "udp") {
-                    return Ok((Err(refused.preview2()),));
-                }
+                let place = match may_open(state, get, "udp") {
+                    Ok(place) => place,
+                    Err(refused) => return Ok((Err(refused.preview2()),)),
+                };
                 let opened = udp_create_socket::Host::create_udp_socket(&mut state.sockets(), family).await;
-                Ok((told2(state, opened)?,))
+                Ok((told2(state, opened, place)?,))
             })
         },
     )?;
     let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
     types.func_wrap("[static]tcp-socket.create", move |mut store: StoreContextMut<'_, T>, (family,): (Family3,)| {
         let state = store.data_mut();
-        if let Err(refused) = may_open(state, get, "tcp") {
-            return Ok((Err(refused.preview3()),));
-        }
+        let place = match may_open(state, get, "tcp") {
+            Ok(place) => place,
+            Err(refused) => return Ok((Err(refused.preview3()),)),
+        };
         let opened = HostTcpSocket::create(&mut state.sockets(), family);
-        Ok((told3(state, opened)?,))
+        Ok((told3(state, opened, place)?,))
     })?;
     types.func_wrap_async(
         "[static]udp-socket.create",
         move |mut store: StoreContextMut<'_, T>, (family,): (Family3,)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = may_open(state, get, "udp") {
-                    return Ok((Err(refused.preview3()),));
-                }
+                let place = match may_open(state, get, "udp") {
+                    Ok(place) => place,
+                    Err(refused) => return Ok((Err(refused.preview3()),)),
+                };
                 let opened = HostUdpSocket::create(&mut state.sockets(), family).await;
-                Ok((told3(state, opened)?,))
+                Ok((told3(state, opened, place)?,))
             })
         },
     )?;
@@ -82,11 +86,13 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<(), Refused> {
+/// Takes the place of the socket that the guest wants to open.
+fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);
     }
-    state.charge(Limit::Sockets, 1).map_err(Refused::Full)
+    let (budget, table) = state.budget();
+    budget.sockets.take(table).map_err(Refused::Full)
 }
 
 impl Refused {
@@ -106,13 +112,31 @@ impl Refused {
 }
 
 /// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
-fn told2<T: WasiView, S>(state: &mut T, opened: Result2<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error2>> {
-    let told = opened.map_err(|error| network::Host::convert_error_code(&mut state.sockets(), error));
-    told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))
+fn told2<T: WasiView + Budgeted, S>(
+    state: &mut T,
+    opened: Result2<Resource<S>>,
+    place: Place,
+) -> wasmtime::Result<Result<Resource<S>, Error2>> {
+    match opened {
+        Ok(socket) => Ok(Ok(keep(state, socket, place))),
+        Err(error) => network::Host::convert_error_code(&mut state.sockets(), error).map(Err),
+    }
 }
 
 /// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
-fn told3<T: WasiView, S>(state: &mut T, opened: Result3<Resource<S>>) -> wasmtime::Result<Result<Resource<S>, Error3>> {
-    let told = opened.map_err(|error| types::Host::convert_error_code(&mut state.sockets(), error));
-    told.map_or_else(|error| error.map(Err), |socket| Ok(Ok(socket)))
+fn told3<T: WasiView + Budgeted, S>(
+    state: &mut T,
+    opened: Result3<Resource<S>>,
+    place: Place,
+) -> wasmtime::Result<Result<Resource<S>, Error3>> {
+    match opened {
+        Ok(socket) => Ok(Ok(keep(state, socket, place))),
+        Err(error) => types::Host::convert_error_code(&mut state.sockets(), error).map(Err),
+    }
+}
+
+/// Keeps the place of a socket that the guest has opened.
+fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
+    state.budget().0.sockets.opened(socket.rep(), place);
+    socket
 }

@@ -1,7 +1,7 @@
 //! Makes the host keep as much as it can, until the host refuses, and answers how much it got and with which error. The path
 //! says what: `/fields?BYTES` header fields of that size, `/clones?BYTES`, `/tcp`, `/udp` and `/udp2` sockets
-//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/listings?COUNT` and `/listings2` of a folder
-//! (`/names` reads one whole), `/hold?URL` files until
+//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/reads?PATH` and `/connections?PORT` streams of files and sockets
+//! that it closes, `/listings?COUNT` and `/listings2` of a folder (`/names` reads one whole), `/hold?URL` files until
 //! the URL answers, `/requests?URL`, `/random?BYTES` and `/random2?BYTES`, `/list?COUNT`.
 //! `/keep?COUNT` keeps so many handles, and says which request of its instance's it is. `/turns?PATH` opens and closes one
 //! of each again and again.
@@ -20,7 +20,8 @@ use spin_sdk::wasip3::filesystem::preopens;
 use spin_sdk::wasip3::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
 use spin_sdk::wasip3::http::types::Fields;
 use spin_sdk::wasip3::random::random::get_random_bytes;
-use spin_sdk::wasip3::sockets::types::{IpAddressFamily, TcpSocket, UdpSocket};
+use spin_sdk::wasip3::sockets::types::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket, UdpSocket};
+use spin_sdk::wasip3::wit_stream;
 
 thread_local! {
     static SERVED: Cell<u32> = const { Cell::new(0) };
@@ -42,6 +43,8 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/udp2" => until_refused(|| StdUdpSocket::bind("0.0.0.0:0").map_err(|error| error.kind())),
         "/files2" => until_refused(|| File::open(query).map_err(|error| error.kind())),
         "/files" => files(query).await,
+        "/reads" => reads(query).await,
+        "/connections" => connections(query.parse()?).await,
         "/listings" => listings(number).await,
         "/listings2" => {
             let mounts = wasip2::filesystem::preopens::get_directories();
@@ -98,6 +101,37 @@ async fn files(path: &str) -> String {
                 return format!("{count} {error:?}");
             }
         }
+    }
+}
+
+/// Reads the file in streams that outlive it.
+async fn reads(path: &str) -> String {
+    let mut streams = Vec::new();
+    loop {
+        match open(path).await {
+            Ok(file) => streams.push(file.read_via_stream(0)),
+            Err(error) => return format!("{} {error:?}", streams.len()),
+        }
+    }
+}
+
+/// Reads from connections to this port of 127.0.0.1 in streams that outlive their sockets. Each second one also writes.
+async fn connections(port: u16) -> String {
+    let address = IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (127, 0, 0, 1) });
+    let (mut reads, mut writes) = (Vec::new(), Vec::new());
+    loop {
+        let socket = match TcpSocket::create(IpAddressFamily::Ipv4) {
+            Ok(socket) => socket,
+            Err(error) => return format!("{} {error:?}", reads.len()),
+        };
+        if let Err(error) = socket.connect(address).await {
+            return format!("{} connect: {error:?}", reads.len());
+        }
+        if reads.len() % 2 == 0 {
+            let (data, stream) = wit_stream::new();
+            writes.push((data, socket.send(stream)));
+        }
+        reads.push(socket.receive());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`; from
-//! the handler only `/fill?FILE`, which writes mebibytes until one fails, and `/link?FILE`, which links the file until that
-//! fails.
+//! the handler only `/fill?FILE`, which writes mebibytes until one fails, `/again?FILE`, which writes half a mebibyte
+//! again and again, and `/link?FILE`, which links the file until that fails.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -16,6 +16,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let which = request.uri().query().unwrap_or_default().to_owned();
     match what.as_str() {
         "/fill" => return Ok(fill(&which)),
+        "/again" => return Ok(again(&which)),
         "/link" => return Ok(link(&which)),
         _ => {}
     }
@@ -32,6 +33,16 @@ fn fill(file: &str) -> String {
     for written in 0..1024 {
         if let Err(error) = file.write_all(&vec![1; 1 << 20]) {
             return format!("{written} MiB, {:?}", error.raw_os_error());
+        }
+    }
+    "all of it was written".to_owned()
+}
+
+/// Writes a file again and again: four mebibytes in all, and never more than half of one at a time.
+fn again(file: &str) -> String {
+    for written in 0..8 {
+        if let Err(error) = fs::write(file, vec![1; 1 << 19]) {
+            return format!("{written} times, {:?}", error.raw_os_error());
         }
     }
     "all of it was written".to_owned()

@@ -1,0 +1,100 @@
+//! What an instance holds open: files and sockets, each until its last stream has ended.
+//!
+//! A stream of WASI 0.3 keeps its file or socket open after the guest has dropped the handle.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Weak};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{p2, sockets};
+
+use super::places::{Exceeded, Place, Places};
+use super::{Limit, descriptors};
+
+/// How many files and folders an instance may hold open.
+const MAX_FILES: usize = 128;
+/// How many sockets an instance may hold open.
+const MAX_SOCKETS: usize = 32;
+
+/// The files and folders that an instance holds open.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    places: Places,
+    open: Vec<(Weak<File>, Place)>,
+}
+
+/// The sockets that an instance holds open.
+#[derive(Debug)]
+pub(crate) struct OpenSockets {
+    places: Places,
+    /// By handle. A stream of a socket shares the socket's place.
+    open: HashMap<u32, Arc<Place>>,
+}
+
+impl Default for OpenFiles {
+    fn default() -> Self {
+        Self { places: Places::new(Limit::Files, MAX_FILES), open: Vec::new() }
+    }
+}
+
+impl Default for OpenSockets {
+    fn default() -> Self {
+        Self { places: Places::new(Limit::Sockets, MAX_SOCKETS), open: HashMap::new() }
+    }
+}
+
+impl OpenFiles {
+    /// Takes the place of a file or folder that is about to be opened.
+    ///
+    /// # Errors
+    ///
+    /// If the instance holds as many open as it may, or the process has no file descriptor left for guests.
+    pub(crate) fn take(&mut self) -> Result<Place, Exceeded> {
+        if self.places.are_taken() {
+            self.open.retain(|(file, _)| file.strong_count() > 0);
+        }
+        take(&self.places)
+    }
+
+    /// Keeps the place of `file` taken until the handle and all streams of the file are gone.
+    pub(crate) fn opened(&mut self, file: &Arc<File>, place: Place) {
+        self.open.push((Arc::downgrade(file), place));
+    }
+}
+
+impl OpenSockets {
+    /// Takes the place of a socket that is about to be opened. `table` holds the instance's handles.
+    ///
+    /// # Errors
+    ///
+    /// If the instance holds as many open as it may, or the process has no file descriptor left for guests.
+    pub(crate) fn take(&mut self, table: &mut ResourceTable) -> Result<Place, Exceeded> {
+        if self.places.are_taken() {
+            self.open.retain(|handle, _| is_socket(table, *handle));
+        }
+        take(&self.places)
+    }
+
+    /// Keeps the place taken until the socket with this handle and all of its streams are gone.
+    pub(crate) fn opened(&mut self, handle: u32, place: Place) {
+        self.open.insert(handle, Arc::new(place));
+    }
+
+    /// The place of the socket with this handle.
+    pub(crate) fn place(&self, handle: u32) -> Option<Arc<Place>> {
+        self.open.get(&handle).cloned()
+    }
+}
+
+fn take(places: &Places) -> Result<Place, Exceeded> {
+    let place = places.take()?;
+    if descriptors::left_for_guests() { Ok(place) } else { Err(Exceeded(Limit::Descriptors, 0)) }
+}
+
+fn is_socket(table: &mut ResourceTable, handle: u32) -> bool {
+    table.get_any_mut(handle).is_ok_and(|entry| {
+        let preview2 = entry.is::<p2::TcpSocket>() || entry.is::<p2::UdpSocket>();
+        preview2 || entry.is::<sockets::TcpSocket>() || entry.is::<sockets::UdpSocket>()
+    })
+}

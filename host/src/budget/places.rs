@@ -1,0 +1,63 @@
+//! Places for what an instance holds or does at the same time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Limit;
+
+/// The places for one kind of what an instance holds or does.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    limit: Limit,
+    most: usize,
+    taken: Arc<()>,
+}
+
+/// One place, which is taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _taken: Arc<()>,
+}
+
+/// The instance would have to hold more than its budget allows: so much of what the limit is about.
+#[derive(Debug)]
+pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
+
+impl Places {
+    /// Makes `most` places for what `limit` is about.
+    pub(super) fn new(limit: Limit, most: usize) -> Self {
+        Self { limit, most, taken: Arc::default() }
+    }
+
+    /// Whether all places are taken.
+    pub(super) fn are_taken(&self) -> bool {
+        Arc::strong_count(&self.taken) > self.most
+    }
+
+    /// Takes a place.
+    ///
+    /// # Errors
+    ///
+    /// If all places are taken.
+    pub(crate) fn take(&self) -> Result<Place, Exceeded> {
+        if self.are_taken() {
+            self.limit.hit();
+            return Err(Exceeded(self.limit, self.most));
+        }
+        Ok(Place { _taken: self.taken.clone() })
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(limit, most) = self;
+        match limit {
+            Limit::Fields => write!(f, "an instance may hold {most} bytes of header fields, and this one does"),
+            Limit::Sockets => write!(f, "an instance may hold {most} sockets open, and this one does"),
+            Limit::Files => write!(f, "an instance may hold {most} files open, and this one does"),
+            _ => write!(f, "the host has no file descriptor left for guests"),
+        }
+    }
+}
+
+impl std::error::Error for Exceeded {}

@@ -1,0 +1,82 @@
+//! `wasi:sockets`: how long a socket counts as open.
+//!
+//! A stream of WASI 0.3 keeps its socket open after the guest has dropped the socket. Until then the socket's place stays
+//! taken. A guest never listens, so that connections are the only sockets with streams.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use wasmtime::component::{Access, FutureConsumer, FutureReader, Linker, Resource, Source, StreamReader};
+use wasmtime::{AsContextMut as _, StoreContextMut};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, HostTcpSocketWithStore as _};
+use wasmtime_wasi::sockets::{TcpSocket, WasiSockets, WasiSocketsView as _};
+
+use crate::budget::instance::Budgeted;
+use crate::budget::places::Place;
+
+/// Replaces the functions that make a stream of a TCP socket.
+pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
+    types.func_wrap(
+        "[method]tcp-socket.send",
+        |mut store: StoreContextMut<'_, T>, (socket, data): (Resource<TcpSocket>, StreamReader<u8>)| {
+            let place = store.data_mut().budget().0.sockets.place(socket.rep());
+            let end =
+                WasiSockets::send(Access::<T, WasiSockets>::new(store.as_context_mut(), T::sockets), socket, data)?;
+            Ok((until(&mut store, end, place)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]tcp-socket.receive",
+        |mut store: StoreContextMut<'_, T>, (socket,): (Resource<TcpSocket>,)| {
+            let place = store.data_mut().budget().0.sockets.place(socket.rep());
+            let (data, end) =
+                WasiSockets::receive(Access::<T, WasiSockets>::new(store.as_context_mut(), T::sockets), socket)?;
+            Ok(((data, until(&mut store, end, place)?),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Keeps `place` taken until `end`, the future with which wasmtime tells that a stream has ended.
+fn until<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    end: FutureReader<Result<(), ErrorCode>>,
+    place: Option<Arc<Place>>,
+) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+    let (tell, told) = oneshot::channel();
+    end.pipe(&mut *store, Ending { place, tell: Some(tell) })?;
+    FutureReader::new(store, told)
+}
+
+/// Waits until a stream has ended, and tells the guest.
+struct Ending {
+    place: Option<Arc<Place>>,
+    tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+}
+
+impl<D> FutureConsumer<D> for Ending {
+    type Item = Result<(), ErrorCode>;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        mut source: Source<'_, Self::Item>,
+        _: bool,
+    ) -> Poll<wasmtime::Result<()>> {
+        let mut end = None;
+        source.read(store, &mut end)?;
+        self.place = None;
+        if let (Some(tell), Some(end)) = (self.tell.take(), end) {
+            // A guest that does not wait for it has dropped the receiver.
+            _ = tell.send(end);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
