@@ -1,6 +1,7 @@
 //! The server: one address and several threads. Each thread has its own listener.
 
 mod accept;
+pub(crate) mod client_io;
 pub(crate) mod connection;
 pub(crate) mod linger;
 pub(crate) mod progress;

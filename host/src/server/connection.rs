@@ -13,9 +13,9 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::RecvError;
 
+use crate::server::client_io::ClientIo;
 use crate::server::linger::linger;
 use crate::server::request_headers::{Peer, set_right};
 use crate::server::spin_headers::{Origin, set_spin_headers};
@@ -39,19 +39,21 @@ tokio::task_local! {
 }
 
 /// Serves a connection until the client, the idle timeout or the host's shutdown ends it.
-pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let (sender, registration) = AbortHandle::new_pair();
     _ = Abortable::new(SENDER.scope(sender, speak(thread, io, peer)), registration).await;
 }
 
-async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let options = &thread.host.options;
+    let io = Rc::new(RefCell::new(io));
+    let client = io.clone();
     let shared = ConnectionShared {
         unflushed: Unflushed::default(),
         activity: Activity::new(thread.host.addresses.of(peer.client.ip())),
         send_timeout: options.send_timeout,
+        has_left: Rc::new(move || client.borrow().has_left()),
     };
-    let io = Rc::new(RefCell::new(io));
     if converse(&thread, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {
         let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
         let soon = async {
@@ -70,7 +72,7 @@ async fn speak(thread: Rc<ServerThread>, io: impl AsyncRead + AsyncWrite + Unpin
 /// request whose body was not read to its end.
 async fn converse(
     thread: &Rc<ServerThread>,
-    io: Rc<RefCell<impl AsyncRead + AsyncWrite + Unpin + 'static>>,
+    io: Rc<RefCell<impl ClientIo>>,
     peer: Rc<Peer>,
     shared: &ConnectionShared,
 ) -> bool {
@@ -149,7 +151,7 @@ async fn respond(
         reply.send(plain(status));
     } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
         let pool = &serving.pools[*matched.target];
-        let body = IncomingBody::new(body, &pool.component.settings, upload);
+        let body = IncomingBody::new(body, &pool.component.settings, &upload);
         if body.is_too_large() {
             reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
             return response.await;

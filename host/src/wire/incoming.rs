@@ -1,7 +1,7 @@
 //! The body of a request, with limits on its size and on the time between its parts.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use wasmtime_wasi_http::Error;
 use crate::budget::address::{Address, STALLED_AFTER, Stalled};
 use crate::wire::sent::Unflushed;
 
-/// The state of a request's body, for code that does not read the body. A request without a body has none.
+/// The state of a request's body, for code that does not read the body. A request without a body has none. The body itself
+/// does not keep the state: a guest may keep a body after its request, and then the request is no longer stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -29,6 +30,8 @@ struct Observed {
 struct Shared {
     /// The time until which the guest waits for more of the body. None while it does not wait.
     until: Option<Instant>,
+    /// The request among the stalled ones of its client's address, once it is one of them.
+    stalled: Option<Stalled>,
     failure: Option<BadUpload>,
 }
 
@@ -86,15 +89,19 @@ impl Upload {
         self.shared(|shared| shared.failure).flatten()
     }
 
-    /// Records that nothing more of the body will come.
-    fn ended(&self) {
-        if let Some(upload) = &self.0 {
-            upload.connection.read_whole();
-        }
+    /// Whether the request has a body.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 
     fn shared<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> Option<T> {
-        Some(work(&mut self.0.as_ref()?.shared.lock().unwrap_or_else(PoisonError::into_inner)))
+        self.0.as_ref().map(|upload| upload.shared(work))
+    }
+}
+
+impl Observed {
+    fn shared<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> T {
+        work(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -107,21 +114,23 @@ pub(crate) struct IncomingBody<B> {
     patience: Duration,
     /// The current wait. None while the guest does not wait.
     waiting: Option<Waiting>,
-    upload: Upload,
+    connection: Option<Unflushed>,
+    upload: Weak<Observed>,
 }
 
 /// A wait for the next frame of a body.
 struct Waiting {
     timer: Pin<Box<Sleep>>,
     end: Instant,
-    /// The count of this request among the stalled requests of its client's address, once it is stalled.
-    stalled: Option<Stalled>,
 }
 
 impl<B: Body> IncomingBody<B> {
-    pub(crate) fn new(inner: B, settings: &Settings, upload: Upload) -> Self {
+    /// Wraps the body that `upload` observes.
+    pub(crate) fn new(inner: B, settings: &Settings, upload: &Upload) -> Self {
         let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
-        Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, upload }
+        let connection = upload.0.as_ref().map(|upload| upload.connection.clone());
+        let upload = upload.0.as_ref().map(Arc::downgrade).unwrap_or_default();
+        Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, connection, upload }
     }
 
     /// Whether the announced length breaks the limit, or is larger than any file can be.
@@ -129,19 +138,29 @@ impl<B: Body> IncomingBody<B> {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
+    /// Records that nothing more of the body will come.
+    fn ended(&self) {
+        if let Some(connection) = &self.connection {
+            connection.read_whole();
+        }
+    }
+
     /// Waits until the guest's longest wait is over. During this wait, the request becomes a stalled one.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();
-            self.upload.shared(|shared| shared.until = Some(end));
-            let timer = Box::pin(sleep(STALLED_AFTER.min(self.patience)));
-            Waiting { timer, end, stalled: None }
+            if let Some(upload) = self.upload.upgrade() {
+                upload.shared(|shared| shared.until = Some(end));
+            }
+            Waiting { timer: Box::pin(sleep(STALLED_AFTER.min(self.patience))), end }
         });
         ready!(waiting.timer.as_mut().poll(cx));
         if waiting.timer.deadline() >= waiting.end {
             return Poll::Ready(());
         }
-        waiting.stalled = self.upload.0.as_ref().map(|upload| upload.address.stall());
+        if let Some(upload) = self.upload.upgrade() {
+            upload.shared(|shared| shared.stalled = Some(upload.address.stall()));
+        }
         waiting.timer.as_mut().reset(waiting.end);
         waiting.timer.as_mut().poll(cx)
     }
@@ -160,7 +179,7 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if self.inner.is_end_stream() {
-                    self.upload.ended();
+                    self.ended();
                 }
                 match self.max_size {
                     Some(max) if self.size > max => {
@@ -171,7 +190,7 @@ where
             }
             Poll::Ready(Some(Err(error))) => (Some(Err(error.into())), Some(BadUpload::Malformed)),
             Poll::Ready(None) => {
-                self.upload.ended();
+                self.ended();
                 (None, None)
             }
             Poll::Pending => {
@@ -181,7 +200,12 @@ where
         };
         if failure.is_some() || self.waiting.is_some() {
             self.waiting = None;
-            self.upload.shared(|shared| (shared.until, shared.failure) = (None, failure.or(shared.failure)));
+            if let Some(upload) = self.upload.upgrade() {
+                upload.shared(|shared| {
+                    (shared.until, shared.stalled) = (None, None);
+                    shared.failure = failure.or(shared.failure);
+                });
+            }
         }
         Poll::Ready(frame)
     }
@@ -220,7 +244,7 @@ mod tests {
             body_timeout: Duration::from_secs(1),
             ..Settings::default()
         };
-        let body = IncomingBody::new(frames, &settings, Upload::default());
+        let body = IncomingBody::new(frames, &settings, &Upload::default());
         body.collect().await.map(|body| body.to_bytes().len())
     }
 
@@ -239,7 +263,7 @@ mod tests {
         });
         let frames = StreamBody::new(Box::pin(frames));
         let upload = Upload::of(&frames, &Unflushed::default(), &address);
-        let mut body = IncomingBody::new(frames, &Settings::default(), upload);
+        let mut body = IncomingBody::new(frames, &Settings::default(), &upload);
         for _ in 0..3 {
             assert!(timeout(Duration::from_millis(899), body.frame()).await.is_err());
             assert_eq!(address.stalled(), 0);
@@ -248,6 +272,20 @@ mod tests {
         assert!(timeout(Duration::from_millis(1_100), body.frame()).await.is_err());
         assert_eq!(address.stalled(), 1);
         body.frame().await.unwrap().unwrap();
+        assert_eq!(address.stalled(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s12_a_body_that_a_guest_keeps_is_not_stalled_beyond_its_request() {
+        let address = Addresses::default().of([10, 0, 0, 1].into());
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
+        let upload = Upload::of(&body, &Unflushed::default(), &address);
+        let mut body = IncomingBody::new(body, &Settings::default(), &upload);
+        assert!(timeout(Duration::from_secs(2), body.frame()).await.is_err());
+        assert_eq!(address.stalled(), 1);
+        drop(upload);
+        assert_eq!(address.stalled(), 0);
+        assert!(timeout(Duration::from_secs(2), body.frame()).await.is_err());
         assert_eq!(address.stalled(), 0);
     }
 

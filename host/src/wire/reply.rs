@@ -10,12 +10,16 @@ use futures::future::AbortHandle;
 use http::request::Parts;
 use http::{Method, Response, Version};
 use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::time::sleep;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
+
+/// How often the host checks whether the client of a request with a body is still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data that the requests of one connection share.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub(crate) struct ConnectionShared {
     pub(crate) activity: Rc<Activity>,
     /// How long the client may read nothing of a response before it counts as gone.
     pub(crate) send_timeout: Duration,
+    /// Whether the client has closed its side of the connection, even if not all that it sent has been read.
+    pub(crate) has_left: Rc<dyn Fn() -> bool>,
 }
 
 /// Sends the response of one request to the client.
@@ -31,6 +37,7 @@ pub(crate) struct Reply {
     unflushed: Unflushed,
     patience: Patience,
     upload: Upload,
+    has_left: Rc<dyn Fn() -> bool>,
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
@@ -49,6 +56,7 @@ impl Reply {
         let reply = Self {
             patience: Patience::new(shared.send_timeout, sender, shared.activity.begin()),
             upload,
+            has_left: shared.has_left,
             unflushed: shared.unflushed,
             method: request.method.clone(),
             version: request.version,
@@ -72,9 +80,18 @@ impl Reply {
         self.patience.at_work.activity().is_over(max)
     }
 
-    /// Returns when the client has left, if hyper notices that.
+    /// Returns when the client has left.
     pub(crate) async fn left(&mut self) {
-        self.response.closed().await;
+        // hyper reads nothing of an HTTP/1 connection while the guest leaves a request's body unread.
+        let unread = async {
+            while !(self.has_left)() {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = self.response.closed() => {}
+            () = unread, if self.upload.is_some() => {}
+        }
     }
 
     /// Passes the response to hyper. The returned value tells when the response has been sent.

@@ -1,0 +1,32 @@
+//! A client's connection, with or without TLS.
+
+use futures::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// What the host reads requests from and writes responses to.
+pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Whether the client has closed its side, even if not all that it sent has been read.
+    fn has_left(&self) -> bool;
+}
+
+impl ClientIo for TcpStream {
+    fn has_left(&self) -> bool {
+        let ready = self.ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+    }
+}
+
+impl ClientIo for TlsStream<TcpStream> {
+    fn has_left(&self) -> bool {
+        self.get_ref().0.has_left()
+    }
+}
+
+#[cfg(test)]
+impl ClientIo for tokio::io::DuplexStream {
+    fn has_left(&self) -> bool {
+        false
+    }
+}
