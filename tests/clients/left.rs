@@ -33,28 +33,29 @@ fn assert_metric(limit: &str) {
     assert!(metrics.contains(&format!("epilogue_requests_refused_total{{limit={limit:?}}} ")), "{metrics}");
 }
 
-/// Opens streams of a connection whose limit is four, until their handlers run. Ends each with `reset`. Then the connection
-/// may open four more, as far as HTTP/2 is concerned.
-fn streams_count_until_their_requests_end(reset: impl Fn(&mut Socket, u32)) {
+/// Opens streams of a connection whose limit is `max`, until their handlers run. Ends each with `reset`. Then the connection
+/// may open `more`, as far as HTTP/2 is concerned.
+fn streams_count_until_their_requests_end(max: u32, more: u32, reset: impl Fn(&mut Socket, u32)) {
     telling::listen();
     let gate = Gate::new();
-    let host = gate.host(guests::GATE).setting("max-streams", "4").start();
+    let host = gate.host(guests::GATE).setting("max-streams", &max.to_string()).start();
     let path = gate.path("handler");
     let mut client = Socket::connect(&host);
     client.try_write(PREFACE);
     let open = |client: &mut Socket, stream: u32| {
         client.try_write(&frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(&path)));
     };
+    let stream = |index: u32| 2 * index + 1;
     let mut handlers: Vec<Waiting> = Vec::new();
-    for stream in [1, 3, 5, 7] {
+    for stream in (0..max).map(stream) {
         open(&mut client, stream);
         handlers.push(gate.wait());
     }
-    for stream in [1, 3, 5, 7] {
+    for stream in (0..max).map(stream) {
         reset(&mut client, stream);
     }
     // A response before the gate is open is a refusal.
-    for stream in [9, 11, 13, 15] {
+    for stream in (max..max + more).map(stream) {
         open(&mut client, stream);
         read_until(&mut client, HEADERS, stream);
     }
@@ -62,28 +63,40 @@ fn streams_count_until_their_requests_end(reset: impl Fn(&mut Socket, u32)) {
     // Another connection is served meanwhile.
     assert_eq!(host.get(AT_ONCE).text(), "passed");
     handlers.into_iter().for_each(Waiting::open);
-    for _ in 0..5 {
+    for _ in 0..=max {
         host.next_record();
     }
-    open(&mut client, 17);
+    let last = stream(max + more);
+    open(&mut client, last);
     gate.wait().open();
-    read_until(&mut client, HEADERS, 17);
+    read_until(&mut client, HEADERS, last);
+}
+
+fn reset(client: &mut Socket, stream: u32) {
+    client.try_write(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+}
+
+/// MadeYouReset, CVE-2025-8671: a window of more than 2^31 - 1 bytes is an error of the stream.
+fn make_the_host_reset(client: &mut Socket, stream: u32) {
+    client.try_write(&frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes()));
+    read_until(client, RST_STREAM, stream);
 }
 
 #[test]
 fn s12_a_stream_that_its_client_has_reset_counts_until_its_request_ends() {
-    streams_count_until_their_requests_end(|client, stream| {
-        client.try_write(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-    });
+    streams_count_until_their_requests_end(4, 4, reset);
 }
 
 #[test]
 fn s12_a_stream_that_the_host_had_to_reset_counts_until_its_request_ends() {
-    // MadeYouReset, CVE-2025-8671: a window of more than 2^31 - 1 bytes is an error of the stream.
-    streams_count_until_their_requests_end(|client, stream| {
-        client.try_write(&frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes()));
-        read_until(client, RST_STREAM, stream);
-    });
+    streams_count_until_their_requests_end(4, 4, make_the_host_reset);
+}
+
+/// The attack of full size, against the defaults.
+#[test]
+fn s12_a_thousand_streams_that_are_reset_take_as_many_places_as_one_connection_may() {
+    streams_count_until_their_requests_end(200, 810, reset);
+    streams_count_until_their_requests_end(200, 810, make_the_host_reset);
 }
 
 #[test]
@@ -102,6 +115,46 @@ fn s12_clients_that_leave_take_no_places_from_other_addresses() {
     assert_metric("max-stalled-per-address");
     handlers.into_iter().for_each(Waiting::open);
     retry(|| (status(&host, ATTACKER, AT_ONCE) == "200").then_some(()));
+}
+
+#[test]
+fn s12_a_client_that_leaves_is_noticed_even_if_the_guest_does_not_read_its_body() {
+    let gate = Gate::new();
+    let host = gate.host(guests::GATE).setting("max-stalled-per-address", "2").start();
+    let path = gate.path("handler");
+    let arrive = |_| {
+        let mut client = Socket::connect(&host);
+        client.write(&format!("GET {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 4\r\n\r\nbody"));
+        (client, gate.wait())
+    };
+    let (clients, handlers): (Vec<Socket>, Vec<Waiting>) = (0..2).map(arrive).unzip();
+    assert_eq!(status(&host, ATTACKER, AT_ONCE), "200");
+    drop(clients);
+    retry(|| (status(&host, ATTACKER, AT_ONCE) == "503").then_some(()));
+    assert_eq!(status(&host, NEIGHBOR, AT_ONCE), "200");
+    handlers.into_iter().for_each(Waiting::open);
+    retry(|| (status(&host, ATTACKER, AT_ONCE) == "200").then_some(()));
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_its_share() {
+    telling::listen();
+    let host = TestHost::component(guests::BODY).setting("max-connections-per-address", "2").start();
+    let mut idle: Vec<Socket> = (0..2).map(|_| Socket::connect(&host)).collect();
+    for client in &mut idle {
+        client.request("GET", "/body?size=5");
+        client.head();
+    }
+    assert_eq!(Socket::connect(&host).rest(), "", "it is closed at once");
+    let metrics = telling::listen().render();
+    assert!(metrics.contains("epilogue_limit_hits_total{limit=\"connections-per-address\"} "), "{metrics}");
+    assert_eq!(status(&host, NEIGHBOR, "/body?size=5"), "200");
+    drop(idle);
+    retry(|| {
+        let mut client = Socket::connect(&host);
+        client.try_write(b"GET /body?size=5 HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        client.rest().starts_with("HTTP/1.1 200 OK").then_some(())
+    });
 }
 
 #[test]

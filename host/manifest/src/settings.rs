@@ -241,6 +241,11 @@ settings! {
         /// Number of open connections. Beyond it, the next connection waits until another one closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
+        /// Number of open connections of one client address. Beyond it, the host closes the next connection of the address.
+        /// All IPv6 addresses of a /64 network count as one. By default there is no limit, because all clients behind a
+        /// reverse proxy have one address.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
+        max_connections_per_address: NonZeroUsize;
         /// Number of requests at work. A request counts until its response is sent. Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);

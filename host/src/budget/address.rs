@@ -1,4 +1,4 @@
-//! Counts the requests of each client address, over all of its connections and on all threads.
+//! Counts the connections and the requests of each client address, on all threads.
 //!
 //! An entry exists as long as its address has a connection or a request. So there are never more entries than
 //! connections and requests.
@@ -24,10 +24,14 @@ type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
 /// of them.
 pub(crate) struct Address {
     network: IpAddr,
+    connections: AtomicUsize,
     at_work: AtomicUsize,
     stalled: AtomicUsize,
     table: Arc<Table>,
 }
+
+/// Counts a connection of an address as open until it is dropped.
+pub(crate) struct Connected(Arc<Address>);
 
 /// Counts a request of an address as at work until it is dropped.
 pub(crate) struct Share(Arc<Address>);
@@ -43,19 +47,27 @@ impl Addresses {
         if let Some(known) = table.get(&network).and_then(Weak::upgrade) {
             return known;
         }
-        let address =
-            Address { network, at_work: AtomicUsize::new(0), stalled: AtomicUsize::new(0), table: self.0.clone() };
-        let address = Arc::new(address);
+        let address = Arc::new(Address {
+            network,
+            connections: AtomicUsize::new(0),
+            at_work: AtomicUsize::new(0),
+            stalled: AtomicUsize::new(0),
+            table: self.0.clone(),
+        });
         table.insert(network, Arc::downgrade(&address));
         address
     }
 }
 
 impl Address {
+    /// Counts a connection as open, or returns none if the address already has `max` connections.
+    pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connected> {
+        one_more(&self.connections, max).then(|| Connected(self.clone()))
+    }
+
     /// Counts a request as at work, or returns none if the address already has `max` requests.
     pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
-        let more = |at_work| (at_work < max).then_some(at_work + 1);
-        self.at_work.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Share(self.clone()))
+        one_more(&self.at_work, max).then(|| Share(self.clone()))
     }
 
     /// Counts a request as stalled: its client has left, or the host waits for its client.
@@ -89,6 +101,12 @@ impl Drop for Address {
     }
 }
 
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.0.at_work.fetch_sub(1, Relaxed);
@@ -99,6 +117,11 @@ impl Drop for Stalled {
     fn drop(&mut self) {
         self.0.stalled.fetch_sub(1, Relaxed);
     }
+}
+
+/// Counts one more, unless there are `max` already.
+fn one_more(count: &AtomicUsize, max: usize) -> bool {
+    count.fetch_update(Relaxed, Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
 }
 
 /// The key for counting a client: its IPv4 address, or the /64 network of its IPv6 address.

@@ -60,12 +60,13 @@ pub(super) enum Command {
 }
 
 /// The options of `epilogue up` that concern clients and responses. They have no effect on a worker.
-const ABOUT_CLIENTS: [&str; 20] = [
+const ABOUT_CLIENTS: [&str; 21] = [
     "body-timeout",
     "idle-timeout",
     "listen",
     "max-body-size",
     "max-connections",
+    "max-connections-per-address",
     "max-draining",
     "max-header-size",
     "max-lag",

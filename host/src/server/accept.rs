@@ -13,12 +13,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::connection;
 use super::request_headers::Peer;
 use super::thread::ServerThread;
-use crate::budget::descriptors;
+use crate::budget::address::Connected;
+use crate::budget::{Limit, descriptors};
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// An address has as many connections as it may.
+struct AddressFull;
 
 impl ServerThread {
     /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
@@ -41,11 +45,13 @@ impl ServerThread {
             match self.accept(listener).await {
                 Ok((stream, client, permit)) => {
                     let descriptor = stream.as_raw_fd();
-                    let connection = self.clone().connection(stream, client);
-                    self.alive.spawn_local(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    if let Ok(share) = self.share(client) {
+                        let connection = self.clone().connection(stream, client);
+                        self.alive.spawn_local(async move {
+                            connection.await;
+                            drop((permit, share));
+                        });
+                    }
                     if !descriptors::leaves_some_for_connections(descriptor) {
                         self.wait_for_descriptors().await;
                     }
@@ -102,6 +108,18 @@ impl ServerThread {
             }
         };
         Ok((stream, client, permit))
+    }
+
+    /// Counts a connection of this client against the share of its address. None if there is no share.
+    fn share(&self, client: SocketAddr) -> Result<Option<Connected>, AddressFull> {
+        let Some(max) = self.host.options.max_connections_per_address else { return Ok(None) };
+        let share = self.host.addresses.of(client.ip()).connect(max.get());
+        if share.is_none() {
+            Limit::Connections.hit();
+            let client = client.ip();
+            tracing::debug!(target: "epilogue::connection", %client, "a connection beyond max-connections-per-address was closed");
+        }
+        share.map(Some).ok_or(AddressFull)
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {

@@ -26,6 +26,7 @@ fn defaults_are_those_of_the_contract() {
     let host = HostOptions::default();
     assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
     assert_eq!((host.max_connections.get(), host.max_streams.get()), (10_000, 200));
+    assert_eq!(host.max_connections_per_address, None);
     assert_eq!(host.max_instances.get(), 10_000);
     assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 9_000));
     assert_eq!((host.max_requests_per_address, host.stalled_per_address()), (None, 250));
