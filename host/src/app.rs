@@ -85,7 +85,7 @@ impl App {
             tracing::info!(target: "epilogue::app", "loading component {id:?} from {}", component.source.display());
             components.push(Component::load(&linker, &component.source, middleware, config, own_address.clone())?);
         }
-        // After all that takes long: a signal that comes before the host can handle it leaves the copies behind.
+        // After all slow steps. If a signal ends the process before the host handles signals, the copies stay.
         if let Some(scratch) = &scratch {
             for (place, (loaded, (component, _))) in components.iter_mut().zip(&services).enumerate() {
                 let folder = scratch.path().join(place.to_string());

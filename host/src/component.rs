@@ -97,7 +97,7 @@ impl Component {
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());
-        // Before its imports: those of another WASI would tell less.
+        // Before its imports, because an error about imports of another WASI version would be less clear.
         check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
         check_memory(&compiled, config.settings.memory)
             .with_context(|| format!("component {id:?} ({}) cannot start", file.display()))?;

@@ -275,8 +275,8 @@ impl Life {
             instance.leave();
             let leaked = instance.resources() as isize - self.resources as isize;
             self.record.leaked = leaked;
-            // What a guest opens once and keeps, such as its stdout, is mostly opened by an instance's first request. One that
-            // leaves much behind, or goes on to leave something, would do so without end.
+            // Handles that a guest opens once and keeps, such as stdout, are mostly opened by an instance's first
+            // request. A guest that leaves many handles, or more at each request, would do so without end.
             let allowed = if instance.served == 1 { MAX_KEPT as isize } else { 0 };
             if leaked <= allowed {
                 self.pool.give_back(instance);

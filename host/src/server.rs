@@ -158,7 +158,7 @@ fn listen(address: SocketAddr, threads: usize) -> anyhow::Result<Vec<TcpListener
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    // A shared port could be shared with another process too, which is a mistake: first see that it is free.
+    // With a shared port, another process could share it by mistake. So this first checks that the port is free.
     drop(bind(address, false)?);
     let first = bind(address, true)?;
     let address = first.local_addr()?.as_socket().context("the address should be one of IP")?;

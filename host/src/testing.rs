@@ -163,7 +163,7 @@ impl TestHost {
         let (mut stored, mut ended) = (record.stored.len(), 0);
         while ended < stored {
             let more = self.next(worked, |more| more.id == record.id);
-            // What its tasks have stored is the request's too.
+            // Tasks that its tasks have stored belong to the request too.
             stored += more.stored.len();
             ended += more.tasks.len();
             record.tasks.extend(more.tasks);

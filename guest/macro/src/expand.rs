@@ -17,7 +17,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
 
     let arguments: Vec<&PatType> = function.sig.inputs.iter().filter_map(typed).collect();
     let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
-    // Where the compiler points if one of them is not what serde can write and read.
+    // The compiler points here if serde cannot serialize or deserialize an argument.
     let args = quote_spanned!(function.sig.paren_token.span.join()=> (#(#types,)*));
     let values: Vec<_> = (0..types.len()).map(|index| format_ident!("a{index}")).collect();
 
@@ -39,7 +39,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
     });
     let signature = signature(&bare_name, &arguments);
 
-    // Not of the task's own name, so that a task's body can enqueue the task itself.
+    // Not with the task's own name, so that a task's body can enqueue the task itself.
     let body = format_ident!("__{bare_name}");
     let mut inner = function.sig.clone();
     inner.ident = body.clone();

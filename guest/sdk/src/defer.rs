@@ -54,7 +54,7 @@ pub(crate) enum Taken {
 
 /// Takes the closure that a task's arguments name, if the task is a deferred future.
 pub(crate) fn take(args: &[u8]) -> Taken {
-    // A named task's are a list. To find that out from an error would take as long as to read them.
+    // The arguments of a named task are a list. Finding this out from an error would take as long as reading them.
     if !args.starts_with(b"{") {
         return Taken::Named;
     }
@@ -64,7 +64,7 @@ pub(crate) fn take(args: &[u8]) -> Taken {
 
 /// Drops the futures of deferred tasks that were cancelled, skipped or discarded.
 pub(crate) fn forget() {
-    // Out of the cell first: what a future has captured may defer or look again while it is dropped.
+    // Taken out of the cell first, because a captured value may use the cell again while it is dropped.
     drop(WAITING.take());
 }
 

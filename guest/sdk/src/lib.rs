@@ -68,7 +68,7 @@
 //! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] is part of a
 //!   response, and [`EnqueueError`] is a response.
 
-// `#[task]` names this crate as its users do.
+// `#[task]` uses this crate under its public name.
 #[cfg(test)]
 extern crate self as epilogue_sdk;
 

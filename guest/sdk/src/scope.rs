@@ -41,7 +41,7 @@ impl Scope {
         F: Future<Output: TaskResult> + 'static,
     {
         register(future);
-        // A teardown that is running comes to this one too.
+        // A running teardown also runs this future.
         if !CLOSING.get() {
             queue::needs_teardown();
         }
@@ -64,7 +64,7 @@ where
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
     CLOSING.set(true);
     let _clear = Clear;
-    // All tasks that could have run have: what is still waiting never will, and may hold what is cleaned up now.
+    // All tasks that can run have run. A waiting future will never run, and may hold a resource that is closed now.
     defer::forget();
     Running::Teardown(Arc::new(outcome)).scope(run_all()).await
 }
@@ -93,7 +93,7 @@ struct Clear;
 impl Drop for Clear {
     fn drop(&mut self) {
         CLOSING.set(false);
-        // Out of the cell first: what a future has captured may register again while it is dropped.
+        // Taken out of the cell first, because a captured value may register again while it is dropped.
         drop(TEARDOWNS.take());
     }
 }

@@ -63,7 +63,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
 pub fn address(url: &str) -> String {
     let plain = url.split('?').next().unwrap_or_default();
     match plain.split_once("://") {
-        // A password may contain an `@` of its own, where it should not.
+        // A password may contain an `@`, although it should be encoded.
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
         None if plain.starts_with("sqlite:") || plain.starts_with("memory:") => plain.to_owned(),
         None => String::new(),

@@ -135,7 +135,7 @@ impl TaskEngine for Nats {
     }
 
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
-        // A lease begins when the server sends the message, so it is asked in short turns.
+        // A lease begins when the server sends the message, so each request to the server is short.
         let turn = self.options.visibility / 4;
         let end = Instant::now() + wait;
         loop {
@@ -198,7 +198,7 @@ impl TaskEngine for Nats {
         self.count_entries().await
     }
 
-    // One request: counting by state reads what is stored of each batch that was delivered.
+    // This is one request. Counting by state would read the state of each delivered batch.
     async fn backlog(&self) -> Result<u64> {
         let workers = self.workers_info().await?;
         Ok(workers.num_pending + workers.num_ack_pending as u64)

@@ -120,7 +120,7 @@ impl Redis {
     /// Leases a new entry, if one comes within `wait`.
     async fn wait(&self, worker: &str, wait: Duration) -> Result<Option<Taken>> {
         let mut waiting = self.connections.waiting().await?;
-        // Zero would be for ever.
+        // Zero would mean forever.
         let block = wait.as_millis().max(1) as usize;
         let options = StreamReadOptions::default().group(GROUP, worker).count(1).block(block);
         let reply: RedisResult<Option<StreamReadReply>> =
@@ -131,7 +131,7 @@ impl Redis {
         };
         let field = |name| entry.map.get(name).unwrap_or(&redis::Value::Nil);
         let (id, envelope): (String, _) = (read(field("id")), read(field("batch")));
-        // A batch that was dead is new in the queue, but begins where it died.
+        // A retried dead batch is new in the queue, but begins at the task at which it died.
         let (next, generation) = self.known(&id).await?;
         Ok(Some(Taken { entry: entry.id, id, envelope, next, generation, attempt: 1 }))
     }

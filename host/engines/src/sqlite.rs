@@ -95,7 +95,7 @@ impl Sqlite {
 
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let (worker, owner, holders) = (worker.to_owned(), self.owner.clone(), self.holders.clone());
-        // Longer than no time, or what is extended would have ended again.
+        // At least 1 ms, because an extended lease must not have ended already.
         let visibility = millis(self.visibility).max(1);
         self.writer
             .run(move |connection| {

@@ -177,7 +177,7 @@ impl Manifest {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
         self.triggers.retain(|trigger| chosen(&trigger.component));
-        // What is chosen comes with its middleware.
+        // The chosen components keep their middleware.
         let around: Vec<_> =
             self.triggers.iter().flat_map(|trigger| &trigger.middleware).map(|used| used.id.clone()).collect();
         let needed = |id: &String| chosen(id) || around.contains(id);

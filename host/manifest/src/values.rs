@@ -138,10 +138,10 @@ impl LogFilter {
 impl Value for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
-        // A filter by spans or fields has commas of its own.
+        // A filter by spans or fields may contain commas.
         let parts: Vec<_> = if text.contains('[') { vec![text] } else { text.split(',').map(str::trim).collect() };
         for part in parts.iter().filter(|part| !part.is_empty() && !part.contains('[')) {
-            // Of a lone target tracing would log everything, and nothing else.
+            // For a target without a level, tracing would log all events of this target, and no others.
             let level = part.split_once('=').map_or(*part, |(_, level)| level);
             if !is_level(level) {
                 let levels = Self::LEVELS;

@@ -131,7 +131,7 @@ impl Disk {
             let spent = self.spent();
             (spent.since, spent.writing)
         };
-        // Otherwise what was charged stays charged.
+        // Otherwise the counted bytes stay counted.
         let Some(used) = used(&self.folder) else { return };
         let mut spent = self.spent();
         spent.counted = used.saturating_add(writing);
@@ -157,7 +157,7 @@ fn used(folder: &Path) -> Option<u64> {
 
 fn below(folder: &Path) -> Option<u64> {
     let mut bytes = 0_u64;
-    // Of a link itself, not of what it leads to.
+    // The metadata of a link itself, not of its target.
     for entry in WalkDir::new(folder).min_depth(1) {
         match entry.and_then(|entry| entry.metadata()) {
             Ok(what) => bytes = bytes.saturating_add(size(&what)),
@@ -174,7 +174,7 @@ fn deleted(folder: &Path) -> Option<u64> {
         let file = file.ok()?.path();
         let belongs = match fs::read_link(&file) {
             Ok(path) => path.starts_with(folder),
-            // Its path is too long to be read: it may be another component's, and counts for both.
+            // Its path is too long to be read. It may belong to another component, and counts for both.
             Err(error) => error.kind() != ErrorKind::NotFound,
         };
         if !belongs {
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(used(folder.path()), whole);
         drop(open);
         assert_eq!(used(folder.path()), Some(ENTRY));
-        // A link leads out of the folder, and what it leads to is another's.
+        // A link leads out of the folder. Its target does not count.
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
         assert_eq!(used(folder.path()), Some(2 * ENTRY));
     }

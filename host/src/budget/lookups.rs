@@ -62,7 +62,7 @@ impl Lookups {
     async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        // On a task of its own: a place is given to the first who waits, and a guest may never ask for its answer again.
+        // On a separate task: the first waiting lookup gets the next place, even if its guest never polls it again.
         let lookup = AbortOnDropHandle::new(tokio::spawn(async move {
             let places = (
                 self.instance.acquire_owned().await.map_err(closed)?,
@@ -115,7 +115,7 @@ mod tests {
         let of_others: Vec<_> = (0..40).map(|_| tokio::spawn(component.instance().run(silent.lookup()))).collect();
         wait_for(&begins, PER_COMPONENT - PER_INSTANCE).await;
 
-        // The guests end. Their lookups go on, and so nobody may begin another one.
+        // The guests end, but their lookups go on. So no other lookup may begin.
         of_one.iter().chain(&of_others).for_each(|lookup| lookup.abort());
         let late = tokio::spawn(component.instance().run(silent.lookup()));
         assert!(neighbor.instance().resolve("localhost".to_owned(), 80).await.is_ok());

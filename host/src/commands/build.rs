@@ -83,7 +83,7 @@ fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Resu
         .output();
     let folder = match rustc {
         Ok(output) if output.status.success() => output.stdout,
-        // Without rustc, or if it does not know the target, the build command can tell better what is wrong.
+        // If there is no rustc, or it does not know the target, the build command prints a better error.
         _ => return Ok(()),
     };
     if Path::new(String::from_utf8_lossy(&folder).trim()).is_dir() {
@@ -108,7 +108,7 @@ fn spawn(command: &mut Command) -> io::Result<ExitStatus> {
 }
 
 fn say(message: std::fmt::Arguments<'_>) {
-    // Not `eprintln!`, which panics if nobody reads it any more.
+    // Not `eprintln!`, which panics if stderr is closed.
     _ = writeln!(std::io::stderr(), "{message}");
 }
 

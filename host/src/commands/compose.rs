@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     } else {
         format!("Composed {output} from {guest}{behind}: {} KiB", composed.bytes.len().div_ceil(1024))
     };
-    // Not `eprintln!`, which panics if nobody reads it any more.
+    // Not `eprintln!`, which panics if stderr is closed.
     _ = writeln!(io::stderr(), "{said}");
     Ok(())
 }
@@ -95,7 +95,7 @@ impl Guest {
         let name = file.display();
         let bytes = read(file, "is it built?", "cannot be composed")?;
         ensure!(!is_composed(&bytes), "{name} is composed already: it runs on any WASI 0.3 host as it is");
-        // A package's name is its own, though a middleware may be there twice.
+        // Each package has a unique name, even if the same middleware occurs twice.
         let identity = format!("guest{}", graph.packages().count());
         let package = Package::from_bytes(&identity, None, bytes, graph.types_mut())
             .with_context(|| format!("{name} is not a valid WebAssembly component"))?;
@@ -202,7 +202,7 @@ fn provide(
 ) -> anyhow::Result<()> {
     for import in guest.imports.iter().filter(|name| name.starts_with(CONTRACT)) {
         let from = if import == QUEUE { queue } else { host };
-        // What they do not export are types, which need nobody to provide them.
+        // Interfaces that they do not export contain only types, and need no implementation.
         if graph.alias_instance_export(from, import).is_ok() {
             connect(graph, from, import, instance)?;
         }

@@ -19,7 +19,7 @@ macro_rules! template {
 }
 
 const FILES: [(&str, &str); 7] = [
-    // Under another name than here, where cargo would take the template for a package.
+    // The file has another name in the repository, because cargo would treat the template as a package.
     ("Cargo.toml", template!("Cargo.toml.tmpl")),
     ("README.md", template!("README.md")),
     ("rust-toolchain.toml", template!("rust-toolchain.toml")),
@@ -57,7 +57,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let (files, folder) = (FILES.map(|(file, _)| file).join(", "), folder.display());
-    // Not `eprintln!`, which panics if nobody reads it any more.
+    // Not `eprintln!`, which panics if stderr is closed.
     _ = writeln!(
         io::stderr(),
         "Created {name} in {folder}: {files}\n\
@@ -128,7 +128,7 @@ fn fill_in(template: &str, name: &str, source: &str) -> String {
     let lines = template.split_inclusive('\n').filter(|line| !line.contains(MARK));
     let named = lines.collect::<String>().replace(NAME.0, name).replace(NAME.1, &name.replace('-', "_"));
     CRATES.iter().fold(named, |text, folder| {
-        // Quotes and backslashes are written as TOML wants them.
+        // TOML requires quotes and backslashes to be escaped.
         let path = toml::Value::from(format!("{source}/{folder}")).to_string();
         text.replace(&format!("\"{SOURCE}/{folder}\""), &path)
     })

@@ -50,7 +50,7 @@ impl Prepared {
         let readiness = Readiness::default();
         let (manifest, host) = args.set_up(&readiness)?;
         let (causes, reloads) = mpsc::channel();
-        // Before the files are read: a change from then on is seen.
+        // Before the files are read, so that every later change is seen.
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
         let (engine, instances) = engine::engine(host.max_instances)?;
         let task_store = TaskStore::of(&host)?;
@@ -99,7 +99,7 @@ impl Prepared {
 impl UpArgs {
     /// Prepares the process before the application is loaded: its logs, its limits, and the application's build.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
-        // For what goes wrong before the manifest has said it.
+        // For errors before the manifest is read.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
         let manifest = self.manifest()?;
         let host = self.host_options(&manifest);

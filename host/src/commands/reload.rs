@@ -34,7 +34,7 @@ impl Reloader {
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {
-                // What has come meanwhile is served by the same reload.
+                // One reload handles all causes that have come meanwhile.
                 let all: Vec<Cause> = iter::once(first).chain(causes.try_iter()).collect();
                 if let Err(error) = self.heed(all) {
                     tracing::error!(target: "epilogue::reload", "{error:#}; the application goes on as it was");
@@ -72,7 +72,7 @@ impl Reloader {
             let components: Vec<String> = build.into_iter().collect();
             build::build(&self.args.manifest()?, &components)?;
             tracing::info!(target: "epilogue::reload", "rebuilt {}", components.join(", "));
-            // A component's file that this has changed is a cause of its own.
+            // If the build changes a component's file, this causes a reload.
         }
         if reload {
             self.reload().context("cannot reload the application")?;
@@ -83,7 +83,7 @@ impl Reloader {
     fn reload(&mut self) -> anyhow::Result<()> {
         let manifest = self.args.manifest()?;
         if let Some(watching) = &mut self.watching {
-            // Before the files are read, and also if one of them is wrong: then it will change.
+            // Before the files are read. Also if a file is wrong, because it will change when it is corrected.
             watching.follow(&manifest)?;
         }
         let host = self.args.host_options(&manifest);

@@ -45,7 +45,8 @@ pub(crate) fn handle(
                 Told::Reload => _ = reloads.send(Cause::Signal),
             }
         };
-        // Logged before the shutdown begins: the process may end with it, and "stopped after" is its last line.
+        // Logged before the shutdown begins, because the process may end at once, and "stopped after" must be the last
+        // line.
         let report = Report::start(progress, grace);
         trigger.drain(grace);
         let second = async {
@@ -60,13 +61,13 @@ pub(crate) fn handle(
         tokio::select! {
             () = sleep(grace) => {}
             () = second => {
-                // First, as the process may end with the stop.
+                // Logged first, because the process may end with the stop.
                 tracing::warn!(target: "epilogue::signals", "stopping at once");
                 trigger.stop();
             }
             () = report.repeat() => {}
         }
-        // A thread that is still there is stuck in the host's own code, or in the system.
+        // A thread that still runs is stuck in the host's own code, or in a system call.
         sleep(STUCK).await;
         scratch::delete_all();
         process::exit(ABANDONED.into());

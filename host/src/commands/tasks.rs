@@ -32,7 +32,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
         "no other process can read the engine \"memory:\": use sqlite:PATH, redis://HOST or nats://HOST"
     );
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
-    // Not the manifest's filter: what the host does not log is the operator's to see here.
+    // Not the manifest's filter, because the operator wants to see events here that the host does not log.
     let log = args.log.clone().unwrap_or_else(LogFilter::tasks);
     logging::init(&HostOptions { log, ..host.clone() })?;
     let store = TaskStore::open(url, options)?;
@@ -46,7 +46,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
         }
     };
     match done {
-        // Whoever has read enough closes the pipe.
+        // The reader closes the pipe when it has read enough.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) => {
             Ok(ExitCode::SUCCESS)
         }

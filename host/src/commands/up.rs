@@ -36,7 +36,7 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 /// Prints the application's address and its routes. The first line has a fixed form, for programs.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody reads it: then nobody misses it.
+    // An error means that stdout is closed. It can be ignored.
     _ = writeln!(out, "Serving {url}");
     _ = writeln!(out, "Available Routes:");
     for (route, trigger) in manifest.routes() {

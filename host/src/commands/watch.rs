@@ -68,7 +68,7 @@ impl Watching {
         let tell = move |changes: DebounceEventResult| match changes {
             Ok(changes) => {
                 let changes = changes.into_iter().filter(|change| !change.kind.is_access());
-                // Nobody listens any more when the host ends.
+                // When the host ends, the receiver no longer exists.
                 _ = causes.send(Cause::Files(changes.flat_map(|change| change.event.paths).collect()));
             }
             Err(errors) => errors
@@ -130,7 +130,7 @@ impl Watched {
         });
         let mut loaded: BTreeSet<PathBuf> = sources.cloned().collect();
         loaded.extend(manifest.path.file_name().map(|name| root.join(name)));
-        // The folder rather than the file, which builders and editors replace.
+        // Watches the folder and not the file, because build tools and editors replace files.
         let folder = |file: &PathBuf| Some((file.parent()?.to_owned(), RecursiveMode::NonRecursive));
         let mut folders: BTreeMap<PathBuf, RecursiveMode> = loaded.iter().filter_map(folder).collect();
         let mut built = Vec::new();

@@ -36,8 +36,8 @@ pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZe
 /// The configuration of wasmtime, with room for `instances` instances.
 pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // As measured for a guest of one module with WASI: three core instances, two tables, one stack, and rarely, as while it
-    // is blocked in an import, another.
+    // As measured for a guest of one module with WASI: three core instances, two tables and one stack. A guest that is
+    // blocked in an import may need a second stack.
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(4))
         .total_memories(instances)

@@ -39,7 +39,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
         }
         let begun = Instant::now();
         let polled = loop {
-            // Wake-ups during the poll find nobody to wake, and are only noted.
+            // Wake-ups during the poll are only recorded.
             own.outer.take();
             own.woken.swap(false, AcqRel);
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn s12_of_those_that_compute_one_goes_on_in_each_round() {
         let seen = compete(&[Purpose::Tasks; 4], 24).await;
-        // Nobody knows before a guest's first slice that it computes.
+        // Before a guest's first slice, it is not known that the guest computes.
         let (first, last) = (seen[4].0, seen[23].0);
         assert!(last - first >= 18, "{seen:?}");
         let turns: Vec<_> = seen[4..24].iter().map(|(_, guest)| *guest).collect();
@@ -169,7 +169,7 @@ mod tests {
                     spawn_local(fair(Purpose::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
                 })
                 .collect();
-            // Some leave while they wait for their turn, and one while it has it.
+            // Some guests leave while they wait for their turn, and one leaves during its turn.
             for guest in &guests[..3] {
                 let before = slices.get();
                 while slices.get() < before + 6 {

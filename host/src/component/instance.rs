@@ -70,7 +70,7 @@ impl Trap {
 impl std::fmt::Display for Trap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.said {
-            // wasm's own reason would only say that the panic's message was followed by `unreachable`.
+            // The trap's own reason would only be `unreachable`.
             Some(panic) if panic.starts_with(PANICKED) => f.write_str(panic),
             Some(said) => write!(f, "{}; {said}", self.error.root_cause()),
             None => write!(f, "{}", self.error.root_cause()),
@@ -272,7 +272,7 @@ impl Instance {
                 let phase = Phase::lasting(start, Some(limit));
                 run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await
             }
-            // Not reached: a component without it has no task accepted.
+            // Not reached: the host accepts no task of a component without a runner.
             None => Ok(Err(TaskError::UnknownTask)),
         }
     }
@@ -326,8 +326,8 @@ impl Instance {
         if self.is_idle() {
             return Ok(true);
         }
-        // The wait ends within the store's event loop. If the loop itself were dropped, what it was about to do would be lost,
-        // and the guest would wait for that ever after. Work that computes keeps the loop, and ends with its instance.
+        // The wait ends within the store's event loop. If the loop itself were dropped, its pending work would be lost,
+        // and the guest would wait forever. Work that computes does not let the loop end, so it ends with its instance.
         let idle = async |accessor: &Accessor<State>| {
             let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
@@ -367,7 +367,7 @@ async fn run_within<R>(
     let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;
-        // Most calls spawn nothing: then nothing need be waited for after this one.
+        // Most calls spawn no work. Then there is nothing to wait for after this call.
         *idle = accessor.poll_no_interesting_tasks(&mut Context::from_waker(Waker::noop())).is_ready();
         result
     };
@@ -378,7 +378,7 @@ async fn run_within<R>(
         }
     };
     let result = {
-        // In its place from the beginning: it is large, and would be moved into `fair`.
+        // Pinned from the beginning, because it is large and would otherwise be moved into `fair`.
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;

@@ -118,11 +118,11 @@ mod tests {
         let lag = Lag::new(Duration::from_millis(20));
         let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit()).collect();
         assert_eq!(admitted.len(), 100);
-        // Late for a step, which may be a burst.
+        // Late for one step, which may be a burst.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 20, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
-        // It goes on: each step lets in fewer, down to a few.
+        // The lag goes on: each step admits fewer requests, down to a few.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 0);
         admitted.truncate(80);
         assert!(lag.admit().is_none());
@@ -130,11 +130,11 @@ mod tests {
         admitted.truncate(7);
         assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
-        // In time again it lets in one more with each step, and so soon as many as before.
+        // When the thread is in time again, each step admits one request more, up to the earlier number.
         assert_eq!(steps(&lag, 1, 1, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
         assert_eq!(steps(&lag, 20, 1, &mut admitted).await, 20);
-        // Who comes between two steps changes nothing, be the thread late or in time.
+        // Requests between two steps do not change the limit.
         for late in [1, 1000] {
             turn(Instant::now() - Duration::from_millis(late));
             assert!((0..100).all(|_| lag.admit().is_none()), "{late}");

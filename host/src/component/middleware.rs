@@ -131,7 +131,7 @@ impl Joining {
     fn import(&mut self, instance: NodeId, import: &str, kind: ItemKind, label: String) -> anyhow::Result<String> {
         let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
         let types = self.graph.types_mut();
-        // Without an identity, or it would be one and the same for all layers.
+        // Without an identity, because otherwise it would be the same interface for all layers.
         let anonymous = Interface { id: None, ..types[interface].clone() };
         let anonymous = types.add_interface(anonymous);
         let node = self.graph.import(&label, ItemKind::Instance(anonymous))?;

@@ -41,7 +41,7 @@ impl State {
             refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),
             budget: InstanceBudget::default(),
-            // A guest that may not grow its memory is told so by `memory.grow`, and can still answer.
+            // If a guest's memory cannot grow, `memory.grow` fails, and the guest can still answer.
             limits: StoreLimitsBuilder::new().memory_size(memory).build(),
         }
     }

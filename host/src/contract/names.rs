@@ -82,7 +82,7 @@ mod tests {
             "two tasks are named `send \"it\"`, a::send (a.rs:1) and b::send (b.rs:2): name one of them with \
              `#[task(name = \"…\")]`"
         );
-        // Guests that were composed do not know each other.
+        // Guests in one composed component may have tasks of the same name.
         check(&component(&[one, two])).unwrap();
     }
 

@@ -43,7 +43,7 @@ fn describe(bytes: &[u8]) -> String {
         [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] => return "a packed archive, not WebAssembly: unpack it".to_owned(),
         _ => {}
     }
-    // The last character may be cut.
+    // The last character may be incomplete.
     let text = String::from_utf8_lossy(beginning);
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER).trim_start();
     if text.chars().any(|c| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace()) {

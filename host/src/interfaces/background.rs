@@ -169,7 +169,7 @@ impl Background {
         if !self.layers.get(layer).is_some_and(|layer| layer.runs_tasks) {
             return Err(EnqueueError::NoRunner);
         }
-        // What a closure has captured is let go in the teardown, if it never runs.
+        // The teardown drops the captured values of a closure that never ran.
         if options.instance_bound {
             self.needs_teardown.set(true);
         }
@@ -215,7 +215,7 @@ impl<T: 'static> context::HostWithStore<T> for HasBackground {
                 end = shutdown.begun() => {
                     break (context::StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
                 }
-                // Spawned work that asked outlives the call that it was spawned in, and that call's deadline.
+                // Spawned work that waits here can outlive its call and the call's deadline.
                 Ok(()) = phases.changed() => {}
             }
         };

@@ -66,7 +66,7 @@ impl LastWords {
         text.extend_from_slice(bytes);
         if text.len() > KEPT {
             let end = text.len() - KEPT;
-            // Of a panic's message, however long, the beginning says where it was.
+            // The beginning of a panic's message contains the place, so it is kept at any length.
             let start = memmem::rfind(&text, PANICKED.as_bytes()).map_or(end, |panic| panic.min(end));
             text.drain(..start);
             text.truncate(KEPT);
@@ -160,7 +160,7 @@ mod tests {
             "panicked at a.rs:1:1:\nassertion `left == right` failed\n  left: 1\n right: 2\nstack backtrace:\n  0: …";
         let expected = "panicked at a.rs:1:1: assertion `left == right` failed\n  left: 1\n right: 2";
         assert_eq!(said(&[long]).as_deref(), Some(expected));
-        // A panic while another is printed.
+        // A panic while another panic is printed.
         assert_eq!(said(&[panic, "thread panicked at b.rs:2:2:\nagain"]).unwrap(), "panicked at b.rs:2:2: again");
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
         move |mut store: StoreContextMut<'_, T>, (network, name): (Resource<Network>, String)| {
             let state = store.data_mut();
             let lookups = get(state).lookups();
-            // Whoever holds a network may look names up.
+            // A guest that has a network handle may look names up.
             state.ctx().table.get(&network)?;
             let mut stream = AddressStream { lookup: resolve(lookups, name).boxed(), found: None };
             Ok((match stream.poll() {
@@ -124,7 +124,7 @@ async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
         Ok(Host::Domain(name)) => name,
         Ok(Host::Ipv4(address)) => return Ok(vec![IpAddr::V4(address)].into_iter()),
         Ok(Host::Ipv6(address)) => return Ok(vec![IpAddr::V6(address)].into_iter()),
-        // URLs have them in brackets only.
+        // In URLs, such addresses are in brackets.
         Err(_) => match name.parse::<Ipv6Addr>() {
             Ok(address) => return Ok(vec![IpAddr::V6(address)].into_iter()),
             Err(_) => return Err(Failed::Invalid),

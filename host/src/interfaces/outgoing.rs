@@ -133,12 +133,12 @@ impl WasiHttpHooks for Arriving {
 }
 
 impl WasiHttpHooks for Outgoing {
-    // As by default, but for each header of each message, without an allocation.
+    // The same as the default, but without an allocation for each header.
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         is_forbidden(name)
     }
 
-    // What goes wrong is logged where the URL is known: the library's own defaults would log it without.
+    // Errors are logged where the URL is known. The library's default would log them without the URL.
     fn p3_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         connect_error(error)
     }
@@ -171,7 +171,7 @@ impl WasiHttpHooks for Outgoing {
                 error
             };
             remove_forbidden(request.headers_mut());
-            // The header that wasmtime has set would still name the application's own host, which only this host knows.
+            // wasmtime has set this header to `self.alt`, a name that only this host knows.
             if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
                 request.headers_mut().insert(HOST, host);
             }

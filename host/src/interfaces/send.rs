@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // Named explicitly, since other crates in the process may bring a provider of their own.
+    // Named explicitly, because other crates in the process may install another provider.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
@@ -60,7 +60,7 @@ pub(super) async fn send(
     let within = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let stream = connect(request.uri(), within, lookups).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // A server that is no proxy expects the path only.
+    // A server that is not a proxy expects only the path.
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
     let within = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);

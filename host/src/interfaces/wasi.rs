@@ -161,16 +161,16 @@ impl WasiConfig {
             let allowed = match usage {
                 SocketAddrUse::TcpConnect => check("tcp", address),
                 SocketAddrUse::UdpSend => check("udp", address),
-                // Anybody may send to it: that is not the component's doing.
+                // Any program may send to it. The component does not cause that.
                 SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
-                // What connecting or sending does first.
+                // Connecting or sending calls this first.
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
                 // Requests reach a component through the host.
                 SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
             };
             Box::pin(async move { allowed })
         });
-        // Otherwise the check is never asked.
+        // Otherwise the check is never called.
         wasi.allow_tcp(true).allow_udp(true);
     }
 }

@@ -81,7 +81,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 fn delete_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        // The lock is held until the folder is deleted: another process that starts now leaves it alone.
+        // The lock is kept until the folder is deleted, so that another process that starts now does not touch it.
         if let Ok(Some(_lock)) = lock_abandoned(&folder.path()) {
             tracing::info!(target: "epilogue::scratch", "deleting {}, which a host that was killed has left", folder.path().display());
             delete(&folder.path());
@@ -153,7 +153,7 @@ mod tests {
         let (dead, alive, other) = (folder("epilogue-dead"), folder("epilogue-alive"), folder("epilogue-other"));
         drop(lock(&dead).unwrap());
         let held = lock(&alive).unwrap();
-        // A folder of somebody else's that has such a file, and links to it.
+        // A folder of another user that has such a file, and links to it.
         let own = folder("own");
         fs::write(own.join(LOCK), "").unwrap();
         std::os::unix::fs::symlink(&own, parent.path().join("epilogue-link")).unwrap();

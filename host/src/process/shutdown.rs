@@ -40,7 +40,7 @@ impl ShutdownTrigger {
         self.0.send_if_modified(|stage| {
             let begins = matches!(stage, Stage::Running);
             if begins {
-                // A grace that overflows the clock has no end worth computing.
+                // A grace that overflows the clock never ends in practice.
                 let until = Instant::now().checked_add(grace);
                 *stage = Stage::Draining { until: until.unwrap_or_else(far_future) };
             }
@@ -80,7 +80,7 @@ impl Shutdown {
         match stage {
             Ok(Stage::Draining { until }) => until,
             Ok(_) => Instant::now(),
-            // Not reached: it holds what could begin it.
+            // Not reached, because this value also holds the sender.
             Err(_) => std::future::pending().await,
         }
     }

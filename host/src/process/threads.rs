@@ -24,7 +24,7 @@ pub(crate) fn block_on<F: Future>(begin: impl FnOnce() -> F) -> std::io::Result<
     let local = LocalSet::new();
     let output = local.block_on(&runtime, async { begin().await });
     drop(local);
-    // Merely dropped, it would wait for what blocks in the system, such as the look-up of a name.
+    // A plain drop would wait for blocking system calls, such as a name lookup.
     runtime.shutdown_background();
     Ok(output)
 }
@@ -34,7 +34,7 @@ pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace:
 where
     W: FnOnce() -> anyhow::Result<()> + Send + 'static,
 {
-    // Dropped at the thread's end, also by a panic.
+    // Dropped at the thread's end, also after a panic.
     struct End(Sender<usize>, usize);
     impl Drop for End {
         fn drop(&mut self) {
@@ -102,7 +102,7 @@ mod tests {
             runtime.block_on(begun.begun());
             Ok(())
         };
-        // The one that fails is not the first that would be waited for.
+        // The thread that fails is not the first one in the list.
         let jobs: [Job; 2] = [Box::new(other), Box::new(first)];
         run(jobs.into_iter(), &shutdown, GRACE)
     }

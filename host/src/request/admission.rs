@@ -152,7 +152,7 @@ mod tests {
         let mut third = clients.admit(1).unwrap();
         second.drain();
         assert_eq!(clients.admit(1).err(), Some("max-draining"));
-        // One that is in may always go on to its tasks.
+        // An admitted request may always run its tasks.
         third.drain();
         drop(second);
         assert_eq!(clients.admit(1).err(), Some("max-draining"));
@@ -181,14 +181,14 @@ mod tests {
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[0].abandon(&address);
         left[1].abandon(&address);
-        // Their share keeps its places.
+        // The requests within the share keep their places.
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[2..].iter_mut().for_each(|slot| slot.abandon(&address));
         let others: Vec<_> = (0..6).map(|_| clients.admit(2).unwrap()).collect();
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         assert_eq!(clients.0.requests(), 14);
         drop(others);
-        // The address gets no further ones until only one is left.
+        // The address gets no further requests until only one stalled request is left.
         left.drain(2..).for_each(drop);
         assert_eq!(clients.admit(1).err(), Some("max-stalled-per-address"));
         left[0].drain();

@@ -27,7 +27,7 @@ impl Life {
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
-            // Read once: to read the clock takes as long as much of what is between two tasks.
+            // The clock is read once, because reading it takes long compared with the other steps between two tasks.
             let now = Instant::now();
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
@@ -87,10 +87,11 @@ impl Life {
             stop_on_failure,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
-            // The rules discard every durable task that is still in the queue. `Life::store` has handed over those that run after
-            // this end of the handler, and one that is added later is stored without ever being queued. So a durable task that
-            // is left could not be stored, or its handler's end is not the one that it waits for. It must not run from memory:
-            // its guest asked for a task that outlives this process, and has been told that there is none.
+            // The rules discard every durable task that is still in the queue. `Life::store` has stored the tasks that
+            // run after this end of the handler, and a later task is stored without being queued. So a durable task in
+            // the queue could not be stored, or it does not run after this end of the handler. It must not run from
+            // memory, because its guest asked for a task that survives this process, and the client was told that it
+            // was not accepted.
             not_stored: self.not_stored.as_deref(),
         };
         situation.verdict(&facts(task)).map(|(state, reason)| (state, reason.to_owned()))
@@ -107,7 +108,7 @@ impl Life {
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
-                // Stopped before an attempt that it still had, it has come to no end of its own.
+                // The host stopped before the task's next attempt, so the task has not ended by itself.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
                 return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
             }
@@ -117,7 +118,7 @@ impl Life {
 
     /// Runs a task once, from `now` on.
     pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
-        // A span of its own, linked to the request's: a request does not last as long as its tasks (S16).
+        // A separate span, linked to the request's span, because a request can end before its tasks (S16).
         let span = tracing::info_span!(
             target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
         );

@@ -22,7 +22,7 @@ impl Life {
             return handled;
         }
         let component = &self.pool.component;
-        // Not reached: without one no task is durable.
+        // Not reached: without a task engine, no task is durable.
         let Some(task_store) = component.task_store.clone() else { return handled };
         let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };

@@ -123,7 +123,7 @@ impl ServerThread {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
-        // Small writes are not held back for more to come: they are responses, and tasks wait for them.
+        // The kernel must send small writes at once, because they are responses, and tasks wait for them.
         let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
         let local = match set_up {
             Ok(local) => local,

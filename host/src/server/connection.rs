@@ -119,7 +119,7 @@ async fn converse(
 fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     let mut builder = Builder::new(LocalExecutor);
     let header_size = options.max_header_size.bytes();
-    // Without a timer hyper waits for a request's headers for ever.
+    // Without a timer, hyper waits forever for a request's headers.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(header_size);
     builder
         .http2()
@@ -163,7 +163,7 @@ async fn respond(
     } else {
         reply.send(plain(StatusCode::NOT_FOUND));
     }
-    // A life that ends without an answer is a defect of the host's; hyper then closes the connection.
+    // If a life ends without an answer, the host has a bug. hyper then closes the connection.
     response.await
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
                 Ok(Ok(())) if !buffer.filled().is_empty() => size += buffer.filled().len(),
                 _ => return,
             }
-            // A client that sends as fast as the host reads leaves the thread to others too.
+            // Also yields to other work if a client sends as fast as the host reads.
             tokio::task::consume_budget().await;
         }
     };

@@ -35,7 +35,7 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     }
     let authority = authority(request, peer)?;
     join_cookies(&mut request.headers);
-    // Spin withholds this too: a guest that forwards its request could not send it.
+    // Spin removes this header too, because a guest that forwards its request could not send it.
     request.headers.remove(CONNECTION);
     // The host has decoded the body.
     if has_body {
@@ -86,7 +86,7 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
         (Some(target), Some(host)) if request.version == Version::HTTP_2 && !same(target, &host, &peer.scheme) => {
             bad("the Host header and :authority name different hosts")
         }
-        // A target with a host overrides the header, but does not make it superfluous.
+        // A target with a host overrides the header, but the header is still required.
         (_, None) if request.version == Version::HTTP_11 => bad("the request has no Host header"),
         (Some(target), _) => Ok(target.clone()),
         (None, Some(host)) => Ok(host),

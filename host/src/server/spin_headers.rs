@@ -59,7 +59,7 @@ fn spin_headers<T>(origin: Origin<'_>, matched: &RouteMatch<'_, T>) -> impl Iter
         (PATH_INFO, matched.path_info.clone().into_bytes()),
         (FULL_URL, full_url(origin.uri)),
         (MATCHED_ROUTE, matched.pattern.into()),
-        // Spin's applications lost their base path; the header stayed.
+        // Spin no longer has base paths for applications, but still sends this header.
         (BASE_PATH, b"/".to_vec()),
         (RAW_COMPONENT_ROUTE, matched.pattern.into()),
         (COMPONENT_ROUTE, matched.prefix().into()),

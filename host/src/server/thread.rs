@@ -131,7 +131,7 @@ impl ServerThread {
         };
         self.ticks.come();
         let observer = self.host.observer.clone();
-        // In its place from the beginning: it is some kilobytes, and would be moved a few times on its way into the task.
+        // Boxed from the beginning, because it has some kilobytes and would otherwise be moved several times.
         self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
     }
 

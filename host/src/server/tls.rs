@@ -20,7 +20,7 @@ use tokio_rustls::{
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = read_certificates(certificate)?;
     let private_key = read_key(key)?;
-    // Named explicitly, since other crates in the process may bring a provider of their own.
+    // Named explicitly, because other crates in the process may install another provider.
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

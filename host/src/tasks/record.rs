@@ -73,7 +73,7 @@ impl TaskRecord {
                 )
             };
         }
-        // Whoever logs warnings only is told of each task that did not do its work, for whatever reason.
+        // So a log of warnings only contains each task that did not succeed.
         if self.state == TaskState::Succeeded {
             event!(tracing::Level::INFO);
         } else {
@@ -118,7 +118,7 @@ pub(crate) struct Retry<'a> {
 impl Retry<'_> {
     /// Logs the retry as one event.
     pub(crate) fn announce(&self) {
-        // Whole milliseconds are as much as anybody wants to read.
+        // Whole milliseconds are exact enough for people.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
         let what = words::WILL_BE_RETRIED;
         tracing::info!(

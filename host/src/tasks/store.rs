@@ -58,7 +58,7 @@ impl TaskStore {
         match store.wait(|task_engine| async move { task_engine.counts().await }) {
             Ok(counts) => {
                 tracing::info!(target: "epilogue::durable", "durable tasks: {}", summary(&counts));
-                // A server may forbid to ask, and is used all the same.
+                // A server may forbid this question. The host uses it anyway.
                 let risks = store.wait(|task_engine| async move { task_engine.risks().await });
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }

@@ -38,7 +38,7 @@ pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
     let registry = registry().with(filter).with(filter_fn(may_be_logged));
-    // An event that cannot be written is lost. Saying so on stderr too would panic, amid a request or a shutdown.
+    // An event that cannot be written is lost. Printing this to stderr would panic, during a request or a shutdown.
     let events = format::layer().with_writer(|| Events).log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => registry.with(events.fmt_fields(Fields).with_ansi(io::stderr().is_terminal())).init(),
@@ -56,7 +56,7 @@ pub(crate) fn fail(error: &anyhow::Error) {
     if JSON.load(Relaxed) {
         write_line("epilogue", &format!("{error:#}"));
     } else {
-        // Not `eprintln!`, which panics if nobody reads it any more, and waits if nobody does yet.
+        // Not `eprintln!`, which panics if stderr is closed, and blocks if stderr is full.
         _ = io::Write::write_all(&mut Events, format!("Error: {error:#}\n").as_bytes());
     }
 }
@@ -130,7 +130,7 @@ impl Visit for Text<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Those are of an event that came by the `log` crate, and are in its metadata.
+        // These fields belong to an event from the `log` crate. They are already in its metadata.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = self.write(field.name(), value);
         }

@@ -112,7 +112,7 @@ async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) ->
             });
             let mut http = http1::Builder::new();
             let http = http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(LIMIT);
-            // A client that breaks off, or is slow, misses its own answer only.
+            // If a client breaks off or is slow, only its own answer is lost.
             _ = tokio::time::timeout(LIMIT, http.serve_connection(TokioIo::new(stream), answer)).await;
             drop(permit);
         });

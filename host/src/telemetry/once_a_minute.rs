@@ -55,7 +55,7 @@ impl OnceAMinute {
     }
 
     fn log_at(self: &Arc<Self>, again: Instant, log: impl FnOnce(u64) + Send + 'static) {
-        // Without a runtime the count is left to the next event.
+        // Without a runtime, the next event logs the count.
         let Ok(runtime) = Handle::try_current() else { return };
         let pace = self.clone();
         runtime.spawn(async move {

@@ -110,7 +110,7 @@ impl Stream {
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
-            // Of a terminal, or with a system older than Linux 6.4, this is not known in advance.
+            // For a terminal, or before Linux 6.4, this is not known in advance.
             let piece = [IoSlice::new(bytes)];
             match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
                 Ok(count) => bytes = &bytes[count..],
@@ -131,7 +131,7 @@ impl Stream {
         if !buffer.started {
             let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
             buffer.started = thread.spawn(|| self.write_all()).is_ok();
-            // Without a thread nobody would ever write it.
+            // Without the thread, the buffer would never be written.
             if !buffer.started {
                 buffer.close();
             }
@@ -151,7 +151,7 @@ impl Stream {
                 let lost = buffer.lost;
                 drop(buffer);
                 tracing::warn!(target: "epilogue::output", lost, "events were lost, because nothing read stderr");
-                // Not before it has been told: the process might end in between.
+                // Only after the message was written, because the process might end in between.
                 self.buffer().lost -= lost;
                 self.changed.notify_all();
                 continue;

@@ -65,7 +65,7 @@ impl Activity {
 
     /// Returns when no request has been at work for `limit`.
     pub(crate) async fn idle(&self, limit: Duration) {
-        // Without a pause between two looks the thread would do nothing else.
+        // Without a pause between two checks, the thread would do nothing else.
         let limit = limit.max(Duration::from_millis(1));
         loop {
             let now = Instant::now();

@@ -140,7 +140,7 @@ impl Sent {
             Some(patience) => patience.wait(&self.delivery, &mut self.outcome).await,
             None => (&mut self.outcome).await,
         };
-        // Without a sender nobody is left who could deliver it.
+        // Without the sender, the response can no longer be sent.
         ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
@@ -307,7 +307,7 @@ impl Body for TrackedBody {
                     Ok(self.buffer(bytes))
                 }
                 Err(frame) => {
-                    // Trailers end the stream by themselves, but nothing can be fenced in none.
+                    // Trailers end the stream by themselves. But a buffer cannot be attached if there are no trailers.
                     self.sealed = true;
                     Ok(match frame.into_trailers() {
                         Ok(trailers) if !trailers.is_empty() => Frame::trailers(self.fence(trailers)),

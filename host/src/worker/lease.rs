@@ -116,7 +116,7 @@ impl<'a> LeasedBatch<'a> {
                 self.life.announce_retry(&task, failed.attempt, failed.error.as_deref(), pause);
                 Ok(())
             }
-            // Those behind it wait with it.
+            // The tasks behind it wait with it.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
                 self.life.record_task(TaskRecord { dead: true, ..record });
@@ -139,7 +139,7 @@ impl<'a> LeasedBatch<'a> {
         let now = Instant::now();
         life.start_drain(now);
         if !first {
-            // Work that the last one spawned (S18).
+            // Work that the last task spawned (S18).
             let left = life.budget_left(now);
             life.settle(SETTLE.min(left), left).await;
         }
@@ -157,7 +157,7 @@ impl<'a> LeasedBatch<'a> {
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
-            // At the host's end the task has not had its time.
+            // If the host stops, the task has not had its full time.
             if state == TaskState::Abandoned && life.pool.shutdown.has_begun() {
                 return Ok(Some(End::CutShort));
             }
@@ -178,7 +178,7 @@ impl<'a> LeasedBatch<'a> {
         let apart = self.batch.only(index);
         self.held.bury_apart(apart.clone(), record.error.as_deref().unwrap_or_default()).await?;
         if let Err(error) = self.held.checkpoint(index + 1).await {
-            // Dropped in between, and told to be: then it is not dead too.
+            // If an operator has dropped the task in between, it was logged as dropped. Then it is not dead too.
             if self.held.whereabouts(&self.batch.id).await == Whereabouts::Dropped {
                 _ = self.held.remove(apart.id).await;
             }

@@ -60,7 +60,7 @@ mod tests {
         let mut told = Vec::new();
         for second in 0..150 {
             told.extend(outage.goes_on(&error).map(|text| (second, text)));
-            // Another thread, which finds out too.
+            // Another thread that also detects the outage.
             assert_eq!(outage.goes_on(&error), None);
             tokio::time::advance(Duration::from_secs(1)).await;
         }

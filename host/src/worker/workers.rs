@@ -100,7 +100,7 @@ impl Workers {
             };
             let asked = Moment::now();
             let leased = self.lease().await;
-            // Also if there is nothing to do, so that the idle instances of the version before go.
+            // Also if there is no work, so that the idle instances of the previous version are dropped.
             if self.versions.has_changed().unwrap_or_default() {
                 pools = self.pools(&shutdown);
             }

@@ -47,7 +47,7 @@ impl adapter::layers::Guest for Adapter {
     }
 
     fn current() -> u32 {
-        // Asked only once it is known not to be this layer.
+        // Only called if the task is not of this layer.
         outer::current().wrapping_sub(1)
     }
 }

@@ -44,7 +44,7 @@ struct Adapter;
 
 impl background::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        // What a closure has captured is let go in the teardown, if it never runs.
+        // The teardown drops the captured values of a closure that never ran.
         NEEDS_TEARDOWN.with(|needed| *needed |= options.instance_bound);
         QUEUE.with(|queue| queue.add(name, args, options))
     }
@@ -117,7 +117,7 @@ impl context::Guest for Adapter {
     async fn stopping() -> Stop {
         let Some((start, time)) = PHASE.with(|phase| *phase) else {
             loop {
-                // Not `pending()`: what waits for nothing of the host's traps (guests' wit-bindgen 0.57).
+                // Not `pending()`: a guest that waits for nothing from the host traps (wit-bindgen 0.57 in guests).
                 monotonic_clock::wait_until(u64::MAX).await;
             }
         };

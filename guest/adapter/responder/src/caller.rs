@@ -38,7 +38,7 @@ impl Caller {
             );
         }
         self.unanswered.forget();
-        // SAFETY: these are the canonical ABI's types, and the host takes the handle over.
+        // SAFETY: these are the canonical ABI's types, and the host now owns the handle.
         unsafe {
             task_return(0, response.take_handle(), 0, MaybeUninit::zeroed(), null_mut(), null_mut(), 0, 0);
         }
@@ -49,7 +49,7 @@ impl Caller {
 #[unsafe(export_name = "[async-lift]wasi:http/handler@0.3.0#handle")]
 extern "C" fn handle(request: u32) -> i32 {
     wit_bindgen::rt::run_ctors_once();
-    // SAFETY: the host hands the request over.
+    // SAFETY: the host passes the ownership of the request.
     let request = unsafe { Request::from_handle(request) };
     start_task(async {
         let caller = Caller { unanswered: TaskCancelOnDrop::new() };

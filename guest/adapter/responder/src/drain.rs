@@ -42,7 +42,7 @@ impl Life {
             handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.outcome, ResponseOutcome::ClientGone),
             failed,
-            // The policy matters only then, and to ask for it is a call of another component.
+            // The policy matters only then, and asking for it is a call of another component.
             stop_on_failure: failed && drain::policy() == FailurePolicy::Stop,
             late: self.budget() == 0,
             // The adapters refuse durable tasks, and end with their instance and their host.

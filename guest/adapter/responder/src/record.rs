@@ -83,7 +83,7 @@ pub(crate) async fn log(
         drop(write_via_stream(reader));
         writer
     });
-    // Nobody reads it: then nobody misses it.
+    // An error means that stderr is closed. It can be ignored.
     _ = stderr.write_all(line.into_bytes()).await;
     STDERR.with(|kept| *kept = Some(stderr));
 }
@@ -106,7 +106,7 @@ pub(crate) async fn will_be_retried(
         ("task", task.id.to_string()),
         ("name", quoted(&task.name)),
         ("attempt", attempt.to_string()),
-        // Whole milliseconds are as much as anybody wants to read.
+        // Whole milliseconds are exact enough for people.
         ("retry_in", format!("\"{}\"", Shown(Duration::from_millis(pause / 1_000_000)))),
     ];
     log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;

@@ -73,10 +73,10 @@ impl Sending {
     ) -> (Response, Self) {
         let (body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        // Nobody reads what is written to a reader that is dropped.
+        // The reader is dropped, so this body is never read.
         let contents = (!matches!(status, 204 | 205 | 304)).then_some(body_reader);
         let (response, transmitted) = Response::new(headers, contents, trailers_reader);
-        // It is another response's, hence valid.
+        // It comes from another response, so it is valid.
         _ = response.set_status_code(status);
         let bodyless = head || matches!(status, 204 | 205 | 304);
         (response, Self { source: source(transmitted), body, trailers, bodyless })
@@ -93,7 +93,7 @@ impl Sending {
                         // The stream ends before the trailers can be read.
                         drop(body);
                         let error = copied.as_ref().err().map(|code| describe(code, length));
-                        // A host that has taken the body may not care for what follows.
+                        // A host that has taken the body may ignore the trailers.
                         _ = trailers.write(copied).await;
                         if let Some(error) = error {
                             return ResponseOutcome::ResponseFailed(cut(error));
@@ -138,7 +138,7 @@ async fn copy(
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let mut read = pin!(body.read(chunk));
-        // An error may be told before the stream has ended, and the guest then waits for it to be heard.
+        // The guest may report an error before the stream has ended. It then waits until the error is read.
         let read = poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
                 return Poll::Ready(Some(read));

@@ -46,7 +46,7 @@ mod tests {
         let longest = |attempt| Backoff::IN_PROCESS.longest(attempt);
         assert_eq!([1, 2, 3].map(longest), [100, 200, 400].map(Duration::from_millis));
         assert_eq!(longest(u32::MAX), Duration::from_secs(10));
-        // As the documentation's table has it.
+        // The same as in the documentation's table.
         let durable = (1..10).map(|attempt| Backoff::DURABLE.longest(attempt).as_secs());
         assert!(durable.eq([15, 30, 60, 120, 240, 480, 960, 1_920, 3_600]));
     }

@@ -20,7 +20,7 @@ pub fn context<'a>(
     id: (u64, u64),
 ) -> TraceContext {
     let mut parents = parents.into_iter();
-    // Of two nobody can say which is right: W3C's own test suite wants a new trace then.
+    // With two headers, it is unknown which one is right. W3C's test suite expects a new trace then.
     let parent = parents.next().filter(|_| parents.next().is_none());
     match parent.and_then(text).filter(|parent| is_valid(parent)) {
         Some(traceparent) => {
@@ -36,7 +36,7 @@ pub fn context<'a>(
             }
             TraceContext { traceparent: traceparent.to_owned(), tracestate }
         }
-        // The recommendation asks for a trace id whose right half is random: a UUIDv7's is.
+        // The recommendation asks for a trace id whose right half is random. This is so in a UUID of version 7.
         None => TraceContext { traceparent: new(id), tracestate: None },
     }
 }

@@ -27,7 +27,7 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, s
     if size == 0 {
         return core::ptr::without_provenance_mut(align);
     }
-    // SAFETY: the canonical ABI passes a valid alignment, and what it was given before.
+    // SAFETY: the canonical ABI passes a valid alignment, and a pointer that this function returned before.
     let memory = unsafe {
         match old_size {
             0 => alloc(Layout::from_size_align_unchecked(size, align)),

@@ -60,7 +60,7 @@ impl Look {
     /// Adds a part of the value to the sum.
     fn add(&mut self, kind: u8, bytes: &[u8]) {
         let Some(sum) = &mut self.sum else { return };
-        // FNV-1a: nobody has an interest in two values of the same hash here.
+        // FNV-1a is enough, because no attacker gains anything from two values with the same hash here.
         let mut hash = 0xcbf2_9ce4_8422_2325 ^ u64::from(self.depth);
         for byte in [kind].iter().chain(bytes) {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);

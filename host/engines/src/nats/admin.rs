@@ -19,13 +19,13 @@ impl Nats {
         let mut left = limit;
         if state != Some(BatchState::Dead) {
             let workers = self.workers_info().await?;
-            // Behind the last one that was delivered all are ready.
+            // All messages after the last delivered one are ready.
             let last = match state {
                 Some(BatchState::Leased | BatchState::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
-            // Up to there all are over. A server that was killed may remember that, and not that it had removed them (seen with
-            // 2.9.10): it delivers them no more.
+            // All batches up to there have ended. A killed server may remember this, but not that it had removed the
+            // messages (seen with 2.9.10). It does not deliver them again.
             let mut from = workers.ack_floor.stream_sequence + 1;
             while left > 0
                 && let Some(message) = self.first_from(Kind::Ready, from).await?
@@ -69,7 +69,8 @@ impl Nats {
             self.progress(id).await?.map(|known| known.progress.life),
         ];
         let life = lives.into_iter().flatten().max().unwrap_or_default() + 1;
-        // The id alone was taken when the batch was enqueued, perhaps a moment ago. Two operators retry it once.
+        // The server recognizes the plain id from the first enqueue. If two operators retry the batch, it is enqueued
+        // once.
         let message_id = format!("{id}:{}", dead.time.unix_timestamp_nanos());
         let message = PublishMessage::build()
             .header(NEXT, header(Some(&dead.headers), NEXT).to_string())
@@ -89,7 +90,7 @@ impl Nats {
                 self.delete(Kind::Ready, sequence).await?;
                 continue;
             }
-            // It is about to end by itself, or to be among the dead.
+            // It is about to end, or to become dead.
             let Some(sealed) = self.seal(message, life).await? else { break };
             // If the server is killed, it may forget what it has removed.
             self.remember(id, &Ended { life, lease: String::new() }).await?;
@@ -153,7 +154,7 @@ impl Nats {
                     left = left.saturating_sub(1);
                     delayed += u64::from(state::is_delayed(&message, now));
                 }
-                // Some were removed meanwhile.
+                // Some messages were removed meanwhile.
                 left = if left == before { 0 } else { left };
             }
             states.delete_consumer(&consumer.cached_info().name).await?;

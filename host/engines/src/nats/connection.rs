@@ -85,7 +85,7 @@ impl Nats {
         if let Some(known) = &*place {
             return Ok(known.clone());
         }
-        // What is rare is boxed: it would make the future of each call large.
+        // Rare calls are boxed, because they would make the future of each call large.
         let made = Arc::new(Box::pin(self.connect()).await?);
         *place = Some(made.clone());
         Ok(made)
@@ -108,7 +108,7 @@ impl Nats {
         let connected = options
             .name("epilogue")
             .event_callback(told)
-            // The rest is for finding out what is wrong.
+            // The rest of the time is for finding out the reason.
             .connection_timeout(timeout * 3 / 5)
             .request_timeout(Some(timeout))
             .ping_interval(timeout)
@@ -137,7 +137,7 @@ impl Nats {
             tries += 1;
             match Box::pin(Streams::open(&seen.context, &self.options)).await {
                 Ok(streams) => break streams,
-                // The server refuses some of that while it is still removing what was there.
+                // The server refuses some requests while it is still removing the old stream.
                 Err(_) if tries < TRIES => time::sleep(AGAIN).await,
                 Err(error) => return Err(error),
             }
@@ -196,7 +196,7 @@ impl Nats {
         match self.within(wait + self.options.timeout, fetched).await? {
             Ok(Err(error)) if is_missing(&error) => self.bounded(self.heal(&connected)).await.map(|()| None),
             Ok(fetched) => fetched.map_err(|error| unavailable(&error)),
-            // The server is silent if the consumer is missing (seen with 2.9.10). This makes it anew then.
+            // The server does not answer if the consumer is missing (seen with 2.9.10). This creates it again.
             Err(_) => self.workers_info().await.map(|_| None),
         }
     }

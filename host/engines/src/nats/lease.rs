@@ -148,7 +148,7 @@ impl Nats {
         let mut known: Option<Known> = None;
         loop {
             let before = match &known {
-                // An operator has retried it since.
+                // An operator has retried the batch since then.
                 Some(known) if known.progress.life > life => return Ok(Delivered::Ended),
                 Some(known) if known.progress.life == life => {
                     if known.progress.fate.is_some() {
@@ -170,7 +170,7 @@ impl Nats {
             progress.lease = Uuid::now_v7().simple().to_string();
             progress.wait_ms = millis(self.options.visibility);
             let revision = known.as_ref().map_or(0, |known| known.revision);
-            // Most messages come for the first time, so that is not asked, but tried.
+            // Most messages come for the first time. So this tries to write without reading first.
             let ended = async { if fresh { self.ended(id).await } else { Ok(None) } };
             let (revision, ended) = try_join!(self.write(id, revision, &progress), ended)?;
             match (revision, ended) {
@@ -213,7 +213,7 @@ impl Nats {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
         change(&mut progress);
-        // It was given back, or ended, unless that is only repeated.
+        // The batch was returned or has ended, unless this call only repeats that.
         if !kept.progress.is_held() && progress != kept.progress {
             return Err(Error::LostLease);
         }
@@ -251,7 +251,7 @@ impl Nats {
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
             return Ok(true);
         }
-        // Another process may have made the queue anew.
+        // Another process may have created the queue again.
         self.bounded(async { self.heal(&self.connected().await?).await }).await?;
         Ok(self.connected().await?.streams.consumer() != held.consumer)
     }
@@ -299,7 +299,8 @@ impl Nats {
         if let Some(Fate::Dead(why)) = &progress.fate {
             self.publish_dead(&held.id, &held.message.payload, &progress, why).await?;
         }
-        // A server that is killed may forget the confirmation, and what it then delivers has to be known.
+        // A killed server may forget the confirmation. The engine must recognize the message that the server then
+        // delivers.
         let ended = Ended { life: progress.life, lease: progress.lease };
         try_join!(self.remember(&held.id, &ended), self.answer(&held.acker, AckKind::Ack))?;
         self.forget(&held.id, revision).await

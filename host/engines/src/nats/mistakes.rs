@@ -34,7 +34,7 @@ impl Nats {
     /// The error for streams that cannot be used.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
-        // The client says the first of a server that knows nothing of streams.
+        // The client reports the first kind for a server without JetStream.
         match ["resource does not exist", "not enabled"].iter().any(|word| text.contains(word)) {
             true => self.mistake("JetStream is not enabled there: start the server with `--jetstream`"),
             false => unavailable(&text),
@@ -56,7 +56,7 @@ impl Nats {
             let length = stream.read(&mut answer).await?;
             Ok::<_, io::Error>(answer.get(..length).unwrap_or_default().to_owned())
         };
-        // Whoever asks for a connection bounds the time.
+        // The caller limits the time.
         spoken.await.is_ok_and(|answer| !answer.is_empty() && !b"INFO ".starts_with(&answer))
     }
 }

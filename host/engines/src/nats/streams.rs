@@ -56,7 +56,7 @@ impl Streams {
             name: name.to_owned(),
             subjects: vec![kind.subject("*")],
             max_messages_per_subject: 1,
-            // An operator may set a limit. Then what is new is refused; by default what is oldest would go.
+            // An operator may set a limit. New messages are refused then. By default, the oldest ones would be removed.
             discard: DiscardPolicy::New,
             ..Config::default()
         };
@@ -76,7 +76,7 @@ impl Streams {
         loop {
             tries += 1;
             let mut ready = get_or_make(context, queue.clone()).await?;
-            // Of those who make it at the same moment some are told another time of its creation.
+            // If several processes create it at the same moment, some of them get another creation time.
             ready.info().await?;
             match workers(&ready, options).await {
                 Ok(workers) => return Ok(Self { ready, states, done, dead, workers }),
@@ -115,12 +115,12 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
         durable_name: Some(name.clone()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: options.visibility,
-        // The server would keep a message that was delivered too often, and deliver it no more.
+        // With a limit, the server would keep a message that was delivered too often, but not deliver it again.
         max_deliver: -1,
         max_ack_pending: -1,
         ..pull::Config::default()
     };
-    // One that exists takes over what is given: how long the leases of all workers last.
+    // An existing consumer takes the given configuration, which sets how long the leases of all workers last.
     match options.operator {
         true => ready.get_or_create_consumer(&name, config).await,
         false => ready.create_consumer(config).await,
@@ -135,7 +135,7 @@ fn is_another(error: &ConsumerError) -> bool {
 }
 
 async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
-    // As it is now: it may have been made anew since.
+    // Read again now, because it may have been created again.
     let mut ready = ready.clone();
     ready.info().await?;
     let right = name(&ready);

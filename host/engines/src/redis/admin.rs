@@ -42,7 +42,7 @@ impl Redis {
     pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
-        // First, so that what is delivered while the others are listed is in one of the two lists.
+        // Listed first. So an entry that is delivered meanwhile is in at least one of the two lists.
         let delivered = match wanted(BatchState::Ready) {
             true => self.last_delivered().await?,
             false => None,
@@ -139,7 +139,7 @@ impl Redis {
     }
 
     pub(super) async fn count_backlog(&self) -> Result<u64> {
-        // What is delayed stays in the stream.
+        // Delayed batches stay in the stream.
         self.call(|mut server| async move { server.xlen(QUEUE).await }).await
     }
 

@@ -52,7 +52,7 @@ impl Connections {
             let form = "redis://[user:password@]host[:port][/db]";
             Error::Config(format!("the URL of the task engine is not of the form {form}: {error}"))
         };
-        // What is sent into a network that was cut must not wait for TCP's own patience, which is minutes.
+        // If the network is cut, TCP itself would wait for minutes.
         let keepalive = TcpKeepalive::new().with_time(timeout).with_interval(timeout);
         let tcp = TcpSettings::default().set_keepalive(keepalive).set_user_timeout(timeout);
         let client = url.into_connection_info().map(|info| info.set_tcp_settings(tcp)).and_then(Client::open);
@@ -150,7 +150,7 @@ impl Connections {
         if open.since.is_some_and(|since| since.elapsed() < AGAIN) {
             return false;
         }
-        // It has made one from the same URL before.
+        // It has parsed the same URL before.
         let Ok(shared) = shared(&self.client, self.timeout) else { return false };
         *open = Open { version: version + 1, since: Some(Instant::now()), shared, waiting: Vec::new() };
         true

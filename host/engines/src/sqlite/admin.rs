@@ -20,7 +20,7 @@ pub(super) fn page(
     after: i64,
     count: usize,
 ) -> rusqlite::Result<Vec<(i64, Entry)>> {
-    // The dead are few among many, and have an index.
+    // Usually few batches are dead, and they have an index.
     let filter = match state {
         None => String::new(),
         Some(BatchState::Dead) => "AND why IS NOT NULL".to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option
     connection.prepare(&query)?.query_row(params![clock::running(), clock::awake(), id], entry).optional()
 }
 
-// The writer makes a call one transaction, so what is read here is what is changed.
+// The writer runs each call in one transaction. So the data cannot change between the read and the change.
 pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
     let dead = show(connection, id)?.filter(|entry| entry.state == BatchState::Dead);
     let query = "UPDATE batches SET why = NULL, attempt = 0, due = 0 WHERE id = ? AND why IS NOT NULL";

@@ -41,7 +41,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // What is still leased is free for the next one to open the database.
+        // The next process that opens the database frees the batches that are still leased.
         let _ = fs::remove_file(&self.path);
     }
 }

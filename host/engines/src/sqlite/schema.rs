@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     make(path, options.operator).map_err(|error| at(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| at(&error))?;
-    // Shorter than a call waits, so that the call tells of it.
+    // Shorter than the timeout of a call, so that the call returns this error.
     let patience = options.timeout.mul_f64(0.8);
     connection.busy_timeout(patience).map_err(|error| at(&error))?;
     let prepared =
@@ -110,7 +110,7 @@ enum File {
 /// Its journals get the same permissions. An existing file is not opened here, because closing it would drop the locks
 /// of this process on it ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
-    // Until it is closed nobody else of this process has it open.
+    // No other code of this process has the file open until it is closed here.
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match path.metadata() {

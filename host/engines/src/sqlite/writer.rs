@@ -51,7 +51,7 @@ impl Writer {
     {
         let (sender, receiver) = oneshot::channel();
         let operation: Operation = Box::new(move |connection| {
-            // Nobody waits any more: what was answered with an error shall not happen.
+            // The caller no longer waits and has got an error, so the operation must not happen.
             if sender.is_closed() {
                 return Box::new(drop);
             }

@@ -131,7 +131,7 @@ fn set<'a>(
         Ok(Scalar::Text(text)) => text,
         Ok(Scalar::Number(number)) => number.to_string(),
         Ok(Scalar::Flag(flag)) => flag.to_string(),
-        // The key may be the mistake; then its value does not matter.
+        // If the key itself is wrong, its value does not matter.
         Err(_) if !names().contains(&entry.key) => String::new(),
         Err(_) => {
             let message = format_args!("{:?} in {} must be a text, a number, true or false", entry.key, table.name());

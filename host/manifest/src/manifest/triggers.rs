@@ -85,7 +85,7 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
     manifest.unsupported.extend(notices);
     match target {
         Some(component) => manifest.triggers.push(HttpTrigger { component, route, middleware }),
-        // A static response needs no component; that it cannot work here has been noted.
+        // A static response needs no component. The message that it cannot work here exists already.
         None if !works => {}
         None => return Err(table.missing("component")),
     }

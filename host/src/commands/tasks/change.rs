@@ -78,7 +78,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     let batch = entry.batch().ok();
     let (tasks, component) = match &batch {
         Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
-        // It can be chosen by its state alone.
+        // It can be chosen only by its state.
         None => (&[][..], None),
     };
     let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));

@@ -72,7 +72,7 @@ impl Waiter {
     /// Gives the guest its turn, and wakes it once the thread has done its other work.
     fn call(&self) {
         self.first.set(true);
-        // Polled once, it wakes the task after the thread's other work; it need not be kept for that.
+        // After one poll, it wakes the task after the thread's other work. It need not be kept for this.
         _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&self.waker.borrow()));
     }
 }

@@ -141,7 +141,7 @@ fn follows_the_model(limits: (usize, usize, usize), steps: Vec<Step>) -> Result<
             }
         }
     }
-    // What is left comes out whole, and then the request is over.
+    // At the end, all remaining tasks leave the queue, and the request ends.
     while let Some(expected) = next(&mut model) {
         prop_assert_eq!(queue.next().map(seen), Some(expected));
     }

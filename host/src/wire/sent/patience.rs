@@ -58,7 +58,7 @@ impl Patience {
 impl Delivery {
     /// A value that changes when the client reads something, if the host can see that.
     fn progress(&self) -> (usize, usize) {
-        // On HTTP/2 what another stream writes is no progress of this one, until only the connection's flush is left.
+        // On HTTP/2, bytes of another stream are no progress of this one, until only the connection's flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);
         let writes = if writes { self.connection.writes() } else { 0 };
         (self.moves.load(Relaxed), writes)

@@ -19,7 +19,7 @@ pub(super) async fn standstill(
     mut stands_still: impl FnMut() -> bool,
     mut tell: impl FnMut(Option<Instant>),
 ) {
-    // Without a pause between two looks the thread would do nothing else.
+    // Without a pause between two checks, the thread would do nothing else.
     let step = step.max(Duration::from_millis(1));
     let steps = limit.as_nanos().div_ceil(step.as_nanos());
     let mut still = 0;

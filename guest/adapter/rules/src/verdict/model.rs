@@ -46,7 +46,7 @@ fn s4_a_failure_skips_only_under_the_policy_stop() {
         if !situation.stop_on_failure {
             assert_eq!(state(&task, &situation), state(&task, &calm), "{task:?} {situation:?}");
         } else if situation.failed {
-            // Those that would have run, or been abandoned, are skipped.
+            // Tasks that would have run or been abandoned are skipped.
             let would_run = state(&task, &calm).is_none_or(|state| state == TaskState::Abandoned);
             assert_eq!(skipped, would_run, "{task:?} {situation:?}");
         }
@@ -56,10 +56,10 @@ fn s4_a_failure_skips_only_under_the_policy_stop() {
 #[test]
 fn s6_after_the_handlers_end_those_are_discarded_that_do_not_run_on_it() {
     for (task, situation) in all().into_iter().filter(|(task, _)| !task.cancelled) {
-        // If the durable ones were not stored, nothing of the response is sent: that is no success either.
+        // If the durable tasks were not stored, the response is not sent. So this is not a success.
         let failed = situation.handler_failed || situation.not_stored.is_some();
         let unwanted = match task.run_when {
-            // What is stored is not here any more.
+            // Stored tasks are no longer in the queue.
             _ if task.durable => true,
             RunWhen::Success => failed,
             RunWhen::Failure => !failed,
