@@ -39,11 +39,11 @@ pub(crate) struct Disk {
 /// The bytes that have been counted.
 #[derive(Debug, Default)]
 struct Spent {
-    /// The size of the files at the last measurement, and what was being written then.
+    /// The size of the files at the last measurement, plus the bytes that were being written then.
     counted: u64,
-    /// What was counted after that measurement had begun.
+    /// The bytes that were counted after that measurement had begun.
     since: u64,
-    /// The part of the above that is being written.
+    /// The counted bytes that are being written now.
     writing: u64,
 }
 

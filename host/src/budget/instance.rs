@@ -48,7 +48,7 @@ pub(crate) trait Budgeted {
     /// The budget, and the table that holds the instance's resources.
     fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable);
 
-    /// Counts header fields of so many bytes, before the guest gets them.
+    /// Counts header fields of this size, before the guest gets them.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an instance holds open: files and sockets, each until its last stream has ended.
+//! The open files and sockets of an instance. Each counts until its last stream has ended.
 //!
 //! A stream of WASI 0.3 keeps its file or socket open after the guest has dropped the handle.
 

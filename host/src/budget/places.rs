@@ -1,11 +1,11 @@
-//! Places for what an instance holds or does at the same time.
+//! A limit on what an instance holds or does at the same time, counted in places.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Limit;
 
-/// The places for one kind of what an instance holds or does.
+/// The places for one kind, such as open files or outgoing requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     limit: Limit,
@@ -19,12 +19,12 @@ pub(crate) struct Place {
     _taken: Arc<()>,
 }
 
-/// The instance would have to hold more than its budget allows: so much of what the limit is about.
+/// The error that the instance would exceed its budget.
 #[derive(Debug)]
 pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
 
 impl Places {
-    /// Makes `most` places for what `limit` is about.
+    /// Makes `most` places for the things that `limit` counts.
     pub(super) fn new(limit: Limit, most: usize) -> Self {
         Self { limit, most, taken: Arc::default() }
     }

@@ -1,4 +1,4 @@
-//! What the host's replacements of `wasi:filesystem` have in common.
+//! The shared parts of the host's replacements for `wasi:filesystem`.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option
     }
 }
 
-/// What a function of WASI 0.2 returns to its guest. An error that is none of the interface's is a trap.
+/// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
 pub(super) fn told2<T: WasiView, R>(
     state: &mut T,
     done: FsResult<R>,
@@ -30,7 +30,7 @@ pub(super) fn told2<T: WasiView, R>(
     done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
 }
 
-/// What a function of WASI 0.3 returns to its guest. An error that is none of the interface's is a trap.
+/// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
 pub(super) fn told3<R>(done: FilesystemResult<R>) -> wasmtime::Result<Result<R, preview3::ErrorCode>> {
     done.map_or_else(|error| error.downcast().map(Err), |done| Ok(Ok(done)))
 }

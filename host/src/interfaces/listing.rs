@@ -84,7 +84,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// What a file is, and its name.
+/// The type and the name of a file.
 type Entry = (FileType, String);
 
 /// A folder that is being listed.

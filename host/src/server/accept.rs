@@ -21,7 +21,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// An address has as many connections as it may.
+/// The error that an address has reached its limit of connections.
 struct AddressFull;
 
 impl ServerThread {

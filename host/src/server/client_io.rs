@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// What the host reads requests from and writes responses to.
+/// The host reads requests from this connection, and writes responses to it.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Whether the client has closed its side, even if not all that it sent has been read.
     fn has_left(&self) -> bool;

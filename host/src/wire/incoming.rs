@@ -30,7 +30,7 @@ struct Observed {
 struct Shared {
     /// The time until which the guest waits for more of the body. None while it does not wait.
     until: Option<Instant>,
-    /// The request among the stalled ones of its client's address, once it is one of them.
+    /// The count of this request among the stalled requests of its client's address, once it is stalled.
     stalled: Option<Stalled>,
     failure: Option<BadUpload>,
 }
