@@ -53,7 +53,7 @@ fn s11_header_fields_are_limited_in_total() {
 fn s11_copies_of_header_fields_are_limited_in_total() {
     let (host, _app) = start("");
     get(host.address(), "/clones?120000");
-    host.logged("an instance may hold 8388608 bytes of header fields, and this one does");
+    host.logged("this instance has reached the limit of 8388608 bytes of header fields");
     assert_eq!(get(host.address(), "/"), "here");
 }
 

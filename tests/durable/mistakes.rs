@@ -38,7 +38,7 @@ fn a_redis_that_can_never_be_used_ends_the_start_and_the_message_names_it() {
     let nats = Fixture::new(Kind::Nats);
     let url = nats.url.replace("nats://", "redis://");
     for text in refused(&fixture, &url) {
-        assert!(text.contains(&format!("{url}: what answers there does not speak Redis' protocol")), "{text}");
+        assert!(text.contains(&format!("{url}: the server there does not speak Redis' protocol")), "{text}");
     }
 }
 

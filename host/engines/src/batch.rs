@@ -176,8 +176,7 @@ impl Batch {
         let corrupt = |error: serde_json::Error| Error::Corrupt(error.to_string());
         let Version { v } = serde_json::from_slice(envelope).map_err(corrupt)?;
         if v != u64::from(VERSION) {
-            let why =
-                format!("its version is {v}, and this program reads {VERSION}: run it with the one that wrote it");
+            let why = format!("its version is {v}, and this program reads {VERSION}: use the version that wrote it");
             return Err(Error::Corrupt(why));
         }
         let batch: Self = serde_json::from_slice(envelope).map_err(corrupt)?;

@@ -52,9 +52,9 @@ impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(limit, most) = self;
         match limit {
-            Limit::Fields => write!(f, "an instance may hold {most} bytes of header fields, and this one does"),
-            Limit::Sockets => write!(f, "an instance may hold {most} sockets open, and this one does"),
-            Limit::Files => write!(f, "an instance may hold {most} files open, and this one does"),
+            Limit::Fields => write!(f, "this instance has reached the limit of {most} bytes of header fields"),
+            Limit::Sockets => write!(f, "this instance has reached the limit of {most} open sockets"),
+            Limit::Files => write!(f, "this instance has reached the limit of {most} open files"),
             _ => write!(f, "the host has no file descriptor left for guests"),
         }
     }

@@ -25,7 +25,7 @@ use crate::telemetry::logging::{self, Escaped};
 /// If the engine cannot be used.
 pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let host = settings(&args)?;
-    let which = "which task engine? Use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
+    let which = "no task engine is named: use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
     let url = host.engine.as_deref().context(which)?;
     ensure!(
         !url.starts_with("memory:"),

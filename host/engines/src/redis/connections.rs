@@ -199,7 +199,7 @@ fn explain(error: RedisError) -> Error {
     let wrong_protocol = || {
         let usual = "Redis' port is usually 6379, and rediss:// is for TLS";
         Error::Config(format!(
-            "what answers there does not speak Redis' protocol: name another port or scheme ({usual}): {text}"
+            "the server there does not speak Redis' protocol: name another port or scheme ({usual}): {text}"
         ))
     };
     match error.kind() {

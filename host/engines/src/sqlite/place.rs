@@ -26,7 +26,7 @@ impl Place {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),
             _ => Err(Error::Unavailable(format!(
-                "{} was moved, removed or replaced while it was open: put it back, or start anew",
+                "{} was moved, removed or replaced while it was open: put it back, or restart",
                 self.path.display()
             ))),
         }
