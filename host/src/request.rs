@@ -118,7 +118,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Makes the life of a request without a client, whose `scope` already exists, and takes an instance for it.
+    /// Makes the life of a batch of stored tasks, which has no client, and takes an instance for it.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))

@@ -98,7 +98,7 @@ fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duratio
     }
 }
 
-/// Reads digits, and returns the number, ten to the power of their count if that fits, and what follows them.
+/// Reads digits. Returns the number, ten to the power of the count of digits if that fits, and the rest of the text.
 fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     let (digits, rest) = split(text, |c| c.is_ascii_digit() || c.is_whitespace());
     let (mut number, mut scale) = (0_u64, Some(1_u64));

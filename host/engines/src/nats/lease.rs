@@ -47,7 +47,7 @@ impl Drop for Hold {
     }
 }
 
-/// A message that was delivered to this process, and the state that this process wrote of its batch.
+/// A delivered message, and the state of its batch as this process wrote it last.
 pub(crate) struct Held {
     id: String,
     worker: String,
