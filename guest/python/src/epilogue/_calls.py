@@ -75,11 +75,12 @@ class Call:
             for other in _open:
                 if other is not self and other.is_over:
                     other.wake()
+            if not is_idle:
+                self.wake()
         finally:
             _driver = None
         runtime.context_set(self)
-        code = support._CallbackCode.WAIT if is_idle else support._CallbackCode.POLL
-        return int(code | (self._waitable_set() << 4))
+        return int(support._CallbackCode.WAIT | (self._waitable_set() << 4))
 
     def join(self, waitable: int) -> None:
         """Makes the host report this waitable's event to this call."""

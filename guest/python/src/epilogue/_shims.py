@@ -10,7 +10,7 @@ class _MissingError(OSError):
     """A class of `ssl`. Libraries name it, and cannot make an object of it."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__("a component has no `ssl`: call https services with wasi:http, where the host does TLS")
+        raise OSError("a component has no `ssl`: call https services with wasi:http, where the host does TLS")
 
 
 class _Ssl(types.ModuleType):

@@ -1,0 +1,102 @@
+"""The ASGI bridge, with the app `plain` on a real host."""
+
+import ast
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from conftest import Host
+
+
+def test_the_scope(plain: Host) -> None:
+    response = plain.get("/show?a=b%20c", headers={"X-Case": "Value"})
+    kind, version, method, scheme, path, raw_path, query, root_path, state, client, port, server, case = ast.literal_eval(
+        response.text
+    )
+    assert (kind, version, method, scheme) == ("http", "1.1", "GET", "http")
+    assert (path, raw_path, query, root_path) == ("/show", b"/show", b"a=b%20c", "")
+    assert (client, port, server) == ("127.0.0.1", True, "127.0.0.1")
+    assert (state, case) == ({"opened": "at startup"}, b"Value")
+
+
+def test_the_route_s_prefix_is_the_root_path(plain_wasm: Path, tmp_path: Path) -> None:
+    host = Host(tmp_path, plain_wasm, "/api/...")
+    # A plain ASGI app looks at the whole path, as the specification says.
+    assert host.get("/api/show").status_code == 404
+    assert host.stop() == 0
+
+
+def test_duplicate_headers_stay_and_those_of_the_connection_go(plain: Host) -> None:
+    response = plain.get("/cookies")
+    assert (response.status_code, response.text) == (201, "cookies")
+    assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert (b"x-latin", "é".encode("latin-1")) in [(name.lower(), value) for name, value in response.headers.raw]
+    assert "connection" not in response.headers
+
+
+def test_request_and_response_stream_at_the_same_time(plain: Host) -> None:
+    with socket.create_connection((urlsplit(plain.url).hostname, urlsplit(plain.url).port)) as connection:
+        file = connection.makefile("rwb")
+        file.write(
+            b"POST /counts HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3\r\nabc\r\n"
+        )
+        file.flush()
+        received = b""
+        while b"3\n" not in received.partition(b"\r\n\r\n")[2]:
+            received += file.readline()
+        file.write(b"2\r\nde\r\n0\r\n\r\n")
+        file.flush()
+        assert b"2\n" in file.read()
+
+
+def test_a_large_body_arrives_whole(plain: Host) -> None:
+    counts = plain.request("POST", "/counts", content=b"x" * 3_000_000).text.split()
+    assert sum(map(int, counts)) == 3_000_000
+    assert len(counts) > 10
+
+
+def test_a_body_is_not_lost_if_the_app_gives_up_waiting(plain: Host) -> None:
+    # The server sends the headers first and the body after the app has given up.
+    gate = plain
+
+    def body() -> Iterator[bytes]:
+        gate.wait_for(lambda: True, "nothing")
+        yield b"the body"
+
+    text = plain.request("POST", "/gives_up_reading", content=body()).text
+    assert text in ("gave up, then the body", "did not wait")
+
+
+def test_s8_tasks_run_after_the_end_of_the_stream(plain: Host) -> None:
+    assert plain.get("/ticks").text == "0\n1\n2\n"
+    assert plain.states(1) == ["succeeded"]
+    plain.line_with("after the stream")
+    assert plain.output == ["sent 0", "sent 1", "sent 2", "after the stream"]
+
+
+def test_s7_tasks_run_although_the_client_has_left(plain: Host) -> None:
+    with httpx.stream("GET", plain.url + "/until_gone") as response:
+        next(response.iter_raw())
+    assert plain.states(1, 2) == ["succeeded", "cancelled"]
+    assert plain.output == ["disconnected", "the client is gone"]
+
+
+def test_a_stream_that_fails_is_broken_off(plain: Host) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        plain.get("/half")
+    plain.logged("KeyError: 'half way'")
+    assert "trap" not in str(plain.events)
+
+
+def test_an_app_without_an_answer_is_an_error(plain: Host) -> None:
+    assert plain.get("/silent").status_code == 500
+    plain.logged("the app ended without a complete response")
+
+
+def test_head_has_no_body(plain: Host) -> None:
+    response = plain.request("HEAD", "/order")
+    assert (response.status_code, response.content) == (200, b"")
+    assert plain.states(3) == ["succeeded"]
