@@ -67,6 +67,7 @@ class Host:
         self.url = ""
         if command == "up":
             self.url = self.line_with("Serving http").removeprefix("Serving ")
+            self.line_with("  app: ")
 
     def _keep_event(self, line: str) -> None:
         self.events.append(json.loads(line) if line.startswith("{") else {"message": line})
@@ -95,11 +96,14 @@ class Host:
         self.wait_for(lambda: next((e for e in self.events if text in json.dumps(e)), None), repr(text))
 
     def states(self, *numbers: int) -> list[str]:
-        """Waits for the final states of these tasks of the last request."""
+        """Waits for the final states of these tasks of one request."""
 
         def found() -> list[str] | None:
-            ends = {e["task"]: e["state"] for e in self.events if e["target"] == "epilogue::task" and "state" in e}
-            return [ends[n] for n in numbers] if all(n in ends for n in numbers) else None
+            requests: dict[str, dict[int, str]] = {}
+            for event in self.events:
+                if event.get("target") == "epilogue::task" and "state" in event:
+                    requests.setdefault(event["request"], {})[event["task"]] = event["state"]
+            return next(([ends[n] for n in numbers] for ends in requests.values() if ends.keys() >= set(numbers)), None)
 
         return self.wait_for(found, f"the states of {numbers}")
 

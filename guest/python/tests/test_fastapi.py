@@ -99,7 +99,7 @@ def test_tasks_run_although_the_client_has_left(host: Host) -> None:
     with httpx.stream("GET", host.url + "/endless") as response:
         next(response.iter_raw())
     assert host.states(1) == ["succeeded"]
-    host.line_with("stopped")
+    host.line_with("the client is gone")
 
 
 def test_a_refused_task_is_an_error_and_none_of_the_others_runs(host: Host) -> None:

@@ -9,6 +9,7 @@ calls. A call that ends hands its waitables over to another one, or leaves them 
 
 import asyncio
 import contextvars
+import sys
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -248,4 +249,5 @@ def install() -> None:
     for name, value in replaced.items():
         setattr(support, name, value)
     asyncio.set_event_loop(loop)
+    sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
     asyncio.events._set_running_loop(loop)

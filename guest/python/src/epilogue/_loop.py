@@ -45,6 +45,8 @@ class Loop(base_events.BaseEventLoop):
     _ready: deque[asyncio.Handle]
     _scheduled: list[Any]
     _timer_cancelled_count: int
+    _asyncgen_firstiter_hook: Any
+    _asyncgen_finalizer_hook: Any
 
     def __init__(self) -> None:
         super().__init__()

@@ -168,11 +168,8 @@ async def stream(background_tasks: BackgroundTasks) -> StreamingResponse:
 @app.get("/endless")
 async def endless(background_tasks: BackgroundTasks) -> StreamingResponse:
     async def chunks() -> AsyncIterator[bytes]:
-        try:
-            while True:
-                yield b"x" * 65536
-        finally:
-            print("stopped")
+        while True:
+            yield b"x" * 65536
 
     background_tasks.add_task(write_log, "the client is gone")
     return StreamingResponse(chunks(), background=background_tasks)

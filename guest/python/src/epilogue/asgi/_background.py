@@ -1,5 +1,6 @@
 """Starlette's and FastAPI's `BackgroundTasks` as tasks of the host."""
 
+import sys
 from typing import Any
 
 from epilogue import _waiting
@@ -9,13 +10,18 @@ from epilogue.asgi._exchange import current
 
 
 def install() -> None:
-    """Replaces the method with which Starlette runs background tasks after the response."""
-    try:
-        from starlette import background
-    except ImportError:
-        return
-    for kind in (background.BackgroundTask, background.BackgroundTasks):
-        kind.__call__ = _after_response(kind.__call__)  # type: ignore[method-assign]
+    """Replaces the methods with which Starlette and FastAPI run background tasks after the response."""
+    background = sys.modules.get("starlette.background")
+    if background is not None:
+        _replace(background.BackgroundTask)
+
+
+def _replace(kind: Any) -> None:
+    # A class of the app's own keeps its method, which in the end calls one of these.
+    if "__call__" in vars(kind) and kind.__module__.partition(".")[0] in ("starlette", "fastapi"):
+        kind.__call__ = _after_response(kind.__call__)
+    for subclass in kind.__subclasses__():
+        _replace(subclass)
 
 
 def _after_response(run_now: Any) -> Any:

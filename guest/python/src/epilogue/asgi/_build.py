@@ -56,6 +56,9 @@ def prepare(app: Any) -> None:
             _import_all(name)
     if "anyio" in sys.modules:
         _run_threads_at_once()
+    if "starlette.formparsers" in sys.modules:
+        # Starlette puts larger uploads into files, and a component has no folder for them.
+        sys.modules["starlette.formparsers"].MultiPartParser.spool_max_size = sys.maxsize
     if hasattr(app, "openapi"):
         app.openapi()
     try:
