@@ -65,6 +65,7 @@ class Host:
         for stream, keep in ((self.process.stdout, self.output.append), (self.process.stderr, self._keep_event)):
             threading.Thread(target=self._read, args=(stream, keep), daemon=True).start()
         self.url = ""
+        self.markers = 0
         if command == "up":
             self.url = self.line_with("Serving http").removeprefix("Serving ")
             self.line_with("  app: ")
@@ -114,7 +115,12 @@ class Host:
         return httpx.request(method, urllib.parse.urljoin(self.url, path), timeout=SECONDS, **options)
 
     def fresh(self) -> "Host":
-        """Forgets what earlier tests have printed and logged."""
+        """Forgets what earlier tests have printed and logged. What the app prints now comes after it."""
+        self.markers += 1
+        marker = f"marker {self.markers}"
+        self.get("/marker", params={"text": marker})
+        self.line_with(marker)
+        self.logged(marker)
         with self._changed:
             self.output.clear()
             self.events.clear()

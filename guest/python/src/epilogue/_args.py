@@ -9,6 +9,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = (str, int, bool, type(None))
 
 
@@ -47,7 +48,7 @@ def lossy(value: Any) -> str | None:
 def write(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """The arguments as JSON. They must not be lossy."""
     value = {"args": args, "kwargs": kwargs} if kwargs else args
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def read(text: bytes) -> tuple[list[Any], dict[str, Any]]:

@@ -1,6 +1,7 @@
 """FastAPI's tutorial on background tasks, and what else an app has. Only the last two lines are not FastAPI's."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -41,6 +42,13 @@ async def stamp(request: Request, call_next: RequestResponseEndpoint) -> Respons
     response = await call_next(request)
     response.headers["x-stamp"] = "stamped"
     return response
+
+
+@app.get("/marker")
+async def marker(text: str) -> str:
+    print(text)
+    print(text, file=sys.stderr)
+    return text
 
 
 def write_notification(email: str, message: str = "") -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import contextvars
 import os
+import sys
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -77,6 +79,14 @@ async def flaky() -> None:
     print(f"attempt {context.attempt} {context.outcome.kind} {len(context.idempotency_key) > 8}")
     if context.attempt < 3:
         raise ValueError("not yet")
+
+
+@scenario
+async def marker(scope: dict[str, Any], *_: Any) -> str:
+    text = urllib.parse.parse_qs(scope["query_string"].decode())["text"][0]
+    print(text)
+    print(text, file=sys.stderr)
+    return text
 
 
 @scenario
@@ -413,7 +423,7 @@ async def raises(*_: Any) -> None:
 
 @scenario
 async def refused_task(*_: Any) -> str:
-    tasks.add_task(say, "x" * 1_500_000)
+    tasks.add_task(say, "x" * 1_100_000)
     return "accepted"
 
 

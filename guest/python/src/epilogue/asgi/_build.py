@@ -1,6 +1,7 @@
 """What happens in the build: checks, and everything that cannot happen later."""
 
 import asyncio
+import gc
 import importlib
 import pkgutil
 import sys
@@ -69,6 +70,9 @@ def prepare(app: Any) -> None:
             "consequence if the app needs its lifespan or the network for it.",
             file=sys.stderr,
         )
+    # Otherwise each instance would look through all of this again and again, and so have a copy of its memory.
+    gc.collect()
+    gc.freeze()
 
 
 def _run_threads_at_once() -> None:

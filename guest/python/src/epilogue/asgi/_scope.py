@@ -15,12 +15,14 @@ def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> di
     with request.get_headers() as fields:
         headers = [(name.lower().encode(), value) for name, value in fields.copy_all()]
     known = dict(headers)
-    authority = request.get_authority()
-    if authority and b"host" not in known:
-        headers.insert(0, (b"host", authority.encode()))
+    # The host's own headers have most of it, and each question costs a call.
+    host = known.get(b"host", b"").decode("latin-1")
+    if not host:
+        host = request.get_authority() or "localhost"
+        headers.insert(0, (b"host", host.encode()))
     if root_path is None:
         root_path = _route_prefix(path, known)
-    scheme = "https" if isinstance(request.get_scheme(), http.Scheme_Https) else "http"
+    scheme = _scheme(request, known)
     return {
         "type": "http",
         "asgi": ASGI,
@@ -33,9 +35,15 @@ def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> di
         "root_path": root_path,
         "headers": headers,
         "client": _address(known.get(b"spin-client-addr", b"").decode("latin-1"), None),
-        "server": _address(authority or "localhost", 443 if scheme == "https" else 80),
+        "server": _address(host, 443 if scheme == "https" else 80),
         "state": state.copy(),
     }
+
+
+def _scheme(request: Any, headers: dict[bytes, bytes]) -> str:
+    url = headers.get(b"spin-full-url")
+    is_https = isinstance(request.get_scheme(), http.Scheme_Https) if url is None else url.startswith(b"https:")
+    return "https" if is_https else "http"
 
 
 def _method(method: Any) -> str:
