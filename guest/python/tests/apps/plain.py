@@ -83,7 +83,7 @@ async def flaky() -> None:
 
 @scenario
 async def marker(scope: dict[str, Any], *_: Any) -> str:
-    text = urllib.parse.parse_qs(scope["query_string"].decode())["text"][0]
+    text: str = urllib.parse.parse_qs(scope["query_string"].decode())["text"][0]
     print(text)
     print(text, file=sys.stderr)
     return text
