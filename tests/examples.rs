@@ -30,6 +30,21 @@ fn a_component_that_knows_nothing_of_epilogue_serves() {
     }
 }
 
+/// Composed, the same guest is in `stock.rs`.
+#[test]
+fn a_guest_without_the_sdk_leaves_out_the_stop_signal() {
+    let file = std::fs::read(guests::WITHOUT_SDK).unwrap();
+    let imports = |interface: &str| memchr::memmem::find(&file, interface.as_bytes()).is_some();
+    assert!(imports("epilogue:background/queue@") && imports("epilogue:background/context@"));
+    assert!(!imports("epilogue:background/stop-signal@"));
+
+    let host = TestHost::start(guests::WITHOUT_SDK);
+    let exchange = host.get("/");
+    assert_eq!(exchange.text(), "cancelled: true");
+    assert_eq!(states(&exchange.drained()), [TaskState::Failed, TaskState::Succeeded, TaskState::Cancelled]);
+    assert_eq!(host.stdout(), "hello world, this is task 2\ntorn down, ResponseOutcome::Delivered\n");
+}
+
 #[test]
 fn an_axum_router_reads_and_answers_json() {
     let host = TestHost::start(guests::ROUTER);

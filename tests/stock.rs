@@ -340,6 +340,11 @@ fn composed_tasks_get_their_arguments_as_they_were_enqueued() {
     same(guests::VALUES, "/refused");
 }
 
+#[test]
+fn a_guest_without_the_sdk_leaves_out_the_stop_signal_when_composed_too() {
+    assert_eq!(same(guests::WITHOUT_SDK, "/").tasks.len(), 3);
+}
+
 /// The guest's SDK asks its host for this status, is refused, and leaves it at 200. Only the native host tells.
 #[test]
 fn a_composed_guest_s_status_that_http_does_not_have_becomes_200() {

@@ -30,6 +30,17 @@ fn a_package_that_drifted_is_noticed() {
     assert_eq!(check(copy.path()).status.code(), Some(1));
 }
 
+/// A toolchain without asynchronous imports cannot build a guest for an interface that has one.
+#[test]
+fn only_the_stop_signal_is_an_asynchronous_import() {
+    let is_asynchronous = |interface: &&str| {
+        let text = fs::read_to_string(root().join("wit").join(format!("{interface}.wit"))).unwrap();
+        text.contains(": async func(")
+    };
+    let asynchronous = ["queue", "context", "stop-signal"].into_iter().filter(is_asynchronous);
+    assert_eq!(asynchronous.collect::<Vec<_>>(), ["stop-signal"]);
+}
+
 fn check(packages: &Path) -> Output {
     let script = root().join("wit/vendor.sh");
     Command::new(script).arg("--check").arg(packages).output().expect("the script should run")

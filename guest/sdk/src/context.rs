@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::background::TaskId;
-use crate::bindings::epilogue::background::{context, types};
+use crate::bindings::epilogue::background::{context, stop_signal, types};
 
-pub use context::StopReason;
+pub use stop_signal::StopReason;
 pub use types::{ResponseOutcome, TraceContext};
 
 /// The identity of the current request, for a handler, a task or a teardown (S16).
@@ -129,7 +129,7 @@ pub struct Stop {
 /// }
 /// ```
 pub async fn stopping() -> Stop {
-    let context::Stop { reason, grace } = context::stopping().await;
+    let stop_signal::Stop { reason, grace } = stop_signal::wait().await;
     Stop { reason, grace: Duration::from_nanos(grace) }
 }
 

@@ -11,9 +11,9 @@ mod generated {
     });
 }
 
-pub(crate) use generated::epilogue::background::context;
 /// The outcome of the response of a task's request, as the guest sees it.
 pub use generated::epilogue::background::types::ResponseOutcome;
 pub(crate) use generated::epilogue::background::types::{
     self, EnqueueError, FailurePolicy, RequestContext, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,
 };
+pub(crate) use generated::epilogue::background::{context, stop_signal};

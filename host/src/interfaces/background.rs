@@ -1,4 +1,4 @@
-//! Implements `epilogue:background/queue` and `…/context`, which guests call to enqueue tasks.
+//! Implements `epilogue:background/queue`, `…/context` and `…/stop-signal`, which guests call to enqueue tasks.
 //!
 //! The implementation uses only the context [`Background`]. The code that adds it to a linker tells it where this
 //! context is in the store's data, as with wasmtime's own host interfaces.
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasData, Linker};
 
+use crate::contract::bindings::stop_signal::{self, Stop, StopReason};
 use crate::contract::bindings::{EnqueueError, FailurePolicy, RequestContext, TaskId, TaskOptions, context, types};
 use crate::contract::check::QUEUE;
 use crate::process::shutdown::Shutdown;
@@ -22,7 +23,7 @@ use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
 
-/// The context of `queue` and `context` for one instance.
+/// The context of `queue`, `context` and `stop-signal` for one instance.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
     /// The task engine for durable tasks, if there is one.
@@ -63,7 +64,8 @@ impl HasData for HasBackground {
     type Data<'a> = &'a mut Background;
 }
 
-/// Adds `queue` and `context` to the imports of a single component. `durable` says whether there is a task engine.
+/// Adds `queue`, `context` and `stop-signal` to the imports of a single component. `durable` says whether there is a task
+/// engine.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: GetBackground<T>,
@@ -71,6 +73,7 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasBackground>(linker, get)?;
     context::add_to_linker::<T, HasBackground>(linker, get)?;
+    stop_signal::add_to_linker::<T, HasBackground>(linker, get)?;
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
@@ -193,8 +196,10 @@ impl context::Host for &mut Background {
     }
 }
 
-impl<T: 'static> context::HostWithStore<T> for HasBackground {
-    async fn stopping(accessor: &Accessor<T, Self>) -> wasmtime::Result<context::Stop> {
+impl stop_signal::Host for &mut Background {}
+
+impl<T: 'static> stop_signal::HostWithStore<T> for HasBackground {
+    async fn wait(accessor: &Accessor<T, Self>) -> wasmtime::Result<Stop> {
         let (mut phases, mut shutdown) = accessor.with(|mut access| {
             let background = access.get();
             (background.phase.subscribe(), background.shutdown.clone())
@@ -211,15 +216,15 @@ impl<T: 'static> context::HostWithStore<T> for HasBackground {
                 }
             };
             tokio::select! {
-                end = near => break (context::StopReason::Deadline, end),
+                end = near => break (StopReason::Deadline, end),
                 end = shutdown.begun() => {
-                    break (context::StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
+                    break (StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
                 }
                 // Spawned work that waits here can outlive its call and the call's deadline.
                 Ok(()) = phases.changed() => {}
             }
         };
         let grace = end.saturating_duration_since(Instant::now());
-        Ok(context::Stop { reason, grace: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX) })
+        Ok(Stop { reason, grace: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX) })
     }
 }

@@ -7,7 +7,6 @@ use epilogue::background::types::{EnqueueError, RunWhen, TaskOptions};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
-// ANCHOR: queue
 wit_bindgen::generate!({
     inline: "package test:no-runner; world no-runner { import epilogue:background/queue@0.1.0; }",
     path: "../../wit",
@@ -31,4 +30,3 @@ async fn handle(_: Request) -> impl IntoResponse {
         Err(error) => format!("{error:?}"),
     }
 }
-// ANCHOR_END: queue

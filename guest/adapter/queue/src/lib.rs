@@ -1,5 +1,5 @@
-//! The queue of a composed component. It provides the host's `queue` and `context` to the guests, and `drain` to the responder
-//! beside it.
+//! The queue of a composed component. It provides the host's `queue`, `context` and `stop-signal` to the guests, and `drain` to
+//! the responder beside it.
 //!
 //! An instance serves one request at a time, so there is one queue. It has the same rules as the native host's queue
 //! (`host/src/tasks/queue.rs`).
@@ -19,10 +19,11 @@ use core::time::Duration;
 
 use bindings::exports::epilogue::adapter::drain::{self, Limits, QueuedTask};
 use bindings::exports::epilogue::adapter::layers;
-use bindings::exports::epilogue::background::context::{self, RequestContext, Stop, StopReason};
+use bindings::exports::epilogue::background::context::{self, RequestContext};
 use bindings::exports::epilogue::background::queue::{
     self as background, EnqueueError, FailurePolicy, TaskId, TaskOptions,
 };
+use bindings::exports::epilogue::background::stop_signal::{self, Stop, StopReason};
 use bindings::wasi::clocks::monotonic_clock;
 
 use epilogue_adapter_runtime::Shared;
@@ -113,8 +114,10 @@ impl context::Guest for Adapter {
     fn idempotency_key(task: TaskId) -> Option<String> {
         REQUEST.with(|current| current.as_ref().map(|request| format!("{}:{task}", request.request_id)))
     }
+}
 
-    async fn stopping() -> Stop {
+impl stop_signal::Guest for Adapter {
+    async fn wait() -> Stop {
         let Some((start, time)) = PHASE.with(|phase| *phase) else {
             loop {
                 // Not `pending()`: a guest that waits for nothing from the host traps (wit-bindgen 0.57 in guests).
