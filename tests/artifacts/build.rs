@@ -12,7 +12,9 @@ use cargo::{Result, TARGET};
 
 fn main() -> Result<()> {
     let root = fs::canonicalize(Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../.."))?;
-    for input in ["Cargo.lock", "Cargo.toml", "guest", "host/templates", "tests/guests", "wit"] {
+    // Of `guest` only what is in Rust.
+    let guest = ["guest/cargo.rs", "guest/macro", "guest/notify", "guest/sdk"];
+    for input in ["Cargo.lock", "Cargo.toml", "host/templates", "tests/guests", "wit"].iter().chain(&guest) {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     cargo::add_target()?;

@@ -92,6 +92,9 @@ fn names(files: &[PathBuf]) -> HashSet<String> {
     names
 }
 
+/// Folders that tools make, with files that are not the project's.
+const OF_TOOLS: [&str; 4] = [".git", ".venv", "node_modules", "target"];
+
 /// All files of the project, relative to its root.
 fn files() -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -103,7 +106,7 @@ fn files() -> Vec<PathBuf> {
             let name = entry.file_name();
             if !entry.file_type().unwrap().is_dir() {
                 files.push(path);
-            } else if name != "target" && name != ".git" {
+            } else if !OF_TOOLS.iter().any(|of_tools| name == *of_tools) {
                 folders.push(path);
             }
         }
