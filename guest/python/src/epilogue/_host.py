@@ -15,4 +15,4 @@ def _interface(name: str) -> Any:
 queue = _interface("queue")
 context = _interface("context")
 types = _interface("epilogue_background_types")
-stopping: Any = context.stopping if IN_COMPONENT else None
+stopping: Any = _interface("stop_signal").wait if IN_COMPONENT else None
