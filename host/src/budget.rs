@@ -8,6 +8,7 @@ pub(crate) mod descriptors;
 pub(crate) mod disk;
 pub(crate) mod instance;
 pub(crate) mod lookups;
+pub(crate) mod memory;
 pub(crate) mod open;
 pub(crate) mod places;
 pub(crate) mod requests;
@@ -29,6 +30,8 @@ pub(crate) enum Limit {
     Disk,
     /// Instances that exist in the process.
     Instances,
+    /// Memory of the process.
+    Memory,
     /// Handles that an instance keeps after the request that opened them.
     Kept,
     /// Open connections of one client address.
@@ -46,6 +49,7 @@ impl Limit {
             Self::Descriptors => "descriptors",
             Self::Disk => "disk",
             Self::Instances => "instances",
+            Self::Memory => "memory",
             Self::Kept => "kept-handles",
             Self::Connections => "connections-per-address",
         }

@@ -5,6 +5,7 @@ pub(crate) mod fair;
 pub(crate) mod instance;
 pub(crate) mod lag;
 pub(crate) mod linker;
+mod memory;
 pub(crate) mod middleware;
 pub(crate) mod pool;
 mod room;
@@ -22,8 +23,10 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
+use crate::budget::Limit;
 use crate::budget::instance::{MAX_HANDLES, largest_call};
 use crate::budget::lookups::ComponentLookups;
+use crate::budget::memory::left_for_instances;
 use crate::component::fair::{Purpose, fair};
 use crate::component::instance::{Instance, NoInstance, Trap};
 use crate::component::room::is_exhausted;
@@ -121,6 +124,9 @@ impl Component {
 
     /// Makes a new instance.
     pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> Result<Instance, NoInstance> {
+        if !left_for_instances() {
+            return Err(NoInstance::Full(Limit::Memory));
+        }
         let limit = self.settings.request_timeout;
         let mut stop = shutdown.clone();
         let started = tokio::select! {
@@ -130,7 +136,7 @@ impl Component {
         };
         match started {
             Ok(Ok(instance)) => Ok(instance),
-            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::full()),
+            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::full(Limit::Instances)),
             Ok(Err(error)) if is_exhausted(&error) => Err(NoInstance::exhausted(error)),
             Ok(Err(error)) => Err(NoInstance::Failed(error)),
             Err(_) => Err(NoInstance::TimedOut(limit)),
@@ -155,7 +161,7 @@ impl Component {
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
         let state = State::new(self.wasi.open(id, lookups)?, outgoing, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);
-        store.limiter(|state| &mut state.limits);
+        store.limiter_async(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(largest_call(self.settings.max_task_args));
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
@@ -173,6 +179,7 @@ impl Component {
             runner.as_ref().map(|runner| runner.load(&mut store, &instance)).transpose()
         };
         let runners = self.runners.iter().map(&mut load).collect::<wasmtime::Result<_>>()?;
+        store.data_mut().memory.start();
         Ok(Instance::new(store, proxy, runners))
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
         Ok(life) => life,
         Err(error) => {
             reply.send(match error {
-                NoInstance::Full | NoInstance::Exhausted(_) | NoInstance::Stopped => unavailable(),
+                NoInstance::Full(_) | NoInstance::Exhausted(_) | NoInstance::Stopped => unavailable(),
                 NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });

@@ -19,6 +19,7 @@ pub(super) struct Said {
 #[derive(Debug)]
 enum Word {
     Added { task: u64, step: String },
+    Cancelled { task: u64 },
     Refused { limit: String },
     Begins { task: u64, attempt: u32 },
     Ends { task: u64 },
@@ -36,6 +37,7 @@ impl Said {
                 return self.handled.replace(next()?.parse().ok()?).is_none().then_some(());
             }
             "added" => Word::Added { task: next()?.parse().ok()?, step: next()?.to_owned() },
+            "cancelled" => Word::Cancelled { task: next()?.parse().ok()? },
             "refused" => Word::Refused { limit: next()?.to_owned() },
             "begins" => Word::Begins { task: next()?.parse().ok()?, attempt: next()?.parse().ok()? },
             "ends" => Word::Ends { task: next()?.parse().ok()? },
@@ -215,7 +217,7 @@ impl Case<'_> {
                     hold!(!torn_down, "it was torn down twice");
                     torn_down = true;
                 }
-                Word::Added { .. } | Word::Refused { .. } => {}
+                Word::Added { .. } | Word::Cancelled { .. } | Word::Refused { .. } => {}
             }
         }
         Ok(())
@@ -267,7 +269,16 @@ impl Case<'_> {
             .count();
         hold!(begun <= task.attempt as usize, "it began {begun} times");
 
-        let must = if letters.contains('c') {
+        let cancelled =
+            self.said.words.iter().any(|word| matches!(word, Word::Cancelled { task: id } if *id == task.id));
+        if letters.contains('c') && !cancelled {
+            // The guest was stopped while it cancelled the task.
+            hold!(self.cut_short(record), "it should be cancelled");
+            if task.state == Cancelled {
+                return Ok(());
+            }
+        }
+        let must = if cancelled {
             Some(Cancelled)
         } else if unlucky {
             Some(Discarded)

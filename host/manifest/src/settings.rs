@@ -272,6 +272,11 @@ settings! {
         /// task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
+        /// Memory that the process may take. From seven eighths of it on, the host answers 503 to a request that needs a new
+        /// instance, and a task that needs one waits. Beyond it, guests cannot grow. The default is three quarters of the
+        /// machine's memory, or of its control group's.
+        #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
+        max_memory: Size;
         /// Number of open HTTP/2 streams of one connection. A stream that was reset also counts until its request ends.
         /// Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]

@@ -15,6 +15,7 @@ use super::watch::{Cause, Watching};
 use super::{build, signals, variables};
 use crate::app::version::Replacer;
 use crate::app::{App, AppOptions};
+use crate::budget::memory;
 use crate::component::engine;
 use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, Shutdown};
@@ -109,6 +110,7 @@ impl UpArgs {
         }
         host.check()?;
         server::raise_open_files();
+        memory::limit_to(&host);
         if let Some(address) = host.metrics_listen {
             monitor::serve(address, readiness.clone())?;
         }

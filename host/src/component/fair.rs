@@ -2,6 +2,8 @@
 
 mod line;
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
@@ -14,6 +16,25 @@ use crate::component::lag;
 use line::Place;
 
 pub(crate) use line::Purpose;
+
+thread_local! {
+    /// Whether the guest that is polled wants to go on in its turn, however briefly it has computed.
+    static TURN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the guest that is polled go on in its turn, among those of its thread that compute.
+pub(crate) async fn turn() {
+    let mut waited = false;
+    poll_fn(|cx| match std::mem::replace(&mut waited, true) {
+        true => Poll::Ready(()),
+        false => {
+            TURN.set(true);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
 
 /// If a guest has computed for less than this and asks to be polled again, it goes on at once. Each guest with a
 /// response body asks for this once, and a turn of the event loop would cost more than the rest of the guest's work.
@@ -30,7 +51,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let waker = Waker::from(own.clone());
     let mut place: Option<Place> = None;
     let mut yielded = None;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if place.as_ref().is_some_and(|place| !place.is_first(cx.waker())) {
             return Poll::Pending;
         }
@@ -46,7 +67,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
             if polled.is_pending() {
                 own.outer.register(cx.waker());
                 if own.woken.swap(false, AcqRel) {
-                    if begun.elapsed() < SHORT {
+                    if !TURN.take() && begun.elapsed() < SHORT {
                         continue;
                     }
                     drop(place.take());
@@ -82,8 +103,7 @@ impl Wake for Own {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::future::poll_fn;
+    use std::cell::RefCell;
     use std::rc::Rc;
 
     use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};

@@ -119,8 +119,8 @@ impl HandlerError {
 /// The reason why there is no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
-    /// The engine has no room for another instance.
-    Full,
+    /// There is no room for another instance within this limit.
+    Full(Limit),
     /// The system has no memory, mapping or file descriptor for another instance.
     Exhausted(wasmtime::Error),
     /// The host's shutdown ran out of grace.
@@ -139,13 +139,13 @@ impl NoInstance {
 
     /// Whether there is room again once another instance is gone.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Full | Self::Exhausted(_))
+        matches!(self, Self::Full(_) | Self::Exhausted(_))
     }
 
-    /// The engine has no room. The metric of [`Limit::Instances`] counts it.
-    pub(crate) fn full() -> Self {
-        Limit::Instances.hit();
-        Self::Full
+    /// There is no room within this limit. The limit's metric counts it.
+    pub(crate) fn full(limit: Limit) -> Self {
+        limit.hit();
+        Self::Full(limit)
     }
 
     /// The system has no room. The metric of [`Limit::Instances`] counts it.
@@ -158,7 +158,10 @@ impl NoInstance {
 impl std::fmt::Display for NoInstance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full => f.write_str("there is no room for another instance: max-instances exist"),
+            Self::Full(Limit::Memory) => {
+                f.write_str("there is no room for another instance: the process has taken nearly all of max-memory")
+            }
+            Self::Full(_) => f.write_str("there is no room for another instance: max-instances exist"),
             Self::Exhausted(error) => write!(
                 f,
                 "there is no room for another instance: the system has nothing left for it (see vm.max_map_count, and \
@@ -251,11 +254,13 @@ impl Instance {
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
-        tokio::select! {
+        let sent = tokio::select! {
             biased;
             sent = run(&mut self.store, &mut self.calls, Purpose::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
-        }
+        };
+        self.store.data_mut().memory.settle();
+        sent
     }
 
     /// Calls `runner.run` of the layer that added the task. The task's time runs from `start`.
@@ -270,7 +275,10 @@ impl Instance {
             Some(runner) => {
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 let phase = Phase::lasting(start, Some(limit));
-                run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await
+                let ended =
+                    run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await;
+                self.store.data_mut().memory.settle();
+                ended
             }
             // Not reached: the host accepts no task of a component without a runner.
             None => Ok(Err(TaskError::UnknownTask)),

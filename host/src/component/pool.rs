@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::budget::Limit;
+use crate::budget::memory::is_ample;
 use crate::component::Component;
 use crate::component::instance::{Instance, NoInstance};
 use crate::process::shutdown::Shutdown;
@@ -39,7 +41,7 @@ impl Pool {
     /// processor's caches, or else a new one.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         if self.waiting.get() > 0 {
-            return Err(NoInstance::Full);
+            return Err(NoInstance::Full(Limit::Instances));
         }
         let idle = self.idle.borrow_mut().pop();
         match idle {
@@ -57,7 +59,7 @@ impl Pool {
     /// instance's last request.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
-        let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0;
+        let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
         if instance.served < self.component.settings.reuse.get() && room {
             idle.push(instance);
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, InstanceBudget, MAX_MAP};
+use crate::component::memory::LinearMemory;
 use crate::interfaces::background::{Background, Phase};
 use crate::interfaces::outgoing::{Arriving, Outgoing};
 use crate::interfaces::status::RefusedStatus;
@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) refused_status: RefusedStatus,
     table: ResourceTable,
     budget: InstanceBudget,
-    pub(crate) limits: StoreLimits,
+    pub(crate) memory: LinearMemory,
 }
 
 impl State {
@@ -41,8 +41,7 @@ impl State {
             refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),
             budget: InstanceBudget::default(),
-            // If a guest's memory cannot grow, `memory.grow` fails, and the guest can still answer.
-            limits: StoreLimitsBuilder::new().memory_size(memory).build(),
+            memory: LinearMemory::new(memory),
         }
     }
 

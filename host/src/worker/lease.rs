@@ -87,7 +87,7 @@ impl<'a> LeasedBatch<'a> {
         })?;
         let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
-            NoInstance::Full | NoInstance::Exhausted(_) | NoInstance::Stopped => NotBegun::NoRoom,
+            NoInstance::Full(_) | NoInstance::Exhausted(_) | NoInstance::Stopped => NotBegun::NoRoom,
             NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());

@@ -101,8 +101,8 @@ fn add(id: &str, step: &str) -> Option<TaskId> {
     match added {
         Ok(task) => {
             println!("{id} added {task} {step}");
-            if letters.contains('c') {
-                tasks.cancel(task);
+            if letters.contains('c') && tasks.cancel(task) {
+                println!("{id} cancelled {task}");
             }
             Some(task)
         }

@@ -76,6 +76,12 @@ async fn commit(what: &str) {
         "panic" => panic!("on purpose"),
         "recurse" => _ = recurse(1),
         "grow" => grow(),
+        "hold" => {
+            let held = black_box(vec![1u8; 100 << 20]);
+            println!("holds {}", held.len());
+            spin_sdk::time::sleep(Duration::from_secs(3600)).await;
+        }
+        "fill" => drop(black_box(vec![1u8; 120 << 20])),
         "collect" => collect(),
         "wait" => spin_sdk::time::sleep(Duration::from_secs(3600)).await,
         "block" => thread::sleep(Duration::from_secs(3600)),

@@ -1,0 +1,171 @@
+//! The memory of the process: what guests may take of it, and when there is none left for a further instance.
+//!
+//! A guest's linear memory is taken when the guest first writes to it, not when it grows. So two figures are added: what
+//! the process has taken, as the system counts it, and what instances have grown by since then.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{LazyLock, OnceLock};
+
+use epilogue_manifest::settings::HostOptions;
+
+use super::Limit;
+
+/// The most memory that the process may take, in bytes.
+static MAX: OnceLock<u64> = OnceLock::new();
+/// How many bytes instances have grown by, and may or may not have written to.
+static GROWN: AtomicU64 = AtomicU64::new(0);
+/// Whether less than half of the memory was taken when the last instance started.
+static AMPLE: AtomicBool = AtomicBool::new(true);
+/// What the system says of the process's memory.
+static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
+static PAGE_SIZE: LazyLock<u64> = LazyLock::new(|| page_size().unwrap_or(4096));
+
+/// Sets the most memory that the process may take: `max-memory`, or three quarters of what the system has for it. The first
+/// call decides.
+pub(crate) fn limit_to(options: &HostOptions) {
+    let max = options.max_memory.map_or_else(three_quarters, |max| max.bytes() as u64);
+    MAX.get_or_init(|| max);
+}
+
+/// Whether there is memory for a further instance. The last eighth is for the instances that exist. If there is none, the
+/// metric of [`Limit::Memory`] counts it.
+pub(crate) fn left_for_instances() -> bool {
+    let (max, taken) = (max(), taken());
+    AMPLE.store(taken < max / 2, Relaxed);
+    let left = taken < max - max / 8;
+    if !left {
+        Limit::Memory.hit();
+    }
+    left
+}
+
+/// Whether there is so much memory that instances may be kept for later requests.
+pub(crate) fn is_ample() -> bool {
+    AMPLE.load(Relaxed)
+}
+
+/// Whether an instance may grow by so many bytes. If not, the metric of [`Limit::Memory`] counts it.
+pub(crate) fn left_for_growth(bytes: u64) -> bool {
+    let left = taken().saturating_add(bytes) <= max();
+    if !left {
+        Limit::Memory.hit();
+    }
+    left
+}
+
+/// The bytes that one instance has grown by, and may or may not have written to. Dropping it ends the count.
+#[derive(Default)]
+pub(crate) struct Grown(u64);
+
+impl Grown {
+    /// Counts growth by so many bytes.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.0 += bytes;
+        GROWN.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts nothing any more: what the instance has written to by now is in what the system counts.
+    pub(crate) fn settle(&mut self) {
+        GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
+    }
+}
+
+impl Drop for Grown {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+fn max() -> u64 {
+    *MAX.get_or_init(three_quarters)
+}
+
+fn taken() -> u64 {
+    own_memory().saturating_add(GROWN.load(Relaxed))
+}
+
+/// How many bytes of memory only this process has. It shares the rest with the files that it comes from, such as the
+/// compiled components, and the system can take that back.
+fn own_memory() -> u64 {
+    // Not `status`, which has this figure by itself: the system takes five times as long to write it.
+    let mut text = [0; 128];
+    let length = STATM.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
+    let mut pages = text.split_ascii_whitespace().skip(1).map_while(|pages| pages.parse::<u64>().ok());
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared).saturating_mul(*PAGE_SIZE)
+}
+
+/// The size of a page, in bytes: the value of `AT_PAGESZ`, which the system passes to each program.
+fn page_size() -> Option<u64> {
+    const AT_PAGESZ: u64 = 6;
+    let values = fs::read("/proc/self/auxv").ok()?;
+    let (pairs, _) = values.as_chunks::<16>();
+    let halves = pairs.iter().map(|pair| [&pair[..8], &pair[8..]].map(|half| half.try_into().map(u64::from_ne_bytes)));
+    halves.into_iter().find_map(|pair| match pair {
+        [Ok(AT_PAGESZ), Ok(size)] => Some(size),
+        _ => None,
+    })
+}
+
+fn three_quarters() -> u64 {
+    let file = |path| fs::read_to_string(path).unwrap_or_default();
+    let machine = kibibytes(&file("/proc/meminfo"), "MemTotal:").unwrap_or(u64::MAX);
+    let groups = cgroup_limit(Path::new("/sys/fs/cgroup"), &file("/proc/self/cgroup"));
+    groups.map_or(machine, |limit| limit.min(machine)) / 4 * 3
+}
+
+/// The bytes that a text such as `/proc/meminfo` has for `name`.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The least memory limit of the control groups that `cgroups` lists, as `/proc/self/cgroup` does, and of those around them.
+fn cgroup_limit(root: &Path, cgroups: &str) -> Option<u64> {
+    let limits = cgroups.lines().flat_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let (root, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => (root.join("memory"), "memory.limit_in_bytes"),
+            _ => return Vec::new(),
+        };
+        let group = root.join(path.trim_start_matches('/'));
+        group.ancestors().take_while(|group| group.starts_with(&root)).map(|group| group.join(file)).collect()
+    });
+    limits.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_of_all_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, limit: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, limit).unwrap();
+        };
+        write("pods/one/memory.max", "max\n");
+        write("pods/memory.max", "3000000\n");
+        write("memory/docker/memory.limit_in_bytes", "2000000\n");
+        let limit = |cgroups: &str| cgroup_limit(root.path(), cgroups);
+        assert_eq!(limit("0::/pods/one\n"), Some(3_000_000));
+        assert_eq!(limit("5:cpu,memory:/docker\n4:cpu:/pods\n0::/pods/one\n"), Some(2_000_000));
+        assert_eq!(limit("0::/\n"), None);
+    }
+
+    #[test]
+    fn memory_that_is_written_to_is_counted() {
+        let before = own_memory();
+        let written = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let more = own_memory().saturating_sub(before);
+        assert!(before > 0 && more > 48 << 20, "{before} and {more} bytes, for {}", written.len());
+    }
+}

@@ -1,0 +1,71 @@
+//! The linear memory of one instance: how far it may grow, and when.
+
+use wasmtime::ResourceLimiterAsync;
+
+use crate::budget::memory::{Grown, left_for_growth};
+use crate::component::fair;
+
+/// A guest that grows by so many bytes takes its turn first. It mostly writes to all of them at once, and the system zeroes
+/// each page then: a millisecond's work, which no epoch interrupts.
+const LARGE: usize = 4 << 20;
+
+/// Limits the linear memories of one instance.
+pub(crate) struct LinearMemory {
+    /// How many bytes each of them may have.
+    most: usize,
+    grown: Grown,
+    /// Whether the instance exists. What it starts with is not growth.
+    started: bool,
+}
+
+impl LinearMemory {
+    /// Limits each memory of an instance that is about to start to `most` bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, grown: Grown::default(), started: false }
+    }
+
+    /// Notes that the instance has started.
+    pub(crate) fn start(&mut self) {
+        self.started = true;
+    }
+
+    /// Notes that the guest has done its work for now: it has written to what it needs of its memory.
+    pub(crate) fn settle(&mut self) {
+        self.grown.settle();
+    }
+}
+
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for LinearMemory {
+    /// Answers `memory.grow`. A guest that may not grow its memory is told so, and can still answer.
+    async fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.most || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let more = desired.saturating_sub(current);
+        if self.started {
+            if more >= LARGE {
+                fair::turn().await;
+            }
+            if !left_for_growth(more as u64) {
+                return Ok(false);
+            }
+        }
+        self.grown.add(more as u64);
+        Ok(true)
+    }
+
+    async fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
