@@ -1,7 +1,7 @@
 //! The memory of the process: what guests may take of it, and when there is none left for a further instance.
 //!
 //! A guest's linear memory is taken when the guest first writes to it, not when it grows. So two figures are added: what
-//! the process has taken, as the system counts it, and what instances have grown by since then.
+//! the process has taken, as the system counts it, and what each instance has grown by last.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

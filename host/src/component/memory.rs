@@ -48,6 +48,8 @@ impl ResourceLimiterAsync for LinearMemory {
             return Ok(false);
         }
         let more = desired.saturating_sub(current);
+        // Who grows again has mostly written to what it got before.
+        self.grown.settle();
         if self.started {
             if more >= LARGE {
                 fair::turn().await;
