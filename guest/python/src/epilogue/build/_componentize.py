@@ -1,0 +1,104 @@
+"""Runs componentize-py, and explains why it fails."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from epilogue.build._errors import BuildError, say
+from epilogue.build._packages import find_module, is_native
+
+_WORLD = "epilogue:background/service"
+# componentize-py reports all errors as this one. Its text is the guest's traceback, and behind it the same error once more.
+_DRIVER = """
+import sys, componentize_py
+try:
+    componentize_py.script()
+except AssertionError as error:
+    sys.exit(str(error).partition("\\n\\nCaused by:")[0])
+"""
+
+
+def run(module: str, output: Path, folders: list[Path]) -> None:
+    """Writes the component of `module` to `output`. Its modules come from `folders`."""
+    if find_module(module) is None:
+        raise BuildError(f"there is no module {module} in {Path.cwd()}: run the build in the folder of {module}.py")
+    say(f"building {output} from the module {module}")
+    began = time.monotonic()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".epilogue-") as scratch:
+        package, app = Path(scratch, "package"), Path(scratch, "app")
+        # In a clone of Epilogue the package's WIT is a link to another folder, which componentize-py does not follow.
+        shutil.copytree(Path(__file__).parents[1], package / "epilogue")
+        # componentize-py looks into all folders below, and a virtual environment has packages of the same names.
+        shutil.copytree(Path.cwd(), app, ignore=_not_the_app)
+        copies = {Path.cwd(): app}
+        folders = [package, *folders]
+        # componentize-py adds the packages of the folder in VIRTUAL_ENV by itself. `folders` has them already.
+        Path(scratch, "lib", "site-packages").mkdir(parents=True)
+        built = Path(scratch, "built.wasm")
+        paths = [part for folder in folders for part in ("--python-path", str(copies.get(folder, folder)))]
+        arguments = ["--quiet", "--world", _WORLD, "componentize", *paths, "--output", str(built), module]
+        ended = subprocess.run(
+            [sys.executable, "-c", _DRIVER, *arguments],
+            env=os.environ | {"VIRTUAL_ENV": scratch, "RUST_BACKTRACE": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode != 0:
+            raise BuildError(_explain(module, _with_real_paths(ended.stderr.strip(), folders)))
+        sys.stderr.write(ended.stdout + ended.stderr)
+        # Whole or not at all: a host with --watch may read it at any time.
+        built.replace(output)
+    size = output.stat().st_size / 1e6
+    say(f"built {output}, {size:.0f} MB, in {time.monotonic() - began:.0f} s")
+
+
+def _not_the_app(folder: str, names: list[str]) -> set[str]:
+    """The names in a folder that are not the app's: virtual environments, caches, and what was built."""
+    hidden = {name for name in names if name.startswith(".") or name in ("__pycache__", "node_modules")}
+    environments = {name for name in names if Path(folder, name, "pyvenv.cfg").is_file()}
+    return hidden | environments | {name for name in names if name.endswith(".wasm")}
+
+
+def _with_real_paths(traceback: str, folders: list[Path]) -> str:
+    """Replaces the paths of the guest, in which each folder has a number."""
+
+    def real(found: re.Match[str]) -> str:
+        number = int(found[1])
+        return f'File "{folders[number]}/' if number < len(folders) else found[0]
+
+    return re.sub(r'File "/(\d+)/', real, traceback)
+
+
+def _explain(module: str, traceback: str) -> str:
+    last = traceback.rpartition("\n")[2]
+    kind, _, text = last.partition(": ")
+    if kind == "epilogue.asgi.AppError":
+        return text
+    missing = re.fullmatch(r"No module named '([\w.]+)'", text)
+    reason = _why_missing(missing[1]) if missing else None
+    return f"the module {module} cannot be loaded in a component{reason or ''}:\n\n{traceback}"
+
+
+def _why_missing(name: str) -> str | None:
+    file = find_module(name)
+    if file is not None and is_native(file):
+        top = name.partition(".")[0]
+        package = importlib.metadata.packages_distributions().get(top, [top])[0]
+        return (
+            f", because it uses the package {package}. {package} has machine code ({file.name}), and there is none for "
+            "WebAssembly. Use another package, or import it only outside the component"
+        )
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return f", because the Python of a component has no module {name}"
+    if file is None:
+        return f", because {name} is not installed in {sys.prefix}. Is the app's virtual environment active?"
+    return None

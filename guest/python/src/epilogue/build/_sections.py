@@ -1,0 +1,43 @@
+"""Edits the sections of a WebAssembly module."""
+
+import re
+from collections.abc import Iterator
+
+_HEADER = 8
+_CUSTOM = 0
+_TYPES = "component-type"
+# Rust's standard library for `wasm32-wasip2` carries the types of all of WASI 0.2, several times. componentize-py would
+# make imports of them, such as of wasi:http@0.2, which the host does not have. These are those that the library calls.
+CALLED = r"component-type:wit-bindgen:[\w.]+:wasi:cli@[\w.]+:imports:.*"
+
+
+def drop_component_types(module: bytes) -> bytes:
+    """Returns the module without the types of interfaces that it does not call."""
+    sections = (section for name, section in _sections(module) if not name.startswith(_TYPES) or re.fullmatch(CALLED, name))
+    return module[:_HEADER] + b"".join(sections)
+
+
+def _sections(module: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yields each section, with its name if it is a custom one."""
+    at = _HEADER
+    while at < len(module):
+        size, content = _number(module, at + 1)
+        end = content + size
+        name = ""
+        if module[at] == _CUSTOM:
+            length, start = _number(module, content)
+            name = module[start : start + length].decode()
+        yield name, module[at:end]
+        at = end
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Reads a LEB128 number, and returns it with the place behind it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
