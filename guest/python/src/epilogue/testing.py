@@ -1,0 +1,273 @@
+"""Runs an app on the real host in tests.
+
+pytest finds the fixture `host` by itself:
+
+    from epilogue.testing import Host
+
+    def test_the_log_is_written(host: Host) -> None:
+        response = host.post("/send-notification/a@b.c")
+        record = host.drained(response)
+        assert [task.state for task in record.tasks] == ["succeeded"]
+
+The fixture serves the app of the nearest `spin.toml`, as it was built last. Each test has a host of its own, with an empty
+task engine. The host is the command `epilogue`, or the one that the environment variable `EPILOGUE` names.
+
+All waits end with an AssertionError after a minute. The error contains what the host and the app printed.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self, TypeVar
+
+import httpx
+
+SECONDS = 60.0
+"""How long a test waits for anything."""
+
+_T = TypeVar("_T")
+# The states of a task that has more to come.
+_OPEN = ("stored", "will be retried")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """The end of one task."""
+
+    id: int
+    """The task's number within its request, from 1."""
+    name: str
+    """The name under which the task was added."""
+    state: str
+    """The final state, such as `succeeded`, or `dead` for a durable task that has failed for good."""
+    attempt: int
+    """The number of the last attempt. 0 if the task never started."""
+    error: str | None
+    """Why the task did not succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A request whose tasks and teardown have ended."""
+
+    id: str
+    """The request's id, which is in all its events."""
+    tasks: list[TaskRecord]
+    """The tasks in the order of their ends, durable ones too."""
+
+
+class Host:
+    """A running host, on a free port of this machine. At the end of the `with` block it is killed.
+
+        with Host("spin.toml", "--max-requests", "10") as host:
+            assert host.get("/").status_code == 200
+
+    `app` is a manifest, or a folder that has a `spin.toml`. `options` are those of `epilogue up`. `env` are environment
+    variables of the host, beside those of this process. Unless `options` has another engine, durable tasks are stored in
+    a temporary folder and run by this host.
+
+    Raises AssertionError if the app cannot run. The error contains what the host printed.
+    """
+
+    def __init__(self, app: str | os.PathLike[str], *options: str, env: Mapping[str, str] | None = None) -> None:
+        self._app = Path(app)
+        self._options = options
+        self._env = dict(env or {})
+        self._scratch = tempfile.TemporaryDirectory(prefix="epilogue-")
+        self._changed = threading.Condition()
+        self._stdout: list[str] = []
+        self._events: list[dict[str, Any]] = []
+        self._start()
+
+    @property
+    def url(self) -> str:
+        """The URL of the host, such as `http://127.0.0.1:41879`. A restart changes it."""
+        return self._url
+
+    @property
+    def pid(self) -> int:
+        """The process id of the host."""
+        return self._process.pid
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the host has logged so far. The app's lines on stderr are events too."""
+        with self._changed:
+            return list(self._events)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Sends a GET request. The options are those of `httpx.request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """Sends a POST request. The options are those of `httpx.request`."""
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Sends a request on a new connection, and returns the whole response."""
+        headers = httpx.Headers(options.pop("headers", None))
+        headers.setdefault("traceparent", f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01")
+        options.setdefault("timeout", SECONDS)
+        return httpx.request(method, self.url + path, headers=headers, **options)
+
+    def drained(self, response: httpx.Response) -> RequestRecord:
+        """Waits until the tasks and the teardown of the response's request have ended."""
+        trace_id = response.request.headers["traceparent"].split("-")[1]
+        return self.record(lambda ended: ended["trace_id"] == trace_id)
+
+    def records(self) -> list[RequestRecord]:
+        """Returns the records of all requests that have ended, oldest first."""
+        with self._changed:
+            found = (self._record(event) for event in self._events if "trace_id" in event)
+            return [record for record in found if record is not None]
+
+    def record(self, wanted: Callable[[dict[str, Any]], bool]) -> RequestRecord:
+        """Waits for the first request that has ended with an event that `wanted` accepts."""
+
+        def find() -> RequestRecord | None:
+            ended = (event for event in self._events if "trace_id" in event and wanted(event))
+            return next((record for record in map(self._record, ended) if record is not None), None)
+
+        return self._wait(find, "the end of the request and its tasks")
+
+    def stdout(self, count: int = 0) -> list[str]:
+        """Waits until the app has printed `count` lines to stdout, and returns all lines so far, before restarts too."""
+        return self._wait(lambda: list(self._stdout) if len(self._stdout) >= count else None, f"{count} lines on stdout")
+
+    def printed(self, text: str) -> str:
+        """Waits for a line on the app's stdout that contains the text, and returns the line."""
+        return self._wait(lambda: next((line for line in self._stdout if text in line), None), repr(text))
+
+    def logged(self, text: str) -> dict[str, Any]:
+        """Waits for an event that contains the text in any field, and returns it."""
+        return self._wait(lambda: next((e for e in self._events if text in str(e)), None), f"an event with {text!r}")
+
+    def stop(self) -> int:
+        """Stops the host when its requests and tasks have ended, and returns its exit code."""
+        self._process.terminate()
+        return self._wait_for_exit()
+
+    def kill(self) -> None:
+        """Kills the host at once, as a crash does."""
+        self._process.kill()
+        self._wait_for_exit()
+
+    def restart(self) -> None:
+        """Kills the host if it runs, and starts another one with the same stored tasks."""
+        self.kill()
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._scratch.cleanup()
+
+    def _start(self) -> None:
+        command = [_command(), "up", "--from", str(self._app), "--listen", "127.0.0.1:0", "--log-format", "json"]
+        command += ["--log", "info,epilogue::request=debug"]
+        if "--engine" not in self._options:
+            command += ["--engine", f"sqlite:{self._scratch.name}/tasks.db", "--work"]
+        self._process = subprocess.Popen(
+            [*command, *self._options],
+            env=os.environ | self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        addresses: list[str] = []
+        streams = ((self._process.stdout, self._keep_line(addresses)), (self._process.stderr, self._keep_event))
+        self._readers = [threading.Thread(target=self._read, args=stream, daemon=True) for stream in streams]
+        for reader in self._readers:
+            reader.start()
+        self._url = self._wait(lambda: addresses[0] if addresses else None, "the start of the host")
+        self._wait(lambda: True if len(addresses) > 1 else None, "the routes")
+
+    def _keep_line(self, addresses: list[str]) -> Callable[[str], None]:
+        """Keeps the app's lines. The host prints its own before them: its address, and a line for each route."""
+
+        def keep(line: str) -> None:
+            if line.startswith("Serving ") and not addresses:
+                addresses.append(line.removeprefix("Serving "))
+            elif addresses and re.fullmatch(rf"  [\w-]+: {re.escape(addresses[0])}\S*( \(wildcard\))?", line):
+                addresses.append(line)
+            elif line != "Available Routes:":
+                self._stdout.append(line)
+
+        return keep
+
+    def _keep_event(self, line: str) -> None:
+        self._events.append(json.loads(line) if line.startswith("{") else {"message": line})
+
+    def _read(self, stream: IO[str], keep: Callable[[str], None]) -> None:
+        for line in stream:
+            with self._changed:
+                keep(line.rstrip("\n"))
+                self._changed.notify_all()
+        # Who waits for something of this process waits no longer.
+        self._process.wait()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _record(self, ended: dict[str, Any]) -> RequestRecord | None:
+        """The record of the request that has ended with this event, if its stored tasks have ended too."""
+        request = ended["request"]
+        tasks = [event for event in self._events if event.get("request") == request and event["target"] == "epilogue::task"]
+        ends = {event["task"]: event for event in tasks if event.get("message") not in _OPEN}
+        # The tasks behind a dead one wait for an operator.
+        is_stuck = any(event["state"] == "dead" for event in ends.values())
+        if len(ends) < ended["tasks"] + ended["stored"] and not is_stuck:
+            return None
+        return RequestRecord(request, [_task(event) for event in ends.values()])
+
+    def _wait(self, find: Callable[[], _T | None], what: str) -> _T:
+        found: _T | None = None
+
+        def is_over() -> bool:
+            nonlocal found
+            found = find()
+            return found is not None or self._process.poll() is not None
+
+        with self._changed:
+            self._changed.wait_for(is_over, SECONDS)
+        if found is None and self._process.poll() is not None:
+            self._wait_for_exit()
+            found = find()
+        if found is None:
+            raise AssertionError(f"{what} did not come\n{self._said()}")
+        return found
+
+    def _wait_for_exit(self) -> int:
+        try:
+            code = self._process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the host did not stop\n{self._said()}") from None
+        for reader in self._readers:
+            reader.join(SECONDS)
+        return code
+
+    def _said(self) -> str:
+        lines = [f"exit code of the host: {self._process.poll()}", "stdout:", *self._stdout, "stderr:"]
+        return "\n".join([*lines, *(event["message"] if len(event) == 1 else json.dumps(event) for event in self.events)])
+
+
+def _task(event: dict[str, Any]) -> TaskRecord:
+    return TaskRecord(event["task"], event["name"], event["state"], event["attempt"], event.get("error"))
+
+
+def _command() -> str:
+    command = os.environ.get("EPILOGUE") or shutil.which("epilogue")
+    if command is None:
+        raise AssertionError("there is no command `epilogue`: install it, or set the variable EPILOGUE to its path")
+    return command
