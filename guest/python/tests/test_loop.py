@@ -17,6 +17,7 @@ from conftest import Host
             "/connects",
             "asyncio in a component has no sockets, pipes, signals or processes: call other services with wasi:http",
         ),
+        ("/threads", "a component has no threads, so counter cannot start: use asyncio, or a background task"),
         ("/tls", "a component has no `ssl`: call https services with wasi:http, where the host does TLS"),
     ],
 )

@@ -1,7 +1,8 @@
-"""A stand-in for `ssl`, which componentize-py's Python lacks and libraries import."""
+"""Clear messages for what componentize-py's Python lacks and libraries use: `ssl` and threads."""
 
 import importlib.util
 import sys
+import threading
 import types
 from typing import Any
 
@@ -24,7 +25,12 @@ class _Ssl(types.ModuleType):
         return value
 
 
+def _start(self: threading.Thread) -> None:
+    raise RuntimeError(f"a component has no threads, so {self.name} cannot start: use asyncio, or a background task")
+
+
 def install() -> None:
-    """Makes `import ssl` succeed. The use of `ssl` raises an OSError that names the reason."""
+    """Makes `import ssl` succeed. The use of `ssl` and the start of a thread raise an exception that names the reason."""
     if importlib.util.find_spec("_ssl") is None:
         sys.modules["ssl"] = _Ssl("ssl")
+    threading.Thread.start = _start  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import os
 import sys
+import threading
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -319,6 +320,15 @@ async def tls(*_: Any) -> str:
     except OSError as error:
         return str(error)
     return "made"
+
+
+@scenario
+async def threads(*_: Any) -> str:
+    try:
+        threading.Thread(target=print, name="counter").start()
+    except RuntimeError as error:
+        return str(error)
+    return "started"
 
 
 @scenario

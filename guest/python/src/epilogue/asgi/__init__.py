@@ -14,10 +14,8 @@ state. The same file runs under uvicorn, where the two classes do nothing and th
 from typing import Any
 
 from epilogue import _host
-
-
-class AppError(Exception):
-    """The app uses something that a component cannot have. It is raised in the build."""
+from epilogue.asgi._check import AppError as AppError
+from epilogue.asgi._check import check
 
 
 def serve(app: Any, *, root_path: str | None = None) -> tuple[type, type]:
@@ -41,6 +39,6 @@ def serve(app: Any, *, root_path: str | None = None) -> tuple[type, type]:
     from epilogue._runner import Runner
     from epilogue.asgi import _build, _handler
 
-    _build.check(app)
+    check(app)
     _build.prepare(app)
     return _handler.handler(app, root_path), Runner

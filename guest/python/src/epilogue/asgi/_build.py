@@ -1,15 +1,13 @@
-"""What happens in the build: checks, and everything that cannot happen later."""
+"""What happens in the build, because it cannot happen later."""
 
 import asyncio
 import gc
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from epilogue import _calls
-from epilogue.asgi import AppError
 from epilogue.asgi._scope import ASGI
 
 # Packages whose modules import each other only when they need each other.
@@ -28,24 +26,6 @@ _NOT_FOR_APPS = (
     "v1",
     "wsgi",
 )
-
-
-def check(app: Any) -> None:
-    """Raises AppError if a component cannot serve the app."""
-    for path, route in _routes("", getattr(app, "routes", ())):
-        # By name, because an app of another framework does not have Starlette.
-        if any(kind.__name__ == "WebSocketRoute" for kind in type(route).__mro__):
-            raise AppError(
-                f"the app has the WebSocket route {path}, and WASI HTTP has no WebSockets: remove the route, or serve it "
-                "with uvicorn"
-            )
-
-
-def _routes(prefix: str, routes: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    for route in routes:
-        path = prefix + getattr(route, "path", "")
-        yield path, route
-        yield from _routes(path, getattr(route, "routes", None) or ())
 
 
 def prepare(app: Any) -> None:
