@@ -94,7 +94,7 @@ impl Observer {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }
 
-    /// Counts a request that has ended, and sends its record.
+    /// Counts and logs a request that has ended, and sends its record.
     pub(crate) fn ended(&self, record: &RequestRecord) {
         let ended = record.tasks.iter().filter(|task| !task.dead);
         let abandoned = ended.clone().filter(|task| task.state == TaskState::Abandoned).count();
@@ -104,6 +104,15 @@ impl Observer {
         if let Some(records) = &self.records {
             _ = records.send(record.clone());
         }
+        tracing::debug!(
+            target: "epilogue::request",
+            request = record.id,
+            component = record.component,
+            trace_id = record.trace_id,
+            tasks = record.tasks.len(),
+            stored = record.stored.len(),
+            "the request and its tasks have ended"
+        );
     }
 
     pub(crate) fn summary(&self) -> Summary {
