@@ -13,6 +13,9 @@ pub(crate) mod state;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use epilogue_manifest::manifest::Middleware;
@@ -40,6 +43,9 @@ use crate::process::scratch::Scratch;
 use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
+
+/// How long a component may take to compile until the host logs that it compiles.
+const LONG: Duration = Duration::from_secs(2);
 
 /// The configuration of a component: what it may use, and its settings.
 #[derive(Default)]
@@ -98,7 +104,8 @@ impl Component {
             false => Some(middleware::join(around, file, &bytes, linker, config.task_store.is_some())?),
         };
         let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
-        let compiled = compile(engine, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
+        let compiled =
+            compile(engine, id, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());
         // Before its imports, because an error about imports of another WASI version would be less clear.
         check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
@@ -222,10 +229,24 @@ fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usiz
     (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)
 }
 
-fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
-    Compiled::from_binary(engine, bytes)
-        .map_err(anyhow::Error::from)
-        .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
+/// Compiles a component, or takes it from the cache. Logs if it takes long, because nothing else happens meanwhile.
+fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
+    let (compiled, waiting) = mpsc::channel::<()>();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if waiting.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
+                tracing::info!(target: "epilogue::app", "compiling component {id:?}, once: the result is cached");
+                _ = waiting.recv();
+                tracing::info!(target: "epilogue::app", "compiled component {id:?} in {} s", began.elapsed().as_secs());
+            }
+        });
+        let component = Compiled::from_binary(engine, bytes);
+        drop(compiled);
+        component
+    })
+    .map_err(anyhow::Error::from)
+    .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
 
 /// Checks that a component of this size can start in `memory`.
