@@ -47,12 +47,13 @@ pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl ClientIo, peer: Pee
 async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let options = &thread.host.options;
     let io = Rc::new(RefCell::new(io));
-    let client = io.clone();
+    // A request that its client has left must not keep the connection open.
+    let client = Rc::downgrade(&io);
     let shared = ConnectionShared {
         unflushed: Unflushed::default(),
         activity: Activity::new(thread.host.addresses.of(peer.client.ip())),
         send_timeout: options.send_timeout,
-        has_left: Rc::new(move || client.borrow().has_left()),
+        has_left: Rc::new(move || client.upgrade().is_none_or(|client| client.borrow().has_left())),
     };
     if converse(&thread, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {
         let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
