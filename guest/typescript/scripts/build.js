@@ -1,0 +1,19 @@
+// Builds `dist`: the modules, and the WIT that componentize-qjs reads. That is the world of this package, and as its
+// dependencies the contract of Epilogue and the packages of WASI.
+
+import { execSync } from "node:child_process";
+import { cpSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+const wit = path("../dist/wit");
+
+// Nothing is left of a module that was removed.
+rmSync(path("../dist"), { recursive: true, force: true });
+execSync("npx --no-install tsc", { cwd: path(".."), stdio: "inherit" });
+cpSync(path("../wit"), wit, { recursive: true });
+cpSync(path("../../../wit"), `${wit}/deps/epilogue-background`, {
+  recursive: true,
+  filter: (file) => !/\/(deps|vendor\.sh)$/.test(file),
+});
+cpSync(path("../../../wit/deps"), `${wit}/deps`, { recursive: true });

@@ -1,0 +1,9 @@
+// Putting an interface on `globalThis`.
+
+/** Defines globals that do not exist yet, as the engine would define its own: writable and not enumerable. */
+export function define(globals: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(globals)) {
+    if (name in globalThis) continue;
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+}
