@@ -97,6 +97,25 @@ fn its_second_test_passes(manifest: &Path) {
     assert_eq!(host.stdout(), expected);
 }
 
+/// `guest/typescript/tests/new.test.js` builds and runs such a project, which needs npm.
+#[test]
+fn a_new_typescript_project_takes_the_package_from_the_clone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (said, worked) = run(epilogue(["new", "--ts", "thank-you"]).current_dir(&folder));
+    assert!(worked, "{said}");
+    let clone = fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
+    let clone = clone.display();
+    let expected = format!("the npm package epilogue is not published yet: package.json takes it from {clone}\n");
+    assert!(said.contains(&expected), "{said}");
+    let text = |file: &str| fs::read_to_string(folder.path().join("thank-you").join(file)).unwrap();
+    assert!(text("package.json").contains(&format!("\"epilogue\": \"file:{clone}/guest/typescript\"")));
+    for file in ["README.md", "package.json", "spin.toml", "src/index.ts"] {
+        let text = text(file);
+        assert!(!text.contains("my-app") && !text.contains("ANCHOR"), "{text}");
+    }
+    assert!(text("spin.toml").contains("source = \"dist/thank-you.wasm\""));
+}
+
 #[test]
 fn what_to_do_next_is_said() {
     let folder = tempfile::tempdir().unwrap();

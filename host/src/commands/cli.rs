@@ -55,7 +55,7 @@ pub(super) enum Command {
     /// The result runs on Spin, Fermyon and `wasmtime serve`. It reads its settings from the environment variables that
     /// `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
-    /// Creates a project: an axum app with background tasks, which runs on this host and on Spin.
+    /// Creates a project: an app with background tasks, which runs on this host and on Spin.
     New(NewArgs),
 }
 
@@ -160,6 +160,10 @@ pub(crate) struct ComposeArgs {
 /// The options of `epilogue new`.
 #[derive(Args, Debug)]
 pub(super) struct NewArgs {
+    /// Create an app in TypeScript with Hono. The default is an app in Rust with axum.
+    #[arg(long)]
+    pub ts: bool,
+
     /// Name of the project, its package and its component: lowercase words joined by `-`.
     pub name: String,
 
@@ -167,7 +171,7 @@ pub(super) struct NewArgs {
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Clone of Epilogue whose epilogue-sdk the project uses. The default is the clone that this command was built
+    /// Clone of Epilogue whose SDK the project uses. The default is the clone that this command was built
     /// from.
     #[arg(long, value_name = "CLONE")]
     pub sdk: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! `epilogue new`: a project that can be built, run, tested and deployed.
 //!
-//! The project's files are copies of `host/templates/new`, with another name.
+//! The project's files are copies of a template in `host/templates`, with another name.
 
 use std::env;
 use std::fs;
@@ -12,31 +12,16 @@ use epilogue_manifest::manifest::check_id;
 
 use crate::commands::cli::NewArgs;
 
-macro_rules! template {
-    ($file:literal) => {
-        include_str!(concat!("../../templates/new/", $file))
-    };
-}
+mod template;
 
-const FILES: [(&str, &str); 7] = [
-    // The file has another name in the repository, because cargo would treat the template as a package.
-    ("Cargo.toml", template!("Cargo.toml.tmpl")),
-    ("README.md", template!("README.md")),
-    ("rust-toolchain.toml", template!("rust-toolchain.toml")),
-    ("spin.toml", template!("spin.toml")),
-    (".gitignore", template!(".gitignore")),
-    ("src/lib.rs", template!("src/lib.rs")),
-    ("tests/app.rs", template!("tests/app.rs")),
-];
+use template::{RUST, TYPESCRIPT, Template};
 
 /// The template's name as a package, and in the name of the file that cargo builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
 /// The text in lines that mark a part of the template for the guide.
 const MARK: &str = "// ANCHOR";
-/// The path in the template from which the project takes Epilogue's crates.
+/// The path in the template from which the project takes Epilogue's packages.
 const SOURCE: &str = "/epilogue";
-/// The folders of Epilogue's crates within its source.
-const CRATES: [&str; 2] = ["guest/sdk", "host"];
 
 /// Runs `epilogue new`.
 ///
@@ -45,23 +30,26 @@ const CRATES: [&str; 2] = ["guest/sdk", "host"];
 /// If the name cannot be a project's, the folder is in use or cannot be written, or the source of the SDK is not found.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
-    check_name(name)?;
-    let source = source(args.sdk.as_deref())?;
+    let template = if args.ts { &TYPESCRIPT } else { &RUST };
+    check_name(name, template)?;
+    let source = source(args.sdk.as_deref(), template)?;
     let folder = args.output.as_deref().unwrap_or(Path::new(name));
     check_folder(folder)?;
-    for (file, template) in FILES {
+    for (file, text) in template.files {
         let path = folder.join(file);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        fs::write(&path, fill_in(template, name, &source))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let text = fill_in(text, template, name, &source);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let (files, folder) = (FILES.map(|(file, _)| file).join(", "), folder.display());
+    let files: Vec<_> = template.files.iter().map(|(file, _)| *file).collect();
+    let (files, folder) = (files.join(", "), folder.display());
+    let Template { sdk, manifest, .. } = template;
     // Not `eprintln!`, which panics if stderr is closed.
     _ = writeln!(
         io::stderr(),
         "Created {name} in {folder}: {files}\n\
-         epilogue-sdk is not published yet: Cargo.toml takes it from {source}\n\n\
+         {sdk} is not published yet: {manifest} takes it from {source}\n\n\
          cd {folder}\n\
          {} up --build    # build it, and serve it on http://127.0.0.1:3000\n\
          curl -X POST http://127.0.0.1:3000/send-notification/a@b.c",
@@ -71,7 +59,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
 }
 
 /// Checks that a name can be a component's and a package's.
-fn check_name(name: &str) -> anyhow::Result<()> {
+fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
     const RULE: &str = "must be words of lowercase letters and digits, each beginning with a letter, joined by \"-\"";
     let fits = |name: &str| check_id(name).is_ok() && name == name.to_ascii_lowercase();
     if !fits(name) {
@@ -79,12 +67,10 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         let hint = if fits(&other) { format!(", such as {other:?}") } else { String::new() };
         bail!("{name:?} cannot be a project's name: it {RULE}{hint}");
     }
-    // cargo can tell the two apart, but the code cannot.
-    let manifest: toml::Table = template!("Cargo.toml.tmpl").parse()?;
-    let uses = |table: &str| manifest.get(table).is_some_and(|table| table.get(name).is_some());
+    // Package managers may be able to tell the two apart, but code that imports the package is not.
     ensure!(
-        !uses("dependencies") && !uses("dev-dependencies"),
-        "{name:?} cannot be a project's name: it is the name of a crate that the project uses"
+        !(template.uses)(name)?,
+        "{name:?} cannot be a project's name: it is the name of a package that the project uses"
     );
     Ok(())
 }
@@ -106,16 +92,15 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The folder of Epilogue's source: `named`, or else the folder that this command was built from.
-fn source(named: Option<&Path>) -> anyhow::Result<String> {
+fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
+    let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
-    let is_source = CRATES.iter().all(|name| folder.join(name).join("Cargo.toml").is_file());
+    let is_source = folder.join(sdk_file).is_file();
     match named {
-        Some(named) => {
-            ensure!(is_source, "{} is not a clone of Epilogue: it has no guest/sdk/Cargo.toml", named.display());
-        }
+        Some(named) => ensure!(is_source, "{} is not a clone of Epilogue: it has no {sdk_file}", named.display()),
         None => ensure!(
             is_source,
-            "epilogue-sdk is not published yet, and the source that this command was built from is gone: name the \
+            "{sdk} is not published yet, and the source that this command was built from is gone: name the \
              folder of a clone of Epilogue with --sdk"
         ),
     }
@@ -123,14 +108,15 @@ fn source(named: Option<&Path>) -> anyhow::Result<String> {
     folder.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
 }
 
-fn fill_in(template: &str, name: &str, source: &str) -> String {
+/// Fills a file of the template in, for a project of this name that takes Epilogue's packages from `source`.
+fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String {
     // The guide includes the parts between these marks.
-    let lines = template.split_inclusive('\n').filter(|line| !line.contains(MARK));
+    let lines = text.split_inclusive('\n').filter(|line| !line.contains(MARK));
     let named = lines.collect::<String>().replace(NAME.0, name).replace(NAME.1, &name.replace('-', "_"));
-    CRATES.iter().fold(named, |text, folder| {
-        // TOML requires quotes and backslashes to be escaped.
-        let path = toml::Value::from(format!("{source}/{folder}")).to_string();
-        text.replace(&format!("\"{SOURCE}/{folder}\""), &path)
+    template.paths.iter().fold(named, |text, path| {
+        // TOML and JSON escape quotes and backslashes alike.
+        let filled = serde_json::Value::from(path.replacen(SOURCE, source, 1)).to_string();
+        text.replace(&format!("\"{path}\""), &filled)
     })
 }
 
@@ -158,7 +144,7 @@ mod tests {
     #[test]
     fn names_are_those_of_packages_and_components() {
         for name in ["a", "my-app", "app2", "a1-b2"] {
-            assert!(check_name(name).is_ok(), "{name}");
+            assert!(check_name(name, &RUST).is_ok(), "{name}");
         }
         for (name, hint) in [
             ("My_App", ", such as \"my-app\""),
@@ -170,22 +156,34 @@ mod tests {
             ("../a", ""),
             ("é", ""),
         ] {
-            let error = check_name(name).unwrap_err().to_string();
+            let error = check_name(name, &RUST).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name:?} cannot be a project's name: it must be words")), "{error}");
             assert!(error.ends_with(&format!("joined by \"-\"{hint}")), "{error}");
         }
-        for name in ["axum", "epilogue", "epilogue-sdk"] {
-            let error = check_name(name).unwrap_err().to_string();
-            assert!(error.ends_with("it is the name of a crate that the project uses"), "{error}");
+        let taken = [(&RUST, "axum"), (&RUST, "epilogue-sdk"), (&TYPESCRIPT, "hono"), (&TYPESCRIPT, "typescript")];
+        for (template, name) in taken {
+            let error = check_name(name, template).unwrap_err().to_string();
+            assert!(error.ends_with("it is the name of a package that the project uses"), "{error}");
         }
+        assert!(check_name("hono", &RUST).is_ok());
     }
 
     #[test]
-    fn paths_are_written_as_toml_wants_them() {
-        let filled = fill_in(template!("Cargo.toml.tmpl"), "other", "/a \"clone\"\\of");
-        let manifest: toml::Table = filled.parse().unwrap();
-        assert_eq!(manifest["dependencies"]["epilogue-sdk"]["path"].as_str(), Some("/a \"clone\"\\of/guest/sdk"));
-        assert_eq!(manifest["dev-dependencies"]["epilogue"]["path"].as_str(), Some("/a \"clone\"\\of/host"));
+    fn paths_are_written_as_the_manifests_want_them() {
+        let source = "/a \"clone\"\\of";
+        let text = |template: &Template, file| {
+            let (_, text) = template.files.iter().find(|(name, _)| *name == file).unwrap();
+            fill_in(text, template, "other", source)
+        };
+        let manifest: toml::Table = text(&RUST, "Cargo.toml").parse().unwrap();
+        let path = |table: &str, name: &str| manifest[table][name]["path"].as_str().map(str::to_owned);
+        assert_eq!(path("dependencies", "epilogue-sdk"), Some(format!("{source}/guest/sdk")));
+        assert_eq!(path("dev-dependencies", "epilogue"), Some(format!("{source}/host")));
         assert_eq!(manifest["package"]["name"].as_str(), Some("other"));
+
+        let manifest: serde_json::Value = serde_json::from_str(&text(&TYPESCRIPT, "package.json")).unwrap();
+        let path = format!("file:{source}/guest/typescript");
+        assert_eq!(manifest["dependencies"]["epilogue"].as_str(), Some(path.as_str()));
+        assert_eq!(manifest["name"].as_str(), Some("other"));
     }
 }

@@ -1,0 +1,65 @@
+//! The templates of `epilogue new`, one for each language.
+
+macro_rules! files {
+    ($folder:literal, $(($name:literal, $file:literal)),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../templates/", $folder, "/", $file)))),+]
+    };
+}
+
+/// The files of a project in one language, and what a project takes from Epilogue.
+pub(super) struct Template {
+    /// The name and the text of each file.
+    pub(super) files: &'static [(&'static str, &'static str)],
+    /// The package that a guest uses, as messages name it.
+    pub(super) sdk: &'static str,
+    /// The file of Epilogue's source without which there is no such package.
+    pub(super) sdk_file: &'static str,
+    /// The file of the project that names the package.
+    pub(super) manifest: &'static str,
+    /// The strings in `manifest` that name a folder of Epilogue's source.
+    pub(super) paths: &'static [&'static str],
+    /// Whether the project uses a package of this name.
+    pub(super) uses: fn(&str) -> anyhow::Result<bool>,
+}
+
+pub(super) const RUST: Template = Template {
+    files: files!(
+        "new",
+        // The file has another name in the repository, because cargo would treat the template as a package.
+        ("Cargo.toml", "Cargo.toml.tmpl"),
+        ("README.md", "README.md"),
+        ("rust-toolchain.toml", "rust-toolchain.toml"),
+        ("spin.toml", "spin.toml"),
+        (".gitignore", ".gitignore"),
+        ("src/lib.rs", "src/lib.rs"),
+        ("tests/app.rs", "tests/app.rs"),
+    ),
+    sdk: "epilogue-sdk",
+    sdk_file: "guest/sdk/Cargo.toml",
+    manifest: "Cargo.toml",
+    paths: &["/epilogue/guest/sdk", "/epilogue/host"],
+    uses: |name| {
+        let manifest: toml::Table = include_str!("../../../templates/new/Cargo.toml.tmpl").parse()?;
+        Ok(["dependencies", "dev-dependencies"].into_iter().any(|table| manifest[table].get(name).is_some()))
+    },
+};
+
+pub(super) const TYPESCRIPT: Template = Template {
+    files: files!(
+        "ts",
+        ("package.json", "package.json"),
+        ("README.md", "README.md"),
+        ("tsconfig.json", "tsconfig.json"),
+        ("spin.toml", "spin.toml"),
+        (".gitignore", ".gitignore"),
+        ("src/index.ts", "src/index.ts"),
+    ),
+    sdk: "the npm package epilogue",
+    sdk_file: "guest/typescript/package.json",
+    manifest: "package.json",
+    paths: &["file:/epilogue/guest/typescript"],
+    uses: |name| {
+        let manifest: serde_json::Value = serde_json::from_str(include_str!("../../../templates/ts/package.json"))?;
+        Ok(["dependencies", "devDependencies"].into_iter().any(|table| manifest[table].get(name).is_some()))
+    },
+};
