@@ -70,11 +70,13 @@ export const BackgroundTasks = {
  */
 export function onTeardown(cleanup: () => unknown): void {
   cleanups.push(cleanup);
-  queue.needsTeardown();
+  // A running teardown runs it too.
+  if (!isTearingDown) queue.needsTeardown();
 }
 
 const closures = new Map<TaskId, () => unknown>();
 const cleanups: (() => unknown)[] = [];
+let isTearingDown = false;
 
 /** Takes the closure out that was added as this task, if it is one. */
 export function takeClosure(id: TaskId): (() => unknown) | undefined {
@@ -86,6 +88,7 @@ export function takeClosure(id: TaskId): (() => unknown) | undefined {
 /** Runs the cleanups, the last registered first, and those that they register. Then nothing of the request is left. */
 export async function tearDown(): Promise<void> {
   const errors: unknown[] = [];
+  isTearingDown = true;
   for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {
     try {
       await cleanup();
@@ -93,6 +96,7 @@ export async function tearDown(): Promise<void> {
       errors.push(error);
     }
   }
+  isTearingDown = false;
   closures.clear();
   // The runner passes a string on to the host.
   if (errors.length > 0) throw errors.join("; ");

@@ -68,6 +68,11 @@ for (const form of ["native", "composed"]) {
       assert.deepEqual(await ends("continue&run=gone,changed", 2), ["gone failed", "greet failed"]);
     });
 
+    test("s15 a closure may wait for work that the handler began", async () => {
+      assert.deepEqual(await ends("run=handlers_work,ok", 2), ["defer succeeded", "ok succeeded"]);
+      assert.deepEqual(await host.printed("ok"), ["the handler's work ends", "ok"]);
+    });
+
     test("s3 a task that was cancelled does not run", async () => {
       assert.deepEqual(await ends("run=cancelled,ok", 2), ["ok cancelled", "ok succeeded"]);
       assert.deepEqual(await host.printed("ok"), ["ok"]);
@@ -104,6 +109,7 @@ for (const form of ["native", "composed"]) {
         "first registered, last run",
       ]);
       await host.logged("Error: a cleanup fails");
+      assert.ok(!host.log.some((line) => line.includes("registered too late")));
     });
 
     test("s10 a task that waits past its timeout is stopped", async () => {
