@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { build, Host } from "./host.js";
 
+let guest;
 let host;
 before(async () => {
-  host = await Host.start(build("web"));
+  guest = build("web");
+  host = await Host.start(guest);
 });
 after(() => host.stop());
 
@@ -63,7 +65,7 @@ test("console writes text to stdout and errors to stderr", async () => {
 test("random numbers differ between instances and requests", async () => {
   const first = await check("random");
   const second = await check("random");
-  const other = await Host.start(build("web"));
+  const other = await Host.start(guest);
   const third = await (await other.fetch("/random")).json();
   await other.stop();
   assert.ok(first.isUuid);

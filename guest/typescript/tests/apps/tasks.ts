@@ -61,6 +61,20 @@ const afterFailure = task("after_failure", () => console.log(TaskContext.current
 const durable = task("durable", () => console.log("durable"), { durable: true });
 const unlessGone = task("unless_gone", () => console.log("unless_gone"), { cancelOnDisconnect: true });
 
+/** Work of the handler that ends when a task has started, by a timer of the handler's call. */
+function handlersWork(): void {
+  let isAwaited = false;
+  const work = async () => {
+    while (!isAwaited) await new Promise((resolve) => setTimeout(resolve, 1));
+    console.log("the handler's work ends");
+  };
+  const promise = work();
+  BackgroundTasks.defer(() => {
+    isAwaited = true;
+    return promise;
+  });
+}
+
 const verbs: Record<string, () => unknown> = {
   ok: () => BackgroundTasks.addTask(ok),
   slow: () => BackgroundTasks.addTask(slow),
@@ -77,6 +91,7 @@ const verbs: Record<string, () => unknown> = {
   },
   durable: () => BackgroundTasks.addTask(durable),
   unless_gone: () => BackgroundTasks.addTask(unlessGone),
+  handlers_work: handlersWork,
   cancelled: () => BackgroundTasks.cancel(BackgroundTasks.addTask(ok)),
   after_failure: () => BackgroundTasks.addTask(afterFailure),
   // As a task of an older version of the application, which a worker still has.
