@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from conftest import Host
+from conftest import App, serve
 
 
-def test_the_scope(plain: Host) -> None:
-    response = plain.get("/show?a=b%20c", headers={"X-Case": "Value"})
+def test_the_scope(plain: App) -> None:
+    response = plain.host.get("/show?a=b%20c", headers={"X-Case": "Value"})
     kind, version, method, scheme, path, raw_path, query, root_path, state, client, port, server, case = ast.literal_eval(
         response.text
     )
@@ -22,23 +22,23 @@ def test_the_scope(plain: Host) -> None:
     assert (state, case) == ({"opened": "at startup"}, b"Value")
 
 
-def test_the_route_s_prefix_is_the_root_path(plain_wasm: Path, tmp_path: Path) -> None:
-    host = Host(tmp_path, plain_wasm, "/api/...")
-    # A plain ASGI app looks at the whole path, as the specification says.
-    assert host.get("/api/show").status_code == 404
-    assert host.stop() == 0
+def test_the_path_contains_the_route_s_prefix(plain_wasm: Path, tmp_path: Path) -> None:
+    with serve(plain_wasm, tmp_path, route="/api/...") as host:
+        # An app without a framework looks at the whole path, as ASGI says.
+        assert host.get("/api/show").status_code == 404
 
 
-def test_duplicate_headers_stay_and_those_of_the_connection_go(plain: Host) -> None:
-    response = plain.get("/cookies")
+def test_duplicate_headers_stay_and_those_of_the_connection_go(plain: App) -> None:
+    response = plain.host.get("/cookies")
     assert (response.status_code, response.text) == (201, "cookies")
     assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
     assert (b"x-latin", "é".encode("latin-1")) in [(name.lower(), value) for name, value in response.headers.raw]
     assert "connection" not in response.headers
 
 
-def test_request_and_response_stream_at_the_same_time(plain: Host) -> None:
-    with socket.create_connection((urlsplit(plain.url).hostname, urlsplit(plain.url).port)) as connection:
+def test_request_and_response_stream_at_the_same_time(plain: App) -> None:
+    url = urlsplit(plain.host.url)
+    with socket.create_connection((url.hostname, url.port)) as connection:
         file = connection.makefile("rwb")
         file.write(
             b"POST /counts HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3\r\nabc\r\n"
@@ -52,51 +52,44 @@ def test_request_and_response_stream_at_the_same_time(plain: Host) -> None:
         assert b"2\n" in file.read()
 
 
-def test_a_large_body_arrives_whole(plain: Host) -> None:
-    counts = plain.request("POST", "/counts", content=b"x" * 3_000_000).text.split()
+def test_a_large_body_arrives_whole(plain: App) -> None:
+    counts = plain.host.post("/counts", content=b"x" * 3_000_000).text.split()
     assert sum(map(int, counts)) == 3_000_000
     assert len(counts) > 10
 
 
-def test_a_body_is_not_lost_if_the_app_gives_up_waiting(plain: Host) -> None:
-    # The server sends the headers first and the body after the app has given up.
-    gate = plain
-
+def test_a_body_is_not_lost_if_the_app_gives_up_waiting(plain: App) -> None:
     def body() -> Iterator[bytes]:
-        gate.wait_for(lambda: True, "nothing")
+        plain.host.printed("gave up")
         yield b"the body"
 
-    text = plain.request("POST", "/gives_up_reading", content=body()).text
-    assert text in ("gave up, then the body", "did not wait")
+    assert plain.host.post("/gives_up_reading", content=body()).text == "the body"
 
 
-def test_s8_tasks_run_after_the_end_of_the_stream(plain: Host) -> None:
-    assert plain.get("/ticks").text == "0\n1\n2\n"
-    assert plain.states(1) == ["succeeded"]
-    plain.line_with("after the stream")
-    assert plain.output == ["sent 0", "sent 1", "sent 2", "after the stream"]
+def test_s8_tasks_run_after_the_end_of_the_stream(plain: App) -> None:
+    response, states = plain.run("/ticks")
+    assert (response.text, states) == ("0\n1\n2\n", ["succeeded"])
+    plain.has_printed("sent 0", "sent 1", "sent 2", "after the stream")
 
 
-def test_s7_tasks_run_although_the_client_has_left(plain: Host) -> None:
-    with httpx.stream("GET", plain.url + "/until_gone") as response:
+def test_s7_tasks_run_although_the_client_has_left(plain: App) -> None:
+    with httpx.stream("GET", plain.host.url + "/until_gone") as response:
         next(response.iter_raw())
-    assert plain.states(1, 2) == ["succeeded", "cancelled"]
-    assert plain.output == ["disconnected", "the client is gone"]
+    plain.has_printed("disconnected", "the client is gone")
+    assert plain.host.logged("'state': 'cancelled'")
 
 
-def test_a_stream_that_fails_is_broken_off(plain: Host) -> None:
+def test_a_stream_that_fails_is_broken_off(plain: App) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        plain.get("/half")
-    plain.logged("KeyError: 'half way'")
-    assert "trap" not in str(plain.events)
+        plain.host.get("/half")
+    plain.host.logged("KeyError: 'half way'")
 
 
-def test_an_app_without_an_answer_is_an_error(plain: Host) -> None:
-    assert plain.get("/silent").status_code == 500
-    plain.logged("the app ended without a complete response")
+def test_an_app_without_an_answer_is_an_error(plain: App) -> None:
+    assert plain.host.get("/silent").status_code == 500
+    plain.host.logged("the app ended without a complete response")
 
 
-def test_head_has_no_body(plain: Host) -> None:
-    response = plain.request("HEAD", "/order")
-    assert (response.status_code, response.content) == (200, b"")
-    assert plain.states(3) == ["succeeded"]
+def test_head_has_no_body(plain: App) -> None:
+    response, states = plain.run("/order", "HEAD")
+    assert (response.status_code, response.content, states) == (200, b"", ["succeeded"] * 3)

@@ -1,7 +1,9 @@
 """asyncio in a component, with the app `plain` on a real host."""
 
+from collections.abc import Iterator
+
 import pytest
-from conftest import Host
+from conftest import App
 
 
 @pytest.mark.parametrize(
@@ -11,7 +13,6 @@ from conftest import Host
         ("/waits", "[True, 'wait_for', True, 'timeout'] [3, 1]"),
         ("/groups", "[2, 1] (ValueError('it broke'),) True"),
         ("/context_variables", "handler handler"),
-        ("/busy", "busy"),
         ("/nested_run", "asyncio.run() cannot be called from a running event loop"),
         (
             "/connects",
@@ -21,32 +22,52 @@ from conftest import Host
         ("/tls", "a component has no `ssl`: call https services with wasi:http, where the host does TLS"),
     ],
 )
-def test_asyncio(plain: Host, path: str, answer: str) -> None:
-    assert plain.get(path).text == answer
+def test_asyncio(plain: App, path: str, answer: str) -> None:
+    assert plain.text(path) == answer
 
 
-def test_a_forgotten_exception_is_logged(plain: Host) -> None:
-    assert plain.get("/forgotten_error").text == "forgotten"
-    plain.logged("Task exception was never retrieved")
-    plain.logged("KeyError: 'forgotten'")
+def test_a_loop_that_never_waits_lets_the_host_deliver_events(plain: App) -> None:
+    def body() -> Iterator[bytes]:
+        plain.host.printed("busy")
+        yield b"the body"
+
+    assert plain.host.post("/busy", content=body()).text == "b'the body'"
 
 
-def test_a_closure_sees_the_context_variables_of_no_request(plain: Host) -> None:
-    plain.get("/context_variables")
-    plain.line_with("in a task: unset")
+def test_a_forgotten_exception_is_logged(plain: App) -> None:
+    assert plain.text("/forgotten_error") == "forgotten"
+    plain.host.logged("Task exception was never retrieved")
+    plain.host.logged("KeyError: 'forgotten'")
 
 
-def test_an_exit_is_a_typed_error(plain: Host) -> None:
-    assert plain.get("/exits").status_code == 500
-    plain.logged("SystemExit: 3")
-    assert "trap" not in str(plain.events)
+def test_a_task_sees_the_context_variables_of_no_request(plain: App) -> None:
+    plain.run("/context_variables")
+    plain.has_printed("in a task: unset")
 
 
-def test_the_environment_is_that_of_the_manifest(plain: Host) -> None:
-    assert plain.get("/environment").text.startswith("hello ")
+def test_an_exit_is_a_typed_error(plain: App) -> None:
+    assert plain.host.get("/exits").status_code == 500
+    plain.host.logged("SystemExit: 3")
 
 
-def test_an_instance_serves_on_after_its_awaits_were_cancelled(plain: Host) -> None:
+def test_the_environment_is_that_of_the_manifest(plain: App) -> None:
+    assert plain.text("/environment") == "hello"
+
+
+def test_each_instance_has_random_numbers_of_its_own(plain: App) -> None:
+    # A task that is stopped takes its instance with it, so the next request is the first one of an instance.
+    numbers = []
     for _ in range(3):
-        assert plain.get("/waits").status_code == 200
-    assert "trap" not in str(plain.events)
+        plain.run("/too_slow")
+        numbers.append(plain.text("/random_number"))
+    assert len(set(numbers)) == 3
+
+
+def test_the_result_of_a_cancelled_wait_is_dropped(plain: App) -> None:
+    assert plain.run("/changes_its_mind")[1] == ["succeeded"]
+    plain.has_printed("stopped once")
+
+
+def test_an_instance_serves_on_after_its_awaits_were_cancelled(plain: App) -> None:
+    for _ in range(3):
+        assert plain.host.get("/waits").status_code == 200

@@ -1,7 +1,6 @@
 """FastAPI's tutorial on background tasks, and what else an app has. Only the last two lines are not FastAPI's."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -47,7 +46,6 @@ async def stamp(request: Request, call_next: RequestResponseEndpoint) -> Respons
 @app.get("/marker")
 async def marker(text: str) -> str:
     print(text)
-    print(text, file=sys.stderr)
     return text
 
 
@@ -132,6 +130,17 @@ def with_closure(name: Session, background_tasks: BackgroundTasks, request: Requ
     return name
 
 
+@app.get("/forgotten")
+async def forgotten(background_tasks: BackgroundTasks) -> str:
+    async def late() -> None:
+        await asyncio.sleep(0.05)
+        print("late")
+
+    asyncio.get_running_loop().create_task(late())
+    background_tasks.add_task(write_log, "task")
+    return "forgotten"
+
+
 class Item(BaseModel):
     name: str = Field(min_length=2)
     price: float
@@ -156,8 +165,14 @@ async def background() -> JSONResponse:
 
 @app.get("/durable")
 async def durable(background_tasks: BackgroundTasks) -> str:
-    background_tasks.add_task(write_log, "before it")
     background_tasks.add_task(with_options(write_log, durable=True), "durable")
+    return "accepted"
+
+
+@app.get("/refused")
+async def refused(background_tasks: BackgroundTasks) -> str:
+    background_tasks.add_task(write_log, "never")
+    background_tasks.add_task(write_log, "x" * 1_100_000)
     return "accepted"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import os
-import sys
+import random
 import threading
 import urllib.parse
 from collections.abc import Awaitable, Callable
@@ -25,6 +25,7 @@ from epilogue.asgi import serve
 Scenario = Callable[[dict[str, Any], Any, Any], Awaitable[str | None]]
 scenarios: dict[str, Scenario] = {}
 tasks = BackgroundTasks()
+stored = 0
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
 
 
@@ -86,7 +87,6 @@ async def flaky() -> None:
 async def marker(scope: dict[str, Any], *_: Any) -> str:
     text: str = urllib.parse.parse_qs(scope["query_string"].decode())["text"][0]
     print(text)
-    print(text, file=sys.stderr)
     return text
 
 
@@ -133,7 +133,9 @@ async def cancels(*_: Any) -> str:
 
 @scenario
 async def durable(*_: Any) -> str:
-    tasks.add_task(with_options(say, durable=True), "durable")
+    global stored
+    stored += 1
+    tasks.add_task(with_options(say, durable=True), "durable", stored)
     return "durable"
 
 
@@ -182,7 +184,20 @@ async def teardowns(*_: Any) -> str:
 
 
 @scenario
-async def shutdown_signal(*_: Any) -> str:
+async def changes_its_mind(*_: Any) -> str:
+    async def wait_twice() -> None:
+        first = asyncio.create_task(stopping())
+        await asyncio.sleep(0)
+        first.cancel()
+        await stopping()
+        print("stopped once")
+
+    tasks.add_task(with_options(wait_twice, timeout=1))
+    return "changes its mind"
+
+
+@scenario
+async def deadline(*_: Any) -> str:
     async def until_stopped() -> None:
         stop = await stopping()
         print(f"{stop.reason} {stop.grace.total_seconds() < 1}")
@@ -283,12 +298,12 @@ async def forgotten_work(*_: Any) -> str:
 
 
 @scenario
-async def busy(*_: Any) -> str:
-    done: list[int] = []
-    asyncio.get_running_loop().call_later(0.01, done.append, 1)
-    while not done:  # noqa: ASYNC110
+async def busy(_: Any, receive: Any, __: Any) -> str:
+    print("busy")
+    body = asyncio.create_task(receive())
+    while not body.done():  # noqa: ASYNC110
         await asyncio.sleep(0)
-    return "busy"
+    return str(body.result()["body"])
 
 
 @scenario
@@ -338,7 +353,12 @@ async def exits(*_: Any) -> None:
 
 @scenario
 async def environment(*_: Any) -> str:
-    return f"{os.environ.get('GREETING')} {os.urandom(4).hex()}"
+    return str(os.environ.get("GREETING"))
+
+
+@scenario
+async def random_number(*_: Any) -> str:
+    return str(random.random())  # noqa: S311
 
 
 # ASGI.
@@ -378,11 +398,14 @@ async def counts(_: Any, receive: Any, send: Any) -> None:
 @scenario
 async def gives_up_reading(_: Any, receive: Any, __: Any) -> str:
     try:
-        await asyncio.wait_for(receive(), 0.02)
+        await asyncio.wait_for(receive(), 0.001)
     except TimeoutError:
+        print("gave up")
+    body, more = b"", True
+    while more:
         message = await receive()
-        return f"gave up, then {message['body'].decode()}"
-    return "did not wait"
+        body, more = body + message["body"], message["more_body"]
+    return body.decode()
 
 
 @scenario
