@@ -12,7 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from epilogue import testing
 from epilogue.testing import Host
+
+# The first start of a host compiles the component, which takes minutes on a busy machine.
+testing.SECONDS = 300
 
 APPS = Path(__file__).parent / "apps"
 

@@ -92,8 +92,8 @@ def test_a_durable_lambda_is_refused(plain: App) -> None:
 def test_durable_tasks_survive_a_kill(plain_wasm: Path, tmp_path: Path) -> None:
     engine = ("--engine", f"sqlite:{tmp_path / 'tasks.db'}")
     with serve(plain_wasm, tmp_path, *engine) as host:
-        for _ in range(3):
-            assert host.get("/durable").text == "durable"
+        for number in (1, 2, 3):
+            assert host.get(f"/durable?{number}").text == "durable"
         host.kill()
         assert host.stdout() == []
     with serve(plain_wasm, tmp_path, *engine, "--work") as host:

@@ -65,14 +65,12 @@ class Call:
         try:
             while _orphans:
                 self.join(_orphans.pop())
-            is_idle = loop.run_ready()
-            if self.main.done() and not self.has_returned:
-                self._return()
-                is_idle = loop.run_ready()
+            is_idle = self._run()
+            while is_idle and not self.is_over and not _set_alarm():
+                is_idle = self._run()
             if self.is_over:
                 self._end()
                 return int(support._CallbackCode.EXIT)
-            _set_alarm()
             for other in _open:
                 if other is not self and other.is_over:
                     other.wake()
@@ -82,6 +80,14 @@ class Call:
             _driver = None
         runtime.context_set(self)
         return int(support._CallbackCode.WAIT | (self._waitable_set() << 4))
+
+    def _run(self) -> bool:
+        """Runs the loop, and returns the call's result when there is one. Returns False if more is ready."""
+        is_idle = loop.run_ready()
+        if self.main.done() and not self.has_returned:
+            self._return()
+            is_idle = loop.run_ready()
+        return is_idle
 
     def join(self, waitable: int) -> None:
         """Makes the host report this waitable's event to this call."""
@@ -209,15 +215,17 @@ def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
     loop.create_task(coroutine)
 
 
-def _set_alarm() -> None:
-    """Asks the host to wake the loop for its earliest timer.
+def _set_alarm() -> bool:
+    """Asks the host to wake the loop for its earliest timer. Returns False if the timer is due already.
 
     A wait cannot be taken back, so an earlier one is used again.
     """
     when = loop.next_timer()
-    if when is not None and not any(alarm <= when for alarm in _alarms):
-        with _loop.owned_by(None):
-            asyncio.Task(_alarm(when), loop=loop, eager_start=True)  # type: ignore[call-arg]
+    if when is None or any(alarm <= when for alarm in _alarms):
+        return True
+    with _loop.owned_by(None):
+        alarm: asyncio.Task[None] = asyncio.Task(_alarm(when), loop=loop, eager_start=True)  # type: ignore[call-arg]
+    return not alarm.done()
 
 
 async def _alarm(when: float) -> None:

@@ -25,7 +25,6 @@ from epilogue.asgi import serve
 Scenario = Callable[[dict[str, Any], Any, Any], Awaitable[str | None]]
 scenarios: dict[str, Scenario] = {}
 tasks = BackgroundTasks()
-stored = 0
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
 
 
@@ -132,10 +131,8 @@ async def cancels(*_: Any) -> str:
 
 
 @scenario
-async def durable(*_: Any) -> str:
-    global stored
-    stored += 1
-    tasks.add_task(with_options(say, durable=True), "durable", stored)
+async def durable(scope: dict[str, Any], *_: Any) -> str:
+    tasks.add_task(with_options(say, durable=True), "durable", scope["query_string"].decode())
     return "durable"
 
 
