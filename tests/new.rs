@@ -138,6 +138,37 @@ fn what_to_do_next_is_said() {
 }
 
 #[test]
+fn a_python_project_takes_its_package_from_the_clone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, extras) in [
+        (["new", "--python", "shop"].as_slice(), "[fastapi,test]"),
+        (["new", "--python", "--plain", "stall"].as_slice(), "[test]"),
+    ] {
+        let (said, worked) = run(epilogue(arguments.iter().copied()).current_dir(&folder));
+        let name = arguments.last().unwrap();
+        assert!(worked && said.starts_with(&format!("Created {name} in {name}: requirements.txt, ")), "{said}");
+        assert!(said.contains("\npip install -r requirements.txt\n"), "{said}");
+        let project = folder.path().join(name);
+        let text = |file: &str| fs::read_to_string(project.join(file)).unwrap();
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("guest/python");
+        assert_eq!(text("requirements.txt"), format!("epilogue{extras} @ file://{}\n", package.display()));
+        assert!(text("spin.toml").contains(&format!("[component.{name}.build]")));
+        assert!(!text("app.py").contains("ANCHOR") && !text("tests/test_app.py").contains("ANCHOR"));
+    }
+}
+
+#[test]
+fn a_build_without_a_python_environment_says_how_to_activate_one() {
+    let (_folder, project) = project("old");
+    let manifest = fs::read_to_string(project.join("spin.toml")).unwrap();
+    let python = manifest.replace("cargo build", "python -m no_such_module_of_epilogue");
+    fs::write(project.join("spin.toml"), python).unwrap();
+    let mut build = epilogue(["build"]);
+    let (said, worked) = run(build.current_dir(&project).env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX"));
+    assert!(!worked && said.contains("run `. .venv/bin/activate`"), "{said}");
+}
+
+#[test]
 fn nothing_is_overwritten_and_nothing_made_that_cannot_be_built() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("full")).unwrap();

@@ -17,8 +17,8 @@ const FOLDERS: [&str; 6] = [
     "host/src",
 ];
 /// Files and folders that have no messages for users.
-const WITHOUT_MESSAGES: [&str; 8] =
-    ["bench.rs", "bindings.rs", "duration.rs", "model.rs", "testing", "testing.rs", "tests", "tests.rs"];
+const WITHOUT_MESSAGES: [&str; 9] =
+    ["bench.rs", "bindings.rs", "duration.rs", "model.rs", "template.rs", "testing", "testing.rs", "tests", "tests.rs"];
 /// What makes a text a statement of SQL, or a line of Redis' scripts.
 const STATEMENTS: [&str; 12] = [
     "ALTER ",

@@ -51,8 +51,19 @@ fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result
     say(format_args!("Building {component}: {command}"));
     let status = spawn(Command::new("sh").args(["-c", command]).current_dir(workdir).envs(path_to_this_command()))
         .with_context(|| format!("cannot build {component}: cannot run the shell"))?;
-    ensure!(status.success(), "building {component} failed: `{command}` ended with {status}");
+    ensure!(status.success(), "building {component} failed: `{command}` ended with {status}{}", hint(command));
     Ok(())
+}
+
+/// What a user may have forgotten if the command failed.
+fn hint(command: &str) -> &'static str {
+    let is_active = ["CONDA_PREFIX", "VIRTUAL_ENV"].iter().any(|variable| env::var_os(variable).is_some());
+    if command.starts_with("python") && !is_active {
+        ". No Python environment is active. If there is one in .venv, run `. .venv/bin/activate`. If not, make one: the \
+         project's README.md says how"
+    } else {
+        ""
+    }
 }
 
 /// The variable `PATH` with the folder of this command first, so that build commands can call `epilogue` even if it is

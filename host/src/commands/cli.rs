@@ -164,6 +164,14 @@ pub(super) struct NewArgs {
     #[arg(long)]
     pub ts: bool,
 
+    /// Create an app in Python with FastAPI.
+    #[arg(long, conflicts_with = "ts")]
+    pub python: bool,
+
+    /// With --python: create an app without a framework.
+    #[arg(long, requires = "python")]
+    pub plain: bool,
+
     /// Name of the project, its package and its component: lowercase words joined by `-`.
     pub name: String,
 

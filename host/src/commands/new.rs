@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use epilogue_manifest::manifest::check_id;
+use url::Url;
 
 use crate::commands::cli::NewArgs;
 
 mod template;
 
-use template::{RUST, TYPESCRIPT, Template};
+use template::{PYTHON, PYTHON_PLAIN, RUST, TYPESCRIPT, Template};
 
 /// The template's name as a package, and in the name of the file that cargo builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
-/// The text in lines that mark a part of the template for the guide.
-const MARK: &str = "// ANCHOR";
+/// The text in lines that mark a part of a template for the guide.
+const MARKS: [&str; 2] = ["// ANCHOR", "# ANCHOR"];
 /// The path in the template from which the project takes Epilogue's packages.
 const SOURCE: &str = "/epilogue";
 
@@ -30,7 +31,12 @@ const SOURCE: &str = "/epilogue";
 /// If the name cannot be a project's, the folder is in use or cannot be written, or the source of the SDK is not found.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
-    let template = if args.ts { &TYPESCRIPT } else { &RUST };
+    let template = match args {
+        NewArgs { ts: true, .. } => &TYPESCRIPT,
+        NewArgs { plain: true, .. } => &PYTHON_PLAIN,
+        NewArgs { python: true, .. } => &PYTHON,
+        _ => &RUST,
+    };
     check_name(name, template)?;
     let source = source(args.sdk.as_deref(), template)?;
     let folder = args.output.as_deref().unwrap_or(Path::new(name));
@@ -44,14 +50,14 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     }
     let files: Vec<_> = template.files.iter().map(|(file, _)| *file).collect();
     let (files, folder) = (files.join(", "), folder.display());
-    let Template { sdk, manifest, .. } = template;
+    let Template { sdk, manifest, setup, .. } = template;
     // Not `eprintln!`, which panics if stderr is closed.
     _ = writeln!(
         io::stderr(),
         "Created {name} in {folder}: {files}\n\
          {sdk} is not published yet: {manifest} takes it from {source}\n\n\
          cd {folder}\n\
-         {} up --build    # build it, and serve it on http://127.0.0.1:3000\n\
+         {setup}{} up --build    # build it, and serve it on http://127.0.0.1:3000\n\
          curl -X POST http://127.0.0.1:3000/send-notification/a@b.c",
         this_command()
     );
@@ -111,13 +117,18 @@ fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
 /// Fills a file of the template in, for a project of this name that takes Epilogue's packages from `source`.
 fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String {
     // The guide includes the parts between these marks.
-    let lines = text.split_inclusive('\n').filter(|line| !line.contains(MARK));
+    let lines = text.split_inclusive('\n').filter(|line| !MARKS.iter().any(|mark| line.contains(mark)));
     let named = lines.collect::<String>().replace(NAME.0, name).replace(NAME.1, &name.replace('-', "_"));
-    template.paths.iter().fold(named, |text, path| {
+    let filled = template.paths.iter().fold(named, |text, path| {
         // TOML and JSON escape quotes and backslashes alike.
         let filled = serde_json::Value::from(path.replacen(SOURCE, source, 1)).to_string();
         text.replace(&format!("\"{path}\""), &filled)
-    })
+    });
+    // pip takes a URL.
+    match Url::from_directory_path(source) {
+        Ok(url) => filled.replace(&format!("file://{SOURCE}/"), url.as_str()),
+        Err(()) => filled,
+    }
 }
 
 /// The command line that runs this command again.
@@ -185,5 +196,12 @@ mod tests {
         let path = format!("file:{source}/guest/typescript");
         assert_eq!(manifest["dependencies"]["epilogue"].as_str(), Some(path.as_str()));
         assert_eq!(manifest["name"].as_str(), Some("other"));
+    }
+
+    #[test]
+    fn paths_are_written_as_urls_for_pip() {
+        let (_, text) = PYTHON.files.iter().find(|(name, _)| *name == "requirements.txt").unwrap();
+        let filled = fill_in(text, &PYTHON, "other", "/a clone");
+        assert_eq!(filled, "epilogue[fastapi,test] @ file:///a%20clone/guest/python\n");
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Template {
     pub(super) manifest: &'static str,
     /// The strings in `manifest` that name a folder of Epilogue's source.
     pub(super) paths: &'static [&'static str],
+    /// The commands that prepare the project, each with a line end.
+    pub(super) setup: &'static str,
     /// Whether the project uses a package of this name.
     pub(super) uses: fn(&str) -> anyhow::Result<bool>,
 }
@@ -38,6 +40,7 @@ pub(super) const RUST: Template = Template {
     sdk_file: "guest/sdk/Cargo.toml",
     manifest: "Cargo.toml",
     paths: &["/epilogue/guest/sdk", "/epilogue/host"],
+    setup: "",
     uses: |name| {
         let manifest: toml::Table = include_str!("../../../templates/new/Cargo.toml.tmpl").parse()?;
         Ok(["dependencies", "dev-dependencies"].into_iter().any(|table| manifest[table].get(name).is_some()))
@@ -58,8 +61,40 @@ pub(super) const TYPESCRIPT: Template = Template {
     sdk_file: "guest/typescript/package.json",
     manifest: "package.json",
     paths: &["file:/epilogue/guest/typescript"],
+    setup: "",
     uses: |name| {
         let manifest: serde_json::Value = serde_json::from_str(include_str!("../../../templates/ts/package.json"))?;
         Ok(["dependencies", "devDependencies"].into_iter().any(|table| manifest[table].get(name).is_some()))
     },
+};
+
+pub(super) const PYTHON: Template = Template {
+    files: files!(
+        "fastapi",
+        ("requirements.txt", "requirements.txt"),
+        ("README.md", "README.md"),
+        ("spin.toml", "spin.toml"),
+        (".gitignore", ".gitignore"),
+        ("app.py", "app.py"),
+        ("tests/test_app.py", "tests/test_app.py"),
+    ),
+    sdk: "the Python package epilogue",
+    sdk_file: "guest/python/pyproject.toml",
+    manifest: "requirements.txt",
+    paths: &[],
+    setup: "python3 -m venv .venv && . .venv/bin/activate\npip install -r requirements.txt\n",
+    uses: |_| Ok(false),
+};
+
+pub(super) const PYTHON_PLAIN: Template = Template {
+    files: files!(
+        "asgi",
+        ("requirements.txt", "requirements.txt"),
+        ("README.md", "README.md"),
+        ("spin.toml", "spin.toml"),
+        (".gitignore", ".gitignore"),
+        ("app.py", "app.py"),
+        ("tests/test_app.py", "tests/test_app.py"),
+    ),
+    ..PYTHON
 };
