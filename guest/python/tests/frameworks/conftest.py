@@ -1,0 +1,47 @@
+"""Builds the FastAPI apps in `../apps` into one component."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from epilogue.testing import Host
+
+APPS = Path(__file__).parents[1] / "apps"
+TEMPLATE = Path(__file__).parents[4] / "host" / "templates" / "fastapi"
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project like that of `epilogue new --python`, whose component has all apps."""
+    for package in ("fastapi", "uvicorn"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install '.[dev]'")
+    if not (os.environ.get("EPILOGUE") or shutil.which("epilogue")):
+        pytest.skip("there is no command `epilogue`: install it, or set the variable EPILOGUE to its path")
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True)
+    shutil.copytree(APPS, folder, dirs_exist_ok=True)
+    with (folder / "spin.toml").open("a") as manifest:
+        manifest.write('[component.my-app.environment]\nAPP = "app"\n')
+    command = [sys.executable, "-m", "epilogue", "build", "world", "--output", "build/app.wasm"]
+    subprocess.run(command, cwd=folder, check=True)  # noqa: S603
+    return folder
+
+
+def serve(project: Path, app: str) -> Iterator[Host]:
+    with Host(project, "--env", f"APP={app}") as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def shop(project: Path) -> Iterator[Host]:
+    yield from serve(project, "shop")
+
+
+@pytest.fixture(scope="session")
+def ported(project: Path) -> Iterator[Host]:
+    yield from serve(project, "ported")
