@@ -12,7 +12,8 @@ pytest finds the fixture `host` by itself:
 The fixture serves the app of the nearest `spin.toml`, as it was built last. Each test has a host of its own, with an empty
 task engine. The host is the command `epilogue`, or the one that the environment variable `EPILOGUE` names.
 
-All waits end with an AssertionError after a minute. The error contains what the host and the app printed.
+All waits end with an AssertionError after a minute, that for the host's start after five. The error contains what the host
+and the app printed.
 """
 
 import json
@@ -31,7 +32,8 @@ from typing import IO, Any, Self, TypeVar
 import httpx
 
 SECONDS = 60.0
-"""How long a test waits for anything."""
+"""How long a test waits for anything but the host's start."""
+_SECONDS_TO_START = 300.0
 
 _T = TypeVar("_T")
 # The states of a task that has more to come.
@@ -119,24 +121,20 @@ class Host:
         return httpx.request(method, self.url + path, headers=headers, **options)
 
     def drained(self, response: httpx.Response) -> RequestRecord:
-        """Waits until the tasks and the teardown of the response's request have ended."""
+        """Waits until the tasks and the teardown of the response's request have ended, durable tasks too."""
         trace_id = response.request.headers["traceparent"].split("-")[1]
-        return self.record(lambda ended: ended["trace_id"] == trace_id)
-
-    def records(self) -> list[RequestRecord]:
-        """Returns the records of all requests that have ended, oldest first."""
-        with self._changed:
-            found = (self._record(event) for event in self._events if "trace_id" in event)
-            return [record for record in found if record is not None]
-
-    def record(self, wanted: Callable[[dict[str, Any]], bool]) -> RequestRecord:
-        """Waits for the first request that has ended with an event that `wanted` accepts."""
 
         def find() -> RequestRecord | None:
-            ended = (event for event in self._events if "trace_id" in event and wanted(event))
-            return next((record for record in map(self._record, ended) if record is not None), None)
+            requests = (event["request"] for event in self._events if event.get("trace_id") == trace_id)
+            return next(filter(None, map(self._record, requests)), None)
 
         return self._wait(find, "the end of the request and its tasks")
+
+    def records(self) -> list[RequestRecord]:
+        """Returns the records of all requests that have ended with their tasks, oldest first."""
+        with self._changed:
+            requests = dict.fromkeys(event["request"] for event in self._events if "trace_id" in event)
+            return [record for record in map(self._record, requests) if record]
 
     def stdout(self, count: int = 0) -> list[str]:
         """Waits until the app has printed `count` lines to stdout, and returns all lines so far, before restarts too."""
@@ -191,8 +189,13 @@ class Host:
         self._readers = [threading.Thread(target=self._read, args=stream, daemon=True) for stream in streams]
         for reader in self._readers:
             reader.start()
-        self._url = self._wait(lambda: addresses[0] if addresses else None, "the start of the host")
-        self._wait(lambda: True if len(addresses) > 1 else None, "the routes")
+        try:
+            # It compiles a component that it has not seen before.
+            routes = self._wait(lambda: addresses[:] if len(addresses) > 1 else None, "the host's start", _SECONDS_TO_START)
+        except BaseException:
+            self.kill()
+            raise
+        self._url = routes[0]
 
     def _keep_line(self, addresses: list[str]) -> Callable[[str], None]:
         """Keeps the app's lines. The host prints its own before them: its address, and a line for each route."""
@@ -220,18 +223,21 @@ class Host:
         with self._changed:
             self._changed.notify_all()
 
-    def _record(self, ended: dict[str, Any]) -> RequestRecord | None:
-        """The record of the request that has ended with this event, if its stored tasks have ended too."""
-        request = ended["request"]
-        tasks = [event for event in self._events if event.get("request") == request and event["target"] == "epilogue::task"]
+    def _record(self, request: str) -> RequestRecord | None:
+        """The record of a request, if it has ended with its tasks."""
+        events = [event for event in self._events if event.get("request") == request]
+        tasks = [event for event in events if event["target"] == "epilogue::task"]
         ends = {event["task"]: event for event in tasks if event.get("message") not in _OPEN}
+        stored = {event["task"] for event in tasks if event.get("message") == "stored"}
+        # The request and each batch of its durable tasks have an end of their own. Those that stored tasks say how many.
+        counted = sum(event["stored"] for event in events if "trace_id" in event)
         # The tasks behind a dead one wait for an operator.
         is_stuck = any(event["state"] == "dead" for event in ends.values())
-        if len(ends) < ended["tasks"] + ended["stored"] and not is_stuck:
+        if counted < len(stored) or not (is_stuck or stored <= ends.keys()):
             return None
         return RequestRecord(request, [_task(event) for event in ends.values()])
 
-    def _wait(self, find: Callable[[], _T | None], what: str) -> _T:
+    def _wait(self, find: Callable[[], _T | None], what: str, seconds: float = SECONDS) -> _T:
         found: _T | None = None
 
         def is_over() -> bool:
@@ -240,7 +246,7 @@ class Host:
             return found is not None or self._process.poll() is not None
 
         with self._changed:
-            self._changed.wait_for(is_over, SECONDS)
+            self._changed.wait_for(is_over, seconds)
         if found is None and self._process.poll() is not None:
             self._wait_for_exit()
             found = find()
