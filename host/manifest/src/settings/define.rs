@@ -1,0 +1,106 @@
+//! The macro `settings!`, which makes structs and command-line options from a list of settings.
+
+macro_rules! settings {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $resolved:ident;
+        $(#[doc = $overlay_about:literal])+
+        pub struct $overlay:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                #[arg($($arg:tt)*)]
+                $name:ident: $type:ty $(= $default:expr)? $(, least $least:expr)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $resolved {
+            $($(#[doc = $doc])+ pub $name: resolved_type!($type $(, $default)?),)+
+        }
+
+        impl Default for $resolved {
+            fn default() -> Self {
+                $overlay::default().resolve()
+            }
+        }
+
+        impl $resolved {
+            /// The names of the settings whose values differ from those in `other`.
+            pub fn differing(&self, other: &Self) -> Vec<String> {
+                let differing = [$((stringify!($name), self.$name != other.$name)),+];
+                differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()
+            }
+        }
+
+        $(#[doc = $overlay_about])+
+        #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+        pub struct $overlay {
+            $(
+                $(#[doc = $doc])+
+                #[arg(
+                    long,
+                    value_parser = parser!($type $(, $least)?),
+                    help = help(concat!($($doc),+), None $(.or(Some(<$type as Value>::show(&$default))))?),
+                    $($arg)*
+                )]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl $overlay {
+            /// The settings' names as a manifest writes them.
+            pub fn names() -> Vec<String> {
+                vec![$(stringify!($name).replace('_', "-")),+]
+            }
+
+            /// Sets the setting that a manifest calls `name`. Returns false if there is no such setting.
+            ///
+            /// # Errors
+            ///
+            /// If the setting cannot have this value.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
+                $(
+                    if name.replace('-', "_") == stringify!($name) && !name.contains('_') {
+                        self.$name = Some(parser!($type $(, $least)?)(value)?);
+                        return Ok(true);
+                    }
+                )+
+                Ok(false)
+            }
+
+            /// Fills in the missing settings from `below`.
+            pub fn over(self, below: Self) -> Self {
+                Self { $($name: self.$name.or(below.$name)),+ }
+            }
+
+            /// Fills in the missing settings with their defaults.
+            pub fn resolve(self) -> $resolved {
+                $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
+            }
+        }
+    };
+}
+
+macro_rules! parser {
+    ($type:ty) => {
+        <$type as Value>::parse
+    };
+    ($type:ty, $least:expr) => {
+        at_least::<$type>($least)
+    };
+}
+
+macro_rules! resolved_type {
+    ($type:ty) => { Option<$type> };
+    ($type:ty, $default:expr) => { $type };
+}
+
+macro_rules! resolved_value {
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, $default:expr) => {
+        $value.unwrap_or($default)
+    };
+}
