@@ -112,7 +112,7 @@ fn s11_a_stream_keeps_its_socket_open() {
     let (host, _app) = start(&format!("allowed_outbound_hosts = [\"tcp://127.0.0.1:{port}\"]"));
     for _ in 0..2 {
         let taken = get(host.address(), &format!("/connections?{port}"));
-        assert!(taken.starts_with("32 ") && taken.contains("32 sockets open"), "they end with their request: {taken}");
+        assert!(taken.starts_with("32 ") && taken.contains("32 open sockets"), "they end with their request: {taken}");
     }
     assert_eq!(hits(&host, "sockets"), 2);
 }
