@@ -13,6 +13,7 @@ from conftest import App
         ("/waits", "[True, 'wait_for', True, 'timeout'] [3, 1]"),
         ("/groups", "[2, 1] (ValueError('it broke'),) True"),
         ("/context_variables", "handler handler"),
+        ("/yields", "yields"),
         ("/nested_run", "asyncio.run() cannot be called from a running event loop"),
         (
             "/connects",

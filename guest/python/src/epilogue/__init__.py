@@ -27,7 +27,8 @@ if _host.IN_COMPONENT:
 
     _calls.install()
     _shims.install()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # A line leaves as a whole. Other instances print to the same stdout.
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
 else:
 
     class Runner:  # type: ignore[no-redef]

@@ -295,6 +295,13 @@ async def forgotten_work(*_: Any) -> str:
 
 
 @scenario
+async def yields(*_: Any) -> str:
+    for _round in range(5000):
+        await asyncio.sleep(0)
+    return "yields"
+
+
+@scenario
 async def busy(_: Any, receive: Any, __: Any) -> str:
     print("busy")
     body = asyncio.create_task(receive())
