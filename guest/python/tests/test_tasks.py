@@ -89,6 +89,11 @@ def test_a_durable_lambda_is_refused(plain: App) -> None:
     )
 
 
+def test_s12_a_request_takes_one_of_the_instances(plain_wasm: Path, tmp_path: Path) -> None:
+    with serve(plain_wasm, tmp_path, "--max-instances", "4", "--threads", "1") as host:
+        assert [host.get("/held").status_code for _ in range(5)] == [200] * 4 + [503]
+
+
 def test_durable_tasks_survive_a_kill(plain_wasm: Path, tmp_path: Path) -> None:
     engine = ("--engine", f"sqlite:{tmp_path / 'tasks.db'}")
     with serve(plain_wasm, tmp_path, *engine) as host:

@@ -37,9 +37,9 @@ pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZe
 pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     // As measured for a guest of one module with WASI: three core instances, two tables and one stack. A guest that is
-    // blocked in an import may need a second stack.
+    // blocked in an import may need a second stack. A guest in Python has fifteen core instances, which the pool only counts.
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
+        .total_core_instances(instances.saturating_mul(20))
         .total_memories(instances)
         .total_tables(instances.saturating_mul(2))
         .total_stacks(instances.saturating_add(instances.div_ceil(20)))

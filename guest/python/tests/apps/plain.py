@@ -203,6 +203,15 @@ async def deadline(*_: Any) -> str:
     return "stopping"
 
 
+@scenario
+async def held(*_: Any) -> str:
+    async def hold() -> None:
+        await asyncio.sleep(3600)
+
+    tasks.add_task(hold)
+    return "held"
+
+
 # The event loop.
 
 
