@@ -75,7 +75,9 @@ class Call:
                 if other is not self and other.is_over:
                     other.wake()
             if not is_idle:
-                self.wake()
+                # After a pause, and not by an event that is there at once. Of several events the host delivers the one
+                # with the lowest handle first, so that the others might never come.
+                _wake_at(loop.time() + 0.001)
         finally:
             _driver = None
         runtime.context_set(self)
@@ -216,12 +218,17 @@ def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
 
 
 def _set_alarm() -> bool:
-    """Asks the host to wake the loop for its earliest timer. Returns False if the timer is due already.
+    """Asks the host to wake the loop for its earliest timer. Returns False if the timer is due already."""
+    when = loop.next_timer()
+    return when is None or _wake_at(when)
+
+
+def _wake_at(when: float) -> bool:
+    """Asks the host to wake the loop at this time. Returns False if it is that late already.
 
     A wait cannot be taken back, so an earlier one is used again.
     """
-    when = loop.next_timer()
-    if when is None or any(alarm <= when for alarm in _alarms):
+    if any(alarm <= when for alarm in _alarms):
         return True
     with _loop.owned_by(None):
         alarm: asyncio.Task[None] = asyncio.Task(_alarm(when), loop=loop, eager_start=True)  # type: ignore[call-arg]
