@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Limit;
 
-/// How many descriptors the process may have. The host raises its limit before it reads it here.
+/// How many descriptors the process may have. The host raises this limit at its start, before this value is first used.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 
 /// Guests get no descriptor with this number or a higher one. The last eighth is reserved for clients' connections.

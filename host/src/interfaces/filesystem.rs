@@ -35,7 +35,7 @@ pub(super) fn told3<R>(done: FilesystemResult<R>) -> wasmtime::Result<Result<R, 
     done.map_or_else(|error| error.downcast().map(Err), |done| Ok(Ok(done)))
 }
 
-/// The error of WASI 0.2 for an error of the system.
+/// Converts an I/O error of the operating system to an error code of WASI 0.2.
 pub(super) fn code2(error: io::Error) -> preview2::ErrorCode {
     match error.kind() {
         ErrorKind::QuotaExceeded => preview2::ErrorCode::Quota,
@@ -43,7 +43,7 @@ pub(super) fn code2(error: io::Error) -> preview2::ErrorCode {
     }
 }
 
-/// The error of WASI 0.3 for an error of the system.
+/// Converts an I/O error of the operating system to an error code of WASI 0.3.
 pub(super) fn code3(error: io::Error) -> preview3::ErrorCode {
     match error.kind() {
         ErrorKind::QuotaExceeded => preview3::ErrorCode::Quota,

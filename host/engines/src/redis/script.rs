@@ -21,8 +21,8 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// The beginning of a script that may be repeated after a lost answer. It accepts a call even if the task of the call
-/// was already reached.
+/// The prefix of a script that the host calls again if Redis's answer to the first call was lost. It accepts a call even if
+/// the task of the call was already reached.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A script, known to the server by its hash.

@@ -87,7 +87,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches. Skips batches that have changed meanwhile.
+/// Changes the chosen batches. Skips a batch that has changed since it was chosen.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), change.did());
     let mut done = 0;

@@ -41,7 +41,7 @@ impl Known {
 
 impl TaskStore {
     /// Whether the engine holds fewer batches than `limit`, without dead ones. If the engine does not answer, the
-    /// result is true. The attempt to store the next batch then fails and gives the reason.
+    /// last estimate decides. The attempt to store a batch then fails and gives the reason.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
