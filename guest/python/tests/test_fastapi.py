@@ -1,5 +1,6 @@
 """An app of FastAPI on a real host."""
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,16 @@ def test_a_dependency_sees_the_task_s_exception(fastapi_app: App) -> None:
     response, states = fastapi_app.run("/session/fails")
     assert (response.status_code, states) == (200, ["failed", "skipped"])
     fastapi_app.has_printed("open", "use session", "the session sees the task's error", "close")
+
+
+def test_a_dependency_closes_after_the_tasks_behind_a_failed_one(fastapi_app: App) -> None:
+    assert fastapi_app.run("/session/goes_on")[1] == ["failed", "succeeded"]
+    fastapi_app.has_printed("open", "use session", "use session", "the session sees the task's error", "close")
+
+
+def test_a_task_may_append_tasks(fastapi_app: App) -> None:
+    assert fastapi_app.run("/append")[1] == ["succeeded"] * 2
+    fastapi_app.has_printed("appended by a task")
 
 
 def test_a_dependency_closes_after_the_last_attempt(fastapi_app: App) -> None:
@@ -82,6 +93,26 @@ def test_a_refused_task_is_an_error_and_none_of_the_others_runs(fastapi_app: App
     assert (response.status_code, response.text) == (500, "Internal Server Error")
     assert states == ["cancelled"]
     fastapi_app.host.logged("larger than the limit for one background task")
+
+
+def test_a_refused_task_is_an_error_even_if_the_app_catches_the_exception(fastapi_app: App) -> None:
+    response, states = fastapi_app.run("/refused/caught")
+    assert (response.status_code, states) == (500, ["cancelled"])
+
+
+def test_a_header_that_the_host_refuses_is_an_error_at_once(fastapi_app: App) -> None:
+    assert fastapi_app.host.get("/header", params={"value": "fine"}).headers["x-value"] == "fine"
+    assert fastapi_app.host.get("/header", params={"value": "two\nlines"}).status_code == 500
+
+
+def test_a_request_body_that_breaks_off_is_no_whole_body(fastapi_app: App) -> None:
+    assert fastapi_app.run("/size", "POST", content=b"x" * 100_000)[1] == ["succeeded"]
+    url = httpx.URL(fastapi_app.host.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as client:
+        client.sendall(b"POST /size HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100_000)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(1000)
+    assert not answer.startswith(b"HTTP/1.1 200"), answer
 
 
 def test_durable_tasks_survive_a_kill(fastapi_wasm: Path, tmp_path: Path) -> None:

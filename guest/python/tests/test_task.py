@@ -32,6 +32,29 @@ def test_a_task_is_named_after_its_module_and_function() -> None:
     assert default_name(functools.partial(write_log, "a")) == f"{__name__}:write_log"
 
 
+def test_a_method_and_a_wrapper_keep_themselves_and_the_options() -> None:
+    class Shop:
+        @task(max_attempts=4)
+        def sell(self) -> None: ...
+
+    @functools.wraps(send_welcome)
+    async def wrapper(email: str) -> str:
+        return await send_welcome(email)
+
+    shop = Shop()
+    for function, attempts in ((shop.sell, 4), (wrapper, 3)):
+        definition = definition_of(function)
+        assert definition.function == function
+        assert definition.options.max_attempts == attempts
+
+
+def test_a_nested_function_is_not_found_by_its_name() -> None:
+    @task
+    def nested() -> None: ...
+
+    assert find(default_name(nested)) is None
+
+
 def test_a_task_is_found_by_its_name() -> None:
     assert find("mail.welcome") is send_welcome
     assert find(f"{__name__}:write_log") is write_log
@@ -69,10 +92,10 @@ def test_a_module_may_be_reloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_task, "_named", {})
 
     def define() -> Any:
-        @task(name="again")
         def again() -> None: ...
 
-        return again
+        again.__qualname__ = "again"
+        return task(name="again")(again)
 
     define()
     again = define()

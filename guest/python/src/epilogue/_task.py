@@ -50,6 +50,10 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
         definition = Definition(name or default_name(function), function, TaskOptions(**options))
+        setattr(function, _MARK, definition)
+        if "<locals>" in function.__qualname__:
+            # Each call of the outer function makes another one, with other variables: it stays in this instance.
+            return function
         other = _named.setdefault(definition.name, function)
         if other is not function and default_name(other) != default_name(function):
             raise ValueError(
@@ -58,7 +62,6 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
             )
         # A reload of the module defines the same task again.
         _named[definition.name] = function
-        setattr(function, _MARK, definition)
         return function
 
     return mark if function is None else mark(function)
@@ -94,7 +97,10 @@ def definition_of(function: Callable[..., Any]) -> Definition:
     """The task that `function` stands for, also without `@task`."""
     definition = getattr(function, _MARK, None)
     if isinstance(definition, Definition):
-        return definition
+        if isinstance(function, functools.partial) or definition.function is function:
+            return definition
+        # A bound method, or a wrapper that has copied the attributes of the function.
+        return dataclasses.replace(definition, function=function)
     return Definition(default_name(function), function, _DEFAULTS)
 
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, EmailStr, Field
 from starlette.background import BackgroundTask
 from starlette.middleware.base import RequestResponseEndpoint
 
+from epilogue import BackgroundTasks as HostTasks
 from epilogue import on_teardown, with_options
 from epilogue.asgi import serve
 
@@ -106,6 +107,14 @@ def with_failing_session(name: Session, background_tasks: BackgroundTasks) -> st
     return name
 
 
+@app.get("/session/goes_on")
+def with_session_that_goes_on(name: Session, background_tasks: BackgroundTasks) -> str:
+    HostTasks().on_failure("continue")
+    background_tasks.add_task(use, name, error="the task's error")
+    background_tasks.add_task(use, name)
+    return name
+
+
 attempts: list[int] = []
 
 
@@ -174,6 +183,37 @@ async def refused(background_tasks: BackgroundTasks) -> str:
     background_tasks.add_task(write_log, "never")
     background_tasks.add_task(write_log, "x" * 1_100_000)
     return "accepted"
+
+
+def catch() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise HTTPException(400) from error
+
+
+@app.get("/refused/caught")
+async def refused_and_caught(_: Annotated[None, Depends(catch)], background_tasks: BackgroundTasks) -> str:
+    return await refused(background_tasks)
+
+
+@app.get("/append")
+async def append(background_tasks: BackgroundTasks) -> str:
+    background_tasks.add_task(lambda: background_tasks.add_task(write_log, "appended by a task"))
+    return "accepted"
+
+
+@app.get("/header")
+async def header(value: str, response: Response) -> str:
+    response.headers["x-value"] = value
+    return "sent"
+
+
+@app.post("/size")
+async def size(request: Request, background_tasks: BackgroundTasks) -> int:
+    body = await request.body()
+    background_tasks.add_task(write_log, f"stored {len(body)}")
+    return len(body)
 
 
 @app.get("/stream")

@@ -1,5 +1,6 @@
 """Starlette's and FastAPI's `BackgroundTasks` as tasks of the host."""
 
+import asyncio
 import sys
 from typing import Any
 
@@ -35,12 +36,24 @@ def _after_response(run_now: Any) -> Any:
         if exchange is None or not exchange.is_complete:
             await run_now(self)
             return
-        futures = _enqueue_all(getattr(self, "tasks", [self]))
-        await exchange.release()
-        if futures:
-            exchange.call.part()
-        for future in futures:
-            await future
+        tasks, done, first = getattr(self, "tasks", [self]), 0, None
+        # A task may append further ones.
+        while new := tasks[done:]:
+            done += len(new)
+            try:
+                futures = _enqueue_all(new)
+            except Exception as error:
+                # The app may catch the exception. The client must not be told that the tasks were accepted.
+                exchange.refuse(error)
+                raise
+            await asyncio.shield(exchange.release())
+            if futures:
+                exchange.call.part()
+            for future in futures:
+                await asyncio.wait([future])
+                first = first or future.exception()
+        if first is not None:
+            raise first
 
     return call
 

@@ -40,11 +40,16 @@ class Exchange:
         self.is_complete = False
         self._request = request
         self._body: Any = None
-        self._reading: asyncio.Task[bytes] | None = None
+        # The host says here whether the body has come whole.
+        self._ended: Any = None
+        self._reading: asyncio.Task[bytes | None] | None = None
+        self._is_read = False
         self._start: dict[str, Any] | None = None
         self._last = b""
         self._missing: int | None = None
         self._is_gone = False
+        # Whether the host has refused the response, such as for a header's value.
+        self._is_refused = False
         self._writer: Any = None
         self._writing: asyncio.Task[int] | None = None
         self._trailers: Any = None
@@ -66,9 +71,12 @@ class Exchange:
 
     async def receive(self) -> dict[str, Any]:
         """The app's `receive`."""
-        if self._body is None or not self._body.writer_dropped:
+        if not self._is_read:
             data = await self._read()
-            return {"type": "http.request", "body": data, "more_body": not self._body.writer_dropped}
+            self._is_read = self._body.writer_dropped
+            if data is not None:
+                return {"type": "http.request", "body": data, "more_body": not self._is_read}
+            self._over.set()
         await self._over.wait()
         return {"type": "http.disconnect"}
 
@@ -108,18 +116,26 @@ class Exchange:
             self._sent = self._spawn(self._finish(Ok(None)))
         return self._sent
 
-    async def _read(self) -> bytes:
+    async def _read(self) -> bytes | None:
         if self._body is None:
             accepted, reader = _unit_future(_ok)
-            self._body, trailers = http.Request.consume_body(self._request, reader)
-            trailers.__exit__(None, None, None)
+            self._body, self._ended = http.Request.consume_body(self._request, reader)
             self._spawn(accepted.write(Ok(None)))
         if self._reading is None:
             # Nothing waits for a client that does not send the rest of its body.
-            self._reading = self._spawn(self._body.read(_CHUNK), waited_for=False)
+            self._reading = self._spawn(self._read_part(), waited_for=False)
         # The app may give up waiting, as `request.is_disconnected()` does. The next call has the data then.
         data = await asyncio.shield(self._reading)
         self._reading = None
+        return data
+
+    async def _read_part(self) -> bytes | None:
+        """Reads the next part of the request's body. Returns None if the body broke off."""
+        data: bytes = await self._body.read(_CHUNK)
+        if self._body.writer_dropped and self._ended is not None:
+            ended, self._ended = self._ended, None
+            if isinstance(await ended.read(), Err):
+                return None
         return data
 
     async def _write(self, data: bytes) -> None:
@@ -135,7 +151,15 @@ class Exchange:
             self._over.set()
 
     def _begin(self, has_body: bool) -> None:
-        """Hands the response to the host."""
+        """Hands the response to the host. If the host refuses it, the handler fails."""
+        try:
+            self._hand_over(has_body)
+        except Exception as error:
+            self._is_refused = True
+            self.response.set_exception(error)
+            raise
+
+    def _hand_over(self, has_body: bool) -> None:
         start = self._start or {}
         headers = [(n.decode("latin-1"), v) for n, v in start.get("headers", ()) if n.lower() not in _OF_THE_CONNECTION]
         try:
@@ -165,8 +189,10 @@ class Exchange:
 
     def _fail(self, error: BaseException) -> None:
         """Ends the response after the app has raised an exception."""
-        if isinstance(error, EnqueueError) and not self.response.done():
-            self._refuse(error)
+        if self._is_refused:
+            return
+        if isinstance(error, EnqueueError):
+            self.refuse(error)
         if self.is_complete:
             # The app has answered, and then raised, as Starlette's ServerErrorMiddleware does.
             if not _waiting.has_raised(error):
@@ -174,17 +200,25 @@ class Exchange:
             self.release()
         elif not self.response.done():
             self.response.set_exception(error)
-        else:
+        elif self._sent is None:
             traceback.print_exception(error)
-            self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
+            self._break_off(error)
 
-    def _refuse(self, error: EnqueueError) -> None:
-        """Replaces the response, because a task was not accepted."""
-        text = HTTPStatus(error.status).phrase.encode()
+    def _break_off(self, error: BaseException) -> None:
+        self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
+
+    def refuse(self, error: Exception) -> None:
+        """Replaces the response, because a task was not accepted. Breaks it off if it has begun to leave."""
+        if self.response.done():
+            if self._sent is None:
+                self._break_off(error)
+            return
+        status = error.status if isinstance(error, EnqueueError) else HTTPStatus.INTERNAL_SERVER_ERROR
+        text = HTTPStatus(status).phrase.encode()
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
-        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.append((b"retry-after", b"1"))
-        self._start = {"status": error.status, "headers": headers}
+        self._start = {"status": int(status), "headers": headers}
         self.is_complete, self._last = True, text
 
     def _drop_request(self) -> None:
@@ -195,6 +229,9 @@ class Exchange:
         else:
             # A stream cannot be dropped while a read is pending.
             self._body.finalizer.detach()
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended.__exit__(None, None, None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], *, waited_for: bool = True) -> asyncio.Task[Any]:
         """Runs a coroutine. The host's call waits for it, or nothing does."""
