@@ -237,8 +237,11 @@ def _wake_at(when: float) -> bool:
 
 async def _alarm(when: float) -> None:
     _alarms.append(when)
-    await monotonic_clock.wait_for(max(0, int((when - loop.time()) * 1e9)))
-    _alarms.remove(when)
+    try:
+        await monotonic_clock.wait_for(max(0, int((when - loop.time()) * 1e9)))
+    finally:
+        # Also if the app cancels all tasks that there are: a later timer needs an alarm of its own then.
+        _alarms.remove(when)
 
 
 def run_in_build(coroutine: Coroutine[Any, Any, Any]) -> Any:
