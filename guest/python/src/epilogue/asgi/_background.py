@@ -36,7 +36,8 @@ def _after_response(run_now: Any) -> Any:
         if exchange is None or not exchange.is_complete:
             await run_now(self)
             return
-        tasks, done, first = getattr(self, "tasks", [self]), 0, None
+        tasks, done = getattr(self, "tasks", [self]), 0
+        first: BaseException | None = None
         # A task may append further ones.
         while new := tasks[done:]:
             done += len(new)
@@ -51,7 +52,8 @@ def _after_response(run_now: Any) -> Any:
                 exchange.call.part()
             for future in futures:
                 await asyncio.wait([future])
-                first = first or future.exception()
+                if first is None:
+                    first = future.exception()
         if first is not None:
             raise first
 

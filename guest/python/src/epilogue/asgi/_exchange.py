@@ -200,18 +200,18 @@ class Exchange:
             self.release()
         elif not self.response.done():
             self.response.set_exception(error)
-        elif self._sent is None:
+        else:
             traceback.print_exception(error)
             self._break_off(error)
 
     def _break_off(self, error: BaseException) -> None:
-        self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
+        if self._sent is None:
+            self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
 
     def refuse(self, error: Exception) -> None:
         """Replaces the response, because a task was not accepted. Breaks it off if it has begun to leave."""
         if self.response.done():
-            if self._sent is None:
-                self._break_off(error)
+            self._break_off(error)
             return
         status = error.status if isinstance(error, EnqueueError) else HTTPStatus.INTERNAL_SERVER_ERROR
         text = HTTPStatus(status).phrase.encode()

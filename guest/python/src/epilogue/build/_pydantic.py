@@ -71,7 +71,7 @@ def for_webassembly() -> Path | None:
     folder = _cache() / f"pydantic-core-{version}-{_key(version)}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with _locked(folder.with_name(f"{folder.name}.lock")):
             if not folder.is_dir():
                 _make(version, folder)
     return folder
