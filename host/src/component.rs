@@ -7,6 +7,7 @@ pub(crate) mod lag;
 pub(crate) mod linker;
 mod memory;
 pub(crate) mod middleware;
+pub(crate) mod no_instance;
 pub(crate) mod pool;
 mod room;
 pub(crate) mod state;
@@ -31,7 +32,8 @@ use crate::budget::instance::{MAX_HANDLES, largest_call};
 use crate::budget::lookups::ComponentLookups;
 use crate::budget::memory::left_for_instances;
 use crate::component::fair::{Purpose, fair};
-use crate::component::instance::{Instance, NoInstance, Trap};
+use crate::component::instance::{Instance, Trap};
+use crate::component::no_instance::{Full, NoInstance};
 use crate::component::room::is_exhausted;
 use crate::component::state::State;
 use crate::contract::check::{QUEUE, RUNNER, UNBUILT, check_handler, is_composed, read};
@@ -132,7 +134,7 @@ impl Component {
     /// Makes a new instance.
     pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> Result<Instance, NoInstance> {
         if !left_for_instances() {
-            return Err(NoInstance::Full(Limit::Memory));
+            return Err(NoInstance::Full(Full::Memory));
         }
         let limit = self.settings.request_timeout;
         let mut stop = shutdown.clone();
@@ -143,8 +145,8 @@ impl Component {
         };
         match started {
             Ok(Ok(instance)) => Ok(instance),
-            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(NoInstance::full(Limit::Instances)),
-            Ok(Err(error)) if is_exhausted(&error) => Err(NoInstance::exhausted(error)),
+            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(beyond_limit(Full::Instances)),
+            Ok(Err(error)) if is_exhausted(&error) => Err(beyond_limit(Full::System(error))),
             Ok(Err(error)) => Err(NoInstance::Failed(error)),
             Err(_) => Err(NoInstance::TimedOut(limit)),
         }
@@ -189,6 +191,12 @@ impl Component {
         store.data_mut().memory.start();
         Ok(Instance::new(store, proxy, runners))
     }
+}
+
+/// Counts in the metric of [`Limit::Instances`] that there is no room for another instance.
+fn beyond_limit(full: Full) -> NoInstance {
+    Limit::Instances.hit();
+    NoInstance::Full(full)
 }
 
 /// Warns that a composed component runs its tasks itself, without the host.

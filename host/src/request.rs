@@ -23,7 +23,8 @@ use wasmtime_wasi_http::handler::Request;
 
 use crate::budget::Limit;
 use crate::budget::instance::MAX_KEPT;
-use crate::component::instance::{HandlerError, Instance, Interrupted, NoInstance};
+use crate::component::instance::{HandlerError, Instance, Interrupted};
+use crate::component::no_instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::ResponseOutcome;
 use crate::interfaces::status;
@@ -53,7 +54,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
         Ok(life) => life,
         Err(error) => {
             reply.send(match error {
-                NoInstance::Full(_) | NoInstance::Exhausted(_) | NoInstance::Stopped => unavailable(),
+                NoInstance::Full(_) | NoInstance::Stopped => unavailable(),
                 NoInstance::TimedOut(_) => plain(StatusCode::GATEWAY_TIMEOUT),
                 NoInstance::Failed(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
             });

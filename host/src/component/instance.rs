@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use epilogue_rules::duration::Shown;
 use epilogue_rules::words;
 use futures::channel::oneshot;
 use http::{Response, StatusCode};
@@ -17,7 +16,6 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy, Request};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-use crate::budget::Limit;
 use crate::component::fair::{Purpose, fair};
 use crate::component::state::State;
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
@@ -112,66 +110,6 @@ impl HandlerError {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
             (error, _) => error,
-        }
-    }
-}
-
-/// The reason why there is no instance.
-#[derive(Debug)]
-pub(crate) enum NoInstance {
-    /// There is no room for another instance within this limit.
-    Full(Limit),
-    /// The system has no memory, mapping or file descriptor for another instance.
-    Exhausted(wasmtime::Error),
-    /// The host's shutdown ran out of grace.
-    Stopped,
-    /// The instance took longer than this to start.
-    TimedOut(Duration),
-    /// The component could not be started.
-    Failed(wasmtime::Error),
-}
-
-impl NoInstance {
-    /// Whether another attempt may succeed a little later.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.is_full() || matches!(self, Self::TimedOut(_))
-    }
-
-    /// Whether there is room again once another instance is gone.
-    pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Exhausted(_))
-    }
-
-    /// There is no room within this limit. The limit's metric counts it.
-    pub(crate) fn full(limit: Limit) -> Self {
-        limit.hit();
-        Self::Full(limit)
-    }
-
-    /// The system has no room. The metric of [`Limit::Instances`] counts it.
-    pub(crate) fn exhausted(error: wasmtime::Error) -> Self {
-        Limit::Instances.hit();
-        Self::Exhausted(error)
-    }
-}
-
-impl std::fmt::Display for NoInstance {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full(Limit::Memory) => {
-                f.write_str("there is no room for another instance: the process has taken nearly all of max-memory")
-            }
-            Self::Full(_) => f.write_str("there is no room for another instance: max-instances exist"),
-            Self::Exhausted(error) => write!(
-                f,
-                "there is no room for another instance: the system has nothing left for it (see vm.max_map_count, and \
-                 `ulimit -a`): {error:#}"
-            ),
-            Self::Stopped => f.write_str("the host stopped"),
-            Self::TimedOut(limit) => {
-                write!(f, "the component cannot be started: that took more than {}", Shown(*limit))
-            }
-            Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }
     }
 }

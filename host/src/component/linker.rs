@@ -15,6 +15,8 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    // What follows replaces some of WASI's functions.
+    linker.allow_shadowing(true);
     fields::add_to_linker(&mut linker)?;
     client::add_to_linker(&mut linker)?;
     files::add_to_linker(&mut linker, |state| &state.wasi)?;
@@ -25,6 +27,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     socket_streams::add_to_linker(&mut linker)?;
     names::add_to_linker(&mut linker, |state| &state.wasi)?;
     status::add_to_linker(&mut linker, |state| &mut state.refused_status)?;
+    linker.allow_shadowing(false);
     background::add_to_linker(&mut linker, |state| &mut state.background, durable)?;
     Ok(linker)
 }

@@ -48,9 +48,9 @@ impl ResourceLimiterAsync for LinearMemory {
             return Ok(false);
         }
         let more = desired.saturating_sub(current);
-        // Who grows again has mostly written to what it got before.
-        self.grown.settle();
         if self.started {
+            // A guest that grows again has mostly written to what it got before.
+            self.grown.settle();
             if more >= LARGE {
                 fair::turn().await;
             }

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::budget::Limit;
 use crate::budget::memory::is_ample;
 use crate::component::Component;
-use crate::component::instance::{Instance, NoInstance};
+use crate::component::instance::Instance;
+use crate::component::no_instance::{Full, NoInstance};
 use crate::process::shutdown::Shutdown;
 
 /// The largest number of idle instances. Each holds some memory, and a thread rarely serves so many requests at the
@@ -41,7 +41,7 @@ impl Pool {
     /// processor's caches, or else a new one.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         if self.waiting.get() > 0 {
-            return Err(NoInstance::Full(Limit::Instances));
+            return Err(NoInstance::Full(Full::TasksWait));
         }
         let idle = self.idle.borrow_mut().pop();
         match idle {

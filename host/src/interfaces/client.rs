@@ -16,7 +16,6 @@ const MAX_TEXT: usize = 65_534;
 /// `error-code.HTTP-response-header-section-size`. Also replaces the functions of `request` that would need
 /// milliseconds to parse a long text. They refuse such a text.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
         |accessor: &Accessor<T>, (request,): (Resource<Request>,)| {
@@ -52,7 +51,6 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
             Ok((store.data_mut().http().set_authority(request, authority)?,))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

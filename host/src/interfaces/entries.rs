@@ -24,11 +24,8 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
 ) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     preview2(linker, get)?;
-    preview3(linker, get)?;
-    linker.allow_shadowing(false);
-    Ok(())
+    preview3(linker, get)
 }
 
 fn preview2<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &Wasi) -> wasmtime::Result<()> {

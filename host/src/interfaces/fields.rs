@@ -12,7 +12,6 @@ use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 /// from the guest's memory. Beyond the budget, the functions return `header-error.size-exceeded`. `fields.clone` has no
 /// error, so it traps.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
         "[static]fields.from-list",
@@ -53,7 +52,6 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
             Ok((HostFields::clone(&mut state.http(), fields)?,))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -19,7 +19,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
 ) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     linker.instance("wasi:filesystem/types@0.2.12")?.func_wrap_async(
         "[method]descriptor.open-at",
         move |mut store: StoreContextMut<'_, T>,
@@ -85,7 +84,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
             })
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

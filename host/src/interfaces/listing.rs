@@ -34,7 +34,6 @@ const BATCH: usize = 64;
 
 /// Replaces the functions with which a guest lists a folder. Beyond the budget, they fail with `error-code.quota`.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
     types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
         store.data_mut().filesystem().table.delete(Resource::<Listing>::new_own(listing))?;
@@ -80,7 +79,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
             })
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -23,7 +23,6 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
 ) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     linker.instance("wasi:sockets/ip-name-lookup@0.3.0")?.func_wrap_concurrent(
         "resolve-addresses",
         move |accessor: &Accessor<T>, (name,): (String,)| {
@@ -71,7 +70,6 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
             Ok((pollable,))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

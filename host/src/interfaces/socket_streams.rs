@@ -19,7 +19,6 @@ use crate::budget::places::Place;
 
 /// Replaces the functions that make a stream of a TCP socket.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
     types.func_wrap(
         "[method]tcp-socket.send",
@@ -39,7 +38,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
             Ok(((data, until(&mut store, end, place)?),))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -31,7 +31,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
 ) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?.func_wrap(
         "create-tcp-socket",
         move |mut store: StoreContextMut<'_, T>, (family,): (Family2,)| {
@@ -82,7 +81,6 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
             })
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -25,7 +25,6 @@ pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,
 ) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
         "[method]response.set-status-code",
@@ -39,7 +38,6 @@ pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
             Ok((wanted.map(drop).ok_or(()),))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

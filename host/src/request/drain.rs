@@ -13,7 +13,8 @@ use epilogue_rules::words;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::component::instance::{Instance, Interrupted, NoInstance};
+use crate::component::instance::{Instance, Interrupted};
+use crate::component::no_instance::NoInstance;
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::request::{Life, Ready, SETTLE};
 use crate::tasks::queue::Task;

@@ -13,7 +13,7 @@ use epilogue_rules::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::held::{Held, Next, PAUSE, Whereabouts};
-use crate::component::instance::NoInstance;
+use crate::component::no_instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
@@ -87,7 +87,7 @@ impl<'a> LeasedBatch<'a> {
         })?;
         let scope = Arc::new(scope(batch, &pool, observer.backlog()));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
-            NoInstance::Full(_) | NoInstance::Exhausted(_) | NoInstance::Stopped => NotBegun::NoRoom,
+            NoInstance::Full(_) | NoInstance::Stopped => NotBegun::NoRoom,
             NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
