@@ -15,7 +15,12 @@ const FILES: usize = 120;
 
 /// Starts a host that may open so many files.
 fn limited(folder: &Path, files: usize) -> Process {
-    let host = up(folder, ["--metrics-listen", "127.0.0.1:0"]);
+    limited_with(folder, files, [])
+}
+
+fn limited_with<const N: usize>(folder: &Path, files: usize, options: [&str; N]) -> Process {
+    let mut host = up(folder, ["--metrics-listen", "127.0.0.1:0"]);
+    host.args(options);
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--nofile={files}:{files}")).arg(host.get_program()).args(host.get_args());
     for (name, value) in host.get_envs() {
@@ -71,4 +76,20 @@ fn listeners_go_on_after_an_accept_that_failed() {
     }
     retry(|| (get(metrics, "/healthz") == "alive\n").then_some(()));
     assert_serves(serving);
+}
+
+#[test]
+fn a_host_that_is_ready_has_the_files_that_its_threads_need() {
+    let app = application(guests::HELLO, "");
+    let host = limited_with(app.path(), 4 * FILES, ["--threads", "64"]);
+    let address = host.address();
+    // Few threads have begun by now.
+    host.limit_open_files(10);
+    let mut client = Socket::connect_to(address);
+    client.write("GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    host.logged("cannot accept a connection error=\"Too many open files");
+    host.limit_open_files(4 * FILES);
+    assert!(client.head().starts_with("HTTP/1.1 200 OK"));
+    let ended = host.logged_so_far().into_iter().find(|line| line.contains("a worker ended"));
+    assert_eq!(ended, None);
 }

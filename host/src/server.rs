@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::app::version::Replacer;
 use crate::budget::descriptors;
 use crate::process::shutdown::Shutdown;
-use crate::process::threads;
+use crate::process::threads::{self, EventLoop};
 use crate::request::admission::Admission;
 use crate::server::progress::Progress;
 use crate::server::thread::{Host, ServerThread};
@@ -47,11 +47,13 @@ const UNSENT: u32 = 128 * 1024;
 pub(crate) struct Server {
     options: HostOptions,
     address: SocketAddr,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, EventLoop)>,
     replacer: Replacer,
     observer: Observer,
     /// Counts the durable tasks that run beside the server.
     worked: Observer,
+    /// Run durable tasks beside the server.
+    workers: Option<Workers>,
     admission: Arc<Admission>,
 }
 
@@ -61,7 +63,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound, for example because another process listens there.
+    /// If the address cannot be bound, for example because another process listens there, or if there are too few file
+    /// descriptors for the threads' event loops.
     pub(crate) fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
         options.check()?;
         descriptors::check(&options);
@@ -71,9 +74,14 @@ impl Server {
             listen(address, options.threads.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
         let address = listeners.first().context("there must be a worker")?.local_addr()?;
         let admission = Arc::new(Admission::new(&options));
+        let listeners = listeners.into_iter().zip(EventLoop::for_each(options.threads.get())?).collect();
+        let task_store = app.task_store.clone().filter(|_| options.work);
         let replacer = Replacer::new(app, tls, Some(address));
-        let (observer, worked) = Default::default();
-        Ok(Self { options, address, listeners, replacer, observer, worked, admission })
+        let (observer, worked): (Observer, Observer) = Default::default();
+        let workers = task_store
+            .map(|task_store| Workers::new(replacer.versions(), task_store, &options, worked.clone()))
+            .transpose()?;
+        Ok(Self { options, address, listeners, replacer, observer, worked, workers, admission })
     }
 
     /// Sends the record of each request to `records` when the request has ended.
@@ -109,22 +117,20 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a thread or its event loop cannot be started, or if it ends before the shutdown. The other threads then have
+    /// If a thread cannot be started, or if it ends before the shutdown. The other threads then have
     /// the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
         let versions = self.replacer.versions();
         let worked = self.worked;
-        let task_store = versions.borrow().app.task_store.clone().filter(|_| self.options.work);
-        let workers =
-            task_store.map(|task_store| Workers::new(versions.clone(), task_store, &self.options, worked.clone()));
+        let workers = self.workers;
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
-        let work = |listener: TcpListener| {
+        let work = |(listener, event_loop): (TcpListener, EventLoop)| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
             move || -> anyhow::Result<()> {
                 let serve = || Rc::new(ServerThread::new(host, shutdown)).run(listener);
-                Ok(threads::block_on(serve)??)
+                Ok(event_loop.block_on(serve)?)
             }
         };
         type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;

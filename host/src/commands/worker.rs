@@ -24,7 +24,7 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let (app, tls) = prepared.load()?;
     let replacer = Replacer::new(app, tls, None);
     let (observer, grace) = (Observer::default(), prepared.host.grace);
-    let workers = Workers::new(replacer.versions(), task_store, &prepared.options(), observer.clone());
+    let workers = Workers::new(replacer.versions(), task_store, &prepared.options(), observer.clone())?;
     let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
     prepared.ready(&shutdown, replacer)?;
     threads::run(workers.works(&shutdown), &shutdown, grace)?;

@@ -4,7 +4,8 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
@@ -13,20 +14,32 @@ use crate::process::shutdown::Shutdown;
 /// the thread counts as stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
-/// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called within
-/// the event loop.
-///
-/// # Errors
-///
-/// If the event loop cannot be started.
-pub(crate) fn block_on<F: Future>(begin: impl FnOnce() -> F) -> std::io::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    let output = local.block_on(&runtime, async { begin().await });
-    drop(local);
-    // A plain drop would wait for blocking system calls, such as a name lookup.
-    runtime.shutdown_background();
-    Ok(output)
+/// A thread's event loop. It is made before the thread, so that what it needs of the system, such as its file
+/// descriptors, is missed before the host says that it is ready.
+pub(crate) struct EventLoop(Runtime);
+
+impl EventLoop {
+    /// Makes an event loop for each of `threads` threads.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses a file descriptor that it needs.
+    pub(crate) fn for_each(threads: usize) -> anyhow::Result<Vec<Self>> {
+        let make = |_| tokio::runtime::Builder::new_current_thread().enable_all().build().map(Self);
+        (0..threads).map(make).collect::<Result<_, _>>().context("cannot make an event loop")
+    }
+
+    /// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called
+    /// within the event loop.
+    pub(crate) fn block_on<F: Future>(self, begin: impl FnOnce() -> F) -> F::Output {
+        let Self(runtime) = self;
+        let local = LocalSet::new();
+        let output = local.block_on(&runtime, async { begin().await });
+        drop(local);
+        // A plain drop would wait for blocking system calls, such as a name lookup.
+        runtime.shutdown_background();
+        output
+    }
 }
 
 /// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.

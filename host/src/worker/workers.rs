@@ -17,7 +17,7 @@ use super::{lease, moment::Moment, outage::Outage};
 use crate::app::version::Version;
 use crate::component::pool::{Pool, max_idle};
 use crate::process::shutdown::Shutdown;
-use crate::process::threads;
+use crate::process::threads::EventLoop;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 
@@ -26,9 +26,15 @@ const WAIT: Duration = Duration::from_secs(1);
 /// The pause after a call of the engine failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The data that the threads for durable tasks share in this process.
-#[derive(Clone)]
+/// The threads of this process that run durable tasks.
 pub(crate) struct Workers {
+    event_loops: Vec<EventLoop>,
+    shared: Shared,
+}
+
+/// What the threads share.
+#[derive(Clone)]
+struct Shared {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     task_store: TaskStore,
@@ -44,24 +50,30 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Prepares the threads that run an application's durable tasks.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses a file descriptor that a thread's event loop needs.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
         task_store: TaskStore,
         options: &HostOptions,
         observer: Observer,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let concurrency = options.concurrency.get();
-        Self {
+        let threads = options.threads.get().min(concurrency);
+        let shared = Shared {
             versions,
             task_store,
             name: name(options.worker_id.as_deref()),
-            threads: options.threads.get().min(concurrency),
+            threads,
             concurrency,
             max_instances: options.max_instances,
             observer,
             outage: Arc::default(),
             failures: Arc::default(),
-        }
+        };
+        Ok(Self { event_loops: EventLoop::for_each(threads)?, shared })
     }
 
     /// The work of each thread: it leases and runs batches until the shutdown begins, and then waits until its running
@@ -70,14 +82,20 @@ impl Workers {
         self,
         shutdown: &Shutdown,
     ) -> impl Iterator<Item = impl FnOnce() -> anyhow::Result<()> + Send + use<>> {
-        tracing::info!(target: "epilogue::worker", "durable tasks are run here, by {}", self.name);
+        let Self { event_loops, shared } = self;
+        tracing::info!(target: "epilogue::worker", "durable tasks are run here, by {}", shared.name);
         let shutdown = shutdown.clone();
-        (0..self.threads).map(move |thread| {
-            let (workers, shutdown) = (self.clone(), shutdown.clone());
-            move || Ok(threads::block_on(|| workers.run(thread, shutdown))?)
+        event_loops.into_iter().enumerate().map(move |(thread, event_loop)| {
+            let (shared, shutdown) = (shared.clone(), shutdown.clone());
+            move || {
+                event_loop.block_on(|| shared.run(thread, shutdown));
+                Ok(())
+            }
         })
     }
+}
 
+impl Shared {
     /// Makes a pool for each component of the newest version.
     fn pools(&mut self, shutdown: &Shutdown) -> Rc<[Rc<Pool>]> {
         let version = self.versions.borrow_and_update();
