@@ -3,7 +3,8 @@
 //!
 //! The macro makes two structs from each list: a resolved struct, and an overlay in which each setting may be missing.
 //! There is one overlay for the command line and its `EPILOGUE_…` variables, one for a component's `tool.epilogue`
-//! table, and one for the application's table. For each setting, the first overlay in this order that has it decides.
+//! table, and one for the application's table. If several overlays contain a setting, the first of them in this order
+//! decides.
 
 #[macro_use]
 mod define;
@@ -26,8 +27,8 @@ settings! {
     pub struct Settings;
     /// The settings of a component as a manifest or a command line sets them. Each may be missing.
     pub struct SettingsOverlay {
-        /// Number of requests that one instance serves, one after the other, before the host drops it. With 1, each
-        /// request gets a fresh instance.
+        /// Number of requests that one instance serves, one after the other, before the host drops the instance. With
+        /// 1, each request gets a fresh instance.
         #[arg(help_heading = "Guests", env = "EPILOGUE_REUSE", value_name = "COUNT")]
         reuse: NonZeroU32 = nonzero_u32(128);
         /// What happens after a failed task, unless the guest decides: `stop` skips the tasks behind it, `continue` runs
@@ -37,8 +38,8 @@ settings! {
         /// Time within which a handler must return its response headers. The body may take longer.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for which a guest may write nothing more of a response body, although the client has everything so far.
-        /// Then the host stops the guest and aborts the response.
+        /// Time for which a guest may write nothing while the client waits for more of the response body. Then the host
+        /// stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Time for one task, unless the guest enqueued it with its own timeout.
@@ -59,8 +60,8 @@ settings! {
         /// Size of the arguments of all tasks of one request together.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
-        /// Size of a request body. The host answers 413 to a larger one, or ends it with an error for the guest. By
-        /// default there is no limit.
+        /// Size of a request body. Beyond it, the host answers 413 or, if the guest already reads the body, the guest
+        /// gets an error. By default there is no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
         /// Time for which a handler waits for the next bytes of its request body.
@@ -73,17 +74,17 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         durable: bool = false;
-        /// Number of attempts for a durable task, unless the guest sets it. A crash of the host during an attempt counts
-        /// as one.
+        /// Number of attempts for a durable task, unless the guest sets another number. A crash of the host during an
+        /// attempt counts as one.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = nonzero_u32(10);
-        /// Time before the second attempt of a durable task. It doubles before each further attempt.
+        /// Time before the second attempt of a durable task. This time doubles before each further attempt.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
         durable_backoff: Duration = Backoff::DURABLE.first;
         /// Longest time between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Length of a chain of durable tasks that add durable tasks. Beyond it, `add_task` returns an error.
+        /// Length of a chain in which each durable task adds the next one. Beyond it, `add_task` returns an error.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
         /// Approximate number of requests whose durable tasks may wait or run. Beyond it, the host answers 503 to a
@@ -98,7 +99,7 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory of one instance. It must be at least the memory that the component has at its start.
+        /// Memory of one instance. This must be at least the memory that the component has at its start.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
         /// Allows components to write to their files. They write to a copy in $TMPDIR, which the host deletes when it
@@ -140,50 +141,50 @@ settings! {
         max_connections: NonZeroUsize = nonzero_usize(10_000);
         /// Number of open connections of one client address. Beyond it, the host closes the next connection of the address.
         /// All IPv6 addresses of a /64 network count as one. By default there is no limit, because all clients behind a
-        /// reverse proxy have one address.
+        /// reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
         max_connections_per_address: NonZeroUsize;
         /// Number of requests at work. A request counts until its response is sent. Beyond it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
         /// Number of requests at work of one client address. Beyond it, the host answers 503. All IPv6 addresses of a
-        /// /64 network count as one. By default there is no limit, because all clients behind a reverse proxy have one
-        /// address.
+        /// /64 network count as one. By default there is no limit, because all clients behind a reverse proxy have
+        /// the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
         max_requests_per_address: NonZeroUsize;
-        /// Number of stalled requests of one client address: the client has left while the handler runs, or the request
-        /// waits until the client sends or reads more. Beyond it, the host answers 503 to this address. The default is
-        /// a quarter of `max-requests`.
+        /// Number of stalled requests of one client address. A request is stalled if its client has left while the
+        /// handler runs, or if it waits until the client sends or reads more. Beyond it, the host answers 503 to this
+        /// address. The default is a quarter of `max-requests`.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
         max_stalled_per_address: NonZeroUsize;
         /// Number of requests whose tasks run. A request counts until its teardown has ended. Beyond it, the host
         /// answers 503 to new requests, but refuses no task.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
-        /// Time that a computing guest may wait for its turn on its thread. While one waits longer, the host answers
-        /// 503 to new requests. Each thread still accepts up to eight requests. `10ms` keeps the latency low in an
-        /// overload. `none` turns the limit off.
+        /// Time that a computing guest may wait for its turn on its thread. While a guest waits longer, the host
+        /// answers 503 to new requests. Each thread still accepts up to eight requests. `10ms` keeps the latency low in
+        /// an overload. `none` turns the limit off.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
-        /// Number of instances, of which up to half may be idle. If a request needs one more, the host answers 503. A
-        /// task waits.
+        /// Number of instances. Up to half of them may be idle. If a request needs one more, the host answers 503. If a
+        /// task needs one more, the task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
-        /// Memory that the process may take. From seven eighths of it on, the host answers 503 to a request that needs a new
-        /// instance, and a task that needs one waits. Beyond it, guests cannot grow. The default is three quarters of the
-        /// machine's memory, or of its control group's.
+        /// Memory that the process may take. If seven eighths of it are taken, the host answers 503 to a request that
+        /// needs a new instance, and a task that needs a new instance waits. If all of it is taken, guests cannot grow
+        /// their memory. The default is three quarters of the memory of the machine or of its control group.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
         max_memory: Size;
-        /// Number of open HTTP/2 streams of one connection. A stream that was reset also counts until its request ends.
-        /// Beyond it, the host answers 503.
+        /// Number of open HTTP/2 streams of one connection. A reset stream also counts until its request ends. Beyond
+        /// it, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
         /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431. It also answers 431 to more
         /// than 100 headers on HTTP/1.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Time for which a connection without a running request waits for the headers of the next one. Then the host
-        /// closes it.
+        /// Time for which an idle connection waits for the headers of the next request. Then the host closes the
+        /// connection.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time for which a client may take nothing more of a response. Then the host treats the client as gone.
@@ -203,7 +204,7 @@ settings! {
         /// Number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// Start of this process's name in `epilogue tasks`. The host adds the process id and a random part. The
+        /// First part of this process's name in `epilogue tasks`. The host adds the process id and a random part. The
         /// default is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
@@ -215,8 +216,8 @@ settings! {
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
         /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored. `epilogue::task=off`
-        /// hides all events of tasks. Libraries never log more detail than `info`, because it could show passwords and
-        /// headers.
+        /// hides all events of tasks. `debug` and `trace` events of libraries are never logged, because they could show
+        /// passwords and headers.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: LogFilter = LogFilter::info();
         /// Address for `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default the host does not serve
@@ -243,8 +244,8 @@ impl HostOptions {
         Ok(())
     }
 
-    /// How many requests of one client address may be stalled at once: `max-stalled-per-address`, or a quarter of
-    /// `max-requests`, but at least one.
+    /// How many requests of one client address may be stalled at the same time: `max-stalled-per-address`, or else a
+    /// quarter of `max-requests`, but at least one.
     pub fn stalled_per_address(&self) -> usize {
         self.max_stalled_per_address.map_or_else(|| (self.max_requests.get() / 4).max(1), NonZeroUsize::get)
     }
