@@ -13,7 +13,8 @@
 //! ```
 //!
 //! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
-//! `sqlite:/tmp/tasks-{}.db`. The host replaces `{}` with a number that no other host of the process has. Then:
+//! `sqlite:/tmp/tasks-{}.db`. The host replaces `{}` with a number that no other host of the process has. With a task
+//! engine:
 //!
 //! - All tasks that can be stored are durable, and workers of the same host run them.
 //! - The record of a request is complete when its tasks have ended. It has the tasks in the order of their numbers.
@@ -66,7 +67,7 @@ const MAX_OUTPUT: usize = 16 << 20;
 /// The variable that moves tasks to a task engine.
 const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
 
-/// A running host. If you drop it, it stops at once.
+/// A running host. Dropping this value stops the host at once.
 pub struct TestHost {
     address: SocketAddr,
     stdout: MemoryOutputPipe,
@@ -128,8 +129,8 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. If the request has a `traceparent`,
-    /// it is kept.
+    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. A `traceparent` header of the
+    /// request is kept.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {

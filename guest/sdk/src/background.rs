@@ -33,7 +33,8 @@ use crate::task::{Task, TaskResult};
 pub struct BackgroundTasks(());
 
 impl BackgroundTasks {
-    /// Returns the queue of the current request. With axum, take it as an argument of the handler instead.
+    /// Returns the queue of the current request. With axum, the handler can take `BackgroundTasks` as an argument
+    /// instead.
     pub fn current() -> Self {
         Self(())
     }

@@ -19,8 +19,8 @@ pub struct RequestContext(Arc<types::RequestContext>);
 impl RequestContext {
     /// Asks the host for the current request. Returns none if the instance serves no request.
     ///
-    /// In a composed component, spawned work may outlive its request. Take the context before you spawn the work, and move
-    /// it in.
+    /// In a composed component, spawned work may outlive its request. So get the context before you spawn the work, and
+    /// move the context into the work.
     ///
     /// # Panics
     ///
@@ -51,7 +51,8 @@ pub struct TaskContext {
 impl TaskContext {
     /// Asks the host for the running task. Returns none in a handler or a teardown.
     ///
-    /// Work that a task spawns is not part of the task. Take the context before you spawn the work, and move it in.
+    /// Work that a task spawns is not part of the task. So get the context before you spawn the work, and move the
+    /// context into the work.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();

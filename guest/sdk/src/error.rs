@@ -46,8 +46,8 @@ pub enum EnqueueError {
     /// The host cannot run a task with these options, or a deferred future cannot have them. The text names the option and
     /// the reason.
     Unsupported(String),
-    /// A durable task added this durable task, another durable task added that one, and so on, up to the operator's limit.
-    /// The limit stops tasks that add themselves from multiplying forever.
+    /// The task ends a chain in which each durable task added the next one. The chain is longer than the operator's
+    /// limit. Without a limit, a task that adds itself would multiply forever.
     TooManyGenerations {
         /// The largest number of generations of durable tasks after a request.
         limit: u32,

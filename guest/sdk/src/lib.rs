@@ -37,8 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency is an extractor. To add tasks, it takes [`BackgroundTasks`], because the whole request has one queue.
-//! To close a resource after the last task, it uses [`Scope::on_teardown`].
+//! A dependency is an extractor. If an extractor takes [`BackgroundTasks`], it adds tasks to the same queue as the
+//! handler. To close a resource after the last task, it calls [`Scope::on_teardown`].
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -57,9 +57,9 @@
 //!
 //! A guest needs only this crate and its HTTP SDK. This crate exports the functions that the host calls after the response.
 //!
-//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. The
-//! same happens if all code of the guest waits for other code of the guest, for example on a channel. Something must
-//! wait for the host, such as for a clock, a stream or a response.
+//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. A
+//! deadlock ends the instance too. In a deadlock, all code of the guest waits for other code of the guest, for example
+//! on a channel, and no code waits for the host, for example for a clock or a response.
 //!
 //! Numbers such as S5 name the host's rules. Each rule has tests.
 //!

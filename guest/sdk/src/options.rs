@@ -30,8 +30,8 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// Creates the default options. The task runs once, only after a response, within the host's time limit, even if the
-    /// client leaves.
+    /// Creates the default options. The task runs once, within the host's timeout. It runs only if the handler returns
+    /// a response. It runs even if the client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -71,9 +71,9 @@ impl TaskOptions {
     ///
     /// The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
     ///
-    /// Default: the task's own `#[task(backoff = "…")]`. Without it, the waits are 100 ms to 10 s. For a durable task they
-    /// are the operator's setting, which is 15 s to one hour unless changed. A `first` below one millisecond counts as one
-    /// millisecond. A `max` below `first` counts as `first`.
+    /// Default: the task's own `#[task(backoff = "…")]`. A task without this attribute waits 100 ms to 10 s. A durable
+    /// task without it waits as the operator has set, which is 15 s to one hour by default. A `first` below one
+    /// millisecond counts as one millisecond. A `max` below `first` counts as `first`.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self
@@ -92,11 +92,11 @@ impl TaskOptions {
     /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a
     /// `#[task(durable)]` or the operator makes all tasks durable.
     ///
-    /// The host stores the handler's durable tasks before the response begins. If that fails, it answers the client with
-    /// 503. A durable task that is added later is accepted after the host has stored it.
+    /// The host stores the handler's durable tasks before the response begins. If that fails, the client gets 503. If
+    /// you add a durable task later, the host accepts it only after it has stored the task.
     ///
-    /// Without `max_attempts`, the operator's setting limits the attempts. It is ten unless changed. A crash of the host
-    /// during an attempt counts as an attempt, so a task with one attempt does not run again.
+    /// Without `max_attempts`, the operator's setting limits the attempts. The default is ten. A crash of the host
+    /// during an attempt counts as an attempt. So a task with one attempt does not run again after a crash.
     ///
     /// In these cases the host refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported):
     ///

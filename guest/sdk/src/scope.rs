@@ -21,21 +21,21 @@ use crate::task::{TaskResult, Work, work};
 pub struct Scope(());
 
 impl Scope {
-    /// Returns the scope of the current request. With axum, take it as an argument of the handler instead.
+    /// Returns the scope of the current request. With axum, the handler can take `Scope` as an argument instead.
     pub fn current() -> Self {
         Self(())
     }
 
     /// Registers `future` to run at the end of the request, before the futures that were registered earlier.
     ///
-    /// - The future may add tasks, which run after it. It may register more futures, which run next.
+    /// - The future may add tasks. They run after the future. The future may also register more futures. They run next.
     /// - If the future returns an error, the host records the error, and the other futures still run.
     /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs this. A
     ///   composed component runs it with its next teardown.
     ///
     /// # Panics
     ///
-    /// Outside a component, such as in a native unit test, because it must tell the host about the teardown.
+    /// Outside a component, such as in a native unit test, because no host is there to run the teardown.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
@@ -47,7 +47,7 @@ impl Scope {
         }
     }
 
-    /// Returns the outcome of the response, in tasks and teardowns. Returns none while the handler is running.
+    /// Returns the outcome of the response. Tasks and teardowns get it. Returns none while the handler is running.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }

@@ -44,8 +44,8 @@ pub trait Task: Copy + 'static {
     label = "returns neither `()` nor `Result<(), E>` with an `E: Display`"
 )]
 pub trait TaskResult {
-    /// Converts the error to the text that the host records, in the format `{:#}`: an error of `anyhow` then shows its
-    /// causes.
+    /// Converts the error to the text that the host records. It uses the format `{:#}`, which also shows the causes of
+    /// an `anyhow` error.
     #[doc(hidden)]
     fn into_result(self) -> Result<(), String>;
 }
@@ -62,7 +62,8 @@ impl<E: std::fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-/// The future that a direct call of an `async` task's function returns. It is `Send`, so an axum handler can await it.
+/// The future that you get if you call the function of an `async` task directly. It is `Send`, so an axum handler can
+/// await it.
 pub type Called<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The future of a deferred task or a teardown, which this instance runs later.

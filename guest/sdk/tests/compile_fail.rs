@@ -1,4 +1,4 @@
-//! Mistakes that must not compile, and what their authors read then. `TRYBUILD=overwrite` renews the messages.
+//! Mistakes that must not compile, and the compiler's messages about them. `TRYBUILD=overwrite` renews the messages.
 
 #[test]
 fn mistakes_do_not_compile() {

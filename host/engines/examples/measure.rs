@@ -1,8 +1,10 @@
-//! What an engine costs, as a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL [BACKLOG]…`
+//! Measures an engine, and prints a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL
+//! [BACKLOG]…`
 //!
-//! The store must be empty, and is emptied again. A batch has one task with 300 bytes of arguments. Compare ratios within one
-//! run only. `host/engines/examples/scale` runs it for each engine, with servers of its own; the variables `SERVER_PID` and `STORE`, the
-//! server's process and the file or folder that it keeps, add their sizes.
+//! The store must be empty, and is emptied again. A batch has one task with 300 bytes of arguments. Compare ratios
+//! within one run only. `host/engines/examples/scale` runs this program for each engine, and starts the servers. Set
+//! `SERVER_PID` to the server's process id, and `STORE` to the server's file or folder, to add their sizes to the
+//! table.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -41,8 +41,8 @@ pub struct Batch {
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The number of batches that led to this one: 0 if a request enqueued it. If a task of another batch enqueued it, the
-    /// generation of that batch plus one.
+    /// The generation of the batch: 0 if a request enqueued it. If a task enqueued it, the generation of the task's
+    /// batch plus one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The batch's tasks. There is at least one.
@@ -54,7 +54,7 @@ pub struct Batch {
 pub struct Task {
     /// The task's number within the request.
     pub id: u64,
-    /// The component that runs the task, if this is a middleware of the batch's component.
+    /// The middleware that runs the task. None if the batch's component runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The name under which the guest knows the task.

@@ -36,8 +36,8 @@ impl Default for Options {
 /// is down.
 ///
 /// # Errors
-/// [`Error::Config`] if the URL cannot be used. The message does not repeat it, because it may hold a password. For
-/// `sqlite:` also [`Error::Unavailable`].
+/// [`Error::Config`] if the URL cannot be used. The message does not contain the URL, because the URL may hold a
+/// password. With `sqlite:`, the error can also be [`Error::Unavailable`].
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! A lease ends after [`Options::visibility`], unless the worker extends it. So the worker calls [`TaskEngine::extend`]
-//! every third of that time. After each task the worker calls [`TaskEngine::checkpoint`]. If the worker is killed, the next
-//! worker continues at the checkpoint, and only the task that was running runs again.
+//! three times in that time. After each task the worker calls [`TaskEngine::checkpoint`]. If the worker is killed, the
+//! next worker continues at the checkpoint, and only the task that was running runs again.
 //!
 //! If another worker has leased the batch meanwhile, a call changes nothing and returns [`Error::LostLease`]. Then stop the
 //! running task, because the other worker runs it.
@@ -89,8 +89,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// because a batch with the id of a stored batch is not stored again.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
-    /// Stores a batch in the dead letter, with the reason `why`. Use it for a single task that failed while the other tasks
-    /// continue. [`Batch::only`] creates the batch of such a task.
+    /// Stores a batch in the dead letter, with the reason `why`. Use this call for a single task that failed while the
+    /// other tasks of its batch continue. [`Batch::only`] creates the batch of such a task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
     /// Leases the batch that has waited longest. If none is ready, waits up to `wait` for one. `worker` is a name that no
@@ -99,13 +99,14 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// The call never returns a batch whose [`Lease`] this process still has under the same name. If that lease has ended,
     /// for example after a pause of the process, the call extends it.
     ///
-    /// Poll the future to its end. If you drop it, it may have leased a batch that no worker runs until the lease ends.
+    /// Poll the future to its end. If you drop the future earlier, a batch may stay leased that no worker runs until
+    /// the lease ends.
     ///
     /// If a batch cannot be read, because its envelope is damaged or newer than this program, the call buries it and takes
     /// the next one.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Extends a lease to [`Options::visibility`] from now. Call it every third of that time.
+    /// Extends a lease to [`Options::visibility`] from now. Call it three times in that time.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
     /// Records that the tasks before `next` have ended, and that the first attempt of `next` is about to start. Also extends
@@ -127,8 +128,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
 
     /// Calls `each` with up to `limit` stored batches, oldest first, of one state or of all.
     ///
-    /// It reads them in pages, so that a long list does not fill the memory. A batch that changes its state meanwhile may
-    /// come twice, or not at all.
+    /// The call reads the batches in pages, so that a long list does not fill the memory. If a batch changes its state
+    /// meanwhile, `each` may get it twice, or not at all.
     async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
     /// Returns up to `limit` stored batches, oldest first, of one state or of all. For long lists use [`TaskEngine::visit`].
@@ -149,23 +150,26 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
 
     /// Removes a batch, whatever its state. If a worker holds it, the worker's lease is lost.
     ///
-    /// Returns what was removed, or none if no batch has this id. [`Entry::next`] is exact: each checkpoint came before the
-    /// removal and is counted, or comes after it and fails with [`Error::LostLease`]. The other fields may be a moment old.
+    /// Returns the removed batch, or none if no batch has this id. [`Entry::next`] is exact: it counts each checkpoint
+    /// before the removal, and a checkpoint after the removal fails with [`Error::LostLease`]. The other fields may be
+    /// a moment old.
     async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
     /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// Returns the number of all batches except dead ones. It is cheaper than [`TaskEngine::counts`], and just as
+    /// Returns the number of all batches except dead ones. This call is cheaper than [`TaskEngine::counts`], and as
     /// accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// Finds settings of the server that can lose accepted batches. Returns one sentence for each, which says what to do.
+    /// Finds settings of the server because of which accepted batches can be lost. Returns one sentence with advice for
+    /// each setting.
     ///
-    /// The default is an empty list. It is also empty if the server does not show its settings.
+    /// The default implementation returns an empty list. The list is also empty if the server does not show its
+    /// settings.
     async fn risks(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

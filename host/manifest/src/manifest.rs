@@ -111,7 +111,8 @@ pub struct Middleware {
     pub id: String,
     /// The absolute path of the WebAssembly file.
     pub source: PathBuf,
-    /// The configuration that the middleware inherits from the trigger's component. It has no other configuration.
+    /// The configuration that the middleware inherits from the trigger's component. A middleware has no other
+    /// configuration.
     pub inherits: Inherited,
 }
 
@@ -171,8 +172,8 @@ impl Manifest {
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
     }
 
-    /// Keeps only the components that `only` names, or all components if it is empty. Then checks that this host can run
-    /// them.
+    /// Keeps only the components that `only` names. If `only` is empty, keeps all components. Then checks that this
+    /// host can run them.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);

@@ -153,8 +153,8 @@ impl AllowedHost {
         Ok(Self { port: parse_port(port, scheme)?, scheme: parse_scheme(scheme)?, host: HostPattern::parse(host)? })
     }
 
-    /// A warning for the author if this entry allows nothing. A socket connects to an address, so the name of a host
-    /// never matches; the same holds in Spin.
+    /// A warning for the author if this entry allows nothing. An entry for sockets with a host name allows nothing,
+    /// because a socket connects to an IP address. This is the same in Spin.
     pub fn warning(&self) -> Option<String> {
         let Pattern::Only(scheme) = &self.scheme else { return None };
         let name = match &self.host {

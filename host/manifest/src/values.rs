@@ -211,7 +211,7 @@ impl<T: Value> Value for Maximum<T> {
 }
 
 impl Value for SocketAddr {
-    /// Also looks up a host name. Like Spin, prefers 127.0.0.1 among its addresses.
+    /// Also accepts a host name, and looks it up. If 127.0.0.1 is among the addresses, uses that, like Spin.
     fn parse(text: &str) -> Result<Self, String> {
         let addresses: Vec<SocketAddr> = text
             .to_socket_addrs()

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// A request is stalled if the host has waited for its client for longer than this. A slow client does not stall a
-/// request, as long as it goes on.
+/// request as long as bytes still move.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The entries of all addresses that have a connection or a request.

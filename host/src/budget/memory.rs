@@ -1,7 +1,7 @@
-//! The memory of the process: what guests may take of it, and when there is none left for a further instance.
+//! The memory of the process: how much of it guests may take, and whether some is left for another instance.
 //!
-//! A guest's linear memory is taken when the guest first writes to it, not when it grows. So two figures are added: what
-//! the process has taken, as the system counts it, and what each instance has grown by last.
+//! A guest's linear memory is taken when the guest first writes to it, not when it grows. So the host adds two figures:
+//! the memory of the process, as the system counts it, and the last growth of each instance.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -30,8 +30,8 @@ pub(crate) fn limit_to(options: &HostOptions) {
     MAX.get_or_init(|| max);
 }
 
-/// Whether there is memory for a further instance. The last eighth is for the instances that exist. If there is none, the
-/// metric of [`Limit::Memory`] counts it.
+/// Whether there is memory for another instance. The last eighth is reserved for the instances that exist. If there is
+/// no memory, the metric of [`Limit::Memory`] counts that.
 pub(crate) fn left_for_instances() -> bool {
     let (max, taken) = (max(), taken());
     AMPLE.store(taken < max / 2, Relaxed);
@@ -42,12 +42,12 @@ pub(crate) fn left_for_instances() -> bool {
     left
 }
 
-/// Whether there is so much memory that instances may be kept for later requests.
+/// Whether enough memory is free to keep instances for later requests.
 pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Whether an instance may grow by so many bytes. If not, the metric of [`Limit::Memory`] counts it.
+/// Whether an instance may grow by so many bytes. If not, the metric of [`Limit::Memory`] counts that.
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
     if !left {
@@ -67,7 +67,7 @@ impl Grown {
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Counts nothing any more: what the instance has written to by now is in what the system counts.
+    /// Ends the count of the growth so far. From now on, the system counts the memory that the instance has written to.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -87,8 +87,8 @@ fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 
-/// How many bytes of memory only this process has. It shares the rest with the files that it comes from, such as the
-/// compiled components, and the system can take that back.
+/// How many bytes of memory belong to this process alone. The rest of its memory shows the content of files, such as
+/// compiled components. The system can take the rest back.
 fn own_memory() -> u64 {
     // Not `status`, which has this figure by itself: the system takes five times as long to write it.
     let mut text = [0; 128];
@@ -124,7 +124,8 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     value.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The least memory limit of the control groups that `cgroups` lists, as `/proc/self/cgroup` does, and of those around them.
+/// The smallest memory limit among the control groups in `cgroups` and the groups around them. `cgroups` has the format
+/// of `/proc/self/cgroup`.
 fn cgroup_limit(root: &Path, cgroups: &str) -> Option<u64> {
     let limits = cgroups.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);

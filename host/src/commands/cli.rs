@@ -11,7 +11,7 @@ use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
 pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 
-/// Runs WebAssembly HTTP components and, after each response has been sent, the background tasks that they enqueued.
+/// Runs WebAssembly HTTP components, and runs their background tasks after the response.
 #[derive(Debug, Parser)]
 #[command(name = "epilogue", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -25,17 +25,17 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Runs an application.
     ///
-    /// SIGHUP reloads the application: running requests end on the old one, new requests go to the new one. On SIGTERM
-    /// or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have ended. The same
-    /// signal again stops it at once.
+    /// SIGHUP reloads the application: running requests end on the old version, and new requests go to the new version.
+    /// On SIGTERM or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have
+    /// ended. The same signal again stops it at once.
     ///
     /// The exit code is 0 if the stop abandoned no task. It is 1 if the application could not run, 2 after a mistake on
     /// the command line, and 3 if the stop abandoned a task or the process ended by force.
     ///
     /// Each option has an environment variable. You can also set most options in the manifest, under the option's name:
     /// in `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
-    /// command line overrides the variable, the variable overrides the component's table, and that overrides the
-    /// application's table.
+    /// command line overrides the variable. The variable overrides the component's table. The component's table
+    /// overrides the application's table.
     Up(Box<UpArgs>),
     /// Runs an application's durable tasks, and serves no requests.
     ///

@@ -159,11 +159,8 @@ fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>
 /// Makes several guests, the outermost first, share a queue. Returns the runner of all of them.
 ///
 /// ```text
-/// queue ◀── layer 0 ◀── layer 1 ◀── …       whose a task is: counted up from layer to layer
-///              ▲           ▲
-///           guest 0     guest 1
-///              ▲           ▲
-/// responder ▶ router 0 ─▶ router 1 ─▶ …     whose turn it is: asked of the layers
+/// queue ◀── layer 0 ◀── layer 1 ◀── … the owner of a task: counted from layer to layer ▲ ▲ guest 0 guest 1 ▲ ▲
+/// responder ▶ router 0 ─▶ router 1 ─▶ … the owner of the next task: the layers know it
 /// ```
 fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)]) -> anyhow::Result<NodeId> {
     let layer = adapter(graph, "epilogue:layer", LAYER)?;

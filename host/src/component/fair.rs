@@ -18,11 +18,11 @@ use line::Place;
 pub(crate) use line::Purpose;
 
 thread_local! {
-    /// Whether the guest that is polled wants to go on in its turn, however briefly it has computed.
+    /// Whether the polled guest must wait for its turn, even if it has computed only briefly.
     static TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the guest that is polled go on in its turn, among those of its thread that compute.
+/// Makes the polled guest wait for its turn among the computing guests of its thread.
 pub(crate) async fn turn() {
     let mut waited = false;
     poll_fn(|cx| match std::mem::replace(&mut waited, true) {
@@ -129,7 +129,8 @@ mod tests {
         .await;
     }
 
-    /// Counts how often the thread came to its timers and sockets: whoever yields is woken after those.
+    /// Counts how often the thread has handled its timers and sockets. The thread wakes a task that yielded only after
+    /// them.
     fn rounds() -> (Rc<Cell<usize>>, JoinHandle<()>) {
         let rounds = Rc::<Cell<usize>>::default();
         let counter = rounds.clone();

@@ -5,16 +5,16 @@ use wasmtime::ResourceLimiterAsync;
 use crate::budget::memory::{Grown, left_for_growth};
 use crate::component::fair;
 
-/// A guest that grows by so many bytes takes its turn first. It mostly writes to all of them at once, and the system zeroes
-/// each page then: a millisecond's work, which no epoch interrupts.
+/// A guest that grows by so many bytes waits for its turn first. Most guests then write to all of these bytes at once.
+/// The system zeroes each page at the first write, which takes a millisecond here, and no epoch interrupts that.
 const LARGE: usize = 4 << 20;
 
 /// Limits the linear memories of one instance.
 pub(crate) struct LinearMemory {
-    /// How many bytes each of them may have.
+    /// The largest size of each memory, in bytes.
     most: usize,
     grown: Grown,
-    /// Whether the instance exists. What it starts with is not growth.
+    /// Whether the instance exists. The memory that it has at its start is not growth.
     started: bool,
 }
 
@@ -29,7 +29,7 @@ impl LinearMemory {
         self.started = true;
     }
 
-    /// Notes that the guest has done its work for now: it has written to what it needs of its memory.
+    /// Records that the guest has done its work for now, so it has written to the memory that it needs.
     pub(crate) fn settle(&mut self) {
         self.grown.settle();
     }
@@ -37,7 +37,8 @@ impl LinearMemory {
 
 #[async_trait::async_trait]
 impl ResourceLimiterAsync for LinearMemory {
-    /// Answers `memory.grow`. A guest that may not grow its memory is told so, and can still answer.
+    /// Answers `memory.grow`. If the guest may not grow its memory, `memory.grow` fails, and the guest can still send a
+    /// response.
     async fn memory_growing(
         &mut self,
         current: usize,

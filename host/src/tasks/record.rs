@@ -19,7 +19,7 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The id, in the manifest, of the component that added the task and ran it: the component that handled the
+    /// The component that added and ran the task, by its id in the manifest. It is the component that handled the
     /// request, or a middleware.
     pub component: Arc<str>,
     /// How the task ended or, if it is dead, how its last attempt ended.
@@ -142,7 +142,7 @@ pub struct StoredTask {
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The id, in the manifest, of the component that added the task and will run it.
+    /// The component that added the task and will run it, by its id in the manifest.
     pub component: Arc<str>,
 }
 
@@ -168,7 +168,7 @@ pub struct RequestRecord {
     pub id: String,
     /// The id of the request's trace: the client's id, or a new one.
     pub trace_id: String,
-    /// The id, in the manifest, of the component that handled the request.
+    /// The component that handled the request, by its id in the manifest.
     pub component: String,
     /// The status that was sent.
     pub status: StatusCode,
@@ -176,15 +176,15 @@ pub struct RequestRecord {
     pub outcome: ResponseOutcome,
     /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that were stored, in this order. They end later, on a worker.
+    /// The tasks that were stored, in the order in which they run. They end later, on a worker.
     pub stored: Vec<StoredTask>,
     /// How many teardowns ran (S9). 0 if the guest registered none or the instance had died. More than one if a
     /// teardown added tasks that registered further teardowns.
     pub teardowns: u32,
     /// The errors outside of any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,
-    /// How many more handles the host holds for the guest than before the request (S9). It should be 0, except after an
-    /// instance's first request, which opens handles that the guest then keeps, such as stdout.
+    /// How many more handles the host holds for the guest than before the request (S9). This should be 0. Only the
+    /// first request of an instance may open handles that the guest keeps, such as stdout.
     pub leaked: isize,
 }
 

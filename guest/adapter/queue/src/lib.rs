@@ -33,7 +33,7 @@ use crate::queue::Queue;
 
 /// The request that is being handled.
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
-/// Its queue.
+/// The queue of that request.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
 /// Whether the guest has asked for a teardown. This stays after the request, because the guest's callbacks stay in its
 /// memory.

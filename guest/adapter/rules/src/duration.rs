@@ -9,8 +9,8 @@ use core::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The longest duration that a setting may have. Libraries add durations to the present time, and some panic if the
-/// result overflows. With this limit, it never does.
+/// The longest duration that a setting may have. Libraries add durations to the present time, and some panic if the sum
+/// overflows. With this limit, the sum never overflows.
 pub const MAX: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
 /// The names of the units, and the nanoseconds in each. A month is 30.44 days, a year 365.25.
@@ -33,13 +33,14 @@ const HOUR: u64 = 3_600 * SECOND;
 /// The reason why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoDuration {
-    /// The text is not one number with a unit or several.
+    /// The text is not a number with a unit, or a list of such numbers.
     Malformed,
-    /// The duration is longer than [`MAX`], or it has a fraction that is finer than a nanosecond or, from hours on, a second.
+    /// The duration is longer than [`MAX`], or its fraction is too fine. A fraction may be as fine as a nanosecond or,
+    /// with hours and longer units, a second.
     TooLong,
 }
 
-/// Reads `500ms`, `1.5s` or several such parts, as `1m 30s` or `1h30m`. `0` needs no unit.
+/// Reads `500ms`, `1.5s`, or several such parts, for example `1m 30s` or `1h30m`. `0` needs no unit.
 pub fn parse(text: &str) -> Result<Duration, NoDuration> {
     let duration = if text == "0" { Duration::ZERO } else { sum(text)? };
     if duration <= MAX { Ok(duration) } else { Err(NoDuration::TooLong) }

@@ -31,20 +31,20 @@ pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Opti
 /// The limits on the tasks of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The number of its tasks.
+    /// The largest number of tasks.
     pub tasks: u32,
-    /// The bytes of one task's arguments.
+    /// The largest size of one task's arguments, in bytes.
     pub task_args: u64,
-    /// The bytes of the arguments of all its tasks together.
+    /// The largest size of the arguments of all tasks together, in bytes.
     pub request_args: u64,
 }
 
 /// The tasks that one request has enqueued so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted {
-    /// The number of its tasks.
+    /// The number of tasks.
     pub tasks: u32,
-    /// The bytes of their arguments.
+    /// The size of the arguments of all these tasks together, in bytes.
     pub args: u64,
 }
 

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-/// A stop is announced when this part of the time is left …
+/// The host announces a stop when one tenth of the call's time is left.
 const PART: u32 = 10;
-/// … and at most this long before it.
+/// The longest time between the announcement and the deadline.
 const MAX: Duration = Duration::from_secs(5);
 
 /// How long before its deadline a call is told of it. `time` is the total time of the call.

@@ -71,8 +71,8 @@ pub fn hex(text: &mut String, number: u64) {
     }
 }
 
-/// Section 3.2.2 of the recommendation: `version-trace_id-parent_id-flags`, lower-case hexadecimal, no id all zeros.
-/// Versions to come may append fields.
+/// Checks the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All parts are lower-case
+/// hexadecimal, and an id must not be all zeros. Later versions may append fields.
 fn is_valid(traceparent: &str) -> bool {
     let mut fields = traceparent.split('-');
     let mut field = |length: usize| {

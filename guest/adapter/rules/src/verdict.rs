@@ -5,21 +5,21 @@ mod model;
 
 use crate::state::TaskState;
 
-/// The ends of the handler after which a task runs.
+/// The results of the handler after which a task runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunWhen {
     /// Only after the handler returned a response and its durable tasks were stored.
     Success,
     /// Only after the handler failed, or its durable tasks could not be stored.
     Failure,
-    /// After every end of the handler.
+    /// After every result of the handler.
     Always,
 }
 
 /// The properties of a task that the verdict depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Task {
-    /// The ends of the handler after which the task runs.
+    /// The results of the handler after which the task runs.
     pub run_when: RunWhen,
     /// The guest cancelled the task.
     pub cancelled: bool,

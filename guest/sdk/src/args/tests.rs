@@ -15,7 +15,8 @@ fn arrives<T: Serialize + DeserializeOwned + PartialEq>(args: T) -> Result<bool,
     Ok(read::<T>(&json).is_ok_and(|arrived| arrived == args))
 }
 
-/// Why these arguments are refused: by a debug build, and by a release build unless it is too late then.
+/// Returns the reason why these arguments are refused. A debug build refuses them. If `late`, a release build does not
+/// find the fault; otherwise it refuses them too.
 fn refused<T: Serialize + DeserializeOwned + Debug>(args: T, late: bool) -> String {
     let refusal = write_checked(&args, true).expect_err("it should be refused");
     let in_release = write_checked(&args, false).err();
@@ -191,7 +192,7 @@ proptest! {
         prop_assert_eq!(arrives((wide, letters, bytes, set, truth)), Ok(true));
     }
 
-    /// serde buffers no number of 128 bits. It would be taken for a float, or for nothing.
+    /// serde cannot buffer a number of 128 bits. The task would get a float, or nothing.
     #[test]
     fn wide_numbers_in_an_untagged_enum_are_refused(wide: i128) {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -251,7 +252,8 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// Many write a field that may be missing as an `Option` within an `Option`, with an attribute. Such a field arrives.
+/// A field that may be missing is often an `Option` within an `Option`, with an attribute. Such a field arrives
+/// unchanged.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
 }
@@ -335,7 +337,7 @@ fn the_order_of_a_hash_map_is_no_difference() {
     assert_eq!(arrives((map, set)), Ok(true));
 }
 
-/// With serde_json's feature `arbitrary_precision`, a number of its own keeps all its digits.
+/// With serde_json's feature `arbitrary_precision`, serde_json's own type for numbers keeps all digits.
 #[test]
 fn numbers_of_serde_json_s_own_arrive_as_they_are() {
     assert_eq!(AS_TEXT, serde_json::from_str::<Value>("1e400").is_ok());

@@ -101,7 +101,8 @@ pub(super) fn read<'a>(
     Ok(middleware)
 }
 
-/// Checks a component's name by Spin's rule: words of letters and digits, in one case each, joined by dashes.
+/// Checks a component's name by Spin's rule. A name consists of words that are joined by dashes. The letters of a word
+/// are all lower case or all upper case.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.contains('_') {
         return Err("must separate its words with \"-\", not \"_\"");

@@ -67,14 +67,14 @@ impl Files {
         self.entries.is_empty()
     }
 
-    /// Prepares the folders that the guest can open. Folders that are placed whole are opened directly. All other files
-    /// are copied into `scratch`, which must exist as long as the guest. If the guest may write, everything is copied,
-    /// and `writable` is the largest size of the copies.
+    /// Prepares the folders that the guest can open. If an entry names a whole folder, the guest opens this folder
+    /// directly. All other files are copied into `scratch`, which must exist as long as the guest. If the guest may
+    /// write, all files are copied, and `writable` is the largest total size of the copies.
     ///
     /// # Errors
     ///
-    /// If a file or folder does not exist, lies behind a symbolic link out of the application, or cannot be read or
-    /// copied. The message names it.
+    /// If a file or folder does not exist, if it cannot be read or copied, or if its path follows a symbolic link out
+    /// of the application. The message names it.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());

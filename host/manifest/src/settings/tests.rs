@@ -1,4 +1,4 @@
-//! The defaults, the limits of what may be set, and what is laid over what.
+//! The defaults, the values that each setting accepts, and the precedence of overlays.
 
 use super::*;
 

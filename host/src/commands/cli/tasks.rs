@@ -104,7 +104,7 @@ pub(crate) struct ChoiceArgs {
     /// Choose all batches.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-    /// Choose batches that contain a task of this name that has not ended. Their other tasks are chosen too.
+    /// Choose the batches in which a task of this name has not ended. The command changes all tasks of these batches.
     #[arg(long, conflicts_with = "ids", value_name = "NAME")]
     pub task: Option<String>,
     /// Choose batches that this component enqueued.
@@ -122,11 +122,11 @@ impl ChoiceArgs {
 /// Where stored tasks are in their life.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum StateArg {
-    /// A worker can run them now.
+    /// A worker can run the tasks now.
     Ready,
-    /// Will be ready after a pause.
+    /// The tasks will be ready after a pause.
     Delayed,
-    /// A worker runs them.
+    /// A worker runs the tasks.
     Leased,
     /// A task failed for good.
     Dead,

@@ -1,4 +1,4 @@
-//! The verdicts, in every situation there is.
+//! Tests the verdicts in every possible situation.
 
 use std::vec::Vec;
 
@@ -26,7 +26,7 @@ fn all() -> Vec<(Task, Situation<'static>)> {
     all
 }
 
-/// The state that the verdict names, if the task is not to run.
+/// The state in the verdict. None if the task runs.
 fn state(task: &Task, situation: &Situation<'_>) -> Option<TaskState> {
     situation.verdict(task).map(|(state, _)| state)
 }

@@ -1,4 +1,4 @@
-//! What a wrong manifest is answered with, word for word.
+//! The exact messages about mistakes in a manifest.
 
 use super::*;
 
