@@ -1,4 +1,4 @@
-//! Requests and drains have limits of their own: a full host refuses requests, and loses no task (S12).
+//! Requests and drains have separate limits. A full host refuses requests, and loses no task (S12).
 
 use bytes::Bytes;
 use epilogue::testing::{TaskState, TestHost};
@@ -49,7 +49,8 @@ fn s12_at_the_limit_of_requests_the_next_is_refused_and_those_at_work_end() {
     assert!(metrics.contains("epilogue_requests_refused_total{limit=\"max-requests\"} "), "{metrics}");
 }
 
-/// A client that has got a response may send its next request at once. The request before must not still count then.
+/// A client that has got a response may send its next request at once. Its previous request must not count any more at
+/// that time.
 #[test]
 fn s12_as_many_clients_as_requests_may_be_at_work_meet_no_refusal() {
     const CLIENTS: usize = 64;

@@ -1,4 +1,4 @@
-//! Responses that HTTP allows no body, or does not allow at all, over HTTP/1.1 and HTTP/2 alike.
+//! Responses that must not have a body, and responses that HTTP does not allow, over HTTP/1.1 and HTTP/2.
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 use http::{Method, Request};

@@ -1,4 +1,4 @@
-//! The real executable: what it prints, how it ends, and what it serves beside the application.
+//! The real executable: its output, its exit codes, and the paths that it answers itself.
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A response that a client does not get whole is told once, with its reason, whatever else is silenced (S2).
+//! If a client does not get a whole response, the host logs one event with the reason, even if other events are
+//! filtered out (S2).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! What a guest makes the host keep is limited: the guest gets a typed error, and neighbors do not notice (S11).
+//! The host limits the data that it keeps for a guest. Beyond a limit, the guest gets a typed error, and other requests
+//! are not affected (S11).
 
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::process::{Process, application, up};
 /// A guest's only mount, with a file `file` in it.
 const MOUNT: &str = "files = [{ source = \"data\", destination = \"/data\" }]";
 
-/// Starts a host of the guest that takes as much as it gets.
+/// Starts a host whose guest takes as much as it can get.
 fn start(more: &str) -> (Process, tempfile::TempDir) {
     let app = application(guests::HOARD, &format!("{MOUNT}\n{more}"));
     std::fs::create_dir(app.path().join("data")).unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn talk<T>(conversation: impl Future<Output = T>) -> T {
         .expect("the conversation should end")
 }
 
-/// Sends a request on a connection of its own and reads the response to its end, trailers included.
+/// Sends a request on a new connection, and reads the whole response, including its trailers.
 pub(crate) fn exchange(
     address: SocketAddr,
     protocol: Protocol,
@@ -57,7 +57,7 @@ pub(crate) async fn connect(address: SocketAddr) -> http1::SendRequest<Empty<Byt
     sender
 }
 
-/// Sends a request on a connection of its own, which closes once the response's body is dropped.
+/// Sends a request on a new connection. The connection closes when the response's body is dropped.
 pub(crate) async fn send(
     address: SocketAddr,
     protocol: Protocol,

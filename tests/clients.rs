@@ -1,4 +1,4 @@
-//! Clients that misbehave hurt nobody but themselves: each of these tests ends with another client being served.
+//! Clients that misbehave harm only themselves. At the end of each of these tests, the host serves another client.
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 use tempfile::TempDir;
@@ -27,13 +27,13 @@ fn assert_serves(host: &TestHost) {
     assert_eq!(host.get("/body?size=5").text(), "xxxxx");
 }
 
-/// Checks that the task ran, and that it saw the client's leaving as the outcome.
+/// Checks that the task ran, and that its outcome says that the client left.
 fn assert_client_gone(record: &RequestRecord) {
     assert_eq!(ends(record), ["after succeeded"], "{record:?}");
     assert!(matches!(record.outcome, ResponseOutcome::ClientGone), "{:?}", record.outcome);
 }
 
-/// A host in a process of its own, whose memory the test reads.
+/// A host in a separate process. The test reads the memory of this process.
 struct Attacked {
     _app: TempDir,
     process: Process,
@@ -62,7 +62,7 @@ impl Attacked {
         line.split("stopped after ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap()
     }
 
-    /// How many more bytes the host has had in use since then.
+    /// How many more bytes the host has had in use since its first request ended.
     fn growth(&self) -> usize {
         self.process.memory().saturating_sub(self.memory)
     }

@@ -1,4 +1,5 @@
-//! Closures: tasks in the memory of the instance that made them, with the order and the states of all others (S15).
+//! Closures are tasks in the memory of the instance that added them. They have the same order and the same states as
+//! other tasks (S15).
 
 use epilogue::testing::TestHost;
 

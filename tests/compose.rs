@@ -7,7 +7,7 @@ use epilogue::testing::TestHost;
 
 use crate::guests;
 
-/// Composes `guest` into `output`, and returns what was said and whether it worked.
+/// Composes `guest` into `output`. Returns the command's output, and whether it succeeded.
 fn compose(guest: &str, output: &Path) -> (String, bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
     let ended = command.args(["compose", guest, "-o"]).arg(output).output().unwrap();

@@ -1,4 +1,4 @@
-//! A process that runs out of file descriptors keeps some for itself, and goes on once there are more.
+//! A process that runs out of file descriptors keeps some for itself, and goes on when more are free again.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A client that leaves cancels nothing, unless a task asked for it (S7).
+//! If a client leaves, the host cancels only tasks with `cancel_on_disconnect` (S7).
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 

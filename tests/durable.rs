@@ -1,4 +1,5 @@
-//! Durable tasks: a task that a client was told is stored runs, whichever process is killed. Each case runs on each engine.
+//! Durable tasks: after the response, a stored task runs even if any of the processes is killed. Each test runs on each
+//! engine.
 
 mod books;
 mod core;

@@ -1,4 +1,4 @@
-//! Guests as users of spin-sdk write them serve here as they are, over HTTP/1.1 and HTTP/2, and gain tasks.
+//! Guests that are written for spin-sdk run here without changes, over HTTP/1.1 and HTTP/2, and can add tasks.
 
 use bytes::Bytes;
 use epilogue::testing::{RequestRecord, ResponseOutcome, TaskState, TestHost};

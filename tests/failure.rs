@@ -1,4 +1,5 @@
-//! Failure: what a failed task means for the next (S4), a failed handler for its tasks (S6), and both for others (S14).
+//! Failures: how a failed task affects the next tasks (S4), how a failed handler affects its tasks (S6), and how both
+//! affect other requests (S14).
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 
@@ -134,7 +135,8 @@ fn s6_a_response_of_any_status_runs_tasks() {
     }
 }
 
-/// The guest's SDK does not look whether the host accepted the status. It would respond with 200.
+/// The guest's SDK does not check whether the host accepted the status. Without the host's correction, the client would
+/// get 200.
 #[test]
 fn s6_a_status_that_http_does_not_have_is_500_and_told() {
     let host = TestHost::start(guests::ENDS);
@@ -208,12 +210,12 @@ fn s6_a_handler_that_takes_too_long_has_failed() {
     assert_eq!(ends(&record), ended);
 }
 
-/// Who said something in the guest, and what outcome they knew of.
+/// The parts of the guest that printed something, and the outcome that each of them saw.
 fn said(stdout: &str) -> (Vec<&str>, Vec<&str>) {
     stdout.lines().filter_map(|line| line.split_once(": ")).unzip()
 }
 
-/// Why the handler returned no response.
+/// The reason why the handler returned no response.
 fn handler_failed(outcome: &ResponseOutcome) -> &str {
     match outcome {
         ResponseOutcome::HandlerFailed(reason) => reason,

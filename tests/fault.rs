@@ -1,4 +1,4 @@
-//! The fault run: guests, clients and limits that misbehave at random, and what must hold of every request (S3).
+//! The fault run: guests and clients misbehave at random, limits are random, and the test checks each request (S3).
 //!
 //! `cargo test` runs a few rounds. To run it for longer, with a chart of the process' memory:
 //!
@@ -6,8 +6,9 @@
 //! EPILOGUE_FAULT_SECONDS=1800 EPILOGUE_FAULT_SEED=7 cargo test --test e2e fault::run -- --ignored --nocapture
 //! ```
 //!
-//! A seed and a round's number decide which requests which clients send, but not how they interleave. `EPILOGUE_FAULT_ROUND` begins
-//! with that round. A failure is shown with the request's path, to be sent to the guest by itself.
+//! A seed and a round's number decide which client sends which request, but not the order in time. The run begins with
+//! the round in `EPILOGUE_FAULT_ROUND`. A failure shows the request's path, so that you can send the request to the
+//! guest by itself.
 
 mod check;
 mod clients;
@@ -31,7 +32,8 @@ use crate::{heap, telling};
 const CLIENTS: usize = 12;
 /// By how many bytes the process' memory may grow once wasmtime's pools and the allocator have taken what they need.
 const ROOM: usize = 64 << 20;
-/// By how many bytes the heap may grow, which has no pools: so a leak of 2 KiB a request is seen within a thousand requests.
+/// By how many bytes the heap may grow. The heap has no pools, so the test finds a leak of 2 KiB a request within a
+/// thousand requests.
 const HEAP_ROOM: usize = 1 << 20;
 
 #[test]

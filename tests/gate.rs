@@ -1,4 +1,4 @@
-//! A gate: a guest that comes to it waits until the test lets it pass.
+//! A gate stops a guest until the test lets the guest continue.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! Guests that misbehave hurt nobody but their own request (S10, S11, S14). What they reach for in vain outside of their
-//! instance is in `outbound.rs` and `system.rs`; a task that adds itself for ever is in `order.rs`.
+//! Guests that misbehave harm only their own request (S10, S11, S14). `outbound.rs` and `system.rs` test what guests
+//! cannot reach outside of their instance. `order.rs` tests a task that adds itself forever.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ const TRAPS: [&str; 4] = ["panic", "recurse", "grow", "collect"];
 /// The ways in which the guest does not end.
 const STUCK: [&str; 4] = ["wait", "block", "spin", "read"];
 
-/// A host of the guest that misbehaves. Among the guest's files is a pipe into which nobody writes.
+/// A host whose guest misbehaves. One of the guest's files is a pipe to which no process writes.
 struct Hostile {
     host: TestHost,
     _app: TempDir,

@@ -1,4 +1,4 @@
-//! A task knows which request it belongs to, and where that stands in a trace (S16).
+//! A task knows its request, and the request's position in a distributed trace (S16).
 
 use bytes::Bytes;
 use epilogue::testing::TestHost;

@@ -1,5 +1,5 @@
-//! Kinds of tasks: a `fn` and an `async fn` are both tasks, and either blocks only its own instance (S17). A task gets the very
-//! arguments that were enqueued, of whatever type.
+//! Kinds of tasks. Both a `fn` and an `async fn` can be a task, and each blocks only its own instance (S17). A task
+//! gets exactly the arguments that were enqueued, of any type.
 
 use epilogue::testing::{TaskState, TestHost};
 
@@ -28,7 +28,7 @@ fn s17_a_task_that_waits_without_yielding_blocks_no_other_request() {
     others_go_on_beside("block");
 }
 
-/// What the guest `values` prints: each bit of what it enqueued.
+/// The output of the guest `values`: each bit of the values that it enqueued.
 pub(crate) const VALUES: &str = "[3ff93e93e93e863b, 8000000000000000, 1, 7fefffffffffffff] [3dcccccd, 800000]\n\
     -170141183460469231731687303715884105728 340282366920938463463374607431768211455 18446744073709551615 \
     -9223372036854775808 '\\u{10ffff}'\n\

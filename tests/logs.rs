@@ -16,7 +16,8 @@ use crate::guests;
 use crate::process::{Ended, Process, application, folder, up};
 use crate::stock::host::StockHost;
 
-/// A text that ends its line, goes on with a line as the log has it, and commands the terminal.
+/// A text that ends its line, continues with a forged line of the log, and contains control characters for the
+/// terminal.
 const FORGED: &str = "x\r\n2026-11-28T00:00:00.000000Z  INFO epilogue::task: request=\"1\" state=\"succeeded\"\u{1b}[2J\u{2028}\u{202e}\u{85}\0";
 
 /// The places where a guest can put a text that the host logs, each with the event's level and message.
@@ -69,7 +70,7 @@ fn a_composed_guest_s_text_is_one_field_of_one_line() {
     assert_quoted(&host.stderr().split('\n').collect::<Vec<_>>());
 }
 
-/// What a worker says of tasks whose component it does not have.
+/// A worker logs tasks whose component it does not have.
 #[test]
 fn the_names_of_a_batch_s_tasks_are_one_field_of_one_event() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -180,7 +181,7 @@ fn quiet_silences_guests_in_json_too() {
     assert!(parse(&host.ended()).0.is_empty());
 }
 
-/// At the most talkative level, while the engine comes and goes.
+/// Checks the log at its most detailed level, while the engine stops and starts.
 fn tells_no_password(kind: Kind, url: impl Fn(&Fixture) -> String) {
     let mut fixture = Fixture::new(kind);
     let url = url(&fixture);

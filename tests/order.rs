@@ -1,4 +1,5 @@
-//! Order: the tasks of one request run in the order of registration, whoever registered them (S1, S5), up to a limit (S11).
+//! Order: the tasks of one request run in the order of registration, whichever code registered them (S1, S5). Their
+//! number is limited (S11).
 
 use epilogue::testing::{TaskState, TestHost};
 

@@ -1,4 +1,4 @@
-//! What a component may reach: nothing, unless its `allowed_outbound_hosts` say so; for tasks as for handlers.
+//! A component can reach only the servers in its `allowed_outbound_hosts`. The same holds for tasks and for handlers.
 
 use std::net::UdpSocket;
 

@@ -29,7 +29,7 @@ const BUSY: usize = 48;
 const ROOM: usize = 256 << 20;
 /// The `max-lag` of the host.
 const MAX_LAG: &str = "10ms";
-/// How much longer an admitted request may take, and how soon it takes no longer once the load has ended.
+/// By which factor an admitted request may take longer under load, and how soon after the load it takes no longer.
 const SLOWER: u32 = 5;
 const RECOVERY: Duration = Duration::from_secs(2);
 /// How many requests in a row must be as quick as before, to show that the host has recovered.
@@ -68,7 +68,7 @@ struct Overload {
     answers: Vec<Answer>,
     served: Latencies,
     refused: Latencies,
-    /// How long after the load's end the requests were as quick again, and the last task had ended.
+    /// The time from the load's end until requests were as quick as before and the last task had ended.
     recovered: Duration,
     settled: Duration,
     /// Requests of the host's whole life that were answered 200, and tasks that succeeded.
@@ -149,7 +149,7 @@ fn succeeded(metrics: &str) -> u64 {
 }
 
 impl Overload {
-    /// Checks what must hold however busy the machine is.
+    /// Checks the promises that hold even on a busy machine.
     fn check(&self) {
         let odd =
             self.answers.iter().find(|answer| !(answer.status == 200 || answer.status == 503 && answer.retry_after));

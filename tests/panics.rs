@@ -1,5 +1,5 @@
-//! A defect of the host's own, which panics amid a request: what the request had accepted is told to be abandoned, and the
-//! next one is served (S3).
+//! The host panics in the middle of a request, because of a defect. It records the request's remaining tasks as
+//! abandoned, and serves the next request (S3).
 
 use http::Request;
 

@@ -1,4 +1,4 @@
-//! A host whose output nobody reads: it loses what it cannot write, and nothing else (S3, S13).
+//! A host whose output is not read. It loses only the output that it cannot write (S3, S13).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
-//! `host/plugin/package`: what it packs is what Spin installs and runs as `spin epilogue`.
+//! `host/plugin/package` packs a plugin that Spin can install and run as `spin epilogue`.
 //!
-//! Spin itself is not here; what it does with a plugin is done as its source does it.
+//! The tests do not use Spin itself. They install and start the plugin as Spin's source does.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -105,7 +105,7 @@ fn with_a_running_task(plugin: &Path, upstream: &Upstream) -> (Process, Call) {
     (host, upstream.call())
 }
 
-/// Packs a stand-in, which is small and becomes the real executable when it is run.
+/// Packs a small script, which starts the real executable.
 fn package(folder: &Path, options: &[&str]) -> Manifest {
     let executable = folder.join("stand-in");
     fs::write(&executable, format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_epilogue"))).unwrap();

@@ -1,4 +1,4 @@
-//! Work that the guest spawned past its return is waited for before the teardown (S18).
+//! The host waits for work that the guest has spawned before it calls the teardown (S18).
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 

@@ -1,4 +1,4 @@
-//! States: every accepted task ends in exactly one, told exactly once as a record, an event and a count (S3).
+//! States: every accepted task ends in exactly one state, with exactly one record, one event and one count (S3).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -177,7 +177,7 @@ fn told(component: &str, guest: &str, settings: &[(&str, &str)], path: &str) -> 
     record
 }
 
-/// The event that a task's end should have been, apart from the time it took.
+/// The expected event of a task's end, without the elapsed time.
 fn event(record: &RequestRecord, task: usize) -> Fields {
     let task = &record.tasks[task];
     let mut fields = Fields::from([
@@ -201,7 +201,7 @@ fn describe(component: &str, guest: &str) -> String {
     )
 }
 
-/// Why the first task did not succeed.
+/// The reason why the first task did not succeed.
 fn error(record: &RequestRecord) -> &str {
     record.tasks[0].error.as_deref().unwrap_or_default()
 }

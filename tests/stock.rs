@@ -1,4 +1,4 @@
-//! Composed guests: with its adapters, a guest keeps the promises on a host that knows nothing of tasks.
+//! Composed guests: with its adapters, a guest keeps the promises on a host without background tasks.
 //!
 //! Most tests send the same request to the native host and to the stock host, and compare. The others say why the hosts differ.
 
@@ -345,7 +345,7 @@ fn a_guest_without_the_sdk_leaves_out_the_stop_signal_when_composed_too() {
     assert_eq!(same(guests::WITHOUT_SDK, "/").tasks.len(), 3);
 }
 
-/// The guest's SDK asks its host for this status, is refused, and leaves it at 200. Only the native host tells.
+/// The guest's SDK sets this status, ignores the host's error, and keeps 200. Only the native host logs that.
 #[test]
 fn a_composed_guest_s_status_that_http_does_not_have_becomes_200() {
     let host = StockHost::start(guests::ENDS);

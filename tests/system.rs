@@ -1,4 +1,5 @@
-//! What a component sees of its system: what the manifest grants, and nothing of the host's. A task sees the same.
+//! A component sees only the parts of the system that the manifest grants, and nothing of the host. A task sees the
+//! same as its handler.
 
 use std::fs;
 

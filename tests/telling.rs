@@ -1,4 +1,4 @@
-//! What a host tells about its tasks: the events, spans and metrics of this process.
+//! Collects the events, spans and metrics of this process about tasks.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,5 @@
-//! HTTPS: with a certificate and its key the same application is served over TLS, by HTTP/2 to whoever speaks it.
+//! HTTPS: with a certificate and its key, the host serves the same application over TLS, with HTTP/2 if the client
+//! supports it.
 
 use std::fs;
 use std::path::Path;

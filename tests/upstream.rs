@@ -1,5 +1,5 @@
-//! A server for guests to call. It answers each request when the test says so, and not before: a task that waits for it
-//! is a task that runs for as long as the test wants.
+//! A server for guests to call. It answers a request only when the test says so. So a task that waits for the answer
+//! runs for as long as the test wants.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

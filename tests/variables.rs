@@ -1,4 +1,5 @@
-//! The variables that options can be set by: a wrong value names its variable, and a misspelt variable is told.
+//! The environment variables for options. The message about a wrong value names the variable, and the host warns about
+//! a misspelled variable.
 
 use crate::client::get;
 use crate::guests;

@@ -1,4 +1,5 @@
-//! `epilogue up --watch`: it builds and loads what changes. What does not build or load changes nothing.
+//! `epilogue up --watch` builds and loads the components that change. If a build or a load fails, the old application
+//! goes on.
 
 use std::fs;
 use std::path::Path;

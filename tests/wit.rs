@@ -1,4 +1,4 @@
-//! The contract is built on the WASI packages that the locked wasmtime implements, word for word.
+//! The WASI packages in `wit/deps/` are exactly those that the locked wasmtime implements.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Builds the example app and the test guests for wasm32-wasip2, and writes the macro `guests!`: a constant with the
-//! component's path for each of them.
+//! Builds the example app and the test guests for wasm32-wasip2. Writes the macro `guests!`, which defines a constant
+//! for each component, with the component's path.
 
 #[path = "../../guest/cargo.rs"]
 mod cargo;

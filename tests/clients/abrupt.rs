@@ -1,4 +1,5 @@
-//! Clients that end a connection amid something. Their tasks run, and the instance serves on (S7).
+//! Clients that end a connection in the middle of a request or a response. Their tasks run, and the instance serves
+//! further requests (S7).
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 

@@ -1,4 +1,5 @@
-//! An answer that comes before the request has been read, to a client that writes all of it first. The answer is never lost.
+//! The host answers before it has read the whole request, and the client first writes the whole request. The client
+//! always gets the answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

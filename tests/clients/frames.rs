@@ -1,4 +1,4 @@
-//! HTTP/2 by hand, for what no client library would send.
+//! Writes HTTP/2 frames by hand, for requests that no client library would send.
 
 use crate::socket::Socket;
 

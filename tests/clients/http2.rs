@@ -1,5 +1,5 @@
-//! Floods that only HTTP/2 makes possible. The protocol's library has limits against them; these tests show that they hold
-//! here.
+//! Floods that are possible only with HTTP/2. The HTTP/2 library has limits against them. These tests show that the
+//! limits hold in this host.
 
 use http::StatusCode;
 

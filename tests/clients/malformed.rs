@@ -1,4 +1,5 @@
-//! Bodies that are not what their headers say. That is the client's fault, and neither the handler's nor a failure in the log.
+//! Bodies that do not match their headers. This is a mistake of the client. The log shows it neither as a mistake of
+//! the handler nor as a failure.
 
 use epilogue::testing::TestHost;
 

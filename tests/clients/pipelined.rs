@@ -1,4 +1,4 @@
-//! Requests that are sent before the one before them is answered.
+//! Requests that a client sends before it has the response to the previous request.
 
 use epilogue::testing::{ResponseOutcome, TestHost};
 

@@ -1,4 +1,4 @@
-//! A request that comes so slowly that it may never come whole.
+//! Requests that arrive so slowly that they may never be complete.
 
 use std::iter::repeat_n;
 

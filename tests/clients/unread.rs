@@ -1,4 +1,5 @@
-//! A response that is not read: its client is given up, so that its tasks can run (S2, S7). One that is read slowly is not.
+//! If a client does not read its response, the host gives the client up, so that the tasks can run (S2, S7). The host
+//! does not give up a client that reads slowly.
 
 use std::time::Duration;
 
@@ -83,8 +84,8 @@ fn read_slowly(host: &TestHost, request: &[u8], size: usize) {
     });
 }
 
-/// The host must let the system buffer little of a response. A buffer of megabytes takes no more until a third has left, and a slow
-/// client would look as if it read nothing.
+/// The host must let the system buffer only a little of a response. A full buffer of megabytes takes new bytes only
+/// after a third of it has been sent. Until then, a slow client would look like a client that reads nothing.
 #[test]
 fn s7_a_client_that_reads_slowly_is_not_given_up() {
     let host = TestHost::component(guests::BODY).setting("send-timeout", "2s").start();

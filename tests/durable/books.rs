@@ -1,6 +1,8 @@
-//! The books of durable tasks: each that was stored waits, or has one final event, whatever workers and operators do (S3).
+//! The books of durable tasks. Each stored task either waits or has one final event, whatever workers and operators do
+//! (S3).
 //!
-//! `accepted = Σ final + waiting`, where a task waits that has not ended in a batch that `epilogue tasks list` shows.
+//! `accepted = Σ final + waiting`. A task counts as waiting if it has not ended and `epilogue tasks list` shows its
+//! batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +82,8 @@ impl<'a> Books<'a> {
         told
     }
 
-    /// The tasks that have not ended, by request: each once, though its batch may be in two places for a moment.
+    /// The tasks that have not ended, by request. Each counts once, although its batch may be in two places for a
+    /// moment.
     fn waiting(&self) -> BTreeMap<String, usize> {
         let rows = self.fixture.listed(["--limit", "100000"]);
         let waiting: BTreeSet<_> = rows
@@ -117,7 +120,7 @@ impl<'a> Books<'a> {
         sum
     }
 
-    /// While tasks run and end, each is either stored or in an event: never in neither, and never in both.
+    /// Checks the books while tasks run and end: each task is either stored or in an event, and never in both.
     fn balance_in_motion(&self) {
         let (before, waiting) = (self.told(), self.waiting());
         for (request, states) in &before {
@@ -202,7 +205,8 @@ fn s3_the_books_balance_whatever_an_operator_does(fixture: &mut Fixture) {
     assert_eq!(books.balance(), states(expected), "the worker told nothing more");
 }
 
-/// The fault run's counterpart for durable tasks. `EPILOGUE_FAULT_SEED` draws something else, and `DURABLE_ROUNDS` more of it.
+/// A fault run for durable tasks. `EPILOGUE_FAULT_SEED` sets another seed, and `DURABLE_ROUNDS` another number of
+/// rounds.
 fn s3_the_books_balance_while_operators_retry_and_drop_at_random(fixture: &mut Fixture) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it should be a number"));
     let seed = number("EPILOGUE_FAULT_SEED").unwrap_or(1);
@@ -246,8 +250,8 @@ fn disturb(books: &mut Books<'_>, rng: &mut Rng) {
     };
 }
 
-/// After a kill the engine is right, and the killed process can no longer log what it did. So for each batch that it ran, at most one
-/// event is missing.
+/// A killed process may have told the engine of a task's end, and not logged it. So for each batch that it ran, at most
+/// one event is missing.
 fn s3_a_killed_worker_takes_at_most_the_events_of_what_it_ran(fixture: &mut Fixture) {
     fixture.visibility = "2s";
     const KILLS: usize = 3;

@@ -1,8 +1,8 @@
-//! The tests of the core again, with each engine as the component's default: the suite runs itself, and a variable moves all tasks
-//! to the engine (see `epilogue::testing`).
+//! Runs the tests of the core again, with each engine. The suite starts itself with a variable that makes all tasks
+//! durable (see `epilogue::testing`).
 //!
-//! A new test is one of them, also one in a new file. If something else is promised of durable tasks, the test says so in its
-//! first line, with `only_in_process!`.
+//! Each new test takes part, also in a new file. If durable tasks have another promise, the first line of the test says
+//! so with `only_in_process!`.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use super::fixture::Fixture;
 /// The variable that moves all tasks to an engine.
 const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
 
-/// The files that are not about requests and their tasks, or that choose their engine themselves.
+/// The files that do not test requests and their tasks, or that choose their engine themselves.
 const BESIDE: &[&str] = &[
     "answers",
     "binary",
@@ -43,19 +43,20 @@ const BESIDE: &[&str] = &[
     "wit",
 ];
 
-/// What is promised of tasks in the process, and something else of durable ones.
+/// The promises that differ between tasks in the process and durable tasks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Otherwise {
     /// A worker may start a task before the response is out. The task then sees the outcome `delivered` (S2, S8).
     EarlyStart,
-    /// The request's scope is torn down behind its response. Its tasks have a scope of their own, in another instance (S9).
+    /// The request's scope is torn down after its response. Its durable tasks have a separate scope, in another
+    /// instance (S9).
     OwnScope,
     /// Closures stay in the process. No order holds between them and durable tasks, and neither fails because of the other (S15).
     ClosuresApart,
-    /// What a running task adds is a batch of its own, stored before it is accepted (S5).
+    /// A task that a running task adds is a separate batch. The host stores it before it accepts it (S5).
     OwnBatch,
-    /// What does not end on this host is given back and runs elsewhere: it is not abandoned (S13). A worker's tasks take no place
-    /// among the host's drains (S12).
+    /// A task that does not end on this host is returned to the engine and runs elsewhere. It is not abandoned (S13). A
+    /// worker's tasks do not count as drains of the host (S12).
     RunsElsewhere,
     /// The tasks behind one that failed for good wait in the dead letter with it. They are not skipped (S3, S4).
     DeadLetter,
@@ -63,7 +64,8 @@ pub(crate) enum Otherwise {
     OwnSpan,
     /// There is an engine.
     HasEngine,
-    /// NATS takes a batch that fits into its `max_payload`, which is 1 MiB, and so are the largest arguments.
+    /// NATS accepts a batch only if it fits into `max_payload`, which is 1 MiB. The largest arguments of a task are as
+    /// large as that alone.
     SmallerOnNats,
 }
 
@@ -75,7 +77,7 @@ impl Otherwise {
     }
 }
 
-/// Ends a test at once if the tasks of this run are durable, because of what is promised otherwise then.
+/// Ends a test at once if the tasks of this run are durable, because durable tasks have another promise.
 macro_rules! only_in_process {
     ($otherwise:ident) => {
         if $crate::durable::Otherwise::$otherwise.holds() {

@@ -1,4 +1,4 @@
-//! An application with durable tasks, and an engine with nothing in it.
+//! An application with durable tasks, and an empty engine.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -186,8 +186,8 @@ pub(crate) fn words(line: &str) -> [&str; 4] {
     words.try_into().unwrap_or_else(|_| panic!("{line:?} should be a task's line"))
 }
 
-/// The numbers of a request's tasks in the order in which each ran first. Some may have run again, but none before the one ahead of
-/// it had run.
+/// The numbers of a request's tasks, in the order of their first runs. A task may have run again, but no task ran
+/// before the previous task had run.
 pub(crate) fn in_order(ran: Vec<u64>) -> Vec<u64> {
     let mut first = Vec::new();
     ran.into_iter().for_each(|id| _ = (!first.contains(&id)).then(|| first.push(id)));

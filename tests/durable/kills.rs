@@ -1,4 +1,4 @@
-//! `kill -9` of hosts that run their own tasks: a task that a client was told is stored still runs.
+//! `kill -9` of hosts that run their own tasks. If a client has got its response, the stored tasks still run.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -105,7 +105,7 @@ fn kill(host: &mut Process, fixture: &Fixture) -> Vec<String> {
     killed.ended().stdout
 }
 
-/// Whether a request is answered with success; an error if there is no whole answer.
+/// Whether a request gets a successful response. Returns an error if the response is not complete.
 fn status(address: SocketAddr, number: usize) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;

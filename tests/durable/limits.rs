@@ -1,4 +1,4 @@
-//! What keeps durable tasks from multiplying: generations, and the backlog.
+//! The limits that keep durable tasks from multiplying: generations, and the backlog.
 
 use http::StatusCode;
 

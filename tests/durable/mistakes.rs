@@ -1,4 +1,5 @@
-//! An engine that can never be used ends the start, with a message that says what to do. One that may come is waited for.
+//! If an engine can never be used, the host does not start, and its message says what to do. If the engine may become
+//! available, the host waits for it.
 
 use super::fixture::{Fixture, Kind};
 use crate::process::{Process, epilogue, up};

@@ -15,8 +15,8 @@ fn ran(process: Process) -> Vec<String> {
     ended.stdout.iter().map(|line| words(line)[..2].join(" ")).collect()
 }
 
-/// No other process runs. When the stopped process goes on, its batches are still its own: each task runs once, also one that may
-/// be tried once.
+/// No other process runs. When the stopped process goes on, it still holds its batches. Each task runs once, also a
+/// task with one attempt.
 fn a_process_that_is_stopped_takes_its_own_tasks_for_nobody_elses(kind: Kind) {
     let mut fixture = Fixture::new(kind);
     fixture.visibility = "2s";

@@ -1,4 +1,5 @@
-//! A worker whose application changes: what runs ends on the old one, and what is leased from then on runs on the new one.
+//! A worker whose application changes. Running batches end on the old version, and batches that are leased later run on
+//! the new version.
 
 use std::fs;
 

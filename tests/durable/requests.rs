@@ -1,4 +1,4 @@
-//! The response to a request with durable tasks, and what is stored by then.
+//! The response to a request with durable tasks, and the tasks that are stored when the response is sent.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -117,7 +117,7 @@ fn s5_a_task_that_is_added_late_and_cannot_be_stored_is_refused(fixture: &mut Fi
     assert_eq!(fixture.stored("ready").len(), 1);
 }
 
-/// Nothing is committed then, and the client is told so.
+/// The host stores nothing in this case, and the client learns that from the status.
 #[test]
 fn a_disk_that_is_full_means_503_until_there_is_room() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -1,4 +1,4 @@
-//! `epilogue tasks`: what operators see and do.
+//! `epilogue tasks`: its output, and the changes that operators make with it.
 
 use std::process::Command;
 
@@ -118,7 +118,7 @@ fn what_passes_a_filter_is_dropped_and_retried(fixture: &mut Fixture) {
     assert_eq!(fixture.tasks(["drop", "--all", "id"]).code, Some(2));
 }
 
-/// To NATS, `*` and `>` are patterns that match every ID.
+/// In NATS, `*` and `>` are patterns that match every ID.
 fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
     let host = fixture.host([]);
     ask(host.address(), "run=ok");
@@ -133,7 +133,7 @@ fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
     assert_eq!(fixture.stored("ready").len(), 1);
 }
 
-/// The leases are longer than by default, and `epilogue tasks` is not told how long.
+/// The leases are longer than by default, and `epilogue tasks` does not know their length.
 fn a_look_shows_what_is_leased_and_leaves_it_so(fixture: &mut Fixture) {
     let gate = Upstream::start();
     fixture.visibility = "10m";

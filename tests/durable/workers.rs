@@ -285,7 +285,7 @@ fn a_worker_that_loses_its_lease_stops_the_guest(fixture: &mut Fixture) {
     assert!(ended.stdout.iter().all(|line| line.starts_with("knock 1 ")), "{:?}", ended.stdout);
 }
 
-/// The task ends before the worker knows that the batch is not its own any more.
+/// The task ends before the worker knows that another worker has leased the batch.
 fn s3_a_worker_that_has_lost_its_lease_tells_no_end(fixture: &mut Fixture) {
     let gate = Upstream::start();
     let host = fixture.host([]);

@@ -55,7 +55,7 @@ impl Said {
     }
 }
 
-/// Whether the instance of a request has died. A closure dies with it, and the time of that is not always known.
+/// Whether the instance of a request has died. Its closures die with it. The time of its death is not always known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     No,
@@ -192,8 +192,8 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Checks that tasks run one at a time, in the order of registration, and that the teardown comes after the last task but for
-    /// those that it adds.
+    /// Checks that tasks run one at a time, in the order of registration. Checks that the teardown comes after the last
+    /// task, except for tasks that the teardown adds.
     fn check_order(&self, record: &RequestRecord) -> Verdict {
         let mut last = (0, 0);
         let mut running = None;

@@ -1,4 +1,4 @@
-//! The clients: those that behave, and those that are slow, leave, reset, or say nothing that makes sense.
+//! The clients: some behave correctly, and others are slow, leave, reset the connection, or send garbage.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -106,7 +106,8 @@ impl Turn<'_> {
         seen.into_iter().map(|(script, seen)| Sent { script, client, seen }).collect()
     }
 
-    /// A round's last request: the host is alive, and has room again once what it had begun has ended.
+    /// Sends a round's last request. It shows that the host is alive, and has room again after the earlier requests
+    /// have ended.
     pub(super) async fn last(self) -> Sent {
         let script = Script { id: "f".repeat(32), run: vec!["ok".to_owned()], size: 40, ..Script::default() };
         let answered = async {
@@ -216,8 +217,8 @@ impl Turn<'_> {
         all
     }
 
-    /// Opens some streams of one HTTP/2 connection at once. Of each it draws the fate: 0 is to be read, 1 to be reset before
-    /// the response, and 2 to be reset within it.
+    /// Opens some streams of one HTTP/2 connection at once. `fates` says what happens to each: 0 is read, 1 is reset
+    /// before the response, and 2 is reset within the response.
     async fn streams(&mut self, scripts: Vec<Script>, fates: &[u8]) -> Vec<(Script, Seen)> {
         let connected = async {
             let io = TokioIo::new(self.connect().await?);
@@ -278,7 +279,8 @@ impl Turn<'_> {
         format!("GET {path} HTTP/1.1\r\nhost: test\r\ntraceparent: {parent}\r\n\r\n")
     }
 
-    /// Reads the head and nothing of the body, for longer than the host waits for that where it does not wait long.
+    /// Reads the response headers and nothing of the body. Waits for longer than the round's `send-timeout`, if that is
+    /// at most a second.
     async fn unread(&self, script: &Script) -> anyhow::Result<Seen> {
         let mut sender = self.http1().await?;
         let _response = sender.send_request(self.request(script)).await?;
@@ -331,7 +333,7 @@ fn nothing(error: impl std::fmt::Display) -> Seen {
     Seen::Nothing(format!("{error:#}"))
 }
 
-/// Once this time has passed.
+/// Waits until this time has passed.
 async fn tick(time: Duration) {
     let mut ticks = interval(time.max(Duration::from_millis(1)));
     ticks.tick().await;

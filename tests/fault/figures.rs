@@ -138,8 +138,8 @@ impl Memory {
         self.samples.iter().map(|sample| sample.bytes).max().unwrap_or_default()
     }
 
-    /// How much it has grown since it has come to its level, for which it has some minutes: memory grows with the most instances
-    /// that are alive at once, of each of which the engine keeps some.
+    /// How much the memory has grown after the first minutes. In the first minutes it grows, because the engine keeps
+    /// some memory of each instance that was alive at the same time.
     pub(super) fn growth(&self) -> usize {
         let level = self.samples.iter().skip_while(|sample| sample.second < WARM_UP);
         growth(&level.map(|sample| sample.bytes).collect::<Vec<_>>())
@@ -203,7 +203,8 @@ impl fmt::Display for Memory {
     }
 }
 
-/// How much larger the last third of these are than the first, each by its median: what is large for a moment does not matter.
+/// How much larger the last third of these values is than the first third. It compares medians, so short peaks do not
+/// count.
 pub(super) fn growth(values: &[usize]) -> usize {
     let third = values.len().div_ceil(3);
     let median = |part: &[usize]| {

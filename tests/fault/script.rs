@@ -1,4 +1,4 @@
-//! What is drawn at random: a round's limits, and what the guest is asked to do for each request.
+//! The random choices: a round's limits, and the guest's work for each request.
 
 use std::fmt;
 use std::fs;
@@ -33,7 +33,8 @@ pub(super) struct Limits {
     pub(super) cut: Option<(usize, u64)>,
 }
 
-/// The guest, as it was at the beginning of the run. Within half an hour somebody may build it again, and a round would compile it.
+/// The guest, as it was at the beginning of the run. If its file is built again during the run, the later rounds still
+/// use this one.
 static GUEST: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(guests::FAULT).expect("the guest should be there"));
 
 impl Limits {
@@ -92,7 +93,7 @@ impl Limits {
     }
 }
 
-/// What the guest is asked to do for one request; see the guest for the words.
+/// The guest's work for one request. `guests/examples/fault.rs` explains the words.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     /// The trace id.

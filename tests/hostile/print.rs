@@ -1,4 +1,4 @@
-//! A guest that prints without end of line: all of it arrives, and nobody waits for it.
+//! A guest prints a very long text without an end of line. The whole text arrives, and other requests do not wait.
 
 use crate::client::get;
 use crate::guests;

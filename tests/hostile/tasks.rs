@@ -1,5 +1,5 @@
-//! A guest that misbehaves in a task: the task's state says so, and the tasks after it run in a fresh instance. A guest that adds more
-//! tasks than it may.
+//! A guest misbehaves in a task. The task's state shows it, and the tasks behind it run in a fresh instance. Another
+//! guest adds more tasks than it may.
 
 use epilogue::testing::{TaskState, TestHost};
 

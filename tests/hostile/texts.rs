@@ -1,4 +1,5 @@
-//! The text of errors. Of a long one the host keeps and tells only the beginning; a trap is told with the guest's own last words.
+//! The texts of errors. The host keeps and logs only the beginning of a long text. For a trap, it logs the last text
+//! that the guest wrote to stderr.
 
 use epilogue::testing::{RequestRecord, ResponseOutcome, TestHost};
 

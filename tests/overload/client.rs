@@ -47,7 +47,7 @@ impl Client {
         answers
     }
 
-    /// Asks with so many at once, each anew as soon as it is answered, for so long.
+    /// Sends `count` requests at the same time, and a new one after each response, for `time`.
     pub(super) async fn at_once(&self, count: usize, time: Duration) -> Vec<Answer> {
         let end = Instant::now() + time;
         let one = async || {
@@ -127,7 +127,7 @@ impl Client {
     }
 }
 
-/// Whether a response has come to its end, whose head has so many bytes.
+/// Whether a response is complete. `head` is the number of bytes of its headers.
 fn is_whole(said: &[u8], head: usize) -> bool {
     let text = String::from_utf8_lossy(&said[..head]);
     match text.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse::<usize>().ok()) {

@@ -1,4 +1,4 @@
-//! Deadlines: a call that waits past its own is cancelled, and its instance serves on (S6, S10).
+//! Deadlines: a call that waits past its deadline is cancelled, and its instance serves further requests (S6, S10).
 
 use epilogue::testing::ResponseOutcome;
 

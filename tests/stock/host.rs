@@ -1,5 +1,5 @@
-//! A stock host: wasmtime's own handler of HTTP components, which `wasmtime serve` and Spin are made of, as they set it up.
-//! It knows nothing of tasks.
+//! A stock host: wasmtime's own handler of HTTP components. `wasmtime serve` and Spin use this handler with the same
+//! configuration. It has no background tasks.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ impl StockHost {
         })
     }
 
-    /// The request that ends next, as the component tells of it on stderr.
+    /// The record of the request that ends next, read from the component's stderr.
     pub(crate) fn next_record(&self) -> RequestRecord {
         self.next_records(1).remove(0)
     }

@@ -1,5 +1,4 @@
-//! Limits and the spelling of settings: a composed guest is held to those of the native host, and is told so in the same words
-//! (S11).
+//! Limits and settings: a composed guest has the same limits as on the native host, and gets the same messages (S11).
 
 use bytes::Bytes;
 use epilogue::testing::{RequestRecord, TestHost};

@@ -1,4 +1,4 @@
-//! What a composed component tells on stderr, read back into the records that the native host would have made.
+//! Reads the lines of a composed component on stderr, and turns them into records like those of the native host.
 
 use std::collections::HashMap;
 use std::time::Duration;

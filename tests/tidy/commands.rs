@@ -1,4 +1,4 @@
-//! The commands that the guide and the README show have only options that exist.
+//! Checks that commands in the guide and the README use only options that exist.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A middleware that turns strangers away, and writes down who came after the response.
+//! A middleware that refuses unknown users, and records each visit after the response.
 
 // ANCHOR: middleware
 use axum::http::Response;

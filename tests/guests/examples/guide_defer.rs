@@ -1,4 +1,4 @@
-//! What a Cloudflare Worker does with `ctx.waitUntil`: it counts a visit after the response, at another server.
+//! Counts a visit after the response, by a call to another server, as a Cloudflare Worker does with `ctx.waitUntil`.
 
 use std::time::Instant;
 

@@ -85,7 +85,7 @@ impl Smtp {
         self.expect(code)
     }
 
-    /// Reads one reply. All its lines but the last have a `-` after the code.
+    /// Reads one reply. Each line except the last one has a `-` after the code.
     fn expect(&mut self, code: &str) -> anyhow::Result<()> {
         loop {
             let mut line = String::new();

@@ -9,7 +9,7 @@ use spin_sdk::http_service;
 // ANCHOR: session
 thread_local!(static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) });
 
-/// The request's session: opened by whoever asks first, and closed by the teardown.
+/// Returns the request's session. The first call opens it, and the teardown closes it.
 fn session() -> Session {
     let open = SESSION.with_borrow(Clone::clone);
     open.unwrap_or_else(|| {
@@ -39,7 +39,7 @@ fn write_history() {
 }
 // ANCHOR_END: use
 
-/// A session with a database, which says what it would do.
+/// A session with a database. In this example, it only prints what it would do.
 #[derive(Clone)]
 struct Session;
 
