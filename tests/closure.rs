@@ -83,5 +83,5 @@ fn s15_a_closure_cannot_be_tried_twice() {
     let record = exchange.drained();
     assert!(record.tasks.is_empty(), "it was refused");
     let reason = format!("{:?}", record.outcome);
-    assert!(reason.contains("a closure can be tried only once, as its first run consumes it"), "{reason}");
+    assert!(reason.contains("a closure can be tried only once, because its first run consumes it"), "{reason}");
 }

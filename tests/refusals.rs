@@ -225,8 +225,8 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let app = application("composed.wasm", "");
     let composed = epilogue::testing::compose(Path::new(guests::TASKS), &[]).unwrap();
     fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
-    let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts and runs its tasks within itself, \
-                    so that no task engine can store them: set tool.epilogue.source of the component to the guest that it was \
+    let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts. It runs its tasks itself, so no \
+                    task engine can store them: set tool.epilogue.source of the component to the guest that it was \
                     composed from";
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
     assert_eq!(refusal_with(app.path(), &["--engine", &engine, "--durable", "--work"]), expected);
@@ -243,7 +243,7 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let host = Process::start(up(app.path(), []));
     get(host.address(), "/?run=ok");
     host.logged(
-        "component \"app\" is composed for other hosts and runs its tasks within itself, without what this host does",
+        "component \"app\" is composed for other hosts. It runs its tasks itself, with fewer promises than this host: ",
     );
     host.logged("name=\"ok\" state=\"succeeded\"");
 

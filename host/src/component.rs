@@ -208,14 +208,14 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     let advice = "set tool.epilogue.source of the component to the guest that it was composed from";
     ensure!(
         !has_task_engine,
-        "component {id:?} ({}) is composed for other hosts and runs its tasks within itself, so that no task engine can \
-         store them: {advice}",
+        "component {id:?} ({}) is composed for other hosts. It runs its tasks itself, so no task engine can store them: \
+         {advice}",
         file.display()
     );
     tracing::warn!(
         target: "epilogue::component",
-        "component {id:?} is composed for other hosts and runs its tasks within itself, without what this host does for \
-         them: {advice}"
+        "component {id:?} is composed for other hosts. It runs its tasks itself, with fewer promises than this host: \
+         {advice}"
     );
     Ok(())
 }

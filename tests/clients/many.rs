@@ -41,7 +41,7 @@ fn a_connection_too_many_waits_until_another_closes() {
     let idle = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
     let mut third = Socket::connect_to(address);
     third.request("GET", "/");
-    host.process.logged("as many connections are open as max-connections allows: others wait max_connections=2");
+    host.process.logged("the limit max-connections is reached: further connections wait max_connections=2");
     drop(idle);
     assert!(third.head().starts_with("HTTP/1.1 200 OK"));
 }

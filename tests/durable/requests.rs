@@ -77,7 +77,7 @@ fn an_engine_that_is_away_means_503_and_nothing_runs(fixture: &mut Fixture) {
         host.stderr.iter().find(told).unwrap().split_once("error=").unwrap().1
     };
     assert!(why(1).starts_with("\"not stored: the task engine is not available: "), "{}", why(1));
-    assert_eq!(why(2), "\"the response was not sent, as the durable tasks were not stored\"");
+    assert_eq!(why(2), "\"the response was not sent, because the durable tasks were not stored\"");
     assert!(host.stdout.iter().all(|line| !line.contains("always")), "{:?}", host.stdout);
 }
 

@@ -67,7 +67,7 @@ fn what_is_to_be_dropped_is_counted_and_asked_for(fixture: &mut Fixture) {
     ask(host.address(), "run=ok");
     let refused = fixture.tasks(["drop", "--all"]);
     let why =
-        "Error: 2 requests with 3 tasks would be dropped: use --yes to drop them, as there is no terminal to ask on";
+        "Error: 2 requests with 3 tasks would be dropped: there is no terminal to ask on, so use --yes to drop them";
     assert_eq!((refused.code, refused.stderr), (Some(1), vec![why.to_owned()]));
 
     let asked = |answer: &str| {

@@ -24,7 +24,7 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
         ));
     };
     if first == 0 {
-        return Err(refuse("the first wait of `backoff` cannot be zero, as each further one is twice as long"));
+        return Err(refuse("the first wait of `backoff` cannot be zero, because each further wait is twice as long"));
     }
     if first > max {
         return Err(refuse("the first wait of `backoff` cannot be longer than the longest"));

@@ -15,18 +15,18 @@ pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
     if let Some(receiver) = signature.receiver() {
         return Err(Error::new_spanned(
             receiver,
-            "a method cannot be a task, as `self` would have to be kept until after the response: \
+            "a method cannot be a task, because the host would have to keep `self` until after the response: \
              make it a free function that takes what it needs",
         ));
     }
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
         return Err(Error::new_spanned(
             &signature.generics,
-            "a task cannot be generic, as it is looked up by its name: write one task for each type",
+            "a task cannot be generic, because the host calls it by its name: write one task for each type",
         ));
     }
     if let Some(keyword) = &signature.unsafety {
-        return Err(Error::new_spanned(keyword, "a task cannot be `unsafe`, as the host calls it"));
+        return Err(Error::new_spanned(keyword, "a task cannot be `unsafe`, because the host calls it"));
     }
     if let Some(abi) = &signature.abi {
         return Err(Error::new_spanned(

@@ -36,12 +36,12 @@ fn write_checked<T: Serialize + DeserializeOwned>(args: &T, all: bool) -> Result
 /// Checks that the task will read the same values that were written.
 fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(), String> {
     let arrived: T = read(json).map_err(|error| {
-        format!("the task could not read them, as a type's Serialize and Deserialize differ: {error}")
+        format!("the task could not read them, because a type's Serialize and Deserialize differ: {error}")
     })?;
     if Look::sum(args)? == Look::sum(&arrived)? {
         return Ok(());
     }
-    Err("the task would get another value, as Some(None) becomes None, or a type's Serialize and Deserialize differ"
+    Err("the task would get another value, because Some(None) becomes None, or a type's Serialize and Deserialize differ"
         .to_owned())
 }
 

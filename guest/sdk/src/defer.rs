@@ -31,7 +31,7 @@ where
 {
     if options.retries() {
         return Err(EnqueueError::Unsupported(
-            "a closure can be tried only once, as its first run consumes it".to_owned(),
+            "a closure can be tried only once, because its first run consumes it".to_owned(),
         ));
     }
     // Never the same twice in an instance, so that no request can run a future of an earlier request.

@@ -134,9 +134,7 @@ impl AllowedHost {
             "\"insecure:allow-all\" is no longer allowed: \"*://*:*\" opens all of the network"
         );
         let (scheme, rest) = entry.trim().split_once("://").with_context(|| {
-            format!(
-                "{entry:?} has no scheme: an allowed host is <scheme>://<host>[:<port>], each of which may be \"*\""
-            )
+            format!("{entry:?} has no scheme: write <scheme>://<host>[:<port>], where each part may be \"*\"")
         })?;
         Self::parse_parts(scheme, rest).with_context(|| format!("{entry:?} is not an allowed host"))
     }
@@ -165,7 +163,7 @@ impl AllowedHost {
         };
         ["tcp", "udp"].contains(&scheme.as_str()).then(|| {
             format!(
-                "{name:?} is the name of a host, and a socket connects to an address: the entry allows nothing; write the \
+                "{name:?} is a host name, but a socket connects to an IP address. The entry allows nothing: write the \
                  host's address or network, such as \"{scheme}://10.0.0.0/8:*\""
             )
         })
@@ -267,7 +265,7 @@ fn parse_port(port: &str, scheme: &str) -> anyhow::Result<Pattern<Range<u32>>> {
         ("*", _) => Ok(Pattern::Any),
         ("", _) => {
             let port = default_port(scheme)
-                .with_context(|| format!("it has no port, and {scheme:?} is not a scheme whose port is known"))?;
+                .with_context(|| format!("it has no port, and the scheme {scheme:?} has no known default port"))?;
             Ok(Pattern::Only(single(port.into())))
         }
         // As in Spin, the end of a range is not part of it.

@@ -115,7 +115,7 @@ impl Joining {
             }
             ensure!(
                 inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),
-                "it imports {import}, which it may only with inherit_configuration = [\"allowed_outbound_hosts\"] in the \
+                "it imports {import}, which needs inherit_configuration = [\"allowed_outbound_hosts\"] in the \
                  trigger's dependencies.middleware"
             );
         }
@@ -207,7 +207,7 @@ mod tests {
             (
                 MIDDLEWARE,
                 APPLICATION,
-                "\"around\" (FILE) cannot be a middleware: it imports wasi:http/client@0.3.0, which it may only with \
+                "\"around\" (FILE) cannot be a middleware: it imports wasi:http/client@0.3.0, which needs \
                  inherit_configuration = [\"allowed_outbound_hosts\"] in the trigger's dependencies.middleware",
             ),
         ] {

@@ -101,7 +101,7 @@ impl ServerThread {
                         target: "epilogue::connection",
                         max_connections,
                         times,
-                        "as many connections are open as max-connections allows: others wait"
+                        "the limit max-connections is reached: further connections wait"
                     );
                 }
                 connections.acquire_owned().await.map_err(io::Error::other)?

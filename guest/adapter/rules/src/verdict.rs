@@ -25,8 +25,8 @@ pub struct Task {
     pub cancelled: bool,
     /// The task asked to be cancelled if the client leaves.
     pub cancel_on_disconnect: bool,
-    /// The task is durable. A stored task is no longer in the queue, so a durable task in the queue could not be
-    /// stored.
+    /// The task is durable. A durable task leaves the queue when it is stored. If it is still in the queue, it could
+    /// not be stored.
     pub durable: bool,
     /// The task was bound to an instance that has died.
     pub orphaned: bool,
@@ -53,7 +53,7 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// The state of a task that does not run, and the reason for its record. `None` if the task runs.
+    /// The state of a task that does not run, and the reason that its record contains. `None` if the task runs.
     pub fn verdict(&self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
@@ -79,7 +79,7 @@ impl<'a> Situation<'a> {
         let unsent = self.not_stored.is_some() && !task.durable;
         match task.run_when {
             RunWhen::Success if self.handler_failed => Some("the handler failed"),
-            RunWhen::Success if unsent => Some("the response was not sent, as the durable tasks were not stored"),
+            RunWhen::Success if unsent => Some("the response was not sent, because the durable tasks were not stored"),
             RunWhen::Failure if !self.handler_failed && !unsent => Some("the handler did not fail"),
             _ if task.durable => self.not_stored.or(Some("not stored")),
             _ => None,

@@ -83,7 +83,7 @@ fn bad_entries_are_explained() {
     for (entry, expected) in [
         (
             "example.com",
-            "\"example.com\" has no scheme: an allowed host is <scheme>://<host>[:<port>], each of which may be \"*\"",
+            "\"example.com\" has no scheme: write <scheme>://<host>[:<port>], where each part may be \"*\"",
         ),
         (
             "http://{{ host }}",
@@ -96,7 +96,7 @@ fn bad_entries_are_explained() {
         ("http://a.com:99999", "\"http://a.com:99999\" is not an allowed host: \"99999\" is not a port"),
         (
             "ftp://a.com",
-            "\"ftp://a.com\" is not an allowed host: it has no port, and \"ftp\" is not a scheme whose port is known",
+            "\"ftp://a.com\" is not an allowed host: it has no port, and the scheme \"ftp\" has no known default port",
         ),
         ("h2c://a.com:1", "\"h2c://a.com:1\" is not an allowed host: the scheme \"h2c\" is neither a word nor \"*\""),
         (

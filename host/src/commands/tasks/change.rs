@@ -51,7 +51,7 @@ pub(super) fn drop(
     if !yes && !chosen.is_empty() {
         let (input, terminal) = (io::stdin(), io::stdin().is_terminal() && io::stderr().is_terminal());
         if !terminal {
-            bail!("{what} would be dropped: use --yes to drop them, as there is no terminal to ask on");
+            bail!("{what} would be dropped: there is no terminal to ask on, so use --yes to drop them");
         }
         note(format_args!("{what} will be dropped, and the tasks never run."));
         if !agrees(&mut input.lock())? {

@@ -34,8 +34,8 @@ impl Inside {
             return Ok(());
         }
         bail!(
-            "{} is a symbolic link, or behind one, to {}, which is outside of the application's folder: put a copy in the \
-             place of the link, or use {{ source = {real:?}, destination = … }}",
+            "{} leads over a symbolic link to {}, which is outside of the application's folder: replace the link by a \
+             copy, or use {{ source = {real:?}, destination = … }}",
             path.display(),
             real.display()
         )

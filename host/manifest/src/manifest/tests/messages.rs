@@ -237,8 +237,8 @@ fn what_this_host_lacks_is_named() {
         ),
         (
             "allowed_outbound_hosts = [\n  \"http://a.com\",\n  \"b.com\",\n]",
-            "spin.toml:14: \"allowed_outbound_hosts\" in [component.notify]: \"b.com\" has no scheme: an allowed host is \
-             <scheme>://<host>[:<port>], each of which may be \"*\"",
+            "spin.toml:14: \"allowed_outbound_hosts\" in [component.notify]: \"b.com\" has no scheme: write \
+             <scheme>://<host>[:<port>], where each part may be \"*\"",
         ),
         (
             "variables = { token = \"{{ token }}\" }",
@@ -293,8 +293,8 @@ fn what_may_be_a_mistake_is_warned_of() {
         ),
         (
             "allowed_outbound_hosts = [\"tcp://10.0.0.25:25\", \"redis://db.example\", \"*://db.example:1\",\n\"tcp://db.example:5432\"]",
-            "spin.toml:13: \"allowed_outbound_hosts\" in [component.notify]: \"db.example\" is the name of a host, and a socket \
-             connects to an address: the entry allows nothing; write the host's address or network, such as \
+            "spin.toml:13: \"allowed_outbound_hosts\" in [component.notify]: \"db.example\" is a host name, but a socket \
+             connects to an IP address. The entry allows nothing: write the host's address or network, such as \
              \"tcp://10.0.0.0/8:*\"",
         ),
     ] {
