@@ -48,7 +48,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// If a component cannot run here; the message says which, and why.
+    /// If a component cannot run here. The message names the component and the reason.
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
             true => None,

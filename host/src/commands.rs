@@ -19,8 +19,8 @@ use self::cli::Command;
 use crate::process::scratch;
 use crate::telemetry::{logging, output};
 
-/// Runs the command of the process's command line to its end. A mistake on the command line ends the process with exit
-/// code 2.
+/// Runs the command that the command line names, until it ends. A mistake on the command line ends the process with
+/// exit code 2.
 pub fn run() -> ExitCode {
     let command = variables::command_line().command;
     // The other commands log their warnings.

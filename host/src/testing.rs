@@ -201,7 +201,7 @@ impl TestHost {
         self.trigger.stop();
     }
 
-    /// Shuts the host down, and returns a summary of its work. Records that have not been taken can still be taken.
+    /// Shuts the host down, and returns a summary of its work. A test can still take the remaining records.
     pub fn shut_down(&mut self, grace: Duration) -> Summary {
         self.trigger.drain(grace);
         let server = self.server.take().expect("it should be shut down once");

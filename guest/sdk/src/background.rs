@@ -93,8 +93,8 @@ impl BackgroundTasks {
 
     /// Cancels a task that has not started. The host records it as `cancelled`.
     ///
-    /// Returns false if the task has started or ended, or was never accepted. A cancelled deferred future keeps the values
-    /// that it captured until the teardown begins.
+    /// Returns false if the task has started or ended, or was never accepted. If the task is a deferred future, the
+    /// values that it captured are dropped when the teardown begins.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }

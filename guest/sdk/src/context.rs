@@ -113,7 +113,7 @@ pub struct Stop {
 /// Waits until the running handler, task or teardown should stop (S10): its deadline is near, or the host is shutting
 /// down.
 ///
-/// Wait for this and for the work at the same time, as below. To stop waiting, drop the future.
+/// Wait for this future and for the work at the same time, as in the example. To stop waiting, drop the future.
 ///
 /// ```no_run
 /// # use std::pin::pin;

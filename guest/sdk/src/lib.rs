@@ -133,23 +133,23 @@ pub use task::{Task, TaskResult};
 ///
 /// # Arguments
 ///
-/// A task owns its arguments. Their types implement [`serde`]'s `Serialize` and `Deserialize`, because the host keeps the
-/// arguments as JSON until the task runs. The task gets exactly the values that were enqueued, with each bit of a float, or
-/// `add_task` refuses them:
+/// A task owns its arguments. Their types implement [`serde`]'s `Serialize` and `Deserialize`, because the host keeps
+/// the arguments as JSON until the task runs. The task gets exactly the values that were enqueued, including each bit
+/// of a float. If that is not possible, `add_task` refuses the arguments:
 ///
 /// - The compiler checks the number and types of the arguments, and that the types implement `Serialize` and `Deserialize`.
 /// - `add_task` checks the values, and returns [`EnqueueError::BadArgs`] for a float that is `NaN` or infinite, for lists
 ///   and objects that are nested more than 127 deep, and for a map whose keys JSON cannot have.
 /// - `add_task` reads the arguments back and compares them. It returns `BadArgs` if the task would get another value or
-///   none. A debug build checks all arguments. A release build checks only arguments in which something is often lost: an
-///   `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an integer of 128 bits, or a map's
-///   key that is not a string.
+///   none. A debug build checks all arguments. A release build reads back only arguments that contain something that
+///   serde often loses: an `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an
+///   integer of 128 bits, or a map's key that is not a string.
 ///
 /// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` differ in another way. If the task
 /// cannot read such arguments, it ends as `failed` with the error `bad arguments`.
 ///
-/// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an enum
-/// that has its `tag` inside. `add_task` refuses it there.
+/// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an
+/// enum that has its `tag` inside. In these places, `add_task` refuses such an integer.
 ///
 /// `#[task(durable)]` makes the task durable wherever it is enqueued. See [`TaskOptions::durable`].
 ///

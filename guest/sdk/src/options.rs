@@ -71,9 +71,9 @@ impl TaskOptions {
     ///
     /// The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
     ///
-    /// Default: the task's own `#[task(backoff = "…")]`. A task without this attribute waits 100 ms to 10 s. A durable
-    /// task without it waits as the operator has set, which is 15 s to one hour by default. A `first` below one
-    /// millisecond counts as one millisecond. A `max` below `first` counts as `first`.
+    /// Default: the task's own `#[task(backoff = "…")]`. A task without this attribute waits 100 ms to 10 s. For a
+    /// durable task without it, the operator's setting decides. The default of that setting is 15 s to one hour. A
+    /// `first` below one millisecond counts as one millisecond. A `max` below `first` counts as `first`.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self

@@ -31,7 +31,7 @@ impl Scope {
     /// - The future may add tasks. They run after the future. The future may also register more futures. They run next.
     /// - If the future returns an error, the host records the error, and the other futures still run.
     /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs this. A
-    ///   composed component runs it with its next teardown.
+    ///   composed component runs such a future with its next teardown.
     ///
     /// # Panics
     ///

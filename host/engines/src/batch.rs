@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The version of the envelopes that this program writes, and the only one that it reads.
+/// The version of envelopes. This program writes and reads only this version.
 pub const VERSION: u32 = 1;
 
 /// The largest size of an envelope, in bytes. Arguments become a third larger in an envelope. An engine may have a

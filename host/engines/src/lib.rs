@@ -96,11 +96,11 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Leases the batch that has waited longest. If none is ready, waits up to `wait` for one. `worker` is a name that no
     /// other process uses.
     ///
-    /// The call never returns a batch whose [`Lease`] this process still has under the same name. If that lease has ended,
-    /// for example after a pause of the process, the call extends it.
+    /// If this process still has a [`Lease`] of a batch under the same name, the call does not return this batch again.
+    /// If that lease has ended, for example after a pause of the process, the call extends the lease.
     ///
-    /// Poll the future to its end. If you drop the future earlier, a batch may stay leased that no worker runs until
-    /// the lease ends.
+    /// Poll the future to its end. If you drop the future earlier, a batch may stay leased until its lease ends,
+    /// although no worker runs it.
     ///
     /// If a batch cannot be read, because its envelope is damaged or newer than this program, the call buries it and takes
     /// the next one.
@@ -119,8 +119,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Gives a batch back after the task [`Lease::next`] failed. The batch can be leased again after the time `after`.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
-    /// Gives a batch back whose task [`Lease::next`] was not started. The batch can be leased at once, and the attempt does
-    /// not count.
+    /// Gives a batch back before its task [`Lease::next`] has started. The batch can be leased at once, and the attempt
+    /// does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
@@ -139,11 +139,11 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
         Ok(entries)
     }
 
-    /// Returns the stored batch with this id, or none if there is none.
+    /// Returns the stored batch with this id, if there is one.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Makes a dead batch ready again. It continues with the task at which it died, and this task has all its attempts
-    /// again.
+    /// Makes a dead batch ready again. The batch continues with the task that failed for good. This task gets its full
+    /// number of attempts again.
     ///
     /// Returns the dead batch as it was, or none if no dead batch has this id.
     async fn retry_dead(&self, id: &str) -> Result<Option<Entry>>;
@@ -165,7 +165,7 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// Finds settings of the server because of which accepted batches can be lost. Returns one sentence with advice for
+    /// Finds settings of the server that can lead to the loss of accepted batches. Returns one sentence with advice for
     /// each setting.
     ///
     /// The default implementation returns an empty list. The list is also empty if the server does not show its

@@ -61,7 +61,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`Error::Config`] for a URL that cannot be used, or a file that is not an engine's database.
-    /// [`Error::Unavailable`] if the file cannot be opened, or if an operator opens one that does not exist.
+    /// [`Error::Unavailable`] if the file cannot be opened, or if an operator names a file that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;

@@ -60,7 +60,7 @@ impl<T> Router<T> {
         Ok(Self { routes: router })
     }
 
-    /// Finds the route of a path. The path is that of a request's URI, without the query.
+    /// Finds the route of `path`, the path of a request's URI without the query.
     pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();

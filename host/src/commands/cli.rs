@@ -32,8 +32,8 @@ pub(super) enum Command {
     /// The exit code is 0 if the stop abandoned no task. It is 1 if the application could not run, 2 after a mistake on
     /// the command line, and 3 if the stop abandoned a task or the process ended by force.
     ///
-    /// Each option has an environment variable. You can also set most options in the manifest, under the option's name:
-    /// in `[component.ID.tool.epilogue]` for one component, in `[application.tool.epilogue]` for all of them. The
+    /// Each option has an environment variable. You can also set most options in the manifest, under the option's name.
+    /// Use `[component.ID.tool.epilogue]` for one component, and `[application.tool.epilogue]` for all components. The
     /// command line overrides the variable. The variable overrides the component's table. The component's table
     /// overrides the application's table.
     Up(Box<UpArgs>),
@@ -44,7 +44,7 @@ pub(super) enum Command {
     /// the options about clients.
     ///
     /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
-    /// number of threads that run them. `epilogue up --work` serves requests and also runs durable tasks.
+    /// number of threads that run the tasks. `epilogue up --work` serves requests and also runs durable tasks.
     Worker(Box<UpArgs>),
     /// Shows, retries and removes the tasks in the task engine.
     Tasks(TasksArgs),
@@ -52,8 +52,8 @@ pub(super) enum Command {
     Build(BuildArgs),
     /// Composes a guest with adapters, so that it runs with its tasks on any WASI 0.3 host.
     ///
-    /// The result runs on Spin, Fermyon and `wasmtime serve`. It reads its settings from the environment variables that
-    /// `epilogue up` reads, such as `EPILOGUE_TASK_TIMEOUT`.
+    /// The result runs on Spin, Fermyon and `wasmtime serve`. The result reads its settings from the same environment
+    /// variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
     /// Creates a project: an app with background tasks, which runs on this host and on Spin.
     New(NewArgs),
@@ -106,7 +106,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Cl
 /// The options of `epilogue up`.
 #[derive(Args, Debug)]
 pub(super) struct UpArgs {
-    /// Which application, and what of it.
+    /// The application, and the components to use.
     #[command(flatten)]
     pub application: ApplicationArgs,
 
@@ -136,7 +136,7 @@ pub(super) struct UpArgs {
 /// The options of `epilogue build`.
 #[derive(Args, Debug)]
 pub(super) struct BuildArgs {
-    /// Which application, and what of it.
+    /// The application, and the components to use.
     #[command(flatten)]
     pub application: ApplicationArgs,
 }
@@ -144,7 +144,7 @@ pub(super) struct BuildArgs {
 /// The options of `epilogue compose`.
 #[derive(Args, Debug)]
 pub(crate) struct ComposeArgs {
-    /// The guest, as it runs on `epilogue up`.
+    /// The guest: the component that `epilogue up` runs.
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
 
@@ -185,7 +185,7 @@ pub(super) struct NewArgs {
     pub sdk: Option<PathBuf>,
 }
 
-/// Which application a command is about, and which of its components.
+/// The application of a command, and the components to use.
 #[derive(Args, Debug)]
 pub(super) struct ApplicationArgs {
     /// The application: a manifest, or a folder with a spin.toml. The default is the spin.toml in the current folder, or

@@ -7,7 +7,7 @@ use tokio_rustls::server::TlsStream;
 
 /// The host reads requests from this connection, and writes responses to it.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Whether the client has closed its side, even if not all that it sent has been read.
+    /// Whether the client has closed its side. The host may not have read everything that the client sent before.
     fn has_left(&self) -> bool;
 }
 

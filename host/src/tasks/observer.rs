@@ -18,7 +18,7 @@ pub struct Summary {
     pub tasks: u64,
     /// How many of `tasks` were abandoned, for whatever reason.
     pub abandoned: u64,
-    /// How many of `abandoned` were abandoned because the shutdown's grace had passed or was cut short.
+    /// The part of `abandoned` that was abandoned because the shutdown's grace had passed or was cut short.
     pub abandoned_at_stop: u64,
 }
 

@@ -29,8 +29,8 @@ use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
-/// A task engine, and the thread for all of its calls. On a separate thread, its connections do not wait for guests,
-/// and a call runs to its end even if its caller no longer waits.
+/// A task engine, and the thread for all of its calls. The calls run on a separate thread, so they do not wait for
+/// guests. A call runs to its end even if its caller no longer waits for it.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
@@ -49,8 +49,8 @@ impl TaskStore {
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, if its file cannot be opened, or if the server can never be used: the password is
-    /// wrong, the database does not exist, the host's name is unknown, or another kind of server answers.
+    /// If the URL names no engine, if its file cannot be opened, or if the server can never be used. Examples are a
+    /// wrong password, a database that does not exist, an unknown host name, and another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };

@@ -15,14 +15,14 @@ pub struct Backoff {
 const LEAST: Duration = Duration::from_millis(1);
 
 impl Backoff {
-    /// The backoff of a task that is not durable and has no backoff of its own.
+    /// The default backoff of a task that is not durable.
     pub const IN_PROCESS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(10) };
 
-    /// The backoff of a durable task that has none of its own, unless the operator sets another. With ten attempts the
-    /// task is retried for up to two hours.
+    /// The default backoff of a durable task. The operator can set another one. With ten attempts the task is
+    /// retried for up to two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// The wait after this attempt: a random time between half of [`Backoff::longest`] and all of it, so that tasks
+    /// The wait after this attempt. It is a random time between half of [`Backoff::longest`] and all of it. So tasks
     /// that failed together are not all retried together. `random` is a new random number for each wait.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);

@@ -7,7 +7,7 @@ const PART: u32 = 10;
 /// The longest time between the announcement and the deadline.
 const MAX: Duration = Duration::from_secs(5);
 
-/// How long before its deadline a call is told of it. `time` is the total time of the call.
+/// The time between the announcement of a call's deadline and the deadline. `time` is the total time of the call.
 pub fn notice(time: Duration) -> Duration {
     (time / PART).min(MAX)
 }

@@ -14,7 +14,7 @@ pub const UNITS: [(&str, u64); 7] = [
 /// The reason why a text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSize {
-    /// The text is not a whole number with or without a unit.
+    /// The text is neither a whole number nor a whole number with a unit.
     Malformed,
     /// The number of bytes does not fit 64 bits.
     TooLarge,

@@ -17,8 +17,8 @@ pub enum TaskState {
     TimedOut,
     /// The task did not run, because a task before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// The task did not run, because of its `run-when` and the end of the handler (S6), or because it is durable and
-    /// could not be stored.
+    /// The task did not run, because its `run-when` does not match the result of the handler (S6), or because it is
+    /// durable and could not be stored.
     Discarded,
     /// The task was cancelled before it started, by the guest or because the client had left (S7).
     Cancelled,

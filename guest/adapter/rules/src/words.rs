@@ -16,22 +16,22 @@ pub const RESPONSE_FAILED: &str = "the response failed";
 pub const TEARDOWN_FAILED: &str = "the teardown failed";
 /// The event of a teardown that was stopped.
 pub const TEARDOWN_CUT_SHORT: &str = "the teardown was cut short";
-/// The beginning of the reason why a handler that was stopped has failed.
+/// The first words of the reason for a failed handler, if the host stopped it.
 pub const HANDLER_CUT_SHORT: &str = "the handler was cut short";
-/// The beginning of the reason why a handler that returned an error has failed.
+/// The first words of the reason for a failed handler, if it returned an error.
 pub const HANDLER_RETURNED: &str = "the handler returned the error";
 
-/// The error of a call that was stopped at its deadline, after this time.
+/// The error of a call that the host stopped after this time, at its deadline.
 pub fn still_running(limit: Duration) -> String {
     format!("still running after {}", Shown(limit))
 }
 
-/// The reason why a handler with a status from 100 to 199 has failed.
+/// The reason for a failed handler, if it returned a status from 100 to 199.
 pub fn not_final(status: u16) -> String {
     format!("the handler answered with status {status}, which no final response has")
 }
 
-/// The reason why a response has failed if its body does not have the length in its `content-length`.
+/// The reason for a failed response, if the length of its body differs from its `content-length`.
 pub fn wrong_length(written: u64, length: u64) -> String {
     format!("the guest wrote {written} bytes of a body whose content-length is {length}")
 }

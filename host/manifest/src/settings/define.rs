@@ -26,7 +26,7 @@ macro_rules! settings {
         }
 
         impl $resolved {
-            /// The names of the settings whose values differ from those in `other`.
+            /// Returns the names of the settings that have another value in `other`.
             pub fn differing(&self, other: &Self) -> Vec<String> {
                 let differing = [$((stringify!($name), self.$name != other.$name)),+];
                 differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()

@@ -17,8 +17,8 @@ pub(crate) struct TasksArgs {
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased or
-    /// as waiting. The default is the value in the manifest, or 30s.
+    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, this time decides whether a batch counts as
+    /// leased or as waiting. The default is the value in the manifest, or 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
@@ -70,7 +70,7 @@ pub(crate) enum TasksCommand {
         /// The ID that the list shows.
         id: String,
     },
-    /// Retries dead batches: the failed task and the tasks behind it run again, each with all its attempts.
+    /// Retries dead batches. The failed task and the tasks behind it run again. Each gets its full number of attempts.
     Retry {
         /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
@@ -81,7 +81,7 @@ pub(crate) enum TasksCommand {
     },
     /// Removes batches in any state. Their tasks that have not ended never run.
     ///
-    /// Each such task is recorded as `dropped`. A worker that runs one of them stops it.
+    /// Each such task is recorded as `dropped`. If a worker runs one of these tasks, the worker stops it.
     Drop {
         /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
