@@ -31,6 +31,8 @@ from typing import IO, Any, Self, TypeVar
 
 import httpx
 
+from epilogue import _lines
+
 SECONDS = 60.0
 """How long a test waits for anything but the host's start."""
 _SECONDS_TO_START = 300.0
@@ -76,11 +78,21 @@ class Host:
     variables of the host, beside those of this process. Unless `options` has another engine, durable tasks are stored in
     a temporary folder and run by this host.
 
+    `composed` says that the component comes from `epilogue compose`. Its records are those that it prints itself, and it
+    has no durable tasks.
+
     Raises AssertionError if the app cannot run. The error contains what the host printed.
     """
 
-    def __init__(self, app: str | os.PathLike[str], *options: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        app: str | os.PathLike[str],
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        composed: bool = False,
+    ) -> None:
         self._app = Path(app)
+        self._composed = composed
         self._options = options
         self._env = dict(env or {})
         self._scratch = tempfile.TemporaryDirectory(prefix="epilogue-")
@@ -173,7 +185,9 @@ class Host:
     def _start(self) -> None:
         command = [_command(), "up", "--from", str(self._app), "--listen", "127.0.0.1:0", "--log-format", "json"]
         command += ["--log", "info,epilogue::request=debug"]
-        if "--engine" not in self._options:
+        if self._composed:
+            command += ["--env", "EPILOGUE_LOG=debug"]
+        elif "--engine" not in self._options:
             command += ["--engine", f"sqlite:{self._scratch.name}/tasks.db", "--work"]
         self._process = subprocess.Popen(
             [*command, *self._options],
@@ -211,7 +225,9 @@ class Host:
         return keep
 
     def _keep_event(self, line: str) -> None:
-        self._events.append(json.loads(line) if line.startswith("{") else {"message": line})
+        event: dict[str, Any] = json.loads(line) if line.startswith("{") else {"message": line}
+        told = _lines.event(event.get("line", "")) if self._composed else None
+        self._events.append(told or event)
 
     def _read(self, stream: IO[str], keep: Callable[[str], None]) -> None:
         for line in stream:
