@@ -41,7 +41,7 @@ class Call:
         self.is_open = True
         self.tasks: set[asyncio.Task[Any]] = set()
         self.has_returned = False
-        self.waits_for_tasks = True
+        self.parted: asyncio.Future[None] = loop.create_future()
         self._export, self._borrows, self._name = export, borrows, getattr(coroutine, "__name__", "")
         self._set: int | None = None
         self._waitables: set[int] = set()
@@ -51,12 +51,13 @@ class Call:
 
     def part(self) -> None:
         """Lets the call end although tasks are left. The next calls drive them, and the teardown waits for them."""
-        self.waits_for_tasks = False
+        if not self.parted.done():
+            self.parted.set_result(None)
 
     @property
     def is_over(self) -> bool:
         """Whether the call has nothing more to do."""
-        return self.main.done() and not (self.tasks and self.waits_for_tasks)
+        return self.main.done() and (self.parted.done() or not self.tasks)
 
     def drive(self) -> int:
         """Runs the loop, and returns to the host what it should do with this call."""
@@ -168,6 +169,13 @@ def current() -> Call:
     if _driver is None:
         raise RuntimeError("this runs in the build, outside a call of the host's")
     return _driver
+
+
+def unfinished() -> set[asyncio.Future[Any]]:
+    """What other open calls wait for: the end of their tasks, or that they part."""
+    here = current()
+    calls = [call for call in _open if call is not here and call.tasks and not call.parted.done()]
+    return {future for call in calls for future in (call.parted, *call.tasks)}
 
 
 def first_poll(export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> int:

@@ -36,9 +36,14 @@ class Runner(exports.Runner):  # type: ignore[misc]
     async def teardown(self, outcome: Any) -> None:
         """Runs the request's cleanup."""
         _waiting.end_all()
-        while _loop.loose:
-            await asyncio.wait(list(_loop.loose))
         _args.forget()
+        # The host has waited for the calls of this request and what they began. A composed component does not.
+        while work := _loop.loose | _calls.unfinished():
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        if _waiting.is_any():
+            # An app has added its tasks meanwhile. They run before the callbacks.
+            _host.queue.needs_teardown()
+            return
         errors = await _teardown.close(_call)
         for error in errors:
             traceback.print_exception(error)

@@ -29,6 +29,11 @@ def end(id_: int, error: Exception | None = None, attempt: int | None = None) ->
         future.set_exception(error)
 
 
+def is_any() -> bool:
+    """Whether something waits for a task."""
+    return bool(_futures)
+
+
 def end_all() -> None:
     """Ends all waits. The tasks were skipped or discarded, or another instance runs them."""
     for id_ in list(_futures):

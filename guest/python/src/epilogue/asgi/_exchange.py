@@ -9,7 +9,7 @@ from typing import Any
 
 from componentize_py_types import Err, Ok
 
-from epilogue import _calls, _loop, _waiting, bindings
+from epilogue import _calls, _host, _loop, _waiting, bindings
 from epilogue._errors import EnqueueError
 from epilogue.bindings.imports import wasi_http_types as http
 
@@ -103,6 +103,8 @@ class Exchange:
         # Starlette's middleware sends a body of a known length as a stream. Its end is known before the last message.
         if more and self._missing != 0:
             if self._writer is None:
+                # After the client has left, a composed component does not wait for the app. Its teardown does.
+                _host.queue.needs_teardown()
                 self._begin(has_body=True)
             data, self._last = self._last, b""
             if data:
