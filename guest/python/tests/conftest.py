@@ -65,11 +65,11 @@ class App:
         assert self.host.stdout(self._first + len(lines))[self._first :] == list(lines)
 
 
-def serve(wasm: Path, folder: Path, *options: str, route: str = "/...") -> Host:
+def serve(wasm: Path, folder: Path, *options: str, route: str = "/...", composed: bool = False) -> Host:
     """A host with this component, and a manifest in this folder."""
     manifest = folder / "spin.toml"
     manifest.write_text(MANIFEST.format(route=route, wasm=wasm))
-    return Host(manifest, *options)
+    return Host(manifest, *options, composed=composed)
 
 
 def build(app: str, folder: Path) -> Path:
@@ -82,9 +82,16 @@ def build(app: str, folder: Path) -> Path:
     return wasm
 
 
-def shared(wasm: Path, folder: Path) -> Iterator[App]:
+def compose(wasm: Path) -> Path:
+    """Composes a component with the adapters that run its tasks on hosts that know nothing of tasks."""
+    composed = wasm.with_suffix(".composed.wasm")
+    subprocess.run([testing._command(), "compose", str(wasm), "--output", str(composed)], check=True)  # noqa: S603
+    return composed
+
+
+def shared(wasm: Path, folder: Path, *, composed: bool = False) -> Iterator[App]:
     """An app on a host for several tests. The host must end without an error."""
-    with serve(wasm, folder) as host:
+    with serve(wasm, folder, composed=composed) as host:
         yield App(host)
         assert host.stop() == 0
         assert "trap" not in str(host.events)
@@ -98,6 +105,25 @@ def plain_wasm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def _plain(plain_wasm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     yield from shared(plain_wasm, tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="session")
+def _plain_composed(plain_wasm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    yield from shared(compose(plain_wasm), tmp_path_factory.mktemp("host"), composed=True)
+
+
+@pytest.fixture(params=["native", "composed"])
+def both(request: pytest.FixtureRequest) -> App:
+    """The app `plain`, once as it is, and once composed."""
+    app: App = request.getfixturevalue("plain" if request.param == "native" else "composed")
+    return app
+
+
+@pytest.fixture
+def composed(_plain_composed: App) -> App:
+    """The app `plain`, composed."""
+    _plain_composed.begin()
+    return _plain_composed
 
 
 @pytest.fixture

@@ -66,19 +66,6 @@ def test_a_body_is_not_lost_if_the_app_gives_up_waiting(plain: App) -> None:
     assert plain.host.post("/gives_up_reading", content=body()).text == "the body"
 
 
-def test_s8_tasks_run_after_the_end_of_the_stream(plain: App) -> None:
-    response, states = plain.run("/ticks")
-    assert (response.text, states) == ("0\n1\n2\n", ["succeeded"])
-    plain.has_printed("sent 0", "sent 1", "sent 2", "after the stream")
-
-
-def test_s7_tasks_run_although_the_client_has_left(plain: App) -> None:
-    with httpx.stream("GET", plain.host.url + "/until_gone") as response:
-        next(response.iter_raw())
-    plain.has_printed("disconnected", "the client is gone")
-    assert plain.host.logged("'state': 'cancelled'")
-
-
 def test_a_stream_that_fails_is_broken_off(plain: App) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         plain.host.get("/half")

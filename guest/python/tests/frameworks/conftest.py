@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import compose
+from conftest import serve as serve_wasm
 
 from epilogue.testing import Host
 
@@ -42,6 +44,11 @@ def shop(project: Path) -> Iterator[Host]:
     yield from serve(project, "shop")
 
 
-@pytest.fixture(scope="session")
-def ported(project: Path) -> Iterator[Host]:
-    yield from serve(project, "ported")
+@pytest.fixture(scope="session", params=["native", "composed"])
+def ported(project: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    if request.param == "native":
+        yield from serve(project, "ported")
+    else:
+        wasm = compose(project / "build" / "app.wasm")
+        with serve_wasm(wasm, tmp_path_factory.mktemp("host"), "--env", "APP=ported", composed=True) as host:
+            yield host
