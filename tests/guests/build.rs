@@ -1,4 +1,4 @@
-//! Makes the gRPC service of `examples/grpc.rs`.
+//! Generates the gRPC service of `examples/grpc.rs`.
 
 use tonic_build::manual::{Builder, Method, Service};
 

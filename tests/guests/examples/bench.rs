@@ -1,7 +1,7 @@
-//! What `host/benches` measures: `/?tasks=3` adds three tasks that count themselves, with `&sleep=50` after a wait of so many
-//! milliseconds, with `&burn=1000` after so many rounds of a computation. `/?work=1000` computes before it answers, and
-//! `/?body=1000` answers with so many bytes. `bench_plain.rs` is the same without tasks; `host/benches/compare/apps` has what
-//! is the same for other systems.
+//! The guest that `host/benches` measures. `/?tasks=3` adds three tasks, which count themselves. With `&sleep=50`, each
+//! task first waits 50 ms, and with `&burn=1000`, it first computes 1000 rounds. `/?work=1000` computes before it
+//! answers, and `/?body=1000` answers with 1000 bytes. `bench_plain.rs` is the same guest without tasks.
+//! `host/benches/compare/apps` has the same app for other systems.
 
 use std::hint::black_box;
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! `bench.rs` without tasks, and without Epilogue's SDK: what a stock host can run as it is.
+//! `bench.rs` without tasks and without Epilogue's SDK. A stock host can run this guest without changes.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Responses of every kind, each with a task that says when it ran.
+//! Returns responses of every kind. For each, a task prints when it ran.
 
 use std::time::{Duration, SystemTime};
 
@@ -41,7 +41,7 @@ struct Wanted {
     gate: Option<String>,
 }
 
-/// As many bytes as asked for, in chunks.
+/// Returns the requested number of bytes, in chunks.
 async fn body(Query(wanted): Query<Wanted>, tasks: BackgroundTasks) -> Result<Response, EnqueueError> {
     tasks.add_task(after, ())?;
     let Wanted { size, fixed, length, status, gate } = wanted;
@@ -80,7 +80,7 @@ async fn broken(tasks: BackgroundTasks) -> Result<Body, EnqueueError> {
     Ok(Body::from_stream(stream::iter(frames)))
 }
 
-/// A body whose making traps.
+/// A body that ends with a trap.
 async fn panics(tasks: BackgroundTasks) -> Result<Body, EnqueueError> {
     tasks.add_task(after, ())?;
     let frames = stream::unfold(0, |count| async move {

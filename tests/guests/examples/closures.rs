@@ -1,5 +1,5 @@
-//! Closures as tasks, by path: what they capture, how they end, what becomes of those that never run, and why they cannot be
-//! tried twice (S15).
+//! Closures as tasks. The path chooses the case: closures that capture values, that end in some way, that never run, or
+//! that ask for two attempts (S15).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -52,8 +52,8 @@ fn end(closure: impl Future<Output = Result<(), &'static str>> + 'static) -> Res
     Ok(())
 }
 
-/// Adds a closure that is cancelled and one that is skipped. What they hold is dropped before the scope closes what it may depend
-/// on.
+/// Adds a closure that is cancelled and one that is skipped. Their values are dropped before the scope closes, because
+/// they may depend on the scope's resources.
 fn unused() -> Result<(), EnqueueError> {
     let tasks = BackgroundTasks::current();
     Scope::current().on_teardown(async { println!("teardown") });

@@ -1,5 +1,5 @@
-//! The application of FastAPI's `tests/test_dependency_contextmanager.py`: dependencies with code behind their `yield`, which
-//! is what `on_teardown` registers. What the original keeps in a dictionary is printed here.
+//! The application of FastAPI's `tests/test_dependency_contextmanager.py`: dependencies with code behind their `yield`.
+//! Here `on_teardown` registers that code. The original keeps its results in a dictionary, and this guest prints them.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Wants tasks to be stored: `/?run=ok,fail,…`, each a durable task of that name, or `plain` for one that is not. Each prints
-//! its name, with what the variable `VERSION` holds, its attempt and its idempotency key. `gate` is a URL that the task `knock`
-//! waits for.
+//! Adds durable tasks: `/?run=ok,fail,…` adds one for each name. Only `plain` is not durable. Each task prints its name
+//! with the value of the variable `VERSION`, its attempt and its idempotency key. `gate` is the URL that the task
+//! `knock` waits for.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};

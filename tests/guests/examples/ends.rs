@@ -1,4 +1,4 @@
-//! Enqueues a task for each end that a handler can come to, and comes to the end that its path names: `/error`, `/panic`,
+//! Enqueues a task for each possible result of a handler. Then the handler ends as its path says: `/error`, `/panic`,
 //! `/hang`, or a status (S6).
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! Asks for more than it may have, by path: `/tasks?COUNT` adds so many tasks, `/memory` takes as many MiB as it is given, `/leak`
-//! keeps a handle and says which request of its instance's it is, `/error?BYTES` and `/teardown?BYTES` fail with a long text,
-//! in the handler and in a task or in the teardown, and `/print?BYTES` has a task print one.
+//! Asks for more than it may have. `/tasks?COUNT` adds that many tasks. `/memory` takes as many MiB as it can get.
+//! `/leak` keeps a handle, and answers with the number of this request in its instance. `/error?BYTES` fails with a
+//! long text in the handler and in a task, and `/teardown?BYTES` in the teardown. With `/print?BYTES`, a task prints a
+//! long text.
 
 use std::cell::Cell;
 use std::mem;

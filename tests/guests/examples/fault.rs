@@ -1,5 +1,5 @@
-//! Does what its query says, well or badly: `/?id=ID&run=STEPS&end=END&body=BODY&…`. It prints each task that it adds, begins
-//! and ends, so that what the host records can be held against it.
+//! Does what its query says, including faults: `/?id=ID&run=STEPS&end=END&body=BODY&…`. It prints a line when it adds,
+//! begins and ends a task. The test compares these lines with the host's records.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -42,7 +42,7 @@ struct Script {
     /// `ok`, `fail`, `panic`, `hang`, or `add`, which adds a task; none if missing.
     #[serde(default)]
     teardown: String,
-    /// What is spawned past the handler's return: `slow`, `panic`, `endless`, or `add`; none if missing.
+    /// The work that the handler spawns: `slow`, `panic`, `endless`, or `add`; none if missing.
     #[serde(default)]
     spawn: String,
 }
@@ -76,8 +76,9 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     Ok(response)
 }
 
-/// Adds a task, unless it is refused. Of its options `a` is to run always, `f` after a failure; `d`, `t`, `r` are to be
-/// cancelled with the client, to have little time, and to be tried twice; `c` takes it back.
+/// Adds a task, unless the host refuses it. The letters of `step` are its options: `a` runs always, `f` runs after a
+/// failure, `d` is cancelled if the client leaves, `t` has a short timeout, `r` has two attempts, and `c` is cancelled
+/// right away.
 fn add(id: &str, step: &str) -> Option<TaskId> {
     let (kind, letters) = step.split_once('-').unwrap_or((step, ""));
     let mut options = TaskOptions::new();

@@ -1,5 +1,5 @@
-//! A gRPC service of tonic's, with one call that answers once and one that answers with a stream. Each call is noted
-//! after its trailers have been sent.
+//! A gRPC service of tonic's, with one call that answers once and one that answers with a stream. For each call, a task
+//! runs after its trailers have been sent.
 
 use std::pin::Pin;
 

@@ -1,4 +1,4 @@
-//! Knows nothing of Epilogue: a component of spin-sdk's as it is.
+//! A component of spin-sdk that does not use Epilogue.
 
 use spin_sdk::http::Request;
 use spin_sdk::http_service;

@@ -1,10 +1,10 @@
-//! Makes the host keep as much as it can, until the host refuses, and answers how much it got and with which error. The path
-//! says what: `/fields?BYTES` header fields of that size, `/clones?BYTES`, `/tcp`, `/udp` and `/udp2` sockets
-//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/reads?PATH` and `/connections?PORT` streams of files and sockets
-//! that it closes, `/listings?COUNT` and `/listings2` of a folder (`/names` reads one whole), `/hold?URL` files until
-//! the URL answers, `/requests?URL`, `/random?BYTES` and `/random2?BYTES`, `/list?COUNT`.
-//! `/keep?COUNT` keeps so many handles, and says which request of its instance's it is. `/turns?PATH` opens and closes one
-//! of each again and again.
+//! Makes the host keep as much as possible, until the host refuses. Answers how much it got, and the error. The path
+//! says what it takes: `/fields?BYTES` header fields of that size, `/clones?BYTES`, `/tcp`, `/udp` and `/udp2` sockets
+//! (`2` is WASI 0.2), `/files?PATH` and `/files2?PATH`, `/reads?PATH` and `/connections?PORT` streams of files and
+//! sockets that it closes, `/listings?COUNT` and `/listings2` of a folder (`/names` reads one whole), `/hold?URL` files
+//! until the URL answers, `/requests?URL`, `/random?BYTES` and `/random2?BYTES`, `/list?COUNT`. `/keep?COUNT` keeps so
+//! many handles, and says which request of its instance's it is. `/turns?PATH` opens and closes one of each again and
+//! again.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -69,7 +69,8 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     })
 }
 
-/// Takes one after the other, keeps all, and says how many there were until the host refused one, and how.
+/// Takes one thing after the other and keeps all of them. Returns how many it got until the host refused one, and the
+/// error.
 fn until_refused<T, E: std::fmt::Debug>(mut take: impl FnMut() -> Result<T, E>) -> String {
     let mut taken = Vec::new();
     loop {

@@ -1,6 +1,6 @@
-//! Does something that no guest should, at the place that its query names: `/?do=spin&at=body`, the place being `handler`,
-//! `body`, `task` or `teardown`. A POST's body comes back. Each request has a task `after`, behind all others, which
-//! `&cancel=true` cancels if the client leaves.
+//! Misbehaves at the place that its query names: `/?do=spin&at=body`. The place is `handler`, `body`, `task` or
+//! `teardown`. A POST gets its body back. Each request has a task `after`, behind all others. With `&cancel=true`, the
+//! host cancels this task if the client leaves.
 
 use std::hint::black_box;
 use std::time::Duration;

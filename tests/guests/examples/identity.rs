@@ -1,4 +1,4 @@
-//! A handler, tasks and a teardown that say what they know of their request.
+//! A handler, tasks and a teardown that print the identity of their request.
 
 use epilogue_sdk::{BackgroundTasks, RequestContext, Scope, TaskContext};
 use spin_sdk::http::{IntoResponse, Request};

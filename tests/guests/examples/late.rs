@@ -1,4 +1,4 @@
-//! Spawns work that goes on after the handler. The path says what the work does:
+//! Spawns work that goes on after the handler. The path chooses the work:
 //!
 //! - `/adds?GATE` adds a closure once the gate has opened, `/panics?GATE` panics then, and `/spins?GATE` computes for ever then
 //!   without yielding.

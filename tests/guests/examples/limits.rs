@@ -1,5 +1,5 @@
-//! Enqueues tasks with arguments of given sizes, `/?sizes=10x20,3` being ten of 20 bytes and one of 3, and answers a refusal
-//! itself (S11).
+//! Enqueues tasks with arguments of given sizes: `/?sizes=10x20,3` adds ten tasks with 20 bytes and one with 3. If the
+//! host refuses a task, the guest answers with the error (S11).
 
 use epilogue_sdk::{BackgroundTasks, EnqueueError};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};

@@ -1,5 +1,5 @@
-//! A middleware: adds one task before it passes the request on, and one after. Around another of its kind it is `outer`,
-//! otherwise `inner`; that name is in its instance's memory, where the tasks read it.
+//! A middleware: adds one task before it passes the request on, and one after. If it is around another middleware of
+//! this kind, its name is `outer`, otherwise `inner`. The name is in its instance's memory, where the tasks read it.
 //!
 //! The header `middleware` makes it do something else: `answer` by itself, `fail` the first task, `look` at what it has of the
 //! application's environment and files, or `name` its request, as its task and its teardown do then.

@@ -1,4 +1,4 @@
-//! Answers with the request as it sees it, and with the name that the manifest gave it.
+//! Answers with the request that it received, and with its name from the manifest.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Enqueues a task but exports no `runner` to run it with: bindings of the queue alone, without the SDK.
+//! Enqueues a task, but exports no `runner` to run it. It uses only bindings of the queue, without the SDK.
 
 #![allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated")]
 

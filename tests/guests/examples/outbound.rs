@@ -1,5 +1,6 @@
-//! Sends requests and opens sockets, from the handler and from tasks. Each path says what, its query says where to:
-//! `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`, `/look-up?ADDRESS`, `/again?ADDRESS`.
+//! Sends requests and opens sockets, from the handler and from tasks. The path says what it does, and the query names
+//! the destination: `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`,
+//! `/look-up?ADDRESS`, `/again?ADDRESS`.
 
 use std::io::Result;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -34,7 +35,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     })
 }
 
-/// Sends a hundred requests to an address and opens a hundred connections to it, and ignores what comes of it.
+/// Sends a hundred requests to an address and opens a hundred connections to it, and ignores the results.
 async fn again(address: &str) -> String {
     for _ in 0..100 {
         fetch(&format!("http://{address}/")).await;
@@ -47,7 +48,7 @@ fn told<T>(done: Result<T>) -> String {
     done.map_or_else(|error| format!("{:?}", error.kind()), |_| "done".to_owned())
 }
 
-/// The body behind a URL, or the error that came instead.
+/// Returns the body at a URL, or the error.
 async fn fetch(url: &str) -> String {
     let fetched = async {
         let response = spin_sdk::http::get(url).await?;

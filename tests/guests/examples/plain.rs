@@ -1,4 +1,4 @@
-//! A component that knows nothing of background tasks.
+//! A component without background tasks.
 
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;

@@ -1,4 +1,4 @@
-//! The guest that opens the README, to the letter.
+//! Exactly the guest at the top of the README.
 
 use std::sync::LazyLock;
 

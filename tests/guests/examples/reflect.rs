@@ -1,4 +1,5 @@
-//! Answers with the very headers of its request, those included that it could not set itself; `/set` says whether it could.
+//! Answers with all headers of its request, including headers that a guest cannot set itself. `/set` answers whether it
+//! could set them.
 
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response};

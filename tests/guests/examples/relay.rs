@@ -1,4 +1,4 @@
-//! A middleware that knows nothing of background tasks: marks each request with the header `depth`, and passes it on.
+//! A middleware without background tasks. It adds the header `depth` to each request, and passes the request on.
 
 use spin_sdk::http::{HeaderName, HeaderValue, IntoResponse, Request, next};
 use spin_sdk::http_service;

@@ -1,4 +1,4 @@
-//! An axum router that reads and answers JSON, and welcomes each user after the answer.
+//! An axum router that reads and returns JSON. A task welcomes each user after the response.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

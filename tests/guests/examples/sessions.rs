@@ -1,5 +1,5 @@
-//! The applications of FastAPI's tests `test_dependency_after_yield_*.py` and `test_dependency_yield_scope.py`: sessions that
-//! handlers and streamed bodies read from, and when they close.
+//! The applications of FastAPI's tests `test_dependency_after_yield_*.py` and `test_dependency_yield_scope.py`:
+//! handlers and streamed bodies read from sessions, and the guest prints when the sessions close.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ async fn data(session: Session) -> Result<String, Extension<Raised>> {
     session.items().try_collect().await.map_err(|error| Extension(Raised(error)))
 }
 
-/// A body that says whether the sessions are open when it is written, which is after the handler has returned.
+/// A body that says whether the sessions are open. The guest writes the body after the handler has returned.
 fn streamed(sessions: Vec<Session>) -> Body {
     let says =
         stream::iter(sessions).map(|session| Ok::<_, Error>(if session.is_open() { "open " } else { "closed " }));

@@ -1,4 +1,4 @@
-//! One request whose tasks come from everywhere they can come from (S5).
+//! One request to which every possible source adds tasks (S5).
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// Adds a task from code that was not passed the queue.
+/// Adds a task from code that does not have the queue as a parameter.
 fn library() -> Result<(), EnqueueError> {
     BackgroundTasks::current().add_task(say, ("library".into(),)).map(drop)
 }

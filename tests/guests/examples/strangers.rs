@@ -1,4 +1,5 @@
-//! Enqueues tasks that it cannot run, as after an update that dropped or changed a task: `/?run=gone` and `/?run=changed`.
+//! Enqueues tasks that it cannot run, like a guest after an update that removed or changed a task: `/?run=gone` and
+//! `/?run=changed`.
 
 use epilogue_sdk::{BackgroundTasks, EnqueueError, Task};
 use spin_sdk::http::{IntoResponse, Request};

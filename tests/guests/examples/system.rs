@@ -1,6 +1,6 @@
-//! Looks at its system, from the handler and from a task: `/env?NAME`, `/all-env`, `/read?FILE`, `/write?FILE`; from
-//! the handler only `/fill?FILE`, which writes mebibytes until one fails, `/again?FILE`, which writes half a mebibyte
-//! again and again, and `/link?FILE`, which links the file until that fails.
+//! Reads and writes its system. The handler and a task do `/env?NAME`, `/all-env`, `/read?FILE` and `/write?FILE`. Only
+//! the handler does `/fill?FILE`, which writes mebibytes until a write fails, `/again?FILE`, which writes half a
+//! mebibyte again and again, and `/link?FILE`, which links the file until that fails.
 
 use std::fs::File;
 use std::io::Write as _;

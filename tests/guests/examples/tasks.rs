@@ -1,5 +1,4 @@
-//! Enqueues what its query says, in that order: `/?run=ok,fail,panic,…`, each a task of that name. A POST's body comes back
-//! as it arrives.
+//! Enqueues the tasks in its query, in that order: `/?run=ok,fail,panic,…`. A POST gets its body back while it arrives.
 
 use std::time::Duration;
 

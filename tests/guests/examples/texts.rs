@@ -1,5 +1,6 @@
-//! Puts its request's body where its path says: `/name` names a task by it, `/task`, `/handler` and `/teardown` fail with it,
-//! `/panic` panics with it, and `/stderr` prints it as it is. `/durable` adds a durable task whose name is two lines.
+//! Uses its request's body as a text. `/name` adds a task with this name. `/task`, `/handler` and `/teardown` fail with
+//! the text, `/panic` panics with it, and `/stderr` prints it unchanged. `/durable` adds a durable task whose name is
+//! two lines.
 
 use std::io::Write as _;
 

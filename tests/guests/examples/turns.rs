@@ -1,4 +1,5 @@
-//! Waits in each part of a request, so that another request could come between. `/?NUMBER`: all that it prints contains the number.
+//! Waits in each part of a request, so that another request could come between. `/?NUMBER`: each line that it prints
+//! contains the number.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `/` enqueues values that JSON easily changes, and the task prints them. `/refused` enqueues values that no task could take, and
-//! responds with the reasons.
+//! `/` enqueues values that JSON easily changes, and the task prints them. `/refused` enqueues values that `add_task`
+//! must refuse, and responds with the reasons.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! What the test guests share: see `examples/`, one guest a file.
+//! The code that the test guests share. `examples/` has one guest in each file.
 //!
-//! The contract: a guest answers 200, and prints to stdout what its test looks for, one line an event.
+//! The contract: a guest answers 200. For each event that its test looks for, it prints one line to stdout.
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};

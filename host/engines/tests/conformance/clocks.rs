@@ -1,4 +1,4 @@
-//! SQLite while the machine's clock jumps, and after the machine was started anew.
+//! SQLite while the machine's clock jumps, and after a restart of the machine.
 
 use std::env;
 use std::fs;
@@ -25,7 +25,7 @@ fn file(fixture: &Fixture) -> Connection {
     Connection::open(path(fixture)).unwrap()
 }
 
-/// Runs one of the ignored tests below in a process of its own. The process' clock is off by `offset` at first.
+/// Runs one of the ignored tests below in a separate process. At first, the clock of this process is off by `offset`.
 fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
@@ -56,7 +56,7 @@ fn set_clock(offset: &str) {
     assert!(steady.elapsed() < HOUR / 2, "the steady clock jumps too");
 }
 
-/// What was enqueued while the clock was an hour ahead is ready, and first.
+/// A batch that was enqueued while the clock was an hour ahead is ready, and comes first.
 #[tokio::test]
 async fn what_is_ready_waits_for_no_clock() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -124,7 +124,7 @@ fn now() -> i64 {
     since_1970().as_millis() as i64
 }
 
-/// After a restart of the machine, times that were stored by the clocks of before mean nothing.
+/// After a restart of the machine, the stored times of the earlier clocks mean nothing.
 #[tokio::test]
 async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_is_left() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -65,7 +65,7 @@ impl Pair {
         }
     }
 
-    /// The replica takes over, with all that was written, and the name leads to it. The old primary stays up, as its replica.
+    /// The replica takes over with all written data, and the name leads to it. The old primary stays up as its replica.
     async fn fail_over(&self) {
         let synced = || self.ask::<String>(1, &["INFO", "replication"]);
         let offset = async |text: String, name: &str| -> String {

@@ -1,4 +1,4 @@
-//! An engine with nothing in it, and what the tests do with one.
+//! An empty engine, and the tests' functions for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::servers::Server;
 
-/// Longer than anything in a test takes.
+/// Longer than any step of a test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Fixture {
         Self { engine, url, options, server, _folder: folder }
     }
 
-    /// Connects to the same store once more, as another process does. An engine in memory cannot, and is returned itself.
+    /// Connects to the same store again, as another process does. For the engine in memory, returns the same engine.
     pub(crate) fn another(&self) -> Arc<dyn TaskEngine> {
         match self.url.as_str() {
             "memory:" => self.engine.clone(),

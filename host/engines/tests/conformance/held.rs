@@ -1,4 +1,4 @@
-//! Batches that a process holds, and batches that it has given back for later.
+//! Batches that a process holds, and batches that it has returned for later.
 
 use std::time::Duration;
 

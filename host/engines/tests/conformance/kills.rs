@@ -52,7 +52,7 @@ async fn sqlite_takes_up_at_once_what_a_killed_host_left() {
     }
 }
 
-/// This test binary once more, as a worker that holds all batches when this returns.
+/// Starts this test binary as a worker. When this function returns, the worker holds all batches.
 fn start_child(fixture: &Fixture) -> Child {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "kills::the_worker_that_is_killed", "--ignored", "--nocapture"])

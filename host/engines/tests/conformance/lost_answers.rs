@@ -1,4 +1,4 @@
-//! A connection that breaks after Redis has done what it was asked to, and before its answer arrives.
+//! A connection that breaks after Redis has made a change, and before its answer arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
-//! What every engine promises, proved on each: memory, SQLite, and servers of Redis and NATS that the tests start themselves.
+//! Tests the promises of every engine: memory, SQLite, and servers of Redis and NATS that the tests start themselves.
 //!
-//! Time is only waited for where it is the subject: the end of a lease, the delay of a retry. Then the engine waits, in `lease`,
-//! and the bounds are generous.
+//! A test waits for time only if time is its subject: the end of a lease, or the delay of a retry. Then the engine
+//! waits in `lease`, and the bounds are generous.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 

@@ -1,4 +1,5 @@
-//! A configuration that can never work is an error that says what to do. A server that is down may come back, and is another error.
+//! If a configuration can never work, the error says what to do. If a server is down, it may come back, so the error is
+//! another one.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -67,7 +68,7 @@ async fn a_server_that_may_come_is_no_mistake() {
     assert!(matches!(&error, Error::Unavailable(why) if why.contains("refused")), "{error:?}");
 }
 
-/// A connection whose set-up failed is set up anew.
+/// If the setup of a connection failed, the engine tries again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_that_was_corrected_in_the_server_is_forgotten() {
     let server = Server::redis();

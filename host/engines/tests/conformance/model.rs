@@ -1,6 +1,6 @@
 //! Random histories: an engine does the same as the engine in memory.
 //!
-//! NATS is left out, because it takes a moment until it delivers again what was given back.
+//! NATS is left out, because it takes a moment until it delivers a returned batch again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::fixture::{Fixture, Kind, batch};
 
 const BATCHES: usize = 2;
 
-/// What may happen to one of the batches.
+/// A step that changes one of the batches.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Enqueue,

@@ -24,7 +24,7 @@ async fn delete_consumer(context: &Context) {
     queue.delete_consumer(&names[0]).await.unwrap();
 }
 
-/// Runs what is left of a batch.
+/// Runs the remaining tasks of a batch.
 async fn run(engine: &dyn TaskEngine, lease: &mut Lease) -> Vec<String> {
     let mut ran = Vec::new();
     while let Some(task) = lease.task() {
@@ -36,7 +36,7 @@ async fn run(engine: &dyn TaskEngine, lease: &mut Lease) -> Vec<String> {
     ran
 }
 
-/// Which part of the store is lost amid work.
+/// The part of the store that is lost during the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     Everything,
@@ -75,7 +75,7 @@ async fn enqueue(fixture: &Fixture, lost: Lost, batch: &Batch) {
     }
 }
 
-/// Requests are stored and tasks run whatever is lost, in processes that have run all the time.
+/// Whichever part is lost, the running processes go on: they store requests and run tasks.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_lost_amid_work_is_made_anew_and_work_goes_on() {
     for lost in ALL {
@@ -120,7 +120,7 @@ async fn a_worker_that_waits_notices_what_is_lost() {
     }
 }
 
-/// The messages of a queue that was made anew have the numbers of the old one's.
+/// If a queue is created again, its messages get the same numbers as the messages of the old queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_the_old_one() {
     let mut fixture = Fixture::new(Kind::Nats);
@@ -149,7 +149,7 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     }
 }
 
-/// Puts a message of a batch into the queue once more, as a killed server does that has forgotten the batch's end.
+/// Puts a message of a batch into the queue again. A killed server does this if it has forgotten the batch's end.
 async fn deliver_again(fixture: &Fixture, sent: &Batch) {
     let subject = format!("epilogue.ready.{}", sent.id);
     let envelope = sent.to_envelope().unwrap();

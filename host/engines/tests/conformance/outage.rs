@@ -16,7 +16,7 @@ on_every_engine!(redis: Redis, nats: Nats; outage: [
     a_server_that_does_not_answer_is_unavailable_in_bounded_time,
 ]);
 
-/// A call waits two seconds; a busy machine may add much to that, and a call that hangs adds more.
+/// A call waits two seconds. A busy machine may add much to this time, and a call that hangs adds more.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -123,7 +123,7 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// Each connection was broken, and only the first use of it shows that.
+/// Each connection was broken, and only its first use shows this.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_redis_between_two_requests_costs_none() {
     let mut fixture = fixture(Kind::Redis);
@@ -148,7 +148,7 @@ async fn nats_knows_the_user_and_the_password_of_the_url() {
     assert!(!error.to_string().contains("another"), "{error}");
 }
 
-/// What a test shows if a server's program is missing is what to install: see [`Server`].
+/// If the program of a server is missing, the test says what to install: see [`Server`].
 #[test]
 fn the_servers_are_installed() {
     drop(Server::redis());

@@ -1,4 +1,4 @@
-//! Lists that are longer than what an engine reads at once.
+//! Lists that are longer than the page that an engine reads at once.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! A server that is killed with `kill -9` again and again, amid work.
+//! A server that is killed with `kill -9` again and again, during the work.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ const VISIBILITY: Duration = Duration::from_secs(8);
 /// A worker's pause after a call that failed.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Counts of what must not happen.
+/// Counts of events that must not happen.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Faults {
     /// Tasks that began though their request had ended.
@@ -76,7 +76,8 @@ impl Record {
     }
 }
 
-/// Lets time pass that belongs to the scenario: a task's work, or a worker's pause. The test waits for nothing by it.
+/// Lets time pass that belongs to the scenario: a task's work, or a worker's pause. The test does not use it to wait
+/// for an event.
 async fn pass(time: Duration) {
     tokio::time::interval_at(tokio::time::Instant::now() + time, time).tick().await;
 }
@@ -102,7 +103,7 @@ async fn ack(engine: &dyn TaskEngine, lease: &Lease) -> Result<()> {
     }
 }
 
-/// Runs one batch. An error if the lease was lost, which is legitimate if nothing else is wrong.
+/// Runs one batch. Returns an error if the lease was lost. This may happen, if nothing else is wrong.
 async fn work(
     engine: &dyn TaskEngine,
     worker: usize,

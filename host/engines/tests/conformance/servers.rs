@@ -1,4 +1,4 @@
-//! Servers of the tests' own: on a free port, in a folder that goes with them, ended by their process id.
+//! Servers that the tests start: each has a free port and its own temporary folder, and ends by its process id.
 
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::net::TcpListener;
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-/// Of NATS: who names no user is the first.
+/// The accounts of NATS. A client without a user gets the first account.
 fn accounts() -> String {
     let account = |number| {
         format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: \"a secret\" }}] }}\n")

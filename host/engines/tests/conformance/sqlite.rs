@@ -109,7 +109,7 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
 
-/// SQLite would write on, into a file that the next process does not find.
+/// SQLite would go on writing to a file that the next process does not find.
 #[tokio::test]
 async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -147,7 +147,7 @@ fn all_who_open_a_new_file_at_once_can() {
     }
 }
 
-/// An operator who mistypes the path is told, and no file is made.
+/// If an operator mistypes the path, the error says so, and the engine creates no file.
 #[tokio::test]
 async fn an_operator_makes_no_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -351,7 +351,7 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     }
 }
 
-/// Whatever visibility timeout the operator's command has, nobody's lease ends earlier or later.
+/// The visibility timeout of the operator's command does not change when a lease ends.
 async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
     let fixture = Fixture::visible_after(kind, LONG);
     let look = async || {
