@@ -11,16 +11,17 @@ from conftest import App
     [
         ("/timers", "['soon', 'sooner', 'later'] True"),
         ("/waits", "[True, 'wait_for', True, 'timeout'] [3, 1]"),
+        ("/cancels_all", "True"),
         ("/groups", "[2, 1] (ValueError('it broke'),) True"),
         ("/context_variables", "handler handler"),
         ("/yields", "yields"),
         ("/nested_run", "asyncio.run() cannot be called from a running event loop"),
         (
             "/connects",
-            "asyncio in a component has no sockets, pipes, signals or processes: call other services with wasi:http",
+            "asyncio in a component has no sockets, pipes, signals or processes: call other services with httpx.AsyncClient",
         ),
         ("/threads", "a component has no threads, so counter cannot start: use asyncio, or a background task"),
-        ("/tls", "a component has no `ssl`: call https services with wasi:http, where the host does TLS"),
+        ("/tls", "a component has no `ssl`: use httpx.AsyncClient, whose requests the host sends, with TLS"),
     ],
 )
 def test_asyncio(plain: App, path: str, answer: str) -> None:

@@ -47,7 +47,7 @@ class Call:
         self._waitables: set[int] = set()
         context = contextvars.Context()
         context.run(_loop._owner.set, self)
-        self.main: asyncio.Task[Any] = context.run(asyncio.Task, coroutine, loop=loop)
+        self.main: asyncio.Task[Any] = _loop.hide(context.run(asyncio.Task, coroutine, loop=loop))
 
     def part(self) -> None:
         """Lets the call end although tasks are left. The next calls drive them, and the teardown waits for them."""
@@ -240,6 +240,7 @@ def _wake_at(when: float) -> bool:
         return True
     with _loop.owned_by(None):
         alarm: asyncio.Task[None] = asyncio.Task(_alarm(when), loop=loop, eager_start=True)  # type: ignore[call-arg]
+    _loop.hide(alarm)
     return not alarm.done()
 
 

@@ -8,8 +8,9 @@ from asyncio import base_events
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
+_T = TypeVar("_T")
 # So many rounds the loop runs at once. A program that never waits, such as `while True: await asyncio.sleep(0)`, then lets
 # the host deliver its events.
 _ROUNDS = 1000
@@ -36,6 +37,12 @@ def owned_by(owner: Owner | None) -> Iterator[None]:
         yield
     finally:
         _owner.reset(token)
+
+
+def hide(task: asyncio.Task[_T]) -> asyncio.Task[_T]:
+    """Leaves a task of this package out of `asyncio.all_tasks()`, because apps cancel all tasks that are in there."""
+    asyncio._unregister_task(task)
+    return task
 
 
 class Loop(base_events.BaseEventLoop):
@@ -122,7 +129,7 @@ class Loop(base_events.BaseEventLoop):
 
 def _unsupported(*_: Any, **__: Any) -> NoReturn:
     raise NotImplementedError(
-        "asyncio in a component has no sockets, pipes, signals or processes: call other services with wasi:http"
+        "asyncio in a component has no sockets, pipes, signals or processes: call other services with httpx.AsyncClient"
     )
 
 

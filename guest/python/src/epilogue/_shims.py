@@ -11,7 +11,7 @@ class _MissingError(OSError):
     """A class of `ssl`. Libraries name it, and cannot make an object of it."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        raise OSError("a component has no `ssl`: call https services with wasi:http, where the host does TLS")
+        raise OSError("a component has no `ssl`: use httpx.AsyncClient, whose requests the host sends, with TLS")
 
 
 class _Ssl(types.ModuleType):

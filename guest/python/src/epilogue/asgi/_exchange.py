@@ -9,17 +9,13 @@ from typing import Any
 
 from componentize_py_types import Err, Ok
 
-from epilogue import _calls, _host, _loop, _waiting, bindings
+from epilogue import _calls, _fields, _host, _loop, _waiting, bindings
 from epilogue._errors import EnqueueError
 from epilogue.bindings.imports import wasi_http_types as http
 
 current: ContextVar["Exchange | None"] = ContextVar("epilogue_exchange", default=None)
 """The request that the running code serves."""
 
-# What HTTP/1.1 says about the connection is the host's.
-_OF_THE_CONNECTION = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"host")
-)
 _CHUNK = 64 * 1024
 
 _unit_future = bindings.result_unit_wasi_http_types_error_code_future
@@ -163,9 +159,8 @@ class Exchange:
 
     def _hand_over(self, has_body: bool) -> None:
         start = self._start or {}
-        headers = [(n.decode("latin-1"), v) for n, v in start.get("headers", ()) if n.lower() not in _OF_THE_CONNECTION]
         try:
-            fields = http.Fields.from_list(headers)
+            fields = _fields.to_wit(start.get("headers", ()))
         except Err as error:
             raise RuntimeError(f"the host refused the response headers: {error.value}") from None
         reader = None
@@ -238,7 +233,7 @@ class Exchange:
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], *, waited_for: bool = True) -> asyncio.Task[Any]:
         """Runs a coroutine. The host's call waits for it, or nothing does."""
         with _loop.owned_by(self.call if waited_for else None):
-            return asyncio.create_task(coroutine, eager_start=True)  # type: ignore[call-arg]
+            return _loop.hide(asyncio.create_task(coroutine, eager_start=True))  # type: ignore[call-arg]
 
 
 def _ok() -> Any:

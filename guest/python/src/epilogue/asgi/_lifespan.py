@@ -26,7 +26,7 @@ class Lifespan:
         self._asked = False
         # The task lives as long as the instance. Nothing waits for its end.
         with _loop.owned_by(None):
-            self._task = asyncio.create_task(self._run())
+            self._task = _loop.hide(asyncio.create_task(self._run()))
         await self._started
 
     async def _run(self) -> None:

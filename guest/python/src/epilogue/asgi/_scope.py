@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import unquote
 
+from epilogue import _fields
 from epilogue.bindings.imports import wasi_http_types as http
 
 # As uvicorn. From 2.4 on, Starlette does not run the background tasks of a stream whose client has left.
@@ -12,8 +13,7 @@ ASGI = {"version": "3.0", "spec_version": "2.3"}
 def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> dict[str, Any]:
     """The scope of a request of the host's. WASI does not tell the version of HTTP, so it is always 1.1."""
     path, _, query = (request.get_path_with_query() or "/").partition("?")
-    with request.get_headers() as fields:
-        headers = [(name.lower().encode(), value) for name, value in fields.copy_all()]
+    headers = _fields.from_wit(request)
     known = dict(headers)
     # The host's own headers have most of it, and each question costs a call.
     host = known.get(b"host", b"").decode("latin-1")

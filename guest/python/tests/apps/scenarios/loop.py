@@ -55,6 +55,16 @@ async def waits(*_: Any) -> str:
 
 
 @scenario
+async def cancels_all(*_: Any) -> str:
+    sleeper = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0.001)
+    return str(sleeper.cancelled())
+
+
+@scenario
 async def groups(*_: Any) -> str:
     async with asyncio.TaskGroup() as group:
         results = [group.create_task(number(n)) for n in (2, 1)]
