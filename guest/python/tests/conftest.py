@@ -30,6 +30,7 @@ component = "app"
 [component.app]
 source = "{wasm}"
 environment = {{ GREETING = "hello" }}
+allowed_outbound_hosts = ["http://127.0.0.1:*"]
 """
 
 

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-from scenarios import answer, asgi, ends, loop, order, scenarios
+from scenarios import answer, asgi, client, ends, loop, order, scenarios
 
 from epilogue.asgi import serve
 
-__all__ = ["Handler", "Runner", "asgi", "ends", "loop", "order"]
+__all__ = ["Handler", "Runner", "asgi", "client", "ends", "loop", "order"]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -11,7 +11,16 @@ from epilogue import _calls
 from epilogue.asgi._scope import ASGI
 
 # Packages whose modules import each other only when they need each other.
-_LAZY_PACKAGES = ("anyio", "starlette", "fastapi", "pydantic", "pydantic_core", "python_multipart", "email_validator")
+_LAZY_PACKAGES = (
+    "anyio",
+    "starlette",
+    "fastapi",
+    "pydantic",
+    "pydantic_core",
+    "python_multipart",
+    "email_validator",
+    "httpx",
+)
 # Modules of the standard library that others import when they need them.
 _LAZY_MODULES = ("encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "asyncio.taskgroups")
 _NOT_FOR_APPS = (
@@ -37,6 +46,10 @@ def prepare(app: Any) -> None:
             _import_all(name)
     if "anyio" in sys.modules:
         _run_threads_at_once()
+    if "httpx" in sys.modules:
+        from epilogue import http
+
+        http.install()
     if "starlette.formparsers" in sys.modules:
         # Starlette puts larger uploads into files, and a component has no folder for them.
         sys.modules["starlette.formparsers"].MultiPartParser.spool_max_size = sys.maxsize
