@@ -226,8 +226,11 @@ class Host:
 
     def _keep_event(self, line: str) -> None:
         event: dict[str, Any] = json.loads(line) if line.startswith("{") else {"message": line}
-        told = _lines.event(event.get("line", "")) if self._composed else None
-        self._events.append(told or event)
+        if self._composed:
+            # The host's own record of the request knows nothing of its tasks.
+            event.pop("trace_id", None)
+            event = _lines.event(event.get("line", "")) or event
+        self._events.append(event)
 
     def _read(self, stream: IO[str], keep: Callable[[str], None]) -> None:
         for line in stream:
