@@ -11,6 +11,14 @@ def test_arguments_that_do_not_fit_are_explained(plain: App) -> None:
     assert "takes 0 positional arguments" in str(task.error)
 
 
+def test_the_request_of_the_build_has_no_host(plain: App) -> None:
+    assert plain.text("/was_built").splitlines() == [
+        "None False",
+        "closed",
+        "there is no host in the build that could send requests",
+    ]
+
+
 def test_a_durable_lambda_is_refused(plain: App) -> None:
     answer = plain.text("/durable_lambda")
     assert answer.startswith(

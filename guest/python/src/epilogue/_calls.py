@@ -180,6 +180,7 @@ def unfinished() -> set[asyncio.Future[Any]]:
 
 def first_poll(export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> int:
     """Begins a call. The generated code calls it."""
+    _host.is_there = True
     call = Call(export, borrows, coroutine)
     _open.append(call)
     return call.drive()

@@ -31,7 +31,7 @@ class RequestContext:
     @staticmethod
     def current() -> "RequestContext | None":
         """Asks the host for the current request. None outside a request, and outside a component."""
-        request = _host.context.request() if _host.IN_COMPONENT else None
+        request = _host.context.request() if _host.is_there else None
         if request is None:
             return None
         trace = request.trace_context
@@ -117,7 +117,7 @@ async def stopping() -> Stop:
 
     Outside a component it never returns.
     """
-    if not _host.IN_COMPONENT:
+    if not _host.is_there:
         await asyncio.Event().wait()
     stop = await _host.stopping()
     return Stop(stop.reason.name.lower(), timedelta(microseconds=stop.grace / 1000))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx
 from componentize_py_types import Err, Ok
 
-from epilogue import _calls, _fields, _loop, bindings
+from epilogue import _calls, _fields, _host, _loop, bindings
 from epilogue._options import nanoseconds
 from epilogue._outgoing_errors import exception
 from epilogue.bindings.imports import client
@@ -26,6 +26,8 @@ _METHODS = {
 
 async def send(request: httpx.Request) -> httpx.Response:
     """Sends a request. The returned response still has to be read."""
+    if not _host.is_there:
+        raise httpx.ConnectError("there is no host in the build that could send requests", request=request)
     length = request.headers.get("content-length", "0")
     is_long = "transfer-encoding" in request.headers or int(length) > _CHUNK
     body = _RequestBody(request) if is_long or length != "0" else None

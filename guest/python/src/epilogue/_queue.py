@@ -41,7 +41,7 @@ class BackgroundTasks:
 
         Returns False if the task has started or ended, or was never accepted.
         """
-        cancelled = bool(_host.IN_COMPONENT and _host.queue.cancel(id))
+        cancelled = bool(_host.is_there and _host.queue.cancel(id))
         if cancelled:
             _waiting.end(id)
         return cancelled
@@ -53,13 +53,13 @@ class BackgroundTasks:
         """
         if policy not in ("stop", "continue"):
             raise ValueError(f'the policy is "stop" or "continue", not {policy!r}')
-        if _host.IN_COMPONENT:
+        if _host.is_there:
             _host.queue.on_failure(_host.types.FailurePolicy[policy.upper()])
 
 
 def enqueue(task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Adds a task to the queue of the current request."""
-    if not _host.IN_COMPONENT:
+    if not _host.is_there:
         raise EnqueueError(EnqueueErrorKind.CLOSED)
     reason = _reason_to_keep(task, args, kwargs)
     if reason is None:

@@ -18,7 +18,7 @@ def on_teardown(callback: Callable[[], Awaitable[object] | object]) -> None:
 
     Outside a component it does nothing.
     """
-    if not _host.IN_COMPONENT:
+    if not _host.is_there:
         return
     _callbacks.append(callback)
     if not _closing:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from scenarios import answer, asgi, client, ends, loop, order, scenarios
+from scenarios import answer, asgi, build, client, ends, loop, order, scenarios
 
 from epilogue.asgi import serve
 
@@ -17,6 +17,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body = await function(scope, receive, send)
         if body is not None:
             await answer(send, body)
+    elif scope["path"] == "/.epilogue":
+        await answer(send, await build.in_the_build())
     else:
         await answer(send, "", 404)
 
