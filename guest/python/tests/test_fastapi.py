@@ -100,6 +100,13 @@ def test_a_refused_task_is_an_error_even_if_the_app_catches_the_exception(fastap
     assert (response.status_code, states) == (500, ["cancelled"])
 
 
+def test_a_middleware_that_buffers_makes_tasks_run_early_and_a_warning_says_so(fastapi_app: App) -> None:
+    response, states = fastapi_app.run("/buffered")
+    assert (response.json(), states) == ("buffered", ["succeeded"])
+    fastapi_app.has_printed("before the response", "durable")
+    fastapi_app.host.logged("the task 'fastapi_app:write_log' runs before the response, and the host does not record it")
+
+
 def test_a_header_that_the_host_refuses_is_an_error_at_once(fastapi_app: App) -> None:
     assert fastapi_app.host.get("/header", params={"value": "fine"}).headers["x-value"] == "fine"
     assert fastapi_app.host.get("/header", params={"value": "two\nlines"}).status_code == 500

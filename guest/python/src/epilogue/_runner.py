@@ -23,6 +23,10 @@ class Runner(exports.Runner):  # type: ignore[misc]
         _context.running.set(task)
         try:
             await _call(function, *args, **kwargs)
+        except asyncio.CancelledError:
+            # A composed component takes the call back at the task's deadline.
+            _waiting.end(task.id, TimeoutError(f"the task {task.name!r} took longer than its timeout"), task.attempt)
+            raise
         except Exception as error:
             _waiting.end(task.id, error, task.attempt)
             if _is_of_the_call(error, function, args, kwargs):

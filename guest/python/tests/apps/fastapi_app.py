@@ -280,4 +280,29 @@ def search(limit: Annotated[int, Query(ge=1)] = 10) -> int:
     return limit
 
 
+class Buffering:
+    """A middleware that sends the response when the app has returned."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        messages: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep if scope["type"] == "http" and scope["path"] == "/buffered" else send)
+        for message in messages:
+            await send(message)
+
+
+@app.get("/buffered")
+async def buffered(background_tasks: BackgroundTasks) -> str:
+    background_tasks.add_task(write_log, "before the response")
+    background_tasks.add_task(with_options(write_log, durable=True), "durable")
+    return "buffered"
+
+
+app.add_middleware(Buffering)
 Handler, Runner = serve(app)

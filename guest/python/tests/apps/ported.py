@@ -14,6 +14,8 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
+from epilogue import with_options
+
 # starlette: tests/test_background.py
 
 
@@ -178,7 +180,7 @@ async def get_context_b_bg(
 async def session() -> AsyncIterator[str]:
     try:
         yield "session"
-    except ValueError as error:
+    except (ValueError, TimeoutError) as error:
         print("session saw", error)
         raise
     finally:
@@ -196,6 +198,12 @@ async def failing_task(background_tasks: FastAPIBackgroundTasks, _: Annotated[st
         raise ValueError("the task failed")
 
     background_tasks.add_task(fail)
+    return "answered"
+
+
+@tutorial.get("/slow_task")
+async def slow_task(background_tasks: FastAPIBackgroundTasks, _: Annotated[str, Depends(get_session)]) -> str:
+    background_tasks.add_task(with_options(asyncio.sleep, timeout=0.05), 60)
     return "answered"
 
 

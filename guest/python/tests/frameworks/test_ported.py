@@ -107,3 +107,12 @@ def test_a_dependency_sees_the_exception_of_a_task(ends: Ends) -> None:
     text, states, printed = ends.get("/tutorial/failing_task", 2)
     assert (text, states) == ('"answered"', ["failed"])
     assert printed == ["session saw the task failed", "session closed"]
+
+
+def test_a_dependency_sees_the_timeout_of_a_task(ends: Ends, request: pytest.FixtureRequest) -> None:
+    """The host ends the instance of such a task, with the dependency. A composed component goes on."""
+    if "native" in request.node.name:
+        assert ends.get("/tutorial/slow_task", 0) == ('"answered"', ["timed-out"], [])
+    else:
+        printed = ["session saw the task 'asyncio.tasks:sleep' took longer than its timeout", "session closed"]
+        assert ends.get("/tutorial/slow_task", 2) == ('"answered"', ["timed-out"], printed)

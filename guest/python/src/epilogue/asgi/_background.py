@@ -33,10 +33,15 @@ def _after_response(run_now: Any) -> Any:
         sees the exception of the first task that fails, as in Starlette.
         """
         exchange = current.get()
-        if exchange is None or not exchange.is_complete:
+        if exchange is None:
             await run_now(self)
             return
         tasks, done = getattr(self, "tasks", [self]), 0
+        if not exchange.is_complete:
+            # The method of several tasks calls that of each.
+            if tasks != [self] or not _enqueue_before_the_response(self):
+                await run_now(self)
+            return
         first: BaseException | None = None
         # A task may append further ones.
         while new := tasks[done:]:
@@ -58,6 +63,24 @@ def _after_response(run_now: Any) -> Any:
             raise first
 
     return call
+
+
+def _enqueue_before_the_response(task: Any) -> bool:
+    """Enqueues a durable task, although the response is not complete. Another one must run now.
+
+    A middleware waits for the app's end, and the app for its tasks. So the host cannot run them after the response.
+    """
+    definition = definition_of(task.func)
+    if definition.options.durable:
+        enqueue(definition, task.args, task.kwargs)
+        return True
+    print(
+        f"epilogue: the task {definition.name!r} runs before the response, and the host does not record it, because a "
+        "middleware sends the response only when the app has returned: use Starlette's BaseHTTPMiddleware, or add the task "
+        "with `BackgroundTasks` of epilogue",
+        file=sys.stderr,
+    )
+    return False
 
 
 def _enqueue_all(tasks: list[Any]) -> list[Any]:
