@@ -14,7 +14,7 @@ from conftest import serve as serve_wasm
 from epilogue.testing import Host
 
 APPS = Path(__file__).parents[1] / "apps"
-TEMPLATE = Path(__file__).parents[4] / "host" / "templates" / "fastapi"
+TEMPLATES = Path(__file__).parents[4] / "host" / "templates"
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +25,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (os.environ.get("EPILOGUE") or shutil.which("epilogue")):
         pytest.skip("there is no command `epilogue`: install it, or set the variable EPILOGUE to its path")
     folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True)
+    shutil.copytree(TEMPLATES / "fastapi", folder, dirs_exist_ok=True)
+    (folder / "asgi_app.py").write_text(renamed(TEMPLATES / "asgi" / "app.py"))
     shutil.copytree(APPS, folder, dirs_exist_ok=True)
     with (folder / "spin.toml").open("a") as manifest:
         manifest.write('[component.my-app.environment]\nAPP = "app"\n')
     command = [sys.executable, "-m", "epilogue", "build", "world", "--output", "build/app.wasm"]
     subprocess.run(command, cwd=folder, check=True)  # noqa: S603
     return folder
+
+
+def renamed(file: Path) -> str:
+    """A file of the plain template. Both templates have a module `app`, and a task with a name of its own."""
+    return file.read_text().replace('"app:', '"asgi_app:').replace('"send_receipt"', '"asgi_app:send_receipt"')
 
 
 def serve(project: Path, app: str) -> Iterator[Host]:
