@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 
 from epilogue.build._errors import BuildError, say
-from epilogue.build._packages import find_module, is_native
+from epilogue.build._packages import find_module, is_native, packages_with_wit
 
 _WORLD = "epilogue:background/service"
-# componentize-py reports all errors as this one. Its text is the guest's traceback, and behind it the same error once more.
+# componentize-py reports all errors as this one. Its text is the guest's traceback, if there is one, and then the cause.
 _DRIVER = """
 import sys, componentize_py
 try:
     componentize_py.script()
 except AssertionError as error:
-    sys.exit(str(error).partition("\\n\\nCaused by:")[0])
+    sys.exit(str(error).partition("\\n\\nCaused by:")[0] or str(error))
 """
 
 
@@ -83,6 +83,12 @@ def _explain(module: str, traceback: str) -> str:
     kind, _, text = last.partition(": ")
     if kind == "epilogue.asgi.AppError":
         return text
+    others = packages_with_wit()
+    if others:
+        return (
+            f"the module {module} cannot be built in an environment with {', '.join(others)}: componentize-py cannot join "
+            f"the WIT of {others[0]} with that of epilogue. Remove the package from {sys.prefix}:\n\n{traceback}"
+        )
     missing = re.fullmatch(r"No module named '([\w.]+)'", text)
     reason = _why_missing(missing[1]) if missing else None
     return f"the module {module} cannot be loaded in a component{reason or ''}:\n\n{traceback}"

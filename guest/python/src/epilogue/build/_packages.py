@@ -28,3 +28,9 @@ def find_module(name: str) -> Path | None:
 def is_native(file: Path) -> bool:
     """Whether a module's file has machine code of this computer."""
     return file.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
+
+
+def packages_with_wit() -> list[str]:
+    """Returns the other packages with a WIT that componentize-py adds to each component, such as spin_sdk."""
+    files = (file for folder in search_path() for file in folder.glob("*/componentize-py.toml"))
+    return sorted({file.parent.name for file in files} - {"epilogue"})
