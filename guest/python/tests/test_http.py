@@ -26,6 +26,10 @@ def test_requests_and_responses_arrive_whole(both: App, server: Server) -> None:
     assert both.text(f"/uploads?{server.url}") == "1000000"
 
 
+def test_httpx2_works_too(both: App, server: Server) -> None:
+    assert both.text(f"/fetches_with_httpx2?{server.url}") == "POST /echo None body, http://127.0.0.1:1: connection refused"
+
+
 def test_requests_run_at_the_same_time(both: App, server: Server) -> None:
     assert both.text(f"/at_the_same_time?{server.url}") == str(["together"] * 3)
 
@@ -76,7 +80,7 @@ def test_a_task_sends_requests(both: App, server: Server) -> None:
 
 def test_what_cannot_be_says_so(plain: App) -> None:
     assert plain.text("/unsupported").splitlines() == [
-        "a component cannot wait in a blocking call of httpx: use httpx.AsyncClient, and `await`",
+        "a component cannot wait in a blocking call of httpx: use `AsyncClient`, and `await`",
         "httpx cannot have verify in a component: the host connects, and checks certificates",
         "httpx cannot have proxy in a component: the host connects, and checks certificates",
     ]

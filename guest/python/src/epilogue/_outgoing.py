@@ -1,17 +1,22 @@
-"""Sends the requests of `epilogue.http` through the host's `wasi:http/client`."""
+"""Sends the requests of httpx, and of its successor httpx2, through the host's `wasi:http/client`."""
+
+from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
 from componentize_py_types import Err, Ok
 
 from epilogue import _calls, _fields, _host, _loop, bindings
 from epilogue._options import nanoseconds
-from epilogue._outgoing_errors import exception
+from epilogue._outgoing_errors import exception, library
 from epilogue.bindings.imports import client
 from epilogue.bindings.imports import wasi_http_types as http
+
+if TYPE_CHECKING:
+    import httpx
 
 _T = TypeVar("_T")
 _CHUNK = 64 * 1024
@@ -27,7 +32,7 @@ _METHODS = {
 async def send(request: httpx.Request) -> httpx.Response:
     """Sends a request. The returned response still has to be read."""
     if not _host.is_there:
-        raise httpx.ConnectError("there is no host in the build that could send requests", request=request)
+        raise library(request).ConnectError("there is no host in the build that could send requests", request=request)
     length = request.headers.get("content-length", "0")
     is_long = "transfer-encoding" in request.headers or int(length) > _CHUNK
     body = _RequestBody(request) if is_long or length != "0" else None
@@ -56,16 +61,18 @@ async def _wait_for(
         await sent
         await asyncio.wait((answer,), timeout=seconds)
         if not answer.done():
-            raise httpx.ReadTimeout(f"no response within {seconds} s", request=request)
+            raise library(request).ReadTimeout(f"no response within {seconds} s", request=request)
     return await answer
 
 
-def _outgoing(request: httpx.Request, body: "_RequestBody | None", is_long: bool) -> tuple[Any, Any]:
+def _outgoing(request: httpx.Request, body: _RequestBody | None, is_long: bool) -> tuple[Any, Any]:
     """The request for the host, and the writer of its trailers."""
     try:
         fields = _fields.to_wit(request.headers.raw)
     except Err as error:
-        raise httpx.LocalProtocolError(f"the host refused the request headers: {error.value}", request=request) from None
+        raise library(request).LocalProtocolError(
+            f"the host refused the request headers: {error.value}", request=request
+        ) from None
     options = http.RequestOptions()
     connect, read = _timeout(request, "connect"), _timeout(request, "read")
     if connect is not None:
@@ -95,7 +102,9 @@ async def _answer(request: httpx.Request, sending: Coroutine[Any, Any, Any]) -> 
     accepted, reader = _unit_future(_ok)
     body, ended = http.Response.consume_body(incoming, reader)
     _spawn(accepted.write(Ok(None)))
-    return httpx.Response(status, headers=headers, stream=_ResponseBody(request, body, ended))
+    stream = _stream_class(library(request).AsyncByteStream)(request, body, ended)
+    response: httpx.Response = library(request).Response(status, headers=headers, stream=stream)
+    return response
 
 
 class _RequestBody:
@@ -127,10 +136,10 @@ class _RequestBody:
         writing = _spawn(self._writer.write_all(part))
         await asyncio.wait((writing,), timeout=timeout)
         if not writing.done():
-            raise httpx.WriteTimeout(f"the server read nothing for {timeout} s", request=self._request)
+            raise library(self._request).WriteTimeout(f"the server read nothing for {timeout} s", request=self._request)
 
 
-class _ResponseBody(httpx.AsyncByteStream):
+class _ResponseBody:
     """Reads the body of a response from the host."""
 
     def __init__(self, request: httpx.Request, body: Any, ended: Any) -> None:
@@ -148,6 +157,12 @@ class _ResponseBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         self._body.__exit__(None, None, None)
         self._ended.__exit__(None, None, None)
+
+
+@functools.cache
+def _stream_class(base: type) -> type:
+    """The class of responses' bodies, as a subclass of the package's own."""
+    return type("ResponseBody", (_ResponseBody, base), {})
 
 
 def _timeout(request: httpx.Request, name: str) -> float | None:

@@ -1,30 +1,41 @@
 """The host's errors of outgoing requests, as httpx's exceptions."""
 
-from typing import Any
+from __future__ import annotations
 
-import httpx
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
 
 _CONNECT = (
     "DnsTimeout DnsError DestinationNotFound DestinationUnavailable DestinationIpProhibited DestinationIpUnroutable "
     "ConnectionRefused TlsProtocolError TlsCertificateError TlsAlertReceived HttpRequestDenied"
 )
-_KINDS: dict[str, type[httpx.TransportError]] = {
-    **dict.fromkeys(_CONNECT.split(), httpx.ConnectError),
-    "ConnectionTimeout": httpx.ConnectTimeout,
-    "ConnectionReadTimeout": httpx.ReadTimeout,
-    "HttpResponseTimeout": httpx.ReadTimeout,
-    "ConnectionWriteTimeout": httpx.WriteTimeout,
-    "ConnectionLimitReached": httpx.PoolTimeout,
-    "ConnectionTerminated": httpx.ReadError,
+_KINDS = {
+    **dict.fromkeys(_CONNECT.split(), "ConnectError"),
+    "ConnectionTimeout": "ConnectTimeout",
+    "ConnectionReadTimeout": "ReadTimeout",
+    "HttpResponseTimeout": "ReadTimeout",
+    "ConnectionWriteTimeout": "WriteTimeout",
+    "ConnectionLimitReached": "PoolTimeout",
+    "ConnectionTerminated": "ReadError",
 }
+
+
+def library(request: httpx.Request) -> Any:
+    """The package that a request is of: httpx, or its successor httpx2."""
+    *_, kind, _object = type(request).__mro__
+    return sys.modules[kind.__module__.partition(".")[0]]
 
 
 def exception(code: Any, request: httpx.Request) -> httpx.TransportError:
     """The exception for a value of the WIT's variant `error-code`."""
     case = type(code).__name__.removeprefix("ErrorCode_")
     # All others are about what one of the two sides has sent.
-    wrong = httpx.LocalProtocolError if case.startswith("HttpRequest") else httpx.RemoteProtocolError
-    return _KINDS.get(case, wrong)(_message(case, code, request.url), request=request)
+    wrong = "LocalProtocolError" if case.startswith("HttpRequest") else "RemoteProtocolError"
+    kind: type[httpx.TransportError] = getattr(library(request), _KINDS.get(case, wrong))
+    return kind(_message(case, code, request.url), request=request)
 
 
 def _message(case: str, code: Any, url: httpx.URL) -> str:

@@ -6,7 +6,8 @@
     async with httpx.AsyncClient(transport=HTTPTransport()) as client:
         await client.post("https://api.example.com/mails", json={"to": email})
 
-An app of `epilogue.asgi` does not need the transport: there, every `httpx.AsyncClient` sends its requests this way.
+An app of `epilogue.asgi` does not need the transport: there, every `AsyncClient` of httpx and its successor httpx2 sends its
+requests this way.
 
 The component may send requests only to the servers that `allowed_outbound_hosts` in the manifest lists. The host connects,
 and checks certificates with the root certificates of Mozilla. Requests, responses and their bodies are those of httpx, and
@@ -15,8 +16,6 @@ There is no pool of connections, so `limits` and the timeout `pool` have no effe
 
 It needs the extra `httpx`: `pip install 'epilogue[httpx]'`.
 """
-
-from typing import Any, NoReturn
 
 import httpx
 
@@ -34,32 +33,3 @@ if _host.IN_COMPONENT:
 
 else:
     HTTPTransport = httpx.AsyncHTTPTransport  # type: ignore[misc, assignment]
-
-# What only a client with sockets of its own can do.
-_OF_SOCKETS = ("cert", "proxy", "uds", "local_address", "socket_options")
-
-
-def install() -> None:
-    """Makes the transport that of every `httpx.AsyncClient`."""
-    default: Any = httpx.AsyncHTTPTransport
-    default.__init__ = _check_options
-    default.__aenter__ = httpx.AsyncBaseTransport.__aenter__
-    default.__aexit__ = httpx.AsyncBaseTransport.__aexit__
-    default.aclose = httpx.AsyncBaseTransport.aclose
-    default.handle_async_request = HTTPTransport.handle_async_request
-    blocking: Any = httpx.HTTPTransport
-    blocking.__init__ = _refuse
-
-
-def _check_options(_: object, verify: object = True, **options: object) -> None:
-    unsupported = [name for name in _OF_SOCKETS if options.get(name) is not None]
-    if verify is not True:
-        unsupported.insert(0, "verify")
-    if unsupported:
-        raise NotImplementedError(
-            f"httpx cannot have {', '.join(unsupported)} in a component: the host connects, and checks certificates"
-        )
-
-
-def _refuse(*_: object, **__: object) -> NoReturn:
-    raise NotImplementedError("a component cannot wait in a blocking call of httpx: use httpx.AsyncClient, and `await`")

@@ -20,6 +20,7 @@ _LAZY_PACKAGES = (
     "python_multipart",
     "email_validator",
     "httpx",
+    "httpx2",
 )
 # Modules of the standard library that others import when they need them.
 _LAZY_MODULES = ("encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "asyncio.taskgroups")
@@ -46,10 +47,10 @@ def prepare(app: Any) -> None:
             _import_all(name)
     if "anyio" in sys.modules:
         _run_threads_at_once()
-    if "httpx" in sys.modules:
-        from epilogue import http
+    for name in {"httpx", "httpx2"} & sys.modules.keys():
+        from epilogue import _httpx
 
-        http.install()
+        _httpx.install(sys.modules[name])
     if "starlette.formparsers" in sys.modules:
         # Starlette puts larger uploads into files, and a component has no folder for them.
         sys.modules["starlette.formparsers"].MultiPartParser.spool_max_size = sys.maxsize

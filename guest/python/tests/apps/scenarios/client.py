@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import httpx2
 
 from epilogue.http import HTTPTransport
 from scenarios import scenario, tasks
@@ -27,6 +28,17 @@ async def fetches(scope: dict[str, Any], *_: Any) -> str:
 async def fetches_with_a_transport(scope: dict[str, Any], *_: Any) -> str:
     async with httpx.AsyncClient(transport=HTTPTransport()) as client:
         return (await client.get(scope["query_string"].decode() + "/echo")).text
+
+
+@scenario
+async def fetches_with_httpx2(scope: dict[str, Any], *_: Any) -> str:
+    async with httpx2.AsyncClient(base_url=scope["query_string"].decode()) as client:
+        posted = await client.post("/echo", content=b"body")
+        try:
+            await client.get("http://127.0.0.1:1")
+        except httpx2.ConnectError as error:
+            return f"{posted.text}, {error}"
+    return "connected"
 
 
 @scenario
