@@ -99,6 +99,16 @@ for (const form of ["native", "composed"]) {
       await host.logged("the fetch handler returned no Response");
     });
 
+    test("s7 a task may ask to be cancelled when the client leaves", async () => {
+      await start();
+      const { hostname, port } = new URL(host.url);
+      const client = connect(Number(port), hostname);
+      client.write("GET /endless?run=ok,unless_gone HTTP/1.1\r\nhost: a\r\n\r\n");
+      await new Promise((resolve) => client.once("data", resolve));
+      client.destroy();
+      assert.deepEqual(await host.ends(2), ["ok succeeded", "unless_gone cancelled"]);
+    });
+
     test("s9 the cleanups run after the tasks, the last registered first", async () => {
       const printed = await lines("run=teardown,slow", "first registered, last run");
       assert.deepEqual(printed, [
@@ -141,6 +151,14 @@ for (const form of ["native", "composed"]) {
       assert.deepEqual([task, name, key, ...rest], ["1", "identity", `${id}:1`, traceparent, "delivered"]);
     });
 
+    test("s18 forgotten work ends, natively before the cleanups", async () => {
+      await request("run=forgotten");
+      await host.printed("teardown");
+      const printed = await host.printed("forgotten work");
+      // A composed component does not wait for what a call has begun.
+      assert.deepEqual(form === "native" ? printed : printed.sort(), ["forgotten work", "teardown"]);
+    });
+
     test("arguments arrive as they were added, optional ones too", async () => {
       assert.deepEqual(await lines("run=greet,ok", "ok"), ["hello Ada, a+b", "hello Ada, a+b", "ok"]);
     });
@@ -178,16 +196,5 @@ describe("native only", () => {
     await host.fetch("/durable?run=durable");
     assert.deepEqual(await host.ends(1), ["durable succeeded"]);
     assert.deepEqual(await host.printed("durable"), ["durable"]);
-  });
-
-  test("s7 a task may ask to be cancelled when the client leaves", async () => {
-    await host.stop();
-    host = await Host.start(guest);
-    const { hostname, port } = new URL(host.url);
-    const client = connect(Number(port), hostname);
-    client.write("GET /endless?run=ok,unless_gone HTTP/1.1\r\nhost: a\r\n\r\n");
-    await new Promise((resolve) => client.once("data", resolve));
-    client.destroy();
-    assert.deepEqual(await host.ends(2), ["ok succeeded", "unless_gone cancelled"]);
   });
 });

@@ -101,6 +101,10 @@ const verbs: Record<string, () => unknown> = {
       Object.assign((_: object) => {}, { taskName: "greet", options: {} }),
       {},
     ),
+  forgotten: () => {
+    setTimeout(() => console.log("forgotten work"), 20);
+    onTeardown(() => console.log("teardown"));
+  },
   teardown: () => {
     onTeardown(() => console.log("first registered, last run"));
     onTeardown(async () => {
