@@ -153,6 +153,23 @@ fn s11_requests_of_a_guest_are_limited() {
 }
 
 #[test]
+fn s11_paths_are_limited_in_all_functions_that_take_them() {
+    let mount = "files = [{ source = \"data\", destination = \"/\" }]\ntool.epilogue.allow-transient-write = true";
+    let app = application(guests::PATHS, mount);
+    std::fs::create_dir(app.path().join("data")).unwrap();
+    std::fs::write(app.path().join("data/file"), "").unwrap();
+    let host = TestHost::manifest(app.path().join("spin.toml")).start();
+    // The versions of WASI print errors differently.
+    for (length, results) in [(4_095, ["Ok(())"; 2]), (4_096, ["NameTooLong", "name-too-long"])] {
+        let exchange = host.get(&format!("/?{length}"));
+        let lines: Vec<_> = exchange.text().lines().collect();
+        assert_eq!(lines.len(), 28, "14 calls in each version: {lines:#?}");
+        let others: Vec<_> = lines.iter().filter(|line| !results.iter().any(|result| line.contains(result))).collect();
+        assert!(others.is_empty(), "paths of {length} bytes: {others:#?}");
+    }
+}
+
+#[test]
 fn s11_who_closes_what_it_opened_is_not_limited() {
     let (host, _app) = start("allowed_outbound_hosts = [\"*://127.0.0.1:1\"]");
     for _ in 0..3 {

@@ -2,7 +2,6 @@
 
 pub(crate) mod background;
 pub(crate) mod client;
-pub(crate) mod entries;
 pub(crate) mod fields;
 pub(crate) mod files;
 mod filesystem;
@@ -10,6 +9,7 @@ pub(crate) mod last_words;
 pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod outgoing;
+pub(crate) mod paths;
 pub(crate) mod runner;
 mod send;
 pub(crate) mod socket_streams;

@@ -5,7 +5,7 @@ use wasmtime::component::Linker;
 
 use crate::component::state::State;
 use crate::interfaces::{
-    background, client, entries, fields, files, listing, names, socket_streams, sockets, status, writes,
+    background, client, fields, files, listing, names, paths, socket_streams, sockets, status, writes,
 };
 
 /// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
@@ -20,7 +20,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     fields::add_to_linker(&mut linker)?;
     client::add_to_linker(&mut linker)?;
     files::add_to_linker(&mut linker, |state| &state.wasi)?;
-    entries::add_to_linker(&mut linker, |state| &state.wasi)?;
+    paths::add_to_linker(&mut linker, |state| &state.wasi)?;
     writes::add_to_linker(&mut linker, |state| &state.wasi)?;
     listing::add_to_linker(&mut linker)?;
     sockets::add_to_linker(&mut linker, |state| &state.wasi)?;

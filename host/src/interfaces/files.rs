@@ -10,7 +10,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types as preview3;
 use crate::budget::disk::ENTRY;
 use crate::budget::instance::Budgeted;
 use crate::budget::places::Place;
-use crate::interfaces::filesystem::{charge, told2, told3};
+use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
 /// Replaces the functions with which a guest opens a file or a folder. Beyond the budget they return
@@ -29,6 +29,9 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
         >| {
             Box::new(async move {
                 use preview2::{ErrorCode, HostDescriptor as _};
+                if are_too_long([&path]) {
+                    return Ok((Err(ErrorCode::NameTooLong),));
+                }
                 let state = store.data_mut();
                 let Ok(place) = state.budget().0.files.take() else { return Ok((Err(ErrorCode::Quota),)) };
                 let create = open.contains(preview2::OpenFlags::CREATE);
@@ -60,6 +63,9 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
         >| {
             Box::pin(async move {
                 use preview3::{ErrorCode, HostDescriptorWithStore as _};
+                if are_too_long([&path]) {
+                    return Ok((Err(ErrorCode::NameTooLong),));
+                }
                 let (place, disk) = accessor.with(|mut access| {
                     let state = access.data_mut();
                     (state.budget().0.files.take(), get(state).disk.clone())

@@ -12,6 +12,15 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
 use crate::budget::disk::{Disk, DiskFull, Writing};
 
+/// How many bytes a path may have, as in Linux: its `PATH_MAX` of 4,096 bytes includes a final zero. The time that a longer
+/// path takes grows with its length, and meanwhile nothing else runs on the thread.
+const MAX_PATH: usize = 4095;
+
+/// Whether one of these paths is too long.
+pub(super) fn are_too_long<const N: usize>(paths: [&String; N]) -> bool {
+    paths.into_iter().any(|path| path.len() > MAX_PATH)
+}
+
 /// Counts `bytes` against the component's budget. A guest that may not write to files has no budget. wasmtime refuses its
 /// writes.
 pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option<Writing>, DiskFull> {

@@ -1,7 +1,7 @@
 //! `wasi:filesystem`: how much a guest may write to the copy of its files.
 //!
 //! Each function that makes a file larger first counts the bytes against the component's [`Disk`]. If that is used up, the
-//! guest gets `error-code.quota`. The functions that create entries are in `files.rs` and `entries.rs`.
+//! guest gets `error-code.quota`. The functions that create entries are in `files.rs` and `paths.rs`.
 
 use std::fs::File;
 use std::io;
