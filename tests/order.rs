@@ -106,6 +106,20 @@ fn s11_the_arguments_of_one_task_are_limited() {
 }
 
 #[test]
+fn s11_arguments_that_are_far_too_large_are_refused_up_to_what_one_call_may_pass() {
+    let host = TestHost::start(guests::LIMITS);
+    // A call may pass 512 KiB more than the arguments of one task.
+    let refused = host.get(&format!("/?sizes={}", (3 << 19) - 1024));
+    assert_eq!(refused.response().status(), 413);
+    assert!(refused.text().contains("1048576 bytes, the limit for one background task"), "{}", refused.text());
+    let trapped = host.get(&format!("/?sizes={}", 3 << 19));
+    assert_eq!(trapped.response().status(), 500);
+    let outcome = format!("{:?}", trapped.drained().outcome);
+    assert!(outcome.contains("too much data is being copied between the host and the guest"), "{outcome}");
+    assert_eq!(host.get("/?sizes=5").text(), "all accepted");
+}
+
+#[test]
 fn s11_the_arguments_of_all_tasks_together_are_limited() {
     let host = TestHost::component(guests::LIMITS).setting("max-request-args", "100").start();
     let exchange = host.get("/?sizes=40,60,4");
