@@ -26,6 +26,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 mod records;
+mod settings;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -225,17 +226,13 @@ impl TestHostBuilder {
     }
 
     /// Sets the setting `name` of the manifest, for the host or for all components. `epilogue up --help` lists the names.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such setting, or if the value is not valid. Also for the settings of a process, which the hosts of
+    /// a test share: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `tls-cert` and `tls-key`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
-        let set = match self.settings.set(name, value) {
-            Ok(false) => self.host.set(name, value),
-            set => set,
-        };
-        let names = || [HostOverlay::names(), SettingsOverlay::names()].concat().join(", ");
-        assert!(
-            set.unwrap_or_else(|error| panic!("{name}: {error}")),
-            "there is no setting {name:?}, but: {}",
-            names()
-        );
+        settings::set(&mut self.host, &mut self.settings, name, value);
         self
     }
 
