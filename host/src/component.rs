@@ -152,15 +152,16 @@ impl Component {
         }
     }
 
-    /// Logs that a request has no instance. If the host is full, it logs this once a minute, because clients often try
-    /// again at once.
+    /// Logs that a request has no instance. If the host is full, it logs this once a minute for each reason, because
+    /// clients often try again at once.
     pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
         let (request, component, full, error) =
             (request.to_owned(), self.id.clone(), error.is_full(), error.to_string());
+        let reason = error.clone();
         let log = move |times| {
             tracing::error!(target: "epilogue::request", request, component, times, error, "a request has no instance");
         };
-        if full { self.wasi.warnings.full.log(log) } else { log(1) }
+        if full { self.wasi.warnings.full.log(&reason, log) } else { log(1) }
     }
 
     async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {

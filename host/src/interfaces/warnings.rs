@@ -1,8 +1,6 @@
 //! Limits how often the host logs a mistake that a component repeats in a loop.
 
-use std::sync::Arc;
-
-use crate::telemetry::once_a_minute::{EachOnceAMinute, OnceAMinute};
+use crate::telemetry::once_a_minute::EachOnceAMinute;
 
 /// Limits the log lines about one component.
 #[derive(Debug, Default)]
@@ -13,6 +11,6 @@ pub(crate) struct Warnings {
     pub(super) requests_failed: EachOnceAMinute,
     /// Sockets, by kind, and connections, by address, that are not allowed.
     pub(super) sockets_denied: EachOnceAMinute,
-    /// Requests for which there is no room for an instance.
-    pub(crate) full: Arc<OnceAMinute>,
+    /// Requests for which there is no room for an instance, by the reason.
+    pub(crate) full: EachOnceAMinute,
 }
