@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -117,8 +117,18 @@ impl Process {
 
     /// How many times the process has this folder open.
     pub(crate) fn has_open(&self, folder: &Path) -> usize {
-        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        open.flatten().filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == folder)).count()
+        self.open().filter(|open| open == folder).count()
+    }
+
+    /// How many sockets the process has open.
+    pub(crate) fn sockets(&self) -> usize {
+        self.open().filter(|open| open.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// What the process has open.
+    fn open(&self) -> impl Iterator<Item = PathBuf> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        descriptors.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
     }
 
     /// The most memory that the process has had in use, in bytes.

@@ -7,7 +7,7 @@ use epilogue::testing::TestHost;
 use super::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, WINDOW_UPDATE, frame, get, read_until};
 use crate::gate::{Gate, Waiting};
 use crate::guests;
-use crate::process::retry;
+use crate::process::{Process, application, retry, up};
 use crate::sent::SIZE;
 use crate::socket::Socket;
 use crate::telling;
@@ -136,6 +136,21 @@ fn s12_a_client_that_leaves_is_noticed_even_if_the_guest_does_not_read_its_body(
     assert_eq!(status(&host, NEIGHBOR, AT_ONCE), "200");
     handlers.into_iter().for_each(Waiting::open);
     retry(|| (status(&host, ATTACKER, AT_ONCE) == "200").then_some(()));
+}
+
+#[test]
+fn a_connection_is_closed_when_its_client_leaves_though_its_request_goes_on() {
+    let gate = Gate::new();
+    let app = application(guests::GATE, &format!("allowed_outbound_hosts = [\"{}\"]", gate.url()));
+    let host = Process::start(up(app.path(), ["--threads", "1"]));
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", &gate.path("handler"));
+    let handler = gate.wait();
+    let before = host.sockets();
+    drop(client);
+    retry(|| (host.sockets() == before - 1).then_some(()));
+    handler.open();
+    host.printed("second");
 }
 
 #[test]
