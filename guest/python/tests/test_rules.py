@@ -135,6 +135,12 @@ def test_s18_forgotten_work_ends_before_the_teardown(both: App) -> None:
     both.has_printed("forgotten work", "teardown")
 
 
+def test_s18_a_teardown_runs_although_forgotten_work_never_ends(plain_wasm: Path, tmp_path: Path) -> None:
+    with serve(plain_wasm, tmp_path, "--drain-timeout", "100ms") as host:
+        host.drained(host.get("/endless_work"))
+        assert host.stdout() == ["teardown"]
+
+
 def test_s10_a_composed_task_that_computes_past_its_timeout_is_not_stopped(composed: App) -> None:
     assert composed.run("/computes")[1] == ["succeeded"] * 3
     composed.has_printed("computes", "a closure of the same instance", "a function")

@@ -12,6 +12,9 @@ from componentize_py_types import Err
 from epilogue import _args, _calls, _context, _host, _instance, _loop, _task, _teardown, _waiting
 from epilogue.bindings import exports
 
+# Seconds for which a teardown waits for work that may never end.
+_PATIENCE = 5.0
+
 
 class Runner(exports.Runner):  # type: ignore[misc]
     """Runs the tasks. The app's module must have this class under this name."""
@@ -41,9 +44,7 @@ class Runner(exports.Runner):  # type: ignore[misc]
         """Runs the request's cleanup."""
         _waiting.end_all()
         _args.forget()
-        # The host has waited for the calls of this request and what they began. A composed component does not.
-        while work := _loop.loose | _calls.unfinished():
-            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        await _wait_for_work()
         if _waiting.is_any():
             # An app has added its tasks meanwhile. They run before the callbacks.
             _host.queue.needs_teardown()
@@ -53,6 +54,18 @@ class Runner(exports.Runner):  # type: ignore[misc]
             traceback.print_exception(error)
         if errors:
             raise Err("; ".join(map(_calls.describe, errors)))
+
+
+async def _wait_for_work() -> None:
+    """Waits for what calls have begun, but not so long that there is no time for the callbacks.
+
+    The host has waited for the open calls already. A composed component has not.
+    """
+    end = _calls.loop.time() + _PATIENCE
+    while (work := _loop.loose | _calls.unfinished()) and _calls.loop.time() < end:
+        # In short steps, because a timer cannot be taken back. Without an open call there is none.
+        step = 0.1 if _calls.unfinished() else None
+        await asyncio.wait(work, timeout=step, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _resolve(task: Any) -> tuple[Callable[..., Any], Any, dict[str, Any]]:

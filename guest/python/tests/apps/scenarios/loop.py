@@ -112,6 +112,17 @@ async def forgotten_work(*_: Any) -> str:
 
 
 @scenario
+async def endless_work(*_: Any) -> str:
+    async def work() -> None:
+        while True:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    asyncio.get_running_loop().create_task(work())
+    on_teardown(lambda: print("teardown"))
+    return "working"
+
+
+@scenario
 async def yields(*_: Any) -> str:
     for _round in range(5000):
         await asyncio.sleep(0)
