@@ -1,6 +1,7 @@
 //! Which component a request reaches, and what it is told of the request: as in Spin, over HTTP/1.1 and HTTP/2 alike.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use epilogue::testing::TestHost;
@@ -160,6 +161,29 @@ fn of_two_equal_routes_the_later_holds() {
     let app = mirrors_in(&[("first", "/same"), ("second", "/same/")]);
     let host = TestHost::manifest(manifest_in(app.path())).start();
     assert_eq!(mirrored(&host, Protocol::Http1, "/same")["name"], "second");
+}
+
+#[test]
+fn a_static_response_is_the_same_each_time() {
+    let app = folder(
+        "spin_manifest_version = 2\n[application]\nname = \"static\"\n\
+         [[trigger.http]]\nroute = \"/tea/...\"\nstatic_response = { status_code = 418, headers = { X-Kind = \"green\" }, \
+         body = \"short\" }\n[[trigger.http]]\nroute = \"/empty\"\nstatic_response = { status_code = 204 }\n",
+    );
+    let mut host = TestHost::manifest(manifest_in(app.path())).start();
+    for protocol in BOTH {
+        for method in [Method::GET, Method::POST, Method::HEAD] {
+            let request = Request::builder().method(&method).uri("/tea/pot?x");
+            let (head, body) = exchange(host.address(), protocol, request.body(Empty::new()).unwrap()).into_parts();
+            assert_eq!((head.status, &head.headers["x-kind"]), (StatusCode::IM_A_TEAPOT, &"green".parse().unwrap()));
+            assert_eq!(head.headers["content-length"], "5", "{method} over {protocol:?}");
+            assert_eq!(body.to_bytes(), if method == Method::HEAD { "" } else { "short" });
+        }
+        let empty = ask(&host, protocol, "/empty");
+        assert_eq!((empty.status(), empty.into_body().to_bytes().len()), (StatusCode::NO_CONTENT, 0));
+        assert_eq!(ask(&host, protocol, "/other").status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(host.shut_down(Duration::ZERO).requests, 0, "no component served a request");
 }
 
 fn mirrors() -> (TempDir, TestHost) {

@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use epilogue_manifest::manifest::{HttpTrigger, Manifest};
+use bytes::Bytes;
+use epilogue_manifest::manifest::{Manifest, Target};
 use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
+use http::Response;
 use wasmtime::Engine;
 
 use crate::budget::disk::Disk;
@@ -22,11 +24,20 @@ pub(crate) use crate::tasks::store::TaskStore;
 
 /// A loaded application.
 pub struct App {
-    /// Finds the component of a path, as its place in `components`.
-    pub(crate) router: Router<usize>,
+    /// Finds what answers the requests of a path.
+    pub(crate) router: Router<Route>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
     pub(crate) task_store: Option<TaskStore>,
+}
+
+/// What answers the requests of a route.
+#[derive(Clone)]
+pub(crate) enum Route {
+    /// The component at this place in [`App::components`].
+    Component(usize),
+    /// The host itself, with this response.
+    Static(Response<Bytes>),
 }
 
 /// The options of an application in addition to its manifest.
@@ -96,10 +107,15 @@ impl App {
             }
         }
         let components = components.into_iter().map(Arc::new).collect();
-        let place = |trigger: &HttpTrigger| {
-            services.iter().position(|service| service.0.id == trigger.component && service.1 == trigger.middleware)
+        let target = |target: &Target| match target {
+            Target::Component { id, middleware } => {
+                let place = services.iter().position(|service| service.0.id == *id && service.1 == middleware)?;
+                Some(Route::Component(place))
+            }
+            Target::Static { response, .. } => Some(Route::Static(response.clone().map(Bytes::from))),
         };
-        let routes = manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), place(trigger)?)));
+        let routes =
+            manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), target(&trigger.target)?)));
         let router = Router::new(routes)?;
         Ok(Self { router, components, own_address, task_store: options.task_store })
     }

@@ -7,6 +7,7 @@ mod files;
 mod middleware;
 mod parse;
 mod reader;
+mod static_response;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use http::Response;
 
 use crate::{
     outbound::AllowedHosts,
@@ -91,17 +93,34 @@ pub struct Build {
     pub watch: Vec<String>,
 }
 
-/// An HTTP route and the component that serves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An HTTP route and what answers its requests.
+#[derive(Clone, Debug)]
 pub struct HttpTrigger {
-    /// The component's name.
-    pub component: String,
+    /// What answers the requests.
+    pub target: Target,
     /// The route as the manifest writes it. None if the trigger is private, which means that no request from outside reaches
     /// it.
     pub route: Option<String>,
-    /// The middleware that requests pass on their way to the component, the outermost first: the trigger's own, then
-    /// the component's.
-    pub middleware: Vec<Middleware>,
+}
+
+/// What answers the requests of a trigger.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A component.
+    Component {
+        /// The component's id.
+        id: String,
+        /// The middleware that requests pass on their way to the component, the outermost first: the trigger's own,
+        /// then the component's.
+        middleware: Vec<Middleware>,
+    },
+    /// The host itself, with the same response each time.
+    Static {
+        /// The trigger's id.
+        id: String,
+        /// The response, with its body.
+        response: Response<String>,
+    },
 }
 
 /// A component that passes requests on to the next one.
@@ -177,10 +196,13 @@ impl Manifest {
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
-        self.triggers.retain(|trigger| chosen(&trigger.component));
+        // As in Spin, a choice of components leaves out the static responses.
+        self.triggers.retain(|trigger| {
+            only.is_empty() || trigger.component().is_some_and(|id| only.iter().any(|only| only == id))
+        });
         // The chosen components keep their middleware.
         let around: Vec<_> =
-            self.triggers.iter().flat_map(|trigger| &trigger.middleware).map(|used| used.id.clone()).collect();
+            self.triggers.iter().flat_map(HttpTrigger::middleware).map(|used| used.id.clone()).collect();
         let needed = |id: &String| chosen(id) || around.contains(id);
         self.components.retain(|component| needed(&component.id));
         self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(needed));
@@ -208,11 +230,10 @@ impl Manifest {
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
-            let known = services
-                .iter()
-                .any(|(component, middleware)| component.id == trigger.component && *middleware == trigger.middleware);
-            let component = self.components.iter().find(|component| component.id == trigger.component);
-            services.extend(component.filter(|_| !known).map(|component| (component, &*trigger.middleware)));
+            let Target::Component { id, middleware } = &trigger.target else { continue };
+            let known = services.iter().any(|(component, around)| component.id == *id && *around == middleware);
+            let component = self.components.iter().find(|component| component.id == *id);
+            services.extend(component.filter(|_| !known).map(|component| (component, &**middleware)));
         }
         services
     }
@@ -225,6 +246,31 @@ impl Manifest {
             Some(id) => {
                 bail!("{} has no component {id:?}, but: {}", self.path.display(), known.join(", "))
             }
+        }
+    }
+}
+
+impl HttpTrigger {
+    /// The id of the component that answers. None if the host answers itself.
+    pub fn component(&self) -> Option<&str> {
+        match &self.target {
+            Target::Component { id, .. } => Some(id),
+            Target::Static { .. } => None,
+        }
+    }
+
+    /// The name of what answers: the component's id, or else the trigger's.
+    pub fn name(&self) -> &str {
+        match &self.target {
+            Target::Component { id, .. } | Target::Static { id, .. } => id,
+        }
+    }
+
+    /// The middleware that requests pass on their way to the component, the outermost first.
+    pub fn middleware(&self) -> &[Middleware] {
+        match &self.target {
+            Target::Component { middleware, .. } => middleware,
+            Target::Static { .. } => &[],
         }
     }
 }

@@ -40,7 +40,7 @@ fn announce(manifest: &Manifest, url: &str) {
     _ = writeln!(out, "Serving {url}");
     _ = writeln!(out, "Available Routes:");
     for (route, trigger) in manifest.routes() {
-        let id = &trigger.component;
+        let id = trigger.name();
         match route.strip_suffix("/...").or(route.strip_suffix("/*")) {
             Some(base) => _ = writeln!(out, "  {id}: {url}{base} (wildcard)"),
             None => _ = writeln!(out, "  {id}: {url}{route}"),

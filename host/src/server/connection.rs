@@ -15,13 +15,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::sync::oneshot::error::RecvError;
 
+use crate::app::Route;
 use crate::server::client_io::ClientIo;
 use crate::server::linger::linger;
 use crate::server::request_headers::{Peer, set_right};
 use crate::server::spin_headers::{Origin, set_spin_headers};
 use crate::server::thread::ServerThread;
 use crate::wire::activity::Activity;
-use crate::wire::answer::plain;
+use crate::wire::answer::{plain, whole};
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{ConnectionShared, Reply};
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
@@ -150,19 +151,26 @@ async fn respond(
     let serving = thread.serving();
     if let Some(status) = own_answer(parts.uri.path()) {
         reply.send(plain(status));
-    } else if let Some(matched) = serving.version.app.router.route(parts.uri.path()) {
-        let pool = &serving.pools[*matched.target];
-        let body = IncomingBody::new(body, &pool.component.settings, &upload);
-        if body.is_too_large() {
-            reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
-            return response.await;
-        }
-        let origin = Origin { uri: &parts.uri, client: peer.client };
-        let origin = pool.component.settings.spin_headers.then_some(origin);
-        set_spin_headers(&mut parts.headers, origin, &matched);
-        thread.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
-    } else {
+        return response.await;
+    }
+    let Some(matched) = serving.version.app.router.route(parts.uri.path()) else {
         reply.send(plain(StatusCode::NOT_FOUND));
+        return response.await;
+    };
+    match matched.target {
+        Route::Static(same) => _ = reply.send(whole(same.clone())),
+        Route::Component(place) => {
+            let pool = &serving.pools[*place];
+            let body = IncomingBody::new(body, &pool.component.settings, &upload);
+            if body.is_too_large() {
+                reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
+                return response.await;
+            }
+            let origin = Origin { uri: &parts.uri, client: peer.client };
+            let origin = pool.component.settings.spin_headers.then_some(origin);
+            set_spin_headers(&mut parts.headers, origin, &matched);
+            thread.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
+        }
     }
     // If a life ends without an answer, the host has a bug. hyper then closes the connection.
     response.await

@@ -15,9 +15,12 @@ pub(crate) fn unavailable() -> Response<WasiBody> {
 
 /// An answer of the host, whose body is the name of the status.
 pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
-    let text = status.canonical_reason().unwrap_or_default();
-    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
+    let mut response = Response::new(Bytes::from_static(status.canonical_reason().unwrap_or_default().as_bytes()));
     *response.status_mut() = status;
-    response
+    whole(response)
+}
+
+/// An answer of the host with this body.
+pub(crate) fn whole(response: Response<Bytes>) -> Response<WasiBody> {
+    response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }

@@ -35,8 +35,9 @@ impl Manifest {
             |index: usize, route: &str| routes[index + 1..].iter().find(|(other, _)| routes::same_route(route, other));
         let message = |(index, (route, loser)): (usize, &(&str, &HttpTrigger))| {
             let (_, winner) = later(index, route)?;
-            let (loser, winner) = (&loser.component, &winner.component);
-            Some(format!("the route {route:?} of component {loser:?} is never used: {winner:?} has it too, and later"))
+            let of = if loser.component().is_some() { "component" } else { "the trigger" };
+            let (loser, winner) = (loser.name(), winner.name());
+            Some(format!("the route {route:?} of {of} {loser:?} is never used: {winner:?} has it too, and later"))
         };
         routes.iter().enumerate().filter_map(message).collect()
     }
@@ -50,7 +51,7 @@ impl Manifest {
 
     fn idle_components(&self) -> Vec<String> {
         let calls = |trigger: &HttpTrigger, id: &str| {
-            trigger.component == id || trigger.middleware.iter().any(|middleware| middleware.id == id)
+            trigger.component() == Some(id) || trigger.middleware().iter().any(|middleware| middleware.id == id)
         };
         let idle = |id: &str| !self.triggers.iter().any(|trigger| calls(trigger, id));
         self.components
@@ -64,8 +65,8 @@ impl Manifest {
     /// effect, as in Spin.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
-            self.triggers.iter().all(|trigger| trigger.component != id)
-                && self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|middleware| middleware.id == id)
+            self.triggers.iter().all(|trigger| trigger.component() != Some(id))
+                && self.triggers.iter().flat_map(HttpTrigger::middleware).any(|middleware| middleware.id == id)
         };
         self.components
             .iter()

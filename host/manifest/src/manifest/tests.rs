@@ -120,7 +120,7 @@ build.command = "make"
     assert!(settings.allow_transient_write);
 
     let manifest = manifest.select(&[]).unwrap();
-    let routes: Vec<_> = manifest.routes().map(|(route, trigger)| (route, trigger.component.as_str())).collect();
+    let routes: Vec<_> = manifest.routes().map(|(route, trigger)| (route, trigger.name())).collect();
     assert_eq!(routes, [("/users/:id/...", "notify")]);
     assert_eq!(manifest.warnings().count(), 0);
 }
@@ -156,7 +156,7 @@ component = { source = "c.wasm" }
     .unwrap();
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["front-component", "http-trigger2-component", "inline-component1"]);
-    assert_eq!(manifest.triggers[2].component, "inline-component1");
+    assert_eq!(manifest.triggers[2].component(), Some("inline-component1"));
 }
 
 #[test]
@@ -183,12 +183,12 @@ tool.epilogue.source = "login.wasm"
 source = "idle.wasm"
 "#;
     let manifest = parse(text).unwrap().select(&["app".to_owned()]).unwrap();
-    let [login, audit] = &manifest.triggers[0].middleware[..] else { panic!("two middlewares") };
+    let [login, audit] = manifest.triggers[0].middleware() else { panic!("two middlewares") };
     assert_eq!((login.id.as_str(), login.source.as_path()), ("login", Path::new("/app/login.wasm")));
     assert_eq!(login.inherits, Inherited { outbound_hosts: true, ..Inherited::default() });
     assert_eq!((audit.id.as_str(), audit.source.as_path()), ("wasm/audit.wasm", Path::new("/app/wasm/audit.wasm")));
     assert_eq!(audit.inherits, Inherited { environment: true, files: true, outbound_hosts: true });
-    assert_eq!(manifest.triggers[1].middleware, []);
+    assert_eq!(manifest.triggers[1].middleware(), []);
 
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["app", "login"], "what is chosen comes with its middleware");
@@ -228,10 +228,10 @@ source = "audit.wasm"
 source = "login.wasm"
 "#;
     let manifest = parse(text).unwrap().select(&["app".to_owned()]).unwrap();
-    let around = |trigger: &HttpTrigger| trigger.middleware.iter().map(|used| used.id.clone()).collect::<Vec<_>>();
+    let around = |trigger: &HttpTrigger| trigger.middleware().iter().map(|used| used.id.clone()).collect::<Vec<_>>();
     assert_eq!(around(&manifest.triggers[0]), ["login", "audit", "limits.wasm"]);
     assert_eq!(around(&manifest.triggers[1]), ["audit", "limits.wasm"]);
-    assert!(manifest.triggers[1].middleware[1].inherits.files);
+    assert!(manifest.triggers[1].middleware()[1].inherits.files);
     assert_eq!(manifest.warnings().count(), 0, "a middleware needs no trigger of its own");
 
     for (middleware, expected) in [
@@ -268,6 +268,36 @@ fn a_download_needs_a_file_to_run_here() {
     );
     let manifest = parse(&format!("{HEAD}{component}tool.epilogue.source = \"b.wasm\"")).unwrap();
     assert_eq!(manifest.select(&[]).unwrap().components[0].source, Path::new("/app/b.wasm"));
+}
+
+#[test]
+fn a_static_response_needs_no_component() {
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = \"a\"\n[[trigger.http]]\nid = \"teapot\"\nroute = \"/tea\"\n\
+         static_response = {{ status_code = 418, headers = {{ X-Kind = \"green\", content-type = \"text/plain\" }}, \
+         body = \"short\" }}\n[[trigger.http]]\nroute = \"/empty\"\nstatic_response = {{}}"
+    );
+    let manifest = parse(&text).unwrap().select(&[]).unwrap();
+    let responses: Vec<_> = manifest
+        .routes()
+        .filter_map(|(route, trigger)| match &trigger.target {
+            Target::Static { id, response } => Some((route, id.as_str(), response)),
+            Target::Component { .. } => None,
+        })
+        .collect();
+    let [("/tea", "teapot", tea), ("/empty", "http-trigger3", empty)] = responses[..] else { panic!("{responses:?}") };
+    assert_eq!((tea.status().as_u16(), tea.body().as_str()), (418, "short"));
+    assert_eq!(
+        (&tea.headers()["x-kind"], &tea.headers()["content-type"]),
+        (&"green".parse().unwrap(), &"text/plain".parse().unwrap())
+    );
+    assert_eq!((empty.status().as_u16(), empty.headers().len(), empty.body().as_str()), (200, 0, ""));
+    let chosen = parse(&text).unwrap().select(&["notify".to_owned()]).unwrap();
+    assert_eq!(chosen.routes().count(), 1, "a choice of components leaves it out");
+
+    let alone =
+        "spin_manifest_version = 2\napplication.name = \"app\"\n[[trigger.http]]\nroute = \"/\"\nstatic_response = {}";
+    assert_eq!(parse(alone).unwrap().select(&[]).unwrap().services().len(), 0);
 }
 
 #[test]

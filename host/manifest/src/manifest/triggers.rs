@@ -7,7 +7,7 @@ use toml::{Spanned, de::DeValue};
 
 use crate::routes;
 
-use super::{HttpTrigger, Manifest, Notice, component, middleware, reader::Section};
+use super::{HttpTrigger, Manifest, Notice, Target, component, middleware, reader::Section, static_response};
 
 /// The route of an HTTP trigger.
 #[derive(Deserialize)]
@@ -74,21 +74,29 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
     if let Some(component) = manifest.components.iter().find(|component| Some(&component.id) == target.as_ref()) {
         middleware.extend_from_slice(&component.middleware);
     }
-    for key in ["components", "static_response"] {
-        if let Some(value) = table.take_value(key) {
-            let message = format_args!("{key:?} in {} cannot work on this host", table.name());
-            unsupported.push(table.notice(&value.span(), message));
-        }
+    if let Some(value) = table.take_value("components") {
+        let message =
+            format_args!("\"components\" in {} has no effect: HTTP triggers have one \"component\"", table.name());
+        let message = table.notice(&value.span(), message);
+        manifest.warnings.push(Notice { component: target.clone(), message });
     }
-    let works = unsupported.is_empty();
     let notices = unsupported.into_iter().map(|message| Notice { component: target.clone(), message });
     manifest.unsupported.extend(notices);
-    match target {
-        Some(component) => manifest.triggers.push(HttpTrigger { component, route, middleware }),
-        // A static response needs no component. The message that it cannot work here exists already.
-        None if !works => {}
-        None => return Err(table.missing("component")),
-    }
+    let response = static_response::read(&mut table)?;
+    let target = match (target, response) {
+        (Some(id), None) => Target::Component { id, middleware },
+        (None, Some(response)) if middleware.is_empty() => Target::Static { id, response },
+        (None, None) => return Err(table.missing("component")),
+        (None, Some(_)) => {
+            let message = format_args!("{} has a static_response, which no middleware can be around", table.name());
+            return Err(table.error(table.span(), message));
+        }
+        (Some(_), Some(_)) => {
+            let message = format_args!("{} is either a \"component\" or a \"static_response\"", table.name());
+            return Err(table.error(table.span(), message));
+        }
+    };
+    manifest.triggers.push(HttpTrigger { target, route });
     table.finish()
 }
 

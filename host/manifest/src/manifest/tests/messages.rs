@@ -116,6 +116,37 @@ fn triggers_are_checked() {
             "component = \"notify\"\nroutes = \"/a\"\nroute = \"/b\"",
             "spin.toml:8: unknown key \"routes\" in [[trigger.http]] (did you mean \"route\"?)",
         ),
+        (
+            "component = \"notify\"\nroute = \"/a\"\nstatic_response = {}",
+            "spin.toml:6: [[trigger.http]] is either a \"component\" or a \"static_response\"",
+        ),
+        (
+            "route = \"/a\"\nstatic_response = {}\ndependencies.middleware = [{ path = \"a.wasm\" }]",
+            "spin.toml:6: [[trigger.http]] has a static_response, which no middleware can be around",
+        ),
+        (
+            "route = \"/a\"\nstatic_response = { status_code = 99 }",
+            "spin.toml:8: \"status_code\" in static_response in [[trigger.http]] must be a status from 200 to 999, not 99",
+        ),
+        (
+            "route = \"/a\"\nstatic_response = { status = 200 }",
+            "spin.toml:8: unknown key \"status\" in static_response in [[trigger.http]] (it may have: status_code, \
+             headers, body)",
+        ),
+        (
+            "route = \"/a\"\nstatic_response.headers.\"a b\" = \"1\"",
+            "spin.toml:8: \"a b\" in headers of static_response in [[trigger.http]] is not the name of a header",
+        ),
+        (
+            "route = \"/a\"\nstatic_response.headers.x = \"\\n\"",
+            "spin.toml:8: \"x\" in headers of static_response in [[trigger.http]] cannot be a header: it has a line break \
+             or another control character",
+        ),
+        (
+            "route = \"/a\"\nstatic_response.headers.Content-Length = \"1\"",
+            "spin.toml:8: \"Content-Length\" in headers of static_response in [[trigger.http]]: the host sets this \
+             header itself: remove it",
+        ),
     ] {
         let text = format!(
             "spin_manifest_version = 2\n[application]\nname = \"app\"\n[component.notify]\nsource = \"a\"\n\
@@ -264,10 +295,6 @@ fn what_this_host_lacks_is_named() {
             "spin.toml:15: dependencies.middleware in [[trigger.http]] is a download, which this host does not do: use \
              \"path\"",
         ),
-        (
-            "[[trigger.http]]\nroute = \"/s\"\nstatic_response = { status_code = 200 }",
-            "spin.toml:14: \"static_response\" in [[trigger.http]] cannot work on this host",
-        ),
     ] {
         let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}"));
         let manifest = manifest.expect("it can be built all the same");
@@ -285,6 +312,10 @@ fn what_may_be_a_mistake_is_warned_of() {
         (
             "[component.notify.tool.epilogue]\n[component.notify.tool.Epilogue]\n[component.notify.tool.other]",
             "spin.toml:13: [component.notify.tool.Epilogue] has no effect: did you mean [component.notify.tool.epilogue]?",
+        ),
+        (
+            "[[trigger.http]]\nroute = \"/c\"\ncomponent = \"notify\"\ncomponents = { a = \"notify\" }",
+            "spin.toml:15: \"components\" in [[trigger.http]] has no effect: HTTP triggers have one \"component\"",
         ),
         (
             "files = [{ source = \"a\", destination = \"./static\" }, { source = \"b\", destination = \"/b\" }]",
