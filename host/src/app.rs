@@ -1,5 +1,6 @@
 //! The application: its components and their routes.
 
+mod downloads;
 pub(crate) mod version;
 
 use std::net::SocketAddr;
@@ -61,6 +62,7 @@ impl App {
     ///
     /// If a component cannot run here. The message names the component and the reason.
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
+        downloads::fetch(&manifest.downloads)?;
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
             true => None,
             false => Some(Arc::new(Scratch::new()?)),
@@ -93,7 +95,9 @@ impl App {
                 scratch: scratch.clone(),
                 settings,
             };
-            tracing::info!(target: "epilogue::app", "loading component {id:?} from {}", component.source.display());
+            let origin = manifest.download(&component.source).map(|download| download.url.to_string());
+            let origin = origin.unwrap_or_else(|| component.source.display().to_string());
+            tracing::info!(target: "epilogue::app", "loading component {id:?} from {origin}");
             components.push(Component::load(&linker, &component.source, middleware, config, own_address.clone())?);
         }
         // After all slow steps. If a signal ends the process before the host handles signals, the copies stay.

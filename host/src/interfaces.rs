@@ -11,7 +11,7 @@ pub(crate) mod names;
 pub(crate) mod outgoing;
 pub(crate) mod paths;
 pub(crate) mod runner;
-mod send;
+pub(crate) mod send;
 pub(crate) mod socket_streams;
 pub(crate) mod sockets;
 pub(crate) mod status;

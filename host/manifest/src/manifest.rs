@@ -3,11 +3,14 @@
 
 mod check;
 mod component;
+mod download;
 mod files;
 mod middleware;
 mod parse;
+mod profile;
 mod reader;
 mod static_response;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -28,6 +31,7 @@ use crate::{
 };
 
 pub use component::check_id;
+pub use download::Download;
 pub use files::{Files, Mount};
 pub use reader::nearest;
 
@@ -45,6 +49,8 @@ pub struct Manifest {
     pub name: String,
     /// The application's version. It may be empty.
     pub version: String,
+    /// The profile that was chosen, if any.
+    pub profile: Option<String>,
     /// The host's options in `[application.tool.epilogue]`.
     pub host: HostOverlay,
     /// The settings in `[application.tool.epilogue]`. They apply to every component without its own.
@@ -53,8 +59,12 @@ pub struct Manifest {
     pub components: Vec<Component>,
     /// The triggers that call the components, in the manifest's order.
     pub triggers: Vec<HttpTrigger>,
+    /// The files that the host downloads before it loads the application.
+    pub downloads: Vec<Download>,
     /// The features that the application needs and this host does not offer. Such an application must not run here.
     unsupported: Vec<Notice>,
+    /// The profiles of all components.
+    profiles: Vec<String>,
     /// Warnings for the application's author.
     warnings: Vec<Notice>,
 }
@@ -65,7 +75,7 @@ pub struct Component {
     /// The component's id in the manifest.
     pub id: String,
     /// The absolute path of the WebAssembly file that this host runs. It is `source` of `tool.epilogue`, or else the
-    /// component's own `source`.
+    /// component's own `source`. The file is in the user's cache folder if it is one of [`Manifest::downloads`].
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, String>,
@@ -179,16 +189,29 @@ impl Manifest {
     /// Reads a manifest. [`Manifest::select`] then checks whether the named files exist, and whether this host has all
     /// features.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
+        Self::load_profile(path, None)
+    }
+
+    /// Reads a manifest, as [`Manifest::load`] does, with the values of a profile.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest is wrong, or no component has this profile.
+    pub fn load_profile(path: &Path, profile: Option<&str>) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
-        Self::parse(path, &text)
+        Self::parse_profile(path, &text, profile)
     }
 
     /// Reads a manifest from its text. `path` is the manifest's path for messages and relative paths. This function
     /// reads no file.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
+        Self::parse_profile(path, text, None)
+    }
+
+    fn parse_profile(path: &Path, text: &str, profile: Option<&str>) -> anyhow::Result<Self> {
         let absolute = std::path::absolute(path)?;
-        parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text)
+        parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text, profile)
     }
 
     /// Keeps only the components that `only` names. If `only` is empty, keeps all components. Then checks that this
@@ -207,6 +230,7 @@ impl Manifest {
         self.components.retain(|component| needed(&component.id));
         self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(needed));
         self.warnings.retain(|notice| notice.component.as_ref().is_none_or(needed));
+        self.retain_downloads();
         self.check_runnable()?;
         Ok(self)
     }

@@ -128,6 +128,8 @@ impl Watched {
         let sources = services.iter().flat_map(|(component, middleware)| {
             iter::once(&component.source).chain(middleware.iter().map(|middleware| &middleware.source))
         });
+        // A download never changes, because its digest is known.
+        let sources = sources.filter(|source| manifest.download(source).is_none());
         let mut loaded: BTreeSet<PathBuf> = sources.cloned().collect();
         loaded.extend(manifest.path.file_name().map(|name| root.join(name)));
         // Watches the folder and not the file, because build tools and editors replace files.

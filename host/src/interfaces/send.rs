@@ -51,7 +51,7 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|
 /// # Errors
 ///
 /// If the host cannot be reached, or does not answer as HTTP demands and within the timeouts of `options`.
-pub(super) async fn send(
+pub(crate) async fn send(
     mut request: Request<WasiBody>,
     options: Option<RequestOptions>,
     lookups: Lookups,
@@ -130,7 +130,7 @@ fn error_of(error: hyper::Error) -> Error {
 }
 
 /// The body of a response. It fails if its server is silent for too long.
-pub(super) struct ResponseBody {
+pub(crate) struct ResponseBody {
     body: Incoming,
     /// How long the server may be silent.
     pause: Duration,

@@ -10,9 +10,11 @@ use serde::Deserialize;
 use crate::outbound::{AllowedHost, AllowedHosts};
 
 use super::{
-    Build, Component, Files, Manifest, Notice,
+    Build, Component, Files, Manifest, Notice, download,
     files::FilesEntry,
+    profile,
     reader::Section,
+    targets,
     tool::{self, OwnMiddleware, Tool},
 };
 
@@ -25,16 +27,6 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("dependencies", "dependencies are not composed: compose them into the component's file beforehand"),
     ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
 ];
-
-/// The place of a component's WebAssembly file.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Source {
-    /// A file, relative to the manifest.
-    File(String),
-    /// A download, which this host does not support.
-    Elsewhere(toml::Table),
-}
 
 /// The shell commands of a build.
 #[derive(Deserialize)]
@@ -52,23 +44,17 @@ pub(super) fn read<'a>(
     manifest: &mut Manifest,
 ) -> anyhow::Result<Option<OwnMiddleware<'a>>> {
     let mut warnings = Vec::new();
+    let has_other_source = profile::apply(&mut table, manifest)?;
     let Tool { source: native, middleware, settings } = tool::component(&mut table, &manifest.folder, &mut warnings)?;
-    let source = match (native, table.take_spanned("source")?) {
-        (_, None) => return Err(table.missing("source")),
-        (Some(native), Some(_)) => native,
-        (None, Some((Source::File(file), _))) => manifest.folder.join(file),
-        (None, Some((Source::Elsewhere(origin), at))) => {
-            let origin = ["url", "package"].iter().find_map(|key| origin.get(*key)?.as_str());
-            let message = format!(
-                "\"source\" in {} is a download ({}), which this host does not do: name a file under \"source\" in \
-                 its tool.epilogue table",
-                table.name(),
-                origin.unwrap_or("from nowhere")
-            );
-            manifest.unsupported.push(Notice { component: Some(id.clone()), message: table.notice(&at, message) });
-            PathBuf::new()
-        }
-    };
+    if native.is_some() && has_other_source {
+        let message = format_args!(
+            "\"source\" of the profile has no effect in {}: its tool.epilogue table names the file",
+            table.name()
+        );
+        warnings.push(table.notice(table.span(), message));
+    }
+    let own = source(&mut table, &id, native.is_none(), manifest)?;
+    let source = native.unwrap_or(own);
     let component = Component {
         source,
         environment: table.take("environment")?.unwrap_or_default(),
@@ -93,12 +79,30 @@ pub(super) fn read<'a>(
     manifest.warnings.extend(notices);
     table.take::<String>("description")?;
     table.take::<bool>("dependencies_inherit_configuration")?;
-    for harmless in ["targets", "profile"] {
-        table.take_value(harmless);
-    }
+    targets::check(&mut table)?;
     table.finish()?;
     manifest.components.push(component);
     Ok(middleware)
+}
+
+/// Reads `source`, and returns the path of the file. `is_needed` says whether the host runs this file.
+fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Manifest) -> anyhow::Result<PathBuf> {
+    let Some(value) = table.take_value("source") else { return Err(table.missing("source")) };
+    if let Some(file) = value.get_ref().as_str() {
+        return Ok(manifest.folder.join(file));
+    }
+    let mut source = table.open(format!("\"source\" in {}", table.name()), value)?;
+    let (download, refused) = (download::read(&mut source)?, download::registry(&mut source));
+    if download.is_none() && refused.is_none() {
+        return Err(source.missing("url"));
+    }
+    source.finish()?;
+    if !is_needed {
+        return Ok(PathBuf::new());
+    }
+    let notices = refused.into_iter().map(|message| Notice { component: Some(id.to_owned()), message });
+    manifest.unsupported.extend(notices);
+    Ok(download.map(|download| download.add_to(&mut manifest.downloads)).unwrap_or_default())
 }
 
 /// Checks a component's name by Spin's rule. A name consists of words that are joined by dashes. The letters of a word

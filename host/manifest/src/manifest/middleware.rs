@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 
-use super::{Inherited, Manifest, Middleware, Notice, reader::Section, tool::OwnMiddleware, triggers};
+use super::{Inherited, Manifest, Middleware, Notice, download, reader::Section, tool::OwnMiddleware, triggers};
 
 /// The configuration that a middleware can inherit in Spin. This host ignores the parts that it does not support.
 const CONFIGURATION: [&str; 7] = [
@@ -46,7 +46,7 @@ pub(super) fn of_component(
 /// Reads `dependencies` of a trigger. Returns messages about features that this host does not have.
 pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     unsupported: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Middleware>> {
     let name = format!("dependencies in {}", trigger.name());
@@ -66,7 +66,7 @@ fn list<'a>(
     table: &Section<'a>,
     name: String,
     entries: Spanned<DeValue<'a>>,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     unsupported: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Middleware>> {
     let at = entries.span();
@@ -82,30 +82,34 @@ fn list<'a>(
 
 fn entry(
     mut table: Section<'_>,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     unsupported: &mut Vec<String>,
 ) -> anyhow::Result<Option<Middleware>> {
     let inherits = inherits(&mut table)?;
     let component = table.take_spanned::<String>("component")?;
     let path = table.take::<String>("path")?;
-    let download = ["url", "digest", "package", "version", "registry"].map(|key| table.take_value(key).is_some());
-    let middleware = match (component, path, download.contains(&true)) {
-        (Some((id, at)), None, false) => {
+    let download = download::read(&mut table)?;
+    let refused = download::registry(&mut table);
+    let middleware = match (component, path, download, refused) {
+        (Some((id, at)), None, None, None) => {
             let source = match manifest.components.iter().find(|component| component.id == id) {
                 Some(component) => component.source.clone(),
                 None => return Err(triggers::unknown_component(&table, &at, &id, manifest)),
             };
             Some(Middleware { id, source, inherits })
         }
-        (None, Some(path), false) => Some(Middleware { source: manifest.folder.join(&path), id: path, inherits }),
-        (None, None, true) => {
-            let message = format_args!("{} is a download, which this host does not do: use \"path\"", table.name());
-            unsupported.push(table.notice(table.span(), message));
+        (None, Some(path), None, None) => Some(Middleware { source: manifest.folder.join(&path), id: path, inherits }),
+        (None, None, Some(download), None) => {
+            let id = download.url.to_string();
+            Some(Middleware { id, source: download.add_to(&mut manifest.downloads), inherits })
+        }
+        (None, None, None, Some(refused)) => {
+            unsupported.push(refused);
             None
         }
-        (None, None, false) => return Err(table.missing("component")),
+        (None, None, None, None) => return Err(table.missing("component")),
         _ => {
-            let message = format_args!("{} is either a \"component\" or a \"path\"", table.name());
+            let message = format_args!("{} is one of \"component\", \"path\" and \"url\"", table.name());
             return Err(table.error(table.span(), message));
         }
     };

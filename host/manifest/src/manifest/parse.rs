@@ -7,11 +7,11 @@ use serde::Deserialize;
 use super::{
     Manifest, Notice, component, middleware,
     reader::{Document, Section},
-    tool, triggers,
+    targets, tool, triggers,
 };
 
-/// Reads the manifest whose paths are relative to `folder`.
-pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result<Manifest> {
+/// Reads the manifest whose paths are relative to `folder`, with the values of a profile.
+pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&str>) -> anyhow::Result<Manifest> {
     let document = Document::new(path, text);
     let mut root = document.root()?;
     check_version(&mut root)?;
@@ -25,16 +25,19 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
         folder: folder.to_owned(),
         name: application.require("name")?,
         version: application.take("version")?.unwrap_or_default(),
+        profile: profile.map(str::to_owned),
         host,
         settings,
         components: Vec::new(),
         triggers: Vec::new(),
+        downloads: Vec::new(),
         unsupported: Vec::new(),
+        profiles: Vec::new(),
         warnings: warnings.into_iter().map(|message| Notice { component: None, message }).collect(),
     };
     application.take::<String>("description")?;
     application.take::<Vec<String>>("authors")?;
-    application.take_value("targets");
+    targets::check(&mut application)?;
     triggers::application_options(&mut application, &mut manifest)?;
     application.finish()?;
     read_variables(&mut root, &mut manifest)?;
@@ -54,6 +57,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str) -> anyhow::Result
     }
     triggers::read(&mut root, &mut manifest)?;
     root.finish()?;
+    manifest.check_profile()?;
     Ok(manifest)
 }
 

@@ -106,6 +106,19 @@ impl<'a> Section<'a> {
         self.table.remove(key)
     }
 
+    /// Sets a key. If the old and the new value are tables, adds the entries of the new one to the old one.
+    pub(super) fn merge(&mut self, key: &'static str, value: Spanned<DeValue<'a>>) {
+        let (span, value) = (value.span(), value.into_inner());
+        match (self.table.get_mut(key).map(Spanned::get_mut), value) {
+            (Some(DeValue::Table(old)), DeValue::Table(new)) => {
+                for (key, value) in new {
+                    old.insert(key, value);
+                }
+            }
+            (_, value) => _ = self.table.insert(Spanned::new(span.clone(), key.into()), Spanned::new(span, value)),
+        }
+    }
+
     /// Converts a value to the type that this key needs.
     pub(super) fn decode<T: DeserializeOwned>(&self, key: &str, value: Spanned<DeValue<'a>>) -> anyhow::Result<T> {
         let span = value.span();

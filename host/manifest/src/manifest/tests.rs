@@ -19,7 +19,11 @@ component = "notify"
 "#;
 
 fn parse(text: &str) -> anyhow::Result<Manifest> {
-    parse::manifest(Path::new("spin.toml"), Path::new("/app"), text)
+    parse_profile(text, None)
+}
+
+fn parse_profile(text: &str, profile: Option<&str>) -> anyhow::Result<Manifest> {
+    parse::manifest(Path::new("spin.toml"), Path::new("/app"), text, profile)
 }
 
 fn message(result: anyhow::Result<Manifest>) -> String {
@@ -248,26 +252,77 @@ source = "login.wasm"
         let line = text.lines().find(|line| line.starts_with("middleware")).unwrap();
         assert_eq!(message(parse(&text.replace(line, &format!("middleware = {middleware}")))), expected);
     }
-    let download = "[{ url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }]";
+    let package = "[{ package = \"a:b\", version = \"1.0.0\" }]";
     let inline = text.replace(
         "component = \"app\"\n[component",
-        &format!("component = {{ source = \"b.wasm\", tool.epilogue.middleware = {download} }}\n[component"),
+        &format!("component = {{ source = \"b.wasm\", tool.epilogue.middleware = {package} }}\n[component"),
     );
     let error = message(parse(&inline).unwrap().select(&[]));
-    assert!(error.contains("is a download, which this host does not do: use \"path\""), "{error}");
+    assert!(error.contains("is a package of a registry, which this host does not load"), "{error}");
 }
 
 #[test]
-fn a_download_needs_a_file_to_run_here() {
-    let component = "[component.notify]\nsource = { url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }\n";
-    let manifest = parse(&format!("{HEAD}{component}")).unwrap();
-    assert_eq!(
-        message(manifest.select(&[])),
-        "spin.toml:11: \"source\" in [component.notify] is a download (https://a.com/b.wasm), which this host does not \
-         do: name a file under \"source\" in its tool.epilogue table"
+fn a_download_is_kept_by_its_digest() {
+    let digest = "0123456789abcdef".repeat(4);
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = {{ url = \"https://a.com/b.wasm\", digest = \"sha256:{}\" }}\n\
+         [component.notify.tool.epilogue]\nmiddleware = [{{ url = \"http://a.com/m.wasm\", digest = \"sha256:{}\" }}]\n\
+         [component.other]\nsource = {{ url = \"http://b.com/b.wasm\", digest = \"sha256:{digest}\" }}\n\
+         [[trigger.http]]\nroute = \"/other\"\ncomponent = \"other\"",
+        digest.to_uppercase(),
+        "f".repeat(64),
     );
-    let manifest = parse(&format!("{HEAD}{component}tool.epilogue.source = \"b.wasm\"")).unwrap();
-    assert_eq!(manifest.select(&[]).unwrap().components[0].source, Path::new("/app/b.wasm"));
+    let manifest = parse(&text).unwrap().select(&[]).unwrap();
+    let urls = |manifest: &Manifest| manifest.downloads.iter().map(|load| load.url.to_string()).collect::<Vec<_>>();
+    assert_eq!(urls(&manifest), ["https://a.com/b.wasm", "http://a.com/m.wasm"], "one for each digest");
+    let source = &manifest.components[0].source;
+    assert!(source.ends_with(format!("epilogue/wasm/sha256-{digest}.wasm")), "{source:?}");
+    assert_eq!(manifest.download(source).unwrap().sha256, digest);
+    assert_eq!(manifest.components[1].source, *source);
+    let around = &manifest.components[0].middleware[0];
+    assert_eq!((around.id.as_str(), manifest.download(&around.source).is_some()), ("http://a.com/m.wasm", true));
+
+    let other = parse(&text).unwrap().select(&["other".to_owned()]).unwrap();
+    assert_eq!(urls(&other), ["https://a.com/b.wasm"], "only what the chosen component needs");
+    let native = parse(&format!("{text}\n[component.other.tool.epilogue]\nsource = \"b.wasm\"")).unwrap();
+    assert_eq!(native.components[1].source, Path::new("/app/b.wasm"));
+    let other = native.select(&["other".to_owned()]).unwrap();
+    assert_eq!(urls(&other), [""; 0], "tool.epilogue names a file instead");
+}
+
+#[test]
+fn a_profile_overrides_what_it_has() {
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = \"release.wasm\"\nenvironment = {{ LEVEL = \"info\", KEPT = \"1\" }}\n\
+         build = {{ command = \"make\", workdir = \"sub\" }}\n\
+         [component.notify.profile.debug]\nsource = \"debug.wasm\"\nenvironment = {{ LEVEL = \"debug\" }}\n\
+         build.command = [\"make debug\"]\n\
+         [component.other]\nsource = \"other.wasm\"\nprofile.fast.build.command = \"make other\""
+    );
+    let read = |profile| parse_profile(&text, profile).unwrap();
+    let plain = read(None);
+    assert_eq!(plain.components[0].source, Path::new("/app/release.wasm"));
+    let debug = read(Some("debug"));
+    let [notify, other] = &debug.components[..] else { panic!("two components") };
+    assert_eq!(notify.source, Path::new("/app/debug.wasm"));
+    let environment: Vec<_> = notify.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(environment, ["KEPT=1", "LEVEL=debug"]);
+    let build = notify.build.as_ref().unwrap();
+    assert_eq!((build.commands[0].as_str(), build.workdir.as_path()), ("make debug", Path::new("/app/sub")));
+    assert_eq!((other.source.as_path(), &other.build), (Path::new("/app/other.wasm"), &None), "it has no such profile");
+    assert_eq!(read(Some("fast")).components[1].build.as_ref().unwrap().commands, ["make other"]);
+    for (profile, hint) in [("debgu", "did you mean \"debug\"?"), ("x", "see [component.ID.profile.NAME]")] {
+        let expected = format!("spin.toml: no component has the profile {profile:?}: {hint}");
+        assert_eq!(message(parse_profile(&text, Some(profile))), expected);
+    }
+    let native = format!("{text}\n[component.notify.tool.epilogue]\nsource = \"guest.wasm\"");
+    let native = parse_profile(&native, Some("debug")).unwrap();
+    assert_eq!(
+        native.warnings().collect::<Vec<_>>(),
+        [
+            "spin.toml:10: \"source\" of the profile has no effect in [component.notify]: its tool.epilogue table names the file"
+        ]
+    );
 }
 
 #[test]

@@ -89,6 +89,39 @@ fn mistakes_are_reported_with_their_line() {
             "[component.notify]\nsource = \"a\"\n[aplication]\nname = \"x\"",
             "spin.toml:12: unknown key \"aplication\" in the manifest (did you mean \"application\"?)",
         ),
+        (
+            "[component.notify]\nsource = { url = \"ftp://a.com/b\", digest = \"sha256:0\" }",
+            "spin.toml:11: \"url\" in \"source\" in [component.notify] must be an address such as \
+             \"https://example.com/a.wasm\", without a user: \"ftp://a.com/b\"",
+        ),
+        (
+            "[component.notify]\nsource = { url = \"https://a.com/b\", digest = \"sha256:0\" }",
+            "spin.toml:11: \"digest\" in \"source\" in [component.notify] must be \"sha256:\" and 64 digits, as \
+             `sha256sum` prints them, not \"sha256:0\"",
+        ),
+        (
+            "[component.notify]\nsource = { url = \"https://a.com/b\" }",
+            "spin.toml:11: \"source\" in [component.notify] has no \"digest\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nprofile.debug.files = []",
+            "spin.toml:12: unknown key \"files\" in [component.notify.profile.debug] (it may have: source, environment, \
+             dependencies, build)",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nprofile.debug.build.workdir = \"b\"",
+            "spin.toml:12: [component.notify.profile.debug.build] has no \"command\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ntargets = [{ name = \"b\" }]",
+            "spin.toml:12: \"targets\" in [component.notify] must be a list of names such as \"spin-up:4.0\", { url = \
+             \"…\" } and { path = \"…\" }",
+        ),
+        ("[component.notify]\nsource = {}", "spin.toml:11: \"source\" in [component.notify] has no \"url\""),
+        (
+            "[component.notify]\nsource = 3",
+            "spin.toml:11: \"source\" in [component.notify] must be a table, not of type integer",
+        ),
         ("[component.notify]\nsource = \"a\"\nsource = \"b\"", "spin.toml:12: duplicate key"),
     ] {
         assert_eq!(message(parse(&format!("{HEAD}{component}"))), expected);
@@ -176,7 +209,7 @@ fn triggers_are_checked() {
         ),
         (
             "[{ component = \"notify\", path = \"a.wasm\" }]",
-            "spin.toml:9: dependencies.middleware in [[trigger.http]] is either a \"component\" or a \"path\"",
+            "spin.toml:9: dependencies.middleware in [[trigger.http]] is one of \"component\", \"path\" and \"url\"",
         ),
         (
             "[{ path = \"a.wasm\", inherit_configuration = [\"enviroment\"] }]",
@@ -291,9 +324,14 @@ fn what_this_host_lacks_is_named() {
         ),
         (
             "[[trigger.http]]\nroute = \"/m\"\ncomponent = \"notify\"\n\
-             dependencies.middleware = [{ url = \"https://a.com/b.wasm\", digest = \"sha256:1\" }]",
-            "spin.toml:15: dependencies.middleware in [[trigger.http]] is a download, which this host does not do: use \
-             \"path\"",
+             dependencies.middleware = [{ package = \"a:b\", version = \"1.0.0\" }]",
+            "spin.toml:15: dependencies.middleware in [[trigger.http]] is a package of a registry, which this host does \
+             not load: use \"url\" and \"digest\", or a file",
+        ),
+        (
+            "[component.other]\nsource = { registry = \"a.com\", package = \"a:b\", version = \"1.0.0\" }",
+            "spin.toml:13: \"source\" in [component.other] is a package of a registry, which this host does not load: use \
+             \"url\" and \"digest\", or a file",
         ),
     ] {
         let manifest = parse(&format!("{HEAD}[component.notify]\nsource = \"a\"\n{more}"));

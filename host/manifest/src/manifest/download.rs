@@ -1,0 +1,112 @@
+//! WebAssembly files that the host downloads: `url` and `digest`.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use url::Url;
+
+use super::reader::Section;
+
+/// A WebAssembly file that the host downloads before it loads the application, unless it has the file already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// The file's address, of the scheme http or https.
+    pub url: Url,
+    /// The SHA-256 digest of the file's content, as 64 digits in lower case.
+    pub sha256: String,
+    /// The absolute path at which the host keeps the file, in the user's cache folder. It depends only on the digest.
+    pub file: PathBuf,
+}
+
+/// Reads `url` and `digest` of a table. None if the table has neither.
+pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> {
+    let url = table.take_spanned::<String>("url")?;
+    let digest = table.take_spanned::<String>("digest")?;
+    let (url, url_at, digest, digest_at) = match (url, digest) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err(table.missing("url")),
+        (Some(_), None) => return Err(table.missing("digest")),
+        (Some((url, url_at)), Some((digest, digest_at))) => (url, url_at, digest, digest_at),
+    };
+    let parsed = Url::parse(&url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+    let parsed = parsed.filter(|url| url.username().is_empty() && url.password().is_none());
+    let Some(url) = parsed else {
+        let message = format_args!(
+            "\"url\" in {} must be an address such as \"https://example.com/a.wasm\", without a user: {url:?}",
+            table.name()
+        );
+        return Err(table.error(&url_at, message));
+    };
+    let sha256 = digest.strip_prefix("sha256:").map(str::to_ascii_lowercase);
+    let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let Some(sha256) = sha256.filter(is_digest) else {
+        let message = format_args!(
+            "\"digest\" in {} must be \"sha256:\" and 64 digits, as `sha256sum` prints them, not {digest:?}",
+            table.name()
+        );
+        return Err(table.error(&digest_at, message));
+    };
+    let Some(folder) = folder() else {
+        let message = format_args!(
+            "{} is a download, and there is no folder to keep it in: set HOME or XDG_CACHE_HOME",
+            table.name()
+        );
+        return Err(table.error(table.span(), message));
+    };
+    let file = folder.join(format!("sha256-{sha256}.wasm"));
+    Ok(Some(Download { url, sha256, file }))
+}
+
+/// The folder for downloaded files, in the user's cache folder.
+fn folder() -> Option<PathBuf> {
+    let path = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")))?;
+    Some(cache.join("epilogue").join("wasm"))
+}
+
+/// Takes the keys of a package from a registry out of a table. Returns the message that this host does not load it, or
+/// none if the table has no such key.
+pub(super) fn registry(table: &mut Section<'_>) -> Option<String> {
+    let keys = ["registry", "package", "version"].map(|key| table.take_value(key).is_some());
+    keys.contains(&true).then(|| {
+        let message = format_args!(
+            "{} is a package of a registry, which this host does not load: use \"url\" and \"digest\", or a file",
+            table.name()
+        );
+        table.notice(table.span(), message)
+    })
+}
+
+impl Download {
+    /// Adds a download to the list, unless the list has the file already. Returns the file's path.
+    pub(super) fn add_to(self, downloads: &mut Vec<Self>) -> PathBuf {
+        let file = self.file.clone();
+        if !downloads.iter().any(|known| known.file == file) {
+            downloads.push(self);
+        }
+        file
+    }
+}
+
+impl super::Manifest {
+    /// Keeps only the downloads that the chosen components use.
+    pub(super) fn retain_downloads(&mut self) {
+        let mut downloads = std::mem::take(&mut self.downloads);
+        downloads.retain(|download| self.uses(&download.file));
+        self.downloads = downloads;
+    }
+
+    fn uses(&self, file: &Path) -> bool {
+        let around = self.triggers.iter().flat_map(|trigger| trigger.middleware());
+        let mut sources =
+            self.components.iter().map(|component| &component.source).chain(around.map(|used| &used.source));
+        sources.any(|source| source == file)
+    }
+
+    /// The download that is kept at this path. None if the file is not a download.
+    pub fn download(&self, file: &Path) -> Option<&Download> {
+        self.downloads.iter().find(|download| download.file == file)
+    }
+}
