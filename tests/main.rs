@@ -7,6 +7,7 @@ mod admission;
 mod answers;
 mod broken;
 mod budget;
+mod chaining;
 mod clients;
 mod closure;
 mod compose;
@@ -33,6 +34,7 @@ mod stock;
 
 // What is around the core.
 mod binary;
+mod downloads;
 mod examples;
 mod guide;
 mod logs;

@@ -39,7 +39,7 @@ fn what_is_denied_is_logged_with_what_would_allow_it() {
         (
             "/now?http://db.spin.internal/".to_owned(),
             "http://db.spin.internal".to_owned(),
-            "http://self.alt".to_owned(),
+            add("http://db.spin.internal"),
         ),
         (
             "/later?http://later.example.com".to_owned(),

@@ -20,6 +20,7 @@ use crate::component::linker::linker;
 use crate::component::pool::Pool;
 use crate::component::{Component, ComponentConfig};
 use crate::contract::bindings::{ResponseOutcome, RunWhen, TaskOptions, types};
+use crate::interfaces::chaining::Chaining;
 use crate::interfaces::outgoing::OwnAddress;
 use crate::interfaces::wasi::{Output, WasiConfig};
 use crate::process::shutdown::{self, ShutdownTrigger};
@@ -85,7 +86,7 @@ impl Bench {
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let admission = Arc::new(Admission::new(&HostOptions::default()));
-        let pool = Rc::new(Pool::new(Arc::new(component), shutdown, 1));
+        let pool = Rc::new(Pool::new(Arc::new(component), shutdown, Chaining::channel().0, 1));
         let address = Addresses::default().of(Ipv4Addr::LOCALHOST.into());
         Ok(Self { runtime, pool, admission, address, _trigger: trigger })
     }

@@ -38,6 +38,7 @@ use crate::component::room::is_exhausted;
 use crate::component::state::State;
 use crate::contract::check::{QUEUE, RUNNER, UNBUILT, check_handler, is_composed, read};
 use crate::interfaces::background::Background;
+use crate::interfaces::chaining::Chaining;
 use crate::interfaces::outgoing::{Outgoing, OwnAddress};
 use crate::interfaces::runner::RunnerIndices;
 use crate::interfaces::wasi::WasiConfig;
@@ -132,7 +133,7 @@ impl Component {
     }
 
     /// Makes a new instance.
-    pub(crate) async fn instantiate(&self, shutdown: Shutdown) -> Result<Instance, NoInstance> {
+    pub(crate) async fn instantiate(&self, shutdown: Shutdown, chaining: Chaining) -> Result<Instance, NoInstance> {
         if !left_for_instances() {
             return Err(NoInstance::Full(Full::Memory));
         }
@@ -140,7 +141,7 @@ impl Component {
         let mut stop = shutdown.clone();
         let started = tokio::select! {
             biased;
-            started = tokio::time::timeout(limit, self.start(shutdown)) => started,
+            started = tokio::time::timeout(limit, self.start(shutdown, chaining)) => started,
             () = stop.stopped() => return Err(NoInstance::Stopped),
         };
         match started {
@@ -164,10 +165,10 @@ impl Component {
         if full { self.wasi.warnings.full.log(&reason, log) } else { log(1) }
     }
 
-    async fn start(&self, shutdown: Shutdown) -> wasmtime::Result<Instance> {
+    async fn start(&self, shutdown: Shutdown, chaining: Chaining) -> wasmtime::Result<Instance> {
         let (id, lookups) = (&self.id, self.lookups.instance());
         let (hosts, own) = (self.wasi.allowed_hosts.clone(), self.own_address.clone());
-        let outgoing = Outgoing::new(id.clone(), hosts, own, lookups.clone(), self.wasi.warnings.clone());
+        let outgoing = Outgoing::new(id.clone(), hosts, own, chaining, lookups.clone(), self.wasi.warnings.clone());
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
         let state = State::new(self.wasi.open(id, lookups)?, outgoing, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);

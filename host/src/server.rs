@@ -1,6 +1,8 @@
 //! The server: one address and several threads. Each thread has its own listener.
 
 mod accept;
+mod arrival;
+pub(crate) mod chained;
 pub(crate) mod client_io;
 pub(crate) mod connection;
 pub(crate) mod linger;
@@ -12,7 +14,6 @@ pub(crate) mod tick;
 pub(crate) mod tls;
 
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -126,17 +127,20 @@ impl Server {
         let worked = self.worked;
         let workers = self.workers;
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
+        let serve_calls = chained::serve_calls(host.clone());
         let work = |(listener, event_loop): (TcpListener, EventLoop)| {
             let (host, shutdown) = (host.clone(), shutdown.clone());
             move || -> anyhow::Result<()> {
-                let serve = || Rc::new(ServerThread::new(host, shutdown)).run(listener);
+                let serve = || ServerThread::start(host, shutdown).run(listener);
                 Ok(event_loop.block_on(serve)?)
             }
         };
         type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
         let serving = self.listeners.into_iter().map(work).map(|work| -> Job { Box::new(work) });
-        let working =
-            workers.into_iter().flat_map(|workers| workers.works(&shutdown)).map(|work| -> Job { Box::new(work) });
+        let working = workers
+            .into_iter()
+            .flat_map(|workers| workers.works(&shutdown, &serve_calls))
+            .map(|work| -> Job { Box::new(work) });
         threads::run(serving.chain(working), &shutdown, grace)?;
         Ok(observer.summary().with_tasks_of(worked.summary()))
     }

@@ -230,6 +230,7 @@ impl Manifest {
         self.components.retain(|component| needed(&component.id));
         self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(needed));
         self.warnings.retain(|notice| notice.component.as_ref().is_none_or(needed));
+        self.check_calls(only)?;
         self.retain_downloads();
         self.check_runnable()?;
         Ok(self)

@@ -89,6 +89,16 @@ impl AllowedHosts {
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
     }
 
+    /// Returns the names of the components that entries name for calls: `shop` of `http://shop.spin.internal`, and `*` of
+    /// `http://*.spin.internal`.
+    pub fn chained(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|entry| match &entry.host {
+            HostPattern::Exact(Host::Domain(domain)) => chained_component(domain),
+            HostPattern::Subdomain(ending) if ending.strip_prefix('.') == Some(CHAINING_DOMAIN) => Some("*"),
+            _ => None,
+        })
+    }
+
     /// Returns advice for the developer if `component` may not connect to a destination.
     pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
@@ -99,12 +109,6 @@ impl AllowedHosts {
         }
         if host.eq_ignore_ascii_case("self") {
             return format!("the application itself is {scheme}://{SELF_HOST}: send the request there{also}");
-        }
-        if host.to_ascii_lowercase().ends_with(&format!(".{CHAINING_DOMAIN}")) {
-            return format!(
-                "this host has no calls from one component to another: send the request to the other's route at \
-                 {scheme}://{SELF_HOST}{also}"
-            );
         }
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let bracketed =
@@ -120,6 +124,12 @@ impl AllowedHosts {
 /// Returns whether a host's name stands for the component's own application.
 pub fn is_self(host: &str) -> bool {
     host.eq_ignore_ascii_case(SELF_HOST)
+}
+
+/// The id of the component that a host's name stands for: `shop` of `shop.spin.internal`. None for other names.
+pub fn chained_component(host: &str) -> Option<&str> {
+    let (component, domain) = host.split_once('.')?;
+    domain.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
 }
 
 impl AllowedHost {
@@ -197,19 +207,13 @@ impl HostPattern {
         }
         let host = host.strip_suffix('/').unwrap_or(host);
         ensure!(!host.contains('/'), "it must not have a path");
-        let pattern = match host.strip_prefix("*.") {
+        match host.strip_prefix("*.") {
             Some(domain) => match exact(domain)? {
-                Host::Domain(domain) => Self::Subdomain(format!(".{domain}")),
+                Host::Domain(domain) => Ok(Self::Subdomain(format!(".{domain}"))),
                 _ => bail!("\"*.\" needs a domain behind it"),
             },
-            None => Self::Exact(exact(host)?),
-        };
-        ensure!(
-            !pattern.is_chaining(),
-            "this host has no calls from one component to another ({CHAINING_DOMAIN}): allow \"http://self\" instead, and \
-             send the request to the other's route at http://{SELF_HOST}"
-        );
-        Ok(pattern)
+            None => Ok(Self::Exact(exact(host)?)),
+        }
     }
 
     fn matches(&self, host: &Host) -> bool {
@@ -220,16 +224,6 @@ impl HostPattern {
             (Self::Network(network), Host::Ipv4(ip)) => network.contains(&IpAddr::V4(*ip)),
             (Self::Network(network), Host::Ipv6(ip)) => network.contains(&IpAddr::V6(*ip)),
             (Self::Subdomain(_) | Self::Network(_) | Self::Own, _) => false,
-        }
-    }
-
-    fn is_chaining(&self) -> bool {
-        match self {
-            Self::Exact(Host::Domain(domain)) => {
-                domain.strip_suffix(CHAINING_DOMAIN).is_some_and(|component| component.ends_with('.'))
-            }
-            Self::Subdomain(ending) => ending.strip_prefix('.') == Some(CHAINING_DOMAIN),
-            _ => false,
         }
     }
 }

@@ -8,7 +8,10 @@ use super::cli::UpArgs;
 use super::prepare::Prepared;
 use crate::app::version::Replacer;
 use crate::process::threads;
+use crate::request::admission::Admission;
+use crate::server::chained;
 use crate::server::progress::{Count, Progress};
+use crate::server::thread::Host;
 use crate::tasks::observer::Observer;
 use crate::worker::Workers;
 
@@ -25,9 +28,12 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let replacer = Replacer::new(app, tls, None);
     let (observer, grace) = (Observer::default(), prepared.host.grace);
     let workers = Workers::new(replacer.versions(), task_store, &prepared.options(), observer.clone())?;
+    let admission = Admission::new(&prepared.options()).into();
+    let host = Host::new(replacer.versions(), prepared.options(), observer.clone(), admission);
+    let serve_calls = chained::serve_calls(host.into());
     let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
     prepared.ready(&shutdown, replacer)?;
-    threads::run(workers.works(&shutdown), &shutdown, grace)?;
+    threads::run(workers.works(&shutdown, &serve_calls), &shutdown, grace)?;
     let summary = observer.summary();
     tracing::info!(
         target: "epilogue::work",

@@ -9,6 +9,7 @@ use crate::budget::memory::is_ample;
 use crate::component::Component;
 use crate::component::instance::Instance;
 use crate::component::no_instance::{Full, NoInstance};
+use crate::interfaces::chaining::Chaining;
 use crate::process::shutdown::Shutdown;
 
 /// The largest number of idle instances. Each holds some memory, and a thread rarely serves so many requests at the
@@ -25,6 +26,8 @@ pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
 pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
+    /// Connects the component to others.
+    chaining: Chaining,
     idle: RefCell<Vec<Instance>>,
     /// How many idle instances the pool keeps: 0 once no more requests will come.
     max_idle: Cell<usize>,
@@ -33,8 +36,9 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown, max_idle: usize) -> Self {
-        Self { component, shutdown, idle: RefCell::default(), max_idle: Cell::new(max_idle), waiting: Cell::new(0) }
+    pub(crate) fn new(component: Arc<Component>, shutdown: Shutdown, chaining: Chaining, max_idle: usize) -> Self {
+        let (idle, max_idle, waiting) = (RefCell::default(), Cell::new(max_idle), Cell::new(0));
+        Self { component, shutdown, chaining, idle, max_idle, waiting }
     }
 
     /// Takes an instance for a request: the idle one that was used last, because its memory is most likely still in the
@@ -52,7 +56,7 @@ impl Pool {
 
     /// Makes an instance that has served no request.
     pub(crate) async fn fresh(&self) -> Result<Instance, NoInstance> {
-        self.component.instantiate(self.shutdown.clone()).await
+        self.component.instantiate(self.shutdown.clone(), self.chaining.clone()).await
     }
 
     /// Keeps an instance for the next request, if it may serve another one. Call it after the teardown of the

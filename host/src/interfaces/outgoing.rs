@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use epilogue_manifest::outbound::{AllowedHosts, is_self};
+use epilogue_manifest::outbound::{AllowedHosts, chained_component, is_self};
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::send::send;
+use super::chaining::Chaining;
+use super::send::{send, send_on};
 use crate::budget::instance::places_for_requests;
 use crate::budget::lookups::Lookups;
 use crate::budget::places::Places;
@@ -22,6 +23,9 @@ use crate::interfaces::warnings::Warnings;
 /// cannot trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
+/// What to do if no component has the name of a call.
+const NO_TRIGGER: &str = "only a component with a trigger can be called: add a trigger with route = { private = true }";
+
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
 
 /// Sends one component's requests.
@@ -29,6 +33,7 @@ pub(crate) struct Outgoing {
     component: String,
     allowed: Arc<AllowedHosts>,
     own_address: OwnAddress,
+    chaining: Chaining,
     lookups: Lookups,
     /// The requests that the instance is sending.
     requests: Places,
@@ -40,10 +45,11 @@ impl Outgoing {
         component: String,
         allowed: Arc<AllowedHosts>,
         own_address: OwnAddress,
+        chaining: Chaining,
         lookups: Lookups,
         warnings: Arc<Warnings>,
     ) -> Self {
-        Self { component, allowed, own_address, lookups, requests: places_for_requests(), warnings }
+        Self { component, allowed, own_address, chaining, lookups, requests: places_for_requests(), warnings }
     }
 
     /// The URI for a request, or the error that the request is not allowed.
@@ -159,14 +165,15 @@ impl WasiHttpHooks for Outgoing {
     ) -> BoxFuture<Result<(Response<WasiBody>, BoxFuture<Result<(), Error>>), Error>> {
         let directed = self.direct(request.uri());
         let (component, warnings) = (self.component.clone(), self.warnings.clone());
-        let (lookups, place) = (self.lookups.clone(), self.requests.take());
+        let (chaining, lookups, place) = (self.chaining.clone(), self.lookups.clone(), self.requests.take());
         Box::new(async move {
             let uri = directed?;
             let origin = origin(&uri);
             let failed = move |error: Error| {
                 let (component, origin, told) = (component.clone(), origin.clone(), error.to_string());
+                let advice = matches!(error, Error::DestinationNotFound).then_some(NO_TRIGGER);
                 warnings.requests_failed.log(&origin.clone(), move |times| {
-                    tracing::warn!(target: "epilogue::outgoing", component, times, error = told, "a request to {origin} failed");
+                    tracing::warn!(target: "epilogue::outgoing", component, times, error = told, advice, "a request to {origin} failed");
                 });
                 error
             };
@@ -175,9 +182,16 @@ impl WasiHttpHooks for Outgoing {
             if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
                 request.headers_mut().insert(HOST, host);
             }
+            let called = uri.host().and_then(chained_component).map(str::to_owned);
             *request.uri_mut() = uri;
             let place = place.map_err(|_| failed(Error::ConnectionLimitReached))?;
-            let (response, connection) = send(request, options, lookups).await.map_err(&failed)?;
+            let sent = async {
+                match called {
+                    Some(component) => send_on(chaining.connect(component).await?, request, options).await,
+                    None => send(request, options, lookups).await,
+                }
+            };
+            let (response, connection) = sent.await.map_err(&failed)?;
             let connection = async move {
                 let ended = connection.await;
                 drop(place);

@@ -45,6 +45,9 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 });
 
+/// Drives a connection until the body of its response has been read.
+type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
 /// Sends a request to the host of its URI. Returns the response, and a future that drives the connection. The caller
 /// must poll this future until the response's body has been read.
 ///
@@ -52,13 +55,26 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|
 ///
 /// If the host cannot be reached, or does not answer as HTTP demands and within the timeouts of `options`.
 pub(crate) async fn send(
-    mut request: Request<WasiBody>,
+    request: Request<WasiBody>,
     options: Option<RequestOptions>,
     lookups: Lookups,
-) -> Result<(Response<ResponseBody>, impl Future<Output = Result<(), Error>> + Send), Error> {
-    let options = options.unwrap_or_default();
-    let within = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
+) -> Result<(Response<ResponseBody>, Driver), Error> {
+    let within = options.and_then(|options| options.connect_timeout).unwrap_or(DEFAULT_TIMEOUT);
     let stream = connect(request.uri(), within, lookups).await?;
+    send_on(stream, request, options).await
+}
+
+/// Sends a request on a connection that is open. Returns what [`send`] returns.
+///
+/// # Errors
+///
+/// If the other end does not answer as HTTP demands and within the timeouts of `options`.
+pub(super) async fn send_on(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    mut request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<(Response<ResponseBody>, Driver), Error> {
+    let options = options.unwrap_or_default();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // A server that is not a proxy expects only the path.
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -79,7 +95,8 @@ pub(crate) async fn send(
     let response = answer.map_err(|_| Error::ConnectionReadTimeout)??;
     let pause = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let response = response.map(|body| ResponseBody { body, pause, silence: Box::pin(sleep(pause)) });
-    Ok((response, async move { if open { connection.await.map_err(error_of) } else { Ok(()) } }))
+    let driver = async move { if open { connection.await.map_err(error_of) } else { Ok(()) } };
+    Ok((response, Box::pin(driver)))
 }
 
 /// Connects to the host of a URI. The lookup and the connection together may take `within`, as in wasmtime's own client. The

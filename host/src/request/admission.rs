@@ -42,6 +42,11 @@ impl Refused {
         Self { limit, is_clients: false }
     }
 
+    /// Counts the refused request in the metric.
+    pub(crate) fn count(&self) {
+        metrics::counter!("epilogue_requests_refused_total", "limit" => self.limit).increment(1);
+    }
+
     pub(crate) const fn of_client(limit: &'static str) -> Self {
         Self { limit, is_clients: true }
     }

@@ -31,7 +31,6 @@ impl ServerThread {
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
             () = self.accept_all(&listener) => {}
-            () = self.follow() => {}
             _ = shutdown.begun() => {}
         }
         drop(listener);
@@ -79,12 +78,11 @@ impl ServerThread {
     }
 
     /// Follows each new version, so that the idle instances of the old version are dropped even if no request comes.
-    async fn follow(&self) {
+    pub(super) async fn follow(self: Rc<Self>) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
             self.serving();
         }
-        std::future::pending().await
     }
 
     /// Accepts the next connection when there is room for it. Until then, connections wait in the kernel's backlog. A

@@ -8,23 +8,21 @@ use epilogue_manifest::routes::RESERVED;
 use epilogue_manifest::settings::HostOptions;
 use futures::future::{AbortHandle, Abortable};
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::sync::oneshot::error::RecvError;
 
 use crate::app::Route;
+use crate::server::arrival::Arrival;
 use crate::server::client_io::ClientIo;
 use crate::server::linger::linger;
-use crate::server::request_headers::{Peer, set_right};
-use crate::server::spin_headers::{Origin, set_spin_headers};
+use crate::server::request_headers::Peer;
 use crate::server::thread::ServerThread;
 use crate::wire::activity::Activity;
 use crate::wire::answer::{plain, whole};
-use crate::wire::incoming::{IncomingBody, Upload};
-use crate::wire::reply::{ConnectionShared, Reply};
+use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
 /// How often the host sends a PING to an HTTP/2 client. If the client does not answer within 20 seconds, hyper's
@@ -139,41 +137,32 @@ async fn respond(
     shared: ConnectionShared,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, RecvError> {
-    let (mut parts, body) = request.into_parts();
-    let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
-    let (reply, response) = Reply::new(shared, SENDER.get(), &parts, upload.clone());
-    if let Err((status, reason)) = set_right(&mut parts, !body.is_end_stream(), &peer) {
-        let client = peer.client;
-        tracing::debug!(target: "epilogue::connection", %client, status = status.as_u16(), error = reason, "a request was refused");
-        reply.send(plain(status));
-        return response.await;
-    }
-    let serving = thread.serving();
-    if let Some(status) = own_answer(parts.uri.path()) {
-        reply.send(plain(status));
-        return response.await;
-    }
-    let Some(matched) = serving.version.app.router.route(parts.uri.path()) else {
-        reply.send(plain(StatusCode::NOT_FOUND));
-        return response.await;
-    };
-    match matched.target {
-        Route::Static(same) => _ = reply.send(whole(same.clone())),
-        Route::Component(place) => {
-            let pool = &serving.pools[*place];
-            let body = IncomingBody::new(body, &pool.component.settings, &upload);
-            if body.is_too_large() {
-                reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
-                return response.await;
-            }
-            let origin = Origin { uri: &parts.uri, client: peer.client };
-            let origin = pool.component.settings.spin_headers.then_some(origin);
-            set_spin_headers(&mut parts.headers, origin, &matched);
-            thread.begin(pool.clone(), Request::from_parts(parts, body.boxed_unsync()), reply);
-        }
+    let (arrival, response) = Arrival::new(request, shared, SENDER.get(), &peer);
+    if let Some(arrival) = arrival {
+        pass_on(&thread, arrival);
     }
     // If a life ends without an answer, the host has a bug. hyper then closes the connection.
     response.await
+}
+
+/// Finds what answers a request by its path, and passes the request on to it.
+fn pass_on(thread: &Rc<ServerThread>, arrival: Arrival) {
+    let serving = thread.serving();
+    if let Some(status) = own_answer(arrival.path()) {
+        return arrival.answer(plain(status));
+    }
+    let Some(matched) = serving.version.app.router.route(arrival.path()) else {
+        return arrival.answer(plain(StatusCode::NOT_FOUND));
+    };
+    match matched.target {
+        Route::Static(response) => arrival.answer(whole(response.clone())),
+        Route::Component(place) => {
+            let pool = &serving.pools[*place];
+            if let Some((request, reply)) = arrival.for_component(pool, &matched) {
+                thread.begin(pool.clone(), request, reply);
+            }
+        }
+    }
 }
 
 /// The status of the host's own answer, if the path is under [`RESERVED`]: 200 for the health path, 404 for all others.
@@ -228,7 +217,7 @@ mod tests {
     }
 
     fn server_thread(host: &Arc<Host>, shutdown: Shutdown) -> Rc<ServerThread> {
-        Rc::new(ServerThread::new(host.clone(), shutdown))
+        Rc::new(ServerThread::new(host.clone(), shutdown).0)
     }
 
     #[test]

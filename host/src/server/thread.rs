@@ -5,15 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use epilogue_manifest::settings::HostOptions;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::handler::Request;
 
 use crate::app::version::Version;
-use crate::budget::address::Addresses;
+use crate::budget::address::{Address, Addresses};
 use crate::component::Component;
 use crate::component::lag::Lag;
 use crate::component::pool::{Pool, max_idle};
+use crate::interfaces::chaining::{Call, Chaining};
 use crate::process::shutdown::Shutdown;
 use crate::request;
 use crate::request::admission::{Admission, Refused, Slot};
@@ -76,6 +78,8 @@ pub(crate) struct ServerThread {
     pub(super) alive: TaskTracker,
     lag: Option<Lag>,
     ticks: Ticks,
+    /// Connects this thread's components to each other.
+    pub(super) chaining: Chaining,
 }
 
 /// A version of the application on one thread. Requests and connections that begin while it is the newest version use
@@ -87,20 +91,34 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    fn new(version: Arc<Version>, options: &HostOptions, shutdown: &Shutdown) -> Self {
+    fn new(version: Arc<Version>, options: &HostOptions, shutdown: &Shutdown, chaining: &Chaining) -> Self {
         let components = version.app.components.iter();
         let max_idle = max_idle(options.max_instances, options.threads.get() * components.len());
-        let pool = |component: &Arc<Component>| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle));
+        let pool = |component: &Arc<Component>| {
+            Rc::new(Pool::new(component.clone(), shutdown.clone(), chaining.clone(), max_idle))
+        };
         let pools = components.map(pool).collect();
         Self { version, pools }
     }
 }
 
 impl ServerThread {
-    pub(crate) fn new(host: Arc<Host>, shutdown: Shutdown) -> Self {
+    /// Begins to serve the calls of this thread's components, on this thread.
+    pub(crate) fn start(host: Arc<Host>, shutdown: Shutdown) -> Rc<Self> {
+        let (thread, calls) = Self::new(host, shutdown);
+        let thread = Rc::new(thread);
+        // They end with the thread.
+        tokio::task::spawn_local(thread.clone().follow());
+        tokio::task::spawn_local(thread.clone().serve_calls(calls));
+        thread
+    }
+
+    /// Makes the data of a thread. Also returns the end at which the calls of its components arrive.
+    pub(super) fn new(host: Arc<Host>, shutdown: Shutdown) -> (Self, UnboundedReceiver<Call>) {
         let mut versions = host.versions.clone();
-        let serving = Serving::new(versions.borrow_and_update().clone(), &host.options, &shutdown);
-        Self {
+        let (chaining, calls) = Chaining::channel();
+        let serving = Serving::new(versions.borrow_and_update().clone(), &host.options, &shutdown, &chaining);
+        let thread = Self {
             versions: versions.into(),
             serving: RefCell::new(serving.into()),
             lag: host.options.max_lag.limit().map(Lag::new),
@@ -108,7 +126,9 @@ impl ServerThread {
             shutdown,
             alive: TaskTracker::new(),
             ticks: Ticks::default(),
-        }
+            chaining,
+        };
+        (thread, calls)
     }
 
     /// The newest version. After a reload, new requests and connections get the new version. Running ones keep the old
@@ -116,7 +136,8 @@ impl ServerThread {
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {
-            let newest = Serving::new(versions.borrow_and_update().clone(), &self.host.options, &self.shutdown);
+            let newest = versions.borrow_and_update().clone();
+            let newest = Serving::new(newest, &self.host.options, &self.shutdown, &self.chaining);
             let old = self.serving.replace(newest.into());
             old.pools.iter().for_each(|pool| pool.retire());
         }
@@ -129,6 +150,11 @@ impl ServerThread {
             Ok(slot) => slot,
             Err(refused) => return self.refuse(refused, reply),
         };
+        self.live(pool, slot, request, reply);
+    }
+
+    /// Begins the life of a request that has been admitted.
+    pub(super) fn live(&self, pool: Rc<Pool>, slot: Slot, request: Request, reply: Reply) {
         self.ticks.come();
         let observer = self.host.observer.clone();
         // Boxed from the beginning, because it has some kilobytes and would otherwise be moved several times.
@@ -143,9 +169,14 @@ impl ServerThread {
         self.host.admission.admit(at_work, reply.address())
     }
 
+    /// Admits a call of a component on this thread, even if the thread lags. The caller's request is admitted already.
+    pub(super) fn admit_call(&self, address: &Arc<Address>) -> Result<Slot, Refused> {
+        self.host.admission.admit(None, address).inspect_err(Refused::count)
+    }
+
     fn refuse(&self, refused: Refused, reply: Reply) {
+        refused.count();
         let limit = refused.limit;
-        metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
         if refused.is_clients
             && let Some(times) = self.host.refusals.due()
         {

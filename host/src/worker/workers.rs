@@ -15,7 +15,9 @@ use uuid::Uuid;
 use super::held::{Failures, Held};
 use super::{lease, moment::Moment, outage::Outage};
 use crate::app::version::Version;
+use crate::component::Component;
 use crate::component::pool::{Pool, max_idle};
+use crate::interfaces::chaining::{Chaining, ServeCalls, Served};
 use crate::process::shutdown::Shutdown;
 use crate::process::threads::EventLoop;
 use crate::tasks::observer::Observer;
@@ -81,14 +83,15 @@ impl Workers {
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,
+        serve_calls: &ServeCalls,
     ) -> impl Iterator<Item = impl FnOnce() -> anyhow::Result<()> + Send + use<>> {
         let Self { event_loops, shared } = self;
         tracing::info!(target: "epilogue::worker", "durable tasks are run here, by {}", shared.name);
-        let shutdown = shutdown.clone();
+        let (shutdown, serve_calls) = (shutdown.clone(), serve_calls.clone());
         event_loops.into_iter().enumerate().map(move |(thread, event_loop)| {
-            let (shared, shutdown) = (shared.clone(), shutdown.clone());
+            let (shared, shutdown, serve_calls) = (shared.clone(), shutdown.clone(), serve_calls.clone());
             move || {
-                event_loop.block_on(|| shared.run(thread, shutdown));
+                event_loop.block_on(|| shared.run(thread, shutdown, serve_calls));
                 Ok(())
             }
         })
@@ -97,16 +100,20 @@ impl Workers {
 
 impl Shared {
     /// Makes a pool for each component of the newest version.
-    fn pools(&mut self, shutdown: &Shutdown) -> Rc<[Rc<Pool>]> {
+    fn pools(&mut self, shutdown: &Shutdown, chaining: &Chaining) -> Rc<[Rc<Pool>]> {
         let version = self.versions.borrow_and_update();
         let components = &version.app.components;
         // A server beside it has as many threads.
         let max_idle = max_idle(self.max_instances, 2 * self.threads * components.len());
-        components.iter().map(|component| Rc::new(Pool::new(component.clone(), shutdown.clone(), max_idle))).collect()
+        let pool = |component: &Arc<Component>| {
+            Rc::new(Pool::new(component.clone(), shutdown.clone(), chaining.clone(), max_idle))
+        };
+        components.iter().map(pool).collect()
     }
 
-    async fn run(mut self, thread: usize, mut shutdown: Shutdown) {
-        let mut pools = self.pools(&shutdown);
+    async fn run(mut self, thread: usize, mut shutdown: Shutdown, serve_calls: ServeCalls) {
+        let Served { chaining, ended } = serve_calls(&shutdown);
+        let mut pools = self.pools(&shutdown, &chaining);
         let share = (self.concurrency + self.threads - 1 - thread) / self.threads;
         let room = Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)));
         let alive = TaskTracker::new();
@@ -120,7 +127,7 @@ impl Shared {
             let leased = self.lease().await;
             // Also if there is no work, so that the idle instances of the previous version are dropped.
             if self.versions.has_changed().unwrap_or_default() {
-                pools = self.pools(&shutdown);
+                pools = self.pools(&shutdown, &chaining);
             }
             if leased.is_ok()
                 && let Some(told) = self.outage.is_over()
@@ -157,6 +164,7 @@ impl Shared {
         }
         alive.close();
         alive.wait().await;
+        ended.await;
     }
 
     async fn lease(&self) -> engines::Result<Option<Lease>> {

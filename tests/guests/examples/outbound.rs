@@ -1,6 +1,6 @@
 //! Sends requests and opens sockets, from the handler and from tasks. The path says what it does, and the query names
-//! the destination: `/now?URL`, `/later?URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`, `/listen?ADDRESS`,
-//! `/look-up?ADDRESS`, `/again?ADDRESS`.
+//! the destination: `/now?URL`, `/later?URL`, `/then?URL&URL`, `/both?URL&URL`, `/connect?ADDRESS`, `/send?ADDRESS`,
+//! `/listen?ADDRESS`, `/look-up?ADDRESS`, `/again?ADDRESS`.
 
 use std::io::Result;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -19,6 +19,11 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/later" => {
             BackgroundTasks::current().add_task(fetch_later, (query.to_owned(),))?;
             "later".to_owned()
+        }
+        "/then" => {
+            let (one, other) = query.split_once('&').unwrap_or_default();
+            BackgroundTasks::current().add_task(fetch_both, (one.to_owned(), other.to_owned()))?;
+            "then".to_owned()
         }
         "/both" => {
             let (one, other) = query.split_once('&').unwrap_or_default();
@@ -65,6 +70,12 @@ async fn fetch(url: &str) -> String {
 #[epilogue_sdk::task]
 async fn fetch_later(url: String) {
     println!("task: {}", fetch(&url).await);
+}
+
+#[epilogue_sdk::task]
+async fn fetch_both(one: String, other: String) {
+    fetch(&one).await;
+    println!("task: {}", fetch(&other).await);
 }
 
 #[epilogue_sdk::task]

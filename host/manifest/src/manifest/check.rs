@@ -29,6 +29,23 @@ impl Manifest {
         Ok(())
     }
 
+    /// Makes sure that no chosen component may call one that is left out, as in Spin.
+    pub(super) fn check_calls(&self, only: &[String]) -> anyhow::Result<()> {
+        let chosen = self.components.iter().filter(|component| only.contains(&component.id));
+        for component in chosen {
+            let mut called = component.allowed_outbound_hosts.chained();
+            if let Some(called) = called.find(|called| !only.iter().any(|id| id.eq_ignore_ascii_case(called))) {
+                bail!(
+                    "{}: the component {:?} may call \"http://{called}.spin.internal\", but --component-id leaves out what \
+                     it may call: choose it too",
+                    self.path.display(),
+                    component.id
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn duplicate_routes(&self) -> Vec<String> {
         let routes: Vec<(&str, &HttpTrigger)> = self.routes().collect();
         let later =

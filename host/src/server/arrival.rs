@@ -1,0 +1,80 @@
+//! A request that has arrived over a connection, until it is passed on to its component.
+
+use std::net::SocketAddr;
+
+use epilogue_manifest::routes::RouteMatch;
+use futures::future::AbortHandle;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::Request as GuestRequest;
+
+use crate::component::pool::Pool;
+use crate::server::request_headers::{Peer, set_right};
+use crate::server::spin_headers::{Origin, set_spin_headers};
+use crate::wire::answer::plain;
+use crate::wire::incoming::{IncomingBody, Upload};
+use crate::wire::reply::{Awaited, ConnectionShared, Reply};
+
+/// A request with normalized headers, and its reply.
+pub(super) struct Arrival {
+    parts: Parts,
+    body: Incoming,
+    upload: Upload,
+    reply: Reply,
+    client: SocketAddr,
+}
+
+impl Arrival {
+    /// Receives a request. hyper's task `sender` sends the returned response. There is no arrival if the request is wrong,
+    /// and then the response is the host's own.
+    pub(super) fn new(
+        request: Request<Incoming>,
+        shared: ConnectionShared,
+        sender: AbortHandle,
+        peer: &Peer,
+    ) -> (Option<Self>, Awaited) {
+        let (mut parts, body) = request.into_parts();
+        let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
+        let (reply, response) = Reply::new(shared, sender, &parts, upload.clone());
+        let client = peer.client;
+        match set_right(&mut parts, !body.is_end_stream(), peer) {
+            Ok(()) => (Some(Self { parts, body, upload, reply, client }), response),
+            Err((status, reason)) => {
+                tracing::debug!(target: "epilogue::connection", %client, status = status.as_u16(), error = reason, "a request was refused");
+                reply.send(plain(status));
+                (None, response)
+            }
+        }
+    }
+
+    /// The path of the request's URI.
+    pub(super) fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// Answers without a component.
+    pub(super) fn answer(self, response: Response<WasiBody>) {
+        self.reply.send(response);
+    }
+
+    /// Makes the request that the pool's component gets. None if the body is too large, and then the host has answered.
+    pub(super) fn for_component<T>(
+        mut self,
+        pool: &Pool,
+        matched: &RouteMatch<'_, T>,
+    ) -> Option<(GuestRequest, Reply)> {
+        let settings = &pool.component.settings;
+        let body = IncomingBody::new(self.body, settings, &self.upload);
+        if body.is_too_large() {
+            self.reply.send(plain(StatusCode::PAYLOAD_TOO_LARGE));
+            return None;
+        }
+        let origin = Origin { uri: &self.parts.uri, client: self.client };
+        let origin = settings.spin_headers.then_some(origin);
+        set_spin_headers(&mut self.parts.headers, origin, matched);
+        Some((Request::from_parts(self.parts, body.boxed_unsync()), self.reply))
+    }
+}

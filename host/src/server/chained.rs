@@ -1,0 +1,125 @@
+//! Serves the calls between components: a connection within the process, with one request.
+//!
+//! ```text
+//! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
+//! ```
+//!
+//! Such a request is like a request from outside: it has its own record, limits and deadlines, and its tasks start when the
+//! pipe has taken the whole response.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use epilogue_manifest::routes::RouteMatch;
+use futures::future::{AbortHandle, Abortable};
+use http::Request;
+use http::uri::Scheme;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::mpsc::UnboundedReceiver;
+use wasmtime_wasi_http::Error;
+
+use crate::budget::address::{Address, Addresses};
+use crate::component::pool::Pool;
+use crate::interfaces::chaining::{Call, ServeCalls, Served};
+use crate::request::admission::Slot;
+use crate::server::arrival::Arrival;
+use crate::server::request_headers::Peer;
+use crate::server::thread::{Host, ServerThread};
+use crate::wire::activity::Activity;
+use crate::wire::reply::ConnectionShared;
+use crate::wire::sent::{TrackedIo, Unflushed};
+
+/// The address of a caller, as in Spin.
+const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// How many bytes the pipe holds in each direction.
+const PIPE: usize = 64 * 1024;
+
+/// Serves the calls of a thread that has no listener.
+pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
+    Arc::new(move |shutdown| {
+        let thread = ServerThread::start(host.clone(), shutdown.clone());
+        let chaining = thread.chaining.clone();
+        let ended = Box::pin(async move {
+            thread.alive.close();
+            thread.alive.wait().await;
+        });
+        Served { chaining, ended }
+    })
+}
+
+impl ServerThread {
+    /// Serves the calls of this thread's components for as long as the thread lives. Also during the shutdown, because
+    /// running requests and tasks may call others.
+    pub(super) async fn serve_calls(self: Rc<Self>, mut calls: UnboundedReceiver<Call>) {
+        while let Some(Call { component, connected }) = calls.recv().await {
+            _ = connected.send(self.connect(&component));
+        }
+    }
+
+    /// Makes a connection to a component, with a place for its one request. A caller never waits for a place, because it
+    /// has one itself: callers that waited for each other would wait forever.
+    fn connect(self: &Rc<Self>, id: &str) -> Result<DuplexStream, Error> {
+        let serving = self.serving();
+        // Of a component with different middleware for each route, the first one.
+        let pool = serving.pools.iter().find(|pool| pool.component.id.eq_ignore_ascii_case(id));
+        let pool = pool.ok_or(Error::DestinationNotFound)?;
+        // Not shared with other callers, so that the limits for a client's address do not hold for them.
+        let address = Addresses::default().of(CALLER.ip());
+        let slot = self.admit_call(&address).map_err(|_| Error::ConnectionLimitReached)?;
+        let (caller, io) = duplex(PIPE);
+        self.alive.spawn_local(serve(self.clone(), io, address, pool.clone(), slot));
+        Ok(caller)
+    }
+}
+
+async fn serve(thread: Rc<ServerThread>, io: DuplexStream, address: Arc<Address>, pool: Rc<Pool>, slot: Slot) {
+    let (sender, registration) = AbortHandle::new_pair();
+    _ = Abortable::new(converse(thread, io, sender, address, pool, slot), registration).await;
+}
+
+async fn converse(
+    thread: Rc<ServerThread>,
+    io: DuplexStream,
+    sender: AbortHandle,
+    address: Arc<Address>,
+    pool: Rc<Pool>,
+    slot: Slot,
+) {
+    let options = &thread.host.options;
+    let shared = ConnectionShared {
+        unflushed: Unflushed::default(),
+        activity: Activity::new(address),
+        send_timeout: options.send_timeout,
+        has_left: Rc::new(|| false),
+    };
+    let peer = Peer { scheme: Scheme::HTTP, client: CALLER, local: CALLER };
+    let slot = RefCell::new(Some(slot));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (arrival, response) = Arrival::new(request, shared.clone(), sender.clone(), &peer);
+        if let (Some(arrival), Some(slot)) = (arrival, slot.take()) {
+            let path_info = arrival.path().to_owned();
+            // As in Spin, a call matches the route of everything.
+            let matched = RouteMatch { target: &(), pattern: "/...", path_info, parameters: Vec::new() };
+            if let Some((request, reply)) = arrival.for_component(&pool, &matched) {
+                thread.live(pool.clone(), slot, request, reply);
+            }
+        }
+        response
+    });
+    let io = TokioIo::new(TrackedIo::new(Rc::new(RefCell::new(io)), shared.unflushed.clone()));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).keep_alive(false);
+    builder.max_buf_size(options.max_header_size.bytes());
+    let mut end = thread.shutdown.clone();
+    tokio::select! {
+        // The caller logs what went wrong.
+        _ = builder.serve_connection(io, service) => {}
+        () = end.stopped() => shared.unflushed.leave(),
+    }
+}
