@@ -19,8 +19,8 @@ use crate::commands::cli::{ApplicationArgs, BuildArgs};
 
 /// Runs `epilogue build`.
 pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
-    let ApplicationArgs { from, component_ids } = args.application;
-    let manifest = Manifest::load(&Manifest::find(from.as_deref())?)?;
+    let ApplicationArgs { from, profile, component_ids } = args.application;
+    let manifest = Manifest::load_profile(&Manifest::find(from.as_deref())?, profile.as_deref())?;
     build(&manifest, &component_ids)
 }
 

@@ -193,6 +193,10 @@ pub(super) struct ApplicationArgs {
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
+    /// Use the values of this profile in the manifest, such as another build command.
+    #[arg(long, env = "EPILOGUE_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+
     /// Use only this component. May be repeated. The default is all components.
     #[arg(short, long = "component-id", env = "EPILOGUE_COMPONENT_ID", value_name = "ID", value_delimiter = ',')]
     pub component_ids: Vec<String>,

@@ -123,7 +123,8 @@ impl UpArgs {
     /// The application as its manifest describes it now.
     pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
         let application = &self.application;
-        Manifest::load(&Manifest::find(application.from.as_deref())?)?.select(&application.component_ids)
+        Manifest::load_profile(&Manifest::find(application.from.as_deref())?, application.profile.as_deref())?
+            .select(&application.component_ids)
     }
 
     /// The host's options. Options of the command line take precedence over those of the manifest.
