@@ -34,6 +34,7 @@ mod stock;
 
 // What is around the core.
 mod binary;
+mod dependencies;
 mod downloads;
 mod examples;
 mod guide;

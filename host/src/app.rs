@@ -98,7 +98,9 @@ impl App {
             let origin = manifest.download(&component.source).map(|download| download.url.to_string());
             let origin = origin.unwrap_or_else(|| component.source.display().to_string());
             tracing::info!(target: "epilogue::app", "loading component {id:?} from {origin}");
-            components.push(Component::load(&linker, &component.source, middleware, config, own_address.clone())?);
+            let (source, dependencies) = (&component.source, &component.dependencies);
+            let own_address = own_address.clone();
+            components.push(Component::load(&linker, source, middleware, dependencies, config, own_address)?);
         }
         // After all slow steps. If a signal ends the process before the host handles signals, the copies stay.
         if let Some(scratch) = &scratch {

@@ -82,7 +82,7 @@ impl Bench {
             wasi: WasiConfig { output: Output::Silent, ..WasiConfig::default() },
             ..ComponentConfig::default()
         };
-        let component = Component::load(&linker(engine, false)?, file, &[], config, OwnAddress::default())?;
+        let component = Component::load(&linker(engine, false)?, file, &[], &[], config, OwnAddress::default())?;
         let (trigger, shutdown) = shutdown::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let admission = Arc::new(Admission::new(&HostOptions::default()));

@@ -1,5 +1,7 @@
 //! A component of the application: loaded and checked once, then instantiated as often as needed.
 
+pub(crate) mod composition;
+pub(crate) mod dependencies;
 pub(crate) mod engine;
 pub(crate) mod fair;
 pub(crate) mod instance;
@@ -19,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use epilogue_manifest::manifest::Middleware;
+use epilogue_manifest::manifest::{Dependency, Middleware};
 use epilogue_manifest::settings::{PAGE, Settings};
 use epilogue_manifest::values::Size;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
@@ -83,11 +85,12 @@ pub(crate) struct Component {
 
 impl Component {
     /// Compiles the component in `file`, or takes it from the cache, and checks that it can run here. `around` is its
-    /// middleware, the outermost first.
+    /// middleware, the outermost first, and `dependencies` satisfy its imports.
     pub(crate) fn load(
         linker: &Linker<State>,
         file: &Path,
         around: &[Middleware],
+        dependencies: &[Dependency],
         config: ComponentConfig,
         own_address: OwnAddress,
     ) -> anyhow::Result<Self> {
@@ -102,11 +105,16 @@ impl Component {
         if is_composed(&bytes) {
             warn_of_composed(id, file, config.task_store.is_some())?;
         }
+        let composed = dependencies::compose(dependencies, &bytes, linker).with_context(|| {
+            format!("component {id:?} ({}) cannot be composed with its dependencies", file.display())
+        })?;
+        let (bytes, linker) =
+            composed.as_ref().map_or((&bytes, linker), |composed| (&composed.bytes, &composed.linker));
         let joined = match around.is_empty() {
             true => None,
-            false => Some(middleware::join(around, file, &bytes, linker, config.task_store.is_some())?),
+            false => Some(middleware::join(around, file, bytes, linker, config.task_store.is_some())?),
         };
-        let (bytes, linker) = joined.as_ref().map_or((&bytes, linker), |joined| (&joined.bytes, &joined.linker));
+        let (bytes, linker) = joined.as_ref().map_or((bytes, linker), |joined| (&joined.bytes, &joined.linker));
         let compiled =
             compile(engine, id, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());

@@ -3,6 +3,7 @@
 
 mod check;
 mod component;
+mod dependencies;
 mod download;
 mod files;
 mod middleware;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use component::check_id;
+pub use dependencies::Dependency;
 pub use download::Download;
 pub use files::{Files, Mount};
 pub use reader::nearest;
@@ -86,6 +88,8 @@ pub struct Component {
     /// The middleware around the component for every trigger, from `middleware` of `tool.epilogue`. It is inside the
     /// trigger's own middleware.
     pub middleware: Vec<Middleware>,
+    /// The components that satisfy imports of the component.
+    pub dependencies: Vec<Dependency>,
     /// The commands that build the component.
     pub build: Option<Build>,
     /// The component's own settings. [`Manifest::settings_of`] returns the effective settings.
@@ -145,7 +149,7 @@ pub struct Middleware {
     pub inherits: Inherited,
 }
 
-/// The configuration that a middleware inherits from the trigger's component.
+/// The configuration that a middleware or a dependency inherits from its component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// Whether it inherits the environment variables.
@@ -154,6 +158,11 @@ pub struct Inherited {
     pub files: bool,
     /// Whether it may connect to the component's `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
+}
+
+impl Inherited {
+    /// All configuration.
+    pub const EVERYTHING: Self = Self { environment: true, files: true, outbound_hosts: true };
 }
 
 /// A message about the manifest, with the id of the component if it is about a single one.
@@ -223,10 +232,12 @@ impl Manifest {
         self.triggers.retain(|trigger| {
             only.is_empty() || trigger.component().is_some_and(|id| only.iter().any(|only| only == id))
         });
-        // The chosen components keep their middleware.
-        let around: Vec<_> =
-            self.triggers.iter().flat_map(HttpTrigger::middleware).map(|used| used.id.clone()).collect();
-        let needed = |id: &String| chosen(id) || around.contains(id);
+        // The chosen components keep their middleware and their dependencies.
+        let around = self.triggers.iter().flat_map(HttpTrigger::middleware).map(|used| used.id.clone());
+        let within = self.components.iter().filter(|component| chosen(&component.id));
+        let within = within.flat_map(|component| &component.dependencies).map(|used| used.id.clone());
+        let used: Vec<_> = around.chain(within).collect();
+        let needed = |id: &String| chosen(id) || used.contains(id);
         self.components.retain(|component| needed(&component.id));
         self.unsupported.retain(|notice| notice.component.as_ref().is_none_or(needed));
         self.warnings.retain(|notice| notice.component.as_ref().is_none_or(needed));

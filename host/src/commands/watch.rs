@@ -1,7 +1,6 @@
 //! Watches the files of an application for changes (`epilogue up --watch`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -124,13 +123,9 @@ impl Watching {
 impl Watched {
     fn of(manifest: &Manifest, build: bool) -> anyhow::Result<Self> {
         let root = manifest.folder.clone();
-        let services = manifest.services();
-        let sources = services.iter().flat_map(|(component, middleware)| {
-            iter::once(&component.source).chain(middleware.iter().map(|middleware| &middleware.source))
-        });
         // A download never changes, because its digest is known.
-        let sources = sources.filter(|source| manifest.download(source).is_none());
-        let mut loaded: BTreeSet<PathBuf> = sources.cloned().collect();
+        let sources = manifest.sources().filter(|source| manifest.download(source).is_none());
+        let mut loaded: BTreeSet<PathBuf> = sources.map(Path::to_owned).collect();
         loaded.extend(manifest.path.file_name().map(|name| root.join(name)));
         // Watches the folder and not the file, because build tools and editors replace files.
         let folder = |file: &PathBuf| Some((file.parent()?.to_owned(), RecursiveMode::NonRecursive));

@@ -9,34 +9,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use epilogue_manifest::manifest::{Inherited, Middleware};
-use wac_graph::types::{Interface, ItemKind, Package};
-use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi::filesystem::Descriptor;
+use wac_graph::NodeId;
+use wasmtime::component::Linker;
 
+use crate::component::composition::{Composed, Composition};
 use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
-
-/// The interfaces that give a component its environment. Each has the label of an implementation with an empty
-/// environment.
-const ENVIRONMENT: [(&str, &str); 2] =
-    [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. Each has the label of an implementation without files.
-const PREOPENS: [(&str, &str); 2] =
-    [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
-/// The interfaces that let a component connect to others.
-const OUTBOUND: [&str; 2] = ["wasi:http/client@", "wasi:sockets/"];
-
-/// An application that is joined with its middleware into one component.
-pub(crate) struct Joined {
-    pub(crate) bytes: Vec<u8>,
-    /// The linker of the joined component, with the imports of each layer.
-    pub(crate) linker: Linker<State>,
-}
 
 /// The name of a layer's own import or export. It is a plain label. With the name of an interface, such as
 /// `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
@@ -55,25 +36,23 @@ pub(crate) fn join(
     bytes: &[u8],
     linker: &Linker<State>,
     durable: bool,
-) -> anyhow::Result<Joined> {
-    let mut joining = Joining { graph: CompositionGraph::new(), linker: linker.clone(), durable };
+) -> anyhow::Result<Composed> {
+    let mut joining = Joining { composition: Composition::new(linker), durable };
     let failed = |file: &Path| format!("{} cannot be joined with its middleware", file.display());
-    let everything = Inherited { environment: true, files: true, outbound_hosts: true };
-    let mut handler = joining.layer(middleware.len(), bytes, everything, None).with_context(|| failed(application))?;
+    let mut handler =
+        joining.layer(middleware.len(), bytes, Inherited::EVERYTHING, None).with_context(|| failed(application))?;
     for (layer, Middleware { id, source, inherits }) in middleware.iter().enumerate().rev() {
         let added = read(source, UNBUILT, "cannot be used")
             .and_then(|bytes| joining.layer(layer, &bytes, *inherits, Some(handler)));
         handler = added.with_context(|| format!("{id:?} ({}) cannot be a middleware", source.display()))?;
     }
-    let Joining { mut graph, linker, .. } = joining;
-    graph.export(handler, HANDLER)?;
-    let bytes = graph.encode(EncodeOptions::default()).with_context(|| failed(application))?;
-    Ok(Joined { bytes, linker })
+    let mut composition = joining.composition;
+    composition.graph.export(handler, HANDLER)?;
+    composition.finish().with_context(|| failed(application))
 }
 
 struct Joining {
-    graph: CompositionGraph,
-    linker: Linker<State>,
+    composition: Composition,
     /// Whether tasks can be durable.
     durable: bool,
 }
@@ -87,73 +66,26 @@ impl Joining {
         inherits: Inherited,
         inner: Option<NodeId>,
     ) -> anyhow::Result<NodeId> {
-        let package = Package::from_bytes(&label("layer", layer), None, bytes, self.graph.types_mut())
-            .context("it is not a valid WebAssembly component")?;
-        let world = &self.graph.types()[package.ty()];
-        let imports = world.imports.clone();
+        let (instance, world) = self.composition.instantiate(&label("layer", layer), bytes)?;
         check_handler(world.exports.keys())?;
-        if inner.is_some() {
-            check_middleware(self.graph.types(), world)?;
-        }
-        let has_runner = world.exports.contains_key(RUNNER);
-        let package = self.graph.register_package(package)?;
-        let instance = self.graph.instantiate(package);
         if let Some(inner) = inner {
-            self.graph.set_instantiation_argument(instance, HANDLER, inner)?;
+            check_middleware(self.composition.graph.types(), &world)?;
+            self.composition.graph.set_instantiation_argument(instance, HANDLER, inner)?;
         }
-        for (import, kind) in imports {
-            let starts = |(name, _): &&(&str, &str)| import.starts_with(name);
+        for (import, kind) in world.imports {
             if import == QUEUE {
-                let own = self.import(instance, &import, kind, label("queue", layer))?;
-                add_queue(&mut self.linker, &own, |state| &mut state.background, layer, self.durable)?;
-            } else if let Some((_, nothing)) = ENVIRONMENT.iter().find(starts).filter(|_| !inherits.environment) {
-                let own = self.import(instance, &import, kind, label(nothing, layer))?;
-                self.no_environment(&own)?;
-            } else if let Some((_, nothing)) = PREOPENS.iter().find(starts).filter(|_| !inherits.files) {
-                let own = self.import(instance, &import, kind, label(nothing, layer))?;
-                self.no_files(&own)?;
+                let own = self.composition.import(instance, &import, kind, label("queue", layer))?;
+                add_queue(&mut self.composition.linker, &own, |state| &mut state.background, layer, self.durable)?;
+            } else {
+                self.composition.withhold(instance, &import, kind, inherits, &layer.to_string())?;
             }
-            ensure!(
-                inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),
-                "it imports {import}, which needs inherit_configuration = [\"allowed_outbound_hosts\"] in the \
-                 trigger's dependencies.middleware"
-            );
         }
-        if has_runner {
-            let runner = self.graph.alias_instance_export(instance, RUNNER)?;
-            self.graph.export(runner, label("runner", layer))?;
+        let graph = &mut self.composition.graph;
+        if world.exports.contains_key(RUNNER) {
+            let runner = graph.alias_instance_export(instance, RUNNER)?;
+            graph.export(runner, label("runner", layer))?;
         }
-        Ok(self.graph.alias_instance_export(instance, HANDLER)?)
-    }
-
-    /// Renames an import of an instance to `label`, so that it is separate from those of other layers. Returns the
-    /// label.
-    fn import(&mut self, instance: NodeId, import: &str, kind: ItemKind, label: String) -> anyhow::Result<String> {
-        let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
-        let types = self.graph.types_mut();
-        // Without an identity, because otherwise it would be the same interface for all layers.
-        let anonymous = Interface { id: None, ..types[interface].clone() };
-        let anonymous = types.add_interface(anonymous);
-        let node = self.graph.import(&label, ItemKind::Instance(anonymous))?;
-        self.graph.set_instantiation_argument(instance, import, node)?;
-        Ok(label)
-    }
-
-    fn no_environment(&mut self, label: &str) -> wasmtime::Result<()> {
-        let mut environment = self.linker.instance(label)?;
-        environment
-            .func_wrap("get-environment", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<(String, String)>::new(),)))?;
-        environment.func_wrap("get-arguments", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<String>::new(),)))?;
-        for folder in ["initial-cwd", "get-initial-cwd"] {
-            environment.func_wrap(folder, |_: StoreContextMut<'_, _>, (): ()| Ok((None::<String>,)))?;
-        }
-        Ok(())
-    }
-
-    fn no_files(&mut self, label: &str) -> wasmtime::Result<()> {
-        self.linker.instance(label)?.func_wrap("get-directories", |_: StoreContextMut<'_, _>, (): ()| {
-            Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
-        })
+        Ok(graph.alias_instance_export(instance, HANDLER)?)
     }
 }
 
@@ -208,7 +140,7 @@ mod tests {
                 MIDDLEWARE,
                 APPLICATION,
                 "\"around\" (FILE) cannot be a middleware: it imports wasi:http/client@0.3.0, which needs \
-                 inherit_configuration = [\"allowed_outbound_hosts\"] in the trigger's dependencies.middleware",
+                 inherit_configuration = [\"allowed_outbound_hosts\"] in its entry of dependencies",
             ),
         ] {
             assert_eq!(refusal(middleware, nothing, application), expected);

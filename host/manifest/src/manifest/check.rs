@@ -67,13 +67,16 @@ impl Manifest {
     }
 
     fn idle_components(&self) -> Vec<String> {
+        let within = |id: &str| {
+            self.components.iter().flat_map(|component| &component.dependencies).any(|dependency| dependency.id == id)
+        };
         let calls = |trigger: &HttpTrigger, id: &str| {
             trigger.component() == Some(id) || trigger.middleware().iter().any(|middleware| middleware.id == id)
         };
         let idle = |id: &str| !self.triggers.iter().any(|trigger| calls(trigger, id));
         self.components
             .iter()
-            .filter(|component| idle(&component.id))
+            .filter(|component| idle(&component.id) && !within(&component.id))
             .map(|component| format!("the component {:?} has no trigger, so it never runs", component.id))
             .collect()
     }

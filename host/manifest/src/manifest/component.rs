@@ -10,21 +10,20 @@ use serde::Deserialize;
 use crate::outbound::{AllowedHost, AllowedHosts};
 
 use super::{
-    Build, Component, Files, Manifest, Notice, download,
+    Build, Component, Files, Manifest, Notice, dependencies, download,
     files::FilesEntry,
-    profile,
+    middleware, profile,
     reader::Section,
     targets,
     tool::{self, OwnMiddleware, Tool},
 };
 
 /// The keys for features of Spin that this host does not have, and what the author can do instead.
-const UNSUPPORTED: [(&str, &str); 6] = [
+const UNSUPPORTED: [(&str, &str); 5] = [
     ("variables", "Spin's variables are not provided: use environment, or --env"),
     ("key_value_stores", "key-value stores are not provided"),
     ("sqlite_databases", "SQLite databases are not provided"),
     ("ai_models", "AI models are not provided"),
-    ("dependencies", "dependencies are not composed: compose them into the component's file beforehand"),
     ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
 ];
 
@@ -36,13 +35,26 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// Reads a component's table and adds the component to the manifest. The caller adds the component's own middleware
-/// later, when all components are known.
-pub(super) fn read<'a>(
-    id: String,
-    mut table: Section<'a>,
-    manifest: &mut Manifest,
-) -> anyhow::Result<Option<OwnMiddleware<'a>>> {
+/// The parts of a component that may name components that come later.
+#[derive(Default)]
+pub(super) struct Later<'a> {
+    middleware: Option<OwnMiddleware<'a>>,
+    dependencies: Option<dependencies::Unread<'a>>,
+}
+
+impl Later<'_> {
+    /// Reads these parts of the component `id`, once all components are known.
+    pub(super) fn read(self, id: &str, manifest: &mut Manifest) -> anyhow::Result<()> {
+        if let Some(dependencies) = self.dependencies {
+            dependencies::of_component(id, dependencies, manifest)?;
+        }
+        self.middleware.map_or(Ok(()), |own| middleware::of_component(id, own, manifest))
+    }
+}
+
+/// Reads a component's table and adds the component to the manifest. The caller reads what is returned later, when all
+/// components are known.
+pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manifest) -> anyhow::Result<Later<'a>> {
     let mut warnings = Vec::new();
     let has_other_source = profile::apply(&mut table, manifest)?;
     let Tool { source: native, middleware, settings } = tool::component(&mut table, &manifest.folder, &mut warnings)?;
@@ -61,6 +73,7 @@ pub(super) fn read<'a>(
         files: files(&mut table, &manifest.folder, &mut warnings)?,
         allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported, &mut warnings)?,
         middleware: Vec::new(),
+        dependencies: Vec::new(),
         build: build(&mut table, &manifest.folder)?,
         settings,
         id,
@@ -78,11 +91,11 @@ pub(super) fn read<'a>(
     let notices = warnings.into_iter().map(|message| Notice { component: Some(component.id.clone()), message });
     manifest.warnings.extend(notices);
     table.take::<String>("description")?;
-    table.take::<bool>("dependencies_inherit_configuration")?;
+    let dependencies = dependencies::take(&mut table)?;
     targets::check(&mut table)?;
     table.finish()?;
     manifest.components.push(component);
-    Ok(middleware)
+    Ok(Later { middleware, dependencies })
 }
 
 /// Reads `source`, and returns the path of the file. `is_needed` says whether the host runs this file.

@@ -1,7 +1,7 @@
 //! WebAssembly files that the host downloads: `url` and `digest`.
 
 use std::{
-    env,
+    env, iter,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> 
     let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let Some(sha256) = sha256.filter(is_digest) else {
         let message = format_args!(
-            "\"digest\" in {} must be \"sha256:\" and 64 digits, as `sha256sum` prints them, not {digest:?}",
+            "\"digest\" in {} must be \"sha256:\" and 64 digits, as sha256sum prints them, not {digest:?}",
             table.name()
         );
         return Err(table.error(&digest_at, message));
@@ -70,13 +70,12 @@ fn folder() -> Option<PathBuf> {
 /// none if the table has no such key.
 pub(super) fn registry(table: &mut Section<'_>) -> Option<String> {
     let keys = ["registry", "package", "version"].map(|key| table.take_value(key).is_some());
-    keys.contains(&true).then(|| {
-        let message = format_args!(
-            "{} is a package of a registry, which this host does not load: use \"url\" and \"digest\", or a file",
-            table.name()
-        );
-        table.notice(table.span(), message)
-    })
+    keys.contains(&true).then(|| table.notice(table.span(), of_registry(table.name())))
+}
+
+/// The message that this host does not load a package of a registry.
+pub(super) fn of_registry(name: &str) -> String {
+    format!("{name} is a package of a registry, which this host does not load: use \"url\" and \"digest\", or a file")
 }
 
 impl Download {
@@ -99,10 +98,17 @@ impl super::Manifest {
     }
 
     fn uses(&self, file: &Path) -> bool {
-        let around = self.triggers.iter().flat_map(|trigger| trigger.middleware());
-        let mut sources =
-            self.components.iter().map(|component| &component.source).chain(around.map(|used| &used.source));
-        sources.any(|source| source == file)
+        self.sources().any(|source| source == file)
+    }
+
+    /// The files that the host loads: those of the components, of their middleware and of their dependencies. A file may
+    /// occur more than once.
+    pub fn sources(&self) -> impl Iterator<Item = &Path> {
+        self.services().into_iter().flat_map(|(component, middleware)| {
+            let around = middleware.iter().map(|used| &used.source);
+            let within = component.dependencies.iter().map(|used| &used.source);
+            iter::once(&component.source).chain(around).chain(within).map(PathBuf::as_path)
+        })
     }
 
     /// The download that is kept at this path. None if the file is not a download.

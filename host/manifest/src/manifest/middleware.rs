@@ -117,14 +117,14 @@ fn entry(
     Ok(middleware)
 }
 
-/// Reads `inherit_configuration`. A middleware inherits only what this key names, as in Spin.
-fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
+/// Reads `inherit_configuration`. A middleware or a dependency inherits only what this key names, as in Spin.
+pub(super) fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
     let mut inherited = Inherited::default();
     let Some((inherit, at)) = table.take_spanned("inherit_configuration")? else { return Ok(inherited) };
     match inherit {
         Inherit::All(false) => {}
         Inherit::All(true) => {
-            inherited = Inherited { environment: true, files: true, outbound_hosts: true };
+            inherited = Inherited::EVERYTHING;
         }
         Inherit::Some(keys) => {
             for key in keys {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Manifest, Notice, component, middleware,
+    Manifest, Notice, component,
     reader::{Document, Section},
     targets, tool, triggers,
 };
@@ -41,19 +41,18 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&
     triggers::application_options(&mut application, &mut manifest)?;
     application.finish()?;
     read_variables(&mut root, &mut manifest)?;
-    let mut middleware = Vec::new();
+    let mut later = Vec::new();
     if let Some(mut components) = root.section("component")? {
         for entry in components.take_rest() {
             let table = components.open(components.child_name(&entry.key), entry.value)?;
             component::check_id(&entry.key).map_err(|message| {
                 components.error(&entry.span, format_args!("the component name {:?} {message}", entry.key))
             })?;
-            let own = component::read(entry.key.clone(), table, &mut manifest)?;
-            middleware.extend(own.map(|own| (entry.key, own)));
+            later.push((component::read(entry.key.clone(), table, &mut manifest)?, entry.key));
         }
     }
-    for (component, own) in middleware {
-        middleware::of_component(&component, own, &mut manifest)?;
+    for (later, component) in later {
+        later.read(&component, &mut manifest)?;
     }
     triggers::read(&mut root, &mut manifest)?;
     root.finish()?;

@@ -100,6 +100,11 @@ impl<'a> Section<'a> {
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
+    /// Whether the table has a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Takes out the value of a key without decoding it.
     pub(super) fn take_value(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
         self.known.push(key);

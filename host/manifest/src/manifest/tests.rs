@@ -326,6 +326,39 @@ fn a_profile_overrides_what_it_has() {
 }
 
 #[test]
+fn a_dependency_is_for_the_imports_of_its_name() {
+    let text = format!(
+        "{HEAD}[component.notify]\nsource = \"a.wasm\"\n[component.notify.dependencies]\n\
+         \"a:b\" = {{ component = \"other\" }}\n\"a:b/c@1.0.0\" = {{ path = \"b.wasm\", export = \"c\" }}\n\
+         [component.other]\nsource = \"portable.wasm\"\ntool.epilogue.source = \"other.wasm\"\n\
+         [component.notify.profile.fast.dependencies]\n\"a:b\" = {{ path = \"fast.wasm\", inherit_configuration = [\"files\"] }}"
+    );
+    let manifest = parse(&text).unwrap().select(&["notify".to_owned()]).unwrap();
+    assert_eq!(manifest.warnings().count(), 0, "a dependency needs no trigger");
+    let [of_package, of_interface] = &manifest.components[0].dependencies[..] else { panic!("two dependencies") };
+    assert_eq!((of_package.id.as_str(), of_package.source.as_path()), ("other", Path::new("/app/other.wasm")));
+    assert_eq!((of_package.inherits, of_interface.export.as_deref()), (Inherited::default(), Some("c")));
+    for (import, expected) in [
+        ("a:b/c@1.0.0", (true, true)),
+        ("a:b/c@1.0.1", (true, false)),
+        ("a:b/c", (true, false)),
+        ("a:b/d@1.0.0", (true, false)),
+        ("a:bc/c@1.0.0", (false, false)),
+        ("c", (false, false)),
+    ] {
+        assert_eq!((of_package.satisfies(import), of_interface.satisfies(import)), expected, "{import}");
+    }
+    let fast = parse_profile(&text, Some("fast")).unwrap();
+    let fast = &fast.components[0].dependencies;
+    assert_eq!((fast[0].source.as_path(), fast[0].inherits.files, fast.len()), (Path::new("/app/fast.wasm"), true, 2));
+    let all = text.replace(
+        "[component.notify.dependencies]",
+        "dependencies_inherit_configuration = true\n[component.notify.dependencies]",
+    );
+    assert_eq!(parse(&all).unwrap().components[0].dependencies[1].inherits, Inherited::EVERYTHING);
+}
+
+#[test]
 fn a_static_response_needs_no_component() {
     let text = format!(
         "{HEAD}[component.notify]\nsource = \"a\"\n[[trigger.http]]\nid = \"teapot\"\nroute = \"/tea\"\n\

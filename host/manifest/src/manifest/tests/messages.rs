@@ -117,6 +117,41 @@ fn mistakes_are_reported_with_their_line() {
             "spin.toml:12: \"targets\" in [component.notify] must be a list of names such as \"spin-up:4.0\", { url = \
              \"…\" } and { path = \"…\" }",
         ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.\"a:\" = { path = \"b\" }",
+            "spin.toml:12: \"a:\" in [component.notify.dependencies] must be the name of an import, such as \"a:b/c\", \
+             \"a:b@1.0.0\" or \"a-b\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.\"a:b\" = { path = \"b\", export = \"c\" }",
+            "spin.toml:12: \"a:b\" in [component.notify.dependencies] is about a whole package, so that it cannot have an \
+             \"export\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.\"a:b\" = { component = \"notfy\" }",
+            "spin.toml:12: unknown component \"notfy\" in \"a:b\" in [component.notify.dependencies]: did you mean \
+             \"notify\"?",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = {}",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] has no \"path\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = { path = \"b\", component = \"notify\" }",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is one of \"component\", \"path\" and \"url\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies_inherit_configuration = true\n\
+             dependencies.a-b = { path = \"b\", inherit_configuration = true }",
+            "spin.toml:13: \"a-b\" in [component.notify.dependencies] has inherit_configuration, and its component has \
+             dependencies_inherit_configuration: use one of the two",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
+             [component.b]\nsource = \"b\"\nfiles = [\"c\"]",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"files\": a \
+             dependency has only what inherit_configuration names",
+        ),
         ("[component.notify]\nsource = {}", "spin.toml:11: \"source\" in [component.notify] has no \"url\""),
         (
             "[component.notify]\nsource = 3",
@@ -311,8 +346,8 @@ fn what_this_host_lacks_is_named() {
         ),
         (
             "dependencies = { \"a:b\" = \"1.0\" }",
-            "spin.toml:12: \"dependencies\" in [component.notify] cannot work on this host: dependencies are not composed: \
-             compose them into the component's file beforehand",
+            "spin.toml:12: \"a:b\" in [component.notify.dependencies] is a package of a registry, which this host does not \
+             load: use \"url\" and \"digest\", or a file",
         ),
         (
             "[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"notify\"",

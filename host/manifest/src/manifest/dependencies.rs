@@ -1,0 +1,170 @@
+//! The components that satisfy imports of another component: its `dependencies`.
+
+use std::path::PathBuf;
+
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    Component, Inherited, Manifest, Notice, component, download, middleware,
+    reader::{Entry, Section},
+    triggers,
+};
+
+/// A component that satisfies imports of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// The imports that it satisfies: `a:b` for all interfaces of a package, `a:b/c` for one interface, each with or
+    /// without a version, or a plain name.
+    pub name: String,
+    /// The dependency's id in the manifest, or else its file as the manifest writes it, or its address.
+    pub id: String,
+    /// The absolute path of the WebAssembly file.
+    pub source: PathBuf,
+    /// The export that satisfies the import. None if it has the import's name.
+    pub export: Option<String>,
+    /// The configuration that the dependency inherits from the component. It has no other configuration.
+    pub inherits: Inherited,
+}
+
+impl Dependency {
+    /// Returns whether it satisfies the import of this name, by Spin's rule: a version must be the same, and a name
+    /// without version or interface stands for all of them.
+    pub fn satisfies(&self, import: &str) -> bool {
+        if !self.name.contains(':') {
+            return self.name == import;
+        }
+        let (wanted, wanted_version) = split(&self.name, '@');
+        let (package, interface) = split(wanted, '/');
+        let (import, version) = split(import, '@');
+        let (its_package, its_interface) = split(import, '/');
+        package == its_package
+            && its_interface.is_some()
+            && (interface.is_none() || interface == its_interface)
+            && (wanted_version.is_none() || wanted_version == version)
+    }
+}
+
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    match text.split_once(at) {
+        Some((first, second)) => (first, Some(second)),
+        None => (text, None),
+    }
+}
+
+/// The table `dependencies` of a component, not yet decoded, because it may name components that come later.
+pub(super) struct Unread<'a> {
+    table: Section<'a>,
+    /// `dependencies_inherit_configuration`.
+    inherit_all: Option<bool>,
+}
+
+/// Takes the keys about dependencies out of a component's table.
+pub(super) fn take<'a>(component: &mut Section<'a>) -> anyhow::Result<Option<Unread<'a>>> {
+    let inherit_all = component.take("dependencies_inherit_configuration")?;
+    Ok(component.section("dependencies")?.map(|table| Unread { table, inherit_all }))
+}
+
+/// Reads the dependencies of a component.
+pub(super) fn of_component(id: &str, unread: Unread<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let Unread { mut table, inherit_all } = unread;
+    let mut dependencies = Vec::new();
+    for Entry { key, span, value } in table.take_rest() {
+        if !is_name(&key) {
+            let message = format_args!(
+                "{key:?} in {} must be the name of an import, such as \"a:b/c\", \"a:b@1.0.0\" or \"a-b\"",
+                table.name()
+            );
+            return Err(table.error(&span, message));
+        }
+        match dependency(&table, key, value, inherit_all, manifest)? {
+            Ok(dependency) => dependencies.push(dependency),
+            Err(message) => manifest.unsupported.push(Notice { component: Some(id.to_owned()), message }),
+        }
+    }
+    if let Some(component) = manifest.components.iter_mut().find(|component| component.id == id) {
+        component.dependencies = dependencies;
+    }
+    Ok(())
+}
+
+/// Reads one dependency. The inner error is the message that this host cannot load it.
+fn dependency<'a>(
+    table: &Section<'a>,
+    name: String,
+    value: Spanned<DeValue<'a>>,
+    inherit_all: Option<bool>,
+    manifest: &mut Manifest,
+) -> anyhow::Result<Result<Dependency, String>> {
+    let place = format!("{name:?} in {}", table.name());
+    if value.get_ref().is_str() {
+        return Ok(Err(table.notice(&value.span(), download::of_registry(&place))));
+    }
+    let mut entry = table.open(place, value)?;
+    if inherit_all.is_some() && entry.has("inherit_configuration") {
+        let message = format_args!(
+            "{} has inherit_configuration, and its component has dependencies_inherit_configuration: use one of the two",
+            entry.name()
+        );
+        return Err(entry.error(entry.span(), message));
+    }
+    let inherits = match inherit_all {
+        Some(true) => Inherited::EVERYTHING,
+        _ => middleware::inherits(&mut entry)?,
+    };
+    let export = entry.take_spanned::<String>("export")?;
+    if let Some((_, at)) = export.as_ref().filter(|_| name.contains(':') && !name.contains('/')) {
+        let message = format_args!("{} is about a whole package, so that it cannot have an \"export\"", entry.name());
+        return Err(entry.error(at, message));
+    }
+    let component = entry.take_spanned::<String>("component")?;
+    let path = entry.take::<String>("path")?;
+    let (download, refused) = (download::read(&mut entry)?, download::registry(&mut entry));
+    let (id, source) = match (component, path, download, refused) {
+        (Some((id, at)), None, None, None) => {
+            let Some(component) = manifest.components.iter().find(|component| component.id == id) else {
+                return Err(triggers::unknown_component(&entry, &at, &id, manifest));
+            };
+            if let Some(key) = configuration(component) {
+                let message = format_args!(
+                    "{} is the component {id:?}, which has {key:?}: a dependency has only what inherit_configuration names",
+                    entry.name()
+                );
+                return Err(entry.error(&at, message));
+            }
+            (id, component.source.clone())
+        }
+        (None, Some(path), None, None) => (path.clone(), manifest.folder.join(path)),
+        (None, None, Some(download), None) => (download.url.to_string(), download.add_to(&mut manifest.downloads)),
+        (None, None, None, Some(refused)) => return Ok(Err(refused)),
+        (None, None, None, None) => return Err(entry.missing("path")),
+        _ => {
+            let message = format_args!("{} is one of \"component\", \"path\" and \"url\"", entry.name());
+            return Err(entry.error(entry.span(), message));
+        }
+    };
+    entry.finish()?;
+    Ok(Ok(Dependency { name, id, source, export: export.map(|(export, _)| export), inherits }))
+}
+
+/// A key of the component's own configuration, which a dependency cannot have, as in Spin.
+fn configuration(component: &Component) -> Option<&'static str> {
+    [
+        (component.environment.is_empty(), "environment"),
+        (component.files.is_empty(), "files"),
+        (component.allowed_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
+        (component.dependencies.is_empty(), "dependencies"),
+    ]
+    .into_iter()
+    .find_map(|(is_empty, key)| (!is_empty).then_some(key))
+}
+
+/// Whether this is the name of an import: a plain one, or that of a package or an interface.
+fn is_name(name: &str) -> bool {
+    if !name.contains(':') {
+        return component::check_id(name).is_ok();
+    }
+    let (name, version) = split(name, '@');
+    let (package, interface) = split(name, '/');
+    let parts = [Some(package), interface, version];
+    package.split(':').all(|part| !part.is_empty()) && parts.into_iter().flatten().all(|part| !part.is_empty())
+}

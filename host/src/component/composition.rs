@@ -1,0 +1,124 @@
+//! A composition of components, in which each gets only the configuration that it inherits.
+//!
+//! The components of a composition share one instance's data: its environment, files and hosts. So a component that does
+//! not inherit one of these gets an import of its own, which the host implements with nothing.
+
+use anyhow::{Context as _, ensure};
+use epilogue_manifest::manifest::Inherited;
+use wac_graph::types::{Interface, ItemKind, Package, World};
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::filesystem::Descriptor;
+
+use crate::component::state::State;
+
+/// The interfaces that give a component its environment. Each has the label of an implementation with an empty
+/// environment.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
+/// The interfaces that give a component its files. Each has the label of an implementation without files.
+const PREOPENS: [(&str, &str); 2] =
+    [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
+/// The interfaces that let a component connect to others.
+const OUTBOUND: [&str; 2] = ["wasi:http/client@", "wasi:sockets/"];
+
+/// Several components that were composed into one.
+pub(crate) struct Composed {
+    pub(crate) bytes: Vec<u8>,
+    /// The linker of the composed component, with the imports that only some of its components have.
+    pub(crate) linker: Linker<State>,
+}
+
+/// A composition that is being made.
+pub(super) struct Composition {
+    pub(super) graph: CompositionGraph,
+    pub(super) linker: Linker<State>,
+}
+
+impl Composition {
+    /// Begins a composition, whose imports `linker` provides.
+    pub(super) fn new(linker: &Linker<State>) -> Self {
+        Self { graph: CompositionGraph::new(), linker: linker.clone() }
+    }
+
+    /// Adds an instance of a component. `name` is unique in the composition.
+    pub(super) fn instantiate(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<(NodeId, World)> {
+        let package = Package::from_bytes(name, None, bytes, self.graph.types_mut())
+            .context("it is not a valid WebAssembly component")?;
+        let world = self.graph.types()[package.ty()].clone();
+        let package = self.graph.register_package(package)?;
+        Ok((self.graph.instantiate(package), world))
+    }
+
+    /// Replaces an import of an instance if the instance does not inherit what it gives. `place` is the place of the
+    /// instance among the others, such as `0`.
+    ///
+    /// # Errors
+    ///
+    /// If the import lets the instance connect to others, and it does not inherit that.
+    pub(super) fn withhold(
+        &mut self,
+        instance: NodeId,
+        import: &str,
+        kind: ItemKind,
+        inherits: Inherited,
+        place: &str,
+    ) -> anyhow::Result<()> {
+        let starts = |(name, _): &&(&str, &str)| import.starts_with(name);
+        if let Some((_, nothing)) = ENVIRONMENT.iter().find(starts).filter(|_| !inherits.environment) {
+            let own = self.import(instance, import, kind, format!("{nothing}-{place}"))?;
+            self.no_environment(&own)?;
+        } else if let Some((_, nothing)) = PREOPENS.iter().find(starts).filter(|_| !inherits.files) {
+            let own = self.import(instance, import, kind, format!("{nothing}-{place}"))?;
+            self.no_files(&own)?;
+        }
+        ensure!(
+            inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),
+            "it imports {import}, which needs inherit_configuration = [\"allowed_outbound_hosts\"] in its entry of \
+             dependencies"
+        );
+        Ok(())
+    }
+
+    /// Renames an import of an instance to `label`, so that it is separate from those of other instances. Returns the
+    /// label.
+    pub(super) fn import(
+        &mut self,
+        instance: NodeId,
+        import: &str,
+        kind: ItemKind,
+        label: String,
+    ) -> anyhow::Result<String> {
+        let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
+        let types = self.graph.types_mut();
+        // Without an identity, because otherwise it would be the same interface for all instances.
+        let anonymous = Interface { id: None, ..types[interface].clone() };
+        let anonymous = types.add_interface(anonymous);
+        let node = self.graph.import(&label, ItemKind::Instance(anonymous))?;
+        self.graph.set_instantiation_argument(instance, import, node)?;
+        Ok(label)
+    }
+
+    /// Ends the composition.
+    pub(super) fn finish(self) -> anyhow::Result<Composed> {
+        Ok(Composed { bytes: self.graph.encode(EncodeOptions::default())?, linker: self.linker })
+    }
+
+    fn no_environment(&mut self, label: &str) -> wasmtime::Result<()> {
+        let mut environment = self.linker.instance(label)?;
+        environment
+            .func_wrap("get-environment", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<(String, String)>::new(),)))?;
+        environment.func_wrap("get-arguments", |_: StoreContextMut<'_, _>, (): ()| Ok((Vec::<String>::new(),)))?;
+        for folder in ["initial-cwd", "get-initial-cwd"] {
+            environment.func_wrap(folder, |_: StoreContextMut<'_, _>, (): ()| Ok((None::<String>,)))?;
+        }
+        Ok(())
+    }
+
+    fn no_files(&mut self, label: &str) -> wasmtime::Result<()> {
+        self.linker.instance(label)?.func_wrap("get-directories", |_: StoreContextMut<'_, _>, (): ()| {
+            Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
+        })
+    }
+}
