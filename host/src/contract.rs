@@ -3,4 +3,5 @@
 pub(crate) mod bindings;
 pub(crate) mod check;
 mod names;
+mod versions;
 pub(crate) mod wasm_file;

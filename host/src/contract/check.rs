@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use memchr::memmem;
 use wac_graph::types::{ItemKind, Types, World};
 
-use super::{names, wasm_file};
+use super::{names, versions, wasm_file};
 
 /// The interface through which a guest serves requests.
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
@@ -23,7 +23,8 @@ pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 /// The advice if the file of an application's component does not exist.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
-/// Reads a component's file, and checks the names of its tasks. If the file does not exist, the message ends with
+/// Reads a component's file, with the names of WASI 0.3 in other versions replaced by those of version 0.3.0, and checks
+/// the names of its tasks. If the file does not exist, the message ends with
 /// `advice`. If two tasks have the same name, the message contains `cannot`, for example `cannot be composed`.
 ///
 /// # Errors
@@ -31,7 +32,7 @@ pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` o
 /// If the file cannot be read or is not a component, or if two of its tasks have the same name. The message names the
 /// file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
-    let bytes = wasm_file::read(file, advice)?;
+    let bytes = versions::normalize(wasm_file::read(file, advice)?);
     names::check(&bytes).with_context(|| format!("{} {cannot}", file.display()))?;
     Ok(bytes)
 }

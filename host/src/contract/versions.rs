@@ -1,0 +1,269 @@
+//! Components for other versions of WASI 0.3: the release candidate that Spin 4.0's SDKs use, and versions after 0.3.0.
+//!
+//! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of 0.3 only add to
+//! it. But wasmtime links a release candidate with nothing else, and `wac` links names that are equal. So the names are
+//! replaced, in those sections of a component that contain names. Core modules and their data stay as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmparser::{
+    BinaryReader, ComponentAlias, ComponentAliasSectionReader, ComponentExportSectionReader,
+    ComponentImportSectionReader, ComponentInstance, ComponentInstanceSectionReader, ComponentType,
+    ComponentTypeDeclaration, ComponentTypeSectionReader, InstanceTypeDeclaration, Result,
+};
+
+/// The version that the host implements.
+const OWN: &str = "@0.3.0";
+/// The release candidate with the same types and functions.
+const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
+/// The release candidate's version in a component that also has the interface in version 0.3.0: a component cannot
+/// import a name twice. wasmtime links it with 0.3.0, because build metadata does not matter.
+const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
+
+/// The greatest length that LEB128 writes in one byte. No real name is longer.
+const SHORT: usize = 127;
+
+/// The length of what is before the first section: the magic number, the version and the layer.
+const HEADER: usize = 8;
+
+/// The ids of a component's sections that contain names, or components that do.
+const COMPONENT: u8 = 4;
+const INSTANCES: u8 = 5;
+const ALIASES: u8 = 6;
+const TYPES: u8 = 7;
+const IMPORTS: u8 = 10;
+const EXPORTS: u8 = 11;
+
+/// Replaces the names of WASI 0.3 in other versions by those in version 0.3.0. If the component cannot be read, it stays
+/// as it is: compiling it reports what is wrong.
+pub(crate) fn normalize(component: Vec<u8>) -> Vec<u8> {
+    let mut names = BTreeSet::new();
+    if collect(&component, &mut names).is_err() {
+        return component;
+    }
+    let replacements: BTreeMap<&str, String> =
+        names.iter().filter_map(|name| Some((*name, replacement(name, &names)?))).collect();
+    if replacements.is_empty() {
+        return component;
+    }
+    rewrite(&component, &replacements).unwrap_or(component)
+}
+
+/// What replaces `name` in a component with these `names`, if anything.
+fn replacement(name: &str, names: &BTreeSet<&str>) -> Option<String> {
+    let (interface, version) = name.split_at(name.find('@')?);
+    let is_candidate = version == CANDIDATE;
+    let is_later =
+        || version.strip_prefix("@0.3.").is_some_and(|patch| patch.parse().is_ok_and(|patch: u32| patch > 0));
+    if !interface.starts_with("wasi:") || !(is_candidate || is_later()) || name.len() > SHORT {
+        return None;
+    }
+    let own = format!("{interface}{OWN}");
+    match names.contains(own.as_str()) {
+        false => Some(own),
+        true => is_candidate.then(|| format!("{interface}{CANDIDATE_BESIDE}")),
+    }
+}
+
+/// Adds the names in a component, and in the components within it, to `names`.
+fn collect<'a>(component: &'a [u8], names: &mut BTreeSet<&'a str>) -> Result<()> {
+    for section in sections(component) {
+        let (id, body) = section?;
+        match id {
+            COMPONENT => collect(body, names)?,
+            _ => names.extend(names_of(id, body)?),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the component with names replaced.
+fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
+    let mut rewritten = component.get(..HEADER).unwrap_or(component).to_vec();
+    for section in sections(component) {
+        let (id, body) = section?;
+        let body = match id {
+            COMPONENT => rewrite(body, replacements)?,
+            _ => with_names(body, &names_of(id, body)?, replacements),
+        };
+        rewritten.push(id);
+        write_length(&mut rewritten, body.len());
+        rewritten.extend(body);
+    }
+    Ok(rewritten)
+}
+
+/// Returns a section's body with those of its `names` replaced that are to be replaced.
+fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
+    let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
+    for name in names {
+        let Some(replacement) = replacements.get(name) else { continue };
+        // A name is a part of the body, behind its length of one byte.
+        let start = name.as_ptr().addr() - body.as_ptr().addr();
+        rewritten.extend(&body[copied..start - 1]);
+        write_length(&mut rewritten, replacement.len());
+        rewritten.extend(replacement.as_bytes());
+        copied = start + name.len();
+    }
+    rewritten.extend(&body[copied..]);
+    rewritten
+}
+
+/// The sections of a component: the id and the body of each.
+fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8])>> {
+    let mut reader = BinaryReader::new(component.get(HEADER..).unwrap_or_default(), HEADER);
+    std::iter::from_fn(move || {
+        (!reader.eof()).then(|| {
+            let (id, length) = (reader.read_u8()?, reader.read_var_u32()?);
+            Ok((id, reader.read_bytes(length as usize)?))
+        })
+    })
+}
+
+/// The names in a section, in their order.
+fn names_of(id: u8, body: &[u8]) -> Result<Vec<&str>> {
+    let (reader, mut names) = (BinaryReader::new(body, 0), Vec::new());
+    match id {
+        IMPORTS => {
+            for import in ComponentImportSectionReader::new(reader)? {
+                names.push(import?.name.name);
+            }
+        }
+        EXPORTS => {
+            for export in ComponentExportSectionReader::new(reader)? {
+                names.push(export?.name.name);
+            }
+        }
+        ALIASES => {
+            for alias in ComponentAliasSectionReader::new(reader)? {
+                names.extend(name_of_alias(&alias?));
+            }
+        }
+        INSTANCES => {
+            for instance in ComponentInstanceSectionReader::new(reader)? {
+                match instance? {
+                    ComponentInstance::Instantiate { args, .. } => names.extend(args.iter().map(|arg| arg.name)),
+                    ComponentInstance::FromExports(exports) => {
+                        names.extend(exports.iter().map(|export| export.name.name))
+                    }
+                }
+            }
+        }
+        TYPES => {
+            for ty in ComponentTypeSectionReader::new(reader)? {
+                names_of_type(&ty?, &mut names);
+            }
+        }
+        _ => {}
+    }
+    Ok(names)
+}
+
+fn names_of_type<'a>(ty: &ComponentType<'a>, names: &mut Vec<&'a str>) {
+    match ty {
+        ComponentType::Component(declarations) => {
+            for declaration in declarations {
+                match declaration {
+                    ComponentTypeDeclaration::Type(ty) => names_of_type(ty, names),
+                    ComponentTypeDeclaration::Alias(alias) => names.extend(name_of_alias(alias)),
+                    ComponentTypeDeclaration::Export { name, .. } => names.push(name.name),
+                    ComponentTypeDeclaration::Import(import) => names.push(import.name.name),
+                    ComponentTypeDeclaration::CoreType(_) => {}
+                }
+            }
+        }
+        ComponentType::Instance(declarations) => {
+            for declaration in declarations {
+                match declaration {
+                    InstanceTypeDeclaration::Type(ty) => names_of_type(ty, names),
+                    InstanceTypeDeclaration::Alias(alias) => names.extend(name_of_alias(alias)),
+                    InstanceTypeDeclaration::Export { name, .. } => names.push(name.name),
+                    InstanceTypeDeclaration::CoreType(_) => {}
+                }
+            }
+        }
+        ComponentType::Defined(_) | ComponentType::Func(_) | ComponentType::Resource { .. } => {}
+    }
+}
+
+fn name_of_alias<'a>(alias: &ComponentAlias<'a>) -> Option<&'a str> {
+    match alias {
+        ComponentAlias::InstanceExport { name, .. } => Some(name),
+        ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => None,
+    }
+}
+
+/// Writes a length as LEB128.
+fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
+    while length > SHORT {
+        bytes.push(length.to_le_bytes()[0] | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length.to_le_bytes()[0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+    use wasmtime::component::Component;
+
+    use super::*;
+
+    /// The names of a component's imports and exports after its names were replaced. It is still valid.
+    fn names(text: &str) -> Vec<String> {
+        let engine = Engine::default();
+        let component = Component::new(&engine, normalize(wat::parse_str(text).unwrap())).unwrap();
+        let ty = component.component_type();
+        ty.imports(&engine)
+            .map(|(name, _)| name)
+            .chain(ty.exports(&engine).map(|(name, _)| name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn other_versions_are_replaced_wherever_they_are_names() {
+        for version in ["0.3.0-rc-2026-03-15", "0.3.1", "0.3.12"] {
+            // A component within a component, with imports, exports, a type of an instance, aliases and arguments.
+            let text = format!(
+                r#"(component
+                (import "wasi:io/own@0.2.6" (instance))
+                (import "wasi:http/types@{version}" (instance $types (export "wasi:a/b@{version}" (instance))))
+                (import "other:http/types@{version}" (instance))
+                (alias export $types "wasi:a/b@{version}" (instance $b))
+                (component $inner
+                    (import "wasi:a/b@{version}" (instance $b))
+                    (export "wasi:http/handler@{version}" (instance $b)))
+                (instance $guest (instantiate $inner (with "wasi:a/b@{version}" (instance $b))))
+                (alias export $guest "wasi:http/handler@{version}" (instance $handler))
+                (export "wasi:http/handler@{version}" (instance $handler)))"#
+            );
+            let other = format!("other:http/types@{version}");
+            assert_eq!(
+                names(&text),
+                ["wasi:io/own@0.2.6", "wasi:http/types@0.3.0", &other, "wasi:http/handler@0.3.0"],
+                "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_interface_in_two_versions_stays_two_imports() {
+        let text = |version| {
+            format!(r#"(component (import "wasi:a/b@0.3.0" (instance)) (import "wasi:a/b@{version}" (instance)))"#)
+        };
+        assert_eq!(names(&text("0.3.0-rc-2026-03-15")), ["wasi:a/b@0.3.0", "wasi:a/b@0.3.0+rc-2026-03-15"]);
+        assert_eq!(names(&text("0.3.1")), ["wasi:a/b@0.3.0", "wasi:a/b@0.3.1"]);
+    }
+
+    #[test]
+    fn what_has_no_such_names_stays_as_it_is() {
+        let text = r#"(component (core module (data "wasi:http/types@0.3.1")) (import "wasi:a/b@0.3.0" (instance))
+            (import "wasi:a/b@0.4.0" (instance)) (import "wasi:a/b@0.3.0-rc-2026-01-01" (instance)))"#;
+        let component = wat::parse_str(text).unwrap();
+        assert_eq!(normalize(component.clone()), component);
+        for broken in [&b""[..], b"\0asm", b"\0asm\x0d\0\x01\0\x0a\xff", b"\0asm\x0d\0\x01\0\x04\x02\x01"] {
+            assert_eq!(normalize(broken.to_vec()), broken);
+        }
+    }
+}
