@@ -27,7 +27,7 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
         return Err(refuse("the first wait of `backoff` cannot be zero, because each further wait is twice as long"));
     }
     if first > max {
-        return Err(refuse("the first wait of `backoff` cannot be longer than the longest"));
+        return Err(refuse("the first wait of `backoff` cannot be longer than its maximum"));
     }
     Ok(Backoff { first, max })
 }

@@ -29,7 +29,7 @@ pub enum EnqueueError {
         limit: u64,
     },
     /// The arguments cannot be kept as JSON without a change, for example a float that is not a number.
-    /// [`task`](macro@crate::task#arguments) lists the checks.
+    /// The page of the attribute [`task`](macro@crate::task#arguments) says which arguments these are.
     BadArgs {
         /// The task's name.
         task: &'static str,

@@ -37,7 +37,7 @@ pub struct RouteMatch<'router, T> {
     pub pattern: &'router str,
     /// The part of the path that matches the trailing wildcard, with its leading slash. Empty without a wildcard.
     pub path_info: String,
-    /// The header and the value of each `:parameter`, in the route's order.
+    /// The header and the value of each `:parameter`, in the order in which the route has them.
     pub parameters: Vec<(HeaderName, String)>,
 }
 

@@ -69,7 +69,7 @@ macro_rules! settings {
                 Ok(false)
             }
 
-            /// Fills in the missing settings from `below`.
+            /// Takes each setting that `self` does not have from `below`.
             pub fn over(self, below: Self) -> Self {
                 Self { $($name: self.$name.or(below.$name)),+ }
             }
