@@ -3,6 +3,7 @@
 use epilogue_manifest::values::Size;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::p3::{Request, Response};
 
 use super::Limit;
@@ -79,6 +80,10 @@ pub(crate) fn places_for_requests() -> Places {
 
 /// The bytes of header fields that the host keeps for a handle.
 fn size_of_entry(entry: &dyn std::any::Any) -> usize {
+    // Those of WASI 0.2 do not show their fields.
+    if entry.is::<HostOutgoingRequest>() || entry.is::<HostIncomingResponse>() {
+        return MAX_MAP;
+    }
     let fields = entry.downcast_ref::<FieldMap>();
     let fields = fields.or_else(|| Some(&entry.downcast_ref::<Request>()?.headers));
     let fields = fields.or_else(|| Some(&entry.downcast_ref::<Response>()?.headers));

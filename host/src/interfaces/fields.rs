@@ -3,6 +3,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
 use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p2::HeaderResult;
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types::{HeaderError, Host as _, HostFields};
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
@@ -53,6 +55,63 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
         },
     )?;
     Ok(())
+}
+
+/// Replaces the same functions of WASI 0.2. Its errors have none for a size, so a guest beyond the budget traps.
+pub(crate) fn add_p2_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.2.12")?;
+    types.func_wrap(
+        "[static]fields.from-list",
+        |mut store: StoreContextMut<'_, T>, (entries,): (WasmList<(String, Vec<u8>)>,)| {
+            store.data_mut().charge_fields(size_of_field(0, 0).saturating_mul(entries.len()))?;
+            let entries = entries.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
+            let state = store.data_mut();
+            state.charge_fields(entries.iter().map(|(name, value)| name.len() + value.len()).sum())?;
+            let made = p2::HostFields::from_list(&mut state.http(), entries);
+            converted(state, made)
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.set",
+        |mut store: StoreContextMut<'_, T>, (fields, name, values): (Resource<FieldMap>, String, WasmList<Vec<u8>>)| {
+            store.data_mut().charge_fields(size_of_field(name.len(), 0).saturating_mul(values.len()))?;
+            let values = values.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
+            let state = store.data_mut();
+            state.charge_fields(values.iter().map(Vec::len).sum())?;
+            let set = p2::HostFields::set(&mut state.http(), fields, name, values);
+            converted(state, set)
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.append",
+        |mut store: StoreContextMut<'_, T>, (fields, name, value): (Resource<FieldMap>, String, Vec<u8>)| {
+            let state = store.data_mut();
+            state.charge_fields(size_of_field(name.len(), value.len()))?;
+            let appended = p2::HostFields::append(&mut state.http(), fields, name, value);
+            converted(state, appended)
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.clone",
+        |mut store: StoreContextMut<'_, T>, (fields,): (Resource<FieldMap>,)| {
+            let state = store.data_mut();
+            let size = size_of_fields(state.http().table.get(&fields)?);
+            state.charge_fields(size)?;
+            Ok((p2::HostFields::clone(&mut state.http(), fields)?,))
+        },
+    )?;
+    Ok(())
+}
+
+/// The result of a function of WASI 0.2, as a guest gets it.
+fn converted<T: WasiHttpView, R>(
+    state: &mut T,
+    result: HeaderResult<R>,
+) -> wasmtime::Result<(Result<R, p2::HeaderError>,)> {
+    match result {
+        Ok(value) => Ok((Ok(value),)),
+        Err(error) => Ok((Err(p2::Host::convert_header_error(&mut state.http(), error)?),)),
+    }
 }
 
 /// Runs `change` if the budget has room for `size` more bytes. Refuses a text that is too large for any map without

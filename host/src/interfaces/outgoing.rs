@@ -25,6 +25,9 @@ pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
 /// What to do if no component has the name of a call.
 const NO_TRIGGER: &str = "only a component with a trigger can be called: add a trigger with route = { private = true }";
+/// How many bytes of a body a guest of WASI 0.2 can write at once. wasmtime's default is 1 MiB, and an instance may hold
+/// thousands of bodies.
+const MAX_P2_CHUNK: usize = 16 << 10;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
 
@@ -142,6 +145,11 @@ impl WasiHttpHooks for Outgoing {
     // The same as the default, but without an allocation for each header.
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         is_forbidden(name)
+    }
+
+    // A body of WASI 0.2 buffers so much for each request that was made, also if it is never sent.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        MAX_P2_CHUNK
     }
 
     // Errors are logged where the URL is known. The library's default would log them without the URL.
