@@ -29,6 +29,7 @@ mod scope;
 mod sent;
 mod shutdown;
 mod spawned;
+mod spin;
 mod states;
 mod stock;
 

@@ -3,14 +3,17 @@
 mod downloads;
 pub(crate) mod version;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use epilogue_manifest::manifest::{Manifest, Target};
+use epilogue_manifest::manifest::{self, Manifest, Target};
+use epilogue_manifest::outbound::{AllowedHost, AllowedHosts};
 use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
+use epilogue_spin::variables::{ComponentVariables, Resolver};
 use http::Response;
 use wasmtime::Engine;
 
@@ -52,6 +55,8 @@ pub struct AppOptions {
     pub output: Output,
     /// The task engine for durable tasks, if there is one.
     pub task_store: Option<TaskStore>,
+    /// The values of the application's variables.
+    pub variables: Resolver,
 }
 
 impl App {
@@ -71,13 +76,15 @@ impl App {
         let linker = linker(engine, options.task_store.is_some())?;
         let mut components = Vec::new();
         let services = manifest.services();
+        let resolver = Arc::new(options.variables);
         let no_files = |id: &str| format!("component {id:?} cannot have its files");
         for (component, middleware) in &services {
             let id = &component.id;
             for warning in component.files.check().with_context(|| no_files(id))? {
                 tracing::warn!(target: "epilogue::app", "component {id:?}: {warning}");
             }
-            let mut environment = component.environment.clone();
+            let Filled { mut environment, allowed_outbound_hosts } =
+                fill(component, &resolver).with_context(|| format!("component {id:?} cannot have its variables"))?;
             environment.extend(options.environment.iter().cloned());
             let settings = manifest.settings_of(component, &options.settings);
             let config = ComponentConfig {
@@ -86,11 +93,12 @@ impl App {
                     environment: environment.into_iter().collect(),
                     mounts: Vec::new(),
                     writable: settings.allow_transient_write,
-                    allowed_hosts: Arc::new(component.allowed_outbound_hosts.clone()),
+                    allowed_hosts: Arc::new(allowed_outbound_hosts),
                     output: options.output.clone(),
                     warnings: Arc::default(),
                     disk: None,
                 },
+                variables: ComponentVariables::new(component.variables.clone(), resolver.clone()),
                 task_store: options.task_store.clone(),
                 scratch: scratch.clone(),
                 settings,
@@ -130,4 +138,25 @@ impl App {
     pub(crate) fn set_address(&self, address: SocketAddr) {
         _ = self.own_address.set(address);
     }
+}
+
+/// What of a component's configuration may contain variables, with their values.
+struct Filled {
+    environment: BTreeMap<String, String>,
+    allowed_outbound_hosts: AllowedHosts,
+}
+
+fn fill(component: &manifest::Component, resolver: &Resolver) -> anyhow::Result<Filled> {
+    let filled = |(name, template): (&String, _)| Ok((name.clone(), resolver.fill(template)?));
+    let environment = component.environment.iter().map(filled).collect::<anyhow::Result<_>>()?;
+    let mut allowed_outbound_hosts = component.allowed_outbound_hosts.clone();
+    for template in &component.templated_outbound_hosts {
+        let entry = resolver.fill(template)?;
+        // The reason would show the value, which may be secret.
+        let entry = AllowedHost::parse(&entry).ok().with_context(|| {
+            format!("\"{template}\" in allowed_outbound_hosts is not SCHEME://HOST:PORT with its variables' values")
+        })?;
+        allowed_outbound_hosts.push(entry);
+    }
+    Ok(Filled { environment, allowed_outbound_hosts })
 }

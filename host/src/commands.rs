@@ -6,6 +6,7 @@ pub(crate) mod compose;
 mod new;
 mod prepare;
 mod reload;
+mod runtime_config;
 mod signals;
 mod tasks;
 mod up;

@@ -24,6 +24,8 @@ use anyhow::{Context as _, bail, ensure};
 use epilogue_manifest::manifest::{Dependency, Middleware};
 use epilogue_manifest::settings::{PAGE, Settings};
 use epilogue_manifest::values::Size;
+use epilogue_spin::unbacked;
+use epilogue_spin::variables::ComponentVariables;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::Proxy;
@@ -59,6 +61,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
+    /// The variables that the component can ask for.
+    pub(crate) variables: ComponentVariables,
     /// The task engine for the component's durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
     /// The folder with the copies of the component's files, if there are copies. It is deleted with the last component
@@ -71,6 +75,7 @@ pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
+    variables: ComponentVariables,
     pub(crate) task_store: Option<TaskStore>,
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
@@ -122,10 +127,14 @@ impl Component {
         check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
         check_memory(&compiled, config.settings.memory)
             .with_context(|| format!("component {id:?} ({}) cannot start", file.display()))?;
+        let mut linker = linker.clone();
+        unbacked::add_to_linker(&mut linker, &compiled)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("component {id:?} ({}) cannot be linked", file.display()))?;
         let instance = linker.instantiate_pre(&compiled).map_err(anyhow::Error::from).with_context(|| {
             format!(
                 "component {id:?} ({}) imports something that this host does not provide; it provides WASI 0.2 and 0.3, \
-                 wasi:http@0.3.0, and epilogue:background@0.1.0",
+                 Spin's interfaces, and epilogue:background@0.1.0",
                 file.display()
             )
         })?;
@@ -135,9 +144,22 @@ impl Component {
             .enumerate()
             .map(|(place, layer)| find_layer(&compiled, engine, layer, joined.as_ref().map(|_| place)))
             .unzip();
-        let ComponentConfig { id, settings, wasi, task_store, scratch: _scratch } = config;
+        let ComponentConfig { id, settings, wasi, variables, task_store, scratch: _scratch } = config;
         let (layers, lookups) = (layers.into(), ComponentLookups::default());
-        Ok(Self { id, settings, wasi, task_store, _scratch, instance, handler, layers, runners, own_address, lookups })
+        Ok(Self {
+            id,
+            settings,
+            wasi,
+            variables,
+            task_store,
+            _scratch,
+            instance,
+            handler,
+            layers,
+            runners,
+            own_address,
+            lookups,
+        })
     }
 
     /// Makes a new instance.
@@ -178,7 +200,8 @@ impl Component {
         let (hosts, own) = (self.wasi.allowed_hosts.clone(), self.own_address.clone());
         let outgoing = Outgoing::new(id.clone(), hosts, own, chaining, lookups.clone(), self.wasi.warnings.clone());
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
-        let state = State::new(self.wasi.open(id, lookups)?, outgoing, background, self.settings.memory.bytes());
+        let (wasi, variables) = (self.wasi.open(id, lookups)?, self.variables.clone());
+        let state = State::new(wasi, outgoing, variables, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter_async(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);

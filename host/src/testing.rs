@@ -25,10 +25,12 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
+mod exchange;
 mod records;
 mod settings;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -40,9 +42,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use epilogue_manifest::Manifest;
 use epilogue_manifest::settings::{HostOptions, HostOverlay, SettingsOverlay};
+use epilogue_spin::variables::{Provider, Resolver};
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
 use uuid::Uuid;
 use wasmtime::Engine;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -52,6 +53,7 @@ use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::server::Server;
 
+use self::exchange::exchange;
 use self::records::Records;
 
 pub use crate::commands::compose::{Composed, compose};
@@ -86,6 +88,7 @@ pub struct TestHostBuilder {
     host: HostOverlay,
     settings: SettingsOverlay,
     environment: Vec<(String, String)>,
+    variables: BTreeMap<String, String>,
 }
 
 enum Source {
@@ -140,10 +143,8 @@ impl TestHost {
             request.headers_mut().insert("traceparent", parent.parse().expect("it is valid"));
             id.simple().to_string()
         });
-        let address = self.address;
-        request.headers_mut().entry("host").or_insert(address.to_string().parse().expect("it is valid"));
-        let client = Mutex::new(Some(thread::spawn(move || exchange(address, request))));
-        Exchange { host: self, trace_id, client, response: OnceCell::new() }
+        request.headers_mut().entry("host").or_insert(self.address.to_string().parse().expect("it is valid"));
+        Exchange::begin(self, trace_id, request)
     }
 
     /// Waits until the tasks and the teardown of the request with this trace id have ended, and returns the request's
@@ -222,7 +223,14 @@ impl Drop for TestHost {
 impl TestHostBuilder {
     fn new(manifest: Source) -> Self {
         let host = HostOverlay { listen: Some(([127, 0, 0, 1], 0).into()), ..HostOverlay::default() };
-        Self { manifest, host, settings: SettingsOverlay::default(), environment: Vec::new() }.threads(2)
+        Self {
+            manifest,
+            host,
+            settings: SettingsOverlay::default(),
+            environment: Vec::new(),
+            variables: BTreeMap::new(),
+        }
+        .threads(2)
     }
 
     /// Sets the setting `name` of the manifest, for the host or for all components. `epilogue up --help` lists the names.
@@ -239,6 +247,12 @@ impl TestHostBuilder {
     /// Sets an environment variable for all components.
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a variable that the manifest declares, like `--variable`.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -288,6 +302,7 @@ impl TestHostBuilder {
             environment: self.environment,
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
             task_store: TaskStore::of(&host)?,
+            variables: Resolver::new(manifest.variables.clone(), vec![Provider::Static(self.variables)]),
         };
         let engine = match max_instances {
             Some(max_instances) => crate::component::engine::engine(max_instances)?.0,
@@ -352,7 +367,14 @@ pub struct Exchange<'host> {
     response: OnceCell<Response<Bytes>>,
 }
 
-impl Exchange<'_> {
+impl<'host> Exchange<'host> {
+    /// Sends a request whose trace has this id.
+    fn begin(host: &'host TestHost, trace_id: String, request: Request<Bytes>) -> Self {
+        let address = host.address;
+        let client = Mutex::new(Some(thread::spawn(move || exchange(address, request, PATIENCE))));
+        Self { host, trace_id, client, response: OnceCell::new() }
+    }
+
     /// Waits for the whole response and returns it.
     pub fn response(&self) -> &Response<Bytes> {
         self.response.get_or_init(|| {
@@ -373,19 +395,4 @@ impl Exchange<'_> {
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }
-}
-
-/// One request and its response.
-fn exchange(address: SocketAddr, request: Request<Bytes>) -> anyhow::Result<Response<Bytes>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let conversation = async {
-        let stream = tokio::net::TcpStream::connect(address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let (parts, body) = sender.send_request(request.map(Full::new)).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        connection.abort();
-        Ok(Response::from_parts(parts, body))
-    };
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, conversation).await? })
 }

@@ -20,12 +20,13 @@ fn main() -> Result<()> {
     cargo::add_target()?;
     // The directory that `spin.toml` builds into, so what the two share is built once.
     let target = root.join("target/wasm");
-    let packages = ["--package=notify", "--package=test-guests", "--lib", "--examples"];
+    let packages = ["--package=notify", "--package=test-guest*", "--lib", "--examples"];
     cargo::run(cargo::cargo_build(&root, &target).arg("--release").args(packages))?;
 
     let release = target.join(TARGET).join("release");
     let mut guests = vec![
         constant("notify", &release.join("notify.wasm")),
+        constant("spin6", &release.join("test_guest_spin6.wasm")),
         // Its source is elsewhere.
         constant("template", &release.join("examples/template.wasm")),
     ];

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use super::root;
 
 const PAGES: [&str; 2] = ["docs/guide/troubleshooting.md", "docs/guide/reference/events-metrics.md"];
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "guest/adapter/rules/src",
     "guest/macro/src",
     "guest/sdk/src",
     "host/engines/src",
     "host/manifest/src",
+    "host/spin/src",
     "host/src",
 ];
 /// Files and folders that have no messages for users.

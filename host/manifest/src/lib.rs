@@ -6,6 +6,7 @@ pub mod manifest;
 pub mod outbound;
 pub mod routes;
 pub mod settings;
+pub mod template;
 pub mod values;
 
 pub use manifest::Manifest;

@@ -10,12 +10,14 @@ mod middleware;
 mod parse;
 mod profile;
 mod reader;
+mod runtime_config;
 mod static_response;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod tool;
 mod triggers;
+mod variables;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,7 @@ use http::Response;
 use crate::{
     outbound::AllowedHosts,
     settings::{HostOverlay, Settings, SettingsOverlay},
+    template::Template,
 };
 
 pub use component::check_id;
@@ -36,6 +39,8 @@ pub use dependencies::Dependency;
 pub use download::Download;
 pub use files::{Files, Mount};
 pub use reader::nearest;
+pub use runtime_config::{KeyValueStore, RuntimeConfig, VariablesProvider};
+pub use variables::{Variable, Variables, check_name};
 
 /// The default file name of a manifest.
 pub const DEFAULT_NAME: &str = "spin.toml";
@@ -57,6 +62,8 @@ pub struct Manifest {
     pub host: HostOverlay,
     /// The settings in `[application.tool.epilogue]`. They apply to every component without its own.
     pub settings: SettingsOverlay,
+    /// The variables that the application declares.
+    pub variables: Variables,
     /// The components, in the manifest's order.
     pub components: Vec<Component>,
     /// The triggers that call the components, in the manifest's order.
@@ -80,11 +87,15 @@ pub struct Component {
     /// component's own `source`. The file is in the user's cache folder if it is one of [`Manifest::downloads`].
     pub source: PathBuf,
     /// The component's environment variables.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Template>,
+    /// The variables that the component can ask for.
+    pub variables: BTreeMap<String, Template>,
     /// The files that the component may read.
     pub files: Files,
-    /// The destinations that the component may connect to.
+    /// The destinations that the component may connect to, without those in `templated_outbound_hosts`.
     pub allowed_outbound_hosts: AllowedHosts,
+    /// The entries of `allowed_outbound_hosts` that contain variables.
+    pub templated_outbound_hosts: Vec<Template>,
     /// The middleware around the component for every trigger, from `middleware` of `tool.epilogue`. It is inside the
     /// trigger's own middleware.
     pub middleware: Vec<Middleware>,
@@ -158,11 +169,13 @@ pub struct Inherited {
     pub files: bool,
     /// Whether it may connect to the component's `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
+    /// Whether it can ask for the variables.
+    pub variables: bool,
 }
 
 impl Inherited {
     /// All configuration.
-    pub const EVERYTHING: Self = Self { environment: true, files: true, outbound_hosts: true };
+    pub const EVERYTHING: Self = Self { environment: true, files: true, outbound_hosts: true, variables: true };
 }
 
 /// A message about the manifest, with the id of the component if it is about a single one.

@@ -53,6 +53,11 @@ impl AllowedHosts {
         Self(entries)
     }
 
+    /// Allows the destinations of this entry, too.
+    pub fn push(&mut self, entry: AllowedHost) {
+        self.0.push(entry);
+    }
+
     /// Returns whether no destination is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -135,10 +140,6 @@ pub fn chained_component(host: &str) -> Option<&str> {
 impl AllowedHost {
     /// Reads an entry of `allowed_outbound_hosts`.
     pub fn parse(entry: &str) -> anyhow::Result<Self> {
-        ensure!(
-            !entry.contains("{{"),
-            "{entry:?} refers to a variable, and this host does not provide Spin's variables: write the host itself"
-        );
         ensure!(
             entry != "insecure:allow-all",
             "\"insecure:allow-all\" is no longer allowed: \"*://*:*\" opens all of the network"

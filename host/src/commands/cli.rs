@@ -9,6 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
+use super::runtime_config::RuntimeArgs;
+
 pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 
 /// Runs WebAssembly HTTP components, and runs their background tasks after the response.
@@ -29,8 +31,8 @@ pub(super) enum Command {
     /// On SIGTERM or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have
     /// ended. The same signal again stops it at once.
     ///
-    /// The exit code is 0 if the stop abandoned no task. It is 1 if the application could not run, 2 after a mistake on
-    /// the command line, and 3 if the stop abandoned a task or the process ended by force.
+    /// The exit code is 0 if no task was abandoned when the host stopped. It is 1 if the application could not run, 2
+    /// after a mistake on the command line, and 3 if a task was abandoned or the process ended by force.
     ///
     /// Each option has an environment variable. You can also set most options in the manifest, under the option's name.
     /// Use `[component.ID.tool.epilogue]` for one component, and `[application.tool.epilogue]` for all components. The
@@ -123,6 +125,10 @@ pub(super) struct UpArgs {
     /// Set an environment variable for all components. May be repeated.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
+
+    /// What the application finds at run time.
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
 
     /// The options of the host.
     #[command(flatten)]
@@ -321,7 +327,9 @@ mod tests {
     fn every_option_has_a_variable() {
         let mut command = Cli::command();
         let up = command.find_subcommand_mut("up").unwrap();
-        for argument in up.get_arguments().filter(|argument| !["help", "env"].contains(&argument.get_id().as_str())) {
+        // The others have none, or Spin's.
+        let others = ["help", "env", "variables", "runtime_config_file"];
+        for argument in up.get_arguments().filter(|argument| !others.contains(&argument.get_id().as_str())) {
             let expected = format!("EPILOGUE_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
             assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
         }

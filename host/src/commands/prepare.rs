@@ -103,7 +103,7 @@ impl UpArgs {
         // For errors before the manifest is read.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
         let manifest = self.manifest()?;
-        let host = self.host_options(&manifest);
+        let host = self.host_options(&manifest)?;
         logging::init(&host)?;
         for warning in variables::warnings().iter().map(String::as_str).chain(manifest.warnings()) {
             tracing::warn!(target: "epilogue::up", "{warning}");
@@ -127,9 +127,13 @@ impl UpArgs {
             .select(&application.component_ids)
     }
 
-    /// The host's options. Options of the command line take precedence over those of the manifest.
-    pub(crate) fn host_options(&self, manifest: &Manifest) -> HostOptions {
-        self.host.clone().over(manifest.host.clone()).resolve()
+    /// The host's options. Options of the command line take precedence over Spin's variables, and those over the manifest.
+    ///
+    /// # Errors
+    ///
+    /// If a variable of Spin has a wrong value.
+    pub(crate) fn host_options(&self, manifest: &Manifest) -> anyhow::Result<HostOptions> {
+        Ok(self.host.clone().over(variables::of_spin()?).over(manifest.host.clone()).resolve())
     }
 
     /// Loads the application and, for https, its certificate.
@@ -153,6 +157,7 @@ impl UpArgs {
                 LogFormat::Json => Output::Json,
             },
             task_store,
+            variables: self.runtime.variables(manifest)?,
         };
         Ok((App::load(engine, manifest, options)?, tls))
     }

@@ -86,7 +86,7 @@ impl Reloader {
             // Before the files are read. Also if a file is wrong, because it will change when it is corrected.
             watching.follow(&manifest)?;
         }
-        let host = self.args.host_options(&manifest);
+        let host = self.args.host_options(&manifest)?;
         host.check()?;
         let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.task_store.clone())?;
         for warning in manifest.warnings() {

@@ -3,13 +3,18 @@
 use std::env;
 use std::ffi::OsString;
 
+use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command};
 use epilogue_manifest::manifest::nearest;
+use epilogue_manifest::settings::HostOverlay;
 
 use crate::commands::cli::{Cli, command, parse};
 
 const PREFIX: &str = "EPILOGUE_";
+/// The variables of `spin up` for options that the host has, too.
+const OF_SPIN: [(&str, &str); 3] =
+    [("SPIN_HTTP_LISTEN_ADDR", "listen"), ("SPIN_TLS_CERT", "tls-cert"), ("SPIN_TLS_KEY", "tls-key")];
 /// The prefixes of variables that only the project's own tests read.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
@@ -21,6 +26,26 @@ pub(super) fn command_line() -> Cli {
 /// Warnings about unknown variables whose names look like the host's own. They are probably misspelled.
 pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
+}
+
+/// The options that Spin's own variables set. The host's own variables and options take precedence.
+///
+/// # Errors
+///
+/// If a value cannot be read. The message names the variable.
+pub(super) fn of_spin() -> anyhow::Result<HostOverlay> {
+    of_spin_from(|name| env::var_os(name))
+}
+
+fn of_spin_from(value_of: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<HostOverlay> {
+    let mut options = HostOverlay::default();
+    for (variable, option) in OF_SPIN {
+        if let Some(value) = value_of(variable) {
+            let set = options.set(option, &value.to_string_lossy());
+            set.map_err(|error| anyhow!("the variable {variable} is wrong: {error}"))?;
+        }
+    }
+    Ok(options)
 }
 
 fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
@@ -101,6 +126,20 @@ mod tests {
                 "the variable EPILOGUE_XYZ has no effect: `epilogue up --help` lists the variables",
             ]
         );
+    }
+
+    #[test]
+    fn variables_of_spin_set_options() {
+        let value_of = |name: &str| match name {
+            "SPIN_HTTP_LISTEN_ADDR" => Some("127.0.0.1:1234".into()),
+            "SPIN_TLS_KEY" => Some("key.pem".into()),
+            _ => None,
+        };
+        let options = of_spin_from(value_of).unwrap();
+        assert_eq!(options.listen, Some("127.0.0.1:1234".parse().unwrap()));
+        assert_eq!((options.tls_key, options.tls_cert), (Some("key.pem".into()), None));
+        let error = of_spin_from(|name| name.ends_with("ADDR").then(|| "here".into())).unwrap_err().to_string();
+        assert!(error.starts_with("the variable SPIN_HTTP_LISTEN_ADDR is wrong: "), "{error}");
     }
 
     /// The error of these arguments, if this variable has this value.

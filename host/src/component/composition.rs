@@ -1,10 +1,11 @@
 //! A composition of components, in which each gets only the configuration that it inherits.
 //!
-//! The components of a composition share one instance's data: its environment, files and hosts. So a component that does
+//! The components of a composition share one instance's data: its environment, files, hosts and variables. So a component that does
 //! not inherit one of these gets an import of its own, which the host implements with nothing.
 
 use anyhow::{Context as _, ensure};
 use epilogue_manifest::manifest::Inherited;
+use epilogue_spin::variables;
 use wac_graph::types::{Interface, ItemKind, Package, World};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wasmtime::StoreContextMut;
@@ -21,7 +22,7 @@ const ENVIRONMENT: [(&str, &str); 2] =
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to others.
-const OUTBOUND: [&str; 2] = ["wasi:http/client@", "wasi:sockets/"];
+const OUTBOUND: [&str; 3] = ["wasi:http/client@", "wasi:http/outgoing-handler@", "wasi:sockets/"];
 
 /// Several components that were composed into one.
 pub(crate) struct Composed {
@@ -72,6 +73,9 @@ impl Composition {
         } else if let Some((_, nothing)) = PREOPENS.iter().find(starts).filter(|_| !inherits.files) {
             let own = self.import(instance, import, kind, format!("{nothing}-{place}"))?;
             self.no_files(&own)?;
+        } else if let Some(interface) = variables::Interface::of(import).filter(|_| !inherits.variables) {
+            let own = self.import(instance, import, kind, format!("{}-{place}", interface.nothing()))?;
+            interface.add_to_linker(&mut self.linker.instance(&own)?, |state| &mut state.no_variables)?;
         }
         ensure!(
             inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),

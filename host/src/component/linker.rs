@@ -1,5 +1,6 @@
 //! The imports that a component may have.
 
+use epilogue_spin::variables;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -8,16 +9,21 @@ use crate::interfaces::{
     background, client, fields, files, listing, names, paths, socket_streams, sockets, status, writes,
 };
 
-/// Everything a component may import: WASI 0.3 with HTTP, WASI 0.2 because Rust's standard library is built on it, and
-/// `epilogue:background`, whose tasks can be durable or not.
+/// Everything a component may import: WASI 0.3 and 0.2 with HTTP, Spin's interfaces, and `epilogue:background`, whose
+/// tasks can be durable or not.
 pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::<State>::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    for interface in variables::Interface::ALL {
+        interface.add_to_linker(&mut linker.instance(interface.name())?, |state| &mut state.variables)?;
+    }
     // What follows replaces some of WASI's functions.
     linker.allow_shadowing(true);
     fields::add_to_linker(&mut linker)?;
+    fields::add_p2_to_linker(&mut linker)?;
     client::add_to_linker(&mut linker)?;
     files::add_to_linker(&mut linker, |state| &state.wasi)?;
     paths::add_to_linker(&mut linker, |state| &state.wasi)?;

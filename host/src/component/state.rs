@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use epilogue_spin::variables::ComponentVariables;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -20,6 +21,9 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     arriving: Arriving,
     outgoing: Outgoing,
+    pub(crate) variables: ComponentVariables,
+    /// The variables of a middleware that does not inherit them.
+    pub(crate) no_variables: ComponentVariables,
     pub(crate) background: Background,
     pub(crate) refused_status: RefusedStatus,
     table: ResourceTable,
@@ -29,7 +33,13 @@ pub(crate) struct State {
 
 impl State {
     /// Makes the data of an instance with these contexts, and with at most `memory` bytes of memory.
-    pub(crate) fn new(wasi: Wasi, outgoing: Outgoing, background: Background, memory: usize) -> Self {
+    pub(crate) fn new(
+        wasi: Wasi,
+        outgoing: Outgoing,
+        variables: ComponentVariables,
+        background: Background,
+        memory: usize,
+    ) -> Self {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_MAP);
         Self {
@@ -37,6 +47,8 @@ impl State {
             http,
             arriving: Arriving,
             outgoing,
+            variables,
+            no_variables: ComponentVariables::default(),
             background,
             refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::outbound::{AllowedHost, AllowedHosts};
+use crate::{
+    outbound::{AllowedHost, AllowedHosts},
+    template::Template,
+};
 
 use super::{
     Build, Component, Files, Manifest, Notice, dependencies, download,
@@ -16,11 +19,11 @@ use super::{
     reader::Section,
     targets,
     tool::{self, OwnMiddleware, Tool},
+    variables,
 };
 
 /// The keys for features of Spin that this host does not have, and what the author can do instead.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("variables", "Spin's variables are not provided: use environment, or --env"),
+const UNSUPPORTED: [(&str, &str); 4] = [
     ("key_value_stores", "key-value stores are not provided"),
     ("sqlite_databases", "SQLite databases are not provided"),
     ("ai_models", "AI models are not provided"),
@@ -67,11 +70,15 @@ pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manife
     }
     let own = source(&mut table, &id, native.is_none(), manifest)?;
     let source = native.unwrap_or(own);
+    let (allowed_outbound_hosts, templated_outbound_hosts) =
+        allowed_outbound_hosts(&mut table, &id, manifest, &mut warnings)?;
     let component = Component {
         source,
-        environment: table.take("environment")?.unwrap_or_default(),
+        environment: variables::environment(&mut table, &manifest.variables)?,
+        variables: variables::of_component(&mut table, &manifest.variables)?,
         files: files(&mut table, &manifest.folder, &mut warnings)?,
-        allowed_outbound_hosts: allowed_outbound_hosts(&mut table, &id, &mut manifest.unsupported, &mut warnings)?,
+        allowed_outbound_hosts,
+        templated_outbound_hosts,
         middleware: Vec::new(),
         dependencies: Vec::new(),
         build: build(&mut table, &manifest.folder)?,
@@ -148,17 +155,22 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. If this host cannot read an entry, a build goes on, but the
+/// Reads the entries of `allowed_outbound_hosts`, and those of them with variables. If this host cannot read an entry, a build goes on, but the
 /// application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,
-    unsupported: &mut Vec<Notice>,
+    manifest: &mut Manifest,
     warnings: &mut Vec<String>,
-) -> anyhow::Result<AllowedHosts> {
+) -> anyhow::Result<(AllowedHosts, Vec<Template>)> {
     let entries: Vec<toml::Spanned<String>> = table.take("allowed_outbound_hosts")?.unwrap_or_default();
-    let mut hosts = Vec::with_capacity(entries.len());
+    let (mut hosts, mut templates) = (Vec::with_capacity(entries.len()), Vec::new());
     for entry in entries {
+        let template = variables::template(table, &entry.span(), entry.get_ref(), &manifest.variables)?;
+        if !template.is_literal() {
+            templates.push(template);
+            continue;
+        }
         match AllowedHost::parse(entry.get_ref()) {
             Ok(host) => {
                 let warning = host.warning().map(|warning| {
@@ -172,12 +184,12 @@ fn allowed_outbound_hosts(
             }
             Err(error) => {
                 let message = format!("\"allowed_outbound_hosts\" in {}: {error:#}", table.name());
-                unsupported
-                    .push(Notice { component: Some(id.to_owned()), message: table.notice(&entry.span(), message) });
+                let message = table.notice(&entry.span(), message);
+                manifest.unsupported.push(Notice { component: Some(id.to_owned()), message });
             }
         }
     }
-    Ok(AllowedHosts::new(hosts))
+    Ok((AllowedHosts::new(hosts), templates))
 }
 
 fn build(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Option<Build>> {

@@ -132,6 +132,7 @@ pub(super) fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
                     "environment" => inherited.environment = true,
                     "files" => inherited.files = true,
                     "allowed_outbound_hosts" => inherited.outbound_hosts = true,
+                    "variables" => inherited.variables = true,
                     other if CONFIGURATION.contains(&other) => {}
                     other => return Err(table.unknown_key(other, &at, &CONFIGURATION)),
                 }

@@ -5,15 +5,15 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Manifest, Notice, component,
+    Manifest, Notice, Variables, component,
     reader::{Document, Section},
-    targets, tool, triggers,
+    targets, tool, triggers, variables,
 };
 
 /// Reads the manifest whose paths are relative to `folder`, with the values of a profile.
 pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&str>) -> anyhow::Result<Manifest> {
     let document = Document::new(path, text);
-    let mut root = document.root()?;
+    let mut root = document.root("the manifest")?;
     check_version(&mut root)?;
     let Some(mut application) = root.section("application")? else {
         return Err(root.missing("application"));
@@ -28,6 +28,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&
         profile: profile.map(str::to_owned),
         host,
         settings,
+        variables: Variables::new(),
         components: Vec::new(),
         triggers: Vec::new(),
         downloads: Vec::new(),
@@ -40,7 +41,7 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&
     targets::check(&mut application)?;
     triggers::application_options(&mut application, &mut manifest)?;
     application.finish()?;
-    read_variables(&mut root, &mut manifest)?;
+    manifest.variables = variables::declared(&mut root)?;
     let mut later = Vec::new();
     if let Some(mut components) = root.section("component")? {
         for entry in components.take_rest() {
@@ -96,16 +97,4 @@ fn old_version(root: &Section<'_>, at: &std::ops::Range<usize>) -> anyhow::Error
 
 fn wrong_version(root: &Section<'_>, at: &std::ops::Range<usize>, version: &str) -> anyhow::Error {
     root.error(at, format_args!("this host reads manifests of version 2, not {version}"))
-}
-
-/// Reads the application's variables. This host does not have the interface for them, but an application may declare
-/// variables that no component uses.
-fn read_variables(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
-    let Some(mut variables) = root.section("variables")? else { return Ok(()) };
-    if !variables.take_rest().is_empty() {
-        let message = "[variables] has no effect: this host does not provide Spin's variables: use a \
-                       component's environment, or --env";
-        manifest.warnings.push(Notice { component: None, message: variables.notice(variables.span(), message) });
-    }
-    Ok(())
 }

@@ -21,16 +21,10 @@ impl<'a> Document<'a> {
         Self { name: path.display().to_string(), text }
     }
 
-    /// The outermost table.
-    pub(super) fn root(&'a self) -> anyhow::Result<Section<'a>> {
+    /// The outermost table. `name` is its name for messages.
+    pub(super) fn root(&'a self, name: &str) -> anyhow::Result<Section<'a>> {
         let table = DeTable::parse(self.text).map_err(|error| self.toml_error(&error, 0..0, ""))?;
-        Ok(Section {
-            document: self,
-            name: "the manifest".to_owned(),
-            span: 0..0,
-            table: table.into_inner(),
-            known: Vec::new(),
-        })
+        Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
     /// An error at a place in the text: `spin.toml:12: message`.
@@ -158,6 +152,13 @@ impl<'a> Section<'a> {
                 Some(place) => Err(self.misplaced_key(&entry.key, &entry.span, place)),
                 None => Err(self.unknown_key(&entry.key, &entry.span, &self.known)),
             },
+        }
+    }
+
+    /// Ends the reading. Adds a warning for each key that is left.
+    pub(super) fn warn_of_rest(mut self, warnings: &mut Vec<String>) {
+        for entry in self.take_rest() {
+            warnings.push(self.notice(&entry.span, format_args!("{:?} in {} has no effect", entry.key, self.name)));
         }
     }
 

@@ -104,7 +104,7 @@ build.command = "make"
 
     let [notify, hidden] = &manifest.components[..] else { panic!("two components") };
     assert_eq!(notify.source, Path::new("/app/target/guest.wasm"));
-    assert_eq!(notify.environment["LEVEL"], "info");
+    assert_eq!(notify.environment["LEVEL"].to_string(), "info");
     assert!(!notify.files.is_empty());
     assert!(notify.allowed_outbound_hosts.allows("https", "a.example.com", None));
     let build = notify.build.clone().unwrap();
@@ -193,7 +193,7 @@ source = "idle.wasm"
     assert_eq!((login.id.as_str(), login.source.as_path()), ("login", Path::new("/app/login.wasm")));
     assert_eq!(login.inherits, Inherited { outbound_hosts: true, ..Inherited::default() });
     assert_eq!((audit.id.as_str(), audit.source.as_path()), ("wasm/audit.wasm", Path::new("/app/wasm/audit.wasm")));
-    assert_eq!(audit.inherits, Inherited { environment: true, files: true, outbound_hosts: true });
+    assert_eq!(audit.inherits, Inherited { environment: true, files: true, outbound_hosts: true, variables: true });
     assert_eq!(manifest.triggers[1].middleware(), []);
 
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
@@ -307,15 +307,12 @@ fn doubtful_things_are_warned_about() {
     let text = format!(
         "{HEAD}[component.notify]\nsource = \"a\"\n[component.idle]\nsource = \"b\"\n[component.late]\nsource = \"c\"\n\
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"late\"\n\
-         [[trigger.http]]\nroute = \"/.well-known/spin/x\"\ncomponent = \"late\"\n\
-         [variables]\ntoken = {{ required = true }}"
+         [[trigger.http]]\nroute = \"/.well-known/spin/x\"\ncomponent = \"late\""
     );
     let manifest = parse(&text).unwrap().select(&[]).unwrap();
     assert_eq!(
         manifest.warnings().collect::<Vec<_>>(),
         [
-            "spin.toml:22: [variables] has no effect: this host does not provide Spin's variables: use a \
-             component's environment, or --env",
             "spin.toml: the route \"/...\" of component \"notify\" is never used: \"late\" has it too, and later",
             "spin.toml: the route \"/.well-known/spin/x\" is never used: /.well-known/spin/ belongs to the host",
             "spin.toml: the component \"idle\" has no trigger, so it never runs",

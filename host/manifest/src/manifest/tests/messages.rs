@@ -9,6 +9,24 @@ fn mistakes_are_reported_with_their_line() {
             "[component.notify]\nsoruce = \"a\"",
             "spin.toml:11: unknown key \"soruce\" in [component.notify] (did you mean \"source\"?)",
         ),
+        (
+            "[component.notify]\nsource = \"a\"\nvariables = { token = \"{{ token }}\" }",
+            "spin.toml:12: \"{{ token }}\" in [component.notify.variables] uses the unknown variable \"token\": declare it \
+             as [variables] token = { … }",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nvariables = { token = \"{{ token\" }",
+            "spin.toml:12: [component.notify.variables]: \"{{ token\" has \"{{\" without \"}}\"",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nvariables = { Token = \"a\" }",
+            "spin.toml:12: the variable name \"Token\" may only have lower-case letters, digits and underscores",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\nallowed_outbound_hosts = [\"https://{{ host }}\"]",
+            "spin.toml:12: \"https://{{ host }}\" in [component.notify] uses the unknown variable \"host\": declare it as \
+             [variables] host = { … }",
+        ),
         ("[component.notify]\nfiles = []", "spin.toml:10: [component.notify] has no \"source\""),
         (
             "[component.notify]\nsource = \"a\"\nenviroment = {}",
@@ -241,11 +259,6 @@ fn what_this_host_lacks_is_named() {
              <scheme>://<host>[:<port>], where each part may be \"*\"",
         ),
         (
-            "variables = { token = \"{{ token }}\" }",
-            "spin.toml:12: \"variables\" in [component.notify] cannot work on this host: Spin's variables are not \
-             provided: use environment, or --env",
-        ),
-        (
             "dependencies = { \"a:b\" = \"1.0\" }",
             "spin.toml:12: \"a:b\" in [component.notify.dependencies] is a package of a registry, which this host does not \
              load: use \"url\" and \"digest\", or a file",
@@ -311,4 +324,31 @@ fn what_may_be_a_mistake_is_warned_of() {
     let manifest = parse(&text).unwrap();
     let expected = "spin.toml:12: [application.tool.epilogeu] has no effect: did you mean [application.tool.epilogue]?";
     assert_eq!(manifest.warnings().collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn mistakes_in_variables_are_reported_with_their_line() {
+    for (variables, expected) in [
+        ("token = {}", "spin.toml:11: [variables.token] needs either a \"default\" or \"required = true\""),
+        (
+            "token = { required = true, default = \"a\" }",
+            "spin.toml:11: [variables.token] needs either a \"default\" or \"required = true\"",
+        ),
+        (
+            "to-ken = {}",
+            "spin.toml:11: the variable name \"to-ken\" may only have lower-case letters, digits and underscores",
+        ),
+        ("token = \"a\"", "spin.toml:11: [variables.token] must be a table, not of type string"),
+        (
+            "token = { defualt = \"a\" }",
+            "spin.toml:11: [variables.token] needs either a \"default\" or \"required = true\"",
+        ),
+        (
+            "token = { default = \"a\", hidden = true }",
+            "spin.toml:11: unknown key \"hidden\" in [variables.token] (it may have: default, required, secret, \
+             description)",
+        ),
+    ] {
+        assert_eq!(message(parse(&format!("{HEAD}[variables]\n{variables}\n"))), expected);
+    }
 }

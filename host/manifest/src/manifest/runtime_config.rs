@@ -1,0 +1,233 @@
+//! Spin's runtime configuration: what an operator sets beside the manifest, in the file of `--runtime-config-file`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use toml::{Spanned, de::DeValue};
+
+use super::reader::{Document, Section};
+
+/// The tables of Spin's runtime configuration that have no effect here.
+const WITHOUT_EFFECT: [&str; 10] = [
+    "llm_compute",
+    "log_dir",
+    "outbound_http",
+    "outbound_mqtt",
+    "outbound_mysql",
+    "outbound_networking",
+    "outbound_pg",
+    "outbound_redis",
+    "client_tls",
+    "sqlite_database",
+];
+
+/// A runtime configuration. It has no `Debug`, because values and URLs may be secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// The folder for the application's data, if the file sets it. It may be empty: then data is kept in memory.
+    pub state_dir: Option<PathBuf>,
+    /// The providers of variables, the first of which that has a value decides.
+    pub variables_providers: Vec<VariablesProvider>,
+    /// The key-value stores, by their labels.
+    pub key_value_stores: BTreeMap<String, KeyValueStore>,
+    /// Warnings for the operator.
+    pub warnings: Vec<String>,
+}
+
+/// A source of the values of variables.
+#[derive(Clone, PartialEq, Eq)]
+pub enum VariablesProvider {
+    /// Values in the file itself.
+    Static(BTreeMap<String, String>),
+    /// Environment variables of the host.
+    Environment {
+        /// The prefix of their names, instead of `SPIN_VARIABLE`.
+        prefix: Option<String>,
+        /// A file whose lines are read as environment variables.
+        dotenv: Option<PathBuf>,
+    },
+}
+
+/// What is behind a key-value store.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeyValueStore {
+    /// A file of SQLite, or memory.
+    Sqlite(Option<PathBuf>),
+    /// A server of Redis, at this URL.
+    Redis(String),
+}
+
+impl RuntimeConfig {
+    /// Reads the file of a runtime configuration. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or if something in it is wrong. The message names the file and the line.
+    pub fn load(file: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot read the runtime configuration {}", file.display());
+        let text = std::fs::read_to_string(file).with_context(cannot)?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads a runtime configuration from its text. `file` is its path for messages and relative paths.
+    ///
+    /// # Errors
+    ///
+    /// If something in it is wrong. The message names the file and the line.
+    pub fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
+        let document = Document::new(file, text);
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let mut root = document.root("the runtime configuration")?;
+        let mut config = Self::default();
+        let state_dir: Option<PathBuf> = root.take("state_dir")?;
+        // An empty one stays empty.
+        let below = |path: PathBuf| if path.as_os_str().is_empty() { path } else { folder.join(path) };
+        config.state_dir = state_dir.map(below);
+        for key in ["variables_provider", "config_provider"] {
+            for table in tables(&mut root, key)? {
+                config.variables_providers.push(variables_provider(table, folder, &mut config.warnings)?);
+            }
+        }
+        if let Some(mut stores) = root.section("key_value_store")? {
+            for entry in stores.take_rest() {
+                let table = stores.open(stores.child_name(&entry.key), entry.value)?;
+                let store = key_value_store(table, folder, &mut config.warnings)?;
+                config.key_value_stores.insert(entry.key, store);
+            }
+        }
+        for key in WITHOUT_EFFECT {
+            if let Some(value) = root.take_value(key) {
+                config.warnings.push(root.notice(&value.span(), format_args!("{key:?} has no effect on this host")));
+            }
+        }
+        root.warn_of_rest(&mut config.warnings);
+        Ok(config)
+    }
+}
+
+/// Takes out a list of tables, `[[key]]`.
+fn tables<'a>(root: &mut Section<'a>, key: &'static str) -> anyhow::Result<Vec<Section<'a>>> {
+    let Some(value) = root.take_value(key) else { return Ok(Vec::new()) };
+    let at = value.span();
+    let DeValue::Array(entries) = value.into_inner() else {
+        return Err(root.error(&at, format_args!("{key:?} must be a list of tables: [[{key}]]")));
+    };
+    entries.into_iter().map(|entry: Spanned<DeValue<'a>>| root.open(format!("[[{key}]]"), entry)).collect()
+}
+
+fn variables_provider(
+    mut table: Section<'_>,
+    folder: &Path,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<VariablesProvider> {
+    let (kind, at) = kind(&mut table)?;
+    let provider = match kind.as_str() {
+        "static" => VariablesProvider::Static(table.require("values")?),
+        "env" => {
+            let dotenv: Option<PathBuf> = table.take("dotenv_path")?;
+            VariablesProvider::Environment {
+                prefix: table.take("prefix")?,
+                dotenv: dotenv.map(|file| folder.join(file)),
+            }
+        }
+        other => return Err(not_provided(&table, &at, other, "\"static\" and \"env\"")),
+    };
+    table.warn_of_rest(warnings);
+    Ok(provider)
+}
+
+fn key_value_store(mut table: Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> anyhow::Result<KeyValueStore> {
+    let (kind, at) = kind(&mut table)?;
+    let store = match kind.as_str() {
+        "spin" => {
+            let path: Option<PathBuf> = table.take("path")?;
+            KeyValueStore::Sqlite(path.map(|path| folder.join(path)))
+        }
+        "redis" => KeyValueStore::Redis(table.require("url")?),
+        other => return Err(not_provided(&table, &at, other, "\"spin\" and \"redis\"")),
+    };
+    table.warn_of_rest(warnings);
+    Ok(store)
+}
+
+fn kind(table: &mut Section<'_>) -> anyhow::Result<(String, std::ops::Range<usize>)> {
+    table.take_spanned("type")?.ok_or_else(|| table.missing("type"))
+}
+
+fn not_provided(table: &Section<'_>, at: &std::ops::Range<usize>, kind: &str, provided: &str) -> anyhow::Error {
+    table
+        .error(at, format_args!("the type {kind:?} in {} cannot work on this host, which has {provided}", table.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> anyhow::Result<RuntimeConfig> {
+        RuntimeConfig::parse(Path::new("conf/runtime.toml"), text)
+    }
+
+    #[test]
+    fn what_is_set_is_read() {
+        let config = parse(
+            "state_dir = 'data'\nllm_compute = { type = 'spin' }\nunknown = 1\n\
+             [[variables_provider]]\ntype = 'static'\nvalues = { a = '1' }\n\
+             [[config_provider]]\ntype = 'env'\nprefix = 'APP'\ndotenv_path = '.env'\n\
+             [key_value_store.default]\ntype = 'spin'\npath = 'a.db'\nsize = 3\n\
+             [key_value_store.memory]\ntype = 'spin'\n\
+             [key_value_store.cache]\ntype = 'redis'\nurl = 'redis://localhost'\n",
+        )
+        .unwrap();
+        assert_eq!(config.state_dir, Some("conf/data".into()));
+        let values = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        let prefix = Some("APP".to_owned());
+        let environment = VariablesProvider::Environment { prefix, dotenv: Some("conf/.env".into()) };
+        assert!(config.variables_providers == [VariablesProvider::Static(values), environment]);
+        let stores: Vec<_> =
+            config.key_value_stores.iter().map(|(label, store)| (label.as_str(), store.clone())).collect();
+        assert!(
+            stores
+                == [
+                    ("cache", KeyValueStore::Redis("redis://localhost".to_owned())),
+                    ("default", KeyValueStore::Sqlite(Some("conf/a.db".into()))),
+                    ("memory", KeyValueStore::Sqlite(None)),
+                ]
+        );
+        assert_eq!(
+            config.warnings,
+            [
+                "conf/runtime.toml:14: \"size\" in [key_value_store.default] has no effect",
+                "conf/runtime.toml:2: \"llm_compute\" has no effect on this host",
+                "conf/runtime.toml:3: \"unknown\" in the runtime configuration has no effect",
+            ]
+        );
+        assert_eq!(parse("state_dir = ''").unwrap().state_dir, Some(PathBuf::new()));
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        for (text, expected) in [
+            (
+                "[[variables_provider]]\ntype = 'azure_key_vault'",
+                "conf/runtime.toml:2: the type \"azure_key_vault\" in [[variables_provider]] cannot work on this host, \
+                 which has \"static\" and \"env\"",
+            ),
+            (
+                "[variables_provider]\ntype = 'env'",
+                "conf/runtime.toml:1: \"variables_provider\" must be a list of tables: [[variables_provider]]",
+            ),
+            (
+                "[key_value_store.a]\ntype = 'aws_dynamo'",
+                "conf/runtime.toml:2: the type \"aws_dynamo\" in [key_value_store.a] cannot work on this host, which \
+                 has \"spin\" and \"redis\"",
+            ),
+            ("[key_value_store.a]", "conf/runtime.toml:1: [key_value_store.a] has no \"type\""),
+            ("[key_value_store.a]\ntype = 'redis'", "conf/runtime.toml:1: [key_value_store.a] has no \"url\""),
+        ] {
+            assert_eq!(parse(text).err().unwrap().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The application's variables, and the templates of components that use them.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use toml::Spanned;
+
+use crate::template::Template;
+
+use super::reader::{Section, nearest};
+
+/// A variable that `[variables]` declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The value if no provider has one. A variable without a default is required.
+    pub default: Option<String>,
+    /// Whether the value must not be shown.
+    pub secret: bool,
+}
+
+/// The variables of an application, by their names.
+pub type Variables = BTreeMap<String, Variable>;
+
+/// Reads `[variables]`.
+pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
+    let Some(mut table) = root.section("variables")? else { return Ok(Variables::new()) };
+    let mut variables = Variables::new();
+    for entry in table.take_rest() {
+        check_name(&entry.key)
+            .map_err(|reason| table.error(&entry.span, format_args!("the variable name {:?} {reason}", entry.key)))?;
+        let mut variable = table.open(table.child_name(&entry.key), entry.value)?;
+        let default: Option<String> = variable.take("default")?;
+        let required = variable.take("required")?.unwrap_or(false);
+        if required == default.is_some() {
+            let message = format_args!("{} needs either a \"default\" or \"required = true\"", variable.name());
+            return Err(variable.error(variable.span(), message));
+        }
+        let secret = variable.take("secret")?.unwrap_or(false);
+        variable.take::<String>("description")?;
+        variable.finish()?;
+        variables.insert(entry.key, Variable { default, secret });
+    }
+    Ok(variables)
+}
+
+/// Reads a component's own variables: the names that it can ask for, and their values.
+pub(super) fn of_component(
+    component: &mut Section<'_>,
+    declared: &Variables,
+) -> anyhow::Result<BTreeMap<String, Template>> {
+    let Some(mut table) = component.section("variables")? else { return Ok(BTreeMap::new()) };
+    let mut variables = BTreeMap::new();
+    for entry in table.take_rest() {
+        check_name(&entry.key)
+            .map_err(|reason| table.error(&entry.span, format_args!("the variable name {:?} {reason}", entry.key)))?;
+        let at = entry.value.span();
+        let text: String = table.decode(&entry.key, entry.value)?;
+        let template = template(&table, &at, &text, declared)?;
+        variables.insert(entry.key, template);
+    }
+    Ok(variables)
+}
+
+/// Reads a template in this table, whose variables must be declared.
+pub(super) fn template(
+    table: &Section<'_>,
+    at: &Range<usize>,
+    text: &str,
+    declared: &Variables,
+) -> anyhow::Result<Template> {
+    let template = Template::parse(text).map_err(|error| table.error(at, format_args!("{}: {error}", table.name())))?;
+    if let Some(unknown) = template.variables().find(|name| !declared.contains_key(*name)) {
+        let known: Vec<&str> = declared.keys().map(String::as_str).collect();
+        let hint = match nearest(unknown, &known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("declare it as [variables] {unknown} = {{ … }}"),
+        };
+        let message = format_args!("{text:?} in {} uses the unknown variable {unknown:?}: {hint}", table.name());
+        return Err(table.error(at, message));
+    }
+    Ok(template)
+}
+
+/// Reads a component's environment. Spin replaces nothing in it. So a value that is not a template of declared variables
+/// stays as it is.
+pub(super) fn environment(
+    component: &mut Section<'_>,
+    declared: &Variables,
+) -> anyhow::Result<BTreeMap<String, Template>> {
+    let texts: BTreeMap<String, Spanned<String>> = component.take("environment")?.unwrap_or_default();
+    let filled = |text: &str| {
+        let template = Template::parse(text).ok()?;
+        let is_known = template.variables().all(|name| declared.contains_key(name));
+        is_known.then_some(template)
+    };
+    let value = |text: Spanned<String>| filled(text.get_ref()).unwrap_or_else(|| Template::literal(text.get_ref()));
+    Ok(texts.into_iter().map(|(name, text)| (name, value(text))).collect())
+}
+
+/// Checks a variable's name by Spin's rule.
+///
+/// # Errors
+///
+/// If the name is against the rule. The text continues "the variable name NAME".
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match name {
+        _ if !name.chars().all(is_plain) => Err("may only have lower-case letters, digits and underscores"),
+        _ if !name.starts_with(|c: char| c.is_ascii_lowercase()) => Err("must start with a letter"),
+        _ if name.ends_with('_') || name.contains("__") => {
+            Err("must have each underscore between two letters or digits")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_spin() {
+        for name in ["a", "abc", "a1b2c3", "a_1", "a_1_b_3"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "aX", "1bc", "_x", "x.y", "x_", "a__b", "x-y", "é"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

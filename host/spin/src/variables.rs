@@ -1,0 +1,120 @@
+//! Variables: texts that the operator sets and a component asks for by name.
+//!
+//! `[variables]` of the manifest declares the application's variables. `[component.ID.variables]` says under which names
+//! the component gets them. A component cannot ask for anything else.
+
+mod interfaces;
+mod provider;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use epilogue_manifest::manifest::{Variables, check_name};
+use epilogue_manifest::template::Template;
+
+pub use interfaces::Interface;
+pub use provider::{Environment, Provider, read_dotenv};
+
+/// Why a component does not get a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The name cannot be one of a variable.
+    InvalidName(String),
+    /// The component has no variable of this name.
+    Undefined(String),
+    /// No provider has a value, or a provider failed. The text has no values of variables.
+    Provider(String),
+}
+
+/// The values of an application's variables.
+#[derive(Default)]
+pub struct Resolver {
+    declared: Variables,
+    /// The first provider that has a value decides.
+    providers: Vec<Provider>,
+}
+
+/// The variables that one component can ask for.
+#[derive(Clone, Default)]
+pub struct ComponentVariables {
+    templates: Arc<BTreeMap<String, Template>>,
+    resolver: Arc<Resolver>,
+}
+
+impl Resolver {
+    /// Makes a resolver of the variables that an application declares. It asks the providers in this order, and then
+    /// takes the default.
+    pub fn new(declared: Variables, providers: Vec<Provider>) -> Self {
+        Self { declared, providers }
+    }
+
+    /// The value of a variable that the application declares.
+    ///
+    /// # Errors
+    ///
+    /// If the variable is not declared, if no provider has a value and there is no default, or if a provider fails.
+    pub fn variable(&self, name: &str) -> Result<String, Error> {
+        for provider in &self.providers {
+            if let Some(value) = provider.get(name).map_err(Error::Provider)? {
+                return Ok(value);
+            }
+        }
+        let declared = self.declared.get(name).ok_or_else(|| Error::Undefined(format!("no variable {name:?}")))?;
+        declared.default.clone().ok_or_else(|| Error::Provider(format!("no provider has a value for {name:?}")))
+    }
+
+    /// The value of a template.
+    ///
+    /// # Errors
+    ///
+    /// If one of its variables has no value.
+    pub fn fill(&self, template: &Template) -> Result<String, Error> {
+        template.fill(|name| self.variable(name))
+    }
+
+    /// The names of required variables for which no provider has a value.
+    pub fn missing(&self) -> Vec<&str> {
+        self.declared.keys().map(String::as_str).filter(|name| self.variable(name).is_err()).collect()
+    }
+}
+
+impl ComponentVariables {
+    /// The variables with these names and values.
+    pub fn new(templates: BTreeMap<String, Template>, resolver: Arc<Resolver>) -> Self {
+        Self { templates: Arc::new(templates), resolver }
+    }
+
+    /// The value of one of the component's variables.
+    ///
+    /// # Errors
+    ///
+    /// If the component has no such variable, or if the variable has no value.
+    pub fn get(&self, name: &str) -> Result<String, Error> {
+        check_name(name).map_err(|reason| Error::InvalidName(format!("the variable name {name:?} {reason}")))?;
+        let undefined = || Error::Undefined(format!("the component has no variable {name:?}"));
+        self.resolver.fill(self.templates.get(name).ok_or_else(undefined)?)
+    }
+
+    /// The names and values of all variables of the component.
+    ///
+    /// # Errors
+    ///
+    /// If a variable has no value.
+    pub fn get_all(&self) -> Result<Vec<(String, String)>, Error> {
+        let value = |(name, template): (&String, _)| Ok((name.clone(), self.resolver.fill(template)?));
+        self.templates.iter().map(value).collect()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidName(message) | Self::Undefined(message) | Self::Provider(message) => {
+                formatter.write_str(message)
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,141 @@
+//! The operator's configuration of an application beside its manifest: the values of its variables.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use epilogue_manifest::Manifest;
+use epilogue_manifest::manifest::{RuntimeConfig, VariablesProvider, check_name, nearest};
+use epilogue_spin::variables::{Environment, Provider, Resolver, read_dotenv};
+
+/// The options for what an application finds at run time.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RuntimeArgs {
+    // The name of the variable is Spin's.
+    /// File with Spin's runtime configuration: where variables and key-value stores come from.
+    #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
+
+    // No variable: each variable has its own, with Spin's prefix.
+    /// Set a variable of the application. `KEY=@FILE` takes the value from a file. `@FILE.json` and `@FILE.toml` set
+    /// several variables. May be repeated.
+    #[arg(long = "variable", value_name = "KEY=VALUE")]
+    variables: Vec<VariableSource>,
+}
+
+/// Where `--variable` takes values from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum VariableSource {
+    Value(String, String),
+    Content(String, PathBuf),
+    Json(PathBuf),
+    Toml(PathBuf),
+}
+
+impl RuntimeArgs {
+    /// The values of the application's variables, as the operator sets them now. Warnings are logged.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, if `--variable` names a variable that the manifest does not declare, or if a required
+    /// variable has no value.
+    pub(crate) fn variables(&self, manifest: &Manifest) -> anyhow::Result<Resolver> {
+        let config = match &self.runtime_config_file {
+            Some(file) => RuntimeConfig::load(file)?,
+            None => RuntimeConfig::default(),
+        };
+        for warning in &config.warnings {
+            tracing::warn!(target: "epilogue::up", "{warning}");
+        }
+        let mut providers = vec![Provider::Static(self.own_values(manifest)?)];
+        for provider in config.variables_providers {
+            providers.push(match provider {
+                VariablesProvider::Static(values) => Provider::Static(values),
+                VariablesProvider::Environment { prefix, dotenv } => {
+                    let dotenv = dotenv.as_deref().map(read_dotenv).transpose()?.unwrap_or_default();
+                    let prefix = prefix.unwrap_or_else(|| Environment::DEFAULT_PREFIX.to_owned());
+                    Provider::Environment(Environment::new(prefix, dotenv))
+                }
+            });
+        }
+        // Spin reads the file from the current folder.
+        let dotenv = read_dotenv(Path::new(".env"))?;
+        providers.push(Provider::Environment(Environment::new(Environment::DEFAULT_PREFIX, dotenv)));
+        let resolver = Resolver::new(manifest.variables.clone(), providers);
+        check_required(manifest, &resolver)?;
+        Ok(resolver)
+    }
+
+    fn own_values(&self, manifest: &Manifest) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut values = BTreeMap::new();
+        for source in &self.variables {
+            values.extend(source.read()?);
+        }
+        let known: Vec<&String> = manifest.variables.keys().collect();
+        if let Some(unknown) = values.keys().find(|name| !manifest.variables.contains_key(*name)) {
+            let hint = match nearest(unknown, &known) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "it declares its variables in [variables]".to_owned(),
+            };
+            bail!("--variable sets {unknown:?}, which {} does not declare: {hint}", manifest.path.display());
+        }
+        Ok(values)
+    }
+}
+
+/// Checks that each required variable has a value.
+fn check_required(manifest: &Manifest, resolver: &Resolver) -> anyhow::Result<()> {
+    let missing = resolver.missing();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let prefix = Environment::DEFAULT_PREFIX;
+    bail!(
+        "{}: required variables have no value: {}; set each, such as with --variable {first}=VALUE or {prefix}_{}",
+        manifest.path.display(),
+        missing.join(", "),
+        first.to_ascii_uppercase()
+    );
+}
+
+impl VariableSource {
+    fn read(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let content = |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+        // An error of a parser quotes the text, which may be secret.
+        let several = |file: &PathBuf, values: Option<BTreeMap<String, String>>| {
+            values.with_context(|| format!("{} is not a table of variables, each with a text", file.display()))
+        };
+        match self {
+            Self::Value(name, value) => Ok(BTreeMap::from([(name.clone(), value.clone())])),
+            Self::Content(name, file) => Ok(BTreeMap::from([(name.clone(), content(file)?)])),
+            Self::Json(file) => several(file, serde_json::from_str(&content(file)?).ok()),
+            Self::Toml(file) => several(file, toml::from_str(&content(file)?).ok()),
+        }
+    }
+}
+
+impl FromStr for VariableSource {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if let Some(file) = text.strip_prefix('@') {
+            let file = PathBuf::from(file);
+            return match file.extension().and_then(|extension| extension.to_str()) {
+                Some("json") => Ok(Self::Json(file)),
+                Some("toml") => Ok(Self::Toml(file)),
+                _ => bail!("the file must end in .json or .toml"),
+            };
+        }
+        // The text may be a secret, so it is not repeated.
+        let (name, value) =
+            text.split_once('=').context("it must be KEY=VALUE, KEY=@FILE, @FILE.json or @FILE.toml")?;
+        if let Err(reason) = check_name(name) {
+            bail!("the variable name {name:?} {reason}");
+        }
+        Ok(match value.strip_prefix('@') {
+            Some(file) => Self::Content(name.to_owned(), file.into()),
+            None => Self::Value(name.to_owned(), value.to_owned()),
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! What an application of Spin finds here: Spin's interfaces, and its command line.
+
+mod candidate;
+mod outbound_p2;
+mod unbacked;
+mod variables;
