@@ -336,6 +336,16 @@ fn build_runs_the_manifests_commands() {
 }
 
 #[test]
+fn a_profile_has_its_own_source_and_build() {
+    let command = format!("build.command = \"cp '{}' debug.wasm\"", guests::HELLO);
+    let app = application("none.wasm", &format!("[component.app.profile.debug]\nsource = \"debug.wasm\"\n{command}"));
+    let host = Process::start(up(app.path(), ["--build", "--profile", "debug"]));
+    assert_eq!(get(host.address(), "/"), "Hello, world!");
+    let stderr = Process::start(up(app.path(), ["--profile", "debgu"])).ended().stderr.join("\n");
+    assert!(stderr.contains("no component has the profile \"debgu\": did you mean \"debug\"?"), "{stderr}");
+}
+
+#[test]
 fn up_builds_first_if_told_to() {
     let app = application("app.wasm", &format!("build.command = \"echo built; cp '{}' app.wasm\"", guests::HELLO));
     let host = Process::start(up(app.path(), ["--build"]));

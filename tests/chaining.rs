@@ -114,7 +114,7 @@ fn a_call_without_a_place_fails_at_once() {
 }
 
 #[test]
-fn a_called_component_may_have_no_trigger_of_its_own_left_out() {
+fn a_choice_of_components_includes_what_they_may_call() {
     let app = application(guests::TASKS, CALLED);
     let host = Process::start(up(app.path(), ["--component-id", "caller"]));
     let stderr = host.ended().stderr.join("\n");
