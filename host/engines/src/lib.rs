@@ -52,7 +52,9 @@
 
 mod batch;
 mod connect;
+pub mod database;
 mod error;
+mod io_thread;
 mod lease;
 mod memory;
 mod nats;
@@ -67,6 +69,7 @@ use async_trait::async_trait;
 pub use batch::{Backoff, Batch, MAX_BYTES, OnFailure, Outcome, Task, VERSION};
 pub use connect::{Options, address, connect};
 pub use error::{Error, Result};
+pub use io_thread::IoThread;
 pub use lease::{BatchState, Counts, Entry, Lease};
 pub use memory::Memory;
 pub use nats::Nats;

@@ -12,9 +12,7 @@ mod admin;
 mod clock;
 mod order;
 mod owner;
-mod place;
 mod schema;
-mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,13 +23,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
+use crate::database::{Database, Place};
 use crate::lease::{Holders, Token};
 use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, PAGE, Result, TaskEngine, Visitor};
 
 use clock::millis;
 use owner::Owner;
-use place::Place;
-use writer::Writer;
 
 /// How soon a waiting worker sees a batch that another process enqueued, or a batch that has become due.
 const POLL: Duration = Duration::from_millis(100);
@@ -40,7 +37,7 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Sqlite {
     visibility: Duration,
-    writer: Writer,
+    writer: Database,
     /// Notified when a batch becomes ready in this process.
     ready: Notify,
     owner: Arc<Owner>,
@@ -67,7 +64,7 @@ impl Sqlite {
         let mut connection = schema::open(&path, synchronous, &options)?;
         let place = Place::new(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
         let owner = Owner::new(&path, &mut connection)?;
-        let writer = Writer::start(connection, place, options.timeout)?;
+        let writer = Database::start(connection, Some(place), options.timeout)?;
         let (ready, owner) = (Notify::new(), Arc::new(owner));
         Ok(Self { visibility: options.visibility, writer, ready, owner, holders: Holders::default() })
     }

@@ -12,16 +12,13 @@ mod full;
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use epilogue_engines as engines;
-use epilogue_engines::{Batch, Counts, Error, OnFailure, Options, Outcome, TaskEngine};
+use epilogue_engines::{Batch, Counts, Error, IoThread, OnFailure, Options, Outcome, TaskEngine};
 use epilogue_manifest::settings::HostOptions;
 use futures::future::BoxFuture;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 
 use crate::contract::bindings::{EnqueueError, FailurePolicy, ResponseOutcome, TaskId};
 use crate::tasks::layer::Layer;
@@ -34,13 +31,11 @@ use crate::tasks::scope::Scope;
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
-    runtime: Handle,
+    io: IoThread,
     pub(crate) visibility: Duration,
     /// The engine's address, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
-    /// Keeps the thread alive: the thread ends when the last clone is dropped.
-    _alive: Arc<oneshot::Sender<()>>,
 }
 
 impl TaskStore {
@@ -73,18 +68,18 @@ impl TaskStore {
     /// Opens the engine that a URL names.
     pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
         let visibility = options.visibility;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let io = IoThread::start("epilogue-engine").context("cannot start the task engine's thread")?;
         let address: Arc<str> = engines::address(url).into();
         let task_engine = {
-            let _context = runtime.enter();
+            let _context = io.runtime().enter();
             engines::connect(url, options).map_err(|error| unusable(named(&address, error)))?
         };
-        let handle = runtime.handle().clone();
-        let (alive, ended) = oneshot::channel::<()>();
-        let thread = thread::Builder::new().name("epilogue-engine".into());
-        thread.spawn(move || runtime.block_on(ended)).context("cannot start the task engine's thread")?;
-        let known = Arc::default();
-        Ok(Self { task_engine, runtime: handle, visibility, address, known, _alive: Arc::new(alive) })
+        Ok(Self { task_engine, io, visibility, address, known: Arc::default() })
+    }
+
+    /// Whether processes on other machines can use the engine too.
+    pub(crate) fn is_shared(&self) -> bool {
+        !["memory:", "sqlite:"].iter().any(|scheme| self.address.starts_with(scheme))
     }
 
     /// Calls the engine, on its own thread.
@@ -93,9 +88,7 @@ impl TaskStore {
         T: Send + 'static,
         F: Future<Output = engines::Result<T>> + Send + 'static,
     {
-        let answer = self.runtime.spawn(call(self.task_engine.clone())).await;
-        let answer = answer.unwrap_or_else(|error| Err(Error::Unavailable(format!("the call did not end: {error}"))));
-        answer.map_err(|error| named(&self.address, error))
+        self.io.call(call(self.task_engine.clone())).await.map_err(|error| named(&self.address, error))
     }
 
     /// Calls the engine and blocks until the call has ended. Do not use it on a thread with an event loop.

@@ -5,12 +5,12 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{clock, owner};
+use crate::database::write_ahead;
 use crate::{Error, Options, Result};
 
 /// `PRAGMA user_version`. A file of version 1 is converted to this version. Files of other versions are refused.
@@ -18,9 +18,6 @@ const VERSION: i64 = 2;
 
 /// `PRAGMA application_id`: "Epil".
 const APPLICATION: i64 = 0x4570_696c;
-
-/// The pause before the host tries again to use a file that other processes hold, if SQLite does not wait itself.
-const AGAIN: Duration = Duration::from_millis(5);
 
 /// The tables. Envelopes are in a separate table, because SQLite writes a whole row at each change, and an envelope may
 /// be large.
@@ -168,22 +165,6 @@ fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     )?;
     connection.execute("DELETE FROM boot", [])?;
     connection.execute("INSERT INTO boot (id) VALUES (?)", [boot]).map(drop)
-}
-
-/// Sets the file to WAL mode. For this, SQLite upgrades a lock without waiting. So this function waits itself if other
-/// processes open the new file at the same time.
-fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
-    let end = Instant::now() + patience;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && Instant::now() < end =>
-            {
-                thread::sleep(AGAIN);
-            }
-            done => return done,
-        }
-    }
 }
 
 /// Removes a batch.

@@ -61,6 +61,13 @@ impl Server {
         std::fs::remove_dir_all(self.folder.path().join("jetstream")).unwrap();
     }
 
+    /// Stops the server as `SIGSTOP` does, until the result is dropped: it accepts connections and answers nothing.
+    #[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
+    pub(crate) fn stopped(&self) -> Stopped {
+        let (child, _) = self.running.as_ref().unwrap();
+        Stopped::new(child.id())
+    }
+
     /// Starts the server again, on the same port and folder. If another test has taken the port meanwhile, it waits for the port.
     pub(crate) fn restart(&mut self) {
         self.kill();
@@ -119,6 +126,30 @@ impl Server {
             self.kill();
         }
         started
+    }
+}
+
+/// A server that answers nothing.
+#[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
+pub(crate) struct Stopped(String);
+
+#[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
+impl Stopped {
+    fn new(process: u32) -> Self {
+        let stopped = Self(process.to_string());
+        stopped.signal("STOP");
+        stopped
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.0]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal should be sent");
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal("CONT");
     }
 }
 

@@ -10,14 +10,17 @@ use crate::{Error, Result};
 
 /// The path that a file was opened at.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     path: PathBuf,
     file: (u64, u64),
 }
 
 impl Place {
     /// Remembers the file that is at `path` now.
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If there is no file.
+    pub fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }
 

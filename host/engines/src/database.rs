@@ -1,0 +1,173 @@
+//! A thread for a database of SQLite, and its group commit.
+//!
+//! The thread puts all waiting operations into one transaction, each in its own savepoint. It answers them after the
+//! transaction is committed and on the disk. If all of them only read, it needs no transaction.
+
+mod place;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc as channel, oneshot};
+use tokio::time;
+
+use crate::{Error, Result};
+
+pub use place::Place;
+
+/// The pause before the host tries again to use a file that other processes hold, if SQLite does not wait itself.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// The largest number of operations in one transaction. It limits how long other processes must wait for the file.
+const GROUP: usize = 256;
+
+/// A handle to the thread. The thread ends when the handle is dropped.
+#[derive(Debug)]
+pub struct Database {
+    operations: channel::Sender<Operation>,
+    timeout: Duration,
+}
+
+struct Operation {
+    writes: bool,
+    run: Run,
+}
+
+/// Runs within the transaction, or gets the error if there is none. Returns a function that runs after the transaction
+/// was committed or has failed.
+type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Result<()>)>;
+
+impl Database {
+    /// Starts the thread for an open database, whose file is at `place` if it has one. Each operation may take `timeout`,
+    /// including the time that it waits for its turn.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the system starts no thread.
+    pub fn start(mut connection: Connection, place: Option<Place>, timeout: Duration) -> Result<Self> {
+        let (operations, mut waiting) = channel::channel::<Operation>(GROUP);
+        let thread = thread::Builder::new().name("epilogue-sqlite".to_owned());
+        let spawned = thread.spawn(move || {
+            while let Some(first) = waiting.blocking_recv() {
+                let others = std::iter::from_fn(|| waiting.try_recv().ok());
+                run_group(&mut connection, place.as_ref(), std::iter::once(first).chain(others).take(GROUP));
+            }
+        });
+        spawned.map_err(|error| Error::Unavailable(format!("no thread could be started: {error}")))?;
+        Ok(Self { operations, timeout })
+    }
+
+    /// Runs an operation, and returns once it is on the disk. If the caller stops waiting before the operation's turn, the
+    /// operation does not happen.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if SQLite fails, or does not answer in time. Then the operation has changed nothing, or its
+    /// outcome is unknown.
+    pub async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.wait(true, work).await
+    }
+
+    /// Runs an operation that changes nothing, as [`Self::run`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if SQLite fails, or does not answer in time.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.wait(false, work).await
+    }
+
+    async fn wait<T, F>(&self, writes: bool, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let run: Run = Box::new(move |connection| {
+            // The caller no longer waits and has got an error, so the operation must not happen.
+            if sender.is_closed() {
+                return Box::new(drop);
+            }
+            let work = |connection| if writes { in_savepoint(connection, work) } else { work(connection) };
+            let result = connection.and_then(|connection| work(connection).map_err(unavailable));
+            Box::new(move |committed| {
+                let _ = sender.send(committed.and(result));
+            })
+        });
+        let answer = async {
+            self.operations.send(Operation { writes, run }).await.map_err(|_| gone())?;
+            receiver.await.map_err(|_| gone())?
+        };
+        match time::timeout(self.timeout, answer).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Unavailable(format!("no answer from SQLite within {:?}", self.timeout))),
+        }
+    }
+}
+
+fn run_group(connection: &mut Connection, place: Option<&Place>, operations: impl Iterator<Item = Operation>) {
+    let operations: Vec<_> = operations.collect();
+    let writes = operations.iter().any(|operation| operation.writes);
+    let run_all = |within: Result<&Connection>| -> Vec<Answer> {
+        operations.into_iter().map(|operation| (operation.run)(within.clone())).collect()
+    };
+    let (answers, committed) = match place.map_or(Ok(()), Place::check) {
+        Err(moved) => (run_all(Err(moved)), Ok(())),
+        Ok(()) if !writes => (run_all(Ok(&*connection)), Ok(())),
+        Ok(()) => match connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable) {
+            Err(error) => (run_all(Err(error)), Ok(())),
+            Ok(transaction) => (run_all(Ok(&transaction)), transaction.commit().map_err(unavailable)),
+        },
+    };
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+/// Runs `work` in a savepoint. If `work` fails, none of its changes remain.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+    let result = work(connection);
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE operation")?.execute([])?;
+    result
+}
+
+fn unavailable(error: rusqlite::Error) -> Error {
+    Error::Unavailable(format!("SQLite: {error}"))
+}
+
+fn gone() -> Error {
+    Error::Unavailable("the thread of SQLite has ended".to_owned())
+}
+
+/// Sets the file of a connection to WAL mode. For this, SQLite upgrades a lock without waiting. So this function waits
+/// itself, for at most `patience`, if other processes open the file at the same time.
+///
+/// # Errors
+/// SQLite's, also if the file stays in use.
+pub fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && Instant::now() < end =>
+            {
+                thread::sleep(AGAIN);
+            }
+            done => return done,
+        }
+    }
+}
