@@ -38,10 +38,10 @@ fn an_unknown_key() {
 
 #[test]
 fn what_spin_provides_and_this_host_does_not() {
-    let app = application(guests::HELLO, "key_value_stores = [\"default\"]");
+    let app = application(guests::HELLO, "sqlite_databases = [\"default\"]");
     assert_eq!(
         refusal(app.path()),
-        "Error: DIR/spin.toml:9: \"key_value_stores\" in [component.app] cannot work on this host: key-value stores are \
+        "Error: DIR/spin.toml:9: \"sqlite_databases\" in [component.app] cannot work on this host: SQLite databases are \
          not provided"
     );
 }
@@ -170,7 +170,7 @@ fn an_import_that_this_host_does_not_provide() {
     fs::write(app.path().join("app.wasm"), wat::parse_str(component).unwrap()).unwrap();
     let refusal = refusal(app.path());
     let expected = "Error: component \"app\" (DIR/app.wasm) imports something that this host does not provide; it \
-                    provides WASI 0.2 and 0.3, wasi:http@0.3.0, and epilogue:background@0.1.0: ";
+                    provides WASI 0.2 and 0.3, Spin's interfaces, and epilogue:background@0.1.0: ";
     assert!(refusal.starts_with(expected), "{refusal}");
     assert!(refusal.contains("`made-up:stars/align@1.0.0`"), "{refusal}");
 }
