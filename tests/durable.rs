@@ -13,7 +13,7 @@ mod pauses;
 mod reload;
 mod requests;
 #[path = "../host/engines/tests/conformance/servers.rs"]
-mod servers;
+pub(crate) mod servers;
 mod tasks;
 mod workers;
 

@@ -13,6 +13,7 @@ use epilogue_manifest::manifest::{self, Manifest, Target};
 use epilogue_manifest::outbound::{AllowedHost, AllowedHosts};
 use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
+use epilogue_spin::key_value::Stores;
 use epilogue_spin::variables::{ComponentVariables, Resolver};
 use http::Response;
 use wasmtime::Engine;
@@ -33,6 +34,7 @@ pub struct App {
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
     pub(crate) task_store: Option<TaskStore>,
+    pub(crate) stores: Stores,
 }
 
 /// What answers the requests of a route.
@@ -57,6 +59,8 @@ pub struct AppOptions {
     pub task_store: Option<TaskStore>,
     /// The values of the application's variables.
     pub variables: Resolver,
+    /// The key-value stores that components can have.
+    pub stores: Stores,
 }
 
 impl App {
@@ -99,6 +103,10 @@ impl App {
                     disk: None,
                 },
                 variables: ComponentVariables::new(component.variables.clone(), resolver.clone()),
+                stores: options
+                    .stores
+                    .of_component(&component.key_value_stores)
+                    .with_context(|| format!("component {id:?} cannot have its key_value_stores"))?,
                 task_store: options.task_store.clone(),
                 scratch: scratch.clone(),
                 settings,
@@ -131,7 +139,7 @@ impl App {
         let routes =
             manifest.routes().filter_map(|(route, trigger)| Some((route.to_owned(), target(&trigger.target)?)));
         let router = Router::new(routes)?;
-        Ok(Self { router, components, own_address, task_store: options.task_store })
+        Ok(Self { router, components, own_address, task_store: options.task_store, stores: options.stores })
     }
 
     /// Sets the address at which the application is reached, for the requests that it sends to itself.

@@ -24,6 +24,7 @@ use anyhow::{Context as _, bail, ensure};
 use epilogue_manifest::manifest::{Dependency, Middleware};
 use epilogue_manifest::settings::{PAGE, Settings};
 use epilogue_manifest::values::Size;
+use epilogue_spin::key_value::ComponentStores;
 use epilogue_spin::unbacked;
 use epilogue_spin::variables::ComponentVariables;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
@@ -63,6 +64,8 @@ pub(crate) struct ComponentConfig {
     pub(crate) wasi: WasiConfig,
     /// The variables that the component can ask for.
     pub(crate) variables: ComponentVariables,
+    /// The key-value stores that the component may open.
+    pub(crate) stores: ComponentStores,
     /// The task engine for the component's durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
     /// The folder with the copies of the component's files, if there are copies. It is deleted with the last component
@@ -76,6 +79,7 @@ pub(crate) struct Component {
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
     variables: ComponentVariables,
+    stores: ComponentStores,
     pub(crate) task_store: Option<TaskStore>,
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
@@ -144,13 +148,14 @@ impl Component {
             .enumerate()
             .map(|(place, layer)| find_layer(&compiled, engine, layer, joined.as_ref().map(|_| place)))
             .unzip();
-        let ComponentConfig { id, settings, wasi, variables, task_store, scratch: _scratch } = config;
+        let ComponentConfig { id, settings, wasi, variables, stores, task_store, scratch: _scratch } = config;
         let (layers, lookups) = (layers.into(), ComponentLookups::default());
         Ok(Self {
             id,
             settings,
             wasi,
             variables,
+            stores,
             task_store,
             _scratch,
             instance,
@@ -200,12 +205,12 @@ impl Component {
         let (hosts, own) = (self.wasi.allowed_hosts.clone(), self.own_address.clone());
         let outgoing = Outgoing::new(id.clone(), hosts, own, chaining, lookups.clone(), self.wasi.warnings.clone());
         let background = Background::new(self.layers.clone(), self.task_store.clone(), shutdown);
-        let (wasi, variables) = (self.wasi.open(id, lookups)?, self.variables.clone());
-        let state = State::new(wasi, outgoing, variables, background, self.settings.memory.bytes());
+        let (wasi, variables, stores) = (self.wasi.open(id, lookups)?, self.variables.clone(), self.stores.clone());
+        let state = State::new(wasi, outgoing, variables, stores, background, self.settings.memory.bytes());
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter_async(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
-        store.set_hostcall_fuel(largest_call(self.settings.max_task_args));
+        store.set_hostcall_fuel(largest_call(self.settings.max_task_args, !self.stores.is_empty()));
         // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

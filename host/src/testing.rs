@@ -25,6 +25,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
+mod engine;
 mod exchange;
 mod records;
 mod settings;
@@ -35,17 +36,17 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
 use epilogue_manifest::Manifest;
-use epilogue_manifest::settings::{HostOptions, HostOverlay, SettingsOverlay};
+use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
+use epilogue_spin::key_value::{Backends, Stores};
 use epilogue_spin::variables::{Provider, Resolver};
 use http::{Request, Response};
 use uuid::Uuid;
-use wasmtime::Engine;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 use crate::app::{App, AppOptions, TaskStore};
@@ -53,6 +54,7 @@ use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::server::Server;
 
+use self::engine::engine;
 use self::exchange::exchange;
 use self::records::Records;
 
@@ -89,6 +91,7 @@ pub struct TestHostBuilder {
     settings: SettingsOverlay,
     environment: Vec<(String, String)>,
     variables: BTreeMap<String, String>,
+    stores: Stores,
 }
 
 enum Source {
@@ -229,6 +232,7 @@ impl TestHostBuilder {
             settings: SettingsOverlay::default(),
             environment: Vec::new(),
             variables: BTreeMap::new(),
+            stores: Stores::default(),
         }
         .threads(2)
     }
@@ -256,13 +260,24 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have one component.
-    pub fn allow(mut self, destination: &str) -> Self {
+    /// Sets the folder for the application's data, like `--state-dir`. Without it, the data is in memory.
+    pub fn state_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.stores = Stores::new(Backends::default(), BTreeMap::new(), Some(folder.as_ref()));
+        self
+    }
+
+    /// Adds lines to the table of the component in the manifest. The host must have one component.
+    pub fn more(mut self, lines: &str) -> Self {
         match &mut self.manifest {
-            Source::Text(text) => text.push_str(&format!("allowed_outbound_hosts = [{destination:?}]\n")),
-            Source::File(_) => panic!("what a component may reach is up to its manifest"),
+            Source::Text(text) => text.push_str(&format!("{lines}\n")),
+            Source::File(_) => panic!("what a component has is up to its manifest"),
         }
         self
+    }
+
+    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have one component.
+    pub fn allow(self, destination: &str) -> Self {
+        self.more(&format!("allowed_outbound_hosts = [{destination:?}]"))
     }
 
     /// Sets the number of serving threads. Default: two.
@@ -302,6 +317,7 @@ impl TestHostBuilder {
             environment: self.environment,
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
             task_store: TaskStore::of(&host)?,
+            stores: self.stores,
             variables: Resolver::new(manifest.variables.clone(), vec![Provider::Static(self.variables)]),
         };
         let engine = match max_instances {
@@ -341,21 +357,6 @@ impl TestHostBuilder {
         self.settings.durable_attempts.get_or_insert(NonZeroU32::MIN);
         self.settings.durable_backoff.get_or_insert(Duration::from_millis(10));
         true
-    }
-}
-
-/// Returns the engine that all hosts of a test process share, except hosts that set a number of instances. They share it
-/// because each engine reserves address space for thousands of instances.
-fn engine() -> anyhow::Result<&'static Engine> {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    let _starting = STARTING.lock().unwrap();
-    match ENGINE.get() {
-        Some(engine) => Ok(engine),
-        None => {
-            let engine = crate::component::engine::engine(HostOptions::default().max_instances)?.0;
-            Ok(ENGINE.get_or_init(|| engine))
-        }
     }
 }
 

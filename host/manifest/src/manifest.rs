@@ -90,6 +90,8 @@ pub struct Component {
     pub environment: BTreeMap<String, Template>,
     /// The variables that the component can ask for.
     pub variables: BTreeMap<String, Template>,
+    /// The labels of the key-value stores that the component may open.
+    pub key_value_stores: Vec<String>,
     /// The files that the component may read.
     pub files: Files,
     /// The destinations that the component may connect to, without those in `templated_outbound_hosts`.
@@ -171,11 +173,14 @@ pub struct Inherited {
     pub outbound_hosts: bool,
     /// Whether it can ask for the variables.
     pub variables: bool,
+    /// Whether it may open the component's key-value stores.
+    pub key_value_stores: bool,
 }
 
 impl Inherited {
     /// All configuration.
-    pub const EVERYTHING: Self = Self { environment: true, files: true, outbound_hosts: true, variables: true };
+    pub const EVERYTHING: Self =
+        Self { environment: true, files: true, outbound_hosts: true, variables: true, key_value_stores: true };
 }
 
 /// A message about the manifest, with the id of the component if it is about a single one.

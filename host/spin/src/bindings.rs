@@ -6,6 +6,12 @@ mod generated {
         path: "wit",
         world: "epilogue:spin/host",
         imports: { default: async | trappable },
+        with: {
+            "fermyon:spin/key-value@2.0.0.store": crate::key_value::Opened,
+            "spin:key-value/key-value@3.0.0.store": crate::key_value::Opened,
+            "wasi:keyvalue/store@0.2.0-draft2.bucket": crate::key_value::Opened,
+            "wasi:keyvalue/atomics@0.2.0-draft2.cas": crate::key_value::Comparison,
+        },
     });
 }
 

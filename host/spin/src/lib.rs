@@ -5,5 +5,7 @@
 //! releases of spin-sdk.
 
 mod bindings;
+pub mod key_value;
+mod names;
 pub mod unbacked;
 pub mod variables;

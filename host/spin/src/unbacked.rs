@@ -7,7 +7,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, ResourceType};
 
-use crate::variables;
+use crate::{key_value, variables};
 
 /// The packages whose interfaces are known: Spin's own, and those of WASI that only Spin has.
 const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config", "wasi:otel"];
@@ -62,19 +62,9 @@ fn add_interface<T: 'static>(
     Ok(())
 }
 
-/// Whether the host has an interface that a component can use under this name. As wasmtime does, it regards versions as
-/// equal that differ behind the first number other than zero.
+/// Whether the host has an interface that a component can use under this name.
 fn is_backed(name: &str) -> bool {
-    variables::Interface::ALL.iter().any(|own| own.name() == name || is_compatible(own.name(), name))
-}
-
-fn is_compatible(own: &str, name: &str) -> bool {
-    let track = |name: &str| {
-        let (interface, version) = name.split_once('@')?;
-        let major = version.split('.').next()?;
-        (major != "0" && !version.contains('-')).then(|| (interface.to_owned(), major.to_owned()))
-    };
-    track(own).is_some_and(|own| track(name) == Some(own))
+    variables::Interface::of(name).is_some() || key_value::Interface::of(name).is_some()
 }
 
 #[cfg(test)]
@@ -83,7 +73,13 @@ mod tests {
 
     #[test]
     fn what_the_host_has_is_not_replaced() {
-        for name in ["fermyon:spin/config", "fermyon:spin/variables@2.0.0", "spin:variables/variables@3.1.0"] {
+        for name in [
+            "fermyon:spin/config",
+            "fermyon:spin/key-value",
+            "fermyon:spin/variables@2.0.0",
+            "spin:variables/variables@3.1.0",
+            "wasi:keyvalue/atomics@0.2.0-draft2",
+        ] {
             assert!(is_backed(name), "{name}");
         }
         for name in ["fermyon:spin/llm", "spin:variables/variables@4.0.0", "wasi:config/store@0.2.0-draft"] {

@@ -30,11 +30,15 @@ pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 /// gets `args-too-large`, which it can handle.
 const ABOVE_TASK_ARGS: usize = 512 << 10;
 
+/// How many bytes of keys and values a guest with key-value stores may pass in one call.
+const MAX_VALUES: usize = 16 << 20;
+
 /// How many bytes a guest may pass in one call. A guest that passes more traps. wasmtime copies the bytes before the
 /// host sees them, and meanwhile nothing else runs on the thread. A text takes longest, because wasmtime checks that it
 /// is UTF-8: 1.5 MiB take up to 0.8 ms.
-pub(crate) fn largest_call(max_task_args: Size) -> usize {
-    max_task_args.bytes().saturating_add(ABOVE_TASK_ARGS)
+pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
+    let values = if has_stores { MAX_VALUES } else { 0 };
+    max_task_args.bytes().max(values).saturating_add(ABOVE_TASK_ARGS)
 }
 
 /// What the host keeps for an instance.

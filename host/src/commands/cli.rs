@@ -328,7 +328,7 @@ mod tests {
         let mut command = Cli::command();
         let up = command.find_subcommand_mut("up").unwrap();
         // The others have none, or Spin's.
-        let others = ["help", "env", "variables", "runtime_config_file"];
+        let others = ["help", "env", "key_values", "variables", "runtime_config_file"];
         for argument in up.get_arguments().filter(|argument| !others.contains(&argument.get_id().as_str())) {
             let expected = format!("EPILOGUE_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
             assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));

@@ -6,11 +6,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use epilogue_manifest::Manifest;
 use epilogue_manifest::settings::HostOptions;
 use epilogue_manifest::values::LogFormat;
+use epilogue_spin::key_value::Stores;
 use tokio_rustls::TlsAcceptor;
 use wasmtime::Engine;
 
 use super::cli::UpArgs;
 use super::reload::Reloader;
+use super::runtime_config::Runtime;
 use super::watch::{Cause, Watching};
 use super::{build, signals, variables};
 use crate::app::version::Replacer;
@@ -64,7 +66,28 @@ impl Prepared {
     ///
     /// If the application cannot run on this host. The message says why.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
-        self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())
+        let (app, tls) = self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())?;
+        self.args.runtime.set_key_values(&app.stores)?;
+        if self.task_store.as_ref().is_some_and(TaskStore::is_shared) {
+            self.warn_of_local_stores(&app.stores);
+        }
+        Ok((app, tls))
+    }
+
+    /// Warns if workers on other machines would find other key-value stores.
+    fn warn_of_local_stores(&self, stores: &Stores) {
+        let mut labels: Vec<_> =
+            self.manifest.components.iter().flat_map(|component| &component.key_value_stores).collect();
+        labels.retain(|label| stores.backend(label).is_some_and(|backend| !backend.is_shared()));
+        labels.sort();
+        labels.dedup();
+        for label in labels {
+            tracing::warn!(
+                target: "epilogue::up",
+                "the key-value store {label:?} is on this machine only, so a durable task on another machine finds \
+                 another store: set type = \"redis\" in [key_value_store.{label}] of the file of --runtime-config-file"
+            );
+        }
     }
 
     /// The host's options. `max_instances` is the number of instances that the system allows.
@@ -148,6 +171,7 @@ impl UpArgs {
             Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
             None => None,
         };
+        let Runtime { variables, stores } = self.runtime.resolve(manifest)?;
         let options = AppOptions {
             settings: self.settings.clone(),
             environment: self.env.clone(),
@@ -157,7 +181,8 @@ impl UpArgs {
                 LogFormat::Json => Output::Json,
             },
             task_store,
-            variables: self.runtime.variables(manifest)?,
+            variables,
+            stores,
         };
         Ok((App::load(engine, manifest, options)?, tls))
     }

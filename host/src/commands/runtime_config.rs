@@ -1,6 +1,8 @@
-//! The operator's configuration of an application beside its manifest: the values of its variables.
+//! The operator's configuration of an application beside its manifest: the values of its variables, and its key-value
+//! stores.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,7 +11,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use epilogue_manifest::Manifest;
 use epilogue_manifest::manifest::{RuntimeConfig, VariablesProvider, check_name, nearest};
+use epilogue_spin::key_value::{Backends, DEFAULT, Stores};
 use epilogue_spin::variables::{Environment, Provider, Resolver, read_dotenv};
+use tokio::runtime::Builder;
 
 /// The options for what an application finds at run time.
 #[derive(Args, Clone, Debug, Default)]
@@ -24,6 +28,19 @@ pub(crate) struct RuntimeArgs {
     /// several variables. May be repeated.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<VariableSource>,
+
+    /// Folder for the application's data, such as its default key-value store. With an empty name, data is kept in memory.
+    /// The default is the folder .spin beside the manifest.
+    #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR", help_heading = "Application")]
+    state_dir: Option<OsString>,
+
+    /// Set a key of the default key-value store at the start. May be repeated.
+    #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Application")]
+    key_values: Vec<(String, String)>,
+
+    /// What is open, for reloads.
+    #[arg(skip)]
+    backends: Backends,
 }
 
 /// Where `--variable` takes values from.
@@ -35,14 +52,22 @@ enum VariableSource {
     Toml(PathBuf),
 }
 
+/// What an application finds at run time.
+pub(crate) struct Runtime {
+    /// The values of its variables.
+    pub(crate) variables: Resolver,
+    /// The key-value stores that it can have.
+    pub(crate) stores: Stores,
+}
+
 impl RuntimeArgs {
-    /// The values of the application's variables, as the operator sets them now. Warnings are logged.
+    /// What the operator sets now. Warnings are logged.
     ///
     /// # Errors
     ///
     /// If a file cannot be read, if `--variable` names a variable that the manifest does not declare, or if a required
     /// variable has no value.
-    pub(crate) fn variables(&self, manifest: &Manifest) -> anyhow::Result<Resolver> {
+    pub(crate) fn resolve(&self, manifest: &Manifest) -> anyhow::Result<Runtime> {
         let config = match &self.runtime_config_file {
             Some(file) => RuntimeConfig::load(file)?,
             None => RuntimeConfig::default(),
@@ -50,8 +75,31 @@ impl RuntimeArgs {
         for warning in &config.warnings {
             tracing::warn!(target: "epilogue::up", "{warning}");
         }
+        let own = self.state_dir.as_ref().map(PathBuf::from);
+        let state_dir = own.or(config.state_dir).unwrap_or_else(|| manifest.folder.join(".spin"));
+        let state_dir = Some(state_dir).filter(|folder| !folder.as_os_str().is_empty());
+        let stores = Stores::new(self.backends.clone(), config.key_value_stores, state_dir.as_deref());
+        Ok(Runtime { variables: self.variables(manifest, config.variables_providers)?, stores })
+    }
+
+    /// Sets the keys of `--key-value`.
+    ///
+    /// # Errors
+    ///
+    /// If the default store cannot be opened, or does not take them.
+    pub(crate) fn set_key_values(&self, stores: &Stores) -> anyhow::Result<()> {
+        if self.key_values.is_empty() {
+            return Ok(());
+        }
+        let store = stores.open(DEFAULT)?;
+        let values = self.key_values.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(store.set_many(values)).context("--key-value cannot be set")
+    }
+
+    fn variables(&self, manifest: &Manifest, from: Vec<VariablesProvider>) -> anyhow::Result<Resolver> {
         let mut providers = vec![Provider::Static(self.own_values(manifest)?)];
-        for provider in config.variables_providers {
+        for provider in from {
             providers.push(match provider {
                 VariablesProvider::Static(values) => Provider::Static(values),
                 VariablesProvider::Environment { prefix, dotenv } => {
@@ -84,6 +132,11 @@ impl RuntimeArgs {
         }
         Ok(values)
     }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Checks that each required variable has a value.

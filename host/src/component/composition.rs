@@ -1,11 +1,11 @@
 //! A composition of components, in which each gets only the configuration that it inherits.
 //!
-//! The components of a composition share one instance's data: its environment, files, hosts and variables. So a component that does
+//! The components of a composition share one instance's data: its environment, files, hosts, variables and key-value stores. So a component that does
 //! not inherit one of these gets an import of its own, which the host implements with nothing.
 
 use anyhow::{Context as _, ensure};
 use epilogue_manifest::manifest::Inherited;
-use epilogue_spin::variables;
+use epilogue_spin::{key_value, variables};
 use wac_graph::types::{Interface, ItemKind, Package, World};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wasmtime::StoreContextMut;
@@ -57,7 +57,7 @@ impl Composition {
     ///
     /// # Errors
     ///
-    /// If the import lets the instance connect to others, and it does not inherit that.
+    /// If the import lets the instance connect to others or use `wasi:keyvalue`, and it does not inherit that.
     pub(super) fn withhold(
         &mut self,
         instance: NodeId,
@@ -76,6 +76,15 @@ impl Composition {
         } else if let Some(interface) = variables::Interface::of(import).filter(|_| !inherits.variables) {
             let own = self.import(instance, import, kind, format!("{}-{place}", interface.nothing()))?;
             interface.add_to_linker(&mut self.linker.instance(&own)?, |state| &mut state.no_variables)?;
+        } else if let Some(interface) = key_value::Interface::of(import).filter(|_| !inherits.key_value_stores) {
+            let nothing = interface.nothing().with_context(|| {
+                format!(
+                    "it imports {import}, which needs inherit_configuration = [\"key_value_stores\"] in its entry of \
+                     dependencies"
+                )
+            })?;
+            let own = self.import(instance, import, kind, format!("{nothing}-{place}"))?;
+            interface.add_to_linker(&mut self.linker.instance(&own)?, State::no_key_value)?;
         }
         ensure!(
             inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),

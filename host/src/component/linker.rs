@@ -1,6 +1,6 @@
 //! The imports that a component may have.
 
-use epilogue_spin::variables;
+use epilogue_spin::{key_value, variables};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -19,6 +19,9 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     for interface in variables::Interface::ALL {
         interface.add_to_linker(&mut linker.instance(interface.name())?, |state| &mut state.variables)?;
+    }
+    for interface in key_value::Interface::ALL {
+        interface.add_to_linker(&mut linker.instance(interface.name())?, State::key_value)?;
     }
     // What follows replaces some of WASI's functions.
     linker.allow_shadowing(true);

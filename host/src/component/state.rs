@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use epilogue_spin::key_value::{ComponentStores, KeyValue, KeyValueView};
 use epilogue_spin::variables::ComponentVariables;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -24,6 +25,9 @@ pub(crate) struct State {
     pub(crate) variables: ComponentVariables,
     /// The variables of a middleware that does not inherit them.
     pub(crate) no_variables: ComponentVariables,
+    key_value: KeyValue,
+    /// The key-value stores of a middleware that does not inherit them.
+    no_key_value: KeyValue,
     pub(crate) background: Background,
     pub(crate) refused_status: RefusedStatus,
     table: ResourceTable,
@@ -37,6 +41,7 @@ impl State {
         wasi: Wasi,
         outgoing: Outgoing,
         variables: ComponentVariables,
+        stores: ComponentStores,
         background: Background,
         memory: usize,
     ) -> Self {
@@ -49,6 +54,8 @@ impl State {
             outgoing,
             variables,
             no_variables: ComponentVariables::default(),
+            key_value: KeyValue::new(stores),
+            no_key_value: KeyValue::new(ComponentStores::default()),
             background,
             refused_status: RefusedStatus::default(),
             table: ResourceTable::new(),
@@ -72,6 +79,16 @@ impl State {
     /// How many handles the guest holds.
     pub(crate) fn handles(&mut self) -> usize {
         self.table.iter_mut().count()
+    }
+
+    /// The instance's key-value stores.
+    pub(crate) fn key_value(&mut self) -> KeyValueView<'_> {
+        KeyValueView { key_value: &mut self.key_value, table: &mut self.table }
+    }
+
+    /// The key-value stores of a middleware that does not inherit them.
+    pub(crate) fn no_key_value(&mut self) -> KeyValueView<'_> {
+        KeyValueView { key_value: &mut self.no_key_value, table: &mut self.table }
     }
 
     /// The view for an arriving request, with which the guest sees all of the request's headers.

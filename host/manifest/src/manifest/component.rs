@@ -23,8 +23,7 @@ use super::{
 };
 
 /// The keys for features of Spin that this host does not have, and what the author can do instead.
-const UNSUPPORTED: [(&str, &str); 4] = [
-    ("key_value_stores", "key-value stores are not provided"),
+const UNSUPPORTED: [(&str, &str); 3] = [
     ("sqlite_databases", "SQLite databases are not provided"),
     ("ai_models", "AI models are not provided"),
     ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
@@ -76,6 +75,7 @@ pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manife
         source,
         environment: variables::environment(&mut table, &manifest.variables)?,
         variables: variables::of_component(&mut table, &manifest.variables)?,
+        key_value_stores: table.take("key_value_stores")?.unwrap_or_default(),
         files: files(&mut table, &manifest.folder, &mut warnings)?,
         allowed_outbound_hosts,
         templated_outbound_hosts,

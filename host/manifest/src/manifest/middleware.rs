@@ -133,6 +133,7 @@ pub(super) fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
                     "files" => inherited.files = true,
                     "allowed_outbound_hosts" => inherited.outbound_hosts = true,
                     "variables" => inherited.variables = true,
+                    "key_value_stores" => inherited.key_value_stores = true,
                     other if CONFIGURATION.contains(&other) => {}
                     other => return Err(table.unknown_key(other, &at, &CONFIGURATION)),
                 }

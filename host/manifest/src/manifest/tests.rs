@@ -193,7 +193,7 @@ source = "idle.wasm"
     assert_eq!((login.id.as_str(), login.source.as_path()), ("login", Path::new("/app/login.wasm")));
     assert_eq!(login.inherits, Inherited { outbound_hosts: true, ..Inherited::default() });
     assert_eq!((audit.id.as_str(), audit.source.as_path()), ("wasm/audit.wasm", Path::new("/app/wasm/audit.wasm")));
-    assert_eq!(audit.inherits, Inherited { environment: true, files: true, outbound_hosts: true, variables: true });
+    assert_eq!(audit.inherits, Inherited::EVERYTHING);
     assert_eq!(manifest.triggers[1].middleware(), []);
 
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
@@ -266,7 +266,7 @@ source = "login.wasm"
 #[test]
 fn only_what_is_selected_has_to_run_here() {
     let text = format!(
-        "{HEAD}[component.notify]\nsource = \"a\"\n[component.store]\nsource = \"b\"\nkey_value_stores = [\"default\"]\n\
+        "{HEAD}[component.notify]\nsource = \"a\"\n[component.store]\nsource = \"b\"\nsqlite_databases = [\"default\"]\n\
          [[trigger.redis]]\ncomponent = \"store\"\nchannel = \"x\""
     );
     let manifest = parse(&text).unwrap();

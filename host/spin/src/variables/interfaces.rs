@@ -7,6 +7,7 @@ use super::{ComponentVariables, Error};
 use crate::bindings::spin::variables::variables as v3;
 use crate::bindings::wasi::config::store as wasi;
 use crate::bindings::{v1::config as v1, v2::variables as v2};
+use crate::names::provides;
 
 /// One of the interfaces, in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,9 @@ impl Interface {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::Wasi];
 
-    /// The interface that components import under this name.
+    /// The interface that components import under this name, which may have a compatible version.
     pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|interface| interface.name() == name)
+        Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
 
     /// The name under which components import it.

@@ -243,11 +243,6 @@ fn the_version_comes_first() {
 fn what_this_host_lacks_is_named() {
     for (more, expected) in [
         (
-            "key_value_stores = [\"default\"]",
-            "spin.toml:12: \"key_value_stores\" in [component.notify] cannot work on this host: key-value stores are not \
-             provided",
-        ),
-        (
             "sqlite_databases = [\"default\"]\nai_models = [\"llama\"]",
             "spin.toml:12: \"sqlite_databases\" in [component.notify] cannot work on this host: SQLite databases are not \
              provided\nspin.toml:13: \"ai_models\" in [component.notify] cannot work on this host: AI models are not \

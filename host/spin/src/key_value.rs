@@ -1,0 +1,158 @@
+//! Key-value stores: bytes under keys, in stores with labels.
+//!
+//! `key_value_stores` of a component in the manifest lists the labels that the component may open. The operator's
+//! runtime configuration says what is behind a label. The label `default` always has something behind it.
+
+mod interfaces;
+mod redis;
+mod sqlite;
+mod stores;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+pub use interfaces::{Comparison, HasKeyValue, Interface, KeyValue, KeyValueView, Opened};
+pub use stores::{Backend, Backends, ComponentStores, Stores};
+
+/// The label of the store that every application has.
+pub const DEFAULT: &str = "default";
+
+/// How many bytes one call may return: Spin's limit.
+pub(crate) const MAX_RESULT: usize = 128 << 20;
+
+/// The reason why a component gets no answer from a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The component may not open the store.
+    AccessDenied,
+    /// The instance has as many stores open as it may.
+    StoreTableFull,
+    /// Something else, which the text describes. The text has no password and no value.
+    Other(String),
+}
+
+/// The result of a call to a store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Some of the keys of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The keys. A store that changes meanwhile may repeat a key on another page.
+    pub keys: Vec<String>,
+    /// Where the next page begins. None after the last page.
+    pub next: Option<String>,
+}
+
+/// What a key's value was at some time, as its SHA-1 in hexadecimal. None if there was no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(Option<String>);
+
+impl Version {
+    /// The version of a key with this value.
+    pub fn of(value: Option<&[u8]>) -> Self {
+        Self(value.map(|value| sha1_smol::Sha1::from(value).digest().to_string()))
+    }
+}
+
+/// A store. Its calls can be dropped at any time: then a change happens or not, and the store can be used as before.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The value of a key, if it has one.
+    async fn get(&self, key: String) -> Result<Option<Vec<u8>>>;
+
+    /// Sets the value of a key.
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<()> {
+        self.set_many(vec![(key, value)]).await
+    }
+
+    /// Removes a key, if there is one.
+    async fn delete(&self, key: String) -> Result<()> {
+        self.delete_many(vec![key]).await
+    }
+
+    /// Whether a key has a value.
+    async fn exists(&self, key: String) -> Result<bool>;
+
+    /// The keys from a place on, which is the `next` of the page before. None is the beginning.
+    async fn keys(&self, from: Option<String>) -> Result<Page>;
+
+    /// The values of these keys, in the same order.
+    async fn get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>>;
+
+    /// Sets all of these keys, or none of them.
+    async fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<()>;
+
+    /// Removes these keys.
+    async fn delete_many(&self, keys: Vec<String>) -> Result<()>;
+
+    /// Adds to a number, which is zero if the key has no value, and returns the sum.
+    async fn increment(&self, key: String, delta: i64) -> Result<i64>;
+
+    /// Sets the value of a key if its version is still this one. Returns whether it was.
+    async fn swap(&self, key: String, version: Version, value: Vec<u8>) -> Result<bool>;
+}
+
+/// All keys of a store.
+///
+/// # Errors
+///
+/// The store's, and if the keys are larger than one result may be.
+pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
+    let (mut all, mut size, mut from) = (Vec::new(), Size::default(), None);
+    loop {
+        let page = store.keys(from).await?;
+        for key in &page.keys {
+            size.add(size_of::<String>() + key.len())?;
+        }
+        all.extend(page.keys);
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// The size of a result, as it grows.
+#[derive(Default)]
+pub(crate) struct Size(usize);
+
+impl Size {
+    /// Adds to the size.
+    ///
+    /// # Errors
+    ///
+    /// If the result is then larger than it may be.
+    pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
+        self.0 = self.0.saturating_add(bytes);
+        match self.0 <= MAX_RESULT {
+            true => Ok(()),
+            // Spin's words.
+            false => Err(Error::Other(format!("query result exceeds limit of {MAX_RESULT} bytes"))),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccessDenied => formatter.write_str("the component may not open the store"),
+            Self::StoreTableFull => formatter.write_str("the component has too many stores open"),
+            Self::Other(message) => formatter.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<epilogue_engines::Error> for Error {
+    fn from(error: epilogue_engines::Error) -> Self {
+        Self::Other(match error {
+            epilogue_engines::Error::Unavailable(why) => format!("the key-value store is not available: {why}"),
+            error => error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! The WIT versions of key-value stores.
+
+mod keys;
+mod v1;
+mod v2;
+mod v3;
+mod wasi;
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, LinkerInstance, Resource, ResourceTable};
+
+use super::{ComponentStores, Error, Result, Store, Version};
+use crate::bindings;
+use crate::names::provides;
+
+/// How many stores an instance may have open at a time, and how many comparisons: Spin's capacity.
+const MAX_OPEN: usize = 256;
+
+/// One of the interfaces, in one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// `fermyon:spin/key-value`.
+    V1,
+    /// `fermyon:spin/key-value@2.0.0`.
+    V2,
+    /// `spin:key-value/key-value@3.0.0`.
+    V3,
+    /// `wasi:keyvalue/store`.
+    WasiStore,
+    /// `wasi:keyvalue/batch`.
+    WasiBatch,
+    /// `wasi:keyvalue/atomics`.
+    WasiAtomics,
+}
+
+impl Interface {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::V1, Self::V2, Self::V3, Self::WasiStore, Self::WasiBatch, Self::WasiAtomics];
+
+    /// The interface that components import under this name, which may have a compatible version.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
+    }
+
+    /// The name under which components import it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "fermyon:spin/key-value",
+            Self::V2 => "fermyon:spin/key-value@2.0.0",
+            Self::V3 => "spin:key-value/key-value@3.0.0",
+            Self::WasiStore => "wasi:keyvalue/store@0.2.0-draft2",
+            Self::WasiBatch => "wasi:keyvalue/batch@0.2.0-draft2",
+            Self::WasiAtomics => "wasi:keyvalue/atomics@0.2.0-draft2",
+        }
+    }
+
+    /// A label for an implementation that opens no store. None if there cannot be one, because several interfaces share
+    /// their resource.
+    pub fn nothing(self) -> Option<&'static str> {
+        match self {
+            Self::V1 => Some("key-value-v1"),
+            Self::V2 => Some("key-value-v2"),
+            Self::V3 => Some("key-value-v3"),
+            Self::WasiStore | Self::WasiBatch | Self::WasiAtomics => None,
+        }
+    }
+
+    /// Lets components import it from this instance of a linker. `getter` returns the stores of an instance.
+    ///
+    /// # Errors
+    ///
+    /// If the linker's instance has one of its functions already.
+    pub fn add_to_linker<T: Send + 'static>(
+        self,
+        instance: &mut LinkerInstance<'_, T>,
+        getter: fn(&mut T) -> KeyValueView<'_>,
+    ) -> wasmtime::Result<()> {
+        use bindings::wasi::keyvalue::{atomics, batch, store};
+        type Has = HasKeyValue;
+        match self {
+            Self::V1 => bindings::v1::key_value::add_to_linker_instance::<T, Has>(instance, getter),
+            Self::V2 => bindings::v2::key_value::add_to_linker_instance::<T, Has>(instance, getter),
+            Self::V3 => bindings::spin::key_value::key_value::add_to_linker_instance::<T, Has>(instance, getter),
+            Self::WasiStore => store::add_to_linker_instance::<T, Has>(instance, getter),
+            Self::WasiBatch => batch::add_to_linker_instance::<T, Has>(instance, getter),
+            Self::WasiAtomics => atomics::add_to_linker_instance::<T, Has>(instance, getter),
+        }
+    }
+}
+
+/// The stores of one instance of a component.
+pub struct KeyValue {
+    stores: ComponentStores,
+    open: Counter,
+    comparisons: Counter,
+}
+
+/// [`KeyValue`], and the table that holds the instance's handles.
+pub struct KeyValueView<'a> {
+    /// The stores.
+    pub key_value: &'a mut KeyValue,
+    /// The table.
+    pub table: &'a mut ResourceTable,
+}
+
+/// The type through which wasmtime finds a [`KeyValueView`].
+pub struct HasKeyValue;
+
+impl HasData for HasKeyValue {
+    type Data<'a> = KeyValueView<'a>;
+}
+
+/// A store that an instance has open.
+pub struct Opened {
+    store: Arc<dyn Store>,
+    _counted: Arc<()>,
+}
+
+/// A comparison: a key of a store, and what its value was.
+pub struct Comparison {
+    store: Arc<dyn Store>,
+    key: String,
+    version: Version,
+    _counted: Arc<()>,
+}
+
+impl KeyValue {
+    /// An instance that may open these stores.
+    pub fn new(stores: ComponentStores) -> Self {
+        Self { stores, open: Counter::default(), comparisons: Counter::default() }
+    }
+}
+
+impl KeyValueView<'_> {
+    /// Opens a store, and gives it a handle.
+    fn open(&mut self, label: &str) -> wasmtime::Result<Result<Resource<Opened>>> {
+        let store = match self.key_value.stores.open(label) {
+            Ok(store) => store,
+            Err(error) => return Ok(Err(error)),
+        };
+        match self.key_value.open.count() {
+            Some(_counted) => Ok(Ok(self.table.push(Opened { store, _counted })?)),
+            None => Ok(Err(Error::StoreTableFull)),
+        }
+    }
+
+    /// The store of a handle.
+    fn store(&self, handle: &Resource<Opened>) -> wasmtime::Result<Arc<dyn Store>> {
+        Ok(self.table.get(handle)?.store.clone())
+    }
+
+    /// Closes a store.
+    fn close(&mut self, handle: Resource<Opened>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+
+    /// Gives a comparison with this version a handle.
+    fn compare(
+        &mut self,
+        store: Arc<dyn Store>,
+        key: String,
+        version: Version,
+    ) -> wasmtime::Result<Result<Resource<Comparison>>> {
+        match self.key_value.comparisons.count() {
+            Some(_counted) => Ok(Ok(self.table.push(Comparison { store, key, version, _counted })?)),
+            None => Ok(Err(Error::Other(format!("an instance may hold {MAX_OPEN} cas at a time")))),
+        }
+    }
+}
+
+/// Counts what an instance has open. Each has a clone of the first.
+#[derive(Default)]
+struct Counter(Option<Arc<()>>);
+
+impl Counter {
+    /// Counts one more. None if the instance may not have more.
+    fn count(&mut self) -> Option<Arc<()>> {
+        let counter = self.0.get_or_insert_default();
+        (Arc::strong_count(counter) <= MAX_OPEN).then(|| counter.clone())
+    }
+}

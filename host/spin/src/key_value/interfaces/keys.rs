@@ -1,0 +1,81 @@
+//! The stream of a store's keys. The host reads a page when the guest has taken the one before.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::oneshot;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
+
+use super::v3::told;
+use crate::bindings::spin::key_value::key_value as v3;
+use crate::key_value::{Page, Result, Store};
+
+type Reading = Pin<Box<dyn Future<Output = Result<Page>> + Send>>;
+
+/// The keys that the guest has not taken yet.
+pub(super) struct Keys {
+    store: Arc<dyn Store>,
+    /// The page that is being read. None after the last one.
+    reading: Option<Reading>,
+    end: Option<oneshot::Sender<std::result::Result<(), v3::Error>>>,
+}
+
+impl Keys {
+    /// The keys of a store. `end` gets the result when there are no more.
+    pub(super) fn new(store: Arc<dyn Store>, end: oneshot::Sender<std::result::Result<(), v3::Error>>) -> Self {
+        let reading = Some(read(&store, None));
+        Self { store, reading, end: Some(end) }
+    }
+
+    fn end(&mut self, result: Result<()>) {
+        self.reading = None;
+        if let Some(end) = self.end.take() {
+            // A guest that does not wait for it has dropped the receiver.
+            _ = end.send(result.map_err(told));
+        }
+    }
+}
+
+fn read(store: &Arc<dyn Store>, from: Option<String>) -> Reading {
+    let store = store.clone();
+    Box::pin(async move { store.keys(from).await })
+}
+
+impl<D> StreamProducer<D> for Keys {
+    type Item = String;
+    type Buffer = VecBuffer<String>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _: StoreContextMut<'a, D>,
+        mut to: Destination<'a, Self::Item, Self::Buffer>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(StreamResult::Dropped)) };
+        let page = match reading.as_mut().poll(cx) {
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            page => ready!(page),
+        };
+        match page {
+            Ok(Page { keys, next }) => {
+                to.set_buffer(keys.into());
+                match next {
+                    Some(from) => self.reading = Some(read(&self.store, Some(from))),
+                    None => self.end(Ok(())),
+                }
+            }
+            Err(error) => self.end(Err(error)),
+        }
+        let result = if self.reading.is_some() { StreamResult::Completed } else { StreamResult::Dropped };
+        Poll::Ready(Ok(result))
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.end(Ok(()));
+    }
+}

@@ -1,0 +1,187 @@
+//! The stores of an application and of its components, by label.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use anyhow::Context as _;
+use epilogue_manifest::manifest::KeyValueStore;
+
+use super::redis::Redis;
+use super::sqlite::Sqlite;
+use super::{DEFAULT, Error, Store};
+
+/// The name of the file of the default store in the state directory. It is Spin's.
+const FILE: &str = "sqlite_key_value.db";
+
+/// What is behind a store.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// Memory of this process.
+    Memory,
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A server of Redis, at this URL.
+    Redis(String),
+}
+
+impl Backend {
+    /// Whether processes on other machines find the same data.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Redis(_))
+    }
+}
+
+/// The databases and connections that are open. A clone shares them, so that a reload uses those that the application
+/// already has open.
+#[derive(Clone, Default)]
+pub struct Backends(Arc<Mutex<BTreeMap<Backend, Weak<dyn Open>>>>);
+
+/// An open database or connection, which can hold several stores.
+pub(super) trait Open: Send + Sync {
+    /// The store with this label.
+    fn store(self: Arc<Self>, label: &str) -> Arc<dyn Store>;
+}
+
+impl Backends {
+    fn open(&self, backend: &Backend) -> anyhow::Result<Arc<dyn Open>> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.get(backend).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let opened: Arc<dyn Open> = match backend {
+            Backend::Memory => Arc::new(Sqlite::in_memory()?),
+            Backend::File(path) => Arc::new(Sqlite::open(path)?),
+            Backend::Redis(url) => Arc::new(Redis::new(url)?),
+        };
+        open.retain(|_, known| known.strong_count() > 0);
+        open.insert(backend.clone(), Arc::downgrade(&opened));
+        Ok(opened)
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URLs may have passwords.
+        formatter.debug_struct("Backends").finish_non_exhaustive()
+    }
+}
+
+/// The stores that an application can have, by label. A store is opened when the first component asks for it.
+#[derive(Clone)]
+pub struct Stores {
+    backends: Backends,
+    configured: BTreeMap<String, Backend>,
+}
+
+impl Stores {
+    /// The stores that the operator configures, and the default store. Without a state directory, the default store is in
+    /// memory.
+    pub fn new(backends: Backends, configured: BTreeMap<String, KeyValueStore>, state_dir: Option<&Path>) -> Self {
+        let backend = |store| match store {
+            KeyValueStore::Sqlite(None) => Backend::Memory,
+            KeyValueStore::Sqlite(Some(path)) => Backend::File(path),
+            KeyValueStore::Redis(url) => Backend::Redis(url),
+        };
+        let default = state_dir.map_or(Backend::Memory, |folder| Backend::File(folder.join(FILE)));
+        let mut stores = BTreeMap::from([(DEFAULT.to_owned(), default)]);
+        stores.extend(configured.into_iter().map(|(label, store)| (label, backend(store))));
+        Self { backends, configured: stores }
+    }
+
+    /// What is behind a label, if something is.
+    pub fn backend(&self, label: &str) -> Option<&Backend> {
+        self.configured.get(label)
+    }
+
+    /// Opens the store with this label.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is behind the label, or if the file cannot be opened. A server is not asked yet.
+    pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
+        let unknown = || {
+            format!(
+                "nothing is behind the key-value store {label:?}: add [key_value_store.{label}] to the file of \
+                 --runtime-config-file"
+            )
+        };
+        let backend = self.backend(label).with_context(unknown)?;
+        let opened = self.backends.open(backend);
+        Ok(opened.with_context(|| format!("the key-value store {label:?} cannot be opened"))?.store(label))
+    }
+
+    /// Opens the stores that a component may use.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be opened.
+    pub fn of_component(&self, labels: &[String]) -> anyhow::Result<ComponentStores> {
+        if labels.is_empty() {
+            return Ok(ComponentStores::default());
+        }
+        let stores = labels.iter().map(|label| Ok((label.clone(), self.open(label)?)));
+        Ok(ComponentStores(Some(Arc::new(stores.collect::<anyhow::Result<_>>()?))))
+    }
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self::new(Backends::default(), BTreeMap::new(), None)
+    }
+}
+
+/// The stores that one component may open.
+#[derive(Clone, Default)]
+pub struct ComponentStores(Option<Arc<BTreeMap<String, Arc<dyn Store>>>>);
+
+impl ComponentStores {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The store with this label.
+    ///
+    /// # Errors
+    ///
+    /// If the component may not open it.
+    pub fn open(&self, label: &str) -> super::Result<Arc<dyn Store>> {
+        self.0.as_ref().and_then(|stores| stores.get(label)).cloned().ok_or(Error::AccessDenied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_shares_what_is_open_and_not_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let backends = Backends::default();
+        let open = |path: &str| backends.open(&Backend::File(folder.path().join(path))).unwrap();
+        let first = open("a.db");
+        assert!(Arc::ptr_eq(&first, &open("a.db")));
+        assert!(!Arc::ptr_eq(&first, &open("b.db")));
+        drop(first);
+        assert_eq!(backends.0.lock().unwrap().values().filter(|known| known.strong_count() > 0).count(), 0);
+    }
+
+    #[test]
+    fn what_nothing_is_behind_is_named_with_what_to_do() {
+        let error = Stores::default().open("cache").err().unwrap();
+        assert_eq!(
+            format!("{error:#}"),
+            "nothing is behind the key-value store \"cache\": add [key_value_store.cache] to the file of \
+             --runtime-config-file"
+        );
+    }
+
+    #[test]
+    fn a_component_opens_only_its_own() {
+        let stores = Stores::default().of_component(&["default".to_owned()]).unwrap();
+        assert!(stores.open("default").is_ok());
+        assert_eq!(stores.open("other").err(), Some(Error::AccessDenied));
+    }
+}

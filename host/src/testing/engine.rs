@@ -1,0 +1,21 @@
+//! The engine of the tests' hosts.
+
+use std::sync::{Mutex, OnceLock};
+
+use epilogue_manifest::settings::HostOptions;
+use wasmtime::Engine;
+
+/// Returns the engine that all hosts of a test process share, except hosts that set a number of instances. They share it
+/// because each engine reserves address space for thousands of instances.
+pub(super) fn engine() -> anyhow::Result<&'static Engine> {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _starting = STARTING.lock().unwrap();
+    match ENGINE.get() {
+        Some(engine) => Ok(engine),
+        None => {
+            let engine = crate::component::engine::engine(HostOptions::default().max_instances)?.0;
+            Ok(ENGINE.get_or_init(|| engine))
+        }
+    }
+}
