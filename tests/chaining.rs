@@ -118,8 +118,8 @@ fn a_choice_of_components_includes_what_they_may_call() {
     let app = application(guests::TASKS, CALLED);
     let host = Process::start(up(app.path(), ["--component-id", "caller"]));
     let stderr = host.ended().stderr.join("\n");
-    let expected = "the component \"caller\" may call \"http://called.spin.internal\", but --component-id leaves out what it \
-                    may call: choose it too";
+    let expected = "the component \"caller\" may call \"http://called.spin.internal\", but --component-id does not \
+                    choose \"called\": add --component-id called";
     assert!(stderr.contains(expected), "{stderr}");
 }
 

@@ -243,7 +243,7 @@ fn beyond_limit(full: Full) -> NoInstance {
 ///
 /// If the host has a task engine: no task of the component could be stored in it.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
-    let advice = "set tool.epilogue.source of the component to the guest that it was composed from";
+    let advice = "set tool.epilogue.source of the component to the guest, as it was before it was composed";
     ensure!(
         !has_task_engine,
         "component {id:?} ({}) is composed for other hosts. It runs its tasks itself, so no task engine can store them: \
@@ -252,8 +252,8 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     );
     tracing::warn!(
         target: "epilogue::component",
-        "component {id:?} is composed for other hosts. It runs its tasks itself, with fewer promises than this host: \
-         {advice}"
+        "component {id:?} is composed for other hosts. It runs its tasks itself, and this host guarantees less \
+         for them: {advice}"
     );
     Ok(())
 }

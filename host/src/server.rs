@@ -34,6 +34,7 @@ use crate::server::progress::Progress;
 use crate::server::thread::{Host, ServerThread};
 use crate::tasks::observer::{Observer, Summary};
 use crate::tasks::record::RequestRecord;
+use crate::tasks::store::TaskStore;
 use crate::worker::Workers;
 
 /// How many connections the kernel keeps for each worker until it accepts them.
@@ -53,8 +54,8 @@ pub(crate) struct Server {
     observer: Observer,
     /// Counts the durable tasks that run beside the server.
     worked: Observer,
-    /// Run durable tasks beside the server.
-    workers: Option<Workers>,
+    /// What runs durable tasks beside the server: their engine, and the threads' event loops.
+    workers: Option<(TaskStore, Vec<EventLoop>)>,
     admission: Arc<Admission>,
 }
 
@@ -77,11 +78,10 @@ impl Server {
         let admission = Arc::new(Admission::new(&options));
         let listeners = listeners.into_iter().zip(EventLoop::for_each(options.threads.get())?).collect();
         let task_store = app.task_store.clone().filter(|_| options.work);
+        let workers = task_store.map(|task_store| anyhow::Ok((task_store, Workers::event_loops(&options)?)));
+        let workers = workers.transpose()?;
         let replacer = Replacer::new(app, tls, Some(address));
-        let (observer, worked): (Observer, Observer) = Default::default();
-        let workers = task_store
-            .map(|task_store| Workers::new(replacer.versions(), task_store, &options, worked.clone()))
-            .transpose()?;
+        let (observer, worked) = Default::default();
         Ok(Self { options, address, listeners, replacer, observer, worked, workers, admission })
     }
 
@@ -118,14 +118,15 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a thread cannot be started, or if it ends before the shutdown. The other threads then have
-    /// the grace to end.
+    /// If a thread cannot be started, or if it ends before the shutdown. The other threads then have the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
         let versions = self.replacer.versions();
         let worked = self.worked;
-        let workers = self.workers;
+        let workers = self.workers.map(|(task_store, event_loops)| {
+            Workers::new(versions.clone(), task_store, &self.options, worked.clone(), event_loops)
+        });
         let host = Arc::new(Host::new(versions, self.options, self.observer, self.admission));
         let serve_calls = chained::serve_calls(host.clone());
         let work = |(listener, event_loop): (TcpListener, EventLoop)| {

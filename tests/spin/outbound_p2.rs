@@ -3,6 +3,7 @@
 use epilogue::testing::{TaskState, TestHost};
 
 use crate::guests;
+use crate::process::folder;
 use crate::upstream::Upstream;
 
 #[test]
@@ -27,6 +28,21 @@ fn nothing_is_reached_by_default() {
     assert_eq!(denied.text(), "Some(Ok(Err(ErrorCode::HttpRequestDenied)))");
     host.get("/later?http://127.0.0.1:1/").drained();
     assert_eq!(host.stdout(), "task: Some(Ok(Err(ErrorCode::HttpRequestDenied)))\n");
+}
+
+#[test]
+fn another_component_is_called() {
+    let folder = folder(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"app\"\n\
+         [[trigger.http]]\nroute = {{ private = true }}\ncomponent = \"hello\"\n\
+         [component.app]\nsource = {:?}\nallowed_outbound_hosts = [\"http://hello.spin.internal\"]\n\
+         [component.hello]\nsource = {:?}\n",
+        guests::OUTBOUND_P2,
+        guests::HELLO
+    ));
+    let host = TestHost::manifest(folder.path().join("spin.toml")).start();
+    assert_eq!(host.get("/now?http://hello.spin.internal/").text(), "200 Hello, world!");
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub(super) enum Command {
     /// Runs an application's durable tasks, and serves no requests.
     ///
     /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of
-    /// workers, on any machines. A worker takes the options and the signals of `epilogue up`. The list below leaves out
-    /// the options about clients.
+    /// workers, on any machines. A worker has the options of `epilogue up`, and the signals mean the same. The list
+    /// below leaves out the options about clients.
     ///
     /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
     /// number of threads that run the tasks. `epilogue up --work` serves requests and also runs durable tasks.

@@ -27,9 +27,11 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let (app, tls) = prepared.load()?;
     let replacer = Replacer::new(app, tls, None);
     let (observer, grace) = (Observer::default(), prepared.host.grace);
-    let workers = Workers::new(replacer.versions(), task_store, &prepared.options(), observer.clone())?;
-    let admission = Admission::new(&prepared.options()).into();
-    let host = Host::new(replacer.versions(), prepared.options(), observer.clone(), admission);
+    let options = prepared.options();
+    let event_loops = Workers::event_loops(&options)?;
+    let workers = Workers::new(replacer.versions(), task_store, &options, observer.clone(), event_loops);
+    let admission = Admission::new(&options).into();
+    let host = Host::new(replacer.versions(), options, observer.clone(), admission);
     let serve_calls = chained::serve_calls(host.into());
     let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
     prepared.ready(&shutdown, replacer)?;

@@ -51,31 +51,35 @@ struct Shared {
 }
 
 impl Workers {
-    /// Prepares the threads that run an application's durable tasks.
+    /// Makes the event loops of the threads.
     ///
     /// # Errors
     ///
-    /// If the system refuses a file descriptor that a thread's event loop needs.
+    /// If the system refuses a file descriptor that one of them needs.
+    pub(crate) fn event_loops(options: &HostOptions) -> anyhow::Result<Vec<EventLoop>> {
+        EventLoop::for_each(options.threads.get().min(options.concurrency.get()))
+    }
+
+    /// Prepares a thread for each of `event_loops`, to run an application's durable tasks.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
         task_store: TaskStore,
         options: &HostOptions,
         observer: Observer,
-    ) -> anyhow::Result<Self> {
-        let concurrency = options.concurrency.get();
-        let threads = options.threads.get().min(concurrency);
+        event_loops: Vec<EventLoop>,
+    ) -> Self {
         let shared = Shared {
             versions,
             task_store,
             name: name(options.worker_id.as_deref()),
-            threads,
-            concurrency,
+            threads: event_loops.len(),
+            concurrency: options.concurrency.get(),
             max_instances: options.max_instances,
             observer,
             outage: Arc::default(),
             failures: Arc::default(),
         };
-        Ok(Self { event_loops: EventLoop::for_each(threads)?, shared })
+        Self { event_loops, shared }
     }
 
     /// The work of each thread: it leases and runs batches until the shutdown begins, and then waits until its running

@@ -36,8 +36,8 @@ impl Manifest {
             let mut called = component.allowed_outbound_hosts.chained();
             if let Some(called) = called.find(|called| !only.iter().any(|id| id.eq_ignore_ascii_case(called))) {
                 bail!(
-                    "{}: the component {:?} may call \"http://{called}.spin.internal\", but --component-id leaves out what \
-                     it may call: choose it too",
+                    "{}: the component {:?} may call \"http://{called}.spin.internal\", but --component-id does not \
+                     choose {called:?}: add --component-id {called}",
                     self.path.display(),
                     component.id
                 );
@@ -91,10 +91,12 @@ impl Manifest {
         self.components
             .iter()
             .filter(|component| around(&component.id))
-            .filter(|component| !component.environment.is_empty() || !component.files.is_empty())
+            .filter(|component| {
+                !component.environment.is_empty() || !component.files.is_empty() || !component.variables.is_empty()
+            })
             .map(|component| {
                 format!(
-                    "the environment and files of the middleware {:?} are never used: it has only what \
+                    "the environment, files and variables of the middleware {:?} are never used: it has only what \
                      inherit_configuration names",
                     component.id
                 )

@@ -150,8 +150,10 @@ fn dependency<'a>(
 fn configuration(component: &Component) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),
+        (component.variables.is_empty(), "variables"),
         (component.files.is_empty(), "files"),
         (component.allowed_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
+        (component.templated_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
         (component.dependencies.is_empty(), "dependencies"),
     ]
     .into_iter()

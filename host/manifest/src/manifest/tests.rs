@@ -203,8 +203,10 @@ source = "idle.wasm"
     let configured = parse(&configured).unwrap().select(&["app".to_owned()]).unwrap();
     assert_eq!(
         configured.warnings().collect::<Vec<_>>(),
-        ["spin.toml: the environment and files of the middleware \"login\" are never used: it has only what \
-             inherit_configuration names"]
+        [
+            "spin.toml: the environment, files and variables of the middleware \"login\" are never used: it has only what \
+             inherit_configuration names"
+        ]
     );
     let services = manifest.services();
     let services: Vec<_> = services.iter().map(|service| (service.0.id.as_str(), service.1.len())).collect();

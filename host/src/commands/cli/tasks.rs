@@ -17,8 +17,8 @@ pub(crate) struct TasksArgs {
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, this time decides whether a batch counts as
-    /// leased or as waiting. The default is the value in the manifest, or 30s.
+    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased
+    /// or as waiting. The default is the value in the manifest, or 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
@@ -79,7 +79,7 @@ pub(crate) enum TasksCommand {
         #[command(flatten)]
         choice: ChoiceArgs,
     },
-    /// Removes batches in any state. Their tasks that have not ended never run.
+    /// Removes batches in any state. The host neither starts nor retries the unfinished tasks of these batches.
     ///
     /// Each such task is recorded as `dropped`. If a worker runs one of these tasks, the worker stops it.
     Drop {
