@@ -2,6 +2,7 @@
 //! handler, `/later?URL` from a task, `/hoard` makes header fields
 //! without end, in a task.
 
+use anyhow::anyhow;
 use epilogue_sdk::BackgroundTasks;
 use spin_sdk::http::{IntoResponse, Request, Uri};
 use spin_sdk::http_service;
@@ -12,7 +13,7 @@ use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
 async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let query = request.uri().query().unwrap_or_default();
     Ok(match request.uri().path() {
-        "/now" => fetch(query),
+        "/now" => fetch(query)?,
         "/later" => {
             BackgroundTasks::current().add_task(fetch_later, (query.to_owned(),))?;
             "later".to_owned()
@@ -26,45 +27,48 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
 }
 
 #[epilogue_sdk::task]
-fn fetch_later(url: String) {
-    println!("task: {}", fetch(&url));
+fn fetch_later(url: String) -> anyhow::Result<()> {
+    println!("task: {}", fetch(&url)?);
+    Ok(())
 }
 
 /// Makes header fields without end.
 #[epilogue_sdk::task]
-fn hoard() {
+fn hoard() -> anyhow::Result<()> {
     let value = [vec![b'x'; 100_000]];
     let mut kept = Vec::new();
     loop {
         let fields = Fields::new();
-        fields.set("name", &value).expect("the name is valid");
+        fields.set("name", &value)?;
         kept.push(fields);
     }
 }
 
 /// The response's status and body, or the error.
-fn fetch(url: &str) -> String {
-    let url: Uri = url.parse().expect("it should be a URL");
+fn fetch(url: &str) -> anyhow::Result<String> {
+    let url: Uri = url.parse()?;
     let request = OutgoingRequest::new(Fields::new());
     let scheme = if url.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
-    request.set_scheme(Some(&scheme)).expect("the scheme is valid");
-    request.set_authority(url.authority().map(|authority| authority.as_str())).expect("the authority is valid");
-    request.set_path_with_query(url.path_and_query().map(|path| path.as_str())).expect("the path is valid");
+    let set = request
+        .set_scheme(Some(&scheme))
+        .and_then(|()| request.set_authority(url.authority().map(|authority| authority.as_str())))
+        .and_then(|()| request.set_path_with_query(url.path_and_query().map(|path| path.as_str())));
+    set.map_err(|()| anyhow!("{url} is no URL for a request"))?;
     let response = match outgoing_handler::handle(request, None) {
         Ok(response) => response,
-        Err(error) => return format!("{error:?}"),
+        Err(error) => return Ok(format!("{error:?}")),
     };
     response.subscribe().block();
     match response.get() {
         Some(Ok(Ok(response))) => {
-            let body = response.consume().expect("the body is taken once");
-            let stream = body.stream().expect("the stream is taken once");
+            let body = response.consume().map_err(|()| anyhow!("the body is taken twice"))?;
+            let stream = body.stream().map_err(|()| anyhow!("the stream is taken twice"))?;
             let mut text = Vec::new();
             while let Ok(bytes) = stream.blocking_read(1 << 16) {
                 text.extend(bytes);
             }
-            format!("{} {}", response.status(), String::from_utf8_lossy(&text))
+            Ok(format!("{} {}", response.status(), String::from_utf8_lossy(&text)))
         }
-        other => format!("{other:?}"),
+        other => Ok(format!("{other:?}")),
     }
 }
