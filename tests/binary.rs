@@ -341,8 +341,8 @@ fn a_profile_has_its_own_source_and_build() {
     let app = application("none.wasm", &format!("[component.app.profile.debug]\nsource = \"debug.wasm\"\n{command}"));
     let host = Process::start(up(app.path(), ["--build", "--profile", "debug"]));
     assert_eq!(get(host.address(), "/"), "Hello, world!");
-    let stderr = Process::start(up(app.path(), ["--profile", "debgu"])).ended().stderr.join("\n");
-    assert!(stderr.contains("no component has the profile \"debgu\": did you mean \"debug\"?"), "{stderr}");
+    let stderr = Process::start(up(app.path(), ["--profile", "debug2"])).ended().stderr.join("\n");
+    assert!(stderr.contains("no component has the profile \"debug2\": did you mean \"debug\"?"), "{stderr}");
 }
 
 #[test]
