@@ -126,7 +126,7 @@ fn a_download_that_fails_is_explained() {
         ),
         (files.source("/none", &right), "/none", "the server answered 404 Not Found".to_owned()),
         (files.source("/round", &right), "/round", "the server redirects more than 10 times".to_owned()),
-        (nobody.source("/a", &right), "/a", "onnection refused".to_owned()),
+        (nobody.source("/a", &right), "/a", "refused".to_owned()),
     ] {
         let app = application(&source, "");
         let ended = start(app.path(), cache.path()).ended();

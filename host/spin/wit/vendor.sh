@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Copies the WIT of Spin's interfaces into host/spin/wit/deps. It comes from the releases of spin-sdk in the registry:
-# version 7 has the newest interfaces, version 5.2 has those of earlier SDKs. Their licence is Apache-2.0 with the LLVM
+# version 7 has the newest interfaces, version 5.2 has those of earlier SDKs. Their license is Apache-2.0 with the LLVM
 # exception.
 #
 #   host/spin/wit/vendor.sh          copy them

@@ -85,7 +85,7 @@ fn a_profile_overrides_what_it_has() {
     assert_eq!((build.commands[0].as_str(), build.workdir.as_path()), ("make debug", Path::new("/app/sub")));
     assert_eq!((other.source.as_path(), &other.build), (Path::new("/app/other.wasm"), &None), "it has no such profile");
     assert_eq!(read(Some("fast")).components[1].build.as_ref().unwrap().commands, ["make other"]);
-    for (profile, hint) in [("debgu", "did you mean \"debug\"?"), ("x", "see [component.ID.profile.NAME]")] {
+    for (profile, hint) in [("debug2", "did you mean \"debug\"?"), ("x", "see [component.ID.profile.NAME]")] {
         let expected = format!("spin.toml: no component has the profile {profile:?}: {hint}");
         assert_eq!(message(parse_profile(&text, Some(profile))), expected);
     }
