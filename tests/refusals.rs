@@ -226,8 +226,8 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let composed = epilogue::testing::compose(Path::new(guests::TASKS), &[]).unwrap();
     fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
     let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts. It runs its tasks itself, so no \
-                    task engine can store them: set tool.epilogue.source of the component to the guest that it was \
-                    composed from";
+                    task engine can store them: set tool.epilogue.source of the component to the guest, as it was \
+                    before it was composed";
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
     assert_eq!(refusal_with(app.path(), &["--engine", &engine, "--durable", "--work"]), expected);
     assert_eq!(refusal_with(app.path(), &["--engine", &engine]), expected);

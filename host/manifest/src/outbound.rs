@@ -131,10 +131,11 @@ pub fn is_self(host: &str) -> bool {
     host.eq_ignore_ascii_case(SELF_HOST)
 }
 
-/// The id of the component that a host's name stands for: `shop` of `shop.spin.internal`. None for other names.
+/// The id of the component that a host's name stands for: `shop` of `shop.spin.internal`. None for other names. No name
+/// of the domain leaves the process, so an id may also be one that no component has, such as `a.b`.
 pub fn chained_component(host: &str) -> Option<&str> {
-    let (component, domain) = host.split_once('.')?;
-    domain.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
+    let (component, domain) = host.split_at_checked(host.len().checked_sub(CHAINING_DOMAIN.len() + 1)?)?;
+    domain.strip_prefix('.')?.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
 }
 
 impl AllowedHost {

@@ -27,7 +27,7 @@ pub(crate) struct RuntimeArgs {
     /// Set a variable of the application. `KEY=@FILE` takes the value from a file. `@FILE.json` and `@FILE.toml` set
     /// several variables. May be repeated.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
-    variables: Vec<VariableSource>,
+    variables: Vec<String>,
 
     /// Folder for the application's data, such as its default key-value store. With an empty name, data is kept in memory.
     /// The default is the folder .spin beside the manifest.
@@ -109,8 +109,13 @@ impl RuntimeArgs {
                 }
             });
         }
-        // Spin reads the file from the current folder.
-        let dotenv = read_dotenv(Path::new(".env"))?;
+        // Spin reads the file from the current folder. It need not be meant for this application.
+        let dotenv = read_dotenv(Path::new(".env")).unwrap_or_else(|error| {
+            if !manifest.variables.is_empty() {
+                tracing::warn!(target: "epilogue::up", "variables are not taken from .env: {error:#}");
+            }
+            BTreeMap::new()
+        });
         providers.push(Provider::Environment(Environment::new(Environment::DEFAULT_PREFIX, dotenv)));
         let resolver = Resolver::new(manifest.variables.clone(), providers);
         check_required(manifest, &resolver)?;
@@ -119,7 +124,9 @@ impl RuntimeArgs {
 
     fn own_values(&self, manifest: &Manifest) -> anyhow::Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
-        for source in &self.variables {
+        // Not read by clap, whose errors would repeat the value.
+        for text in &self.variables {
+            let source: VariableSource = text.parse().context("--variable is wrong")?;
             values.extend(source.read()?);
         }
         let known: Vec<&String> = manifest.variables.keys().collect();

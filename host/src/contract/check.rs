@@ -29,11 +29,13 @@ pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` o
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is not a component, or if two of its tasks have the same name. The message names the
+/// If the file cannot be read or is not a component, if components are nested too deep in it, or if two of its tasks have
+/// the same name. The message names the
 /// file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
-    let bytes = versions::normalize(wasm_file::read(file, advice)?);
-    names::check(&bytes).with_context(|| format!("{} {cannot}", file.display()))?;
+    let cannot = || format!("{} {cannot}", file.display());
+    let bytes = versions::normalize(wasm_file::read(file, advice)?).with_context(cannot)?;
+    names::check(&bytes).with_context(cannot)?;
     Ok(bytes)
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::ensure;
 use wasmparser::{
     BinaryReader, ComponentAlias, ComponentAliasSectionReader, ComponentExportSectionReader,
     ComponentImportSectionReader, ComponentInstance, ComponentInstanceSectionReader, ComponentType,
@@ -19,6 +20,9 @@ const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 /// The release candidate's version in a component that also has the interface in version 0.3.0: a component cannot
 /// import a name twice. wasmtime links it with 0.3.0, because build metadata does not matter.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
+
+/// How deep components may be nested. Composing nests a component a few levels deep.
+const MAX_DEPTH: usize = 100;
 
 /// The greatest length that LEB128 writes in one byte. No real name is longer.
 const SHORT: usize = 127;
@@ -36,21 +40,38 @@ const EXPORTS: u8 = 11;
 
 /// Replaces the names of WASI 0.3 in other versions by those in version 0.3.0. If the component cannot be read, it stays
 /// as it is: compiling it reports what is wrong.
-pub(crate) fn normalize(component: Vec<u8>) -> Vec<u8> {
+///
+/// # Errors
+///
+/// If there are components within components to a great depth. Compiling them would take all of the stack.
+pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    ensure!(!is_deeper(&component, MAX_DEPTH), "its components are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();
     if collect(&component, &mut names).is_err() {
-        return component;
+        return Ok(component);
     }
-    let replacements: BTreeMap<&str, String> =
-        names.iter().filter_map(|name| Some((*name, replacement(name, &names)?))).collect();
+    let mut replacements = BTreeMap::new();
+    let mut taken: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    for name in names {
+        if let Some(replacement) = replacement(name, &taken) {
+            taken.insert(replacement.clone());
+            replacements.insert(name, replacement);
+        }
+    }
     if replacements.is_empty() {
-        return component;
+        return Ok(component);
     }
-    rewrite(&component, &replacements).unwrap_or(component)
+    Ok(rewrite(&component, &replacements).unwrap_or(component))
 }
 
-/// What replaces `name` in a component with these `names`, if anything.
-fn replacement(name: &str, names: &BTreeSet<&str>) -> Option<String> {
+/// Whether components are nested within this one to more than this depth.
+fn is_deeper(component: &[u8], depth: usize) -> bool {
+    let nested = |section: Result<_>| section.ok().filter(|(id, _)| *id == COMPONENT).map(|(_, body)| body);
+    sections(component).filter_map(nested).any(|body| depth == 0 || is_deeper(body, depth - 1))
+}
+
+/// What replaces `name` in a component that has the names `taken`, if anything.
+fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     let (interface, version) = name.split_at(name.find('@')?);
     let is_candidate = version == CANDIDATE;
     let is_later =
@@ -59,7 +80,7 @@ fn replacement(name: &str, names: &BTreeSet<&str>) -> Option<String> {
         return None;
     }
     let own = format!("{interface}{OWN}");
-    match names.contains(own.as_str()) {
+    match taken.contains(&own) {
         false => Some(own),
         true => is_candidate.then(|| format!("{interface}{CANDIDATE_BESIDE}")),
     }
@@ -212,7 +233,7 @@ mod tests {
     /// The names of a component's imports and exports after its names were replaced. It is still valid.
     fn names(text: &str) -> Vec<String> {
         let engine = Engine::default();
-        let component = Component::new(&engine, normalize(wat::parse_str(text).unwrap())).unwrap();
+        let component = Component::new(&engine, normalize(wat::parse_str(text).unwrap()).unwrap()).unwrap();
         let ty = component.component_type();
         ty.imports(&engine)
             .map(|(name, _)| name)
@@ -254,6 +275,10 @@ mod tests {
         };
         assert_eq!(names(&text("0.3.0-rc-2026-03-15")), ["wasi:a/b@0.3.0", "wasi:a/b@0.3.0+rc-2026-03-15"]);
         assert_eq!(names(&text("0.3.1")), ["wasi:a/b@0.3.0", "wasi:a/b@0.3.1"]);
+        let later = text("0.3.1").replace("0.3.0", "0.3.2");
+        assert_eq!(names(&later), ["wasi:a/b@0.3.2", "wasi:a/b@0.3.0"]);
+        let both = text("0.3.1").replace("0.3.0", "0.3.0-rc-2026-03-15");
+        assert_eq!(names(&both), ["wasi:a/b@0.3.0", "wasi:a/b@0.3.1"]);
     }
 
     #[test]
@@ -261,9 +286,27 @@ mod tests {
         let text = r#"(component (core module (data "wasi:http/types@0.3.1")) (import "wasi:a/b@0.3.0" (instance))
             (import "wasi:a/b@0.4.0" (instance)) (import "wasi:a/b@0.3.0-rc-2026-01-01" (instance)))"#;
         let component = wat::parse_str(text).unwrap();
-        assert_eq!(normalize(component.clone()), component);
+        assert_eq!(normalize(component.clone()).unwrap(), component);
         for broken in [&b""[..], b"\0asm", b"\0asm\x0d\0\x01\0\x0a\xff", b"\0asm\x0d\0\x01\0\x04\x02\x01"] {
-            assert_eq!(normalize(broken.to_vec()), broken);
+            assert_eq!(normalize(broken.to_vec()).unwrap(), broken);
         }
+    }
+
+    #[test]
+    fn components_may_not_be_nested_without_end() {
+        let nested = |depth: usize| {
+            let empty = wat::parse_str("(component)").unwrap();
+            let around = |inner: Vec<u8>, _| {
+                let mut outer = empty[..HEADER].to_vec();
+                outer.push(COMPONENT);
+                write_length(&mut outer, inner.len());
+                outer.extend(inner);
+                outer
+            };
+            let component = (0..depth).fold(empty.clone(), around);
+            normalize(component).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(nested(MAX_DEPTH), Ok(()));
+        assert_eq!(nested(MAX_DEPTH + 1), Err("its components are nested more than 100 deep".to_owned()));
     }
 }

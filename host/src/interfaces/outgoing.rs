@@ -9,6 +9,7 @@ use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -157,6 +158,24 @@ impl WasiHttpHooks for Outgoing {
         connect_error(error)
     }
 
+    fn p2_error_from_connect(&mut self, error: &io::Error) -> p2::ErrorCode {
+        match connect_error(error) {
+            ErrorCode::ConnectionTimeout => p2::ErrorCode::ConnectionTimeout,
+            ErrorCode::ConnectionTerminated => p2::ErrorCode::ConnectionTerminated,
+            ErrorCode::DestinationIpUnroutable => p2::ErrorCode::DestinationIpUnroutable,
+            ErrorCode::DnsError(_) => p2::ErrorCode::DnsError(p2::DnsErrorPayload { rcode: None, info_code: None }),
+            _ => p2::ErrorCode::ConnectionRefused,
+        }
+    }
+
+    fn p2_error_from_tls(&mut self, _error: &io::Error) -> p2::ErrorCode {
+        p2::ErrorCode::TlsProtocolError
+    }
+
+    fn p2_error_from_hyper(&mut self, _error: &hyper::Error) -> p2::ErrorCode {
+        p2::ErrorCode::HttpProtocolError
+    }
+
     fn p3_error_from_tls(&mut self, _error: &io::Error) -> ErrorCode {
         ErrorCode::TlsProtocolError
     }
@@ -187,7 +206,9 @@ impl WasiHttpHooks for Outgoing {
             };
             remove_forbidden(request.headers_mut());
             // wasmtime has set this header to `self.alt`, a name that only this host knows.
-            if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+            // A user and a password in front of it are not for the server's logs.
+            let host = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+            if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
                 request.headers_mut().insert(HOST, host);
             }
             let called = uri.host().and_then(chained_component).map(str::to_owned);

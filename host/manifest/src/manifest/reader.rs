@@ -75,6 +75,18 @@ impl<'a> Section<'a> {
         Ok(Some((self.decode(key, value)?, span)))
     }
 
+    /// Takes out the text of a key that may be secret, so that an error does not show it. None if there is no such key.
+    pub(super) fn take_secret(&mut self, key: &'static str) -> anyhow::Result<Option<String>> {
+        let Some(value) = self.take_value(key) else { return Ok(None) };
+        self.secret(key, &value).map(Some)
+    }
+
+    /// The text of a value that may be secret.
+    pub(super) fn secret(&self, key: &str, value: &Spanned<DeValue<'a>>) -> anyhow::Result<String> {
+        let text = value.get_ref().as_str().map(str::to_owned);
+        text.ok_or_else(|| self.error(&value.span(), format_args!("{key:?} in {} must be a text", self.name)))
+    }
+
     /// Takes out the value of a key that must exist.
     pub(super) fn require<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<T> {
         self.take(key)?.ok_or_else(|| self.missing(key))

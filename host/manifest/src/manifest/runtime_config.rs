@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use toml::{Spanned, de::DeValue};
 
-use super::reader::{Document, Section};
+use super::reader::{Document, Entry, Section};
 
 /// The tables of Spin's runtime configuration that have no effect here.
 const WITHOUT_EFFECT: [&str; 10] = [
@@ -125,7 +125,14 @@ fn variables_provider(
 ) -> anyhow::Result<VariablesProvider> {
     let (kind, at) = kind(&mut table)?;
     let provider = match kind.as_str() {
-        "static" => VariablesProvider::Static(table.require("values")?),
+        "static" => {
+            let values = table.take_value("values").ok_or_else(|| table.missing("values"))?;
+            let mut values = table.open(format!("\"values\" in {}", table.name()), values)?;
+            let entries = values.take_rest();
+            let value = |entry: Entry<'_>| Ok((values.secret(&entry.key, &entry.value)?, entry.key));
+            let entries = entries.into_iter().map(value).map(|read| read.map(|(value, key)| (key, value)));
+            VariablesProvider::Static(entries.collect::<anyhow::Result<_>>()?)
+        }
         "env" => {
             let dotenv: Option<PathBuf> = table.take("dotenv_path")?;
             VariablesProvider::Environment {
@@ -223,6 +230,10 @@ mod tests {
                 "[key_value_store.a]\ntype = 'aws_dynamo'",
                 "conf/runtime.toml:2: the type \"aws_dynamo\" in [key_value_store.a] cannot work on this host, which \
                  has \"spin\" and \"redis\"",
+            ),
+            (
+                "[[variables_provider]]\ntype = 'static'\nvalues = { a = 1234 }",
+                "conf/runtime.toml:3: \"a\" in \"values\" in [[variables_provider]] must be a text",
             ),
             ("[key_value_store.a]", "conf/runtime.toml:1: [key_value_store.a] has no \"type\""),
             ("[key_value_store.a]\ntype = 'redis'", "conf/runtime.toml:1: [key_value_store.a] has no \"url\""),

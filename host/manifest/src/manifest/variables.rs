@@ -28,7 +28,7 @@ pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
         check_name(&entry.key)
             .map_err(|reason| table.error(&entry.span, format_args!("the variable name {:?} {reason}", entry.key)))?;
         let mut variable = table.open(table.child_name(&entry.key), entry.value)?;
-        let default: Option<String> = variable.take("default")?;
+        let default = variable.take_secret("default")?;
         let required = variable.take("required")?.unwrap_or(false);
         if required == default.is_some() {
             let message = format_args!("{} needs either a \"default\" or \"required = true\"", variable.name());

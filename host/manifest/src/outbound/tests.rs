@@ -168,7 +168,7 @@ fn components_are_called_by_their_names() {
         ("shop.spin.internal", Some("shop")),
         ("Shop-2.Spin.Internal", Some("Shop-2")),
         ("spin.internal", None),
-        ("a.b.spin.internal", None),
+        ("a.b.spin.internal", Some("a.b")),
         ("shop.internal", None),
     ] {
         assert_eq!(chained_component(host), expected, "{host}");

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env::VarError;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -54,33 +52,29 @@ impl Provider {
     }
 }
 
-/// Reads a `.env` file: lines `NAME=VALUE`, empty lines, and lines that begin with `#`. A value may be in single or double
-/// quotes, and the line may begin with `export`. There are none if the file does not exist.
+/// Reads a `.env` file: lines `NAME=VALUE`, with quotes, comments and substitutions as usual. There are no values if the
+/// file does not exist.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or if a line is something else. The message names the file and the line, not the value.
+/// If the file cannot be read, or if a line is something else. The message names the file, and shows no line, because a
+/// line may contain a secret.
 pub fn read_dotenv(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    let mut values = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=') else {
-            bail!("{}:{} is not NAME=VALUE", file.display(), number + 1);
-        };
-        let value = value.trim();
-        let quoted = |quote| value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote));
-        let plain = || value.split(" #").next().unwrap_or(value).trim_end();
-        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or_else(plain);
-        values.insert(name.trim().to_owned(), value.to_owned());
+    let cannot = || format!("cannot read {}", file.display());
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error).with_context(cannot),
     }
-    Ok(values)
+    let lines = match dotenvy::from_path_iter(file) {
+        Ok(lines) => lines,
+        Err(dotenvy::Error::Io(error)) => return Err(error).with_context(cannot),
+        Err(_) => bail!("{} is no file of lines NAME=VALUE", file.display()),
+    };
+    let line = |line: dotenvy::Result<(String, String)>| match line {
+        Ok(line) => Ok(line),
+        Err(dotenvy::Error::Io(error)) => Err(error).with_context(cannot),
+        Err(_) => bail!("{} has a line that is not NAME=VALUE", file.display()),
+    };
+    lines.map(line).collect()
 }

@@ -334,6 +334,7 @@ fn mistakes_in_variables_are_reported_with_their_line() {
             "spin.toml:11: the variable name \"to-ken\" may only have lower-case letters, digits and underscores",
         ),
         ("token = \"a\"", "spin.toml:11: [variables.token] must be a table, not of type string"),
+        ("token = { default = 1234 }", "spin.toml:11: \"default\" in [variables.token] must be a text"),
         (
             "token = { defualt = \"a\" }",
             "spin.toml:11: [variables.token] needs either a \"default\" or \"required = true\"",
