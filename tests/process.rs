@@ -219,10 +219,10 @@ impl Lines {
         let seen = seen.lock().unwrap();
         let looks = |seen: &mut Seen| !seen.ended && find(&seen.lines).is_none();
         let (seen, _) = changed.wait_timeout_while(seen, PATIENCE, looks).unwrap();
-        let found = find(&seen.lines);
+        let (found, lines) = (find(&seen.lines), seen.lines.join("\n"));
         // Not under the lock: whoever shows the output takes it too.
         drop(seen);
-        found.expect("what was waited for should have been printed")
+        found.unwrap_or_else(|| panic!("what was waited for should have been printed, but only this was:\n{lines}"))
     }
 
     fn to_the_end(&self) -> Vec<String> {

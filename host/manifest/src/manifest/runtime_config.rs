@@ -127,7 +127,7 @@ fn variables_provider(
     let provider = match kind.as_str() {
         "static" => {
             let values = table.take_value("values").ok_or_else(|| table.missing("values"))?;
-            let mut values = table.open(format!("\"values\" in {}", table.name()), values)?;
+            let mut values = table.open(table.name().to_owned(), values)?;
             let entries = values.take_rest();
             let value = |entry: Entry<'_>| Ok((values.secret(&entry.key, &entry.value)?, entry.key));
             let entries = entries.into_iter().map(value).map(|read| read.map(|(value, key)| (key, value)));
@@ -233,7 +233,7 @@ mod tests {
             ),
             (
                 "[[variables_provider]]\ntype = 'static'\nvalues = { a = 1234 }",
-                "conf/runtime.toml:3: \"a\" in \"values\" in [[variables_provider]] must be a text",
+                "conf/runtime.toml:3: \"a\" in [[variables_provider]] must be a text",
             ),
             ("[key_value_store.a]", "conf/runtime.toml:1: [key_value_store.a] has no \"type\""),
             ("[key_value_store.a]\ntype = 'redis'", "conf/runtime.toml:1: [key_value_store.a] has no \"url\""),
