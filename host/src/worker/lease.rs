@@ -37,6 +37,9 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
         }
     };
     let ended = tokio::select! {
+        // The work first: once the engine has confirmed the batch's end, the lease cannot be extended. If both are known
+        // at once, the end is what must be logged (S3).
+        biased;
         ended = work => ended,
         lost = held.keep() => Err(lost),
     };
