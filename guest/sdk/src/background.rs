@@ -13,8 +13,8 @@ use crate::task::{Task, TaskResult};
 
 /// The queue of the current request (S5). A request has one queue, and every value of this type refers to it.
 ///
-/// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The handler
-/// and its dependencies, libraries, running tasks and the teardown all add to the same queue.
+/// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. All of these
+/// add to the same queue: the handler, its dependencies, libraries, running tasks and the teardown.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -40,8 +40,8 @@ type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Database {
-    /// Starts the thread for an open database, whose file is at `place` if it has one. Each operation may take `timeout`,
-    /// including the time that it waits for its turn.
+    /// Starts the thread for an open database. `place` is where its file is, or none if it is in memory. Each operation
+    /// may take `timeout`, including the time that it waits for its turn.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the system starts no thread.

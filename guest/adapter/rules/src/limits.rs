@@ -79,7 +79,7 @@ impl Limits {
     }
 }
 
-/// Shortens the text of an error to the first [`MAX_ERROR`] bytes and the number of missing bytes.
+/// Cuts the text of an error after [`MAX_ERROR`] bytes, and appends the number of bytes that it removed.
 pub fn cut(mut text: String) -> String {
     let end = text.floor_char_boundary(MAX_ERROR);
     let missing = text.len() - end;

@@ -45,7 +45,8 @@ impl TaskState {
         }
     }
 
-    /// Whether the failure policy counts this state as a failure (S4): the task was tried and did not succeed.
+    /// Whether the failure policy counts this state as a failure (S4). It does if the task was tried
+    /// and did not succeed.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }

@@ -13,8 +13,8 @@ use super::{
 /// A component that satisfies imports of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// The imports that it satisfies: `a:b` for all interfaces of a package, `a:b/c` for one interface, each with or
-    /// without a version, or a plain name.
+    /// The imports that it satisfies. Either `a:b`, for all interfaces of a package, or `a:b/c`, for one interface, both
+    /// with or without a version; or a plain name.
     pub name: String,
     /// The dependency's id in the manifest, or else its file as the manifest writes it, or its address.
     pub id: String,
