@@ -35,10 +35,13 @@ pub struct Resolver {
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can ask for.
+/// The variables that one component can ask for. The default has none. Each instance has a clone, so it is small.
 #[derive(Clone, Default)]
-pub struct ComponentVariables {
-    templates: Arc<BTreeMap<String, Template>>,
+pub struct ComponentVariables(Option<Arc<Known>>);
+
+/// The names of a component's variables, and what their values are made of.
+struct Known {
+    templates: BTreeMap<String, Template>,
     resolver: Arc<Resolver>,
 }
 
@@ -82,7 +85,7 @@ impl Resolver {
 impl ComponentVariables {
     /// The variables with these names and values.
     pub fn new(templates: BTreeMap<String, Template>, resolver: Arc<Resolver>) -> Self {
-        Self { templates: Arc::new(templates), resolver }
+        Self((!templates.is_empty()).then(|| Arc::new(Known { templates, resolver })))
     }
 
     /// The value of one of the component's variables.
@@ -93,7 +96,8 @@ impl ComponentVariables {
     pub fn get(&self, name: &str) -> Result<String, Error> {
         check_name(name).map_err(|reason| Error::InvalidName(format!("the variable name {name:?} {reason}")))?;
         let undefined = || Error::Undefined(format!("the component has no variable {name:?}"));
-        self.resolver.fill(self.templates.get(name).ok_or_else(undefined)?)
+        let known = self.0.as_ref().ok_or_else(undefined)?;
+        known.resolver.fill(known.templates.get(name).ok_or_else(undefined)?)
     }
 
     /// The names and values of all variables of the component.
@@ -102,8 +106,9 @@ impl ComponentVariables {
     ///
     /// If a variable has no value.
     pub fn get_all(&self) -> Result<Vec<(String, String)>, Error> {
-        let value = |(name, template): (&String, _)| Ok((name.clone(), self.resolver.fill(template)?));
-        self.templates.iter().map(value).collect()
+        let Some(known) = &self.0 else { return Ok(Vec::new()) };
+        let value = |(name, template): (&String, _)| Ok((name.clone(), known.resolver.fill(template)?));
+        known.templates.iter().map(value).collect()
     }
 }
 

@@ -31,11 +31,11 @@ pub(crate) struct RuntimeArgs {
 
     /// Folder for the application's data, such as its default key-value store. With an empty name, data is kept in memory.
     /// The default is the folder .spin beside the manifest.
-    #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR", help_heading = "Application")]
+    #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<OsString>,
 
     /// Set a key of the default key-value store at the start. May be repeated.
-    #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Application")]
+    #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = key_value)]
     key_values: Vec<(String, String)>,
 
     /// What is open, for reloads.

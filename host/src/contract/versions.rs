@@ -24,9 +24,6 @@ const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 /// How deep components may be nested. Composing nests a component a few levels deep.
 const MAX_DEPTH: usize = 100;
 
-/// The greatest length that LEB128 writes in one byte. No real name is longer.
-const SHORT: usize = 127;
-
 /// The length of what is before the first section: the magic number, the version and the layer.
 const HEADER: usize = 8;
 
@@ -76,7 +73,7 @@ fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     let is_candidate = version == CANDIDATE;
     let is_later =
         || version.strip_prefix("@0.3.").is_some_and(|patch| patch.parse().is_ok_and(|patch: u32| patch > 0));
-    if !interface.starts_with("wasi:") || !(is_candidate || is_later()) || name.len() > SHORT {
+    if !interface.starts_with("wasi:") || !(is_candidate || is_later()) {
         return None;
     }
     let own = format!("{interface}{OWN}");
@@ -119,9 +116,11 @@ fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
     for name in names {
         let Some(replacement) = replacements.get(name) else { continue };
-        // A name is a part of the body, behind its length of one byte.
+        // A name is a part of the body, behind its length. Of the bytes of a number in LEB128 only the last is below 128,
+        // and so is the byte before the length: it ends a number or says a kind.
         let start = name.as_ptr().addr() - body.as_ptr().addr();
-        rewritten.extend(&body[copied..start - 1]);
+        let length = body[..start - 1].iter().rposition(|byte| *byte < 0x80).map_or(0, |before| before + 1);
+        rewritten.extend(&body[copied..length]);
         write_length(&mut rewritten, replacement.len());
         rewritten.extend(replacement.as_bytes());
         copied = start + name.len();
@@ -216,7 +215,7 @@ fn name_of_alias<'a>(alias: &ComponentAlias<'a>) -> Option<&'a str> {
 
 /// Writes a length as LEB128.
 fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
-    while length > SHORT {
+    while length >= 0x80 {
         bytes.push(length.to_le_bytes()[0] | 0x80);
         length >>= 7;
     }
@@ -289,6 +288,25 @@ mod tests {
         assert_eq!(normalize(component.clone()).unwrap(), component);
         for broken in [&b""[..], b"\0asm", b"\0asm\x0d\0\x01\0\x0a\xff", b"\0asm\x0d\0\x01\0\x04\x02\x01"] {
             assert_eq!(normalize(broken.to_vec()).unwrap(), broken);
+        }
+    }
+
+    #[test]
+    fn a_length_may_have_more_bytes_than_it_needs() {
+        let name = format!("wasi:a/{}@0.3.1", "b".repeat(200));
+        for name in ["wasi:a/b@0.3.1", &name] {
+            let mut component = wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap();
+            let replaced = normalize(component.clone()).unwrap();
+            // The import section: its id and length, one import, its kind, the name with its length.
+            let start = memchr::memmem::find(&component, name.as_bytes()).unwrap();
+            let section = component[..start].iter().rposition(|byte| *byte == IMPORTS).unwrap();
+            let mut body = vec![1, 0, (name.len() & 0x7f) as u8 | 0x80, (name.len() >> 7) as u8 | 0x80, 0x80, 0];
+            body.extend(component.split_off(start));
+            component.truncate(section + 1);
+            // The type of the import, of two bytes, ends the section.
+            write_length(&mut component, 6 + name.len() + 2);
+            component.extend(body);
+            assert_eq!(normalize(component).unwrap(), replaced, "{name}");
         }
     }
 

@@ -45,10 +45,16 @@ pub(super) struct Later<'a> {
 }
 
 impl Later<'_> {
-    /// Reads these parts of the component `id`, once all components are known.
-    pub(super) fn read(self, id: &str, manifest: &mut Manifest) -> anyhow::Result<()> {
+    /// Whether the component has dependencies.
+    pub(super) fn has_dependencies(&self) -> bool {
+        self.dependencies.as_ref().is_some_and(|unread| !unread.is_empty())
+    }
+
+    /// Reads these parts of the component `id`, once all components are known. `dependents` are those whose
+    /// dependencies may not have been read yet.
+    pub(super) fn read(self, id: &str, dependents: &[String], manifest: &mut Manifest) -> anyhow::Result<()> {
         if let Some(dependencies) = self.dependencies {
-            dependencies::of_component(id, dependencies, manifest)?;
+            dependencies::of_component(id, dependencies, dependents, manifest)?;
         }
         self.middleware.map_or(Ok(()), |own| middleware::of_component(id, own, manifest))
     }

@@ -58,14 +58,26 @@ pub(super) struct Unread<'a> {
     inherit_all: Option<bool>,
 }
 
+impl Unread<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}
+
 /// Takes the keys about dependencies out of a component's table.
 pub(super) fn take<'a>(component: &mut Section<'a>) -> anyhow::Result<Option<Unread<'a>>> {
     let inherit_all = component.take("dependencies_inherit_configuration")?;
     Ok(component.section("dependencies")?.map(|table| Unread { table, inherit_all }))
 }
 
-/// Reads the dependencies of a component.
-pub(super) fn of_component(id: &str, unread: Unread<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
+/// Reads the dependencies of a component. `dependents` are the components whose
+/// dependencies may not have been read yet.
+pub(super) fn of_component(
+    id: &str,
+    unread: Unread<'_>,
+    dependents: &[String],
+    manifest: &mut Manifest,
+) -> anyhow::Result<()> {
     let Unread { mut table, inherit_all } = unread;
     let mut dependencies = Vec::new();
     for Entry { key, span, value } in table.take_rest() {
@@ -76,7 +88,7 @@ pub(super) fn of_component(id: &str, unread: Unread<'_>, manifest: &mut Manifest
             );
             return Err(table.error(&span, message));
         }
-        match dependency(&table, key, value, inherit_all, manifest)? {
+        match dependency(&table, key, value, inherit_all, dependents, manifest)? {
             Ok(dependency) => dependencies.push(dependency),
             Err(message) => manifest.unsupported.push(Notice { component: Some(id.to_owned()), message }),
         }
@@ -93,6 +105,7 @@ fn dependency<'a>(
     name: String,
     value: Spanned<DeValue<'a>>,
     inherit_all: Option<bool>,
+    dependents: &[String],
     manifest: &mut Manifest,
 ) -> anyhow::Result<Result<Dependency, String>> {
     let place = format!("{name:?} in {}", table.name());
@@ -124,7 +137,7 @@ fn dependency<'a>(
             let Some(component) = manifest.components.iter().find(|component| component.id == id) else {
                 return Err(triggers::unknown_component(&entry, &at, &id, manifest));
             };
-            if let Some(key) = configuration(component) {
+            if let Some(key) = configuration(component, dependents) {
                 let message = format_args!(
                     "{} is the component {id:?}, which has {key:?}: a dependency has only what inherit_configuration names",
                     entry.name()
@@ -147,14 +160,14 @@ fn dependency<'a>(
 }
 
 /// A key of the component's own configuration, which a dependency cannot have, as in Spin.
-fn configuration(component: &Component) -> Option<&'static str> {
+fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),
         (component.variables.is_empty(), "variables"),
         (component.files.is_empty(), "files"),
         (component.allowed_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
         (component.templated_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
-        (component.dependencies.is_empty(), "dependencies"),
+        (component.dependencies.is_empty() && !dependents.contains(&component.id), "dependencies"),
     ]
     .into_iter()
     .find_map(|(is_empty, key)| (!is_empty).then_some(key))

@@ -52,8 +52,10 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&
             later.push((component::read(entry.key.clone(), table, &mut manifest)?, entry.key));
         }
     }
+    let has_dependencies = |(later, id): &(component::Later<'_>, String)| later.has_dependencies().then(|| id.clone());
+    let dependents: Vec<String> = later.iter().filter_map(has_dependencies).collect();
     for (later, component) in later {
-        later.read(&component, &mut manifest)?;
+        later.read(&component, &dependents, &mut manifest)?;
     }
     triggers::read(&mut root, &mut manifest)?;
     root.finish()?;

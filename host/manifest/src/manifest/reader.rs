@@ -106,6 +106,11 @@ impl<'a> Section<'a> {
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
+    /// Whether no key is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Whether the table has a key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

@@ -183,6 +183,6 @@ fn target(
         .find(|id| component::check_id(id).is_ok() && !known(manifest, id))
         .unwrap_or_default();
     let name = format!("\"component\" in {}", table.name());
-    component::read(id.clone(), table.open(name, value)?, manifest)?.read(&id, manifest)?;
+    component::read(id.clone(), table.open(name, value)?, manifest)?.read(&id, &[], manifest)?;
     Ok(id)
 }

@@ -64,6 +64,18 @@ fn mistakes_of_components_are_reported_with_their_line() {
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
+             [component.b]\nsource = \"b\"\nvariables = { c = \"d\" }",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"variables\": a \
+             dependency has only what inherit_configuration names",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
+             [component.b]\nsource = \"b\"\ndependencies.c-d = { path = \"c\" }",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"dependencies\": a \
+             dependency has only what inherit_configuration names",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
              [component.b]\nsource = \"b\"\nfiles = [\"c\"]",
             "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"files\": a \
              dependency has only what inherit_configuration names",
