@@ -251,6 +251,18 @@ fn s7_composed_a_client_that_leaves_cancels_no_task() {
 }
 
 #[test]
+fn s7_composed_a_task_that_is_added_when_the_client_leaves_runs() {
+    let host = StockHost::start(guests::BODY);
+    let mut client = Socket::connect_to(host.address());
+    client.request("GET", "/left");
+    client.read(1000);
+    drop(client);
+    let record = host.next_record();
+    assert_eq!(ends(&record), ["defer succeeded"], "{record:?}");
+    assert_eq!(host.stdout().lines().next_back(), Some("teardown"));
+}
+
+#[test]
 fn s7_composed_a_task_may_ask_to_be_cancelled_when_the_client_leaves() {
     let gate = Gate::new();
     let host = StockHost::start(guests::GATE);

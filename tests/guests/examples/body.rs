@@ -8,7 +8,7 @@ use axum::extract::Query;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use epilogue_sdk::{BackgroundTasks, EnqueueError, TaskContext};
+use epilogue_sdk::{BackgroundTasks, EnqueueError, Scope, TaskContext};
 use futures::stream;
 use serde::Deserialize;
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
@@ -24,6 +24,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         .route("/echo", post(echo))
         .route("/broken", get(broken))
         .route("/panic", get(panics))
+        .route("/left", get(left))
         .call(request)
         .await
 }
@@ -88,6 +89,24 @@ async fn panics(tasks: BackgroundTasks) -> Result<Body, EnqueueError> {
         Some((Ok::<_, std::io::Error>(Bytes::from("some")), count + 1))
     });
     Ok(Body::from_stream(frames))
+}
+
+/// A body without an end. It adds a closure when it is dropped, because the client has left.
+async fn left(tasks: BackgroundTasks, scope: Scope) -> Body {
+    scope.on_teardown(async { println!("teardown") });
+    Body::from_stream(stream::unfold(Left(tasks), |left| async move {
+        Some((Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; CHUNK])), left))
+    }))
+}
+
+struct Left(BackgroundTasks);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.defer(async { println!("closure") }) {
+            println!("refused: {error}");
+        }
+    }
 }
 
 #[epilogue_sdk::task(name = "after")]

@@ -25,7 +25,7 @@ impl Life {
     /// Runs the tasks in the order of registration, until none is left. This includes tasks that are added meanwhile.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
-        while let Some(task) = drain::next() {
+        while let Some(task) = next().await {
             let record = match self.verdict(&task, failed) {
                 Some((state, reason)) => TaskRecord { state, attempt: 0, elapsed: 0, error: Some(reason.to_owned()) },
                 None => self.run(&task).await,
@@ -95,6 +95,16 @@ impl Life {
             None => (TaskState::TimedOut, Some(words::still_running(Duration::from_nanos(limit)))),
         }
     }
+}
+
+/// Takes the next task from the queue. If there is none, the guest first gets the events that have happened, for example
+/// that the client has left. It may then add a task, and a teardown that began before would drop the task's closure.
+async fn next() -> Option<QueuedTask> {
+    if let Some(task) = drain::next() {
+        return Some(task);
+    }
+    wit_bindgen::yield_async().await;
+    drain::next()
 }
 
 fn backoff(task: &QueuedTask) -> Backoff {

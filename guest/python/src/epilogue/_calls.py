@@ -48,6 +48,9 @@ class Call:
         context = contextvars.Context()
         context.run(_loop._owner.set, self)
         self.main: asyncio.Task[Any] = _loop.hide(context.run(asyncio.Task, coroutine, loop=loop))
+        # The call goes before everything that is ready already. So no task is added between the host's last look at the
+        # queue and the start of the teardown.
+        loop._ready.rotate(1)
 
     def part(self) -> None:
         """Lets the call end although tasks are left. The next calls drive them, and the teardown waits for them."""
