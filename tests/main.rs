@@ -48,6 +48,7 @@ mod plugin;
 mod received;
 mod refusals;
 mod reload;
+mod reports;
 mod room;
 mod routes;
 mod scratch;

@@ -8,6 +8,7 @@ mod prepare;
 mod reload;
 mod runtime_config;
 mod signals;
+mod status;
 mod tasks;
 mod up;
 mod variables;
@@ -25,7 +26,7 @@ use crate::telemetry::{logging, output};
 pub fn run() -> ExitCode {
     let command = variables::command_line().command;
     // The other commands log their warnings.
-    if matches!(command, Command::Tasks(_) | Command::Build(_)) {
+    if matches!(command, Command::Tasks(_) | Command::Build(_) | Command::Status(_)) {
         variables::warnings().iter().for_each(|warning| logging::warn(warning));
     }
     let ended = match command {
@@ -34,6 +35,7 @@ pub fn run() -> ExitCode {
         Command::Tasks(args) => tasks::run(args),
         Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => status::status(&args),
         Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
     };
     let code = ended.unwrap_or_else(|error| {

@@ -22,6 +22,7 @@ mod component;
 mod contract;
 mod interfaces;
 mod process;
+mod reports;
 mod request;
 mod server;
 mod tasks;

@@ -5,13 +5,13 @@ mod attend;
 pub(crate) mod drain;
 pub(crate) mod response;
 mod store;
+mod timeline;
 
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use epilogue_engines::Error;
 use epilogue_rules::duration::Shown;
 use epilogue_rules::limits::cut;
 use epilogue_rules::{trace, words};
@@ -30,10 +30,10 @@ use crate::contract::bindings::ResponseOutcome;
 use crate::interfaces::status;
 use crate::request::admission::Slot;
 use crate::tasks::observer::Observer;
-use crate::tasks::queue::Queue;
+use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{RequestRecord, TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
-use crate::tasks::store::NotStored;
+use crate::tasks::timeline::Timeline;
 use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
@@ -61,6 +61,8 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
             return;
         }
     };
+    reply.identify(&life.scope.id);
+    life.follow(reply.timeline.take().map(|timeline| *timeline));
     let handled = life.attend(request, &mut reply).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
     life.send(handled, reply).await;
@@ -178,10 +180,11 @@ impl Life {
             Err(error) => {
                 let reason = cut(error.to_string());
                 self.record.announce_failure(&reason, matches!(error, HandlerError::BadUpload(_)));
-                (failed(&error), Some(reason))
+                (response::failed(&error), Some(reason))
             }
         };
         self.record.status = response.status();
+        self.scope.note(|timeline| timeline.responds(response.status()));
         let mut sent = reply.send(response);
         if let Some(slot) = &self.slot {
             sent.free(slot.place());
@@ -198,6 +201,7 @@ impl Life {
         };
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.respond = None;
+        self.note_sent(sent.bytes());
         if let Some(slot) = &mut self.slot {
             slot.drain();
         }
@@ -252,7 +256,9 @@ impl Life {
         if !instance.take_needs_teardown() {
             return;
         }
+        self.scope.note(Timeline::teardown_begins);
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
+        self.scope.note(Timeline::teardown_ended);
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
@@ -318,18 +324,20 @@ impl Life {
         self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// Returns the instance for a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
-    async fn instance(&mut self, now: Instant) -> Result<Ready<'_>, NoInstance> {
+    /// Returns the instance for an attempt of a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
+    async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
         let (instance, start) = match self.instance.take() {
             Some(instance) => (instance, now),
             None => {
                 let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
+                self.scope.note(|timeline| timeline.fresh_instances += 1);
                 self.resources = fresh.resources();
                 (fresh, Instant::now())
             }
         };
         let budget_left = self.budget_left(start);
+        self.note_attempt(task, attempt, start.into_std());
         Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
     }
 
@@ -365,6 +373,7 @@ impl Drop for Life {
         if self.respond.is_some() {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
             self.record.announce_outcome(&self.record.outcome);
+            self.note_sent(0);
         }
         if let Some(running) = self.running.take() {
             self.record_queued(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
@@ -377,24 +386,7 @@ impl Drop for Life {
         self.scope.queue().close_if_empty();
         self.record.stored = self.scope.queue().take_stored();
         self.slot = None;
+        self.note_end();
         self.observer.ended(&self.record);
-    }
-}
-
-/// The host's answer if the handler returned no response, or one that must not be sent. The answer does not contain the
-/// reason, which is only for the operator. If tasks are too large for the engine, the status is 500 and not 503,
-/// because a retry would not help.
-fn failed(error: &HandlerError) -> Response<WasiBody> {
-    match error {
-        HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
-        HandlerError::Interrupted(Interrupted::Stopped)
-        | HandlerError::NotStored(
-            NotStored::TaskEngine(Error::Unavailable(_) | Error::Config(_)) | NotStored::BacklogFull(_),
-        ) => unavailable(),
-        HandlerError::BadUpload(reason) => plain(reason.status()),
-        HandlerError::Interrupted(Interrupted::Trapped(_))
-        | HandlerError::Returned(_)
-        | HandlerError::NotFinal(_)
-        | HandlerError::NotStored(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

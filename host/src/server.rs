@@ -5,7 +5,9 @@ mod arrival;
 pub(crate) mod chained;
 pub(crate) mod client_io;
 pub(crate) mod connection;
+pub(crate) mod control;
 pub(crate) mod linger;
+pub(crate) mod overview;
 pub(crate) mod progress;
 pub(crate) mod request_headers;
 pub(crate) mod spin_headers;
@@ -29,6 +31,7 @@ use crate::app::version::Replacer;
 use crate::budget::descriptors;
 use crate::process::shutdown::Shutdown;
 use crate::process::threads::{self, EventLoop};
+use crate::reports::Reports;
 use crate::request::admission::Admission;
 use crate::server::progress::Progress;
 use crate::server::thread::{Host, ServerThread};
@@ -60,14 +63,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds the address in `options`, with a listener for each worker. From now on clients can connect. The server
+    /// Binds the address in `options`, with a listener for each worker. `reports` read the timelines of requests. From now on clients can connect. The server
     /// answers them when it runs.
     ///
     /// # Errors
     ///
     /// If the address cannot be bound, for example because another process listens there, or if there are too few file
     /// descriptors for the threads' event loops.
-    pub(crate) fn bind(app: App, options: HostOptions, tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
+    pub(crate) fn bind(
+        app: App,
+        options: HostOptions,
+        tls: Option<TlsAcceptor>,
+        reports: &Reports,
+    ) -> anyhow::Result<Self> {
         options.check()?;
         descriptors::check(&options);
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -81,7 +89,8 @@ impl Server {
         let workers = task_store.map(|task_store| anyhow::Ok((task_store, Workers::event_loops(&options)?)));
         let workers = workers.transpose()?;
         let replacer = Replacer::new(app, tls, Some(address));
-        let (observer, worked) = Default::default();
+        let observer = Observer::with_readers(reports.readers.clone());
+        let worked = Observer::with_readers(reports.readers.clone());
         Ok(Self { options, address, listeners, replacer, observer, worked, workers, admission })
     }
 

@@ -1,9 +1,11 @@
 //! A request's tasks: their queue, their records, and the store for durable tasks.
 
 pub(crate) mod backlog;
+pub(crate) mod change;
 pub(crate) mod layer;
 pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod scope;
 pub(crate) mod store;
+pub(crate) mod timeline;

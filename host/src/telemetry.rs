@@ -4,4 +4,4 @@ pub(crate) mod logging;
 pub(crate) mod monitor;
 pub(crate) mod once_a_minute;
 pub(crate) mod output;
-mod timestamp;
+pub(crate) mod timestamp;

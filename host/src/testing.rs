@@ -52,6 +52,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use crate::app::{App, AppOptions, TaskStore};
 use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, ShutdownTrigger};
+use crate::reports::Reports;
 use crate::server::Server;
 
 use self::engine::engine;
@@ -325,7 +326,7 @@ impl TestHostBuilder {
             None => engine()?.clone(),
         };
         let app = App::load(&engine, &manifest, options)?;
-        let mut server = Server::bind(app, host, None)?;
+        let mut server = Server::bind(app, host.clone(), None, &Reports::new(&host))?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
         let (sender, worked) = mpsc::channel();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{root, sources};
 
 /// The folders of `host/src`, from the command down to the contract. ARCHITECTURE.md lists the same ones in its code map.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "commands",
     "server",
     "worker",
@@ -16,6 +16,7 @@ const FOLDERS: [&str; 13] = [
     "component",
     "interfaces",
     "wire",
+    "reports",
     "tasks",
     "budget",
     "telemetry",

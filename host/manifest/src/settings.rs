@@ -20,7 +20,7 @@ use std::{
 
 use epilogue_rules::backoff::Backoff;
 
-use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, Size, Value};
+use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, Value};
 
 settings! {
     /// The settings of one component.
@@ -224,6 +224,41 @@ settings! {
         /// them.
         #[arg(help_heading = "Server", env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
+        /// Address for the dashboard, by default a free port of 127.0.0.1. At an address that other machines can reach, it
+        /// needs `dashboard-token`. With `--watch` on a terminal, the dashboard is on by default.
+        #[arg(
+            help_heading = "Server",
+            env = "EPILOGUE_DASHBOARD", value_name = "ADDR",
+            num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0"
+        )]
+        dashboard: SocketAddr;
+        /// Allows the dashboard to retry and to drop dead tasks.
+        #[arg(
+            help_heading = "Server",
+            env = "EPILOGUE_DASHBOARD_ACTIONS", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        dashboard_actions: bool = false;
+        /// Password of the dashboard, which opens at `/?token=TOKEN`.
+        #[arg(
+            help_heading = "Server",
+            env = "EPILOGUE_DASHBOARD_TOKEN", value_name = "TOKEN",
+            hide_env_values = true
+        )]
+        dashboard_token: String;
+        /// Logs one event for each request, when its tasks and teardowns have ended. The event's target is
+        /// `epilogue::access`.
+        #[arg(
+            help_heading = "Server",
+            env = "EPILOGUE_ACCESS_LOG", value_name = "BOOL",
+            num_args = 0..=1, require_equals = true, default_missing_value = "true"
+        )]
+        access_log: bool = false;
+        /// Header `x-request-id` of responses: `return` sets it to the request's id. `trust` does the same, but returns the
+        /// value that the request has, if there is one. `off` leaves the header alone. A header that the component has set
+        /// stays as it is.
+        #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
+        request_id: RequestId = RequestId::Return;
         /// Discards what components print to stdout and stderr.
         #[arg(
             help_heading = "Server",
@@ -241,6 +276,12 @@ impl HostOptions {
             !self.work || self.engine.is_some(),
             "work is set but engine is not: durable tasks need a task engine"
         );
+        if let Some(address) = self.dashboard {
+            anyhow::ensure!(
+                address.ip().is_loopback() || self.dashboard_token.is_some(),
+                "dashboard is {address}, which other machines can reach: set dashboard-token, or use an address of 127.0.0.1"
+            );
+        }
         Ok(())
     }
 

@@ -117,6 +117,18 @@ words! {
     }
 }
 
+words! {
+    /// What the host does with the header `x-request-id`.
+    RequestId {
+        /// Each response of a component has the header, with the request's id.
+        Return = "return",
+        /// As `return`, but if the request has the header, the response has the same value.
+        Trust = "trust",
+        /// The host does not touch the header.
+        Off = "off",
+    }
+}
+
 /// A filter for the log: a level, and other levels for single targets, for example `warn,epilogue::task=off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);

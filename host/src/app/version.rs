@@ -1,7 +1,8 @@
 //! The versions of an application. Each reload makes a new one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -12,6 +13,8 @@ use super::App;
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
+    /// When the version was loaded.
+    pub(crate) loaded: SystemTime,
 }
 
 impl Version {
@@ -30,14 +33,18 @@ pub(crate) struct Replacer {
     /// The address at which the application is reached. None if it does not serve.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
+    /// All versions that something still uses, the oldest first.
+    living: Arc<Mutex<Vec<Weak<Version>>>>,
 }
 
 impl Replacer {
     /// Starts with `app`, which is reached at `address`. Without an address it serves no requests.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
-        let version = Version { app, tls };
+        let version = Version { app, tls, loaded: SystemTime::now() };
         version.publish_address(address);
-        Self { address, versions: watch::Sender::new(Arc::new(version)) }
+        let version = Arc::new(version);
+        let living = Arc::new(Mutex::new(vec![Arc::downgrade(&version)]));
+        Self { address, versions: watch::Sender::new(version), living }
     }
 
     /// The current version of the application, and each one that replaces it.
@@ -50,10 +57,27 @@ impl Replacer {
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
-            let newest = Version { app, tls };
+            let newest = Version { app, tls, loaded: SystemTime::now() };
             newest.publish_address(self.address);
             *version = Arc::new(newest);
+            let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+            living.retain(|version| version.strong_count() > 0);
+            living.push(Arc::downgrade(version));
         });
+    }
+
+    /// When the versions were loaded that something still uses. The last one is the current one.
+    pub(crate) fn loaded(&self) -> Vec<SystemTime> {
+        let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        living.iter().filter_map(Weak::upgrade).map(|version| version.loaded).collect()
+    }
+
+    /// The components of the current version, by their ids.
+    pub(crate) fn components(&self) -> Vec<String> {
+        let mut ids: Vec<String> =
+            self.versions.borrow().app.components.iter().map(|component| component.id.clone()).collect();
+        ids.dedup();
+        ids
     }
 
     /// Whether the process serves https.

@@ -79,11 +79,13 @@ impl Drop for Grown {
     }
 }
 
-fn max() -> u64 {
+/// The most memory that the process may take, in bytes.
+pub(crate) fn max() -> u64 {
     *MAX.get_or_init(three_quarters)
 }
 
-fn taken() -> u64 {
+/// How many bytes of memory the process has taken, or has promised to instances.
+pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 

@@ -33,6 +33,11 @@ impl Requests {
         self.draining.load(Relaxed)
     }
 
+    /// How many requests are at work.
+    pub(crate) fn at_work(&self) -> usize {
+        self.at_work.load(Relaxed)
+    }
+
     /// How many requests have not ended.
     pub(crate) fn all(&self) -> usize {
         self.at_work.load(Relaxed) + self.draining()

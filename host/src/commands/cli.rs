@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
 use super::runtime_config::RuntimeArgs;
+use super::status::StatusArgs;
 
 pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 
@@ -57,12 +58,17 @@ pub(super) enum Command {
     /// The result runs on Spin, Fermyon and `wasmtime serve`. The result reads its settings from the same environment
     /// variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
+    /// Shows what a running host does: its requests, tasks and limits.
+    ///
+    /// The host must run on this machine, as the same user. On SIGUSR1, a host logs its state.
+    Status(StatusArgs),
     /// Creates a project: an app with background tasks, which runs on this host and on Spin.
     New(NewArgs),
 }
 
 /// The options of `epilogue up` that concern clients and responses. They have no effect on a worker.
-const ABOUT_CLIENTS: [&str; 21] = [
+const ABOUT_CLIENTS: [&str; 23] = [
+    "access-log",
     "body-timeout",
     "idle-timeout",
     "listen",
@@ -76,6 +82,7 @@ const ABOUT_CLIENTS: [&str; 21] = [
     "max-requests-per-address",
     "max-stalled-per-address",
     "max-streams",
+    "request-id",
     "request-timeout",
     "response-timeout",
     "reuse",

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use epilogue_manifest::Manifest;
 use epilogue_manifest::settings::HostOptions;
@@ -21,10 +23,13 @@ use crate::budget::memory;
 use crate::component::engine;
 use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, Shutdown};
+use crate::reports::Reports;
+use crate::server::control::{self, Control};
+use crate::server::overview::{Overview, Sources};
 use crate::server::{self, progress::Progress, tls};
 use crate::tasks::store::TaskStore;
 use crate::telemetry::logging;
-use crate::telemetry::monitor::{self, Readiness};
+use crate::telemetry::monitor::{self, Gauges, Readiness};
 
 /// A process that is about to run an application.
 pub(crate) struct Prepared {
@@ -37,6 +42,10 @@ pub(crate) struct Prepared {
     /// The task engine for durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
     readiness: Readiness,
+    /// What reads the timelines of requests and batches.
+    pub(crate) reports: Reports,
+    /// The state of the process, once its application is loaded.
+    overview: Arc<OnceLock<Overview>>,
     /// The watched files, if the host runs with `--watch`.
     watching: Option<Watching>,
     causes: Sender<Cause>,
@@ -57,7 +66,21 @@ impl Prepared {
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
         let (engine, instances) = engine::engine(host.max_instances)?;
         let task_store = TaskStore::of(&host)?;
-        Ok(Self { args, manifest, host, engine, instances, task_store, readiness, watching, causes, reloads })
+        let reports = Reports::new(&host);
+        Ok(Self {
+            args,
+            manifest,
+            host,
+            engine,
+            instances,
+            task_store,
+            readiness,
+            reports,
+            overview: Arc::default(),
+            watching,
+            causes,
+            reloads,
+        })
     }
 
     /// Loads the application and, for https, its certificate.
@@ -103,21 +126,87 @@ impl Prepared {
     /// If the system starts no thread for it.
     pub(crate) fn handle_signals(&self, progress: Progress) -> anyhow::Result<Shutdown> {
         let (trigger, shutdown) = shutdown::channel();
-        signals::handle(trigger, self.host.grace, progress, self.causes.clone())?;
+        signals::handle(trigger, self.host.grace, progress, self.causes.clone(), self.overview.clone())?;
         Ok(shutdown)
     }
 
-    /// Makes the process ready until the shutdown begins, and reloads the application from now on. Called once the
+    /// Makes the process ready until the shutdown begins, tells its state to `epilogue status`, and reloads the application from now on. Called once the
     /// application is loaded.
     ///
     /// # Errors
     ///
     /// If the system starts no thread for it.
-    pub(crate) fn ready(self, shutdown: &Shutdown, replacer: Replacer) -> anyhow::Result<()> {
-        let Self { args, host, engine, task_store, readiness, watching, reloads, .. } = self;
-        readiness.loaded(shutdown);
-        Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)
+    pub(crate) fn ready(
+        self,
+        shutdown: &Shutdown,
+        replacer: Replacer,
+        progress: Progress,
+    ) -> anyhow::Result<Option<Control>> {
+        let options = self.options();
+        let Self {
+            args,
+            host,
+            engine,
+            task_store,
+            readiness,
+            reports,
+            watching,
+            reloads,
+            manifest,
+            overview: overview_of_signals,
+            ..
+        } = self;
+        let overview = Overview::new(Sources {
+            name: manifest.name,
+            started: SystemTime::now(),
+            options,
+            progress,
+            live: reports.live,
+            engine: engine.clone(),
+            task_store: task_store.clone(),
+            shutdown: shutdown.clone(),
+            replacer: replacer.clone(),
+        });
+        _ = overview_of_signals.set(overview.clone());
+        let control = control::listen(overview.clone()).inspect_err(|error| {
+            tracing::warn!(target: "epilogue::up", "`epilogue status` cannot ask this process: {error:#}");
+        });
+        readiness.loaded(shutdown, gauges(overview));
+        Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)?;
+        Ok(control.ok())
     }
+}
+
+/// Sets the gauges of `/metrics` to the state of the process, whenever they are read.
+fn gauges(overview: Overview) -> Gauges {
+    Box::new(move || {
+        let overview = overview.clone();
+        Box::pin(async move {
+            let state = overview.state().await;
+            let set = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
+            set("epilogue_tasks_active", state.tasks_running.unwrap_or_default() as u64);
+            set("epilogue_tasks_waiting", state.tasks_waiting as u64);
+            set("epilogue_requests_draining", state.draining as u64);
+            set("epilogue_instances", state.instances);
+            set("epilogue_versions", state.versions.len() as u64);
+            for limit in &state.limits {
+                let name = || limit.name.clone();
+                metrics::gauge!("epilogue_limit", "limit" => name()).set(limit.limit as f64);
+                metrics::gauge!("epilogue_limit_use", "limit" => name()).set(limit.used as f64);
+            }
+            if let Some(durable) = state.durable {
+                let batches = [
+                    ("ready", durable.ready),
+                    ("delayed", durable.delayed),
+                    ("leased", durable.leased),
+                    ("dead", durable.dead),
+                ];
+                for (state, count) in batches {
+                    metrics::gauge!("epilogue_backlog", "state" => state).set(count as f64);
+                }
+            }
+        })
+    })
 }
 
 impl UpArgs {

@@ -75,7 +75,10 @@ impl Reloader {
             // If the build changes a component's file, this causes a reload.
         }
         if reload {
-            self.reload().context("cannot reload the application")?;
+            let reloaded = self.reload().context("cannot reload the application");
+            let result = if reloaded.is_ok() { "ok" } else { "failed" };
+            metrics::counter!("epilogue_reloads_total", "result" => result).increment(1);
+            reloaded?;
         }
         Ok(())
     }

@@ -1,19 +1,22 @@
-//! Signals: SIGTERM and SIGINT stop the host in order (S13), SIGHUP reloads the application.
+//! Signals: SIGTERM and SIGINT stop the host in order (S13), SIGHUP reloads the application, SIGUSR1 logs the state of the process.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
 use std::process;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use crate::commands::status::table;
 use crate::commands::watch::Cause;
 use crate::process::scratch;
 use crate::process::shutdown::{ABANDONED, ShutdownTrigger};
 use crate::process::threads::STUCK;
+use crate::server::overview::Overview;
 use crate::server::progress::Progress;
 
 /// How often the host logs what is left, if stderr is a terminal.
@@ -31,6 +34,7 @@ pub(crate) fn handle(
     grace: Duration,
     progress: Progress,
     reloads: Sender<Cause>,
+    overview: Arc<OnceLock<Overview>>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
@@ -43,6 +47,7 @@ pub(crate) fn handle(
                 Told::Stop(kind) => break vec![kind],
                 // Its receiver lives as long as the process.
                 Told::Reload => _ = reloads.send(Cause::Signal),
+                Told::Status => log_status(overview.get()).await,
             }
         };
         // Logged before the shutdown begins, because the process may end at once, and "stopped after" must be the last
@@ -55,6 +60,7 @@ pub(crate) fn handle(
                     Told::Stop(kind) if kinds.contains(&kind) => break,
                     Told::Stop(kind) => kinds.push(kind),
                     Told::Reload => {}
+                    Told::Status => log_status(overview.get()).await,
                 }
             }
         };
@@ -77,16 +83,30 @@ pub(crate) fn handle(
     Ok(())
 }
 
+/// Logs the state of the process: a line of text for each line of the table that `epilogue status` prints.
+async fn log_status(overview: Option<&Overview>) {
+    let Some(overview) = overview else {
+        tracing::info!(target: "epilogue::signals", "the application is not loaded yet");
+        return;
+    };
+    for line in table(&overview.status().await).lines().filter(|line| !line.is_empty()) {
+        // A field, because clients and guests have chosen some of its words.
+        tracing::info!(target: "epilogue::signals", line, "status");
+    }
+}
+
 /// The meaning of a signal.
 enum Told {
     Stop(SignalKind),
     Reload,
+    Status,
 }
 
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    user: Signal,
     /// Whether there was a terminal when the process started.
     terminal: bool,
 }
@@ -97,6 +117,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
             terminal: has_terminal(),
         })
     }
@@ -105,6 +126,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Told::Stop(SignalKind::interrupt()),
             _ = self.terminate.recv() => Told::Stop(SignalKind::terminate()),
+            _ = self.user.recv() => Told::Status,
             // The signal's first meaning: the terminal has been closed.
             _ = self.hangup.recv() => match self.terminal && !has_terminal() {
                 true => Told::Stop(SignalKind::hangup()),

@@ -18,10 +18,10 @@ use crate::server::progress::Count;
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let (app, tls) = prepared.load()?;
-    let server = Server::bind(app, prepared.options(), tls)?;
+    let server = Server::bind(app, prepared.options(), tls, &prepared.reports)?;
     let shutdown = prepared.handle_signals(server.progress())?;
     announce(&prepared.manifest, &server.url());
-    prepared.ready(&shutdown, server.replacer())?;
+    let _control = prepared.ready(&shutdown, server.replacer(), server.progress())?;
     let summary = server.run(shutdown)?;
     tracing::info!(
         target: "epilogue::up",

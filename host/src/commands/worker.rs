@@ -26,15 +26,16 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let task_store = task_store.context("a worker needs a task engine: use --engine, such as --engine redis://HOST")?;
     let (app, tls) = prepared.load()?;
     let replacer = Replacer::new(app, tls, None);
-    let (observer, grace) = (Observer::default(), prepared.host.grace);
-    let options = prepared.options();
+    let (options, grace) = (prepared.options(), prepared.host.grace);
+    let observer = Observer::with_readers(prepared.reports.readers.clone());
     let event_loops = Workers::event_loops(&options)?;
     let workers = Workers::new(replacer.versions(), task_store, &options, observer.clone(), event_loops);
     let admission = Admission::new(&options).into();
     let host = Host::new(replacer.versions(), options, observer.clone(), admission);
     let serve_calls = chained::serve_calls(host.into());
-    let shutdown = prepared.handle_signals(Progress::of_worker(observer.clone()))?;
-    prepared.ready(&shutdown, replacer)?;
+    let progress = Progress::of_worker(observer.clone());
+    let shutdown = prepared.handle_signals(progress.clone())?;
+    let _control = prepared.ready(&shutdown, replacer, progress)?;
     threads::run(workers.works(&shutdown, &serve_calls), &shutdown, grace)?;
     let summary = observer.summary();
     tracing::info!(

@@ -100,8 +100,7 @@ pub(crate) fn add_queue<T: Send + 'static>(
         })?;
     } else {
         queue.func_wrap("add-task", move |mut store: StoreContextMut<'_, T>, (name, args, options)| {
-            let accepted = get(store.data_mut()).accept(layer, name, args, options);
-            Ok((accepted.map(|(_, mut queue, task)| queue.push(task)),))
+            Ok((get(store.data_mut()).enqueue(layer, name, args, options),))
         })?;
     }
     queue.func_wrap("cancel", move |mut store: StoreContextMut<'_, T>, (id,): (TaskId,)| {
@@ -152,14 +151,23 @@ impl Background {
     }
 
     fn add_task(&self, layer: usize, name: String, args: Vec<u8>, options: TaskOptions) -> Result<Added, EnqueueError> {
-        let (scope, mut queue, task) = self.accept(layer, name, args, options)?;
+        let (scope, queue, task) = self.accept(layer, name, args, options)?;
         match &self.task_store {
             Some(task_store) if queue.stores_now(&task) => {
                 drop(queue);
                 Ok(Added::ToStore(task_store.add(scope, &self.layers, task)))
             }
-            _ => Ok(Added::Waits(queue.push(task))),
+            _ => Ok(Added::Waits(self.push(scope, queue, task))),
         }
+    }
+
+    fn enqueue(&self, layer: usize, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
+        self.accept(layer, name, args, options).map(|(scope, queue, task)| self.push(scope, queue, task))
+    }
+
+    fn push(&self, scope: &Scope, mut queue: MutexGuard<'_, Queue>, task: Task) -> TaskId {
+        scope.note(|timeline| timeline.added(task.id, &task.name, &self.layers[task.layer].id));
+        queue.push(task)
     }
 
     fn accept(

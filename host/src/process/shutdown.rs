@@ -65,6 +65,15 @@ impl Shutdown {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
+    /// The end of the grace. None before the shutdown.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        match *self.stage.borrow() {
+            Stage::Running => None,
+            Stage::Draining { until } => Some(until),
+            Stage::Stopped => Some(Instant::now()),
+        }
+    }
+
     /// Whether everything must end, because at the time `now` the grace has passed or was cut short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {

@@ -80,6 +80,11 @@ impl Admission {
         Ok(Slot { place, max_stalled: self.max_stalled, in_flight, stalled: None })
     }
 
+    /// How many requests are at work, and how many drain.
+    pub(crate) fn at_work_and_draining(&self) -> (usize, usize) {
+        (self.requests.at_work(), self.requests.draining())
+    }
+
     /// How many requests have not ended, their tasks and teardowns included.
     pub(crate) fn requests(&self) -> usize {
         self.requests.all()

@@ -54,6 +54,7 @@ impl Life {
         }
         let record = self.record.tasks.push_mut(record);
         record.announce(&self.scope.id);
+        self.scope.note(|timeline| timeline.task_ended(record));
     }
 
     /// Returns the next task. Waits first until the work that earlier calls spawned has ended, or its time is over. If
@@ -134,23 +135,26 @@ impl Life {
         });
         let own = self.pool.component.settings.task_timeout;
         let limit = task.timeout.map_or(own, |asked| asked.min(own));
-        let Ready { instance, start, budget_left } = match self.instance(now).await {
+        let Ready { instance, start, budget_left } = match self.instance(now, task, attempt).await {
             Ok(ready) => ready,
             Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
         };
         let limit = limit.min(budget_left);
-        let interrupted = match instance.run_task(task.layer, call, start, limit).instrument(span).await {
-            Ok(Ok(())) => return (TaskState::Succeeded, None),
-            Ok(Err(error)) => return (TaskState::Failed, Some(cut(describe(error, &task.name)))),
-            Err(interrupted) => interrupted,
+        let (state, error) = match instance.run_task(task.layer, call, start, limit).instrument(span).await {
+            Ok(Ok(())) => (TaskState::Succeeded, None),
+            Ok(Err(error)) => (TaskState::Failed, Some(cut(describe(error, &task.name)))),
+            Err(interrupted) => {
+                self.lose_instance(&interrupted);
+                let state = match interrupted {
+                    Interrupted::Trapped(_) => TaskState::Trapped,
+                    Interrupted::TimedOut(_) => TaskState::TimedOut,
+                    Interrupted::Stopped => TaskState::Abandoned,
+                };
+                (state, Some(cut(interrupted.to_string())))
+            }
         };
-        self.lose_instance(&interrupted);
-        let state = match interrupted {
-            Interrupted::Trapped(_) => TaskState::Trapped,
-            Interrupted::TimedOut(_) => TaskState::TimedOut,
-            Interrupted::Stopped => TaskState::Abandoned,
-        };
-        (state, Some(cut(interrupted.to_string())))
+        self.scope.note(|timeline| timeline.attempt_ended(task.id, state, error.as_deref()));
+        (state, error)
     }
 
     /// Makes the record of a task that ends in `state` and took no time. Does not store the record.

@@ -1,11 +1,14 @@
-//! Changes the guest's response to one that HTTP allows.
+//! The response that is sent: the guest's, changed to one that HTTP allows, or the host's own.
 
+use epilogue_engines::Error;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use wasmtime_wasi_http::WasiBody;
 
-use crate::component::instance::HandlerError;
+use crate::component::instance::{HandlerError, Interrupted};
 use crate::interfaces::outgoing::remove_forbidden;
+use crate::tasks::store::NotStored;
+use crate::wire::answer::{plain, unavailable};
 
 /// Changes the guest's `response` so that it may be sent. If the status allows no body, removes `content-length` (RFC
 /// 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. The host logs a warning if the guest
@@ -38,4 +41,22 @@ pub(crate) fn checked(
         }
     }
     Ok(response)
+}
+
+/// The host's answer if the handler returned no response, or one that must not be sent. The answer does not contain the
+/// reason, which is only for the operator. If tasks are too large for the engine, the status is 500 and not 503,
+/// because a retry would not help.
+pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
+    match error {
+        HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),
+        HandlerError::Interrupted(Interrupted::Stopped)
+        | HandlerError::NotStored(
+            NotStored::TaskEngine(Error::Unavailable(_) | Error::Config(_)) | NotStored::BacklogFull(_),
+        ) => unavailable(),
+        HandlerError::BadUpload(reason) => plain(reason.status()),
+        HandlerError::Interrupted(Interrupted::Trapped(_))
+        | HandlerError::Returned(_)
+        | HandlerError::NotFinal(_)
+        | HandlerError::NotStored(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }

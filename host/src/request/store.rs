@@ -43,6 +43,7 @@ impl Life {
                 for task in queue.hand_over(failed) {
                     let stored = stored(&component.layers, &task);
                     stored.announce(&self.scope.id);
+                    self.scope.note(|timeline| timeline.stored(&stored));
                     queue.note_stored(stored);
                 }
                 handled

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use epilogue_manifest::routes::RouteMatch;
 use futures::future::AbortHandle;
+use http::header::HOST;
 use http::request::Parts;
+use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -14,6 +16,7 @@ use wasmtime_wasi_http::handler::Request as GuestRequest;
 use crate::component::pool::Pool;
 use crate::server::request_headers::{Peer, set_right};
 use crate::server::spin_headers::{Origin, set_spin_headers};
+use crate::tasks::timeline::{Asked, Timeline};
 use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Awaited, ConnectionShared, Reply};
@@ -38,7 +41,8 @@ impl Arrival {
     ) -> (Option<Self>, Awaited) {
         let (mut parts, body) = request.into_parts();
         let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
-        let (reply, response) = Reply::new(shared, sender, &parts, upload.clone());
+        let timeline = shared.readers.any().then(|| Timeline::begin(Some(asked(&parts, peer))).into());
+        let (reply, response) = Reply::new(shared, sender, &parts, upload.clone(), timeline);
         let client = peer.client;
         match set_right(&mut parts, !body.is_end_stream(), peer) {
             Ok(()) => (Some(Self { parts, body, upload, reply, client }), response),
@@ -66,6 +70,9 @@ impl Arrival {
         pool: &Pool,
         matched: &RouteMatch<'_, T>,
     ) -> Option<(GuestRequest, Reply)> {
+        if let Some(asked) = self.reply.timeline.as_mut().and_then(|timeline| timeline.asked.as_mut()) {
+            matched.pattern.clone_into(&mut asked.route);
+        }
         let settings = &pool.component.settings;
         let body = IncomingBody::new(self.body, settings, &self.upload);
         if body.is_too_large() {
@@ -76,5 +83,20 @@ impl Arrival {
         let origin = settings.spin_headers.then_some(origin);
         set_spin_headers(&mut self.parts.headers, origin, matched);
         Some((Request::from_parts(self.parts, body.boxed_unsync()), self.reply))
+    }
+}
+
+/// What the client asked for, before its headers are normalized.
+fn asked(request: &Parts, peer: &Peer) -> Asked {
+    let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    Asked {
+        method: request.method.clone(),
+        path: request.uri.path().to_owned(),
+        scheme: if peer.scheme == Scheme::HTTPS { "https" } else { "http" },
+        version: request.version,
+        authority: request.uri.authority().map(Authority::as_str).or_else(host).map(str::to_owned),
+        client: peer.client,
+        route: String::new(),
+        request_id: None,
     }
 }

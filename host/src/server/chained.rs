@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use epilogue_manifest::routes::RouteMatch;
+use epilogue_manifest::values::RequestId;
 use futures::future::{AbortHandle, Abortable};
 use http::Request;
 use http::uri::Scheme;
@@ -97,6 +98,8 @@ async fn converse(
         activity: Activity::new(address),
         send_timeout: options.send_timeout,
         has_left: Rc::new(|| false),
+        readers: thread.host.observer.readers.clone(),
+        request_id: RequestId::Off,
     };
     let peer = Peer { scheme: Scheme::HTTP, client: CALLER, local: CALLER };
     let slot = RefCell::new(Some(slot));

@@ -53,6 +53,8 @@ async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
         activity: Activity::new(thread.host.addresses.of(peer.client.ip())),
         send_timeout: options.send_timeout,
         has_left: Rc::new(move || client.upgrade().is_none_or(|client| client.borrow().has_left())),
+        readers: thread.host.observer.readers.clone(),
+        request_id: options.request_id,
     };
     if converse(&thread, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {
         let (mut shutdown, mut end) = (thread.shutdown.clone(), thread.shutdown.clone());
@@ -210,7 +212,8 @@ mod tests {
         let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap().0;
         let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();
-        let versions = tokio::sync::watch::channel(Arc::new(Version { app, tls: None })).1;
+        let versions =
+            tokio::sync::watch::channel(Arc::new(Version { app, tls: None, loaded: std::time::SystemTime::now() })).1;
         let options = HostOptions::default();
         let admission = Admission::new(&options).into();
         Host::new(versions, options, Observer::default(), admission).into()

@@ -27,13 +27,22 @@ impl Progress {
 
     /// The number of requests whose tasks have not all ended, plus the number of batches that run here.
     pub(crate) fn requests(&self) -> usize {
-        let batches = self.observers.iter().map(|observer| observer.batches()).sum::<usize>();
-        self.admission.as_ref().map_or(0, |admission| admission.requests()) + batches
+        self.admission.as_ref().map_or(0, |admission| admission.requests()) + self.batches()
+    }
+
+    /// How many requests are at work, and how many drain.
+    pub(crate) fn at_work_and_draining(&self) -> (usize, usize) {
+        self.admission.as_ref().map_or((0, 0), |admission| admission.at_work_and_draining())
+    }
+
+    /// How many batches of durable tasks run here.
+    pub(crate) fn batches(&self) -> usize {
+        self.observers.iter().map(Observer::batches).sum()
     }
 
     /// How many tasks in this process wait or run. A durable task that waits in the engine does not count, because
     /// another process may run it, or this process after a restart.
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         let tasks = |observer: &Observer| observer.backlog().tasks() + observer.durable_tasks();
         self.observers.iter().map(tasks).sum()
     }

@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use crate::process::shutdown::ABANDONED;
 use crate::tasks::backlog::Backlog;
 use crate::tasks::record::{RequestRecord, TaskState};
+use crate::tasks::timeline::Readers;
 
 /// The counts of a server at its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(crate) struct Observer {
     /// How many batches this process runs.
     batches: Arc<AtomicUsize>,
     records: Option<Sender<RequestRecord>>,
+    /// Who reads the timelines of requests and batches.
+    pub(crate) readers: Readers,
 }
 
 #[derive(Default)]
@@ -60,6 +63,11 @@ struct Counts {
 }
 
 impl Observer {
+    /// Makes an observer whose requests and batches have timelines for these readers.
+    pub(crate) fn with_readers(readers: Readers) -> Self {
+        Self { readers, ..Self::default() }
+    }
+
     /// Sends the records to `records` from now on.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.records = Some(records);

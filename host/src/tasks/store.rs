@@ -125,6 +125,7 @@ impl TaskStore {
             match store.enqueue(batch).await {
                 Ok(()) => {
                     stored.announce(&scope.id);
+                    scope.note(|timeline| timeline.stored(&stored));
                     scope.queue().note_stored(stored);
                     Ok(id)
                 }

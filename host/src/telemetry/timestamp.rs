@@ -1,11 +1,13 @@
 //! The time of an event.
 
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use std::time::SystemTime;
 
 /// The time now, in the format of the events.
 pub(crate) fn timestamp() -> String {
-    let mut text = String::new();
-    _ = SystemTime.format_time(&mut Writer::new(&mut text));
-    text
+    of(SystemTime::now())
+}
+
+/// A time, in the format of the events.
+pub(crate) fn of(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
 }

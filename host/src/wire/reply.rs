@@ -6,18 +6,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use epilogue_manifest::values::RequestId;
 use futures::future::AbortHandle;
 use http::request::Parts;
-use http::{Method, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version};
+use http_body::Body as _;
 use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::sleep;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
+use crate::tasks::timeline::{Readers, Timeline};
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
+/// The header with a request's id, as proxies and frameworks name it.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that the host takes from a client.
+const MAX_ID: usize = 128;
 /// How often the host checks whether the client of a request with a body is still there.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -30,6 +37,10 @@ pub(crate) struct ConnectionShared {
     pub(crate) send_timeout: Duration,
     /// Whether the client has closed its side of the connection, even if not all that it sent has been read.
     pub(crate) has_left: Rc<dyn Fn() -> bool>,
+    /// Who reads the timelines of requests.
+    pub(crate) readers: Readers,
+    /// What happens to the header `x-request-id`.
+    pub(crate) request_id: RequestId,
 }
 
 /// Sends the response of one request to the client.
@@ -41,16 +52,30 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
+    /// The request's timeline. A component that serves the request takes it. None if nothing reads it.
+    pub(crate) timeline: Option<Box<Timeline>>,
+    readers: Readers,
+    /// The header `x-request-id` of the response. None if the host sets none.
+    request_id: Option<HeaderValue>,
+    mode: RequestId,
 }
 
 impl Reply {
-    /// Makes the reply for `request`. Also returns the other end, from which hyper's task `sender` takes the response.
+    /// Makes the reply for `request`, with its timeline if something reads it. Also returns the other end, from which hyper's task `sender` takes the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
         request: &Parts,
         upload: Upload,
+        mut timeline: Option<Box<Timeline>>,
     ) -> (Self, Awaited) {
+        let request_id = match shared.request_id {
+            RequestId::Trust => clients_id(&request.headers).cloned(),
+            RequestId::Return | RequestId::Off => None,
+        };
+        if let Some(asked) = timeline.as_mut().and_then(|timeline| timeline.asked.as_mut()) {
+            asked.request_id.clone_from(&request_id);
+        }
         let (response, receiver) = oneshot::channel();
         let awaited = Awaited { receiver, answered: false, activity: shared.activity.clone() };
         let reply = Self {
@@ -61,6 +86,10 @@ impl Reply {
             method: request.method.clone(),
             version: request.version,
             response,
+            timeline,
+            readers: shared.readers,
+            request_id,
+            mode: shared.request_id,
         };
         (reply, awaited)
     }
@@ -95,8 +124,24 @@ impl Reply {
         }
     }
 
+    /// Answers with this id in the header `x-request-id`, unless the host sets no such header or trusts the client's.
+    pub(crate) fn identify(&mut self, id: &str) {
+        if self.request_id.is_none() && self.mode != RequestId::Off {
+            self.request_id = HeaderValue::from_str(id).ok();
+        }
+    }
+
     /// Passes the response to hyper. The returned value tells when the response has been sent.
-    pub(crate) fn send(self, response: Response<WasiBody>) -> Sent {
+    pub(crate) fn send(mut self, mut response: Response<WasiBody>) -> Sent {
+        if let Some(id) = self.request_id.take() {
+            response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
+        }
+        if let Some(mut timeline) = self.timeline.take() {
+            // No component has served the request.
+            timeline.responds(response.status());
+            timeline.bytes = response.body().size_hint().exact().unwrap_or_default();
+            self.readers.each(|reader| reader.answered(&timeline));
+        }
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);
         if self.response.is_closed() {
@@ -106,6 +151,12 @@ impl Reply {
         _ = self.response.send(response);
         sent
     }
+}
+
+/// The id that the client has given its request, if it is a short text.
+fn clients_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let id = headers.get(X_REQUEST_ID)?;
+    (!id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)).then_some(id)
 }
 
 /// The response that hyper waits for. hyper drops it early if the client leaves, or its stream is reset.

@@ -23,7 +23,7 @@ mod standstill;
 mod unflushed;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -59,6 +59,8 @@ struct Delivery {
     moves: AtomicUsize,
     /// How many frames of the body the guest has written.
     frames: AtomicUsize,
+    /// How many bytes of the body the guest has written.
+    bytes: AtomicU64,
     /// The number of flushes of the connection when the guest wrote its last frame.
     flushes: AtomicUsize,
     /// Whether the connection sends no other response at the same time, as on HTTP/1.
@@ -163,6 +165,11 @@ impl Sent {
         self.upload = upload;
     }
 
+    /// How many bytes of the body the guest has written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.delivery.bytes.load(Relaxed)
+    }
+
     /// Counts the request in this place as draining as soon as the response has ended.
     pub(crate) fn free(&self, place: Arc<Place>) {
         match &mut *self.delivery.end() {
@@ -193,6 +200,7 @@ pub(crate) fn track(
         starved: AtomicBool::new(false),
         moves: AtomicUsize::new(0),
         frames: AtomicUsize::new(0),
+        bytes: AtomicU64::new(0),
         flushes: AtomicUsize::new(connection.flushes()),
         alone: version < Version::HTTP_2,
         broken: Mutex::new(None),
@@ -301,6 +309,7 @@ impl Body for TrackedBody {
         Poll::Ready(Some(match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) => {
+                    self.delivery.bytes.fetch_add(bytes.len() as u64, Relaxed);
                     if let Some(remaining) = &mut self.remaining {
                         *remaining = remaining.saturating_sub(bytes.len() as u64);
                     }

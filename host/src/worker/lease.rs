@@ -93,6 +93,7 @@ impl<'a> LeasedBatch<'a> {
             NoInstance::Full(_) | NoInstance::Stopped => NotBegun::NoRoom,
             NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
+        life.follow_batch();
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
         if batch.outcome.is_some() {
             _ = life.scope.outcome.set(life.record.outcome.clone());

@@ -1,6 +1,4 @@
 //! Retries and drops batches, for operators.
-//!
-//! The command logs each task that it retries or drops, because no host learns of the change.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -9,14 +7,7 @@ use epilogue_engines::{self as engines, BatchState, Entry};
 
 use super::{TaskStore, note};
 use crate::commands::cli::ChoiceArgs;
-use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
-
-/// The change of a batch: a retry or a drop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    Retry,
-    Drop,
-}
+use crate::tasks::change::Change;
 
 /// A batch that was chosen, and how many of its tasks have not ended.
 struct Chosen {
@@ -89,7 +80,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
 
 /// Changes the chosen batches. Skips a batch that has changed since it was chosen.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
-    let (total, did) = (chosen.len(), change.did());
+    let (total, did) = (chosen.len(), did(change));
     let mut done = 0;
     for (place, Chosen { id, .. }) in chosen.iter().enumerate() {
         done += usize::from(make(store, change, id)?);
@@ -111,55 +102,27 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     for id in ids {
         let found = make(store, change, id)?;
         all &= found;
-        note(format_args!("{id} {}", if found { change.did() } else { change.did_not() }));
+        note(format_args!("{id} {}", if found { did(change) } else { did_not(change) }));
     }
     Ok(all)
 }
 
-/// Changes one batch, and logs the change of each of its tasks. Returns false if there is no such batch.
+/// Changes one batch. Returns false if there is no such batch.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
-    let id = id.to_owned();
-    let changed = store.wait(|task_engine| async move {
-        match change {
-            Change::Retry => task_engine.retry_dead(&id).await,
-            Change::Drop => task_engine.remove(&id).await,
-        }
-    })?;
-    if let Some(entry) = &changed {
-        change.announce(entry);
-    }
-    Ok(changed.is_some())
+    futures::executor::block_on(change.make(store, id))
 }
 
-impl Change {
-    fn did(self) -> &'static str {
-        match self {
-            Self::Retry => "made ready",
-            Self::Drop => "dropped",
-        }
+fn did(change: Change) -> &'static str {
+    match change {
+        Change::Retry => "made ready",
+        Change::Drop => "dropped",
     }
+}
 
-    fn did_not(self) -> &'static str {
-        match self {
-            Self::Retry => "is not among the dead",
-            Self::Drop => "is not stored",
-        }
-    }
-
-    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are not
-    /// known.
-    fn announce(self, entry: &Entry) {
-        let Ok(batch) = entry.batch() else { return };
-        for task in batch.tasks.iter().skip(entry.next as usize) {
-            match self {
-                Self::Retry => announce_retried(&batch, task),
-                Self::Drop => {
-                    let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
-                    let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
-                    dropped.announce(&batch.request_id);
-                }
-            }
-        }
+fn did_not(change: Change) -> &'static str {
+    match change {
+        Change::Retry => "is not among the dead",
+        Change::Drop => "is not stored",
     }
 }
 

@@ -1,0 +1,141 @@
+//! `epilogue status`: what a running host does now.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use epilogue_rules::duration::Shown;
+
+use crate::reports::view::{Phase, Summary};
+use crate::server::control;
+use crate::server::overview::{State, Status};
+
+/// The time between two states with `--watch`.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The options of `epilogue status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Number of the process to ask. Needed if several hosts of this user run.
+    #[arg(value_name = "PID")]
+    pid: Option<u32>,
+    /// Prints the state as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Asks again every second, until the host has ended.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Asks a running host for its state, and prints it.
+///
+/// # Errors
+///
+/// If no host runs, if several run and none is named, or if the host does not answer.
+pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let pid = match (args.pid, &*control::processes()) {
+        (Some(pid), _) => pid,
+        (None, [pid]) => *pid,
+        (None, []) => bail!("no host of this user runs here: start one with `epilogue up`"),
+        (None, pids) => {
+            let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+            bail!("several hosts run: use `epilogue status PID` with one of {}", pids.join(", "))
+        }
+    };
+    let mut out = std::io::stdout();
+    loop {
+        let status = control::ask(pid)?;
+        let text = if args.json {
+            serde_json::to_string(&status).context("cannot write the state")? + "\n"
+        } else {
+            table(&status)
+        };
+        if args.watch && out.is_terminal() {
+            // Clears the screen, and begins at its top.
+            write!(out, "\x1b[H\x1b[2J")?;
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        if !args.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        sleep(PAUSE);
+        if !control::processes().contains(&pid) {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// The state as a table for people.
+pub(crate) fn table(status: &Status) -> String {
+    let State { name, pid, state, requests, draining, batches, instances, .. } = &status.state;
+    let mut text = format!("{name:?}, process {pid}, {state}");
+    if let Some(left) = status.state.grace_left {
+        _ = write!(text, ", {left:.0} s left");
+    }
+    _ = writeln!(text, ", since {}", status.state.started);
+    _ = writeln!(
+        text,
+        "requests at work {requests}, draining {draining}, durable batches {batches}, instances {instances}"
+    );
+    match status.state.tasks_running {
+        Some(running) => _ = writeln!(text, "tasks running {running}, waiting {}", status.state.tasks_waiting),
+        None => _ = writeln!(text, "tasks running or waiting {}", status.state.tasks_waiting),
+    }
+    if let Some(durable) = status.state.durable {
+        _ = writeln!(
+            text,
+            "task engine: {} ready, {} delayed, {} leased, {} dead",
+            durable.ready, durable.delayed, durable.leased, durable.dead
+        );
+    }
+    for version in &status.state.versions {
+        _ = writeln!(text, "version of {version}");
+    }
+    _ = writeln!(text, "\n{:<16} {:>14} {:>14}", "LIMIT", "USE", "OF");
+    for limit in &status.state.limits {
+        _ = writeln!(text, "{:<16} {:>14} {:>14}", limit.name, limit.used, limit.limit);
+    }
+    match &status.requests_now {
+        None => {
+            _ = writeln!(
+                text,
+                "\nTo see each request, start the host with --access-log, --metrics-listen or --dashboard."
+            )
+        }
+        Some(requests) if requests.is_empty() => {}
+        Some(requests) => {
+            _ = writeln!(
+                text,
+                "\n{:<36} {:<12} {:<9} {:>9}  {:<24} REQUEST",
+                "ID", "COMPONENT", "PHASE", "AGE", "TASKS"
+            );
+            for request in requests {
+                row(&mut text, request);
+            }
+        }
+    }
+    text
+}
+
+fn row(text: &mut String, request: &Summary) {
+    let phase = match request.phase {
+        Phase::Handling => "handling",
+        Phase::Sending => "sending",
+        Phase::Draining => "draining",
+        Phase::Ended => "ended",
+    };
+    let tasks: Vec<_> = request.tasks.iter().flatten().map(|(state, count)| format!("{count} {state}")).collect();
+    let age = Shown(Duration::from_millis(request.now / 1000)).to_string();
+    let what = match (&request.method, &request.path) {
+        // Escaped, because a client has chosen it.
+        (Some(method), Some(path)) => format!("{method} {}", path.escape_default()),
+        _ => "durable tasks".to_owned(),
+    };
+    let component = request.component.escape_default().to_string();
+    _ = writeln!(text, "{:<36} {component:<12} {phase:<9} {age:>9}  {:<24} {what}", request.id, tasks.join(", "));
+}

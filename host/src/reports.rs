@@ -1,0 +1,49 @@
+//! What operators see of requests and batches. Each report reads their timelines.
+
+mod access_log;
+pub(crate) mod history;
+pub(crate) mod live;
+mod metrics;
+mod names;
+pub(crate) mod totals;
+pub(crate) mod view;
+
+use epilogue_manifest::settings::HostOptions;
+
+use crate::tasks::timeline::{Reader, Readers};
+use history::History;
+use live::Live;
+use totals::Totals;
+
+/// The reports that the operator has asked for.
+#[derive(Clone, Default)]
+pub(crate) struct Reports {
+    pub(crate) readers: Readers,
+    /// The requests and batches that have not ended. None if no report is on.
+    pub(crate) live: Option<Live>,
+    /// What only the dashboard shows.
+    pub(crate) dashboard: Option<(History, Totals)>,
+}
+
+impl Reports {
+    pub(crate) fn new(options: &HostOptions) -> Self {
+        let mut readers: Vec<Box<dyn Reader>> = Vec::new();
+        if options.access_log {
+            readers.push(Box::new(access_log::AccessLog));
+        }
+        if options.metrics_listen.is_some() {
+            readers.push(Box::new(metrics::Metrics::default()));
+        }
+        if readers.is_empty() && options.dashboard.is_none() {
+            return Self::default();
+        }
+        let live = Live::default();
+        let dashboard = options.dashboard.is_some().then(<(History, Totals)>::default);
+        if let Some((history, totals)) = &dashboard {
+            readers.push(Box::new(history.clone()));
+            readers.push(Box::new(totals.clone()));
+        }
+        readers.push(Box::new(live.clone()));
+        Self { readers: Readers::new(readers), live: Some(live), dashboard }
+    }
+}

@@ -1,0 +1,128 @@
+//! The newest requests and batches, for the dashboard.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::StatusCode;
+
+use crate::contract::bindings::ResponseOutcome;
+use crate::tasks::record::TaskState;
+use crate::tasks::timeline::{Fate, Reader, Shared, Timeline};
+
+/// How many requests each thread keeps. As many of those that failed are kept besides, and so for longer.
+const KEPT: usize = 1_000;
+/// How many threads have a list of their own. Further threads share them.
+const LISTS: usize = 16;
+
+thread_local! {
+    /// The number of this thread's list.
+    static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The newest requests and batches that have ended. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct History(Arc<Lists>);
+
+#[derive(Default)]
+struct Lists {
+    lists: [Mutex<List>; LISTS],
+    /// How many requests and batches have ended.
+    ended: AtomicU64,
+}
+
+/// The requests of one thread, the oldest first, each with its place among all that have ended.
+#[derive(Default)]
+struct List {
+    newest: VecDeque<(u64, Arc<Shared>)>,
+    failed: VecDeque<(u64, Arc<Shared>)>,
+}
+
+impl History {
+    /// How many requests and batches have ended so far.
+    pub(crate) fn ended_so_far(&self) -> u64 {
+        self.0.ended.load(Relaxed)
+    }
+
+    /// The kept requests that ended after the first `count`, the newest first.
+    pub(crate) fn after(&self, count: u64) -> Vec<(u64, Arc<Shared>)> {
+        let mut found = Vec::new();
+        for list in &self.0.lists {
+            let list = lock(list);
+            let newest = list.newest.iter().rev().take_while(|(place, _)| *place > count);
+            found.extend(newest.cloned());
+            let oldest = list.newest.front().map_or(u64::MAX, |(place, _)| *place);
+            let older = list.failed.iter().filter(|(place, _)| *place > count && *place < oldest);
+            found.extend(older.cloned());
+        }
+        found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+        found
+    }
+
+    /// The kept request with this id.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Shared>> {
+        self.after(0).into_iter().map(|(_, shared)| shared).find(|shared| shared.lock().id == id)
+    }
+}
+
+impl Reader for History {
+    fn ended(&self, timeline: &Arc<Shared>) {
+        let failed = has_failed(&timeline.lock());
+        let place = self.0.ended.fetch_add(1, Relaxed) + 1;
+        let mut list = lock(&self.0.lists[own()]);
+        let List { newest, failed: failures } = &mut *list;
+        for (kept, wanted) in [(newest, true), (failures, failed)] {
+            if wanted {
+                if kept.len() == KEPT {
+                    kept.pop_front();
+                }
+                kept.push_back((place, timeline.clone()));
+            }
+        }
+    }
+}
+
+/// Whether something in the request did not end as its author wanted.
+fn has_failed(timeline: &Timeline) -> bool {
+    let succeeded = |fate| matches!(fate, Fate::Ended(TaskState::Succeeded | TaskState::Cancelled) | Fate::Stored);
+    timeline.status >= StatusCode::INTERNAL_SERVER_ERROR
+        || matches!(timeline.outcome, ResponseOutcome::ResponseFailed(_) | ResponseOutcome::HandlerFailed(_))
+        || timeline.tasks.iter().any(|task| task.end.as_ref().is_some_and(|end| !succeeded(end.fate)))
+}
+
+fn own() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    OWN.get().unwrap_or_else(|| {
+        let own = NEXT.fetch_add(1, Relaxed) % LISTS;
+        OWN.set(Some(own));
+        own
+    })
+}
+
+fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: usize, status: StatusCode) -> Arc<Shared> {
+        Shared::new(Timeline { id: id.to_string(), status, ..Timeline::begin(None) })
+    }
+
+    #[test]
+    fn failures_are_kept_longer_than_others() {
+        let history = History::default();
+        history.ended(&request(0, StatusCode::INTERNAL_SERVER_ERROR));
+        for id in 1..=KEPT + 5 {
+            history.ended(&request(id, StatusCode::OK));
+        }
+        let ids: Vec<String> = history.after(0).iter().map(|(_, shared)| shared.lock().id.clone()).collect();
+        assert_eq!(ids.len(), KEPT + 1);
+        assert_eq!((ids[0].as_str(), ids[KEPT].as_str()), ("1005", "0"));
+        assert!(history.find("0").is_some() && history.find("1").is_none());
+        assert_eq!(history.after(KEPT as u64 + 4).len(), 2);
+    }
+}

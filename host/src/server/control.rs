@@ -1,0 +1,104 @@
+//! The local socket on which a process tells its state, for `epilogue status`.
+//!
+//! The socket is in a folder that only its user may enter. A connection gets one JSON object, and is then closed.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::runtime::Runtime;
+
+use crate::server::overview::{Overview, Status};
+
+/// How long one answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The socket of this process. Dropping it deletes the file.
+pub(crate) struct Control(PathBuf);
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Tells the state of this process on its socket from now on, on a separate thread.
+///
+/// # Errors
+///
+/// If the folder of the sockets is not this user's own, or the system refuses the socket or the thread.
+pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
+    let folder = folder();
+    make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
+    let path = folder.join(format!("{}.sock", std::process::id()));
+    // A process that had the same number may have left its socket.
+    _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new().name("epilogue-status".into());
+    thread.spawn(move || answer_all(&listener, &overview, &runtime)).context("cannot start a thread")?;
+    Ok(Control(path))
+}
+
+fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
+    for stream in listener.incoming() {
+        // A client that does not read, or has left, gets no answer. Nothing else depends on it.
+        let Ok(mut stream) = stream else { continue };
+        _ = stream.set_write_timeout(Some(LIMIT));
+        if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
+            _ = stream.write_all(&status);
+        }
+    }
+}
+
+/// The processes of this user that tell their state, by their numbers.
+pub(crate) fn processes() -> Vec<u32> {
+    let Ok(files) = fs::read_dir(folder()) else { return Vec::new() };
+    let pids = files.flatten().filter_map(|file| file.file_name().to_str()?.strip_suffix(".sock")?.parse().ok());
+    let mut pids: Vec<u32> = pids.filter(|pid| is_alive(*pid)).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// Asks a process for its state.
+///
+/// # Errors
+///
+/// If there is no such process, or it does not answer.
+pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
+    let path = folder().join(format!("{pid}.sock"));
+    let mut stream = UnixStream::connect(&path)
+        .with_context(|| format!("process {pid} does not tell its state on {}", path.display()))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).with_context(|| format!("process {pid} did not answer in time"))?;
+    serde_json::from_slice(&text).with_context(|| format!("process {pid} is another version of epilogue"))
+}
+
+/// The folder with the sockets of this user's processes.
+fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join("epilogue"),
+        _ => std::env::temp_dir().join(format!("epilogue-{}", rustix::process::getuid().as_raw())),
+    }
+}
+
+/// Makes the folder, and checks that it is this user's own, so that nobody else can put a socket into it.
+fn make(folder: &Path) -> anyhow::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(folder)?;
+    let own = found.is_dir() && found.uid() == rustix::process::getuid().as_raw();
+    ensure!(own && found.permissions().mode() & 0o077 == 0, "it is not a folder that only this user can enter");
+    Ok(())
+}
+
+fn is_alive(pid: u32) -> bool {
+    UnixStream::connect(folder().join(format!("{pid}.sock"))).is_ok()
+}

@@ -1,0 +1,164 @@
+//! What the whole process does now: for `epilogue status`, the gauges of `/metrics`, and the dashboard.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use epilogue_engines::Counts;
+use epilogue_manifest::settings::HostOptions;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+use wasmtime::Engine;
+
+use crate::app::version::Replacer;
+use crate::budget::memory;
+use crate::process::shutdown::Shutdown;
+use crate::reports::live::Live;
+use crate::reports::view::Summary;
+use crate::server::progress::Progress;
+use crate::tasks::store::TaskStore;
+use crate::telemetry::timestamp;
+
+/// How long the task engine has to say how many tasks it holds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the state of a process comes from. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Overview(Arc<Sources>);
+
+pub(crate) struct Sources {
+    pub(crate) name: String,
+    pub(crate) started: SystemTime,
+    pub(crate) options: HostOptions,
+    pub(crate) progress: Progress,
+    pub(crate) live: Option<Live>,
+    pub(crate) engine: Engine,
+    pub(crate) task_store: Option<TaskStore>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) replacer: Replacer,
+}
+
+/// The state of a process at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The version of Epilogue.
+    pub(crate) version: String,
+    /// The application's name.
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    /// When the process started, and the moment of this state, as RFC 3339.
+    pub(crate) started: String,
+    pub(crate) now: String,
+    /// `ready` or `stopping`.
+    pub(crate) state: String,
+    /// How many seconds of the shutdown's grace are left. None before the shutdown.
+    pub(crate) grace_left: Option<f64>,
+    /// Requests whose response is not sent yet.
+    pub(crate) requests: usize,
+    /// Requests whose tasks have not all ended.
+    pub(crate) draining: usize,
+    /// Batches of durable tasks that this process runs.
+    pub(crate) batches: usize,
+    /// Tasks in this process that run. None if the process records no timelines.
+    pub(crate) tasks_running: Option<usize>,
+    /// Tasks in this process that wait or, without timelines, that wait or run.
+    pub(crate) tasks_waiting: usize,
+    pub(crate) instances: u64,
+    pub(crate) limits: Vec<Use>,
+    /// When the living versions of the application were loaded. The last one is current.
+    pub(crate) versions: Vec<String>,
+    pub(crate) components: Vec<String>,
+    /// The durable tasks in the task engine. None without an engine, or if the engine does not answer.
+    pub(crate) durable: Option<Durable>,
+}
+
+/// What a process tells: its state, and its requests and batches that have not ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    #[serde(flatten)]
+    pub(crate) state: State,
+    /// None if the process does not record them.
+    pub(crate) requests_now: Option<Vec<Summary>>,
+}
+
+/// How much of a limit is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Use {
+    pub(crate) name: String,
+    #[serde(rename = "use")]
+    pub(crate) used: u64,
+    pub(crate) limit: u64,
+}
+
+/// How many batches of durable tasks the task engine holds, by state.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Durable {
+    pub(crate) ready: u64,
+    pub(crate) delayed: u64,
+    pub(crate) leased: u64,
+    pub(crate) dead: u64,
+}
+
+impl Overview {
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self(Arc::new(sources))
+    }
+
+    /// The state now. Asks the task engine too, but not for long.
+    pub(crate) async fn state(&self) -> State {
+        let durable = match &self.0.task_store {
+            Some(store) => timeout(PATIENCE, store.call(|engine| async move { engine.counts().await })).await.ok(),
+            None => None,
+        };
+        let durable = durable.and_then(Result::ok).map(|Counts { ready, delayed, leased, dead }| Durable {
+            ready,
+            delayed,
+            leased,
+            dead,
+        });
+        State { durable, ..self.local() }
+    }
+
+    /// The state now, with all requests and batches that have not ended, the oldest first.
+    pub(crate) async fn status(&self) -> Status {
+        let requests_now = self.0.live.as_ref().map(|live| {
+            let mut requests: Vec<_> = live.all().iter().map(|shared| Summary::of(&shared.lock())).collect();
+            requests.sort_by(|one, other| one.time.cmp(&other.time));
+            requests
+        });
+        Status { state: self.state().await, requests_now }
+    }
+
+    /// The state now, without the task engine.
+    pub(crate) fn local(&self) -> State {
+        let Sources { name, started, options, progress, live, engine, shutdown, replacer, .. } = &*self.0;
+        let (requests, draining) = progress.at_work_and_draining();
+        let tasks = live.as_ref().map(Live::tasks);
+        let instances = engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances());
+        let limit = |name: &str, used: u64, limit: u64| Use { name: name.to_owned(), used, limit };
+        let grace = shutdown.end().map(|end| end.saturating_duration_since(Instant::now()));
+        State {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: name.clone(),
+            pid: std::process::id(),
+            started: timestamp::of(*started),
+            now: timestamp::timestamp(),
+            state: if grace.is_some() { "stopping" } else { "ready" }.to_owned(),
+            grace_left: grace.map(|grace| grace.as_secs_f64()),
+            requests,
+            draining,
+            batches: progress.batches(),
+            tasks_running: tasks.map(|tasks| tasks.running),
+            tasks_waiting: tasks.map_or_else(|| progress.tasks(), |tasks| tasks.waiting),
+            instances,
+            limits: vec![
+                limit("max-requests", requests as u64, options.max_requests.get() as u64),
+                limit("max-draining", draining as u64, options.max_draining.get() as u64),
+                limit("max-instances", instances, options.max_instances.get().into()),
+                limit("max-memory", memory::taken(), memory::max()),
+            ],
+            versions: replacer.loaded().into_iter().map(timestamp::of).collect(),
+            components: replacer.components(),
+            durable: None,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! An operator's change of a stored batch: a retry or a drop.
+
+use epilogue_engines::{self as engines, Entry};
+
+use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
+use crate::tasks::store::TaskStore;
+
+/// What an operator does with a stored batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Makes a dead batch ready again.
+    Retry,
+    /// Removes the batch, whatever its state.
+    Drop,
+}
+
+impl Change {
+    /// Changes one batch, and logs the change of each of its tasks, because no host learns of it. Returns false if there is
+    /// no such batch.
+    ///
+    /// # Errors
+    ///
+    /// If the task engine does not confirm the change.
+    pub(crate) async fn make(self, store: &TaskStore, id: &str) -> engines::Result<bool> {
+        let id = id.to_owned();
+        let changed = store.call(|task_engine| async move {
+            match self {
+                Self::Retry => task_engine.retry_dead(&id).await,
+                Self::Drop => task_engine.remove(&id).await,
+            }
+        });
+        let changed = changed.await?;
+        if let Some(entry) = &changed {
+            self.announce(entry);
+        }
+        Ok(changed.is_some())
+    }
+
+    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are not
+    /// known.
+    fn announce(self, entry: &Entry) {
+        let Ok(batch) = entry.batch() else { return };
+        for task in batch.tasks.iter().skip(entry.next as usize) {
+            match self {
+                Self::Retry => announce_retried(&batch, task),
+                Self::Drop => {
+                    let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
+                    let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
+                    dropped.announce(&batch.request_id);
+                }
+            }
+        }
+    }
+}

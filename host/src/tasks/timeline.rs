@@ -1,0 +1,305 @@
+//! The timeline of a request: what happened, and when. The access log, the metrics, the traces and the dashboard are made
+//! from it. The host records it only if one of them is on.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
+use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
+
+/// A request from its arrival to the end of its teardown, or a batch of durable tasks on a worker.
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "for traces")]
+pub(crate) struct Timeline {
+    /// What the client asked for. None for a batch on a worker.
+    pub(crate) asked: Option<Asked>,
+    /// The request's id. Empty if the host answered before the request got one.
+    pub(crate) id: String,
+    pub(crate) trace_context: TraceContext,
+    /// The component that serves the request, by its id in the manifest. Empty if the host answered by itself.
+    pub(crate) component: String,
+    /// The wall-clock time at which the request arrived.
+    pub(crate) time: SystemTime,
+    /// The moment of the arrival. All other moments are later.
+    pub(crate) began: Instant,
+    /// The moment when the handler's response, or the host's own, was passed on to be sent.
+    pub(crate) responded: Option<Instant>,
+    pub(crate) status: StatusCode,
+    /// The moment when the operating system had the response's last byte, or when the response failed.
+    pub(crate) sent: Option<Instant>,
+    /// The length of the part of the body that was passed on to be sent.
+    pub(crate) bytes: u64,
+    pub(crate) outcome: ResponseOutcome,
+    /// The tasks, in the order in which they were added.
+    pub(crate) tasks: Vec<TaskTimeline>,
+    /// The start of each teardown, and its end. None while it runs.
+    pub(crate) teardowns: Vec<(Instant, Option<Instant>)>,
+    /// How many fresh instances have taken over, because the one before them was lost.
+    pub(crate) fresh_instances: u32,
+    pub(crate) ended: Option<Instant>,
+}
+
+/// What a client asked for.
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "for traces")]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    pub(crate) version: Version,
+    /// The host and the port that the client named, such as `example.com:3000`.
+    pub(crate) authority: Option<String>,
+    /// The address of the client, or of the proxy in front of the host.
+    pub(crate) client: SocketAddr,
+    /// The route that matched, such as `/users/:id`. Empty if none did.
+    pub(crate) route: String,
+    /// The client's `x-request-id`, if the operator trusts it.
+    pub(crate) request_id: Option<HeaderValue>,
+}
+
+/// A task of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskTimeline {
+    pub(crate) id: TaskId,
+    pub(crate) name: String,
+    /// The component that added the task and runs it.
+    pub(crate) component: Arc<str>,
+    pub(crate) added: Instant,
+    pub(crate) attempts: Vec<Attempt>,
+    /// The task's end. None while it waits or runs.
+    pub(crate) end: Option<TaskEnd>,
+}
+
+impl TaskTimeline {
+    /// Whether an attempt of the task runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.attempts.last().is_some_and(|attempt| attempt.ended.is_none())
+    }
+}
+
+/// One call of the guest for a task.
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "for traces")]
+pub(crate) struct Attempt {
+    /// The attempt's number, from 1.
+    pub(crate) number: u32,
+    pub(crate) began: Instant,
+    pub(crate) ended: Option<Instant>,
+    /// The instance that ran it: 0 for the instance of the handler, 1 for the first fresh one.
+    pub(crate) instance: u32,
+    /// The state of the attempt, and the reason why it did not succeed. None while it runs.
+    pub(crate) result: Option<(TaskState, Option<String>)>,
+}
+
+/// The end of a task.
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "for traces")]
+pub(crate) struct TaskEnd {
+    pub(crate) at: Instant,
+    /// What became of the task.
+    pub(crate) fate: Fate,
+    /// The reason why the task did not succeed.
+    pub(crate) error: Option<String>,
+}
+
+/// What became of a task in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The task ended in this state.
+    Ended(TaskState),
+    /// The durable task failed for good in this state, and waits in the dead letter.
+    Dead(TaskState),
+    /// The task was stored in the task engine. A worker runs it.
+    Stored,
+}
+
+impl Fate {
+    /// The word for it in logs, labels and pages: the task's state, `dead` or `stored`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended(state) => state.as_str(),
+            Self::Dead(_) => "dead",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+impl Timeline {
+    /// Begins the timeline of a request that arrives now, or of a batch.
+    pub(crate) fn begin(asked: Option<Asked>) -> Self {
+        Self {
+            asked,
+            id: String::new(),
+            trace_context: TraceContext { traceparent: String::new(), tracestate: None },
+            component: String::new(),
+            time: SystemTime::now(),
+            began: Instant::now(),
+            responded: None,
+            status: StatusCode::OK,
+            sent: None,
+            bytes: 0,
+            outcome: ResponseOutcome::Delivered,
+            tasks: Vec::new(),
+            teardowns: Vec::new(),
+            fresh_instances: 0,
+            ended: None,
+        }
+    }
+
+    /// The wall-clock time of a moment.
+    #[allow(dead_code, reason = "for traces")]
+    pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
+        self.time + moment.saturating_duration_since(self.began)
+    }
+
+    /// The time from the arrival to a moment.
+    pub(crate) fn since_arrival(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.began)
+    }
+
+    /// How long a task waited for its first attempt, which began at `began`: since the response was sent, or since the task
+    /// was added if that was later.
+    pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
+        let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
+        began.saturating_duration_since(ready)
+    }
+
+    /// Notes that a task was added.
+    pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>) {
+        let task = TaskTimeline {
+            id,
+            name: name.to_owned(),
+            component: component.clone(),
+            added: Instant::now(),
+            attempts: Vec::new(),
+            end: None,
+        };
+        self.tasks.push(task);
+    }
+
+    /// Notes that an attempt of a task begins. A worker's task was added elsewhere.
+    pub(crate) fn attempt_begins(&mut self, record: &TaskRecord, began: Instant) {
+        if self.task(record.id).is_none() {
+            self.added(record.id, &record.name, &record.component);
+        }
+        let instance = self.fresh_instances;
+        if let Some(task) = self.task(record.id) {
+            task.attempts.push(Attempt { number: record.attempt, began, ended: None, instance, result: None });
+        }
+    }
+
+    /// Notes how the running attempt of a task ended.
+    pub(crate) fn attempt_ended(&mut self, id: TaskId, state: TaskState, error: Option<&str>) {
+        if let Some(attempt) = self.task(id).and_then(|task| task.attempts.last_mut()) {
+            attempt.ended = Some(Instant::now());
+            attempt.result = Some((state, error.map(str::to_owned)));
+        }
+    }
+
+    /// Notes that a task has ended, or is dead.
+    pub(crate) fn task_ended(&mut self, record: &TaskRecord) {
+        let fate = if record.dead { Fate::Dead(record.state) } else { Fate::Ended(record.state) };
+        if self.task(record.id).is_none() {
+            self.added(record.id, &record.name, &record.component);
+        }
+        self.end(record.id, fate, record.error.clone());
+    }
+
+    /// Notes that a task has been stored.
+    pub(crate) fn stored(&mut self, task: &StoredTask) {
+        if self.task(task.id).is_none() {
+            self.added(task.id, &task.name, &task.component);
+        }
+        self.end(task.id, Fate::Stored, None);
+    }
+
+    /// Notes that a teardown begins.
+    pub(crate) fn teardown_begins(&mut self) {
+        self.teardowns.push((Instant::now(), None));
+    }
+
+    /// Notes that the running teardown has ended.
+    pub(crate) fn teardown_ended(&mut self) {
+        if let Some((_, end)) = self.teardowns.last_mut() {
+            *end = Some(Instant::now());
+        }
+    }
+
+    fn end(&mut self, id: TaskId, fate: Fate, error: Option<String>) {
+        if let Some(task) = self.task(id) {
+            task.end = Some(TaskEnd { at: Instant::now(), fate, error });
+        }
+    }
+
+    /// Notes that a response with this status is passed on to be sent.
+    pub(crate) fn responds(&mut self, status: StatusCode) {
+        self.status = status;
+        self.responded = Some(Instant::now());
+    }
+
+    /// Finds a task. The host asks mostly for the newest ones, or for tasks near the end of a short list.
+    fn task(&mut self, id: TaskId) -> Option<&mut TaskTimeline> {
+        self.tasks.iter_mut().rev().find(|task| task.id == id)
+    }
+}
+
+/// Someone who reads timelines. The calls come from serving threads, so they must be short and must not block.
+pub(crate) trait Reader: Send + Sync {
+    /// A request has an instance, and its handler is about to run. Or a batch is about to run.
+    fn began(&self, timeline: &Arc<Shared>) {
+        _ = timeline;
+    }
+
+    /// The host has answered without a component.
+    fn answered(&self, timeline: &Timeline) {
+        _ = timeline;
+    }
+
+    /// The response is sent, or has failed.
+    fn sent(&self, timeline: &Timeline) {
+        _ = timeline;
+    }
+
+    /// The request or the batch has ended, with all tasks and teardowns.
+    fn ended(&self, timeline: &Arc<Shared>) {
+        _ = timeline;
+    }
+}
+
+/// A timeline that its request and its readers share.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<Timeline>);
+
+impl Shared {
+    pub(crate) fn new(timeline: Timeline) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(timeline)))
+    }
+
+    /// Locks the timeline. A panic elsewhere changes nothing, because a timeline is valid after each of its steps.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All readers of the process. Cheap to clone. Without a reader, no timeline is recorded.
+#[derive(Clone, Default)]
+pub(crate) struct Readers(Option<Arc<[Box<dyn Reader>]>>);
+
+impl Readers {
+    pub(crate) fn new(readers: Vec<Box<dyn Reader>>) -> Self {
+        Self((!readers.is_empty()).then(|| readers.into()))
+    }
+
+    /// Whether there is any reader.
+    pub(crate) fn any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {
+        self.0.iter().flat_map(|readers| readers.iter()).for_each(|reader| call(&**reader));
+    }
+}
