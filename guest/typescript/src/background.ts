@@ -25,7 +25,7 @@ export const BackgroundTasks = {
   /**
    * Adds a task behind all others.
    *
-   * @throws {EnqueueError} If the task is not accepted. It then never runs.
+   * @throws {EnqueueError} If the task is not accepted. Such a task never runs.
    */
   addTask<Args extends unknown[]>(task: Task<Args>, ...args: Args): TaskId {
     return enqueue(task, args, task.options);
@@ -34,7 +34,7 @@ export const BackgroundTasks = {
   /**
    * Adds a task behind all others, with options that override the task's own.
    *
-   * @throws {EnqueueError} If the task is not accepted. It then never runs.
+   * @throws {EnqueueError} If the task is not accepted. Such a task never runs.
    */
   addTaskWith<Args extends unknown[]>(options: TaskOptions, task: Task<Args>, ...args: Args): TaskId {
     return enqueue(task, args, { ...task.options, ...options });
@@ -44,7 +44,7 @@ export const BackgroundTasks = {
    * Adds a closure behind all others. It may capture any value, because it stays in this instance's memory. If the instance
    * dies before the closure has run, the host records it as `abandoned`.
    *
-   * @throws {EnqueueError} If the closure is not accepted. It then never runs.
+   * @throws {EnqueueError} If the closure is not accepted. Such a task never runs.
    */
   defer(run: () => unknown, options: DeferOptions = {}): TaskId {
     const { name = "defer", ...rest } = options;
@@ -53,12 +53,15 @@ export const BackgroundTasks = {
     return id;
   },
 
-  /** Cancels a task that has not started. Returns false if it has started or ended, or was never accepted. */
+  /** Cancels a task that has not started. Returns false if the task has started or ended, or was never accepted. */
   cancel(id: TaskId): boolean {
     return queue.cancel(id);
   },
 
-  /** Sets whether this request's remaining tasks run after one has failed. Default: the operator's setting, `stop`. */
+  /**
+   * Sets whether this request's remaining tasks run after a task has failed. Without this call, the operator's setting
+   * decides.
+   */
   onFailure(policy: "stop" | "continue"): void {
     queue.onFailure(policy);
   },

@@ -8,10 +8,10 @@ export interface TraceContext {
   readonly tracestate: string | undefined;
 }
 
-/** The identity of the current request. The handler, its tasks and the teardown get the same one. */
+/** The identity of the current request. The handler, its tasks and the teardown get the same identity. */
 export class RequestContext {
   private constructor(
-    /** The request's identifier. The host's log uses it, and no other request anywhere has it. */
+    /** The request's identifier. The host's log uses the same identifier. No other request has it. */
     readonly requestId: string,
     /** The request's position in a distributed trace. */
     readonly traceContext: TraceContext,
@@ -54,7 +54,7 @@ export class TaskContext {
     return current;
   }
 
-  /** A key that is the same for every attempt of this task. No other task anywhere has it. */
+  /** A key that is the same for every attempt of this task. No other task has the same key. */
   get idempotencyKey(): string {
     // The host has a key as long as there is a request, and a task runs only within one.
     return context.idempotencyKey(this.id) ?? "";

@@ -1,8 +1,8 @@
 // Why a task was not accepted.
 
 /**
- * The reasons for which a task is not accepted. All but `bad-args` are the host's: `wit/types.wit` describes them at
- * `enqueue-error`.
+ * The reasons why a task is not accepted. `bad-args` comes from this package. All other reasons come from the host, and
+ * `wit/types.wit` describes them at `enqueue-error`.
  */
 export type EnqueueErrorReason =
   | "args-too-large"
@@ -22,7 +22,7 @@ export class EnqueueError extends Error {
   override readonly name = "EnqueueError";
   /** The reason. */
   readonly reason: EnqueueErrorReason;
-  /** Whether the same request may succeed later. Then a response of 503 with `retry-after` suits it, otherwise 500. */
+  /** Whether the same request may succeed later. If so, answer 503 with `retry-after`. If not, answer 500. */
   readonly isTemporary: boolean;
 
   constructor(task: string, reason: EnqueueErrorReason, detail: unknown, options?: ErrorOptions) {

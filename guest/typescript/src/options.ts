@@ -10,22 +10,25 @@ export interface TaskOptions {
    */
   runWhen?: "success" | "failure" | "always";
   /**
-   * The timeout of one attempt. If an attempt takes longer, the host stops it and records it as `timed-out`. Default, and
-   * upper bound: the operator's `task-timeout`, which is 30 s unless changed.
+   * The timeout of one attempt. If an attempt takes longer, the host stops it and records it as `timed-out`. The
+   * operator's setting `task-timeout` is the default and the upper bound. Its own default is 30 s.
    */
   timeout?: number;
-  /** The largest number of attempts. Default: 1 or, for a durable task, the operator's setting, which is 10. */
+  /**
+   * The largest number of attempts. Default: 1. For a durable task, the operator's setting decides, which is 10 by
+   * default.
+   */
   maxAttempts?: number;
   /**
-   * The waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`. Default:
-   * 100 ms to 10 s or, for a durable task, the operator's setting.
+   * The waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
+   * Default: 100 ms to 10 s. For a durable task, the operator's setting decides.
    */
   backoff?: { first: number; max: number };
   /** Whether the host cancels the task if the client leaves before the response is complete. Default: false. */
   cancelOnDisconnect?: boolean;
   /**
-   * Whether the host stores the task where it survives the host. The task then runs at least once. It needs a task engine.
-   * Default: false, unless the operator makes all tasks durable.
+   * Whether the host stores the task, so that the task survives the host. The task then runs at least once. This option
+   * needs a task engine. Default: false, unless the operator makes all tasks durable.
    */
   durable?: boolean;
 }

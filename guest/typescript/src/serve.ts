@@ -13,8 +13,8 @@ export type Env = Readonly<Record<string, string>>;
 /** The third argument of a fetch handler, as in Cloudflare Workers. */
 export interface ExecutionContext {
   /**
-   * Adds a task that waits for the promise. The promise runs on at once, and the task ends when it is settled. The host
-   * records the task as `succeeded` or `failed`, with the name `waitUntil`.
+   * Adds a task that waits for the promise. The promise is already running. The task ends when the promise is settled.
+   * The host records the task as `succeeded` or `failed`, with the name `waitUntil`.
    *
    * @throws {EnqueueError} If the task is not accepted.
    */

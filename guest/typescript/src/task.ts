@@ -4,8 +4,8 @@ import type { Json } from "./json.js";
 import type { TaskOptions } from "./options.js";
 
 /**
- * A function that can run after the response. `BackgroundTasks.addTask` enqueues it, with arguments that the compiler checks.
- * Calling it runs the function at once, as any other call.
+ * A function that can run after the response. `BackgroundTasks.addTask` enqueues it, with arguments that the compiler
+ * checks. A direct call runs the function at once.
  */
 export interface Task<Args extends unknown[], Result = unknown> {
   (...args: Args): Result;

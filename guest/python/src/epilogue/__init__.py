@@ -7,8 +7,8 @@ An app of FastAPI, Starlette or any other ASGI framework needs two lines, see `e
 
     Handler, Runner = serve(app)
 
-Outside a component, such as in an editor, in pytest or under uvicorn, everything can be imported. There is no request then:
-`add_task` raises EnqueueError, and the contexts are None.
+You can import everything outside a component too, such as in an editor, in pytest or under uvicorn. There, no request
+exists: `add_task` raises EnqueueError, and the contexts are None.
 """
 
 import sys

@@ -49,7 +49,7 @@ class BackgroundTasks:
     def on_failure(self, policy: FailurePolicy) -> None:
         """Sets whether the remaining tasks of this request run after one has failed: `"continue"` or `"stop"`.
 
-        Default: the host's setting, which is `"stop"` unless changed.
+        Without this call, the host's setting decides. Its default is `"stop"`.
         """
         if policy not in ("stop", "continue"):
             raise ValueError(f'the policy is "stop" or "continue", not {policy!r}')

@@ -72,8 +72,8 @@ def with_options(function: Callable[P, R], /, **options: Unpack[Options]) -> Cal
 
         tasks.add_task(with_options(write_log, run_when="always", timeout=5), "message")
 
-    The options replace those of `@task`, one by one. It works with every `add_task`: that of `epilogue`, FastAPI and
-    Starlette. The returned value is callable as the function is.
+    The options replace those of `@task`, one by one. The result works with the `add_task` of `epilogue`, of FastAPI and
+    of Starlette. You can also call the result like the function.
     """
     own = definition_of(function)
     # Starlette looks through a `partial` to see whether the function is `async`.

@@ -10,13 +10,13 @@ _closing = False
 
 
 def on_teardown(callback: Callable[[], Awaitable[object] | object]) -> None:
-    """Registers `callback` to run at the end of the request, before those that were registered earlier.
+    """Registers `callback` to run at the end of the request, before the callbacks that were registered earlier.
 
-    It runs after the request's last task, so tasks may use what the handler opened. It may be `def` or `async def`. It may
-    add tasks, which run after it, and register more callbacks, which run next. If it raises, the host records the error,
-    and the other callbacks still run.
+    The callback runs after the request's last task, so tasks may use what the handler opened. It may be `def` or `async
+    def`. A callback may add tasks, which run after it. A callback may also register more callbacks, which run next. If
+    a callback raises, the host records the error, and the other callbacks still run.
 
-    Outside a component it does nothing.
+    Outside a component, this function does nothing.
     """
     if not _host.is_there:
         return

@@ -9,10 +9,10 @@
 An app of `epilogue.asgi` does not need the transport: there, every `AsyncClient` of httpx and its successor httpx2 sends its
 requests this way.
 
-The component may send requests only to the servers that `allowed_outbound_hosts` in the manifest lists. The host connects,
-and checks certificates with the root certificates of Mozilla. Requests, responses and their bodies are those of httpx, and
-so are the exceptions: a server that is not allowed is a `ConnectError`. The timeouts `connect`, `read` and `write` hold.
-There is no pool of connections, so `limits` and the timeout `pool` have no effect.
+The component may send requests only to the servers that `allowed_outbound_hosts` in the manifest lists. The host
+connects, and checks certificates with the root certificates of Mozilla. Requests, responses, bodies and exceptions are
+those of httpx. If a server is not allowed, httpx raises a `ConnectError`. The timeouts `connect`, `read` and `write`
+hold. There is no pool of connections, so `limits` and the timeout `pool` have no effect.
 
 It needs the extra `httpx`: `pip install 'epilogue[httpx]'`.
 """

@@ -12,8 +12,8 @@ pytest finds the fixture `host` by itself:
 The fixture serves the app of the nearest `spin.toml`, as it was built last. Each test has a host of its own, with an empty
 task engine. The host is the command `epilogue`, or the one that the environment variable `EPILOGUE` names.
 
-All waits end with an AssertionError after a minute, that for the host's start after five. The error contains what the host
-and the app printed.
+Each wait ends with an AssertionError after a minute. The wait for the host's start ends after five minutes. The error
+contains what the host and the app printed.
 """
 
 import json
@@ -78,7 +78,7 @@ class Host:
     variables of the host, beside those of this process. Unless `options` has another engine, durable tasks are stored in
     a temporary folder and run by this host.
 
-    `composed` says that the component comes from `epilogue compose`. Its records are those that it prints itself, and it
+    `composed` says that the component comes from `epilogue compose`. Such a component prints its records itself, and
     has no durable tasks.
 
     Raises AssertionError if the app cannot run. The error contains what the host printed.

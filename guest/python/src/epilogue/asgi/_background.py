@@ -75,8 +75,8 @@ def _enqueue_before_the_response(task: Any) -> bool:
         enqueue(definition, task.args, task.kwargs)
         return True
     print(
-        f"epilogue: the task {definition.name!r} runs before the response, and the host does not record it, because a "
-        "middleware sends the response only when the app has returned: use Starlette's BaseHTTPMiddleware, or add the task "
+        f"epilogue: the task {definition.name!r} runs before the response, and the host does not record it. A "
+        "middleware holds the response back until the app has returned: use Starlette's BaseHTTPMiddleware, or add the task "
         "with `BackgroundTasks` of epilogue",
         file=sys.stderr,
     )

@@ -100,8 +100,8 @@ def _why_missing(name: str) -> str | None:
         top = name.partition(".")[0]
         package = importlib.metadata.packages_distributions().get(top, [top])[0]
         return (
-            f", because it uses the package {package}. {package} has machine code ({file.name}), and there is none for "
-            "WebAssembly. Use another package, or import it only outside the component"
+            f", because it uses the package {package}. {package} has machine code ({file.name}) that "
+            "cannot run in WebAssembly. Use another package, or import it only outside the component"
         )
     if name.partition(".")[0] in sys.stdlib_module_names:
         return f", because the Python of a component has no module {name}"
