@@ -74,8 +74,14 @@ fn the_log_says_what_a_handler_may_not_answer() {
     let app = application(guests::BODY, "");
     let host = Process::start(up(app.path(), ["--quiet"]));
     for (path, line) in [
-        ("/body?size=0&status=101", "the handler answered with status 101, which no final response has"),
-        ("/body?size=5&fixed=true&status=204", "the body of the response was dropped: one with this status has none"),
+        (
+            "/body?size=0&status=101",
+            "the handler answered with status 101, but a response needs a status of 200 or more",
+        ),
+        (
+            "/body?size=5&fixed=true&status=204",
+            "the body of the response was dropped, because a response with this status has no body",
+        ),
     ] {
         exchange(host.address(), Protocol::Http1, Request::get(path).body(Empty::new()).unwrap());
         host.logged(line);

@@ -175,7 +175,7 @@ fn nothing_is_overwritten_and_nothing_made_that_cannot_be_built() {
     fs::write(folder.path().join("full/file"), "mine").unwrap();
     for (arguments, expected) in [
         (["full", "-o", "full"], "full is not empty: name another folder with --output"),
-        (["file", "-o", "full/file"], "full/file is not a folder: name another with --output"),
+        (["file", "-o", "full/file"], "full/file is not a folder: name another folder with --output"),
         (["My_App", "-o", "new"], "joined by \"-\", such as \"my-app\""),
         (["app", "--sdk", "full"], "full is not a clone of Epilogue: it has no guest/sdk/Cargo.toml"),
     ] {

@@ -211,10 +211,12 @@ fn a_component_of_wasi_02() {
 fn less_memory_than_a_component_starts_with() {
     let app = application(guests::HELLO, "tool.epilogue.memory = \"64KiB\"");
     let refusal = refusal(app.path());
-    let expected =
-        format!("Error: component \"app\" ({}) cannot start: memory is 64KiB, but it starts with ", guests::HELLO);
+    let expected = format!(
+        "Error: component \"app\" ({}) cannot start: memory is 64KiB, but the component starts with ",
+        guests::HELLO
+    );
     let rest = refusal.strip_prefix(&expected).unwrap_or_else(|| panic!("{refusal}"));
-    let (least, _) = rest.split_once(": set memory to at least that").unwrap();
+    let (least, _) = rest.split_once(": set memory to at least ").unwrap();
     // It is as much as it says.
     let host = TestHost::component(guests::HELLO).setting("memory", least).start();
     assert_eq!(host.get("/").text(), "Hello, world!");
@@ -226,8 +228,8 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let composed = epilogue::testing::compose(Path::new(guests::TASKS), &[]).unwrap();
     fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
     let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts. It runs its tasks itself, so no \
-                    task engine can store them: set tool.epilogue.source of the component to the guest, as it was \
-                    before it was composed";
+                    task engine can store them: set tool.epilogue.source of the component to the guest itself, which \
+                    is not composed";
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
     assert_eq!(refusal_with(app.path(), &["--engine", &engine, "--durable", "--work"]), expected);
     assert_eq!(refusal_with(app.path(), &["--engine", &engine]), expected);

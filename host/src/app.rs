@@ -49,27 +49,26 @@ pub(crate) enum Route {
 /// The options of an application in addition to its manifest.
 #[derive(Default)]
 pub struct AppOptions {
-    /// Settings that take precedence over the manifest's.
+    /// Settings that take precedence over the settings in the manifest.
     pub settings: SettingsOverlay,
-    /// Environment variables for every component. They take precedence over the manifest's.
+    /// Environment variables for every component. These variables take precedence over the variables in the manifest.
     pub environment: Vec<(String, String)>,
-    /// The destination of what components print.
+    /// The destination of the components' output.
     pub output: Output,
     /// The task engine for durable tasks, if there is one.
     pub task_store: Option<TaskStore>,
     /// The values of the application's variables.
     pub variables: Resolver,
-    /// The key-value stores that components can have.
+    /// The key-value stores of the application.
     pub stores: Stores,
 }
 
 impl App {
-    /// Loads the application that a manifest describes. This takes a while for components that were not compiled
-    /// before.
+    /// Loads the application that a manifest describes. A component that was not compiled before takes a while to load.
     ///
     /// # Errors
     ///
-    /// If a component cannot run here. The message names the component and the reason.
+    /// Returns an error if a component cannot run on this host. The message names the component and the reason.
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
         downloads::fetch(&manifest.downloads)?;
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
@@ -162,7 +161,9 @@ fn fill(component: &manifest::Component, resolver: &Resolver) -> anyhow::Result<
         let entry = resolver.fill(template)?;
         // The reason would show the value, which may be secret.
         let entry = AllowedHost::parse(&entry).ok().with_context(|| {
-            format!("\"{template}\" in allowed_outbound_hosts is not SCHEME://HOST:PORT with its variables' values")
+            format!(
+                "\"{template}\" in allowed_outbound_hosts is not SCHEME://HOST:PORT after its variables are filled in"
+            )
         })?;
         allowed_outbound_hosts.push(entry);
     }

@@ -55,13 +55,13 @@ pub struct Bench {
     _trigger: ShutdownTrigger,
 }
 
-/// Makes an engine with room for only a few instances, so that several engines fit into one process, and one fits into
-/// valgrind. No clock interrupts its guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the code runs on any
-/// processor of that kind.
+/// Makes an engine with room for only a few instances. So several engines fit into one process, and one engine fits
+/// into valgrind. No clock interrupts the engine's guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the
+/// code runs on any processor of that kind.
 ///
 /// # Errors
 ///
-/// If wasmtime cannot start.
+/// Returns an error if wasmtime cannot start.
 pub fn small_engine(target: Option<&str>) -> anyhow::Result<Engine> {
     let mut config = config(4);
     if let Some(target) = target {
@@ -75,7 +75,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If the component cannot run on this host.
+    /// Returns an error if the component cannot run on this host.
     pub fn load(engine: &Engine, file: &Path) -> anyhow::Result<Self> {
         let config = ComponentConfig {
             id: "bench".to_owned(),
@@ -95,7 +95,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If there is no room for an instance, or it cannot start.
+    /// Returns an error if there is no room for an instance, or if the instance cannot start.
     pub fn instantiate(&self) -> anyhow::Result<()> {
         let fresh = self.runtime.block_on(self.pool.fresh());
         fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
@@ -105,16 +105,16 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If a task is not accepted.
+    /// Returns an error if a task is not accepted.
     pub fn enqueue(&self, tasks: u32) -> anyhow::Result<()> {
         fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
     }
 
-    /// Runs a request's life without its handler and its response: adds `tasks` tasks, drains them, and tears down.
+    /// Runs what follows the response of a request: adds `tasks` tasks, drains them, and tears down.
     ///
     /// # Errors
     ///
-    /// If not every task succeeds.
+    /// Returns an error if a task does not succeed.
     pub fn drain(&self, tasks: u32) -> anyhow::Result<()> {
         let drained = async {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
@@ -138,7 +138,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If a call fails.
+    /// Returns an error if a call fails.
     pub fn call(&self, calls: u32) -> anyhow::Result<()> {
         let task = types::Task {
             id: 1,

@@ -241,9 +241,9 @@ fn beyond_limit(full: Full) -> NoInstance {
 ///
 /// # Errors
 ///
-/// If the host has a task engine: no task of the component could be stored in it.
+/// Returns an error if the host has a task engine: no task of the component could be stored in it.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
-    let advice = "set tool.epilogue.source of the component to the guest, as it was before it was composed";
+    let advice = "set tool.epilogue.source of the component to the guest itself, which is not composed";
     ensure!(
         !has_task_engine,
         "component {id:?} ({}) is composed for other hosts. It runs its tasks itself, so no task engine can store them: \
@@ -300,7 +300,9 @@ fn check_memory(component: &Compiled, memory: Size) -> anyhow::Result<()> {
     let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
     let needed = pages.and_then(|pages| usize::try_from(pages).ok()?.checked_mul(PAGE.bytes())).map(Size::new);
     if let Some(needed) = needed.filter(|needed| *needed > memory) {
-        bail!("memory is {memory}, but it starts with {needed}: set memory to at least that, better to twice as much");
+        bail!(
+            "memory is {memory}, but the component starts with {needed}: set memory to at least {needed}, or better to twice as much"
+        );
     }
     Ok(())
 }

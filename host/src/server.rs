@@ -68,8 +68,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound, for example because another process listens there, or if there are too few file
-    /// descriptors for the threads' event loops.
+    /// Returns an error if the address cannot be bound, for example because another process listens there, or if there
+    /// are too few file descriptors for the threads' event loops.
     pub(crate) fn bind(
         app: App,
         options: HostOptions,
@@ -127,7 +127,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a thread cannot be started, or if it ends before the shutdown. The other threads then have the grace to end.
+    /// Returns an error if a thread cannot be started, or if it ends before the shutdown. The other threads then have
+    /// the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
@@ -156,7 +157,7 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files as far as the system allows, because each connection needs one.
+/// Raises the limit of open files as far as the system allows, because each connection counts as an open file.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

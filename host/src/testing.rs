@@ -137,8 +137,8 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. A `traceparent` header of the
-    /// request is kept.
+    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. A `traceparent` header stays
+    /// unchanged.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -151,15 +151,14 @@ impl TestHost {
         Exchange::begin(self, trace_id, request)
     }
 
-    /// Waits until the tasks and the teardown of the request with this trace id have ended, and returns the request's
-    /// record.
+    /// Waits until the request with this trace id and its tasks have ended, and returns the request's record.
     ///
-    /// Each record can be taken once. A request that no component served has no record.
+    /// You can take each record once. A request that no component served has no record.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
         self.find(|record| record.trace_id == trace_id)
     }
 
-    /// Returns the oldest record that has not been taken. If there is none, waits for the next request to end.
+    /// Returns the oldest record that was not taken yet. If there is none, waits until the next request has ended.
     pub fn next_record(&self) -> RequestRecord {
         self.find(|_| true)
     }
@@ -242,8 +241,8 @@ impl TestHostBuilder {
     ///
     /// # Panics
     ///
-    /// If there is no such setting, or if the value is not valid. Also for the settings of a process, which the hosts of
-    /// a test share: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `tls-cert` and `tls-key`.
+    /// Panics if the setting does not exist, if the value is not valid, or if all hosts of the process share the
+    /// setting: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `tls-cert` and `tls-key`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         settings::set(&mut self.host, &mut self.settings, name, value);
         self
@@ -261,13 +260,13 @@ impl TestHostBuilder {
         self
     }
 
-    /// Sets the folder for the application's data, like `--state-dir`. Without it, the data is in memory.
+    /// Sets the folder for the application's data, like `--state-dir`. Without this folder, the data is in memory.
     pub fn state_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.stores = Stores::new(Backends::default(), BTreeMap::new(), Some(folder.as_ref()));
         self
     }
 
-    /// Adds lines to the table of the component in the manifest. The host must have one component.
+    /// Adds lines to the component's table in the manifest. The host must have exactly one component.
     pub fn more(mut self, lines: &str) -> Self {
         match &mut self.manifest {
             Source::Text(text) => text.push_str(&format!("{lines}\n")),
@@ -276,7 +275,8 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have one component.
+    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have exactly one
+    /// component.
     pub fn allow(self, destination: &str) -> Self {
         self.more(&format!("allowed_outbound_hosts = [{destination:?}]"))
     }
@@ -296,7 +296,7 @@ impl TestHostBuilder {
     ///
     /// # Errors
     ///
-    /// The errors that `epilogue up` reports.
+    /// Returns the same errors as `epilogue up`.
     pub fn try_start(mut self) -> anyhow::Result<TestHost> {
         let moved = self.move_tasks();
         let folder;
@@ -393,7 +393,7 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request's tasks and teardown have ended, and returns its record. Each record can be taken once.
+    /// Waits until the request's tasks and teardown have ended, and returns its record. You can take each record once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

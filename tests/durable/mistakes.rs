@@ -67,7 +67,7 @@ fn an_engine_that_may_come_is_waited_for() {
     fixture.pause();
     let named = format!("{}: Redis: ", fixture.url);
     let host = fixture.host([]);
-    host.logged(&format!("durable tasks are refused until it is: {named}"));
+    host.logged(&format!("durable tasks are refused for now, because the task engine is not available: {named}"));
     let worker = fixture.worker([]);
     worker.logged(&format!("epilogue::worker: the task engine is not available: {named}"));
     fixture.resume();

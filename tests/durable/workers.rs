@@ -363,6 +363,6 @@ fn a_redis_that_may_lose_what_it_accepted_is_warned_of() {
     server.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"+OK\r\n");
     for process in [fixture.host([]), fixture.worker([])] {
-        process.logged("lost when it ends: set `appendonly yes`");
+        process.logged("since its last snapshot when it ends: set `appendonly yes`");
     }
 }

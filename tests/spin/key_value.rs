@@ -118,7 +118,7 @@ fn values_are_compared_and_numbers_added_up_in_one_step() {
             "Some(\"1\") Ok(())",
             "failed Some(\"3\") Ok(())",
             "Some(\"4\")",
-            "256 Error::Other(\"an instance may hold 256 cas at a time\")",
+            "256 Error::Other(\"an instance may hold 256 handles of cas at a time\")",
             "Ok(())",
         ];
         assert_eq!(answer[..9], expected);

@@ -150,7 +150,7 @@ fn what_the_operator_sets_wrongly_is_named_without_its_value() {
         (&["--variable", "token=@/no/such"], "cannot read /no/such".to_owned()),
         (
             &["--variable", "token=s3cret", "--variable", "host=s3cret host"],
-            "\"https://{{ host }}\" in allowed_outbound_hosts is not SCHEME://HOST:PORT with its variables' values"
+            "\"https://{{ host }}\" in allowed_outbound_hosts is not SCHEME://HOST:PORT after its variables are filled in"
                 .to_owned(),
         ),
     ] {

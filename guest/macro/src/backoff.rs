@@ -19,8 +19,8 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
     let durations = text.split_once("..").map(|(first, max)| (duration(first), duration(max)));
     let Some((Some(first), Some(max))) = durations else {
         return Err(refuse(
-            "`backoff` is the wait after the first failed attempt, `..`, and the longest wait, such as \"1s..5m\"; \
-             each is a whole number with one of the units ms, s, m, h and d",
+            "`backoff` is the first wait, `..` and the longest wait, such as \"1s..5m\". A wait is a whole number with \
+             a unit: ms, s, m, h or d",
         ));
     };
     if first == 0 {

@@ -82,7 +82,7 @@ impl Visit<'_> for OwnedType {
     fn visit_type_impl_trait(&mut self, opaque: &TypeImplTrait) {
         self.refuse(
             opaque,
-            "a task's arguments are stored, so their types are named: `impl Trait` cannot be one".to_owned(),
+            "a task's arguments are stored, so each has a named type: use a type instead of `impl Trait`".to_owned(),
         );
     }
 

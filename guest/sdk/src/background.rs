@@ -39,28 +39,30 @@ impl BackgroundTasks {
         Self(())
     }
 
-    /// Adds a task with the default options. `args` is the function's arguments as a tuple, `()` if it takes none.
+    /// Adds a task with the default options. `args` is a tuple of the function's arguments, or `()` for a function
+    /// without arguments.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted. Such a task never runs.
+    /// Returns an error if the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///
-    /// If two tasks of this guest share a name.
+    /// Panics if two tasks of this guest share a name.
     pub fn add_task<T: Task>(&self, task: T, args: T::Args) -> Result<TaskId, EnqueueError> {
         BackgroundTask::new(task, args).enqueue()
     }
 
-    /// Adds a task with options. `args` is the function's arguments as a tuple, `()` if it takes none.
+    /// Adds a task with options. `args` is a tuple of the function's arguments, or `()` for a function without
+    /// arguments.
     ///
     /// # Errors
     ///
-    /// If the task is not accepted. Such a task never runs.
+    /// Returns an error if the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///
-    /// If two tasks of this guest share a name.
+    /// Panics if two tasks of this guest share a name.
     pub fn add_task_with<T: Task>(&self, task: T, args: T::Args, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         BackgroundTask::new(task, args).options(options).enqueue()
     }
@@ -70,7 +72,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// If the task is not accepted. The future is then dropped.
+    /// Returns an error if the task is not accepted. The future is then dropped.
     pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -82,8 +84,8 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// If the task is not accepted. The future is then dropped. Options with more than one attempt are refused, because the
-    /// first attempt consumes the future.
+    /// Returns an error if the task is not accepted. The future is then dropped. Options with more than one attempt are
+    /// refused, because the first attempt consumes the future.
     pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -99,19 +101,20 @@ impl BackgroundTasks {
         queue::cancel(id.0)
     }
 
-    /// Sets whether the remaining tasks of this request run after one has failed (S4).
+    /// Sets whether the remaining tasks of this request run after a task has failed (S4).
     ///
-    /// Default: the operator's setting, which is [`FailurePolicy::Stop`] unless changed.
+    /// Without this call, the operator's setting `on-failure` decides. Its default is [`FailurePolicy::Stop`].
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
 }
 
-/// A task with its arguments that is not yet in a queue. A response can carry it, like Starlette's `Response(background=…)`.
+/// A task with its arguments, before it is in a queue. A response can carry such a task, like Starlette's
+/// `Response(background=…)`.
 ///
-/// With axum, put it before the body in the response tuple, like headers. When axum builds the response, the task is added
-/// at the end of the request's queue. If the task is not accepted, the client gets the response of the [`EnqueueError`].
-/// Without axum, call [`enqueue`](Self::enqueue).
+/// With axum, put the task before the body in the response tuple, as you would put headers. When axum builds the
+/// response, the task is added at the end of the request's queue. If the task is not accepted, the client gets the
+/// response of the [`EnqueueError`]. Without axum, call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -124,7 +127,7 @@ impl BackgroundTasks {
 /// # let _: axum::Router = axum::Router::new().route("/{email}", axum::routing::get(send_notification));
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "it does not run unless it is part of a response, or enqueued"]
+#[must_use = "it runs only if it is part of a response, or if it is enqueued"]
 pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
@@ -153,11 +156,11 @@ impl BackgroundTask {
     ///
     /// # Errors
     ///
-    /// If the task is not accepted. Such a task never runs.
+    /// Returns an error if the task is not accepted. Such a task never runs.
     ///
     /// # Panics
     ///
-    /// If two tasks of this guest share a name.
+    /// Panics if two tasks of this guest share a name.
     pub fn enqueue(self) -> Result<TaskId, EnqueueError> {
         registry::check();
         let options = self.host_options();
@@ -171,7 +174,7 @@ impl BackgroundTask {
     }
 }
 
-/// A task's number within its request: 1, 2, 3 … in the order in which they were added.
+/// A task's number within its request: 1 for the task that was added first, then 2, 3 and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 

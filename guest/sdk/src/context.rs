@@ -24,17 +24,17 @@ impl RequestContext {
     ///
     /// # Panics
     ///
-    /// Outside a component, as in a native unit test.
+    /// Panics outside a component, as in a native unit test.
     pub fn current() -> Option<Self> {
         context::request().map(|request| Self(Arc::new(request)))
     }
 
-    /// Returns the request's identifier. All of the request's tasks and the host's events use it.
+    /// Returns the request's identifier. The request's tasks and events have the same identifier.
     pub fn id(&self) -> &str {
         &self.0.request_id
     }
 
-    /// Returns the request's position in a distributed trace. Send it with requests to other services.
+    /// Returns the request's position in a distributed trace. Send this position with requests to other services.
     pub fn trace_context(&self) -> &TraceContext {
         &self.0.trace_context
     }
@@ -74,8 +74,8 @@ impl TaskContext {
         self.task.attempt
     }
 
-    /// Returns a key that is the same for every attempt of this task. No other task anywhere has it. Pass it on to systems
-    /// that deduplicate.
+    /// Returns a key that is the same for every attempt of this task. No other task has the same key. Send the key to
+    /// services that ignore a second request with the same key.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
@@ -85,12 +85,12 @@ impl TaskContext {
         &self.task.outcome
     }
 
-    /// Returns the request's identifier. All of the request's tasks and the host's events use it.
+    /// Returns the request's identifier. The request's tasks and events have the same identifier.
     pub fn request_id(&self) -> &str {
         self.request.id()
     }
 
-    /// Returns the request's position in a distributed trace. Send it with requests to other services.
+    /// Returns the request's position in a distributed trace. Send this position with requests to other services.
     pub fn trace_context(&self) -> &TraceContext {
         self.request.trace_context()
     }

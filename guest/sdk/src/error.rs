@@ -6,7 +6,8 @@ use crate::bindings::epilogue::background::types;
 
 /// The reason why a task was not accepted. Such a task never runs.
 ///
-/// With axum, a handler may return `Result<_, EnqueueError>`. The client then gets a response with [`status`](Self::status).
+/// With axum, a handler may return `Result<_, EnqueueError>`. The client then gets a response with the status that
+/// [`status`](Self::status) returns.
 ///
 /// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of spin-sdk
 /// returns such an error, the whole request fails.
@@ -28,8 +29,8 @@ pub enum EnqueueError {
         /// The largest size of the arguments of all the request's tasks together as JSON, in bytes.
         limit: u64,
     },
-    /// The arguments cannot be kept as JSON without a change, for example a float that is not a number.
-    /// The page of the attribute [`task`](macro@crate::task#arguments) says which arguments these are.
+    /// JSON cannot hold the arguments without a change, for example because a float is not a number. The documentation
+    /// of the attribute [`task`](macro@crate::task#arguments) lists all such arguments.
     BadArgs {
         /// The task's name.
         task: &'static str,
@@ -46,8 +47,8 @@ pub enum EnqueueError {
     /// The host cannot run a task with these options, or a deferred future cannot have them. The text names the option and
     /// the reason.
     Unsupported(String),
-    /// The task ends a chain in which each durable task added the next one. The chain is longer than the operator's
-    /// limit. Without a limit, a task that adds itself would multiply forever.
+    /// Durable tasks have added durable tasks for as many generations as the operator allows. Without this limit, a
+    /// task that adds itself could multiply forever.
     TooManyGenerations {
         /// The largest number of generations of durable tasks after a request.
         limit: u32,
@@ -57,7 +58,7 @@ pub enum EnqueueError {
         /// The largest number of requests whose durable tasks may wait.
         limit: u64,
     },
-    /// Another reason. The text names it.
+    /// Another reason, which the text describes.
     Other(String),
 }
 
@@ -68,8 +69,8 @@ impl EnqueueError {
     /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may succeed
     ///   later or on another host, so axum's response also has `retry-after: 1`. The host sends the same status itself while
     ///   the task engine is down.
-    /// - 500 for all other errors, such as a limit. The same request would fail again, until the guest or the host is
-    ///   changed.
+    /// - 500 for all other errors, such as a limit. If the client sends the same request again, it fails again, until
+    ///   the guest or the host is changed.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

@@ -1,5 +1,5 @@
-//! Background tasks for WASI HTTP components in Rust. A handler adds tasks, and the host runs them after it has sent the
-//! response, like FastAPI's `BackgroundTasks`.
+//! Background tasks for WASI HTTP components in Rust, like FastAPI's `BackgroundTasks`. A handler adds tasks. The host
+//! runs the tasks after it has sent the response.
 //!
 //! This is the example of FastAPI's tutorial, with axum and spin-sdk:
 //!
@@ -37,8 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency is an extractor. If an extractor takes [`BackgroundTasks`], it adds tasks to the same queue as the
-//! handler. To close a resource after the last task, it calls [`Scope::on_teardown`].
+//! A dependency is an extractor. An extractor that takes [`BackgroundTasks`] adds tasks to the same queue as the
+//! handler. To close a resource after the last task, an extractor calls [`Scope::on_teardown`].
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -59,7 +59,7 @@
 //!
 //! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. A
 //! deadlock ends the instance too. In a deadlock, all code of the guest waits for other code of the guest, for example
-//! on a channel, and no code waits for the host, for example for a clock or a response.
+//! on a channel. No code waits for the host, for example for a clock or a response.
 //!
 //! Numbers such as S5 name the host's rules. Each rule has tests.
 //!
@@ -96,7 +96,7 @@ pub use task::{Task, TaskResult};
 /// Turns a function into a background task for [`BackgroundTasks::add_task`].
 ///
 /// The function may be `async` or not (S17). A function that is not `async` blocks only its own instance. The function
-/// returns `()`, or a `Result<(), E>` whose error implements `Display`. You can still call it as a function.
+/// returns `()`, or a `Result<(), E>` whose error implements `Display`. You can still call the function directly.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -114,14 +114,14 @@ pub use task::{Task, TaskResult};
 ///
 /// # Names
 ///
-/// The host knows a task by its name. The name is the module's path within the crate and the function's name, such as
-/// `mail::send`. At the crate's root it is the function's name alone.
+/// The host knows a task by its name. The name consists of the path of the module within the crate and the name of the
+/// function, such as `mail::send`. A task at the crate's root has only the name of its function.
 ///
 /// The host finds a stored task by its name, even after the guest has changed. Use `name` to set a name that survives
 /// refactoring.
 ///
-/// Two tasks of a guest cannot share a name. `epilogue up` and `epilogue compose` refuse such a component, and name both
-/// functions. On a host without this check, the first use of any task panics.
+/// Two tasks of a guest cannot share a name. `epilogue up` and `epilogue compose` refuse a component with two tasks of
+/// one name. The message names both functions. Other hosts do not check this. There, the first use of any task panics.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -133,20 +133,21 @@ pub use task::{Task, TaskResult};
 ///
 /// # Arguments
 ///
-/// A task owns its arguments. Their types implement [`serde`]'s `Serialize` and `Deserialize`, because the host keeps
-/// the arguments as JSON until the task runs. The task gets exactly the values that were enqueued, including each bit
-/// of a float. If that is not possible, `add_task` refuses the arguments:
+/// A task owns its arguments. The types of the arguments implement [`serde`]'s `Serialize` and `Deserialize`, because
+/// the host keeps the arguments as JSON until the task runs. The task gets exactly the values that were enqueued,
+/// including each bit of a float. If that is not possible, `add_task` refuses the arguments:
 ///
-/// - The compiler checks the number and types of the arguments, and that the types implement `Serialize` and `Deserialize`.
-/// - `add_task` checks the values, and returns [`EnqueueError::BadArgs`] for a float that is `NaN` or infinite, for lists
-///   and objects that are nested more than 127 deep, and for a map whose keys JSON cannot have.
-/// - `add_task` reads the arguments back and compares them. It returns `BadArgs` if the task would get another value or
-///   none. A debug build checks all arguments. A release build reads back only arguments that contain something that
-///   serde often loses: an `Option` within an `Option`, a field that `skip_serializing_if` left out, `flatten`, an
-///   integer of 128 bits, or a map's key that is not a string.
+/// - The compiler checks the number and the types of the arguments. The compiler also checks that the types implement
+///   `Serialize` and `Deserialize`.
+/// - `add_task` checks the values. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON cannot hold: a
+///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
+/// - `add_task` reads the arguments back and compares them. If the task would get another value, or no value,
+///   `add_task` returns `BadArgs`. A debug build does this for all arguments. A release build does this only for
+///   arguments that serde often changes. Such arguments contain an `Option` within an `Option`, a field that
+///   `skip_serializing_if` left out, `flatten`, an integer of 128 bits, or a map's key that is not a string.
 ///
-/// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` differ in another way. If the task
-/// cannot read such arguments, it ends as `failed` with the error `bad arguments`.
+/// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` do not match for another reason. If
+/// the task then cannot read its arguments, it ends as `failed` with the error `bad arguments`.
 ///
 /// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an
 /// enum that has its `tag` inside. In these places, `add_task` refuses such an integer.
@@ -161,9 +162,9 @@ pub use task::{Task, TaskResult};
 ///
 /// # Limits
 ///
-/// The function's name is also the name of a type, so no variable in the same scope can have this name. The future of an
-/// `async` task must be [`Send`], because axum requires this of everything that a handler awaits. For a future that is not
-/// `Send`, use [`BackgroundTasks::defer`].
+/// The attribute makes a type with the function's name, so no variable in the same scope can have this name. The future
+/// of an `async` task must be [`Send`], because axum requires this of everything that a handler awaits. For a future
+/// that is not `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
 /// Returns the output of a future that is ready at its first poll.
@@ -176,7 +177,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Items for the code that `#[task]` generates. They can change in any version.
+/// Items for the code that `#[task]` generates. These items can change in any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__note as note_task;

@@ -30,8 +30,8 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// Creates the default options. The task runs once, within the host's timeout. It runs only if the handler returns
-    /// a response. It runs even if the client leaves.
+    /// Creates the default options. The task runs once, within the host's timeout. The task runs only if the handler
+    /// returns a response. The task runs even if the client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -43,8 +43,8 @@ impl TaskOptions {
         }
     }
 
-    /// Sets whether the task runs after a response, after a failure of the handler, or after both (S6). Default:
-    /// [`RunWhen::Success`], which means after a response of any status.
+    /// Sets when the task runs: only after a response, only after a failure of the handler, or always (S6). The default
+    /// is [`RunWhen::Success`]: the task runs after a response of any status.
     pub const fn run_when(mut self, when: RunWhen) -> Self {
         self.run_when = when;
         self
@@ -52,7 +52,8 @@ impl TaskOptions {
 
     /// Sets the timeout of one attempt (S10). If an attempt takes longer, the host stops it and records it as `timed-out`.
     ///
-    /// The default is the operator's `task-timeout`, which is 30 s unless changed. A longer timeout has no effect.
+    /// Without this option, the operator's setting `task-timeout` counts. Its default is 30 s. A timeout that is longer
+    /// than this setting has no effect.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -60,8 +61,8 @@ impl TaskOptions {
 
     /// Sets the largest number of attempts. Zero counts as one.
     ///
-    /// Default: one attempt or, if the task is durable, the operator's setting. [`backoff`](Self::backoff) sets the waits
-    /// between attempts.
+    /// The default is one attempt. For a durable task, the default is the operator's setting `durable-attempts`.
+    /// [`backoff`](Self::backoff) sets the waits between attempts.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
@@ -71,9 +72,9 @@ impl TaskOptions {
     ///
     /// The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
     ///
-    /// Default: the task's own `#[task(backoff = "…")]`. A task without this attribute waits 100 ms to 10 s. For a
-    /// durable task without it, the operator's setting decides. The default of that setting is 15 s to one hour. A
-    /// `first` below one millisecond counts as one millisecond. A `max` below `first` counts as `first`.
+    /// The default is the backoff in the task's attribute `#[task(backoff = "…")]`. Without that attribute, a task
+    /// waits 100 ms to 10 s. A durable task without that attribute waits as long as the operator's settings say. Their
+    /// default is 15 s to one hour.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self
@@ -88,15 +89,15 @@ impl TaskOptions {
     /// Sets whether the task is durable. The host stores a durable task in the task engine, where it survives the
     /// process. Any host or worker of the application may run it.
     ///
-    /// A durable task runs at least once, and may run again after a crash. Deduplicate by
-    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). Default: no, unless the task is a
-    /// `#[task(durable)]` or the operator makes all tasks durable.
+    /// A durable task runs at least once, and may run again after a crash. Use the
+    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key) to do the work only once. By default, a
+    /// task is durable only if it is a `#[task(durable)]` or if the operator makes all tasks durable.
     ///
-    /// The host stores the handler's durable tasks before the response begins. If that fails, the client gets 503. If
-    /// you add a durable task later, the host accepts it only after it has stored the task.
+    /// The host stores the handler's durable tasks before the response begins. If that fails, the client gets 503. A
+    /// task or a teardown can add durable tasks too. The host then stores the task before `add_task` returns.
     ///
-    /// Without `max_attempts`, the operator's setting limits the attempts. The default is ten. A crash of the host
-    /// during an attempt counts as an attempt. So a task with one attempt does not run again after a crash.
+    /// Without `max_attempts`, the operator's setting limits the attempts. Its default is ten. If the host crashes
+    /// during an attempt, the attempt counts. So a task with one attempt does not run again after a crash.
     ///
     /// In these cases the host refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported):
     ///

@@ -32,7 +32,7 @@ inventory::collect!(Registration);
 ///
 /// # Panics
 ///
-/// If two tasks of this guest share a name.
+/// Panics if two tasks of this guest share a name.
 pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
@@ -61,8 +61,9 @@ pub const fn note_length(name: &str, location: &str) -> usize {
     8 + name.len() + location.len()
 }
 
-/// The entry of a task in a section of the component's file: the lengths of two texts, four bytes each, and the texts.
-/// When the host loads the component, it reads the section, and refuses two tasks with the same name.
+/// One task's entry in a section of the component's file. The entry contains the lengths of two texts, in four bytes
+/// each, and then the texts. When the host loads a component, it reads this section. The host refuses a component in
+/// which two tasks have the same name.
 pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
     let mut note = [0; LENGTH];
     let (lengths, texts) = note.split_at_mut(8);

@@ -28,14 +28,15 @@ impl Scope {
 
     /// Registers `future` to run at the end of the request, before the futures that were registered earlier.
     ///
-    /// - The future may add tasks. They run after the future. The future may also register more futures. They run next.
+    /// - The future may add tasks, which then run after the future. The future may also register more futures. They run
+    ///   next.
     /// - If the future returns an error, the host records the error, and the other futures still run.
     /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs this. A
     ///   composed component runs such a future with its next teardown.
     ///
     /// # Panics
     ///
-    /// Outside a component, such as in a native unit test, because no host is there to run the teardown.
+    /// Panics outside a component, such as in a native unit test, because there is no host to run the teardown.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
@@ -47,7 +48,7 @@ impl Scope {
         }
     }
 
-    /// Returns the outcome of the response. Tasks and teardowns get it. Returns none while the handler is running.
+    /// Returns the outcome of the response, to a task or a teardown. Returns none while the handler is running.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }

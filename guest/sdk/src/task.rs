@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
     note = "put `#[epilogue_sdk::task]` on the function, or use `defer` for a closure"
 )]
 pub trait Task: Copy + 'static {
-    /// The function's arguments as a tuple: `(String, u32)`, or `()` if it takes none.
+    /// The function's arguments as a tuple, such as `(String, u32)`. For a function without arguments, the tuple is
+    /// `()`.
     ///
     /// The host keeps the arguments as JSON, so that it can retry a task in another instance.
     type Args: Serialize + DeserializeOwned + 'static;
@@ -27,12 +28,11 @@ pub trait Task: Copy + 'static {
     /// Whether the function is a `#[task(durable)]`. Such a task is durable wherever it is enqueued.
     const DURABLE: bool = false;
 
-    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. The task's options override it.
-    /// See
-    /// [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. The backoff in the task's
+    /// options overrides this backoff. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
     const BACKOFF: Option<(Duration, Duration)> = None;
 
-    /// Runs the task, and returns its error as the host records it.
+    /// Runs the task. If the task fails, returns the text of the error that the host records.
     #[doc(hidden)]
     #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]
     async fn run(args: Self::Args) -> Result<(), String>;
@@ -44,8 +44,8 @@ pub trait Task: Copy + 'static {
     label = "returns neither `()` nor `Result<(), E>` with an `E: Display`"
 )]
 pub trait TaskResult {
-    /// Converts the error to the text that the host records. It uses the format `{:#}`, which also shows the causes of
-    /// an `anyhow` error.
+    /// Converts the error to the text that the host records. The text has the format `{:#}`, which also shows the
+    /// causes of an `anyhow` error.
     #[doc(hidden)]
     fn into_result(self) -> Result<(), String>;
 }
@@ -62,8 +62,8 @@ impl<E: std::fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-/// The future that you get if you call the function of an `async` task directly. It is `Send`, so an axum handler can
-/// await it.
+/// The future that you get if you call the function of an `async` task directly. This future is `Send`, so an axum
+/// handler can await it.
 pub type Called<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The future of a deferred task or a teardown, which this instance runs later.

@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The version of envelopes. This program writes and reads only this version.
+/// The version of the format of envelopes. This program writes and reads no other version.
 pub const VERSION: u32 = 1;
 
-/// The largest size of an envelope, in bytes. Arguments become a third larger in an envelope. An engine may have a
-/// smaller limit: the default of a NATS server's `max_payload` is 1 MiB.
+/// The largest size of an envelope, in bytes. In an envelope, arguments take a third more bytes than in memory. An
+/// engine may have a smaller limit, for example a NATS server: its `max_payload` is 1 MiB by default.
 pub const MAX_BYTES: usize = 32 << 20;
 
 /// One request's tasks, in the order in which they run.
@@ -37,7 +37,7 @@ pub struct Batch {
     /// The outcome of the response, as the tasks see it. None if the outcome was not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Whether the remaining tasks run after one has failed for good.
+    /// Whether the remaining tasks run after a task has failed for good.
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
@@ -97,7 +97,7 @@ pub enum Outcome {
     HandlerFailed(String),
 }
 
-/// Whether a request's remaining tasks run after one has failed for good.
+/// Whether a request's remaining tasks run after a task has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
@@ -134,13 +134,14 @@ impl Batch {
 
     /// Creates a batch with only the task at `index`, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
     ///
-    /// Each call for the same task creates the same id. The task keeps its idempotency key.
+    /// If you call this twice for the same task, both batches have the same id. The task keeps its idempotency key.
     pub fn only(&self, index: u32) -> Self {
         let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();
         Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
     }
 
-    /// Returns the idempotency key of a task. It is the same for each attempt of the task. No other task anywhere has it.
+    /// Returns the idempotency key of a task. The key is the same for each attempt of the task. No other task has the
+    /// same key.
     pub fn idempotency_key(&self, task: &Task) -> String {
         format!("{}:{}", self.key(), task.id)
     }
@@ -153,8 +154,8 @@ impl Batch {
     /// Writes the batch's envelope.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], or [`Error::Corrupt`] if the id or the list of tasks breaks the rules in the fields'
-    /// documentation.
+    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if
+    /// the id or the list of tasks breaks a rule of the field's documentation.
     pub fn to_envelope(&self) -> Result<Vec<u8>> {
         self.check()?;
         let envelope = Envelope { v: VERSION, batch: self };
@@ -166,7 +167,8 @@ impl Batch {
     /// Reads a batch from its envelope. Unknown fields are ignored.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], or [`Error::Corrupt`], which names the version if it is not [`VERSION`].
+    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the
+    /// envelope cannot be read, for example because its version is not [`VERSION`].
     pub fn from_envelope(envelope: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {

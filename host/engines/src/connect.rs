@@ -12,8 +12,8 @@ pub struct Options {
     pub visibility: Duration,
     /// The timeout of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// True if an operator inspects the stored batches. The engine then creates no file, and does not change the
-    /// configuration that workers have made in a server. Default: false.
+    /// True if an operator inspects the stored batches. The engine then creates no file. The engine also does not
+    /// change the configuration that workers have made in a server. Default: false.
     pub operator: bool,
 }
 
@@ -32,12 +32,12 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// A file is opened at once. The engine's first call opens the connection to a server, so a host can start while the server
-/// is down.
+/// If the engine is a file, this function opens the file. If the engine is a server, the first call of the engine
+/// connects to it, so a host can start while the server is down.
 ///
 /// # Errors
-/// [`Error::Config`] if the URL cannot be used. The message does not contain the URL, because the URL may hold a
-/// password. With `sqlite:`, the error can also be [`Error::Unavailable`].
+/// Returns [`Error::Config`] if the URL cannot be used. The message does not contain the URL, because the URL may hold
+/// a password. With `sqlite:`, the error can also be [`Error::Unavailable`].
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {
@@ -52,8 +52,8 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     })
 }
 
-/// Returns the address of an engine for messages: `url` without user, password and options. Empty if the form of `url` is
-/// unknown.
+/// Returns the address of an engine for messages: `url` without user, password and options. The address is empty if the
+/// form of `url` is unknown.
 ///
 /// ```
 /// use epilogue_engines::address;

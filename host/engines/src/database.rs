@@ -40,11 +40,11 @@ type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Database {
-    /// Starts the thread for an open database. `place` is where its file is, or none if it is in memory. Each operation
-    /// may take `timeout`, including the time that it waits for its turn.
+    /// Starts the thread for an open database. `place` says where the database's file is. It is none if the database is
+    /// in memory. `timeout` is the time that each operation may take, including the wait for its turn.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the system starts no thread.
+    /// Returns [`Error::Unavailable`] if the system cannot start the thread.
     pub fn start(mut connection: Connection, place: Option<Place>, timeout: Duration) -> Result<Self> {
         let (operations, mut waiting) = channel::channel::<Operation>(GROUP);
         let thread = thread::Builder::new().name("epilogue-sqlite".to_owned());
@@ -58,12 +58,12 @@ impl Database {
         Ok(Self { operations, timeout })
     }
 
-    /// Runs an operation, and returns once it is on the disk. If the caller stops waiting before the operation's turn, the
-    /// operation does not happen.
+    /// Runs an operation, and returns when its changes are on the disk. If the caller stops waiting before the
+    /// operation's turn, the operation does not run.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if SQLite fails, or does not answer in time. Then the operation has changed nothing, or its
-    /// outcome is unknown.
+    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time. In both cases, the operation may or
+    /// may not have changed the database.
     pub async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -72,10 +72,10 @@ impl Database {
         self.wait(true, work).await
     }
 
-    /// Runs an operation that changes nothing, as [`Self::run`] does.
+    /// Like [`Self::run`], but for an operation that changes nothing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if SQLite fails, or does not answer in time.
+    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -153,11 +153,11 @@ fn gone() -> Error {
     Error::Unavailable("the thread of SQLite has ended".to_owned())
 }
 
-/// Sets the file of a connection to WAL mode. For this, SQLite upgrades a lock without waiting. So this function waits
-/// itself, for at most `patience`, if other processes open the file at the same time.
+/// Sets the file of a connection to WAL mode. SQLite does not wait for the lock that this change needs. If other
+/// processes open the file at the same time, this function tries again for at most `patience`.
 ///
 /// # Errors
-/// SQLite's, also if the file stays in use.
+/// Returns SQLite's error, for example if other processes still use the file after `patience`.
 pub fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let end = Instant::now() + patience;
     loop {

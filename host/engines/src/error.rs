@@ -8,9 +8,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The reason why a call to an engine failed. No message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The engine cannot be reached, or did not answer in time. You can repeat the call. A host answers 503.
+    /// The engine cannot be reached, or did not answer in time. You can repeat the call. A host answers its client with
+    /// 503.
     Unavailable(String),
-    /// The caller no longer holds the batch.
+    /// The caller's lease of the batch has ended.
     LostLease,
     /// The batch's envelope is larger than the engine accepts.
     TooLarge {

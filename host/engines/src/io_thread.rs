@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// A thread with an event loop, for all calls to a server. So the calls do not wait for the threads that run guests, and
-/// the connections belong to one event loop. The thread ends when the last clone is dropped.
+/// A thread with an event loop, for all calls to a server. With its own thread, a call never waits for a thread that
+/// runs guests. All connections belong to this one event loop. The thread ends when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct IoThread {
     runtime: Handle,
@@ -21,7 +21,7 @@ impl IoThread {
     /// Starts the thread, with this name.
     ///
     /// # Errors
-    /// If the system starts no thread, or has no event loop for it.
+    /// Returns an error if the system cannot start a thread or an event loop.
     pub fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
@@ -38,7 +38,7 @@ impl IoThread {
     /// Makes a call on the thread. The call runs to its end even if its caller no longer waits for it.
     ///
     /// # Errors
-    /// The call's, and [`Error::Unavailable`] if it does not end.
+    /// Returns the error of the call. If the thread ends before the call has ended, returns [`Error::Unavailable`].
     pub async fn call<T, E, F>(&self, call: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,

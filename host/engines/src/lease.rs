@@ -74,7 +74,7 @@ impl Lease {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Returns whether the task at [`Lease::next`] has been delivered more often than allowed. If so, bury the batch, and do
+    /// Returns whether the task at [`Lease::next`] has no attempts left. If this returns true, bury the batch and do
     /// not run the task.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
@@ -85,7 +85,7 @@ impl Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchState {
-    /// The batch can be leased. It has no lease, or its lease has ended.
+    /// The batch can be leased. The batch has no lease, or its lease has ended.
     Ready,
     /// The batch will be ready later, after a failed attempt.
     Delayed,
@@ -106,7 +106,7 @@ impl fmt::Display for BatchState {
     }
 }
 
-/// A stored batch, as operators see it. Its envelope may be unreadable. Such a batch is dead.
+/// A stored batch, as operators see it. A batch whose envelope cannot be read is dead.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The batch's id.
@@ -119,8 +119,8 @@ pub struct Entry {
     pub attempt: u32,
     /// The worker that holds the batch, if the engine knows it.
     pub worker: Option<String>,
-    /// The time until the lease ends, if the worker does not extend it, or until a delayed batch is ready. None if the
-    /// engine does not know it.
+    /// For a leased batch, the time until the lease ends, unless the worker extends it. For a delayed batch, the time
+    /// until the batch is ready. None if the engine does not know the time.
     pub left: Option<Duration>,
     /// The reason why the batch is dead. None if the batch is not dead.
     pub why: Option<String>,
@@ -132,7 +132,7 @@ impl Entry {
     /// Reads the batch from its envelope.
     ///
     /// # Errors
-    /// The errors of [`Batch::from_envelope`].
+    /// Returns the errors of [`Batch::from_envelope`].
     pub fn batch(&self) -> Result<Batch> {
         Batch::from_envelope(&self.envelope)
     }

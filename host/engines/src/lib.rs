@@ -17,18 +17,18 @@
 //! ```
 //!
 //! A lease ends after [`Options::visibility`], unless the worker extends it. So the worker calls [`TaskEngine::extend`]
-//! three times in that time. After each task the worker calls [`TaskEngine::checkpoint`]. If the worker is killed, the
-//! next worker continues at the checkpoint, and only the task that was running runs again.
+//! three times within that time. After each task, the worker calls [`TaskEngine::checkpoint`]. If the worker is killed,
+//! another worker continues at the checkpoint. Then only the interrupted task runs again.
 //!
-//! If another worker has leased the batch meanwhile, a call changes nothing and returns [`Error::LostLease`]. Then stop the
-//! running task, because the other worker runs it.
+//! If another worker has leased the batch, a call with the old lease changes nothing and returns [`Error::LostLease`].
+//! In this case, stop the running task, because the other worker runs it.
 //!
 //! # Attempts
 //!
 //! [`Lease::attempt`] is the number of the attempt of the task [`Lease::next`]. An attempt counts when the task is
-//! *delivered*: by a lease, or by the checkpoint that makes it the next task. So a task that kills its worker runs out of
-//! attempts too. Then [`Lease::exhausted`] returns true, and the worker buries the batch and does not run the task.
-//! `release` takes the attempt back, because the task did not run.
+//! *delivered*: by a lease, or by the checkpoint that makes it the next task. So a task that kills its workers also
+//! uses up its attempts. Then [`Lease::exhausted`] returns true. The worker does not run the task, and buries the
+//! batch. `release` takes the attempt back, because the task did not run.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -76,7 +76,7 @@ pub use nats::Nats;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
-/// The callback that [`TaskEngine::visit`] calls with each batch.
+/// The callback to which [`TaskEngine::visit`] passes each batch.
 pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
 
 /// How many batches an engine reads with one request.
@@ -84,12 +84,13 @@ const PAGE: usize = 500;
 
 /// Stores batches, and leases each to one worker at a time.
 ///
-/// Each call returns when the engine has confirmed it. If there is no answer within [`Options::timeout`], the call returns
-/// [`Error::Unavailable`]. The engine may still have made the change, because the answer may have been lost.
+/// Each call returns when the engine has confirmed the change. If the engine does not answer within
+/// [`Options::timeout`], the call returns [`Error::Unavailable`]. The engine may still have made the change, because
+/// the answer may have been lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
-    /// Stores a batch. When the call returns, the batch is as durable as the engine. You can repeat the call after an error,
-    /// because a batch with the id of a stored batch is not stored again.
+    /// Stores a batch. When the call returns, the batch is as durable as the engine. You can repeat the call after an
+    /// error, because the engine stores a batch with the same id only once.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
     /// Stores a batch in the dead letter, with the reason `why`. Use this call for a single task that failed while the
@@ -99,17 +100,16 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Leases the batch that has waited longest. If none is ready, waits up to `wait` for one. `worker` is a name that no
     /// other process uses.
     ///
-    /// If this process still has a [`Lease`] of a batch under the same name, the call does not return this batch again.
-    /// If that lease has ended, for example after a pause of the process, the call extends the lease.
+    /// The call never returns a batch of which this process still has a [`Lease`] under the same name. If the time of
+    /// such a lease is over, for example after a pause of the process, the call extends the lease.
     ///
     /// Poll the future to its end. If you drop the future earlier, a batch may stay leased until its lease ends,
     /// although no worker runs it.
     ///
-    /// If a batch cannot be read, because its envelope is damaged or newer than this program, the call buries it and takes
-    /// the next one.
+    /// If a batch's envelope is damaged, or newer than this program, the call buries the batch and takes the next one.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Extends a lease to [`Options::visibility`] from now. Call it three times in that time.
+    /// Extends a lease, so that it ends after [`Options::visibility`] from now. Call this three times within that time.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
     /// Records that the tasks before `next` have ended, and that the first attempt of `next` is about to start. Also extends
@@ -129,13 +129,15 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Moves a batch to the dead letter, where it stays until an operator retries or removes it.
     async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
 
-    /// Calls `each` with up to `limit` stored batches, oldest first, of one state or of all.
+    /// Calls `each` with up to `limit` stored batches, the oldest first. With a `state`, only batches in this state
+    /// count.
     ///
     /// The call reads the batches in pages, so that a long list does not fill the memory. If a batch changes its state
-    /// meanwhile, `each` may get it twice, or not at all.
+    /// during the call, `each` may get this batch twice, or not at all.
     async fn visit(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()>;
 
-    /// Returns up to `limit` stored batches, oldest first, of one state or of all. For long lists use [`TaskEngine::visit`].
+    /// Returns up to `limit` stored batches, the oldest first. With a `state`, only batches in this state count. For
+    /// long lists use [`TaskEngine::visit`].
     async fn list(&self, state: Option<BatchState>, limit: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(state, limit, &mut |entry| entries.push(entry)).await?;
@@ -151,25 +153,25 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Returns the dead batch as it was, or none if no dead batch has this id.
     async fn retry_dead(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Removes a batch, whatever its state. If a worker holds it, the worker's lease is lost.
+    /// Removes a batch in any state. If a worker holds the batch, the worker loses its lease.
     ///
-    /// Returns the removed batch, or none if no batch has this id. [`Entry::next`] is exact: it counts each checkpoint
-    /// before the removal, and a checkpoint after the removal fails with [`Error::LostLease`]. The other fields may be
-    /// a moment old.
+    /// Returns the removed batch, or none if no batch has this id. [`Entry::next`] is exact: it includes each
+    /// checkpoint before the removal. A checkpoint after the removal fails with [`Error::LostLease`]. The other fields
+    /// of the entry may show the state of a moment earlier.
     async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
     /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// Returns the number of all batches except dead ones. This call is cheaper than [`TaskEngine::counts`], and as
-    /// accurate.
+    /// Returns the number of stored batches that are not dead. This call is cheaper than [`TaskEngine::counts`]. The
+    /// number is exactly as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// Finds settings of the server that can lead to the loss of accepted batches. Returns one sentence with advice for
-    /// each setting.
+    /// Returns advice about settings of the server that could lose accepted batches: one sentence for each such
+    /// setting.
     ///
     /// The default implementation returns an empty list. The list is also empty if the server does not show its
     /// settings.

@@ -89,7 +89,7 @@ impl Nats {
     /// Prepares the engine. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] for a URL that cannot be used.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let (address, credentials) = connection::parse(url)?;
         Ok(Self {

@@ -72,7 +72,7 @@ impl Redis {
     /// Prepares the engine. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] for a URL that cannot be used.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let connections = Connections::new(url, options.timeout)?;
         Ok(Self { connections, options, holders: Holders::default(), lost: Mutex::default() })

@@ -53,11 +53,10 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file, or creates it with permissions for its owner only. Frees the batches of processes that have
-    /// died.
+    /// Opens the file, or creates it with permissions for its owner only. Ends the leases of processes that have died.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be used, or a file that is not an engine's database.
+    /// Returns [`Error::Config`] for a URL that cannot be used, or a file that is not an engine's database. Returns
     /// [`Error::Unavailable`] if the file cannot be opened, or if an operator names a file that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;

@@ -223,7 +223,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// If the manifest is wrong, or no component has this profile.
+    /// Returns an error if the manifest is wrong, or no component has this profile.
     pub fn load_profile(path: &Path, profile: Option<&str>) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;

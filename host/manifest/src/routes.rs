@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
-/// The prefix of the host's own paths. No component sees them.
+/// The prefix of the paths that the host itself answers. No component gets requests for these paths.
 pub const RESERVED: &str = "/.well-known/spin/";
 
 /// The prefix of the headers for a route's `:parameter`.
@@ -37,7 +37,7 @@ pub struct RouteMatch<'router, T> {
     pub pattern: &'router str,
     /// The part of the path that matches the trailing wildcard, with its leading slash. Empty without a wildcard.
     pub path_info: String,
-    /// The header and the value of each `:parameter`, in the order in which the route has them.
+    /// The header and the value of each `:parameter`, in the order of the route.
     pub parameters: Vec<(HeaderName, String)>,
 }
 
@@ -60,7 +60,7 @@ impl<T> Router<T> {
         Ok(Self { routes: router })
     }
 
-    /// Finds the route of `path`, the path of a request's URI without the query.
+    /// Finds the route of a request. `path` is the path of the request's URI, without the query.
     pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();

@@ -38,11 +38,11 @@ settings! {
         /// Time within which a handler must return its response headers. The body may take longer.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for which a guest may write nothing while the client waits for more of the response body. Then the host
+        /// Longest pause of a guest while the client waits for more of the response body. After such a pause, the host
         /// stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Time for one task, unless the guest enqueued it with its own timeout.
+        /// Time for one attempt of a task. The guest can set a shorter timeout for a task.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Time for all tasks of one request together.
@@ -60,8 +60,8 @@ settings! {
         /// Size of the arguments of all tasks of one request together.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
-        /// Size of a request body. Beyond it, the host answers 413 or, if the guest already reads the body, the guest
-        /// gets an error. By default there is no limit.
+        /// Size of a request body. If a body is larger, the host answers 413. If the guest already reads the body, the
+        /// guest gets an error instead. By default there is no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
         /// Time for which a handler waits for the next bytes of its request body.
@@ -74,8 +74,8 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         durable: bool = false;
-        /// Number of attempts for a durable task, unless the guest sets another number. A crash of the host during an
-        /// attempt counts as one.
+        /// Number of attempts for a durable task, unless the guest sets another number. If the host crashes during an
+        /// attempt, the attempt counts.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = nonzero_u32(10);
         /// Time before the second attempt of a durable task. This time doubles before each further attempt.
@@ -84,33 +84,34 @@ settings! {
         /// Longest time between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Length of a chain in which each durable task adds the next one. Beyond it, `add_task` returns an error.
+        /// Length of a chain in which each durable task adds the next one. Beyond this length, `add_task` returns an
+        /// error.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Approximate number of requests whose durable tasks may wait or run. Beyond it, the host answers 503 to a
-        /// request that adds durable tasks.
+        /// Approximate number of requests whose durable tasks may wait or run. Beyond this number, the host answers 503
+        /// to a request that adds durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
         /// Adds the same request headers as Spin: `spin-path-info` and six others, and `spin-path-match-…` for route
-        /// parameters. With `false`, guests get no such headers, and the host serves about a tenth more short requests.
+        /// parameters. With `false`, guests get none of these headers. The host then serves about a tenth more requests
+        /// if they are short.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory of one instance. This must be at least the memory that the component has at its start.
+        /// Memory of one instance. The value must be at least the memory that the component has at its start.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
-        /// Allows components to write to their files. They write to a copy in $TMPDIR, which the host deletes when it
-        /// stops.
+        /// Allows components to write to a copy of their files. The copy is in $TMPDIR until the host stops.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_ALLOW_TRANSIENT_WRITE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         allow_transient_write: bool = false;
-        /// Size of the copy that a component may write to. A write beyond it fails.
+        /// Size of the copy that a component may write to. A write beyond this size fails.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
         max_transient_write: Size = Size::mebibytes(256);
     }
@@ -136,65 +137,68 @@ settings! {
         /// Number of threads that run guests, each with its own instances. The default is the number of cores.
         #[arg(help_heading = "Server", env = "EPILOGUE_THREADS", value_name = "COUNT")]
         threads: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        /// Number of open connections. Beyond it, the next connection waits until another one closes.
+        /// Number of open connections. Beyond this number, the next connection waits until another one closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
-        /// Number of open connections of one client address. Beyond it, the host closes the next connection of the address.
-        /// All IPv6 addresses of a /64 network count as one. By default there is no limit, because all clients behind a
-        /// reverse proxy have the proxy's address.
+        /// Number of open connections of one client address. Beyond this number, the host closes the next connection of
+        /// the address. All IPv6 addresses of a /64 network count as one. By default there is no limit, because all
+        /// clients behind a reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
         max_connections_per_address: NonZeroUsize;
-        /// Number of requests at work. A request counts until its response is sent. Beyond it, the host answers 503.
+        /// Number of requests at work. A request counts until its response is sent. Beyond this number, the host
+        /// answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
-        /// Number of requests at work of one client address. Beyond it, the host answers 503. All IPv6 addresses of a
-        /// /64 network count as one. By default there is no limit, because all clients behind a reverse proxy have
-        /// the proxy's address.
+        /// Number of requests at work of one client address. Beyond this number, the host answers 503. All IPv6
+        /// addresses of a /64 network count as one. By default there is no limit, because all clients behind a reverse
+        /// proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
         max_requests_per_address: NonZeroUsize;
         /// Number of stalled requests of one client address. A request is stalled if its client has left while the
-        /// handler runs, or if it waits until the client sends or reads more. Beyond it, the host answers 503 to this
-        /// address. The default is a quarter of `max-requests`.
+        /// handler runs. A request is also stalled while it waits for the client to send or read more. Beyond this
+        /// number, the host answers 503 to the address. The default is a quarter of `max-requests`.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
         max_stalled_per_address: NonZeroUsize;
-        /// Number of requests whose tasks run. A request counts until its teardown has ended. Beyond it, the host
-        /// answers 503 to new requests, but refuses no task.
+        /// Number of requests whose tasks run. A request counts until its teardown has ended. Beyond this number, the
+        /// host answers 503 to new requests, but refuses no task.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
         /// Time that a computing guest may wait for its turn on its thread. While a guest waits longer, the host
-        /// answers 503 to new requests. Each thread still accepts up to eight requests. `10ms` keeps the latency low in
-        /// an overload. `none` turns the limit off.
+        /// answers 503 to new requests. Even then, each thread accepts up to eight requests. `10ms` keeps the latency
+        /// low in an overload. `none` turns the limit off.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
         /// Number of instances. Up to half of them may be idle. If a request needs one more, the host answers 503. If a
         /// task needs one more, the task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
-        /// Memory that the process may take. If seven eighths of it are taken, the host answers 503 to a request that
-        /// needs a new instance, and a task that needs a new instance waits. If all of it is taken, guests cannot grow
+        /// Memory that the process may take. If seven eighths of it are taken, the host starts no new instance: a
+        /// request that needs one gets 503, and a task that needs one waits. If all of it is taken, guests cannot grow
         /// their memory. The default is three quarters of the memory of the machine or of its control group.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
         max_memory: Size;
         /// Number of open HTTP/2 streams of one connection. A reset stream also counts until its request ends. Beyond
-        /// it, the host answers 503.
+        /// this number, the host answers 503.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
-        /// Size of the request headers, at least 8KiB. Beyond it, the host answers 431. It also answers 431 to more
-        /// than 100 headers on HTTP/1.
+        /// Size of the request headers, at least 8KiB. Beyond this size, the host answers 431. On HTTP/1, the host also
+        /// answers 431 to more than 100 headers.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Time for which an idle connection waits for the headers of the next request. Then the host closes the
-        /// connection.
+        /// Time for which an idle connection waits for the headers of the next request. After this time, the host
+        /// closes the connection.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for which a client may take nothing more of a response. Then the host treats the client as gone.
+        /// Longest time in which a client takes nothing of a response. After this time, the host treats the client as
+        /// gone.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST` or
-        /// `tls://HOST`. Without it, the host refuses durable tasks.
+        /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST`
+        /// or `tls://HOST`. Without an engine, the host refuses durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
-        /// Also runs durable tasks in this process, beside the requests. Without it, only `epilogue worker` runs them.
+        /// Also runs durable tasks in this process, beside the requests. Without this setting, only `epilogue worker`
+        /// runs durable tasks.
         #[arg(
             help_heading = "Durable tasks",
             env = "EPILOGUE_WORK", value_name = "BOOL",
@@ -204,15 +208,15 @@ settings! {
         /// Number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// First part of this process's name in `epilogue tasks`. The host adds the process id and a random part. The
-        /// default is the machine's name.
+        /// First part of the name that this process has in `epilogue tasks`. The host adds the process id and a random
+        /// part. The default is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
         /// Time after which a lease ends if its worker does not renew it. Another worker then runs the durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Format of the log: `text` for people, or `json`, one object a line. With `json`, each line that a component
-        /// prints to stderr is an event too.
+        /// Format of the log: `text` for people, or `json` with one object on each line. With `json`, each line that a
+        /// component prints to stderr becomes an event too.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
         /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored. `epilogue::task=off`

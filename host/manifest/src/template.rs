@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A text in which `{{ NAME }}` stands for the value of an application's variable. Its `Display` is the text as the
-/// author wrote it, so it never shows a value.
+/// A text in which `{{ NAME }}` stands for the value of an application's variable. The template's `Display` is the text
+/// as its author wrote it, and never shows the value of a variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -21,7 +21,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// If a `{{` has no `}}`.
+    /// Returns an error if a `{{` has no `}}`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((literal, after)) = rest.split_once("{{") {
@@ -35,7 +35,7 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// A template without variables, whose value is this text, whatever it contains.
+    /// A template whose value is exactly this text, even if the text contains `{{`.
     pub fn literal(text: &str) -> Self {
         Self { text: text.to_owned(), parts: vec![Part::Literal(text.to_owned())] }
     }
@@ -48,16 +48,17 @@ impl Template {
         })
     }
 
-    /// Whether there are no variables.
+    /// Whether the template contains no variables.
     pub fn is_literal(&self) -> bool {
         self.variables().next().is_none()
     }
 
-    /// The text with the variables replaced by their values.
+    /// Returns the text, with each variable replaced by its value. `value_of` gets a variable's name and returns its
+    /// value.
     ///
     /// # Errors
     ///
-    /// The first error of `value_of`.
+    /// Returns the first error that `value_of` returns.
     pub fn fill<E>(&self, mut value_of: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
         let mut filled = String::new();
         for part in &self.parts {

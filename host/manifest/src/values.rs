@@ -15,9 +15,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// The type of a setting.
 pub trait Value: Sized {
-    /// Reads a value from the operator's text. The error says what is wrong.
+    /// Reads a value from the text that the operator wrote. The error says what is wrong with the text.
     fn parse(text: &str) -> Result<Self, String>;
-    /// Writes the value as an operator would.
+    /// Returns the text that an operator would write for the value.
     fn show(&self) -> String;
 }
 
@@ -108,7 +108,7 @@ words! {
 }
 
 words! {
-    /// The format of the log.
+    /// The format of the host's log.
     LogFormat {
         /// One line of text for each event.
         Text = "text",
@@ -190,7 +190,7 @@ impl Value for Duration {
 /// A limit that an operator may turn off with `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Maximum<T> {
-    /// This is the limit.
+    /// The limit has this value.
     Of(T),
     /// There is no limit.
     None,
@@ -223,7 +223,8 @@ impl<T: Value> Value for Maximum<T> {
 }
 
 impl Value for SocketAddr {
-    /// Also accepts a host name, and looks it up. If 127.0.0.1 is among the addresses, uses that, like Spin.
+    /// Also accepts a host name, and looks up its addresses. If one of the addresses is 127.0.0.1, uses this one, like
+    /// Spin.
     fn parse(text: &str) -> Result<Self, String> {
         let addresses: Vec<SocketAddr> = text
             .to_socket_addrs()

@@ -21,30 +21,30 @@ pub const DEFAULT: &str = "default";
 /// How many bytes one call may return: Spin's limit.
 pub(crate) const MAX_RESULT: usize = 128 << 20;
 
-/// The reason why a component gets no answer from a store.
+/// The reason why a call to a store failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The component may not open the store.
     AccessDenied,
-    /// The instance has as many stores open as it may.
+    /// The instance may not open another store, because too many are open.
     StoreTableFull,
-    /// Something else, which the text describes. The text has no password and no value.
+    /// Any other reason, which the text describes. The text never contains a password or a stored value.
     Other(String),
 }
 
 /// The result of a call to a store.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Some of the keys of a store.
+/// One page of a store's list of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys. A store that changes meanwhile may repeat a key on another page.
+    /// The keys of this page. If the store changes between two pages, a key may be on both.
     pub keys: Vec<String>,
-    /// Where the next page begins. None after the last page.
+    /// The place where the next page begins. None if this is the last page.
     pub next: Option<String>,
 }
 
-/// What a key's value was at some time, as its SHA-1 in hexadecimal. None if there was no value.
+/// The version of a key's value: the SHA-1 digest of the value, in hexadecimal. None if the key has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(Option<String>);
 
@@ -55,7 +55,8 @@ impl Version {
     }
 }
 
-/// A store. Its calls can be dropped at any time: then a change happens or not, and the store can be used as before.
+/// A key-value store. A caller may drop the future of a call at any time. The change may then happen or not, and the
+/// store stays usable.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The value of a key, if it has one.
@@ -74,22 +75,23 @@ pub trait Store: Send + Sync {
     /// Whether a key has a value.
     async fn exists(&self, key: String) -> Result<bool>;
 
-    /// The keys from a place on, which is the `next` of the page before. None is the beginning.
+    /// One page of the store's keys. `from` is [`Page::next`] of the page before, or none for the first page.
     async fn keys(&self, from: Option<String>) -> Result<Page>;
 
     /// The values of these keys, in the same order.
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>>;
 
-    /// Sets all of these keys, or none of them.
+    /// Sets the values of all these keys. If the call fails, sets none of them.
     async fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<()>;
 
     /// Removes these keys.
     async fn delete_many(&self, keys: Vec<String>) -> Result<()>;
 
-    /// Adds to a number, which is zero if the key has no value, and returns the sum.
+    /// Adds `delta` to the number that the key has as its value, and returns the sum. A key without a value counts as
+    /// zero.
     async fn increment(&self, key: String, delta: i64) -> Result<i64>;
 
-    /// Sets the value of a key if its version is still this one. Returns whether it was.
+    /// Sets the value of a key, but only if the old value still has this version. Returns whether the value was set.
     async fn swap(&self, key: String, version: Version, value: Vec<u8>) -> Result<bool>;
 }
 
@@ -97,7 +99,7 @@ pub trait Store: Send + Sync {
 ///
 /// # Errors
 ///
-/// The store's, and if the keys are larger than one result may be.
+/// Returns the error of the store. Also returns an error if the keys exceed the limit on the size of one result.
 pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     let (mut all, mut size, mut from) = (Vec::new(), Size::default(), None);
     loop {
@@ -125,7 +127,7 @@ impl Size {
     ///
     /// # Errors
     ///
-    /// If the result is then larger than it may be.
+    /// Returns an error if the result is then larger than it may be.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
         self.0 = self.0.saturating_add(bytes);
         match self.0 <= MAX_RESULT {

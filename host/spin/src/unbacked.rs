@@ -15,11 +15,12 @@ const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config
 /// A resource of which there never is one.
 struct Never;
 
-/// Lets a component import the interfaces of Spin that have nothing behind them.
+/// Lets a component import those interfaces of Spin that this host does not implement. A call of one of their functions
+/// traps.
 ///
 /// # Errors
 ///
-/// If such an interface has something other than functions, types and resources.
+/// Returns an error if such an interface contains anything but functions, types and resources.
 pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
     for (name, item) in component.component_type().imports(&engine) {

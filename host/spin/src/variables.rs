@@ -16,14 +16,14 @@ use epilogue_manifest::template::Template;
 pub use interfaces::Interface;
 pub use provider::{Environment, Provider, read_dotenv};
 
-/// Why a component does not get a variable.
+/// The reason why a component does not get the value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The name cannot be one of a variable.
+    /// The name is not valid for a variable.
     InvalidName(String),
     /// The component has no variable of this name.
     Undefined(String),
-    /// No provider has a value, or a provider failed. The text has no values of variables.
+    /// No provider has a value, or a provider failed. The text never contains the value of a variable.
     Provider(String),
 }
 
@@ -35,7 +35,8 @@ pub struct Resolver {
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can ask for. The default has none. Each instance has a clone, so it is small.
+/// The variables that one component can ask for. The default value has no variables. Each instance has a clone, so
+/// cloning is cheap.
 #[derive(Clone, Default)]
 pub struct ComponentVariables(Option<Arc<Known>>);
 
@@ -46,8 +47,8 @@ struct Known {
 }
 
 impl Resolver {
-    /// Makes a resolver of the variables that an application declares. It asks the providers in this order, and then
-    /// takes the default.
+    /// Makes a resolver for the variables that an application declares. The resolver asks the providers in this order.
+    /// If no provider has a value, the resolver uses the variable's default.
     pub fn new(declared: Variables, providers: Vec<Provider>) -> Self {
         Self { declared, providers }
     }
@@ -56,7 +57,8 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// If the variable is not declared, if no provider has a value and there is no default, or if a provider fails.
+    /// Returns an error if the variable is not declared, if a provider fails, or if the variable has neither a value
+    /// nor a default.
     pub fn variable(&self, name: &str) -> Result<String, Error> {
         for provider in &self.providers {
             if let Some(value) = provider.get(name).map_err(Error::Provider)? {
@@ -71,7 +73,7 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// If one of its variables has no value.
+    /// Returns an error if one of its variables has no value.
     pub fn fill(&self, template: &Template) -> Result<String, Error> {
         template.fill(|name| self.variable(name))
     }
@@ -92,7 +94,7 @@ impl ComponentVariables {
     ///
     /// # Errors
     ///
-    /// If the component has no such variable, or if the variable has no value.
+    /// Returns an error if the component has no such variable, or if the variable has no value.
     pub fn get(&self, name: &str) -> Result<String, Error> {
         check_name(name).map_err(|reason| Error::InvalidName(format!("the variable name {name:?} {reason}")))?;
         let undefined = || Error::Undefined(format!("the component has no variable {name:?}"));
@@ -104,7 +106,7 @@ impl ComponentVariables {
     ///
     /// # Errors
     ///
-    /// If a variable has no value.
+    /// Returns an error if a variable has no value.
     pub fn get_all(&self) -> Result<Vec<(String, String)>, Error> {
         let Some(known) = &self.0 else { return Ok(Vec::new()) };
         let value = |(name, template): (&String, _)| Ok((name.clone(), known.resolver.fill(template)?));

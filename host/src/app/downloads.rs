@@ -33,7 +33,8 @@ const MAX_REDIRECTIONS: usize = 10;
 ///
 /// # Errors
 ///
-/// If a file cannot be downloaded, has another digest, or cannot be stored. The message names its address.
+/// Returns an error if a file cannot be downloaded, has another digest, or cannot be stored. The message names its
+/// address.
 pub(super) fn fetch(downloads: &[Download]) -> anyhow::Result<()> {
     let missing: Vec<&Download> = downloads.iter().filter(|download| !is_cached(download)).collect();
     if missing.is_empty() {

@@ -78,7 +78,7 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// If the files would take more than they may. The guest gets the error `quota`.
+    /// Returns an error if the files would take more than they may. The guest gets the error `quota`.
     pub(crate) async fn charge(self: &Arc<Self>, bytes: u64) -> Result<Writing, DiskFull> {
         if let Some(writing) = self.take(bytes) {
             return Ok(writing);
@@ -105,7 +105,7 @@ impl Disk {
         self.warnings.log(move |times| {
             tracing::warn!(
                 target: "epilogue::component", component, times,
-                "a write is refused: the component's files take {most}, which is max-transient-write"
+                "a write is refused: the component's files would take more than max-transient-write, which is {most}"
             );
         });
         DiskFull

@@ -62,7 +62,7 @@ pub(crate) trait Budgeted {
     ///
     /// # Errors
     ///
-    /// If the instance would then exceed the limit.
+    /// Returns an error if the instance would then exceed the limit.
     fn charge_fields(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let (budget, table) = self.budget();
         if budget.fields + bytes > MAX_FIELDS {

@@ -53,7 +53,7 @@ impl Lookups {
     ///
     /// # Errors
     ///
-    /// If the name has no address, or its name server does not answer.
+    /// Returns an error if the name has no address, or its name server does not answer.
     pub(crate) async fn resolve(self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         self.run(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect)).await
     }

@@ -49,7 +49,8 @@ impl OpenFiles {
     ///
     /// # Errors
     ///
-    /// If the instance holds as many open as it may, or the process has no file descriptor left for guests.
+    /// Returns an error if the instance holds as many open as it may, or the process has no file descriptor left for
+    /// guests.
     pub(crate) fn take(&mut self) -> Result<Place, Exceeded> {
         if self.places.are_taken() {
             self.open.retain(|(file, _)| file.strong_count() > 0);
@@ -68,7 +69,8 @@ impl OpenSockets {
     ///
     /// # Errors
     ///
-    /// If the instance holds as many open as it may, or the process has no file descriptor left for guests.
+    /// Returns an error if the instance holds as many open as it may, or the process has no file descriptor left for
+    /// guests.
     pub(crate) fn take(&mut self, table: &mut ResourceTable) -> Result<Place, Exceeded> {
         if self.places.are_taken() {
             self.open.retain(|handle, _| is_socket(table, *handle));

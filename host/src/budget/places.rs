@@ -38,7 +38,7 @@ impl Places {
     ///
     /// # Errors
     ///
-    /// If all places are taken.
+    /// Returns an error if all places are taken.
     pub(crate) fn take(&self) -> Result<Place, Exceeded> {
         if self.are_taken() {
             self.limit.hit();

@@ -32,8 +32,9 @@ pub(super) enum Command {
     /// On SIGTERM or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have
     /// ended. The same signal again stops it at once.
     ///
-    /// The exit code is 0 if no task was abandoned when the host stopped. It is 1 if the application could not run, 2
-    /// after a mistake on the command line, and 3 if a task was abandoned or the process ended by force.
+    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run, and 2
+    /// after a mistake on the command line. The exit code is 3 if the stop abandoned a task, or if the process ended by
+    /// force.
     ///
     /// Each option has an environment variable. You can also set most options in the manifest, under the option's name.
     /// Use `[component.ID.tool.epilogue]` for one component, and `[application.tool.epilogue]` for all components. The
@@ -43,8 +44,8 @@ pub(super) enum Command {
     /// Runs an application's durable tasks, and serves no requests.
     ///
     /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of
-    /// workers, on any machines. A worker has the options of `epilogue up`, and the signals mean the same. The list
-    /// below leaves out the options about clients.
+    /// workers, on any machines. A worker has the same options and signals as `epilogue up`. The list below leaves out
+    /// the options about clients.
     ///
     /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
     /// number of threads that run the tasks. `epilogue up --work` serves requests and also runs durable tasks.
@@ -66,7 +67,7 @@ pub(super) enum Command {
     New(NewArgs),
 }
 
-/// The options of `epilogue up` that concern clients and responses. They have no effect on a worker.
+/// The options of `epilogue up` that concern clients and responses. These options have no effect on a worker.
 const ABOUT_CLIENTS: [&str; 23] = [
     "access-log",
     "body-timeout",
@@ -106,7 +107,7 @@ pub(super) fn command() -> clap::Command {
 ///
 /// # Errors
 ///
-/// If there is a mistake in it, or if it asks for help.
+/// Returns an error if the command line has a mistake, or if it asks for help.
 pub(super) fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
@@ -123,8 +124,8 @@ pub(super) struct UpArgs {
     #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
     pub build: bool,
 
-    /// Reload the application when its manifest or a component's file changes. With --build, also build it when a file of
-    /// `build.watch` changes.
+    /// Reload the application when its manifest or a component's file changes. With --build, also build the application
+    /// when a file that `build.watch` names changes.
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
 
@@ -133,7 +134,7 @@ pub(super) struct UpArgs {
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
 
-    /// What the application finds at run time.
+    /// The options for variables and key-value stores.
     #[command(flatten)]
     pub runtime: RuntimeArgs,
 
@@ -188,7 +189,7 @@ pub(super) struct NewArgs {
     /// Name of the project, its package and its component: lowercase words joined by `-`.
     pub name: String,
 
-    /// Folder for the project. It must be empty if it exists. The default is the project's name.
+    /// Folder for the project. If the folder exists, it must be empty. The default is the project's name.
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 

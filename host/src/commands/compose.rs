@@ -42,7 +42,7 @@ pub struct Composed {
 ///
 /// # Errors
 ///
-/// If the guest cannot be composed, or the result cannot be written. The message names the file.
+/// Returns an error if the guest cannot be composed, or the result cannot be written. The message names the file.
 pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
     if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
@@ -62,11 +62,12 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Composes the guest in `file` with this middleware, the outermost first, and with the adapters.
+/// Composes the guest in `file` with the adapters and with this middleware. The first middleware is the outermost.
 ///
 /// # Errors
 ///
-/// If a file is not a guest, or not a middleware. The message names the file, and says what to do.
+/// Returns an error if `file` is not a guest, or if a file of `middleware` is not a middleware. The message names the
+/// file, and says what to do.
 pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> {
     let mut graph = CompositionGraph::new();
     let mut guests = Vec::new();

@@ -28,7 +28,8 @@ const SOURCE: &str = "/epilogue";
 ///
 /// # Errors
 ///
-/// If the name cannot be a project's, the folder is in use or cannot be written, or the source of the SDK is not found.
+/// Returns an error if the name cannot be a project's, the folder is in use or cannot be written, or the source of the
+/// SDK is not found.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
     let template = match args {
@@ -66,12 +67,14 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
 
 /// Checks that a name can be a component's and a package's.
 fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
-    const RULE: &str = "must be words of lowercase letters and digits, each beginning with a letter, joined by \"-\"";
     let fits = |name: &str| check_id(name).is_ok() && name == name.to_ascii_lowercase();
     if !fits(name) {
         let other = name.to_ascii_lowercase().replace(['_', ' ', '.'], "-");
         let hint = if fits(&other) { format!(", such as {other:?}") } else { String::new() };
-        bail!("{name:?} cannot be a project's name: it {RULE}{hint}");
+        bail!(
+            "{name:?} cannot be a project's name: it must be words joined by \"-\"{hint}. A word has only lowercase letters \
+             and digits, and begins with a letter"
+        );
     }
     // Package managers may be able to tell the two apart, but code that imports the package is not.
     ensure!(
@@ -91,7 +94,7 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            bail!("{shown} is not a folder: name another with --output")
+            bail!("{shown} is not a folder: name another folder with --output")
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {shown}")),
     }
@@ -169,7 +172,7 @@ mod tests {
         ] {
             let error = check_name(name, &RUST).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name:?} cannot be a project's name: it must be words")), "{error}");
-            assert!(error.ends_with(&format!("joined by \"-\"{hint}")), "{error}");
+            assert!(error.contains(&format!(" joined by \"-\"{hint}. ")), "{error}");
         }
         let taken = [(&RUST, "axum"), (&RUST, "epilogue-sdk"), (&TYPESCRIPT, "hono"), (&TYPESCRIPT, "typescript")];
         for (template, name) in taken {

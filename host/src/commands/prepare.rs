@@ -57,7 +57,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If one of these steps fails. The message says why.
+    /// Returns an error if one of these steps fails. The message says why.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (manifest, host) = args.set_up(&readiness)?;
@@ -87,7 +87,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If the application cannot run on this host. The message says why.
+    /// Returns an error if the application cannot run on this host. The message says why.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         let (app, tls) = self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())?;
         self.args.runtime.set_key_values(&app.stores)?;
@@ -123,7 +123,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If the system starts no thread for it.
+    /// Returns an error if the system starts no thread for it.
     pub(crate) fn handle_signals(&self, progress: Progress) -> anyhow::Result<Shutdown> {
         let (trigger, shutdown) = shutdown::channel();
         signals::handle(trigger, self.host.grace, progress, self.causes.clone(), self.overview.clone())?;
@@ -135,7 +135,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If the system starts no thread for it.
+    /// Returns an error if the system starts no thread for it.
     pub(crate) fn ready(
         self,
         shutdown: &Shutdown,
@@ -243,7 +243,7 @@ impl UpArgs {
     ///
     /// # Errors
     ///
-    /// If a variable of Spin has a wrong value.
+    /// Returns an error if a variable of Spin has a wrong value.
     pub(crate) fn host_options(&self, manifest: &Manifest) -> anyhow::Result<HostOptions> {
         Ok(self.host.clone().over(variables::of_spin()?).over(manifest.host.clone()).resolve())
     }

@@ -15,11 +15,12 @@ use epilogue_spin::key_value::{Backends, DEFAULT, Stores};
 use epilogue_spin::variables::{Environment, Provider, Resolver, read_dotenv};
 use tokio::runtime::Builder;
 
-/// The options for what an application finds at run time.
+/// The options for variables and key-value stores.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RuntimeArgs {
     // The name of the variable is Spin's.
-    /// File with Spin's runtime configuration: where variables and key-value stores come from.
+    /// File with Spin's runtime configuration, which says where variables come from and where key-value stores keep
+    /// data.
     #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
 
@@ -29,8 +30,8 @@ pub(crate) struct RuntimeArgs {
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
 
-    /// Folder for the application's data, such as its default key-value store. With an empty name, data is kept in memory.
-    /// The default is the folder .spin beside the manifest.
+    /// Folder for the application's data, such as its default key-value store. With an empty name, the host keeps the
+    /// data in memory. The default is the folder .spin beside the manifest.
     #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<OsString>,
 
@@ -65,8 +66,8 @@ impl RuntimeArgs {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, if `--variable` names a variable that the manifest does not declare, or if a required
-    /// variable has no value.
+    /// Returns an error if a file cannot be read, if `--variable` names a variable that the manifest does not declare,
+    /// or if a required variable has no value.
     pub(crate) fn resolve(&self, manifest: &Manifest) -> anyhow::Result<Runtime> {
         let config = match &self.runtime_config_file {
             Some(file) => RuntimeConfig::load(file)?,
@@ -86,7 +87,7 @@ impl RuntimeArgs {
     ///
     /// # Errors
     ///
-    /// If the default store cannot be opened, or does not take them.
+    /// Returns an error if the default store cannot be opened, or does not take them.
     pub(crate) fn set_key_values(&self, stores: &Stores) -> anyhow::Result<()> {
         if self.key_values.is_empty() {
             return Ok(());

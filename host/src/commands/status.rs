@@ -35,7 +35,7 @@ pub(crate) struct StatusArgs {
 ///
 /// # Errors
 ///
-/// If no host runs, if several run and none is named, or if the host does not answer.
+/// Returns an error if no host runs, if several run and none is named, or if the host does not answer.
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let pid = match (args.pid, &*control::processes()) {
         (Some(pid), _) => pid,

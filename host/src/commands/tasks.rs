@@ -22,7 +22,7 @@ use crate::telemetry::logging::{self, Escaped};
 ///
 /// # Errors
 ///
-/// If the engine cannot be used.
+/// Returns an error if the engine cannot be used.
 pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let host = settings(&args)?;
     let which = "no task engine is named: use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";

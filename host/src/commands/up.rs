@@ -14,7 +14,7 @@ use crate::server::progress::Count;
 ///
 /// # Errors
 ///
-/// If the application cannot run. The message says why.
+/// Returns an error if the application cannot run. The message says why.
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let (app, tls) = prepared.load()?;

@@ -32,7 +32,7 @@ pub(super) fn warnings() -> Vec<String> {
 ///
 /// # Errors
 ///
-/// If a value cannot be read. The message names the variable.
+/// Returns an error if a value cannot be read. The message names the variable.
 pub(super) fn of_spin() -> anyhow::Result<HostOverlay> {
     of_spin_from(|name| env::var_os(name))
 }

@@ -62,7 +62,7 @@ impl Watching {
     ///
     /// # Errors
     ///
-    /// If the manifest has an invalid pattern, or the system cannot watch so many folders.
+    /// Returns an error if the manifest has an invalid pattern, or the system cannot watch so many folders.
     pub(crate) fn start(manifest: &Manifest, build: bool, causes: Sender<Cause>) -> anyhow::Result<Self> {
         let tell = move |changes: DebounceEventResult| match changes {
             Ok(changes) => {

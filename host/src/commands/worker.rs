@@ -19,7 +19,7 @@ use crate::worker::Workers;
 ///
 /// # Errors
 ///
-/// If the application cannot run. The message says why.
+/// Returns an error if the application cannot run. The message says why.
 pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let task_store = prepared.task_store.clone();

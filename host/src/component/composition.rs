@@ -57,7 +57,8 @@ impl Composition {
     ///
     /// # Errors
     ///
-    /// If the import lets the instance connect to others or use `wasi:keyvalue`, and it does not inherit that.
+    /// Returns an error if the import lets the instance connect to others or use `wasi:keyvalue`, and it does not
+    /// inherit that.
     pub(super) fn withhold(
         &mut self,
         instance: NodeId,

@@ -15,7 +15,8 @@ use crate::contract::check::{UNBUILT, read};
 ///
 /// # Errors
 ///
-/// If a dependency satisfies no import, or does not fit the import, or has an import that it may not have.
+/// Returns an error if a dependency satisfies no import, or does not fit the import, or has an import that it may not
+/// have.
 pub(crate) fn compose(
     dependencies: &[Dependency],
     bytes: &[u8],

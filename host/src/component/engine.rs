@@ -24,7 +24,7 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 ///
 /// # Errors
 ///
-/// If the system has no addresses for a single instance.
+/// Returns an error if the system has no addresses for a single instance.
 pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZeroU32)> {
     let (engine, instances) = largest_engine(max_instances, |instances| Engine::new(&config(instances.get())))
         .map_err(anyhow::Error::from)

@@ -29,7 +29,7 @@ pub(crate) fn label(item: &str, layer: usize) -> String {
 ///
 /// # Errors
 ///
-/// If a file is not a middleware, or has an import that it may not have.
+/// Returns an error if a file is not a middleware, or has an import that it may not have.
 pub(crate) fn join(
     middleware: &[Middleware],
     application: &Path,

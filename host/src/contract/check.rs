@@ -29,9 +29,8 @@ pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` o
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is not a component, if components are nested too deep in it, or if two of its tasks have
-/// the same name. The message names the
-/// file.
+/// Returns an error if the file cannot be read or is not a component, if components are nested too deep in it, or if
+/// two of its tasks have the same name. The message names the file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("{} {cannot}", file.display());
     let bytes = versions::normalize(wasm_file::read(file, advice)?).with_context(cannot)?;
@@ -49,7 +48,7 @@ pub(crate) fn is_composed(component: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// If the component is not a guest. The message names the interface that is missing.
+/// Returns an error if the component is not a guest. The message names the interface that is missing.
 pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
     check_handler(exports)?;
     let enqueues = imports.iter().any(|name| name.starts_with(CONTRACT));
@@ -62,8 +61,8 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
 ///
 /// # Errors
 ///
-/// If the component cannot serve requests. The message names the missing interface, and says what to do with a
-/// component for WASI 0.2.
+/// Returns an error if the component cannot serve requests. The message names the missing interface, and says what to
+/// do with a component for WASI 0.2.
 pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {
@@ -86,7 +85,7 @@ pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>)
 ///
 /// # Errors
 ///
-/// If the component cannot pass requests on. The message says how to build one that can.
+/// Returns an error if the component cannot pass requests on. The message says how to build one that can.
 pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
     // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
     let passes_on = match world.imports.get(HANDLER) {

@@ -17,7 +17,7 @@ const SECTION: &str = "epilogue-tasks";
 ///
 /// # Errors
 ///
-/// If two tasks have the same name. The message names both functions.
+/// Returns an error if two tasks have the same name. The message names both functions.
 pub(crate) fn check(component: &[u8]) -> anyhow::Result<()> {
     for payload in Parser::new(0).parse_all(component) {
         let Ok(payload) = payload else { break };

@@ -40,7 +40,8 @@ const EXPORTS: u8 = 11;
 ///
 /// # Errors
 ///
-/// If there are components within components to a great depth. Compiling them would take all of the stack.
+/// Returns an error if there are components within components to a great depth. Compiling them would take all of the
+/// stack.
 pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     ensure!(!is_deeper(&component, MAX_DEPTH), "its components are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();

@@ -15,7 +15,7 @@ const QUOTED: usize = 40;
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or is not a component. The message names it, and says what it is.
+/// Returns an error if the file cannot be read, or is not a component. The message names it, and says what it is.
 pub(crate) fn read(file: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let bytes = fs::read(file).map_err(|error| {

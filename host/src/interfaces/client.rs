@@ -13,8 +13,8 @@ use crate::budget::instance::{Budgeted, size_of_fields};
 const MAX_TEXT: usize = 65_534;
 
 /// Replaces `client.send`. If the response's headers exceed the instance's budget, the guest gets
-/// `error-code.HTTP-response-header-section-size`. Also replaces the functions of `request` that would need
-/// milliseconds to parse a long text. They refuse such a text.
+/// `error-code.HTTP-response-header-section-size`. Also replaces those functions of `request` that would need
+/// milliseconds to parse a long text. The new functions refuse such a text.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
@@ -54,7 +54,8 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Counts the headers of a response. Drops the response if its headers exceed the budget.
+/// Counts the headers of a response in the budget of the instance. If the headers exceed the budget, drops the
+/// response.
 fn charge<T: WasiHttpView + Budgeted>(
     state: &mut T,
     response: Resource<Response>,

@@ -83,7 +83,7 @@ impl Outgoing {
             self.warnings.requests_failed.log(host, move |times| {
                 tracing::error!(
                     target: "epilogue::outgoing", component, times,
-                    "requests to the application itself need it to serve http"
+                    "requests to the application itself work only if it serves http"
                 );
             });
             Error::DestinationUnavailable

@@ -53,7 +53,8 @@ type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 ///
 /// # Errors
 ///
-/// If the host cannot be reached, or does not answer as HTTP demands and within the timeouts of `options`.
+/// Returns an error if the host cannot be reached, or does not answer as HTTP demands and within the timeouts of
+/// `options`.
 pub(crate) async fn send(
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
@@ -68,7 +69,7 @@ pub(crate) async fn send(
 ///
 /// # Errors
 ///
-/// If the other end does not answer as HTTP demands and within the timeouts of `options`.
+/// Returns an error if the other end does not answer as HTTP demands and within the timeouts of `options`.
 pub(super) async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut request: Request<WasiBody>,

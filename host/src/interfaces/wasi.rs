@@ -101,7 +101,7 @@ impl WasiConfig {
     ///
     /// # Errors
     ///
-    /// If one of the mounts cannot be opened.
+    /// Returns an error if one of the mounts cannot be opened.
     pub(crate) fn open(&self, component: &str, lookups: Lookups) -> wasmtime::Result<Wasi> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment).max_random_size(MAX_RANDOM);

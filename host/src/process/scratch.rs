@@ -83,7 +83,7 @@ fn delete_abandoned(parent: &Path) {
     for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         // The lock is kept until the folder is deleted, so that another process that starts now does not touch it.
         if let Ok(Some(_lock)) = lock_abandoned(&folder.path()) {
-            tracing::info!(target: "epilogue::scratch", "deleting {}, which a host that was killed has left", folder.path().display());
+            tracing::info!(target: "epilogue::scratch", "deleting {}, which a killed host has left behind", folder.path().display());
             delete(&folder.path());
         }
     }

@@ -23,7 +23,7 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// If the system refuses a file descriptor that it needs.
+    /// Returns an error if the system refuses a file descriptor that it needs.
     pub(crate) fn for_each(threads: usize) -> anyhow::Result<Vec<Self>> {
         let make = |_| tokio::runtime::Builder::new_current_thread().enable_all().build().map(Self);
         (0..threads).map(make).collect::<Result<_, _>>().context("cannot make an event loop")

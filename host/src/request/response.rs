@@ -17,7 +17,7 @@ use crate::wire::answer::{plain, unavailable};
 ///
 /// # Errors
 ///
-/// If the status is 1xx, because such a response needs another one after it.
+/// Returns an error if the status is 1xx, because such a response needs another one after it.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
     request: &str,
@@ -36,7 +36,7 @@ pub(crate) fn checked(
                 request,
                 component,
                 status = status.as_u16(),
-                "the body of the response was dropped: one with this status has none"
+                "the body of the response was dropped, because a response with this status has no body"
             );
         }
     }

@@ -7,7 +7,8 @@ use tokio_rustls::server::TlsStream;
 
 /// The host reads requests from this connection, and writes responses to it.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Whether the client has closed its side. The host may not have read everything that the client sent before.
+    /// Whether the client has closed its side of the connection. The host may still have to read what the client sent
+    /// before.
     fn has_left(&self) -> bool;
 }
 

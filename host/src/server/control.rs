@@ -30,7 +30,8 @@ impl Drop for Control {
 ///
 /// # Errors
 ///
-/// If the folder of the sockets is not this user's own, or the system refuses the socket or the thread.
+/// Returns an error if the folder of the sockets is not this user's own, or the system refuses the socket or the
+/// thread.
 pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let folder = folder();
     make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
@@ -68,7 +69,7 @@ pub(crate) fn processes() -> Vec<u32> {
 ///
 /// # Errors
 ///
-/// If there is no such process, or it does not answer.
+/// Returns an error if there is no such process, or it does not answer.
 pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     let path = folder().join(format!("{pid}.sock"));
     let mut stream = UnixStream::connect(&path)

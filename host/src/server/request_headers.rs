@@ -24,8 +24,8 @@ pub(crate) type Refusal = (StatusCode, &'static str);
 ///
 /// # Errors
 ///
-/// If the request names no host or several hosts, if it asks for a tunnel, or if it `has_body` with a coding other than
-/// `chunked`.
+/// Returns an error if the request names no host or several hosts, if it asks for a tunnel, or if it `has_body` with a
+/// coding other than `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((StatusCode::NOT_IMPLEMENTED, "this host opens no tunnels"));
@@ -75,12 +75,12 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     }
     let host = match host.map(|host| Authority::try_from(host.as_bytes())) {
         Some(Ok(host)) if is_host(&host) => Some(host),
-        Some(_) => return bad("the Host header is not a host with or without a port"),
+        Some(_) => return bad("the Host header must be HOST or HOST:PORT"),
         None => None,
     };
     let target = request.uri.authority();
     if target.is_some_and(|target| !is_host(target)) {
-        return bad("the request's target is not a host with or without a port");
+        return bad("the request's target must be HOST or HOST:PORT");
     }
     match (target, host) {
         (Some(target), Some(host)) if request.version == Version::HTTP_2 && !same(target, &host, &peer.scheme) => {

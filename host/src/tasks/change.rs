@@ -20,7 +20,7 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// If the task engine does not confirm the change.
+    /// Returns an error if the task engine does not confirm the change.
     pub(crate) async fn make(self, store: &TaskStore, id: &str) -> engines::Result<bool> {
         let id = id.to_owned();
         let changed = store.call(|task_engine| async move {

@@ -17,9 +17,9 @@ pub struct Summary {
     pub requests: u64,
     /// Tasks that ended here, in any state.
     pub tasks: u64,
-    /// How many of `tasks` were abandoned, for whatever reason.
+    /// The number of these tasks that were abandoned, for any reason.
     pub abandoned: u64,
-    /// The part of `abandoned` that was abandoned because the shutdown's grace had passed or was cut short.
+    /// The number of abandoned tasks that the shutdown abandoned, after its grace or after a second signal.
     pub abandoned_at_stop: u64,
 }
 

@@ -19,14 +19,13 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The component that added and ran the task, by its id in the manifest. It is the component that handled the
-    /// request, or a middleware.
+    /// The id of the component that added and ran the task. The component has handled the request, or is a middleware.
     pub component: Arc<str>,
-    /// How the task ended or, if it is dead, how its last attempt ended.
+    /// The final state of the task. If the task is dead, the state in which its last attempt ended.
     pub state: TaskState,
-    /// Whether the task is dead: it is durable, has failed for good, and waits in the dead letter until an operator
-    /// retries or drops it. A dead task has not ended. With the failure policy `stop`, the tasks behind it wait there
-    /// too.
+    /// Whether the task is dead. A dead task is durable and has failed for good. A dead task has not ended: it waits in
+    /// the dead letter until an operator retries or drops it. With the failure policy `stop`, the tasks behind it wait
+    /// there too.
     pub dead: bool,
     /// The number of the last attempt; 0 if the task never started.
     pub attempt: u32,
@@ -135,14 +134,14 @@ impl Retry<'_> {
     }
 }
 
-/// A task that was stored in the task engine. The worker that runs it records its end.
+/// A task that was stored in the task engine. The worker that runs the task records its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {
     /// The task's number within the request, from 1.
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
-    /// The component that added the task and will run it, by its id in the manifest.
+    /// The id of the component that added the task and will run it.
     pub component: Arc<str>,
 }
 
@@ -164,27 +163,27 @@ impl StoredTask {
 /// The record of a request, after its teardown.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
-    /// The request's id, which its tasks and events carry.
+    /// The request's id. The request's tasks and events have the same id.
     pub id: String,
     /// The id of the request's trace: the client's id, or a new one.
     pub trace_id: String,
-    /// The component that handled the request, by its id in the manifest.
+    /// The manifest's id of the component that handled the request.
     pub component: String,
-    /// The status that was sent.
+    /// The status of the response that the host sent.
     pub status: StatusCode,
     /// The outcome of the response.
     pub outcome: ResponseOutcome,
     /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that were stored, in the order in which they run. They end later, on a worker.
+    /// The tasks that were stored, in the order in which they run. These tasks end later, on a worker.
     pub stored: Vec<StoredTask>,
-    /// How many teardowns ran (S9). 0 if the guest registered none or the instance had died. More than one if a
-    /// teardown added tasks that registered further teardowns.
+    /// The number of teardowns that ran (S9). The number is zero if the guest registered no teardown, or if the
+    /// instance had died. The number is more than one if a teardown added a task that registered another teardown.
     pub teardowns: u32,
     /// The errors outside of any task: in the teardown, or in work that the guest had spawned.
     pub errors: Vec<String>,
-    /// How many more handles the host holds for the guest than before the request (S9). This should be 0. Only the
-    /// first request of an instance may open handles that the guest keeps, such as stdout.
+    /// The number of the guest's handles after the request, minus their number before the request (S9). This should be
+    /// 0. Only the first request of an instance may open handles that the guest keeps, such as stdout.
     pub leaked: isize,
 }
 

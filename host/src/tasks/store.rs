@@ -26,8 +26,8 @@ use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
-/// A task engine, and the thread for all of its calls. The calls run on a separate thread, so they do not wait for
-/// guests. A call runs to its end even if its caller no longer waits for it.
+/// A task engine, and the thread on which its calls run. Guests run on other threads, so a call never waits for a
+/// guest. A call runs to its end even if its caller no longer waits for it.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
@@ -39,13 +39,15 @@ pub struct TaskStore {
 }
 
 impl TaskStore {
-    /// Opens the engine that these options name. None if they name no engine. If a server does not answer, the host
-    /// logs a warning and starts, because it can serve requests without durable tasks.
+    /// Opens the engine that these options name. Returns none if the options name no engine. If the engine's server
+    /// does not answer, the host logs a warning and starts, because it can still serve requests that have no durable
+    /// tasks.
     ///
     /// # Errors
     ///
-    /// If the URL names no engine, if its file cannot be opened, or if the server can never be used. Examples are a
-    /// wrong password, a database that does not exist, an unknown host name, and another kind of server.
+    /// Returns an error if the URL names no engine, or if the engine's file cannot be opened. Also returns an error if
+    /// a later attempt cannot succeed either, for example because of a wrong password, an unknown host name, a database
+    /// that does not exist, or another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -58,7 +60,7 @@ impl TaskStore {
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }
             Err(Error::Unavailable(why)) => {
-                tracing::warn!(target: "epilogue::durable", "the task engine is not available, and durable tasks are refused until it is: {why}");
+                tracing::warn!(target: "epilogue::durable", "durable tasks are refused for now, because the task engine is not available: {why}");
             }
             Err(error) => return Err(unusable(error)),
         }

@@ -104,10 +104,11 @@ fn describe() {
         "Events that were not written, because nothing read stderr."
     );
     metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
-    let dead = "Durable tasks that failed for good, by component and cause; a task that is retried may count again.";
+    let dead =
+        "Durable tasks that failed for good, by component and cause. A task that an operator retries may count again.";
     metrics::describe_counter!("epilogue_tasks_dead_total", dead);
     metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
-    let hits = "Times that a guest or a client reached a limit on what the host keeps for it, by limit.";
+    let hits = "Times that a guest or a client reached one of the limits of the host, by limit.";
     metrics::describe_counter!("epilogue_limit_hits_total", hits);
     metrics::describe_counter!("epilogue_requests_refused_total", "Requests that were answered 503, by limit.");
     let duration = "Time from a request's arrival until its whole response was sent.";

@@ -6,8 +6,8 @@ use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 const OF_THE_PROCESS: [&str; 8] =
     ["grace", "log", "log-format", "max-memory", "metrics-listen", "quiet", "tls-cert", "tls-key"];
 
-/// Sets the setting `name`, for the host or for all components. Panics if a `TestHost` cannot have it, or if the value is
-/// not valid.
+/// Sets the setting `name`, for the host or for all components. Panics if a `TestHost` cannot have this setting, or if
+/// the value is not valid.
 pub(super) fn set(host: &mut HostOverlay, components: &mut SettingsOverlay, name: &str, value: &str) {
     assert!(
         !OF_THE_PROCESS.contains(&name),

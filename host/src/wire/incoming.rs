@@ -61,7 +61,7 @@ impl std::fmt::Display for BadUpload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::TooLarge => "the client's body is larger than max-body-size",
-            Self::TooSlow => "the client sent nothing more of its body for as long as body-timeout",
+            Self::TooSlow => "the client paused its body for longer than body-timeout",
             Self::Malformed => "the client's body is malformed, or broke off",
         })
     }

@@ -55,7 +55,7 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// If the system refuses a file descriptor that one of them needs.
+    /// Returns an error if the system refuses a file descriptor that one of them needs.
     pub(crate) fn event_loops(options: &HostOptions) -> anyhow::Result<Vec<EventLoop>> {
         EventLoop::for_each(options.threads.get().min(options.concurrency.get()))
     }

@@ -5,9 +5,9 @@ use core::time::Duration;
 /// The wait doubles with each failed attempt, from `first` up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The wait after the first failed attempt. Less than a millisecond counts as one.
+    /// The wait after the first failed attempt. A wait below one millisecond counts as one millisecond.
     pub first: Duration,
-    /// The longest wait. Less than `first` counts as `first`.
+    /// The longest wait. A value below `first` counts as `first`.
     pub max: Duration,
 }
 
@@ -22,15 +22,16 @@ impl Backoff {
     /// retried for up to two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// The wait after this attempt. It is a random time between half of [`Backoff::longest`] and all of it. So tasks
-    /// that failed together are not all retried together. `random` is a new random number for each wait.
+    /// The wait after this attempt: a random time from half of [`Backoff::longest`] up to the whole. Because of this,
+    /// tasks that failed at the same time are not all retried at the same time. `random` is a new random number for
+    /// each wait.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);
         // In whole numbers: floating point would cost the adapters some KiB.
         longest.saturating_sub(longest.saturating_mul(random >> 16) / (2 << 16))
     }
 
-    /// The longest wait after this attempt; the first attempt is 1.
+    /// The longest wait after this attempt. The first attempt has the number 1.
     pub fn longest(self, attempt: u32) -> Duration {
         let first = self.first.max(LEAST);
         first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(self.max.max(first))

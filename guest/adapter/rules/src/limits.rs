@@ -3,16 +3,16 @@
 use alloc::format;
 use alloc::string::String;
 
-/// The largest size of a task's name in bytes. The name is kept in the task's record, and is part of each of its
-/// events.
+/// The largest size of a task's name, in bytes. The host keeps the name in the task's record, and writes it to each
+/// event of the task.
 pub const MAX_NAME: usize = 1024;
-/// The largest size of an error's text that is kept, in bytes. The guest chooses the text, which may have any length.
+/// The largest number of bytes of an error's text that the host keeps. The guest chooses the text, which may be longer.
 pub const MAX_ERROR: usize = 4096;
 
 /// The reason to refuse a durable task if there is no task engine.
 pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
 
-/// The reason to refuse a task with a name of this size. `None` if the size is allowed.
+/// The reason to refuse a task whose name has this size. `None` if the name may have this size.
 pub fn refuses_name(bytes: usize) -> Option<&'static str> {
     if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
 }
@@ -60,8 +60,8 @@ pub enum Exceeded {
 }
 
 impl Limits {
-    /// Counts one more task with arguments of this size. If the task would exceed a limit, counts nothing and
-    /// returns the limit.
+    /// Counts one more task, with arguments of this size. If the task would exceed a limit, this function counts
+    /// nothing and returns the limit.
     pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
         let args = args as u64;
         if accepted.tasks >= self.tasks {

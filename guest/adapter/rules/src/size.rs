@@ -1,6 +1,6 @@
 //! Reads a number of bytes that an operator writes.
 
-/// The units of a size and the bytes in each, the largest first. Their case does not matter.
+/// The units of a size, with the number of bytes in each, the largest unit first. Letters may be upper or lower case.
 pub const UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),

@@ -2,13 +2,13 @@
 
 use core::fmt;
 
-/// How a task ended. Every accepted task ends in exactly one of these states (S3). A dead durable task has not ended: an operator
-/// can still retry it.
+/// How a task ended. Every accepted task ends in exactly one of these states (S3). A dead durable task has not ended,
+/// because an operator can still retry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// The task ran and returned without an error.
     Succeeded,
-    /// The task ran and returned an error, or the guest had no such task, or the arguments did not fit the task.
+    /// The task ran and returned an error. Or the guest had no such task, or the arguments did not fit the task.
     Failed,
     /// The task trapped, for example because it panicked. The trap ended its instance. A composed component cannot
     /// record this state.
@@ -17,13 +17,13 @@ pub enum TaskState {
     TimedOut,
     /// The task did not run, because a task before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// The task did not run, because its `run-when` does not match the result of the handler (S6), or because it is
-    /// durable and could not be stored.
+    /// The task did not run. Its `run-when` does not match the result of the handler (S6), or the task is durable and
+    /// could not be stored.
     Discarded,
     /// The task was cancelled before it started, by the guest or because the client had left (S7).
     Cancelled,
-    /// The task did not run to its end, because the host stopped, the time for all tasks was used up, or the instance
-    /// of its closure had ended (S13, S10, S15).
+    /// The task did not run to its end. The host stopped, the time for all tasks was used up, or the instance of its
+    /// closure had ended (S13, S10, S15).
     Abandoned,
     /// The task was durable, and an operator removed it before it ended.
     Dropped,
@@ -45,8 +45,7 @@ impl TaskState {
         }
     }
 
-    /// Whether the failure policy counts this state as a failure (S4). It does if the task was tried
-    /// and did not succeed.
+    /// Whether this state is a failure for the failure policy (S4): `failed`, `trapped` and `timed-out` are failures.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
-/// A request's position in a distributed trace. It consists of two headers.
+/// A request's position in a distributed trace. The position consists of the values of two headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// The header `traceparent`.

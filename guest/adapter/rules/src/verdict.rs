@@ -23,10 +23,10 @@ pub struct Task {
     pub run_when: RunWhen,
     /// The guest cancelled the task.
     pub cancelled: bool,
-    /// The task asked to be cancelled if the client leaves.
+    /// The task has the option that cancels it if the client leaves.
     pub cancel_on_disconnect: bool,
-    /// The task is durable. A durable task leaves the queue when it is stored. If it is still in the queue, it could
-    /// not be stored.
+    /// The task is durable. A durable task leaves the queue when it is stored, so a durable task in the queue could not
+    /// be stored.
     pub durable: bool,
     /// The task was bound to an instance that has died.
     pub orphaned: bool,
@@ -37,8 +37,8 @@ pub struct Task {
 pub struct Situation<'a> {
     /// The handler returned no response.
     pub handler_failed: bool,
-    /// The reason why the durable tasks were not stored, and so the response was not sent. `None` if they were stored,
-    /// or if there were none.
+    /// The reason why the request's durable tasks were not stored. In this case, the response was not sent. `None` if
+    /// the tasks were stored, or if the request had no durable tasks.
     pub not_stored: Option<&'a str>,
     /// The client left before the response was complete.
     pub client_gone: bool,
@@ -53,7 +53,7 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// The state of a task that does not run, and the reason that its record contains. `None` if the task runs.
+    /// The final state of a task that must not run, and the reason for its record. `None` if the task must run.
     pub fn verdict(&self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))

@@ -10,38 +10,39 @@ use crate::duration::Shown;
 pub const WILL_BE_RETRIED: &str = "will be retried";
 /// The event of a request whose handler returned no response.
 pub const REQUEST_FAILED: &str = "the request failed";
-/// The event of a response that was not sent completely because of the guest or the host.
+/// The event of a response that broke off because of the guest or the host.
 pub const RESPONSE_FAILED: &str = "the response failed";
 /// The event of a teardown that returned an error.
 pub const TEARDOWN_FAILED: &str = "the teardown failed";
 /// The event of a teardown that was stopped.
 pub const TEARDOWN_CUT_SHORT: &str = "the teardown was cut short";
-/// The first words of the reason for a failed handler, if the host stopped it.
+/// If the host stops a handler, the reason for the failure begins with these words.
 pub const HANDLER_CUT_SHORT: &str = "the handler was cut short";
-/// The first words of the reason for a failed handler, if it returned an error.
+/// If a handler returns an error, the reason for the failure begins with these words.
 pub const HANDLER_RETURNED: &str = "the handler returned the error";
 
-/// The error of a call that the host stopped after this time, at its deadline.
+/// The error of a call that the host stopped at its deadline. `limit` is the time from the start of the call to the
+/// deadline.
 pub fn still_running(limit: Duration) -> String {
     format!("still running after {}", Shown(limit))
 }
 
-/// The reason for a failed handler, if it returned a status from 100 to 199.
+/// The reason for the failure of a handler that returned a status from 100 to 199.
 pub fn not_final(status: u16) -> String {
-    format!("the handler answered with status {status}, which no final response has")
+    format!("the handler answered with status {status}, but a response needs a status of 200 or more")
 }
 
-/// The reason for a failed response, if the length of its body differs from its `content-length`.
+/// The reason for the failure of a response whose body is longer or shorter than its `content-length`.
 pub fn wrong_length(written: u64, length: u64) -> String {
     format!("the guest wrote {written} bytes of a body whose content-length is {length}")
 }
 
-/// The error of a task that the guest does not have.
+/// The error of a task whose name the guest does not know.
 pub fn unknown_task(name: &str) -> String {
     format!("the guest has no task named {name:?}")
 }
 
-/// The error of a task whose arguments do not fit. The guest gives the reason.
+/// The error of a task whose arguments do not fit its function. `error` is the guest's reason.
 pub fn bad_arguments(error: &str) -> String {
     format!("bad arguments: {error}")
 }

@@ -19,7 +19,7 @@ impl Place {
     /// Remembers the file that is at `path` now.
     ///
     /// # Errors
-    /// If there is no file.
+    /// Returns an error if there is no file.
     pub fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }

@@ -149,8 +149,8 @@ impl Redis {
         let setting = |name| info.get::<String>(name).unwrap_or_default();
         let mut risks = Vec::new();
         if setting("aof_enabled") == "0" {
-            let lost = "what it has accepted since its last snapshot is lost when it ends";
-            risks.push(format!("Redis has no append-only file, so {lost}: set `appendonly yes`"));
+            let lost = "loses all tasks since its last snapshot when it ends";
+            risks.push(format!("Redis has no append-only file, so it {lost}: set `appendonly yes`"));
         }
         let policy = setting("maxmemory_policy");
         if policy.starts_with("allkeys-") && setting("maxmemory") != "0" {

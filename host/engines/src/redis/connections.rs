@@ -46,7 +46,7 @@ impl Connections {
     /// Prepares the connections. The first call connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] for a URL that cannot be used.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self> {
         let unusable = |error: RedisError| {
             let form = "redis://[user:password@]host[:port][/db]";
@@ -216,7 +216,7 @@ fn explain(error: RedisError) -> Error {
             "Redis' user may not do this: allow it all commands on the keys `{{epilogue}}:*`: {text}"
         )),
         _ if text.contains("DB index is out of range") => Error::Config(format!(
-            "Redis has no database of this number: name one below its setting `databases`: {text}"
+            "Redis has no database of this number: use a number below the setting `databases` of Redis: {text}"
         )),
         _ if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") => Error::Config(format!(
             "Redis knows no such user and password: put the right ones into the URL, redis://user:password@host: {text}"

@@ -23,7 +23,7 @@ async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_
     let refused = |error: Error, what: &str| {
         assert!(matches!(&error, Error::Config(why) if why.contains(what)), "{what}: {error:?}");
     };
-    refused(error(&format!("redis://{address}/100000")).await, "name one below its setting `databases`");
+    refused(error(&format!("redis://{address}/100000")).await, "use a number below the setting `databases` of Redis");
     refused(error(&format!("redis://user:secret@{address}")).await, "put the right ones into the URL");
     let client = redis::Client::open(server.url()).unwrap();
     let mut admin = client.get_multiplexed_async_connection().await.unwrap();

@@ -54,7 +54,9 @@ impl Manifest {
             let (_, winner) = later(index, route)?;
             let of = if loser.component().is_some() { "component" } else { "the trigger" };
             let (loser, winner) = (loser.name(), winner.name());
-            Some(format!("the route {route:?} of {of} {loser:?} is never used: {winner:?} has it too, and later"))
+            Some(format!(
+                "the route {route:?} of {of} {loser:?} is never used: {winner:?} comes later and has the same route"
+            ))
         };
         routes.iter().enumerate().filter_map(message).collect()
     }

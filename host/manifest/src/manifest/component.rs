@@ -145,7 +145,10 @@ pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.split('-').all(is_word) {
         Ok(())
     } else {
-        Err("must be words of letters and digits, each beginning with a letter and of one case, joined by \"-\"")
+        Err(
+            "must be words joined by \"-\": a word has only letters and digits, begins with a letter, and does not mix \
+             upper and lower case",
+        )
     }
 }
 

@@ -13,22 +13,23 @@ use super::{
 /// A component that satisfies imports of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// The imports that it satisfies. Either `a:b`, for all interfaces of a package, or `a:b/c`, for one interface, both
-    /// with or without a version; or a plain name.
+    /// The name of the imports that the dependency satisfies. `a:b` stands for all interfaces of a package, and `a:b/c`
+    /// for one interface. Both forms may have a version. A plain name stands for the import of that name.
     pub name: String,
-    /// The dependency's id in the manifest, or else its file as the manifest writes it, or its address.
+    /// The dependency's id in the manifest. If it has no id, its file as the manifest writes it, or its address.
     pub id: String,
     /// The absolute path of the WebAssembly file.
     pub source: PathBuf,
-    /// The export that satisfies the import. None if it has the import's name.
+    /// The export that satisfies the import. None if the export has the same name as the import.
     pub export: Option<String>,
-    /// The configuration that the dependency inherits from the component. It has no other configuration.
+    /// The configuration that the dependency inherits from the component. The dependency has no other configuration.
     pub inherits: Inherited,
 }
 
 impl Dependency {
-    /// Returns whether it satisfies the import of this name, by Spin's rule: a version must be the same, and a name
-    /// without version or interface stands for all of them.
+    /// Returns whether the dependency satisfies the import of this name. The rule is Spin's: if the dependency's name
+    /// has a version, the import must have the same version. A name without a version stands for all versions, and a
+    /// name without an interface stands for all interfaces.
     pub fn satisfies(&self, import: &str) -> bool {
         if !self.name.contains(':') {
             return self.name == import;
@@ -126,7 +127,7 @@ fn dependency<'a>(
     };
     let export = entry.take_spanned::<String>("export")?;
     if let Some((_, at)) = export.as_ref().filter(|_| name.contains(':') && !name.contains('/')) {
-        let message = format_args!("{} is about a whole package, so that it cannot have an \"export\"", entry.name());
+        let message = format_args!("{} names a whole package, so it cannot have an \"export\"", entry.name());
         return Err(entry.error(at, message));
     }
     let component = entry.take_spanned::<String>("component")?;
@@ -151,7 +152,7 @@ fn dependency<'a>(
         (None, None, None, Some(refused)) => return Ok(Err(refused)),
         (None, None, None, None) => return Err(entry.missing("path")),
         _ => {
-            let message = format_args!("{} is one of \"component\", \"path\" and \"url\"", entry.name());
+            let message = format_args!("{} must have exactly one of \"component\", \"path\" and \"url\"", entry.name());
             return Err(entry.error(entry.span(), message));
         }
     };

@@ -9,14 +9,16 @@ use url::Url;
 
 use super::reader::Section;
 
-/// A WebAssembly file that the host downloads before it loads the application, unless it has the file already.
+/// A WebAssembly file that the host downloads before it loads the application. If the file is in the cache, the host
+/// does not download it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
-    /// The file's address, of the scheme http or https.
+    /// The file's address, which begins with `http://` or `https://`.
     pub url: Url,
     /// The SHA-256 digest of the file's content, as 64 digits in lower case.
     pub sha256: String,
-    /// The absolute path at which the host keeps the file, in the user's cache folder. It depends only on the digest.
+    /// The absolute path at which the host keeps the file, in the user's cache folder. The path depends only on the
+    /// digest.
     pub file: PathBuf,
 }
 
@@ -101,8 +103,8 @@ impl super::Manifest {
         self.sources().any(|source| source == file)
     }
 
-    /// The files that the host loads: those of the components, of their middleware and of their dependencies. A file may
-    /// occur more than once.
+    /// The files that the host loads, for components, their middleware and their dependencies. A file may occur more
+    /// than once.
     pub fn sources(&self) -> impl Iterator<Item = &Path> {
         self.services().into_iter().flat_map(|(component, middleware)| {
             let around = middleware.iter().map(|used| &used.source);

@@ -73,8 +73,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// If a file or folder does not exist, if it cannot be read or copied, or if its path follows a symbolic link out
-    /// of the application. The message names it.
+    /// Returns an error if a file or folder does not exist, if it cannot be read or copied, or if its path follows a
+    /// symbolic link out of the application. The message names it.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -103,7 +103,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// If a file or folder does not exist, or cannot be read. The message names it.
+    /// Returns an error if a file or folder does not exist, or cannot be read. The message names it.
     pub fn check(&self) -> anyhow::Result<Vec<String>> {
         let everything = Self { root: self.root.clone(), ..Self::default() };
         let mut warnings = Vec::new();
@@ -249,8 +249,7 @@ fn check_size(files: &[Mount], most: Size) -> anyhow::Result<()> {
     let (most, shown) = (most.bytes() as u64, most.show());
     ensure!(
         size <= most,
-        "its files have {size} bytes, and the copies that it may write to may have {shown}: set max-transient-write \
-         to more, or name fewer files"
+        "its files take {size} bytes, but max-transient-write is {shown}: raise max-transient-write, or name fewer files"
     );
     Ok(())
 }

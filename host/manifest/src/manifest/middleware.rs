@@ -109,7 +109,7 @@ fn entry(
         }
         (None, None, None, None) => return Err(table.missing("component")),
         _ => {
-            let message = format_args!("{} is one of \"component\", \"path\" and \"url\"", table.name());
+            let message = format_args!("{} must have exactly one of \"component\", \"path\" and \"url\"", table.name());
             return Err(table.error(table.span(), message));
         }
     };

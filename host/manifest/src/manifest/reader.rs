@@ -225,7 +225,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known word that is most similar to an unknown word.
+/// The word of `known` that is most similar to `word`.
 pub fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
     known
         .iter()

@@ -24,12 +24,13 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "sqlite_database",
 ];
 
-/// A runtime configuration. It has no `Debug`, because values and URLs may be secret.
+/// A runtime configuration. This type does not implement `Debug`, because values and URLs may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// The folder for the application's data, if the file sets it. It may be empty: then data is kept in memory.
+    /// The folder for the application's data, if the file sets it. If the path is empty, the host keeps the data in
+    /// memory.
     pub state_dir: Option<PathBuf>,
-    /// The providers of variables, the first of which that has a value decides.
+    /// The providers of variables, in order. The first provider that has a value for a variable decides.
     pub variables_providers: Vec<VariablesProvider>,
     /// The key-value stores, by their labels.
     pub key_value_stores: BTreeMap<String, KeyValueStore>,
@@ -51,21 +52,22 @@ pub enum VariablesProvider {
     },
 }
 
-/// What is behind a key-value store.
+/// The place where a key-value store keeps its data.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyValueStore {
-    /// A file of SQLite, or memory.
+    /// A SQLite file, or memory if there is no path.
     Sqlite(Option<PathBuf>),
-    /// A server of Redis, at this URL.
+    /// A Redis server at this URL.
     Redis(String),
 }
 
 impl RuntimeConfig {
-    /// Reads the file of a runtime configuration. Paths in it are relative to its folder.
+    /// Reads the file of a runtime configuration. Relative paths in the file start at the file's folder.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or if something in it is wrong. The message names the file and the line.
+    /// Returns an error if the file cannot be read, or if something in it is wrong. The message names the file and the
+    /// line.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read the runtime configuration {}", file.display());
         let text = std::fs::read_to_string(file).with_context(cannot)?;
@@ -76,7 +78,7 @@ impl RuntimeConfig {
     ///
     /// # Errors
     ///
-    /// If something in it is wrong. The message names the file and the line.
+    /// Returns an error if something in it is wrong. The message names the file and the line.
     pub fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let document = Document::new(file, text);
         let folder = file.parent().unwrap_or(Path::new(""));

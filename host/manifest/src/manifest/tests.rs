@@ -315,7 +315,7 @@ fn doubtful_things_are_warned_about() {
     assert_eq!(
         manifest.warnings().collect::<Vec<_>>(),
         [
-            "spin.toml: the route \"/...\" of component \"notify\" is never used: \"late\" has it too, and later",
+            "spin.toml: the route \"/...\" of component \"notify\" is never used: \"late\" comes later and has the same route",
             "spin.toml: the route \"/.well-known/spin/x\" is never used: /.well-known/spin/ belongs to the host",
             "spin.toml: the component \"idle\" has no trigger, so it never runs",
         ]

@@ -92,7 +92,7 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
             return Err(table.error(table.span(), message));
         }
         (Some(_), Some(_)) => {
-            let message = format_args!("{} is either a \"component\" or a \"static_response\"", table.name());
+            let message = format_args!("{} must have either a \"component\" or a \"static_response\"", table.name());
             return Err(table.error(table.span(), message));
         }
     };
@@ -122,7 +122,7 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
         Some((Route::Options(options), at)) => {
             let private = options.get("private").and_then(toml::Value::as_bool) == Some(true);
             if !private || options.len() != 1 {
-                let message = format_args!("\"route\" in {} is a path or {{ private = true }}", table.name());
+                let message = format_args!("\"route\" in {} must be a path or {{ private = true }}", table.name());
                 return Err(table.error(&at, message));
             }
             Ok(None)

@@ -11,7 +11,7 @@ use super::reader::{Section, nearest};
 /// A variable that `[variables]` declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The value if no provider has one. A variable without a default is required.
+    /// The value of the variable if no provider has one. A variable without a default is required.
     pub default: Option<String>,
     /// Whether the value must not be shown.
     pub secret: bool,
@@ -100,7 +100,8 @@ pub(super) fn environment(
 ///
 /// # Errors
 ///
-/// If the name is against the rule. The text continues "the variable name NAME".
+/// Returns an error if the name breaks the rule. The error's text continues a sentence that begins with "the variable
+/// name NAME".
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match name {

@@ -26,7 +26,7 @@ macro_rules! settings {
         }
 
         impl $resolved {
-            /// Returns the names of the settings that have another value in `other`.
+            /// Returns the names of the settings whose values in `self` and `other` differ.
             pub fn differing(&self, other: &Self) -> Vec<String> {
                 let differing = [$((stringify!($name), self.$name != other.$name)),+];
                 differing.iter().filter(|(_, differs)| *differs).map(|(name, _)| name.replace('_', "-")).collect()
@@ -58,7 +58,7 @@ macro_rules! settings {
             ///
             /// # Errors
             ///
-            /// If the setting cannot have this value.
+            /// Returns an error if the value is not valid for the setting.
             pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
                 $(
                     if name.replace('-', "_") == stringify!($name) && !name.contains('_') {
@@ -69,7 +69,7 @@ macro_rules! settings {
                 Ok(false)
             }
 
-            /// Takes each setting that `self` does not have from `below`.
+            /// Adds the settings of `below` that are missing in `self`.
             pub fn over(self, below: Self) -> Self {
                 Self { $($name: self.$name.or(below.$name)),+ }
             }

@@ -17,7 +17,7 @@ use crate::names::provides;
 /// How many stores an instance may have open at a time, and how many comparisons: Spin's capacity.
 const MAX_OPEN: usize = 256;
 
-/// One of the interfaces, in one version.
+/// An interface for key-value stores, in one of its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
     /// `fermyon:spin/key-value`.
@@ -38,12 +38,12 @@ impl Interface {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::V1, Self::V2, Self::V3, Self::WasiStore, Self::WasiBatch, Self::WasiAtomics];
 
-    /// The interface that components import under this name, which may have a compatible version.
+    /// The interface that provides an import of this name. The versions may differ if they are compatible.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
 
-    /// The name under which components import it.
+    /// The name under which components import the interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1 => "fermyon:spin/key-value",
@@ -55,8 +55,8 @@ impl Interface {
         }
     }
 
-    /// A label for an implementation that opens no store. None if there cannot be one, because several interfaces share
-    /// their resource.
+    /// The label of an empty implementation of the interface, which opens no store. None for interfaces that share
+    /// their resource with others, because they cannot have an empty implementation.
     pub fn nothing(self) -> Option<&'static str> {
         match self {
             Self::V1 => Some("key-value-v1"),
@@ -66,11 +66,12 @@ impl Interface {
         }
     }
 
-    /// Lets components import it from this instance of a linker. `getter` returns the stores of an instance.
+    /// Adds the interface's functions to this instance of a linker, so that components can import them. `getter`
+    /// returns the stores of a component's instance.
     ///
     /// # Errors
     ///
-    /// If the linker's instance has one of its functions already.
+    /// Returns an error if the linker's instance already has one of the functions.
     pub fn add_to_linker<T: Send + 'static>(
         self,
         instance: &mut LinkerInstance<'_, T>,
@@ -111,13 +112,13 @@ impl HasData for HasKeyValue {
     type Data<'a> = KeyValueView<'a>;
 }
 
-/// A store that an instance has open.
+/// A store that an instance has opened.
 pub struct Opened {
     store: Arc<dyn Store>,
     _counted: Arc<()>,
 }
 
-/// A comparison: a key of a store, and what its value was.
+/// A comparison for `swap`: a key of a store, and the version of its value at the beginning.
 pub struct Comparison {
     store: Arc<dyn Store>,
     key: String,
@@ -165,7 +166,7 @@ impl KeyValueView<'_> {
     ) -> wasmtime::Result<Result<Resource<Comparison>>> {
         match self.key_value.comparisons.count() {
             Some(_counted) => Ok(Ok(self.table.push(Comparison { store, key, version, _counted })?)),
-            None => Ok(Err(Error::Other(format!("an instance may hold {MAX_OPEN} cas at a time")))),
+            None => Ok(Err(Error::Other(format!("an instance may hold {MAX_OPEN} handles of cas at a time")))),
         }
     }
 }

@@ -15,14 +15,14 @@ use super::{DEFAULT, Error, Store};
 /// The name of the file of the default store in the state directory. It is Spin's.
 const FILE: &str = "sqlite_key_value.db";
 
-/// What is behind a store.
+/// The place where a store keeps its data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
     /// Memory of this process.
     Memory,
-    /// A file of SQLite.
+    /// A SQLite file at this path.
     File(PathBuf),
-    /// A server of Redis, at this URL.
+    /// A Redis server at this URL.
     Redis(String),
 }
 
@@ -33,8 +33,8 @@ impl Backend {
     }
 }
 
-/// The databases and connections that are open. A clone shares them, so that a reload uses those that the application
-/// already has open.
+/// The open databases and connections. All clones share them, so a reload uses the databases and connections that are
+/// already open.
 #[derive(Clone, Default)]
 pub struct Backends(Arc<Mutex<BTreeMap<Backend, Weak<dyn Open>>>>);
 
@@ -68,7 +68,7 @@ impl fmt::Debug for Backends {
     }
 }
 
-/// The stores that an application can have, by label. A store is opened when the first component asks for it.
+/// The stores of an application, by label. A store is opened when the first component needs it.
 #[derive(Clone)]
 pub struct Stores {
     backends: Backends,
@@ -76,8 +76,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The stores that the operator configures, and the default store. Without a state directory, the default store is in
-    /// memory.
+    /// Makes the configured stores and the default store. Without a state directory, the default store is in memory.
     pub fn new(backends: Backends, configured: BTreeMap<String, KeyValueStore>, state_dir: Option<&Path>) -> Self {
         let backend = |store| match store {
             KeyValueStore::Sqlite(None) => Backend::Memory,
@@ -90,7 +89,7 @@ impl Stores {
         Self { backends, configured: stores }
     }
 
-    /// What is behind a label, if something is.
+    /// The place where the store with this label keeps its data. None if there is no such store.
     pub fn backend(&self, label: &str) -> Option<&Backend> {
         self.configured.get(label)
     }
@@ -99,7 +98,8 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// If nothing is behind the label, or if the file cannot be opened. A server is not asked yet.
+    /// Returns an error if there is no store with this label, or if its file cannot be opened. If the store is on a
+    /// server, this function does not connect yet.
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(
@@ -116,7 +116,7 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// If one of them cannot be opened.
+    /// Returns an error if one of them cannot be opened.
     pub fn of_component(&self, labels: &[String]) -> anyhow::Result<ComponentStores> {
         if labels.is_empty() {
             return Ok(ComponentStores::default());
@@ -137,7 +137,7 @@ impl Default for Stores {
 pub struct ComponentStores(Option<Arc<BTreeMap<String, Arc<dyn Store>>>>);
 
 impl ComponentStores {
-    /// Whether there are none.
+    /// Whether the component may open no store.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -146,7 +146,7 @@ impl ComponentStores {
     ///
     /// # Errors
     ///
-    /// If the component may not open it.
+    /// Returns an error if the component may not open this store.
     pub fn open(&self, label: &str) -> super::Result<Arc<dyn Store>> {
         self.0.as_ref().and_then(|stores| stores.get(label)).cloned().ok_or(Error::AccessDenied)
     }

@@ -9,7 +9,7 @@ use crate::bindings::wasi::config::store as wasi;
 use crate::bindings::{v1::config as v1, v2::variables as v2};
 use crate::names::provides;
 
-/// One of the interfaces, in one version.
+/// An interface for variables, in one of its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
     /// `fermyon:spin/config`.
@@ -26,12 +26,12 @@ impl Interface {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::Wasi];
 
-    /// The interface that components import under this name, which may have a compatible version.
+    /// The interface that provides an import of this name. The versions may differ if they are compatible.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
 
-    /// The name under which components import it.
+    /// The name under which components import the interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1 => "fermyon:spin/config",
@@ -41,7 +41,7 @@ impl Interface {
         }
     }
 
-    /// A label for an implementation without variables.
+    /// The label of an empty implementation of the interface, which has no variables.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "variables-v1",
@@ -51,11 +51,12 @@ impl Interface {
         }
     }
 
-    /// Lets components import it from this instance of a linker. `getter` returns the variables of an instance.
+    /// Adds the interface's functions to this instance of a linker, so that components can import them. `getter`
+    /// returns the variables of a component's instance.
     ///
     /// # Errors
     ///
-    /// If the linker's instance has one of its functions already.
+    /// Returns an error if the linker's instance already has one of the functions.
     pub fn add_to_linker<T: Send + 'static>(
         self,
         instance: &mut LinkerInstance<'_, T>,

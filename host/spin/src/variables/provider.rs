@@ -6,15 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-/// A source of values.
+/// A source of the values of variables.
 pub enum Provider {
-    /// Values that are known at the start, such as those of `--variable`.
+    /// Values that are known when the host starts, for example from `--variable`.
     Static(BTreeMap<String, String>),
     /// Environment variables of the host's process.
     Environment(Environment),
 }
 
-/// Values from the environment variables `PREFIX_NAME`, with the name in upper case.
+/// Values from environment variables. The value of the variable `name` is in the environment variable `PREFIX_NAME`, in
+/// upper case.
 pub struct Environment {
     prefix: String,
     /// What a `.env` file sets. The process's own environment takes precedence.
@@ -25,7 +26,8 @@ impl Environment {
     /// The prefix of Spin's variables in the environment.
     pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-    /// Reads variables with this prefix, and with those of a `.env` file.
+    /// Reads environment variables with this prefix. `dotenv` contains the values of a `.env` file. The environment
+    /// takes precedence over these values.
     pub fn new(prefix: impl Into<String>, dotenv: BTreeMap<String, String>) -> Self {
         Self { prefix: prefix.into(), dotenv }
     }
@@ -36,7 +38,7 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// If the provider has a value that cannot be used. The message does not contain the value.
+    /// Returns an error if the provider has a value that cannot be used. The message does not contain the value.
     pub(crate) fn get(&self, name: &str) -> Result<Option<String>, String> {
         match self {
             Self::Static(values) => Ok(values.get(name).cloned()),
@@ -52,13 +54,13 @@ impl Provider {
     }
 }
 
-/// Reads a `.env` file: lines `NAME=VALUE`, with quotes, comments and substitutions as usual. There are no values if the
-/// file does not exist.
+/// Reads a `.env` file: lines `NAME=VALUE`, with quotes, comments and substitutions as usual. If the file does not
+/// exist, the result is empty.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or if a line is something else. The message names the file, and shows no line, because a
-/// line may contain a secret.
+/// Returns an error if the file cannot be read, or if a line has another form. The message names the file, but does not
+/// show the line, because the line may contain a secret.
 pub fn read_dotenv(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let cannot = || format!("cannot read {}", file.display());
     match file.try_exists() {

@@ -17,8 +17,8 @@ pub(crate) struct TasksArgs {
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Time for which a lease lasts, as for `epilogue worker`. On Redis, it decides whether a batch counts as leased
-    /// or as waiting. The default is the value in the manifest, or 30s.
+    /// Time for which a lease lasts, as for `epilogue worker`. With Redis, this time decides whether a batch counts as
+    /// leased or as waiting. The default is the value in the manifest, or 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
@@ -38,7 +38,8 @@ pub(crate) struct TasksArgs {
     )]
     pub log_format: Option<LogFormat>,
 
-    /// Print one JSON object a line instead of a table. `show` prints the whole batch, with the tasks' arguments in base64.
+    /// Print one JSON object on each line, instead of a table. `show` prints the whole batch, with the tasks' arguments
+    /// in base64.
     #[arg(long, global = true)]
     pub json: bool,
 
@@ -59,7 +60,7 @@ pub(crate) enum TasksCommand {
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
-    /// Lists the dead letter: the batches that failed for good, and why.
+    /// Lists the batches that failed for good and wait in the dead letter, with the reasons.
     Dead {
         /// Largest number of lines.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
@@ -70,7 +71,8 @@ pub(crate) enum TasksCommand {
         /// The ID that the list shows.
         id: String,
     },
-    /// Retries dead batches. The failed task and the tasks behind it run again. Each gets its full number of attempts.
+    /// Retries dead batches. The failed task and the tasks behind it run again. Each of these tasks gets its full
+    /// number of attempts.
     Retry {
         /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
@@ -86,7 +88,7 @@ pub(crate) enum TasksCommand {
         /// IDs, as the list shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// Instead of IDs, a filter. The command shows how many batches match, and asks.
+        /// Instead of IDs, a filter. The command shows how many batches match, and asks before it removes them.
         #[command(flatten)]
         choice: ChoiceArgs,
         /// Remove only batches in this state.
@@ -98,7 +100,7 @@ pub(crate) enum TasksCommand {
     },
 }
 
-/// Which of the stored batches a command changes, if they are not named.
+/// The filter for the batches that a command changes, instead of IDs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
     /// Choose all batches.
@@ -113,13 +115,13 @@ pub(crate) struct ChoiceArgs {
 }
 
 impl ChoiceArgs {
-    /// Whether there is a filter, so that no IDs are named.
+    /// Whether the command line has a filter.
     pub(crate) fn is_made(&self) -> bool {
         self.all || self.task.is_some() || self.component.is_some()
     }
 }
 
-/// Where stored tasks are in their life.
+/// The state of stored tasks.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum StateArg {
     /// A worker can run the tasks now.

@@ -48,7 +48,7 @@ impl Patience {
             () = standstill(self.limit, step(self.limit).min(STALLED_AFTER), takes_nothing, tell) => {}
         }
         let limit = Shown(self.limit);
-        tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response, and is given up");
+        tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response for too long, and counts as gone");
         delivery.settle(ResponseOutcome::ClientGone);
         self.sender.abort();
         outcome.await

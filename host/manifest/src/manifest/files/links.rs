@@ -27,7 +27,7 @@ impl Inside {
     ///
     /// # Errors
     ///
-    /// If a symbolic link leads elsewhere. The message names the file and where it really is.
+    /// Returns an error if a symbolic link leads elsewhere. The message names the file and where it really is.
     pub(super) fn check(&self, path: &Path) -> anyhow::Result<()> {
         let real = follow(path)?;
         if self.0.iter().any(|folder| real.starts_with(folder)) {

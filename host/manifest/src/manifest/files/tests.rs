@@ -160,6 +160,6 @@ fn writable_copies_are_limited() {
     let (parent, root) = application();
     let files = Files::new(&root, vec![pattern("a.txt")], &[]).unwrap();
     let error = files.prepare(&parent.path().join("scratch"), Some(Size::new(4))).unwrap_err().to_string();
-    assert!(error.starts_with("its files have 5 bytes") && error.contains("max-transient-write"), "{error}");
+    assert!(error.starts_with("its files take 5 bytes") && error.contains("max-transient-write"), "{error}");
     files.prepare(&parent.path().join("scratch"), Some(Size::new(5))).unwrap();
 }

@@ -99,8 +99,8 @@ fn mistakes_are_reported_with_their_line() {
         ),
         (
             "[component.bad--name]\nsource = \"a\"",
-            "spin.toml:10: the component name \"bad--name\" must be words of letters and digits, each beginning with a \
-             letter and of one case, joined by \"-\"",
+            "spin.toml:10: the component name \"bad--name\" must be words joined by \"-\": a word has only letters and \
+             digits, begins with a letter, and does not mix upper and lower case",
         ),
         ("[component]\nnotify = 3", "spin.toml:11: [component.notify] must be a table, not of type integer"),
         (
@@ -120,7 +120,7 @@ fn triggers_are_checked() {
         ("route = \"/\"", "spin.toml:6: [[trigger.http]] has no \"component\""),
         (
             "component = \"notify\"\nroute = { private = false }",
-            "spin.toml:8: \"route\" in [[trigger.http]] is a path or { private = true }",
+            "spin.toml:8: \"route\" in [[trigger.http]] must be a path or { private = true }",
         ),
         (
             "component = \"notify\"\nroute = \"/a/.../b\"",
@@ -163,7 +163,7 @@ fn triggers_are_checked() {
         ),
         (
             "[{ component = \"notify\", path = \"a.wasm\" }]",
-            "spin.toml:9: dependencies.middleware in [[trigger.http]] is one of \"component\", \"path\" and \"url\"",
+            "spin.toml:9: dependencies.middleware in [[trigger.http]] must have exactly one of \"component\", \"path\" and \"url\"",
         ),
         (
             "[{ path = \"a.wasm\", inherit_configuration = [\"enviroment\"] }]",

@@ -40,7 +40,7 @@ fn mistakes_of_components_are_reported_with_their_line() {
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.\"a:b\" = { path = \"b\", export = \"c\" }",
-            "spin.toml:12: \"a:b\" in [component.notify.dependencies] is about a whole package, so that it cannot have an \
+            "spin.toml:12: \"a:b\" in [component.notify.dependencies] names a whole package, so it cannot have an \
              \"export\"",
         ),
         (
@@ -54,7 +54,7 @@ fn mistakes_of_components_are_reported_with_their_line() {
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { path = \"b\", component = \"notify\" }",
-            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is one of \"component\", \"path\" and \"url\"",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] must have exactly one of \"component\", \"path\" and \"url\"",
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies_inherit_configuration = true\n\
@@ -95,7 +95,7 @@ fn mistakes_of_static_responses_are_reported_with_their_line() {
     for (trigger, expected) in [
         (
             "component = \"notify\"\nroute = \"/a\"\nstatic_response = {}",
-            "spin.toml:6: [[trigger.http]] is either a \"component\" or a \"static_response\"",
+            "spin.toml:6: [[trigger.http]] must have either a \"component\" or a \"static_response\"",
         ),
         (
             "route = \"/a\"\nstatic_response = {}\ndependencies.middleware = [{ path = \"a.wasm\" }]",
