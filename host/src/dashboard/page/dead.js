@@ -6,141 +6,119 @@ import { get, live, polled } from "./live.js";
 import { requestLink } from "./states.js";
 
 const PERIOD = 3000;
-const PAGE = 100;
+const MOST = 500;
 
 export function dead(main, { query, signal }) {
-  const { task, error } = query;
-  const code = (text) => h("code", text);
-  const place = h("div");
-  const told = h("p.notice", { role: "status", hidden: true });
-  const notice = h(
-    "p.notice",
-    { hidden: true },
-    ["This page is read-only. To retry and drop from here, start the host with ", code("--dashboard-actions"), ". Or use ", code("epilogue tasks retry"), "."],
-  );
-  main.append(h("h1", "Dead letters"), h("p.muted", "Durable tasks that failed for good. They stay here until somebody retries or drops them."), notice, told, place);
+	const { task, error } = query;
+	const code = (text) => h("code", text);
+	const place = h("div");
+	const told = h("p.notice", { role: "status", hidden: true });
+	const notice = h("p.notice", { hidden: true },
+		["This page is read-only. To retry and drop from here, start the host with ", code("--dashboard-actions"), ". Or use ", code("epilogue tasks retry"), "."],
+	);
+	main.append(h("h1", "Dead letters"), h("p.muted", "Durable tasks that failed for good. They stay here until somebody retries or drops them."), notice, told, place);
 
-  const chosen = new Set();
-  let offset = 0;
-  let before = "";
-  let last = null;
+	const chosen = new Set();
+	let before = "";
+	let last = null;
 
-  const run = async (verb, which) => {
-    const result = await confirmed(verb, which);
-    if (!result) return;
-    chosen.clear();
-    told.hidden = false;
-    setText(told, result);
-    ask();
-  };
-  const turn = (by) => {
-    offset = Math.max(0, offset + by);
-    ask();
-  };
+	const run = async (verb, which) => {
+		const result = await confirmed(verb, which);
+		if (!result) return;
+		chosen.clear();
+		told.hidden = false;
+		setText(told, result);
+		ask();
+	};
 
-  const load = async () => {
-    try {
-      last = await get("dead", { task, error, offset, limit: PAGE }, signal);
-    } catch (refusal) {
-      if (refusal.status !== 404) throw refusal;
-      last = null;
-      place.replaceChildren(h("p.empty", "This host has no task engine, so no task is durable. Start it with ", code("--engine URL"), "."));
-    }
-    draw();
-  };
+	const load = async () => {
+		try {
+			last = await get("dead", { task, error, limit: MOST }, signal);
+		} catch (refusal) {
+			if (refusal.status !== 404) throw refusal;
+			last = null;
+			place.replaceChildren(h("p.empty", "This host has no task engine, so no task is durable. Start it with ", code("--engine URL"), "."));
+		}
+		draw();
+	};
 
-  function draw() {
-    const actions = live.host?.actions === true;
-    notice.hidden = actions || !live.host || !last;
-    // Nothing is replaced while it is the same: the focus stays.
-    const now = JSON.stringify([last, actions, offset, Math.floor(Date.now() / 60_000)]);
-    if (!last || now === before) return;
-    before = now;
-    const ids = new Set(last.batches.map((batch) => batch.id));
-    for (const id of chosen) if (!ids.has(id)) chosen.delete(id);
-    const focused = place.contains(document.activeElement) && document.activeElement.dataset.key;
-    place.replaceChildren(...contents(last, { task, error, chosen, actions, offset, run, turn }));
-    if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-  }
-  live.on("host", signal, draw);
-  const ask = polled(load, PERIOD, signal);
+	function draw() {
+		const actions = live.host?.actions === true;
+		notice.hidden = actions || !live.host || !last;
+		// Nothing is replaced while it is the same: the focus stays.
+		const now = JSON.stringify([last, actions, Math.floor(Date.now() / 60_000)]);
+		if (!last || now === before) return;
+		before = now;
+		const ids = new Set(last.batches.map((batch) => batch.id));
+		for (const id of chosen) if (!ids.has(id)) chosen.delete(id);
+		const fields = () => [...place.querySelectorAll("a, button, input")];
+		const focused = fields().indexOf(document.activeElement);
+		place.replaceChildren(...contents(last, { task, error, chosen, actions, run }));
+		fields()[focused]?.focus();
+	}
+	live.on("host", signal, draw);
+	const ask = polled(load, PERIOD, signal);
 }
 
 function contents(answer, at) {
-  const { task, error, chosen } = at;
-  const { total } = answer;
-  const filtered = task || error;
-  if (total === 0 && !filtered) return [h("p.empty", "No task is dead. A durable task comes here when its last attempt has failed.")];
-  const all = filtered ? { ...(task && { task }), ...(error && { error }) } : { all: true };
-  const selected = h("span");
-  const select = () => selected.replaceChildren(...(chosen.size > 0 ? [`${count(chosen.size)} selected: `, ...buttons(at, { ids: [...chosen] }, "selected")] : []));
-  select();
-  return [
-    h(
-      "p.bar",
-      filtered && [h("span.given", "only ", clip([task, error].filter(Boolean).join(": "))), h("a.button", { href: "#dead" }, "Clear filter")],
-      total > 0 && h("span", `All ${count(total)}${filtered ? " that match" : ""}: `, buttons(at, all, "all")),
-      selected,
-    ),
-    !filtered && groups(answer.groups, at),
-    h("h2", { "aria-live": "polite" }, plural(total, "dead batch", "dead batches")),
-    total > 0 && batches(answer.batches, at, select),
-    total > PAGE && pages(total, at),
-  ].filter(Boolean);
+	const { task, error, chosen } = at;
+	const { total } = answer;
+	const filtered = task || error;
+	if (total === 0 && !filtered) return [h("p.empty", "No task is dead. A durable task comes here when its last attempt has failed.")];
+	const all = filtered ? { ...(task && { task }), ...(error && { error }) } : { all: true };
+	const selected = h("span");
+	const select = () => selected.replaceChildren(...(chosen.size > 0 ? [`${count(chosen.size)} selected: `, ...buttons(at, { ids: [...chosen] })] : []));
+	select();
+	return [
+		h("p.bar", filtered && [h("span.given", "only ", clip([task, error].filter(Boolean).join(": "))), h("a.button", { href: "#dead" }, "Clear filter")],
+			total > 0 && h("span", `All ${count(total)}${filtered ? " that match" : ""}: `, buttons(at, all)),
+			selected,
+		),
+		!filtered && groups(answer.groups, at),
+		h("h2", { "aria-live": "polite" }, plural(total, "dead batch", "dead batches")),
+		total > 0 && batches(answer.batches, at, select),
+		total > MOST && h("p.muted", `The first ${MOST} are shown. The buttons above act on all.`),
+	].filter(Boolean);
 }
 
 const actionsHead = () => [h("span.hidden", "Actions"), "actions"];
 
 function groups(all, at) {
-  const row = ({ task, error, count: dead }) => {
-    const key = `group ${task} ${error}`;
-    const link = h("a", { href: `#dead?${new URLSearchParams({ task, error })}`, "data-item": true, "data-key": key }, clip(error));
-    return h("tr", { "data-opens": true }, h("td.number", count(dead)), h("td.name", clip(task)), h("td.what", link), h("td.actions", buttons(at, { task, error }, key)));
-  };
-  const columns = [["Dead", "number"], ["Task", "name"], ["Error"], actionsHead()];
-  return h("section", h("h2", "By task and error"), table("list", columns, h("tbody", all.map(row))));
+	const row = ({ task, error, count: dead }) => {
+		const link = h("a", { href: `#dead?${new URLSearchParams({ task, error })}`, "data-item": true }, clip(error));
+		return h("tr", h("td.number", count(dead)), h("td.name", clip(task)), h("td.what", link), h("td.actions", buttons(at, { task, error })));
+	};
+	const columns = [["Dead", "number"], ["Task", "name"], ["Error"], actionsHead()];
+	return h("section", h("h2", "By task and error"), table("list", columns, h("tbody", all.map(row))));
 }
 
 function batches(all, at, changed) {
-  const box = ({ id, task }) => {
-    const change = () => {
-      if (input.checked) at.chosen.add(id);
-      else at.chosen.delete(id);
-      changed();
-    };
-    const input = h("input", { type: "checkbox", "aria-label": `Select ${visible(task)}`, "data-key": `box ${id}`, "data-item": true, onchange: change });
-    input.checked = at.chosen.has(id);
-    return input;
-  };
-  const boxes = all.map(box);
-  const every = h("input", { type: "checkbox", "aria-label": "Select all on this page", "data-key": "every" });
-  every.addEventListener("change", () => boxes.forEach((input) => input.checked !== every.checked && input.click()));
-  const row = ({ id, request, task, error, attempts, since, behind }, index) =>
-    h(
-      "tr",
-      h("td.box", boxes[index]),
-      h("td.name", clip(task)),
-      h("td.what", clip(error)),
-      h("td.number.wide", count(attempts)),
-      h("td.number.wide", count(behind)),
-      h("td.number.age", { title: new Date(since).toLocaleString() }, age(since, live.host?.now ?? Date.now())),
-      h("td.id.wide", requestLink(request, clip(request))),
-      h("td.actions", buttons(at, { ids: [id] }, id)),
-    );
-  const behind = ["Behind", "number wide", "Tasks of the same request that wait behind the dead one"];
-  const columns = [[every, "box"], ["Task", "name"], ["Error"], ["Attempts", "number wide"], behind, ["For", "number age"], ["Request", "id wide"], actionsHead()];
-  return table("list", columns, h("tbody", all.map(row)));
+	const box = (id, task) => {
+		const change = () => {
+			if (input.checked) at.chosen.add(id);
+			else at.chosen.delete(id);
+			changed();
+		};
+		const input = h("input", { type: "checkbox", "aria-label": `Select ${visible(task)}`, "data-item": true, onchange: change });
+		input.checked = at.chosen.has(id);
+		return input;
+	};
+	const row = ({ id, request, task, error, attempts, since, behind }) =>
+		h("tr", h("td.box", box(id, task)),
+			h("td.name", clip(task)),
+			h("td.what", clip(error)),
+			h("td.number.wide", count(attempts)),
+			h("td.number.wide", count(behind)),
+			h("td.number.age", { title: new Date(since).toLocaleString() }, age(since, live.host?.now ?? Date.now())),
+			h("td.id.wide", requestLink(request, clip(request))),
+			h("td.actions", buttons(at, { ids: [id] })),
+		);
+	const behind = ["Behind", "number wide", "Tasks of the same request that wait behind the dead one"];
+	const columns = [[h("span.hidden", "Select"), "box"], ["Task", "name"], ["Error"], ["Attempts", "number wide"], behind, ["For", "number age"], ["Request", "id wide"], actionsHead()];
+	return table("list", columns, h("tbody", all.map(row)));
 }
 
-const pages = (total, { offset, turn }) =>
-  h(
-    "p.bar",
-    h("button", { disabled: offset === 0, "data-key": "previous", onclick: () => turn(-PAGE) }, "Previous"),
-    h("button", { disabled: offset + PAGE >= total, "data-key": "next", onclick: () => turn(PAGE) }, "Next"),
-    h("span.muted", `${count(offset + 1)} to ${count(Math.min(offset + PAGE, total))} of ${count(total)}`),
-  );
-
-const buttons = (at, which, key) =>
-  Object.entries(VERBS).map(([verb, { name }]) =>
-    h("button", { disabled: !at.actions, title: at.actions ? null : "Needs --dashboard-actions", "data-key": `${verb} ${key}`, onclick: () => at.run(verb, which) }, `${name}…`),
-  );
+const buttons = (at, which) =>
+	Object.entries(VERBS).map(([verb, { name }]) =>
+		h("button", { disabled: !at.actions, title: at.actions ? null : "Needs --dashboard-actions", onclick: () => at.run(verb, which) }, `${name}…`),
+	);

@@ -5,18 +5,18 @@ const SVG = "http://www.w3.org/2000/svg";
 // Makes an element from a name with classes, such as "td.number", attributes, which may be left out, and children. Children
 // become text nodes unless they are nodes, so a guest's text is never read as markup.
 const maker = (create) => (name, ...children) => {
-  const [tag, ...classes] = name.split(".");
-  const element = create(tag);
-  if (classes.length > 0) element.setAttribute("class", classes.join(" "));
-  if (children[0]?.constructor === Object) {
-    for (const [key, value] of Object.entries(children.shift())) {
-      if (value === undefined || value === null || value === false) continue;
-      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-      else element.setAttribute(key, value === true ? "" : value);
-    }
-  }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
+	const [tag, ...classes] = name.split(".");
+	const element = create(tag);
+	if (classes.length > 0) element.setAttribute("class", classes.join(" "));
+	if (children[0]?.constructor === Object) {
+		for (const [key, value] of Object.entries(children.shift())) {
+			if ((value ?? false) === false) continue;
+			if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+			else element.setAttribute(key, value === true ? "" : value);
+		}
+	}
+	element.append(...children.flat(Infinity).filter((child) => (child ?? false) !== false));
+	return element;
 };
 
 export const h = maker((tag) => document.createElement(tag));
@@ -24,133 +24,129 @@ export const svg = maker((tag) => document.createElementNS(SVG, tag));
 
 /** A table. Each column has a name, and may have classes such as "number" and an explanation. */
 export const table = (classes, columns, ...bodies) =>
-  h("table", { class: classes }, h("thead", h("tr", columns.map(([name, look, title]) => h("th", { class: look, title, scope: "col" }, name)))), bodies);
+	h("table", { class: classes }, h("thead", h("tr", columns.map(([name, look, title]) => h("th", { class: look, title, scope: "col" }, name)))), bodies);
 
-export const icon = (id) => svg("svg.icon", { "aria-hidden": "true" }, svg("use", { href: `#i-${id}` }));
+export const icon = (id) => svg("svg.icon", { viewBox: "0 0 12 12", "aria-hidden": "true" }, svg("use", { href: `#i-${id}` }));
 
-/** Sets an element's text, and leaves the document alone if it is the same. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+	if (element.textContent !== text) element.textContent = text;
 }
 
 // Control characters, and characters that have no width or change the direction of a text.
 const HIDDEN = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
-const ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** A guest's text with all hidden characters written out. */
 export const visible = (text) =>
-  String(text).replace(HIDDEN, (c) => ESCAPES[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+	String(text).replace(HIDDEN, (c) => (c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`));
 
 /** A guest's text on one line, cut where the space ends. The title has all of it. */
 export const clip = (text, attributes) => {
-  const shown = visible(text);
-  return h("bdi", { ...attributes, class: `clip ${attributes?.class ?? ""}`, title: shown }, shown);
+	const shown = visible(text);
+	return h("bdi", { ...attributes, class: `clip ${attributes?.class ?? ""}`, title: shown }, shown);
 };
 
 /** A time in µs, with three digits and a unit. */
 export function duration(us) {
-  if (us === null || us === undefined) return "–";
-  if (us < 1000) return `${Math.round(us)} µs`;
-  if (us < 999_500) return `${digits(us / 1e3)} ms`;
-  if (us < 59_950_000) return `${digits(us / 1e6)} s`;
-  const seconds = Math.round(us / 1e6);
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+	if ((us ?? null) === null) return "–";
+	if (us < 1000) return `${Math.round(us)} µs`;
+	if (us < 999_500) return `${digits(us / 1e3)} ms`;
+	if (us < 59_950_000) return `${digits(us / 1e6)} s`;
+	const pair = (value, size, large, small) => `${Math.floor(value / size)} ${large} ${Math.floor(value % size)} ${small}`;
+	const seconds = Math.round(us / 1e6);
+	if (seconds < 3600) return pair(seconds, 60, "min", "s");
+	return seconds < 86400 ? pair(seconds / 60, 60, "h", "min") : pair(seconds / 3600, 24, "d", "h");
 }
 const digits = (value) => value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
 
-/** The time between two moments of the calendar. */
 export const age = (from, to) => duration(Math.max(0, new Date(to) - new Date(from)) * 1000);
 
 const pad = (number, width = 2) => String(number).padStart(width, "0");
 
-/** The local time of day of a moment. */
 export function clock(time, milliseconds) {
-  const date = new Date(time);
-  const seconds = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
-  return milliseconds ? `${seconds}.${pad(date.getMilliseconds(), 3)}` : seconds;
+	const date = new Date(time);
+	const seconds = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+	return milliseconds ? `${seconds}.${pad(date.getMilliseconds(), 3)}` : seconds;
 }
 
 const number = new Intl.NumberFormat("en-US");
-export const count = (value) => (value === null || value === undefined ? "–" : number.format(value));
+export const count = (value) => ((value ?? null) === null ? "–" : number.format(value));
 export const plural = (value, word, words = `${word}s`) => `${count(value)} ${value === 1 ? word : words}`;
 
-/** Updates rows in place: `make(item)` returns a row with a function `update(item)`, which is kept by the item's key. */
-export function keyed(body) {
-  let rows = new Map();
-  return (items, key, make) => {
-    const next = new Map();
-    let place = body.firstChild;
-    for (const item of items) {
-      const row = rows.get(key(item)) ?? make(item);
-      row.update(item);
-      next.set(key(item), row);
-      if (row.element === place) place = place.nextSibling;
-      else body.insertBefore(row.element, place);
-    }
-    for (const [id, row] of rows) if (!next.has(id)) row.element.remove();
-    rows = next;
-  };
-}
+/** Updates rows in place: `make(item)` returns a row with a function `update(item)`. `rows` keeps it by the item's key. */
+export const keyed = (body, rows = new Map()) => (items, key, make) => {
+	const gone = new Map(rows);
+	rows.clear();
+	let place = body.firstChild;
+	for (const item of items) {
+		const id = key(item);
+		const row = gone.get(id) ?? make(item);
+		gone.delete(id);
+		row.update(item);
+		rows.set(id, row);
+		if (row.element === place) place = place.nextSibling;
+		else body.insertBefore(row.element, place);
+	}
+	for (const { element } of gone.values()) element.remove();
+};
 
 /** A sequence of rounded numbers between two values, at most `most` of them. */
 export function ticks(from, to, most) {
-  const step = nice((to - from) / Math.max(1, most));
-  const values = [];
-  for (let value = Math.ceil(from / step) * step; value <= to; value += step) values.push(Math.round(value));
-  return values;
+	const step = nice((to - from) / Math.max(1, most));
+	const values = [];
+	for (let value = Math.ceil(from / step) * step; value <= to; value += step) values.push(Math.round(value));
+	return values;
 }
 
 /** The next larger number of the form 1, 2 or 5 times a power of ten, at least 1. */
 export function nice(value) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
-  return power * ([1, 2, 5].find((factor) => factor * power >= value) ?? 10);
+	const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
+	return power * ([1, 2, 5].find((factor) => factor * power >= value) ?? 10);
 }
 
-/** Runs a function at most once a frame of the screen. */
-export function framed(draw, signal) {
-  let asked = 0;
-  signal.addEventListener("abort", () => cancelAnimationFrame(asked));
-  return () => {
-    if (asked || signal.aborted) return;
-    asked = requestAnimationFrame(() => {
-      asked = 0;
-      draw();
-    });
-  };
+/** Runs a function at most once a frame of the screen, and at most every `rest` ms. */
+export function framed(draw, signal, rest = 0) {
+	let asked = false;
+	let last = 0;
+	const run = (now) => {
+		asked = false;
+		last = now;
+		if (!signal.aborted) draw();
+	};
+	return () => {
+		if (asked) return;
+		asked = true;
+		setTimeout(() => requestAnimationFrame(run), last + rest - performance.now());
+	};
 }
 
 /** Draws now and each time an element changes its size. Returns a function that draws again. */
 export function resized(element, signal, draw) {
-  const again = framed(draw, signal);
-  const observer = new ResizeObserver(again);
-  observer.observe(element);
-  signal.addEventListener("abort", () => observer.disconnect());
-  return again;
+	const again = framed(draw, signal);
+	const observer = new ResizeObserver(again);
+	observer.observe(element);
+	signal.addEventListener("abort", () => observer.disconnect());
+	return again;
 }
 
 const tip = document.getElementById("tip");
 
-/** Shows lines of text beside an element while the pointer or the focus is on it. `lines()` is called each time. */
-export function withTip(element, lines) {
-  const show = () => {
-    const [first, ...rest] = lines();
-    tip.replaceChildren(h("strong", visible(first)), ...rest.map((line) => h("div", visible(line))));
-    tip.hidden = false;
-    const at = element.getBoundingClientRect();
-    const { offsetWidth: width, offsetHeight: height } = tip;
-    const left = Math.min(Math.max(8, at.left + Math.min(at.width, 40) / 2), innerWidth - width - 8);
-    const below = at.bottom + 8 + height < innerHeight;
-    tip.style.left = `${left + scrollX}px`;
-    tip.style.top = `${(below ? at.bottom + 8 : Math.max(4, at.top - height - 8)) + scrollY}px`;
-  };
-  for (const kind of ["pointerenter", "focus"]) element.addEventListener(kind, show);
-  for (const kind of ["pointerleave", "blur"]) element.addEventListener(kind, hideTip);
-  return element;
+/** Shows an element's `lines` of text beside it while the pointer or the focus is on it. */
+export function withTip(element) {
+	const show = () => {
+		const [first, ...rest] = element.lines;
+		tip.replaceChildren(h("strong", visible(first)), ...rest.map((line) => h("div", visible(line))));
+		tip.hidden = false;
+		const at = element.getBoundingClientRect();
+		const { offsetWidth: width, offsetHeight: height } = tip;
+		const left = Math.min(Math.max(8, at.left + Math.min(at.width, 40) / 2), innerWidth - width - 8);
+		const below = at.bottom + 8 + height < innerHeight;
+		tip.style.left = `${left + scrollX}px`;
+		tip.style.top = `${(below ? at.bottom + 8 : Math.max(4, at.top - height - 8)) + scrollY}px`;
+	};
+	for (const kind of ["pointerenter", "focus"]) element.addEventListener(kind, show);
+	for (const kind of ["pointerleave", "blur"]) element.addEventListener(kind, hideTip);
 }
 
 export function hideTip() {
-  tip.hidden = true;
+	tip.hidden = true;
 }

@@ -6,72 +6,70 @@ import { get, live, polled } from "./live.js";
 const NEAR = 0.8; // of a limit
 
 export function limits(main, { signal }) {
-  const [left, work, about] = [h("b"), h("span"), h("p")];
-  const stopping = h(
-    "section.notice.bad",
-    { hidden: true },
-    h("h2", "The host is stopping"),
-    h("p", left, " ", work),
-    h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
-  );
-  const [rows, versions, workers] = [h("tbody"), h("tbody"), h("tbody")];
-  const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How often the host has refused something because of this limit"]];
-  const workerPart = h("section", { hidden: true }, h("h2", "Workers of durable tasks"), table("list short", [["Worker"], ["Batches", "number", "Batches that the worker runs now"]], workers));
-  main.append(
-    h("h1", "Limits and stopping"),
-    stopping,
-    about,
-    table("list limits", columns, rows),
-    h("h2", "Versions"),
-    h("p.muted", "After a reload, requests that began before it end on the version before."),
-    table("list short", [["Loaded"], ["Age", "number age"], ["Requests", "number", "Requests that run on this version now"]], versions),
-    workerPart,
-  );
+	const [left, work, about] = [h("b"), h("span"), h("p")];
+	const stopping = h("section.notice.bad", { hidden: true },
+		h("h2", "The host is stopping"),
+		h("p", left, " ", work),
+		h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
+	);
+	const [rows, versions, workers] = [h("tbody"), h("tbody"), h("tbody")];
+	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How often the host has refused something because of this limit"]];
+	const workerPart = h("section", { hidden: true }, h("h2", "Workers of durable tasks"), table("list short", [["Worker"], ["Batches", "number", "Batches that the worker runs now"]], workers));
+	main.append(
+		h("h1", "Limits and stopping"),
+		stopping,
+		about,
+		table("list limits", columns, rows),
+		h("h2", "Versions"),
+		h("p.muted", "After a reload, requests that began before it end on the version before."),
+		table("list short", [["Loaded"], ["Age", "number age"], ["Requests", "number", "Requests that run on this version now"]], versions),
+		workerPart,
+	);
 
-  const [showLimits, showVersions, showWorkers] = [rows, versions, workers].map(keyed);
-  let host = null;
-  let received = 0;
+	const [showLimits, showVersions, showWorkers] = [rows, versions, workers].map((body) => keyed(body));
+	let host = null;
+	let received = 0;
 
-  function countDown() {
-    stopping.hidden = host?.state !== "stopping";
-    if (stopping.hidden) return;
-    const rest = host.grace_left === null ? null : Math.max(0, host.grace_left - (performance.now() - received) * 1000);
-    setText(left, rest === null ? "Without a limit of time" : `${Math.ceil(rest / 1e6)} s left`);
-    setText(work, `for ${plural(host.requests, "request")} (${count(host.draining)} draining), ${count(host.tasks_running)} running and ${count(host.tasks_waiting)} waiting tasks.`);
-  }
+	function countDown() {
+		stopping.hidden = host?.state !== "stopping";
+		if (stopping.hidden) return;
+		const rest = host.grace_left === null ? null : Math.max(0, host.grace_left - (performance.now() - received) * 1000);
+		setText(left, rest === null ? "Without a limit of time" : `${Math.ceil(rest / 1e6)} s left`);
+		setText(work, `for ${plural(host.requests, "request")} (${count(host.draining)} draining), ${count(host.tasks_running)} running and ${count(host.tasks_waiting)} waiting tasks.`);
+	}
 
-  const take = (next) => {
-    host = next;
-    received = performance.now();
-    showLimits(host.limits, (limit) => limit.name, limitRow);
-    showVersions([...host.versions].sort((a, b) => (a.loaded < b.loaded ? 1 : -1)), (version) => version.loaded, versionRow);
-    showWorkers(host.workers, (worker) => worker.name, workerRow);
-    workerPart.hidden = host.workers.length === 0;
-    setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}, ${plural(host.components.length, "component")}, ${host.durable ? "with" : "without"} a task engine.`);
-    countDown();
-  };
-  const timer = setInterval(countDown, 200);
-  signal.addEventListener("abort", () => clearInterval(timer));
-  live.on("host", signal, (next) => live.paused || take(next));
-  polled(async () => take(await get("host", {}, signal)), 0, signal);
+	const take = (next) => {
+		host = next;
+		received = performance.now();
+		showLimits(host.limits, (limit) => limit.name, limitRow);
+		showVersions([...host.versions].sort((a, b) => (a.loaded < b.loaded ? 1 : -1)), (version) => version.loaded, versionRow);
+		showWorkers(host.workers, (worker) => worker.name, workerRow);
+		workerPart.hidden = host.workers.length === 0;
+		setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}, ${plural(host.components.length, "component")}, ${host.durable ? "with" : "without"} a task engine.`);
+		countDown();
+	};
+	const timer = setInterval(countDown, 200);
+	signal.addEventListener("abort", () => clearInterval(timer));
+	live.on("host", signal, (next) => live.paused || take(next));
+	polled(async () => take(await get("host", {}, signal)), 0, signal);
 }
 
 function limitRow({ name }) {
-  const fill = h("span.fill");
-  const gauge = h("span.gauge", { role: "meter", "aria-label": name, "aria-valuemin": 0 }, fill);
-  const [use, most, refused] = [h("td.number"), h("td.number"), h("td.number")];
-  const update = ({ use: used, limit, refused: times }) => {
-    const share = limit > 0 ? used / limit : 0;
-    fill.style.width = `${Math.min(100, share * 100)}%`;
-    gauge.classList.toggle("near", share >= NEAR);
-    gauge.setAttribute("aria-valuemax", limit ?? 0);
-    gauge.setAttribute("aria-valuenow", used ?? 0);
-    setText(use, amount(name, used));
-    setText(most, limit === null ? "none" : amount(name, limit));
-    setText(refused, count(times));
-    refused.classList.toggle("bad", times > 0);
-  };
-  return { element: h("tr", h("th.limit", { scope: "row" }, name), h("td.meter", gauge), use, most, refused), update };
+	const fill = h("span.fill");
+	const gauge = h("span.gauge", { role: "meter", "aria-label": name, "aria-valuemin": 0 }, fill);
+	const [use, most, refused] = [h("td.number"), h("td.number"), h("td.number")];
+	const update = ({ use: used, limit, refused: times }) => {
+		const share = limit > 0 ? used / limit : 0;
+		fill.style.width = `${Math.min(100, share * 100)}%`;
+		gauge.classList.toggle("near", share >= NEAR);
+		gauge.setAttribute("aria-valuemax", limit ?? 0);
+		gauge.setAttribute("aria-valuenow", used ?? 0);
+		setText(use, amount(name, used));
+		setText(most, limit === null ? "none" : amount(name, limit));
+		setText(refused, count(times));
+		refused.classList.toggle("bad", times > 0);
+	};
+	return { element: h("tr", h("th.limit", { scope: "row" }, name), h("td.meter", gauge), use, most, refused), update };
 }
 
 const BYTES = /memory|disk|size/;
@@ -79,21 +77,21 @@ const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** A number of a limit. Limits of memory and of files count bytes. */
 function amount(name, value) {
-  if (!value || !BYTES.test(name)) return count(value);
-  const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(value) / 10));
-  return `${Number((value / 1024 ** power).toPrecision(3))} ${UNITS[power]}`;
+	if (!value || !BYTES.test(name)) return count(value);
+	const power = Math.floor(Math.log2(value) / 10);
+	return `${Number((value / 1024 ** power).toPrecision(3))} ${UNITS[power]}`;
 }
 
 function versionRow({ loaded }) {
-  const [old, running] = [h("td.number.age"), h("td.number")];
-  const update = ({ requests }) => {
-    setText(old, age(loaded, live.host?.now ?? Date.now()));
-    setText(running, count(requests));
-  };
-  return { element: h("tr", h("td", `${new Date(loaded).toLocaleDateString()} ${clock(loaded)}`), old, running), update };
+	const [old, running] = [h("td.number.age"), h("td.number")];
+	const update = ({ requests }) => {
+		setText(old, age(loaded, live.host?.now ?? Date.now()));
+		setText(running, count(requests));
+	};
+	return { element: h("tr", h("td", `${new Date(loaded).toLocaleDateString()} ${clock(loaded)}`), old, running), update };
 }
 
 function workerRow({ name }) {
-  const batches = h("td.number");
-  return { element: h("tr", h("td.what", clip(name)), batches), update: (worker) => setText(batches, count(worker.batches)) };
+	const batches = h("td.number");
+	return { element: h("tr", h("td.what", clip(name)), batches), update: (worker) => setText(batches, count(worker.batches)) };
 }

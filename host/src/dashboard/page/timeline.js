@@ -15,53 +15,53 @@ const tick = (at, look, name) => ({ kind: "tick", at, look, name });
 const gap = (began, ended, name) => ({ kind: "gap", began, ended, name });
 
 export function rowsOf(timeline, now) {
-  const rows = [];
-  const { responded, sent, phase, batch, teardowns } = timeline;
-  if (!batch) {
-    // A response that was not sent ended before the first task began.
-    const begins = timeline.tasks.flatMap((task) => task.attempts.slice(0, 1).map((first) => first.began));
-    const fell = Math.min(timeline.ended ?? now, ...begins, ...teardowns.map(([began]) => began));
-    const handled = responded ?? (phase === "handling" ? null : (sent ?? fell));
-    rows.push({ key: "handler", name: "handler", marks: [bar(0, handled, now, "before", "Handler, until it returned the response headers")] });
-    if (responded !== null) {
-      const end = sent ?? (phase === "sending" ? null : Math.max(fell, responded));
-      rows.push({ key: "body", name: "response body", marks: [bar(responded, end, now, "before light", "Response body, until it was sent")] });
-    }
-  }
-  const instances = new Set([0]);
-  for (const task of timeline.tasks) rows.push({ key: task.id, name: task.name, task, marks: marksOf(task, timeline, now, instances) });
-  if (teardowns.length > 0) {
-    rows.push({ key: "teardown", name: "teardown", marks: teardowns.map(([began, ended]) => bar(began, ended, now, "teardown", "Teardown")) });
-  }
-  for (const row of rows) {
-    const printed = timeline.lines.filter((line) => ownerOf(line, timeline) === row.key);
-    row.marks.push(...printed.map((line) => tick(line.at, "printed", `${line.stream}: ${line.text}`)));
-  }
-  return rows;
+	const rows = [];
+	const { responded, sent, phase, batch, teardowns } = timeline;
+	if (!batch) {
+		// A response that was not sent ended before the first task began.
+		const begins = timeline.tasks.flatMap((task) => task.attempts.slice(0, 1).map((first) => first.began));
+		const fell = Math.min(timeline.ended ?? now, ...begins, ...teardowns.map(([began]) => began));
+		const handled = responded ?? (phase === "handling" ? null : (sent ?? fell));
+		rows.push({ key: "handler", name: "handler", marks: [bar(0, handled, now, "before", "Handler, until it returned the response headers")] });
+		if (responded !== null) {
+			const end = sent ?? (phase === "sending" ? null : Math.max(fell, responded));
+			rows.push({ key: "body", name: "response body", marks: [bar(responded, end, now, "before light", "Response body, until it was sent")] });
+		}
+	}
+	const instances = new Set([0]);
+	for (const task of timeline.tasks) rows.push({ key: task.id, name: task.name, task, marks: marksOf(task, timeline, now, instances) });
+	if (teardowns.length > 0) {
+		rows.push({ key: "teardown", name: "teardown", marks: teardowns.map(([began, ended]) => bar(began, ended, now, "teardown", "Teardown")) });
+	}
+	for (const row of rows) {
+		const printed = timeline.lines.filter((line) => ownerOf(line, timeline) === row.key);
+		row.marks.push(...printed.map((line) => tick(line.at, "printed", `${line.stream}: ${line.text}`)));
+	}
+	return rows;
 }
 
 /** `instances` are those that have been seen in rows above. The first attempt in another one is marked. */
 function marksOf(task, timeline, now, instances) {
-  const marks = [tick(task.added, "added", `${task.name}: added`)];
-  let from = waitsFrom(task, timeline);
-  for (const { number, began, ended, instance, state: result, error } of task.attempts) {
-    const state = ended === null ? "running" : result;
-    const fresh = instance > 0;
-    marks.push(gap(from, began, number === 1 ? "waited" : "paused before the next attempt"));
-    if (task.timeout) marks.push(tick(began + task.timeout, "deadline", `${task.name}: deadline of attempt ${number}`));
-    const look = `s-${state}${fresh ? " fresh" : ""}`;
-    marks.push(bar(began, ended, now, look, `${task.name}: attempt ${number}, ${state}`, fresh && `in fresh instance ${instance}`, error));
-    if (!instances.has(instance)) marks.push({ kind: "flag", at: began });
-    instances.add(instance);
-    from = ended ?? now;
-  }
-  const { end } = task;
-  if (!end) {
-    marks.push(gap(from, now, "waits"));
-  } else if (task.attempts.at(-1)?.state !== end.state) {
-    // An end without an attempt of its own, such as that of a skipped task, has no length.
-    marks.push(gap(from, end.at, "waited"));
-    marks.push({ kind: "end", at: end.at, look: `s-${end.state}`, name: `${task.name}: ${end.state}`, more: end.error ? [end.error] : [] });
-  }
-  return marks;
+	const marks = [tick(task.added, "added", `${task.name}: added`)];
+	let from = waitsFrom(task, timeline);
+	for (const { number, began, ended, instance, state: result, error } of task.attempts) {
+		const state = ended === null ? "running" : result;
+		const fresh = instance > 0;
+		marks.push(gap(from, began, number === 1 ? "waited" : "paused before the next attempt"));
+		if (task.timeout) marks.push(tick(began + task.timeout, "deadline", `${task.name}: deadline of attempt ${number}`));
+		const look = `s-${state}${fresh ? " fresh" : ""}`;
+		const made = bar(began, ended, now, look, `${task.name}: attempt ${number}, ${state}`, fresh && `in fresh instance ${instance}`, error);
+		marks.push({ ...made, first: !instances.has(instance) });
+		instances.add(instance);
+		from = ended ?? now;
+	}
+	const { end } = task;
+	if (!end) {
+		marks.push(gap(from, now, "waits"));
+	} else if (task.attempts.at(-1)?.state !== end.state) {
+		// An end without an attempt of its own, such as that of a skipped task, has no length.
+		marks.push(gap(from, end.at, "waited"));
+		marks.push({ kind: "end", at: end.at, look: `s-${end.state}`, name: `${task.name}: ${end.state}`, more: end.error ? [end.error] : [] });
+	}
+	return marks;
 }
