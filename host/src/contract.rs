@@ -3,5 +3,7 @@
 pub(crate) mod bindings;
 pub(crate) mod check;
 mod names;
-mod versions;
+mod nesting;
+mod sections;
+pub(crate) mod versions;
 pub(crate) mod wasm_file;

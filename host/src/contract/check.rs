@@ -24,13 +24,12 @@ pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
 /// Reads a component's file, with the names of WASI 0.3 in other versions replaced by those of version 0.3.0, and checks
-/// the names of its tasks. If the file does not exist, the message ends with
-/// `advice`. If two tasks have the same name, the message contains `cannot`, for example `cannot be composed`.
+/// the names of its tasks. If the file does not exist, the message ends with `advice`. If two tasks have the same name, the message contains `cannot`, for example `cannot be composed`.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read or is not a component, if components are nested too deep in it, or if
-/// two of its tasks have the same name. The message names the file.
+/// Returns an error if the file cannot be read or is not a component, if components or types are nested too deep in it,
+/// or if two of its tasks have the same name. The message names the file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("{} {cannot}", file.display());
     let bytes = versions::normalize(wasm_file::read(file, advice)?).with_context(cannot)?;

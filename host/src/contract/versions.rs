@@ -13,6 +13,11 @@ use wasmparser::{
     ComponentTypeDeclaration, ComponentTypeSectionReader, InstanceTypeDeclaration, Result,
 };
 
+use super::nesting::{MAX_DEPTH, is_too_deep};
+use super::sections::{
+    ALIASES, COMPONENT, EXPORTS, HEADER, IMPORTS, INSTANCES, TYPES, sections, write_length, write_section,
+};
+
 /// The version that the host implements.
 const OWN: &str = "@0.3.0";
 /// The release candidate with the same types and functions.
@@ -21,29 +26,14 @@ const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 /// import a name twice. wasmtime links it with 0.3.0, because build metadata does not matter.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
-/// How deep components may be nested. Composing nests a component a few levels deep.
-const MAX_DEPTH: usize = 100;
-
-/// The length of what is before the first section: the magic number, the version and the layer.
-const HEADER: usize = 8;
-
-/// The ids of a component's sections that contain names, or components that do.
-const COMPONENT: u8 = 4;
-const INSTANCES: u8 = 5;
-const ALIASES: u8 = 6;
-const TYPES: u8 = 7;
-const IMPORTS: u8 = 10;
-const EXPORTS: u8 = 11;
-
 /// Replaces the names of WASI 0.3 in other versions by those in version 0.3.0. If the component cannot be read, it stays
 /// as it is: compiling it reports what is wrong.
 ///
 /// # Errors
 ///
-/// Returns an error if there are components within components to a great depth. Compiling them would take all of the
-/// stack.
+/// Returns an error if components or types are nested too deep. Reading them would take all of the stack.
 pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    ensure!(!is_deeper(&component, MAX_DEPTH), "its components are nested more than {MAX_DEPTH} deep");
+    ensure!(!is_too_deep(&component), "its components or types are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();
     if collect(&component, &mut names).is_err() {
         return Ok(component);
@@ -60,12 +50,6 @@ pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         return Ok(component);
     }
     Ok(rewrite(&component, &replacements).unwrap_or(component))
-}
-
-/// Whether components are nested within this one to more than this depth.
-fn is_deeper(component: &[u8], depth: usize) -> bool {
-    let nested = |section: Result<_>| section.ok().filter(|(id, _)| *id == COMPONENT).map(|(_, body)| body);
-    sections(component).filter_map(nested).any(|body| depth == 0 || is_deeper(body, depth - 1))
 }
 
 /// What replaces `name` in a component that has the names `taken`, if anything.
@@ -105,9 +89,7 @@ fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Ve
             COMPONENT => rewrite(body, replacements)?,
             _ => with_names(body, &names_of(id, body)?, replacements),
         };
-        rewritten.push(id);
-        write_length(&mut rewritten, body.len());
-        rewritten.extend(body);
+        write_section(&mut rewritten, id, &body);
     }
     Ok(rewritten)
 }
@@ -128,17 +110,6 @@ fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>
     }
     rewritten.extend(&body[copied..]);
     rewritten
-}
-
-/// The sections of a component: the id and the body of each.
-fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8])>> {
-    let mut reader = BinaryReader::new(component.get(HEADER..).unwrap_or_default(), HEADER);
-    std::iter::from_fn(move || {
-        (!reader.eof()).then(|| {
-            let (id, length) = (reader.read_u8()?, reader.read_var_u32()?);
-            Ok((id, reader.read_bytes(length as usize)?))
-        })
-    })
 }
 
 /// The names in a section, in their order.
@@ -212,15 +183,6 @@ fn name_of_alias<'a>(alias: &ComponentAlias<'a>) -> Option<&'a str> {
         ComponentAlias::InstanceExport { name, .. } => Some(name),
         ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => None,
     }
-}
-
-/// Writes a length as LEB128.
-fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        bytes.push(length.to_le_bytes()[0] | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length.to_le_bytes()[0]);
 }
 
 #[cfg(test)]
@@ -309,23 +271,5 @@ mod tests {
             component.extend(body);
             assert_eq!(normalize(component).unwrap(), replaced, "{name}");
         }
-    }
-
-    #[test]
-    fn components_may_not_be_nested_without_end() {
-        let nested = |depth: usize| {
-            let empty = wat::parse_str("(component)").unwrap();
-            let around = |inner: Vec<u8>, _| {
-                let mut outer = empty[..HEADER].to_vec();
-                outer.push(COMPONENT);
-                write_length(&mut outer, inner.len());
-                outer.extend(inner);
-                outer
-            };
-            let component = (0..depth).fold(empty.clone(), around);
-            normalize(component).map(drop).map_err(|error| error.to_string())
-        };
-        assert_eq!(nested(MAX_DEPTH), Ok(()));
-        assert_eq!(nested(MAX_DEPTH + 1), Err("its components are nested more than 100 deep".to_owned()));
     }
 }
