@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::client::get;
 use crate::guests;
 use crate::process::{Process, folder, up};
+use crate::upstream::Upstream;
 
 /// A server with two guests, which notes the paths that it is asked for.
 struct Files {
@@ -55,7 +56,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<String> {
     let (status, body) = match path.as_str() {
         "/moved" => ("302 Found\r\nlocation: /hello.wasm", Vec::new()),
         "/round" => ("302 Found\r\nlocation: /round", Vec::new()),
-        "/hello.wasm" => ("200 OK", fs::read(guests::HELLO)?),
+        "/hello.wasm" | "/hello.wasm?key=s3cret" => ("200 OK", fs::read(guests::HELLO)?),
         "/middleware.wasm" => ("200 OK", fs::read(guests::MIDDLEWARE)?),
         _ => ("404 Not Found", Vec::new()),
     };
@@ -110,6 +111,39 @@ fn a_middleware_is_downloaded_too() {
     let mut asked = files.asked();
     asked.sort();
     assert_eq!(asked, ["/hello.wasm", "/middleware.wasm"]);
+}
+
+#[test]
+fn a_secret_in_an_address_is_not_shown() {
+    let (files, cache) = (Files::start(), tempfile::tempdir().unwrap());
+    let app = application(&files.source("/hello.wasm?key=s3cret#s3cret", &digest(guests::HELLO)), "");
+    let host = start(app.path(), cache.path());
+    host.logged(&format!("loading component \"app\" from http://{}/hello.wasm", files.address));
+    assert!(get(host.address(), "/").contains("ello"));
+    assert_eq!(files.asked(), ["/hello.wasm?key=s3cret"]);
+    host.signal("TERM");
+    let served = host.ended().stderr.join("\n");
+    let app = application(&files.source("/none?key=s3cret", &digest(guests::MIDDLEWARE)), "");
+    let refused = start(app.path(), cache.path()).ended().stderr.join("\n");
+    assert!(refused.contains(&format!("cannot download http://{}/none: the server answered 404", files.address)));
+    assert!(!served.contains("s3cret") && !refused.contains("s3cret"), "{served}\n{refused}");
+}
+
+#[test]
+fn a_download_that_takes_long_is_logged() {
+    let (server, cache) = (Upstream::start(), tempfile::tempdir().unwrap());
+    let source = format!(
+        "{{ url = \"{}/a.wasm?key=s3cret\", digest = \"sha256:{:x}\" }}",
+        server.url(),
+        Sha256::digest("no component")
+    );
+    let app = application(&source, "");
+    let host = start(app.path(), cache.path());
+    let call = server.call();
+    host.logged(&format!("downloading {}/a.wasm, once: the file is cached", server.url()));
+    call.answer("no component");
+    host.logged(&format!("downloaded {}/a.wasm: 1 KiB in ", server.url()));
+    assert!(host.ended().stderr.iter().all(|line| !line.contains("s3cret")));
 }
 
 #[test]

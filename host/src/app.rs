@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use epilogue_manifest::manifest::{self, Manifest, Target};
+use epilogue_manifest::manifest::{self, Download, Manifest, Target};
 use epilogue_manifest::outbound::{AllowedHost, AllowedHosts};
 use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
@@ -110,7 +110,7 @@ impl App {
                 scratch: scratch.clone(),
                 settings,
             };
-            let origin = manifest.download(&component.source).map(|download| download.url.to_string());
+            let origin = manifest.download(&component.source).map(Download::shown);
             let origin = origin.unwrap_or_else(|| component.source.display().to_string());
             tracing::info!(target: "epilogue::app", "loading component {id:?} from {origin}");
             let (source, dependencies) = (&component.source, &component.dependencies);

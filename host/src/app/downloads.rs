@@ -70,14 +70,14 @@ async fn patiently(download: &Download, lookups: Lookups) -> anyhow::Result<()> 
     let done = match timeout(LONG, &mut fetched).await {
         Ok(done) => done.map(|_| ()),
         Err(_) => {
-            tracing::info!(target: "epilogue::app", "downloading {}, once: the file is cached", download.url);
+            tracing::info!(target: "epilogue::app", "downloading {}, once: the file is cached", download.shown());
             fetched.await.map(|size| {
                 let (size, seconds) = (size.div_ceil(1024), began.elapsed().as_secs());
-                tracing::info!(target: "epilogue::app", "downloaded {}: {size} KiB in {seconds} s", download.url);
+                tracing::info!(target: "epilogue::app", "downloaded {}: {size} KiB in {seconds} s", download.shown());
             })
         }
     };
-    done.with_context(|| format!("cannot download {}", download.url))
+    done.with_context(|| format!("cannot download {}", download.shown()))
 }
 
 /// Downloads a file into the cache, and returns its size in bytes.

@@ -148,7 +148,7 @@ fn dependency<'a>(
             (id, component.source.clone())
         }
         (None, Some(path), None, None) => (path.clone(), manifest.folder.join(path)),
-        (None, None, Some(download), None) => (download.url.to_string(), download.add_to(&mut manifest.downloads)),
+        (None, None, Some(download), None) => (download.shown(), download.add_to(&mut manifest.downloads)),
         (None, None, None, Some(refused)) => return Ok(Err(refused)),
         (None, None, None, None) => return Err(entry.missing("path")),
         _ => {

@@ -36,7 +36,7 @@ pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> 
     let parsed = parsed.filter(|url| url.username().is_empty() && url.password().is_none());
     let Some(url) = parsed else {
         let message = format_args!(
-            "\"url\" in {} must be an address such as \"https://example.com/a.wasm\", without a user: {url:?}",
+            "\"url\" in {} must be an address such as \"https://example.com/a.wasm\", without a user",
             table.name()
         );
         return Err(table.error(&url_at, message));
@@ -81,6 +81,14 @@ pub(super) fn of_registry(name: &str) -> String {
 }
 
 impl Download {
+    /// The address for messages: without its query and fragment, which may be secret.
+    pub fn shown(&self) -> String {
+        let mut shown = self.url.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        shown.into()
+    }
+
     /// Adds a download to the list, unless the list has the file already. Returns the file's path.
     pub(super) fn add_to(self, downloads: &mut Vec<Self>) -> PathBuf {
         let file = self.file.clone();

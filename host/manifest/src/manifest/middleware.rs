@@ -100,7 +100,7 @@ fn entry(
         }
         (None, Some(path), None, None) => Some(Middleware { source: manifest.folder.join(&path), id: path, inherits }),
         (None, None, Some(download), None) => {
-            let id = download.url.to_string();
+            let id = download.shown();
             Some(Middleware { id, source: download.add_to(&mut manifest.downloads), inherits })
         }
         (None, None, None, Some(refused)) => {
