@@ -22,6 +22,7 @@ use crate::budget::disk::Disk;
 use crate::component::linker::linker;
 use crate::component::{Component, ComponentConfig};
 use crate::interfaces::outgoing::OwnAddress;
+use crate::interfaces::warnings::Warnings;
 pub(crate) use crate::interfaces::wasi::Output;
 use crate::interfaces::wasi::WasiConfig;
 use crate::process::scratch::Scratch;
@@ -90,6 +91,7 @@ impl App {
                 fill(component, &resolver).with_context(|| format!("component {id:?} cannot have its variables"))?;
             environment.extend(options.environment.iter().cloned());
             let settings = manifest.settings_of(component, &options.settings);
+            let warnings: Arc<Warnings> = Arc::default();
             let config = ComponentConfig {
                 id: id.clone(),
                 wasi: WasiConfig {
@@ -98,13 +100,13 @@ impl App {
                     writable: settings.allow_transient_write,
                     allowed_hosts: Arc::new(allowed_outbound_hosts),
                     output: options.output.clone(),
-                    warnings: Arc::default(),
+                    warnings: warnings.clone(),
                     disk: None,
                 },
                 variables: ComponentVariables::new(component.variables.clone(), resolver.clone()),
                 stores: options
                     .stores
-                    .of_component(&component.key_value_stores)
+                    .of_component(&component.key_value_stores, &warnings.of_stores(id))
                     .with_context(|| format!("component {id:?} cannot have its key_value_stores"))?,
                 task_store: options.task_store.clone(),
                 scratch: scratch.clone(),

@@ -287,7 +287,9 @@ fn a_server_that_is_gone_is_an_error_and_one_that_is_back_is_used() {
     assert_eq!(get(host.address(), "/v2?open:default,set:a:1"), "Ok(())\nOk(())");
     server.kill();
     let answer = get(host.address(), "/v2?open:default,get:a");
-    assert!(answer.contains("the key-value store is not available: redis://127.0.0.1:"), "{answer}");
+    assert_eq!(answer, "Ok(())\nError::Other(\"the key-value store is not available\")");
+    let line = host.logged("a key-value store is not available");
+    assert!(line.contains(r#"component="app" store="default" times=1 error="redis://127.0.0.1:"#), "{line}");
     server.restart();
     assert_eq!(
         crate::process::retry(
@@ -295,6 +297,24 @@ fn a_server_that_is_gone_is_an_error_and_one_that_is_back_is_used() {
         ),
         "Ok(())\nSome(\"1\")"
     );
+}
+
+#[test]
+fn a_file_that_is_gone_is_an_error_without_its_path() {
+    let app = application(guests::KEY_VALUE, ALLOWED);
+    let host = Process::start(up(app.path(), []));
+    assert_eq!(get(host.address(), "/v2?open:default,set:a:1"), "Ok(())\nOk(())");
+    let folder = app.path().join(".spin");
+    fs::rename(&folder, app.path().join("elsewhere")).unwrap();
+    for version in VERSIONS {
+        let answer = get(host.address(), &format!("{version}?open:default,set:a:2"));
+        let error = if version == "/v1" { "Io" } else { "Other" };
+        assert_eq!(answer, format!("Ok(())\nErr(Error::{error}(\"the key-value store is not available\"))"));
+    }
+    let line = host.logged("a key-value store is not available");
+    assert!(line.contains(&folder.join("sqlite_key_value.db").display().to_string()), "{line}");
+    let lines = host.logged_so_far();
+    assert_eq!(lines.iter().filter(|line| line.contains("is not available")).count(), 1, "once a minute");
 }
 
 #[test]

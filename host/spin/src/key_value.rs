@@ -5,6 +5,7 @@
 
 mod interfaces;
 mod redis;
+mod reported;
 mod sqlite;
 mod stores;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use interfaces::{Comparison, HasKeyValue, Interface, KeyValue, KeyValueView, Opened};
+pub use reported::Report;
 pub use stores::{Backend, Backends, ComponentStores, Stores};
 
 /// The label of the store that every application has.
@@ -28,9 +30,15 @@ pub enum Error {
     AccessDenied,
     /// The instance may not open another store, because too many are open.
     StoreTableFull,
+    /// The store cannot be used now. The text is for the operator, because it may name a file or a server. It never
+    /// contains a password.
+    Unavailable(String),
     /// Any other reason, which the text describes. The text never contains a password or a stored value.
     Other(String),
 }
+
+/// What a component learns of a store that is not available.
+pub(crate) const UNAVAILABLE: &str = "the key-value store is not available";
 
 /// The result of a call to a store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -143,6 +151,7 @@ impl fmt::Display for Error {
         match self {
             Self::AccessDenied => formatter.write_str("the component may not open the store"),
             Self::StoreTableFull => formatter.write_str("the component has too many stores open"),
+            Self::Unavailable(cause) => write!(formatter, "{UNAVAILABLE}: {cause}"),
             Self::Other(message) => formatter.write_str(message),
         }
     }
@@ -152,8 +161,8 @@ impl std::error::Error for Error {}
 
 impl From<epilogue_engines::Error> for Error {
     fn from(error: epilogue_engines::Error) -> Self {
-        Self::Other(match error {
-            epilogue_engines::Error::Unavailable(why) => format!("the key-value store is not available: {why}"),
+        Self::Unavailable(match error {
+            epilogue_engines::Error::Unavailable(why) => why,
             error => error.to_string(),
         })
     }

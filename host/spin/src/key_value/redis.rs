@@ -21,6 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many keys the server looks at for a page.
 const PAGE: usize = 1_000;
 
+/// The codes of the server's errors about a call and the value that it finds. All others are about the server.
+const OF_VALUES: [&str; 2] = ["ERR", "WRONGTYPE"];
+
 /// Sets a key if the SHA-1 of its value is the expected one. An empty one means that there is no value.
 static SWAP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -94,14 +97,17 @@ impl Server {
     /// Converts an error. If the server did not answer with it, the next call makes a new connection.
     fn explain(&self, error: &RedisError) -> Error {
         match error.kind() {
-            redis::ErrorKind::Server(_) => Error::Other(format!("{}: {error}", self.address)),
+            redis::ErrorKind::Server(_) if error.code().is_some_and(|code| OF_VALUES.contains(&code)) => {
+                Error::Other(error.detail().unwrap_or("the value has another type").to_owned())
+            }
+            redis::ErrorKind::Server(_) => Error::Unavailable(format!("{}: {error}", self.address)),
             _ => self.lost(&error.to_string()),
         }
     }
 
     fn lost(&self, reason: &str) -> Error {
         *self.open() = None;
-        Error::Other(format!("the key-value store is not available: {}: {reason}", self.address))
+        Error::Unavailable(format!("{}: {reason}", self.address))
     }
 
     fn known(&self) -> Option<MultiplexedConnection> {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use epilogue_manifest::manifest::KeyValueStore;
 
 use super::redis::Redis;
+use super::reported::{Report, Reported};
 use super::sqlite::Sqlite;
 use super::{DEFAULT, Error, Store};
 
@@ -112,16 +113,19 @@ impl Stores {
         Ok(opened.with_context(|| format!("the key-value store {label:?} cannot be opened"))?.store(label))
     }
 
-    /// Opens the stores that a component may use.
+    /// Opens the stores that a component may use. `report` learns why one of them is not available.
     ///
     /// # Errors
     ///
     /// Returns an error if one of them cannot be opened.
-    pub fn of_component(&self, labels: &[String]) -> anyhow::Result<ComponentStores> {
+    pub fn of_component(&self, labels: &[String], report: &Report) -> anyhow::Result<ComponentStores> {
         if labels.is_empty() {
             return Ok(ComponentStores::default());
         }
-        let stores = labels.iter().map(|label| Ok((label.clone(), self.open(label)?)));
+        let reported = |label: &String| -> anyhow::Result<Arc<dyn Store>> {
+            Ok(Arc::new(Reported { store: self.open(label)?, label: label.clone(), report: report.clone() }))
+        };
+        let stores = labels.iter().map(|label| Ok((label.clone(), reported(label)?)));
         Ok(ComponentStores(Some(Arc::new(stores.collect::<anyhow::Result<_>>()?))))
     }
 }
@@ -180,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_component_opens_only_its_own() {
-        let stores = Stores::default().of_component(&["default".to_owned()]).unwrap();
+        let quiet: Report = Arc::new(|_, _| {});
+        let stores = Stores::default().of_component(&["default".to_owned()], &quiet).unwrap();
         assert!(stores.open("default").is_ok());
         assert_eq!(stores.open("other").err(), Some(Error::AccessDenied));
     }

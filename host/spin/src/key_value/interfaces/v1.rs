@@ -4,7 +4,7 @@ use wasmtime::component::Resource;
 
 use super::{KeyValueView, Opened};
 use crate::bindings::v1::key_value as v1;
-use crate::key_value::{Error, all_keys};
+use crate::key_value::{Error, UNAVAILABLE, all_keys};
 
 impl v1::Host for KeyValueView<'_> {
     async fn open(&mut self, name: String) -> wasmtime::Result<Result<u32, v1::Error>> {
@@ -51,6 +51,7 @@ fn told(error: Error) -> v1::Error {
     match error {
         Error::AccessDenied => v1::Error::AccessDenied,
         Error::StoreTableFull => v1::Error::StoreTableFull,
+        Error::Unavailable(_) => v1::Error::Io(UNAVAILABLE.to_owned()),
         Error::Other(message) => v1::Error::Io(message),
     }
 }

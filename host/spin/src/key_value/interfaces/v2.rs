@@ -4,7 +4,7 @@ use wasmtime::component::Resource;
 
 use super::{KeyValueView, Opened};
 use crate::bindings::v2::key_value as v2;
-use crate::key_value::{Error, all_keys};
+use crate::key_value::{Error, UNAVAILABLE, all_keys};
 
 type Answer<T> = wasmtime::Result<Result<T, v2::Error>>;
 
@@ -44,6 +44,7 @@ fn told(error: Error) -> v2::Error {
     match error {
         Error::AccessDenied => v2::Error::AccessDenied,
         Error::StoreTableFull => v2::Error::StoreTableFull,
+        Error::Unavailable(_) => v2::Error::Other(UNAVAILABLE.to_owned()),
         Error::Other(message) => v2::Error::Other(message),
     }
 }

@@ -8,7 +8,7 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 use super::keys::Keys;
 use super::{HasKeyValue, KeyValueView, Opened};
 use crate::bindings::spin::key_value::key_value as v3;
-use crate::key_value::{Error, Store};
+use crate::key_value::{Error, Store, UNAVAILABLE};
 
 type Answer<T> = wasmtime::Result<Result<T, v3::Error>>;
 
@@ -62,6 +62,7 @@ pub(super) fn told(error: Error) -> v3::Error {
     match error {
         Error::AccessDenied => v3::Error::AccessDenied,
         Error::StoreTableFull => v3::Error::StoreTableFull,
+        Error::Unavailable(_) => v3::Error::Other(UNAVAILABLE.to_owned()),
         Error::Other(message) => v3::Error::Other(message),
     }
 }

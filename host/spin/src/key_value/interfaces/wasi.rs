@@ -7,7 +7,7 @@ use wasmtime::component::Resource;
 
 use super::{Comparison, KeyValueView, Opened};
 use crate::bindings::wasi::keyvalue::{atomics, batch, store as wasi};
-use crate::key_value::{Error, Result, Store, Version, all_keys};
+use crate::key_value::{Error, Result, Store, UNAVAILABLE, Version, all_keys};
 
 type Answer<T> = wasmtime::Result<std::result::Result<T, wasi::Error>>;
 
@@ -128,6 +128,7 @@ fn told(error: Error) -> wasi::Error {
     match error {
         Error::AccessDenied => wasi::Error::AccessDenied,
         Error::StoreTableFull => wasi::Error::Other("store table full".to_owned()),
+        Error::Unavailable(_) => wasi::Error::Other(UNAVAILABLE.to_owned()),
         Error::Other(message) => wasi::Error::Other(message),
     }
 }
