@@ -163,6 +163,7 @@ fn the_own_application_is_reached_without_knowing_its_address() {
     let host = TestHost::component(guests::OUTBOUND).allow("http://self").start();
     let expected = format!("here I am, at {}", host.address());
     assert_eq!(host.get("/now?http://self.alt/hello").text(), expected);
+    assert_eq!(host.get("/now?/hello").text(), expected, "a request with only a path");
     host.get("/later?http://self.alt/hello").drained();
     assert_eq!(host.stdout(), format!("task: {expected}\n"));
 }
@@ -172,4 +173,5 @@ fn the_own_application_is_not_reached_by_default() {
     let upstream = Upstream::start();
     let host = TestHost::component(guests::OUTBOUND).allow(&upstream.url()).start();
     assert_eq!(host.get("/now?http://self.alt/hello").text(), "denied");
+    assert_eq!(host.get("/now?/hello").text(), "denied");
 }

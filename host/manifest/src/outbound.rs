@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use url::Host;
 
 /// The host under which a component reaches its own application.
-const SELF_HOST: &str = "self.alt";
+pub const SELF_HOST: &str = "self.alt";
 /// The domain of Spin's calls between the components of one application.
 const CHAINING_DOMAIN: &str = "spin.internal";
 

@@ -1,5 +1,7 @@
 //! `wasi:http/client`: counts the headers of the responses that a guest receives against its budget.
 
+use epilogue_manifest::outbound::SELF_HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::client::HostWithStore as _;
@@ -12,15 +14,16 @@ use crate::budget::instance::{Budgeted, size_of_fields};
 /// The longest method or authority, in bytes. The crate `http` has the same limit for a whole URI.
 const MAX_TEXT: usize = 65_534;
 
-/// Replaces `client.send`. If the response's headers exceed the instance's budget, the guest gets
-/// `error-code.HTTP-response-header-section-size`. Also replaces those functions of `request` that would need
-/// milliseconds to parse a long text. The new functions refuse such a text.
+/// Replaces `client.send`. A request without an authority goes to the application itself, as in Spin. If the response's
+/// headers exceed the instance's budget, the guest gets `error-code.HTTP-response-header-section-size`. Also replaces
+/// those functions of `request` that would need milliseconds to parse a long text. The new functions refuse such a text.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
         |accessor: &Accessor<T>, (request,): (Resource<Request>,)| {
             let http = accessor.with_getter::<WasiHttp>(T::http);
             Box::pin(async move {
+                accessor.with(|mut access| complete(access.data_mut(), &request))?;
                 let response = match WasiHttp::send(&http, request).await {
                     Ok(response) => response,
                     Err(error) => {
@@ -51,6 +54,17 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
             Ok((store.data_mut().http().set_authority(request, authority)?,))
         },
     )?;
+    Ok(())
+}
+
+/// Completes the URI of a request that has only a path: it is one to the application itself.
+fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasmtime::Result<()> {
+    let request = state.http().table.get_mut(request)?;
+    if request.authority.is_none() {
+        request.scheme = Some(Scheme::HTTP);
+        request.authority = Some(Authority::from_static(SELF_HOST));
+        request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
+    }
     Ok(())
 }
 
