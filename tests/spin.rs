@@ -5,3 +5,4 @@ mod key_value;
 mod outbound_p2;
 mod unbacked;
 mod variables;
+mod vault;

@@ -15,6 +15,7 @@ use epilogue_manifest::routes::Router;
 use epilogue_manifest::settings::SettingsOverlay;
 use epilogue_spin::key_value::Stores;
 use epilogue_spin::variables::{ComponentVariables, Resolver};
+use futures::executor::block_on;
 use http::Response;
 use wasmtime::Engine;
 
@@ -156,11 +157,11 @@ struct Filled {
 }
 
 fn fill(component: &manifest::Component, resolver: &Resolver) -> anyhow::Result<Filled> {
-    let filled = |(name, template): (&String, _)| Ok((name.clone(), resolver.fill(template)?));
+    let filled = |(name, template): (&String, _)| Ok((name.clone(), block_on(resolver.fill(template))?));
     let environment = component.environment.iter().map(filled).collect::<anyhow::Result<_>>()?;
     let mut allowed_outbound_hosts = component.allowed_outbound_hosts.clone();
     for template in &component.templated_outbound_hosts {
-        let entry = resolver.fill(template)?;
+        let entry = block_on(resolver.fill(template))?;
         // The reason would show the value, which may be secret.
         let entry = AllowedHost::parse(&entry).ok().with_context(|| {
             format!(

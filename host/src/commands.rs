@@ -12,6 +12,7 @@ mod status;
 mod tasks;
 mod up;
 mod variables;
+mod vault;
 mod watch;
 mod worker;
 

@@ -14,7 +14,7 @@ use epilogue_manifest::manifest::{Variables, check_name};
 use epilogue_manifest::template::Template;
 
 pub use interfaces::Interface;
-pub use provider::{Environment, Provider, read_dotenv};
+pub use provider::{Environment, Provider, Server, read_dotenv};
 
 /// The reason why a component does not get the value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl Resolver {
     ///
     /// Returns an error if the variable is not declared, if a provider fails, or if the variable has neither a value
     /// nor a default.
-    pub fn variable(&self, name: &str) -> Result<String, Error> {
+    pub async fn variable(&self, name: &str) -> Result<String, Error> {
         for provider in &self.providers {
-            if let Some(value) = provider.get(name).map_err(Error::Provider)? {
+            if let Some(value) = provider.get(name).await.map_err(Error::Provider)? {
                 return Ok(value);
             }
         }
@@ -74,13 +74,28 @@ impl Resolver {
     /// # Errors
     ///
     /// Returns an error if one of its variables has no value.
-    pub fn fill(&self, template: &Template) -> Result<String, Error> {
-        template.fill(|name| self.variable(name))
+    pub async fn fill(&self, template: &Template) -> Result<String, Error> {
+        let mut values = Vec::new();
+        for name in template.variables() {
+            values.push(self.variable(name).await?);
+        }
+        let mut values = values.into_iter();
+        template.fill(|_| Ok(values.next().unwrap_or_default()))
     }
 
-    /// The names of required variables for which no provider has a value.
-    pub fn missing(&self) -> Vec<&str> {
-        self.declared.keys().map(String::as_str).filter(|name| self.variable(name).is_err()).collect()
+    /// The names of required variables for which no provider has a value. A server may have a value for each, and is
+    /// asked only when the value is needed, as in Spin.
+    pub async fn missing(&self) -> Vec<&str> {
+        let mut missing = Vec::new();
+        if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {
+            return missing;
+        }
+        for name in self.declared.keys() {
+            if self.variable(name).await.is_err() {
+                missing.push(name.as_str());
+            }
+        }
+        missing
     }
 }
 
@@ -95,11 +110,11 @@ impl ComponentVariables {
     /// # Errors
     ///
     /// Returns an error if the component has no such variable, or if the variable has no value.
-    pub fn get(&self, name: &str) -> Result<String, Error> {
+    pub async fn get(&self, name: &str) -> Result<String, Error> {
         check_name(name).map_err(|reason| Error::InvalidName(format!("the variable name {name:?} {reason}")))?;
         let undefined = || Error::Undefined(format!("the component has no variable {name:?}"));
         let known = self.0.as_ref().ok_or_else(undefined)?;
-        known.resolver.fill(known.templates.get(name).ok_or_else(undefined)?)
+        known.resolver.fill(known.templates.get(name).ok_or_else(undefined)?).await
     }
 
     /// The names and values of all variables of the component.
@@ -107,10 +122,13 @@ impl ComponentVariables {
     /// # Errors
     ///
     /// Returns an error if a variable has no value.
-    pub fn get_all(&self) -> Result<Vec<(String, String)>, Error> {
+    pub async fn get_all(&self) -> Result<Vec<(String, String)>, Error> {
         let Some(known) = &self.0 else { return Ok(Vec::new()) };
-        let value = |(name, template): (&String, _)| Ok((name.clone(), known.resolver.fill(template)?));
-        known.templates.iter().map(value).collect()
+        let mut values = Vec::new();
+        for (name, template) in &known.templates {
+            values.push((name.clone(), known.resolver.fill(template).await?));
+        }
+        Ok(values)
     }
 }
 

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -13,7 +14,10 @@ use epilogue_manifest::Manifest;
 use epilogue_manifest::manifest::{RuntimeConfig, VariablesProvider, check_name, nearest};
 use epilogue_spin::key_value::{Backends, DEFAULT, Stores};
 use epilogue_spin::variables::{Environment, Provider, Resolver, read_dotenv};
+use futures::executor::block_on;
 use tokio::runtime::Builder;
+
+use crate::commands::vault::Vault;
 
 /// The options for variables and key-value stores.
 #[derive(Args, Clone, Debug, Default)]
@@ -108,6 +112,9 @@ impl RuntimeArgs {
                     let prefix = prefix.unwrap_or_else(|| Environment::DEFAULT_PREFIX.to_owned());
                     Provider::Environment(Environment::new(prefix, dotenv))
                 }
+                VariablesProvider::Vault { url, token, mount, prefix } => {
+                    Provider::Server(Arc::new(Vault::new(&url, &token, mount, prefix)?))
+                }
             });
         }
         // Spin reads the file from the current folder. It need not be meant for this application.
@@ -149,7 +156,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// Checks that each required variable has a value.
 fn check_required(manifest: &Manifest, resolver: &Resolver) -> anyhow::Result<()> {
-    let missing = resolver.missing();
+    let missing = block_on(resolver.missing());
     let Some(first) = missing.first() else { return Ok(()) };
     let prefix = Environment::DEFAULT_PREFIX;
     bail!(

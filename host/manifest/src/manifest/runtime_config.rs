@@ -50,6 +50,17 @@ pub enum VariablesProvider {
         /// A file whose lines are read as environment variables.
         dotenv: Option<PathBuf>,
     },
+    /// Secrets in HashiCorp Vault, in version 2 of its key-value secrets engine.
+    Vault {
+        /// The server's address.
+        url: String,
+        /// The token that the server asks for.
+        token: String,
+        /// The path of the secrets engine.
+        mount: String,
+        /// What comes before a variable's name in the path of its secret.
+        prefix: Option<String>,
+    },
 }
 
 /// The place where a key-value store keeps its data.
@@ -142,7 +153,12 @@ fn variables_provider(
                 dotenv: dotenv.map(|file| folder.join(file)),
             }
         }
-        other => return Err(not_provided(&table, &at, other, "\"static\" and \"env\"")),
+        "vault" => {
+            let mut secret = |key: &'static str| table.take_secret(key)?.ok_or_else(|| table.missing(key));
+            let (url, token) = (secret("url")?, secret("token")?);
+            VariablesProvider::Vault { url, token, mount: table.require("mount")?, prefix: table.take("prefix")? }
+        }
+        other => return Err(not_provided(&table, &at, other, "\"static\", \"env\" and \"vault\"")),
     };
     table.warn_of_rest(warnings);
     Ok(provider)
@@ -185,6 +201,7 @@ mod tests {
             "state_dir = 'data'\nllm_compute = { type = 'spin' }\nunknown = 1\n\
              [[variables_provider]]\ntype = 'static'\nvalues = { a = '1' }\n\
              [[config_provider]]\ntype = 'env'\nprefix = 'APP'\ndotenv_path = '.env'\n\
+             [[config_provider]]\ntype = 'vault'\nurl = 'http://v'\ntoken = 't'\nmount = 'm'\nprefix = 'p'\n\
              [key_value_store.default]\ntype = 'spin'\npath = 'a.db'\nsize = 3\n\
              [key_value_store.memory]\ntype = 'spin'\n\
              [key_value_store.cache]\ntype = 'redis'\nurl = 'redis://localhost'\n",
@@ -194,7 +211,14 @@ mod tests {
         let values = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         let prefix = Some("APP".to_owned());
         let environment = VariablesProvider::Environment { prefix, dotenv: Some("conf/.env".into()) };
-        assert!(config.variables_providers == [VariablesProvider::Static(values), environment]);
+        let text = |text: &str| text.to_owned();
+        let vault = VariablesProvider::Vault {
+            url: text("http://v"),
+            token: text("t"),
+            mount: text("m"),
+            prefix: Some(text("p")),
+        };
+        assert!(config.variables_providers == [VariablesProvider::Static(values), environment, vault]);
         let stores: Vec<_> =
             config.key_value_stores.iter().map(|(label, store)| (label.as_str(), store.clone())).collect();
         assert!(
@@ -208,7 +232,7 @@ mod tests {
         assert_eq!(
             config.warnings,
             [
-                "conf/runtime.toml:14: \"size\" in [key_value_store.default] has no effect",
+                "conf/runtime.toml:20: \"size\" in [key_value_store.default] has no effect",
                 "conf/runtime.toml:2: \"llm_compute\" has no effect on this host",
                 "conf/runtime.toml:3: \"unknown\" in the runtime configuration has no effect",
             ]
@@ -222,7 +246,7 @@ mod tests {
             (
                 "[[variables_provider]]\ntype = 'azure_key_vault'",
                 "conf/runtime.toml:2: the type \"azure_key_vault\" in [[variables_provider]] cannot work on this host, \
-                 which has \"static\" and \"env\"",
+                 which has \"static\", \"env\" and \"vault\"",
             ),
             (
                 "[variables_provider]\ntype = 'env'",
@@ -237,6 +261,11 @@ mod tests {
                 "[[variables_provider]]\ntype = 'static'\nvalues = { a = 1234 }",
                 "conf/runtime.toml:3: \"a\" in [[variables_provider]] must be a text",
             ),
+            (
+                "[[config_provider]]\ntype = 'vault'\nurl = 'http://v'\nmount = 'm'\ntoken = 123",
+                "conf/runtime.toml:5: \"token\" in [[config_provider]] must be a text",
+            ),
+            ("[[config_provider]]\ntype = 'vault'", "conf/runtime.toml:1: [[config_provider]] has no \"url\""),
             ("[key_value_store.a]", "conf/runtime.toml:1: [key_value_store.a] has no \"type\""),
             ("[key_value_store.a]\ntype = 'redis'", "conf/runtime.toml:1: [key_value_store.a] has no \"url\""),
         ] {

@@ -74,7 +74,7 @@ impl Interface {
 
 impl v1::Host for ComponentVariables {
     async fn get_config(&mut self, key: String) -> wasmtime::Result<Result<String, v1::Error>> {
-        Ok(self.get(&key).map_err(|error| match error {
+        Ok(self.get(&key).await.map_err(|error| match error {
             Error::InvalidName(message) => v1::Error::InvalidKey(message),
             Error::Undefined(message) | Error::Provider(message) => v1::Error::Provider(message),
         }))
@@ -83,7 +83,7 @@ impl v1::Host for ComponentVariables {
 
 impl v2::Host for ComponentVariables {
     async fn get(&mut self, name: String) -> wasmtime::Result<Result<String, v2::Error>> {
-        Ok(ComponentVariables::get(self, &name).map_err(|error| match error {
+        Ok(ComponentVariables::get(self, &name).await.map_err(|error| match error {
             Error::InvalidName(message) => v2::Error::InvalidName(message),
             Error::Undefined(message) => v2::Error::Undefined(message),
             Error::Provider(message) => v2::Error::Provider(message),
@@ -95,8 +95,8 @@ impl v3::Host for ComponentVariables {}
 
 impl<T> v3::HostWithStore<T> for HasSelf<ComponentVariables> {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, v3::Error>> {
-        let got = accessor.with(|mut access| access.get().get(&name));
-        Ok(got.map_err(|error| match error {
+        let variables = accessor.with(|mut access| access.get().clone());
+        Ok(variables.get(&name).await.map_err(|error| match error {
             Error::InvalidName(message) => v3::Error::InvalidName(message),
             Error::Undefined(message) => v3::Error::Undefined(message),
             Error::Provider(message) => v3::Error::Provider(message),
@@ -106,7 +106,7 @@ impl<T> v3::HostWithStore<T> for HasSelf<ComponentVariables> {
 
 impl wasi::Host for ComponentVariables {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, wasi::Error>> {
-        Ok(match ComponentVariables::get(self, &key) {
+        Ok(match ComponentVariables::get(self, &key).await {
             Ok(value) => Ok(Some(value)),
             // WASI's guidance for a key that cannot exist: WebAssembly/wasi-runtime-config#19.
             Err(Error::Undefined(_) | Error::InvalidName(_)) => Ok(None),
@@ -115,6 +115,6 @@ impl wasi::Host for ComponentVariables {
     }
 
     async fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, wasi::Error>> {
-        Ok(ComponentVariables::get_all(self).map_err(|error| wasi::Error::Upstream(error.to_string())))
+        Ok(ComponentVariables::get_all(self).await.map_err(|error| wasi::Error::Upstream(error.to_string())))
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::env::VarError;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use async_trait::async_trait;
 
 /// A source of the values of variables.
 pub enum Provider {
@@ -12,6 +14,19 @@ pub enum Provider {
     Static(BTreeMap<String, String>),
     /// Environment variables of the host's process.
     Environment(Environment),
+    /// A server that is asked whenever a variable is needed.
+    Server(Arc<dyn Server>),
+}
+
+/// A server of values.
+#[async_trait]
+pub trait Server: Send + Sync {
+    /// The value that the server has for a variable, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server cannot be asked. The message contains no secret.
+    async fn get(&self, name: &str) -> Result<Option<String>, String>;
 }
 
 /// Values from environment variables. The value of the variable `name` is in the environment variable `PREFIX_NAME`, in
@@ -38,9 +53,11 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// Returns an error if the provider has a value that cannot be used. The message does not contain the value.
-    pub(crate) fn get(&self, name: &str) -> Result<Option<String>, String> {
+    /// Returns an error if the provider has a value that cannot be used, or is a server that cannot be asked. The message
+    /// does not contain the value.
+    pub(crate) async fn get(&self, name: &str) -> Result<Option<String>, String> {
         match self {
+            Self::Server(server) => server.get(name).await,
             Self::Static(values) => Ok(values.get(name).cloned()),
             Self::Environment(Environment { prefix, dotenv }) => {
                 let key = format!("{prefix}_{}", name.to_ascii_uppercase());
