@@ -1,7 +1,10 @@
 //! A composition of components, in which each gets only the configuration that it inherits.
 //!
-//! The components of a composition share one instance's data: its environment, files, hosts, variables and key-value stores. So a component that does
-//! not inherit one of these gets an import of its own, which the host implements with nothing.
+//! The components of a composition share one instance's data: its environment, files, hosts, variables and key-value
+//! stores. So a component that does not inherit one of these gets an import of its own, which the host implements with
+//! nothing.
+
+use std::borrow::Cow;
 
 use anyhow::{Context as _, ensure};
 use epilogue_manifest::manifest::Inherited;
@@ -13,6 +16,7 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::Descriptor;
 
 use crate::component::state::State;
+use crate::contract::versions::rename_imports;
 
 /// The interfaces that give a component its environment. Each has the label of an implementation with an empty
 /// environment.
@@ -23,6 +27,9 @@ const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to others.
 const OUTBOUND: [&str; 3] = ["wasi:http/client@", "wasi:http/outgoing-handler@", "wasi:sockets/"];
+
+/// The message about a file that cannot be read.
+const INVALID: &str = "it is not a valid WebAssembly component";
 
 /// Several components that were composed into one.
 pub(crate) struct Composed {
@@ -44,9 +51,18 @@ impl Composition {
     }
 
     /// Adds an instance of a component. `name` is unique in the composition.
-    pub(super) fn instantiate(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<(NodeId, World)> {
-        let package = Package::from_bytes(name, None, bytes, self.graph.types_mut())
-            .context("it is not a valid WebAssembly component")?;
+    pub(super) fn instantiate(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        inherits: Inherited,
+    ) -> anyhow::Result<(NodeId, World)> {
+        let nothing = |import: &str| key_value::Interface::of(import).map(key_value::Interface::nothing);
+        let bytes = match inherits.key_value_stores {
+            true => Cow::Borrowed(bytes),
+            false => Cow::Owned(rename_imports(bytes, nothing).context(INVALID)?),
+        };
+        let package = Package::from_bytes(name, None, bytes.to_vec(), self.graph.types_mut()).context(INVALID)?;
         let world = self.graph.types()[package.ty()].clone();
         let package = self.graph.register_package(package)?;
         Ok((self.graph.instantiate(package), world))
@@ -57,8 +73,7 @@ impl Composition {
     ///
     /// # Errors
     ///
-    /// Returns an error if the import lets the instance connect to others or use `wasi:keyvalue`, and it does not
-    /// inherit that.
+    /// Returns an error if the import lets the instance connect to others, and it does not inherit that.
     pub(super) fn withhold(
         &mut self,
         instance: NodeId,
@@ -77,15 +92,6 @@ impl Composition {
         } else if let Some(interface) = variables::Interface::of(import).filter(|_| !inherits.variables) {
             let own = self.import(instance, import, kind, format!("{}-{place}", interface.nothing()))?;
             interface.add_to_linker(&mut self.linker.instance(&own)?, |state| &mut state.no_variables)?;
-        } else if let Some(interface) = key_value::Interface::of(import).filter(|_| !inherits.key_value_stores) {
-            let nothing = interface.nothing().with_context(|| {
-                format!(
-                    "it imports {import}, which needs inherit_configuration = [\"key_value_stores\"] in its entry of \
-                     dependencies"
-                )
-            })?;
-            let own = self.import(instance, import, kind, format!("{nothing}-{place}"))?;
-            interface.add_to_linker(&mut self.linker.instance(&own)?, State::no_key_value)?;
         }
         ensure!(
             inherits.outbound_hosts || !OUTBOUND.iter().any(|name| import.starts_with(name)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
-use epilogue_manifest::manifest::Dependency;
+use epilogue_manifest::manifest::{Dependency, Inherited};
 use wac_graph::types::are_semver_compatible;
 use wasmtime::component::Linker;
 
@@ -26,7 +26,7 @@ pub(crate) fn compose(
         return Ok(None);
     }
     let mut composition = Composition::new(linker);
-    let (dependent, world) = composition.instantiate("dependent", bytes)?;
+    let (dependent, world) = composition.instantiate("dependent", bytes, Inherited::EVERYTHING)?;
     let mut satisfied = BTreeMap::new();
     for (place, dependency) in dependencies.iter().enumerate() {
         let Dependency { name, id, source, .. } = dependency;
@@ -60,7 +60,7 @@ fn provide(
 ) -> anyhow::Result<Vec<wac_graph::NodeId>> {
     let bytes = read(&dependency.source, UNBUILT, "cannot be used")?;
     let place = format!("dependency-{place}");
-    let (instance, world) = composition.instantiate(&place, &bytes)?;
+    let (instance, world) = composition.instantiate(&place, &bytes, dependency.inherits)?;
     for (import, kind) in world.imports {
         composition.withhold(instance, &import, kind, dependency.inherits, &place)?;
     }

@@ -22,6 +22,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
     }
     for interface in key_value::Interface::ALL {
         interface.add_to_linker(&mut linker.instance(interface.name())?, State::key_value)?;
+        interface.add_to_linker(&mut linker.instance(interface.nothing())?, State::no_key_value)?;
     }
     // What follows replaces some of WASI's functions.
     linker.allow_shadowing(true);

@@ -66,7 +66,7 @@ impl Joining {
         inherits: Inherited,
         inner: Option<NodeId>,
     ) -> anyhow::Result<NodeId> {
-        let (instance, world) = self.composition.instantiate(&label("layer", layer), bytes)?;
+        let (instance, world) = self.composition.instantiate(&label("layer", layer), bytes, inherits)?;
         check_handler(world.exports.keys())?;
         if let Some(inner) = inner {
             check_middleware(self.composition.graph.types(), &world)?;
@@ -146,12 +146,5 @@ mod tests {
             assert_eq!(refusal(middleware, nothing, application), expected);
         }
         assert_eq!(refusal(MIDDLEWARE, Inherited { outbound_hosts: true, ..nothing }, APPLICATION), "");
-        let store = MIDDLEWARE.replace("wasi:http/client@0.3.0", "wasi:keyvalue/store@0.2.0-draft2");
-        assert_eq!(
-            refusal(&store, nothing, APPLICATION),
-            "\"around\" (FILE) cannot be a middleware: it imports wasi:keyvalue/store@0.2.0-draft2, which needs \
-             inherit_configuration = [\"key_value_stores\"] in its entry of dependencies"
-        );
-        assert_eq!(refusal(&store, Inherited { key_value_stores: true, ..nothing }, APPLICATION), "");
     }
 }

@@ -94,6 +94,27 @@ fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Ve
     Ok(rewritten)
 }
 
+/// Returns the component with those of its own imports renamed for which `rename` has a name. What is within it stays as it
+/// is.
+///
+/// # Errors
+///
+/// Returns an error if the component cannot be read.
+pub(crate) fn rename_imports(component: &[u8], rename: impl Fn(&str) -> Option<&'static str>) -> Result<Vec<u8>> {
+    let mut renamed = component.get(..HEADER).unwrap_or(component).to_vec();
+    for section in sections(component) {
+        let (id, body) = section?;
+        if id == IMPORTS {
+            let names = names_of(id, body)?;
+            let replaced = names.iter().filter_map(|name| Some((*name, rename(name)?.to_owned()))).collect();
+            write_section(&mut renamed, id, &with_names(body, &names, &replaced));
+        } else {
+            write_section(&mut renamed, id, body);
+        }
+    }
+    Ok(renamed)
+}
+
 /// Returns a section's body with those of its `names` replaced that are to be replaced.
 fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);

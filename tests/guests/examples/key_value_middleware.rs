@@ -13,13 +13,21 @@ wit_bindgen::generate!({
         world key-value-middleware {
             import fermyon:spin/key-value;
             import fermyon:spin/key-value@2.0.0;
+            import wasi:keyvalue/store@0.2.0-draft2;
+            import wasi:keyvalue/batch@0.2.0-draft2;
+            import wasi:keyvalue/atomics@0.2.0-draft2;
         }",
-    path: ["../../host/spin/wit/deps/fermyon-spin", "../../host/spin/wit/deps/fermyon-spin@2.0.0"],
+    path: [
+        "../../host/spin/wit/deps/fermyon-spin",
+        "../../host/spin/wit/deps/fermyon-spin@2.0.0",
+        "../../host/spin/wit/deps/wasi-keyvalue@0.2.0-draft2",
+    ],
     generate_all,
 });
 
 use fermyon::spin::key_value as v1;
 use fermyon::spin2_0_0::key_value as v2;
+use wasi::keyvalue::{atomics, batch, store as wasi_store};
 
 #[http_service]
 async fn handle(request: Request) -> anyhow::Result<Response> {
@@ -28,5 +36,9 @@ async fn handle(request: Request) -> anyhow::Result<Response> {
     }
     let opened = (v1::open("default").map(drop), v2::Store::open("default").map(drop), Store::open_default().await);
     let (v1, v2, v3) = opened;
-    Ok(format!("{v1:?}, {v2:?}, {:?}", v3.map(drop)).into_response()?)
+    let wasi = wasi_store::open("default").map(|bucket| {
+        _ = batch::get_many(&bucket, &["a".to_owned()]);
+        _ = atomics::increment(&bucket, "a", 0);
+    });
+    Ok(format!("{v1:?}, {v2:?}, {:?}, {wasi:?}", v3.map(drop)).into_response()?)
 }

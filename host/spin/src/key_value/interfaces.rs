@@ -55,14 +55,16 @@ impl Interface {
         }
     }
 
-    /// The label of an empty implementation of the interface, which opens no store. None for interfaces that share
-    /// their resource with others, because they cannot have an empty implementation.
-    pub fn nothing(self) -> Option<&'static str> {
+    /// The name of an empty implementation of the interface, which opens no store. It has the form of an interface's name,
+    /// because some interfaces use the resource of another one.
+    pub fn nothing(self) -> &'static str {
         match self {
-            Self::V1 => Some("key-value-v1"),
-            Self::V2 => Some("key-value-v2"),
-            Self::V3 => Some("key-value-v3"),
-            Self::WasiStore | Self::WasiBatch | Self::WasiAtomics => None,
+            Self::V1 => "nothing:key-value-v1/key-value@1.0.0",
+            Self::V2 => "nothing:key-value-v2/key-value@1.0.0",
+            Self::V3 => "nothing:key-value-v3/key-value@1.0.0",
+            Self::WasiStore => "nothing:wasi-keyvalue/store@1.0.0",
+            Self::WasiBatch => "nothing:wasi-keyvalue/batch@1.0.0",
+            Self::WasiAtomics => "nothing:wasi-keyvalue/atomics@1.0.0",
         }
     }
 
