@@ -55,6 +55,24 @@ fn a_dependency_may_be_around_a_middleware_s_application() {
 }
 
 #[test]
+fn a_middleware_cannot_have_dependencies() {
+    let app = folder(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"app\"\n\
+         dependencies.middleware = [{{ component = \"around\" }}]\n\
+         [component.app]\nsource = {:?}\n[component.around]\nsource = {:?}\n\
+         [component.around.dependencies]\n\"test:greeter\" = {{ path = {:?} }}\n",
+        guests::HELLO,
+        guests::MIDDLEWARE,
+        guests::GREETER
+    ));
+    let error = TestHost::manifest(app.path().join("spin.toml")).try_start().err().expect("it should be refused");
+    let expected = "the component \"around\" is a middleware, so this host does not add its dependencies: compose them \
+                    into its file, such as with `wac plug`";
+    assert!(format!("{error:#}").contains(expected), "{error:#}");
+}
+
+#[test]
 fn a_dependency_that_does_not_fit_is_explained() {
     for (dependency, expected) in [
         (

@@ -4,7 +4,7 @@ use anyhow::{bail, ensure};
 
 use crate::routes;
 
-use super::{HttpTrigger, Manifest, Notice};
+use super::{HttpTrigger, Manifest, Middleware, Notice};
 
 impl Manifest {
     /// Makes sure that this host can run the application, and collects warnings.
@@ -18,6 +18,7 @@ impl Manifest {
             "{}: there is nothing to serve: no [[trigger.http]] has a public route",
             self.path.display()
         );
+        self.check_middleware()?;
         let warnings =
             [self.duplicate_routes(), self.reserved_routes(), self.idle_components(), self.idle_configuration()]
                 .concat();
@@ -26,6 +27,21 @@ impl Manifest {
                 .into_iter()
                 .map(|message| Notice { component: None, message: format!("{}: {message}", self.path.display()) }),
         );
+        Ok(())
+    }
+
+    /// Makes sure that no middleware has dependencies, which would be ignored.
+    fn check_middleware(&self) -> anyhow::Result<()> {
+        let middleware = self.triggers.iter().flat_map(HttpTrigger::middleware);
+        for Middleware { id, source, .. } in middleware {
+            let own = self.components.iter().find(|component| component.id == *id && component.source == *source);
+            ensure!(
+                own.is_none_or(|component| component.dependencies.is_empty()),
+                "{}: the component {id:?} is a middleware, so this host does not add its dependencies: compose them into \
+                 its file, such as with `wac plug`",
+                self.path.display()
+            );
+        }
         Ok(())
     }
 
