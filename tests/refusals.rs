@@ -245,7 +245,7 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let host = Process::start(up(app.path(), []));
     get(host.address(), "/?run=ok");
     host.logged(
-        "component \"app\" is composed for other hosts. It runs its tasks itself, and this host guarantees less for them: ",
+        "component \"app\" is composed for other hosts. It runs its tasks itself, so this host cannot keep all its promises for them: ",
     );
     host.logged("name=\"ok\" state=\"succeeded\"");
 

@@ -252,8 +252,8 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     );
     tracing::warn!(
         target: "epilogue::component",
-        "component {id:?} is composed for other hosts. It runs its tasks itself, and this host guarantees less \
-         for them: {advice}"
+        "component {id:?} is composed for other hosts. It runs its tasks itself, so this host cannot keep all its \
+         promises for them: {advice}"
     );
     Ok(())
 }

@@ -40,8 +40,8 @@ type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Database {
-    /// Starts the thread for an open database. `place` says where the database's file is. It is none if the database is
-    /// in memory. `timeout` is the time that each operation may take, including the wait for its turn.
+    /// Starts the thread for an open database. `place` says where the database's file is. If the database is in memory,
+    /// there is no place. `timeout` is the time that each operation may take, including the wait for its turn.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if the system cannot start the thread.

@@ -9,10 +9,10 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use crate::{key_value, variables};
 
-/// The packages whose interfaces are known: Spin's own, and those of WASI that only Spin has.
+/// The packages whose interfaces are known: Spin's own packages, and the packages of WASI that only Spin has.
 const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config", "wasi:otel"];
 
-/// A resource of which there never is one.
+/// The type of a resource that never exists.
 struct Never;
 
 /// Lets a component import those interfaces of Spin that this host does not implement. A call of one of their functions

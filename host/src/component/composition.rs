@@ -101,8 +101,8 @@ impl Composition {
         Ok(())
     }
 
-    /// Renames an import of an instance to `label`, so that it is separate from those of other instances. Returns the
-    /// label.
+    /// Renames an import of an instance to `label`, so that it is separate from the imports of other instances. Returns
+    /// the label.
     pub(super) fn import(
         &mut self,
         instance: NodeId,

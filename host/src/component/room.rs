@@ -7,8 +7,7 @@ use std::num::NonZeroU32;
 use rustix::io::Errno;
 use wasmtime::Engine;
 
-/// The mappings that the process needs besides those of its instances: for threads, compiled components and large
-/// allocations.
+/// The number of mappings that the process needs for threads, compiled components and large allocations.
 const OTHER_MAPPINGS: u64 = 2_000;
 /// The mappings of ten instances. Measurements showed four for each instance, and two for each stack. The pool has 5 %
 /// more stacks than instances.

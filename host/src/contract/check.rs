@@ -23,8 +23,9 @@ pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 /// The advice if the file of an application's component does not exist.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
-/// Reads a component's file, with the names of WASI 0.3 in other versions replaced by those of version 0.3.0, and checks
-/// the names of its tasks. If the file does not exist, the message ends with `advice`. If two tasks have the same name, the message contains `cannot`, for example `cannot be composed`.
+/// Reads a component's file. Replaces the names of other versions of WASI 0.3 by the names of version 0.3.0. Checks the
+/// names of the component's tasks. If the file does not exist, the message ends with `advice`. If two tasks have the
+/// same name, the message contains `cannot`, for example `cannot be composed`.
 ///
 /// # Errors
 ///

@@ -94,8 +94,8 @@ fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Ve
     Ok(rewritten)
 }
 
-/// Returns the component with those of its own imports renamed for which `rename` has a name. What is within it stays as it
-/// is.
+/// Returns the component with renamed imports. If `rename` returns a name for an import, the import gets this name.
+/// Imports of components within it stay as they are.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ pub(crate) fn rename_imports(component: &[u8], rename: impl Fn(&str) -> Option<&
     Ok(renamed)
 }
 
-/// Returns a section's body with those of its `names` replaced that are to be replaced.
+/// Returns a section's body in which the `names` that have a replacement are replaced.
 fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
     for name in names {

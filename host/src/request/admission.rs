@@ -28,7 +28,7 @@ pub(crate) struct Admission {
     requests: Arc<Requests>,
 }
 
-/// The limit because of which a request was refused.
+/// The limit that refused a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// The limit's name.

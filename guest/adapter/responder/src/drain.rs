@@ -1,5 +1,5 @@
-//! The drain runs a request's tasks one after the other. Each ends in exactly one final state. The rules are those of
-//! the native host's drain (`host/src/request/drain.rs`).
+//! The drain runs a request's tasks one after the other. Each task ends in exactly one final state. The native host's
+//! drain (`host/src/request/drain.rs`) has the same rules.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;

@@ -2,7 +2,8 @@
 //! like the host.
 //!
 //! A host without background tasks calls `handle`. The guest's handler runs, then its response is sent, and then its
-//! tasks run. The steps are those of Epilogue's own host (`host/src/request.rs`), as far as a component can do them.
+//! tasks run. Epilogue's own host goes through the same steps (`host/src/request.rs`), as far as a component can do
+//! them.
 
 #![no_std]
 

@@ -1,5 +1,5 @@
-//! Chooses the batch to lease next: one whose lease has ended, or else one whose delay has ended, or else the one that
-//! has waited longest.
+//! Chooses the batch to lease next. A batch whose lease has ended comes first, then a batch whose delay has ended, then
+//! the batch that has waited longest.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 

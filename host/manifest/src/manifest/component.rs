@@ -164,8 +164,8 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`, and those of them with variables. If this host cannot read an entry, a build goes on, but the
-/// application does not start.
+/// Reads the entries of `allowed_outbound_hosts`. Entries with variables are returned separately. If this host cannot
+/// read an entry, a build goes on, but the application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

@@ -174,7 +174,7 @@ fn configuration(component: &Component, dependents: &[String]) -> Option<&'stati
     .find_map(|(is_empty, key)| (!is_empty).then_some(key))
 }
 
-/// Whether this is the name of an import: a plain one, or that of a package or an interface.
+/// Whether this is the name of an import: a plain name, or the name of a package or of an interface.
 fn is_name(name: &str) -> bool {
     if !name.contains(':') {
         return component::check_id(name).is_ok();

@@ -1,4 +1,4 @@
-//! A store in Redis. Its keys are those of the component, and its numbers those of Redis, as Spin writes them.
+//! A store in Redis. Keys are the component's keys, unchanged. Numbers are texts, as in Redis and in Spin.
 //!
 //! One thread makes all calls, over one connection. A call goes on there if its caller no longer waits, so the connection
 //! stays usable.

@@ -1,4 +1,4 @@
-//! `fermyon:spin/key-value`. Its handles are numbers: those of the instance's table.
+//! `fermyon:spin/key-value`. Its handles are the numbers of the entries in the instance's table.
 
 use wasmtime::component::Resource;
 
