@@ -228,8 +228,8 @@ settings! {
         /// them.
         #[arg(help_heading = "Server", env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
-        /// Address for the dashboard, by default a free port of 127.0.0.1. At an address that other machines can reach, it
-        /// needs `dashboard-token`. With `--watch` on a terminal, the dashboard is on by default.
+        /// Address for the dashboard. The default is a free port of 127.0.0.1. If other machines can reach the address,
+        /// the dashboard needs `dashboard-token`. With `--watch` on a terminal, the dashboard is on by default.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD", value_name = "ADDR",
@@ -258,9 +258,9 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         access_log: bool = false;
-        /// Header `x-request-id` of responses: `return` sets it to the request's id. `trust` does the same, but returns the
-        /// value that the request has, if there is one. `off` leaves the header alone. A header that the component has set
-        /// stays as it is.
+        /// The header `x-request-id` of responses. `return` sets the header to the request's id. `trust` returns the
+        /// client's value of this header, or the request's id if the client sent none. `off` never sets the header. If
+        /// the component has set the header, the host does not change it.
         #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
         request_id: RequestId = RequestId::Return;
         /// Discards what components print to stdout and stderr.

@@ -30,8 +30,8 @@ pub enum Error {
     AccessDenied,
     /// The instance may not open another store, because too many are open.
     StoreTableFull,
-    /// The store cannot be used now. The text is for the operator, because it may name a file or a server. It never
-    /// contains a password.
+    /// The store cannot be used now. The text is for the operator only, because the text may name a file or a server.
+    /// It never contains a password.
     Unavailable(String),
     /// Any other reason, which the text describes. The text never contains a password or a stored value.
     Other(String),

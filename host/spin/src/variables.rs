@@ -83,8 +83,9 @@ impl Resolver {
         template.fill(|_| Ok(values.next().unwrap_or_default()))
     }
 
-    /// The names of required variables for which no provider has a value. A server may have a value for each, and is
-    /// asked only when the value is needed, as in Spin.
+    /// The names of required variables for which no provider has a value. If there is a server among the providers, no
+    /// name is missing, because the server may have a value. As in Spin, the server is asked only when a value is
+    /// needed.
     pub async fn missing(&self) -> Vec<&str> {
         let mut missing = Vec::new();
         if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {

@@ -55,8 +55,8 @@ impl Interface {
         }
     }
 
-    /// The name of an empty implementation of the interface, which opens no store. It has the form of an interface's name,
-    /// because some interfaces use the resource of another one.
+    /// The name of an empty implementation of the interface, which opens no store. The name has the form of an
+    /// interface's name, because some interfaces use a resource of another interface.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "nothing:key-value-v1/key-value@1.0.0",

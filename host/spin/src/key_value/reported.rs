@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Error, Page, Result, Store, Version};
 
-/// Takes the label of a store that is not available, and the cause.
+/// A function that gets the label of a store that is not available, and the cause.
 pub type Report = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// A store with a label, whose failures are reported.

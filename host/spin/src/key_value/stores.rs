@@ -113,7 +113,7 @@ impl Stores {
         Ok(opened.with_context(|| format!("the key-value store {label:?} cannot be opened"))?.store(label))
     }
 
-    /// Opens the stores that a component may use. `report` learns why one of them is not available.
+    /// Opens the stores that a component may use. If a store is not available, `report` gets the cause.
     ///
     /// # Errors
     ///

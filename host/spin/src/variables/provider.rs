@@ -14,11 +14,11 @@ pub enum Provider {
     Static(BTreeMap<String, String>),
     /// Environment variables of the host's process.
     Environment(Environment),
-    /// A server that is asked whenever a variable is needed.
+    /// A server. The provider asks it each time a variable is needed.
     Server(Arc<dyn Server>),
 }
 
-/// A server of values.
+/// A server that has the values of variables.
 #[async_trait]
 pub trait Server: Send + Sync {
     /// The value that the server has for a variable, if it has one.
