@@ -35,6 +35,7 @@ mod stock;
 
 // What is around the core.
 mod binary;
+mod dashboard;
 mod dependencies;
 mod downloads;
 mod examples;

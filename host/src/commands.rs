@@ -3,6 +3,7 @@
 mod build;
 mod cli;
 pub(crate) mod compose;
+mod dashboard;
 mod new;
 mod prepare;
 mod reload;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Command::Tasks(args) => tasks::run(args),
         Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Dashboard(args) => dashboard::dashboard(&args),
         Command::Status(args) => status::status(&args),
         Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod files;
 mod filesystem;
+pub(crate) mod heard;
 pub(crate) mod last_words;
 pub(crate) mod listing;
 pub(crate) mod names;

@@ -20,6 +20,7 @@ mod budget;
 mod commands;
 mod component;
 mod contract;
+mod dashboard;
 mod interfaces;
 mod process;
 mod reports;

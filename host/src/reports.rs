@@ -44,6 +44,6 @@ impl Reports {
             readers.push(Box::new(totals.clone()));
         }
         readers.push(Box::new(live.clone()));
-        Self { readers: Readers::new(readers), live: Some(live), dashboard }
+        Self { readers: Readers::new(readers, dashboard.is_some()), live: Some(live), dashboard }
     }
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::{root, sources};
 
 /// The folders of `host/src`, from the command down to the contract. ARCHITECTURE.md lists the same ones in its code map.
-const FOLDERS: [&str; 14] = [
+const FOLDERS: [&str; 15] = [
     "commands",
+    "dashboard",
     "server",
     "worker",
     "app",

@@ -37,10 +37,11 @@ const STATEMENTS: [&str; 12] = [
 ];
 /// Texts that are no messages: reasons in attributes, what a library's text is compared with, headers, and what only a mistake in
 /// Epilogue can show.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 21] = [
     "DB index is out of range",
     "consumer not found",
     "failed to lookup address",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "it is documented where it is used from",
     "it stands for the function of this name",
     "its drop is what counts",
@@ -56,6 +57,7 @@ const OTHERS: [&str; 19] = [
     "the stream: 503",
     "there is nothing to compose",
     "there must be a worker",
+    "{NAME}={token}; Path=/; HttpOnly; SameSite=Strict",
     "{doc} [default: {default}]",
 ];
 

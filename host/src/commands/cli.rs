@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
+use super::dashboard::DashboardArgs;
 use super::runtime_config::RuntimeArgs;
 use super::status::StatusArgs;
 
@@ -59,6 +60,10 @@ pub(super) enum Command {
     /// The result runs on Spin, Fermyon and `wasmtime serve`. The result reads its settings from the same environment
     /// variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
+    /// Serves the dashboard of a task engine, without a host: its durable tasks, and what failed for good.
+    ///
+    /// `epilogue up --dashboard` serves the dashboard of a host, which also shows requests.
+    Dashboard(DashboardArgs),
     /// Shows what a running host does: its requests, tasks and limits.
     ///
     /// The host must run on this machine, as the same user. On SIGUSR1, a host logs its state.

@@ -1,5 +1,7 @@
 //! The start of the process, which `epilogue up` and `epilogue worker` share.
 
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
@@ -16,11 +18,12 @@ use super::cli::UpArgs;
 use super::reload::Reloader;
 use super::runtime_config::Runtime;
 use super::watch::{Cause, Watching};
-use super::{build, signals, variables};
+use super::{build, dashboard, signals, variables};
 use crate::app::version::Replacer;
 use crate::app::{App, AppOptions};
 use crate::budget::memory;
 use crate::component::engine;
+use crate::dashboard::{Dashboard, Guard};
 use crate::interfaces::wasi::Output;
 use crate::process::shutdown::{self, Shutdown};
 use crate::reports::Reports;
@@ -60,7 +63,11 @@ impl Prepared {
     /// Returns an error if one of these steps fails. The message says why.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
-        let (manifest, host) = args.set_up(&readiness)?;
+        let (manifest, mut host) = args.set_up(&readiness)?;
+        if args.watch && host.dashboard.is_none() && std::io::stdout().is_terminal() {
+            // Someone is working on the application here.
+            host.dashboard = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        }
         let (causes, reloads) = mpsc::channel();
         // Before the files are read, so that every later change is seen.
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
@@ -171,6 +178,12 @@ impl Prepared {
         let control = control::listen(overview.clone()).inspect_err(|error| {
             tracing::warn!(target: "epilogue::up", "`epilogue status` cannot ask this process: {error:#}");
         });
+        if let (Some(address), Some((history, totals))) = (host.dashboard, reports.dashboard) {
+            let guard = Guard::new(host.dashboard_token.as_deref(), host.dashboard_actions);
+            let dashboard =
+                Dashboard { host: Some((overview.clone(), history, totals)), task_store: task_store.clone(), guard };
+            dashboard::announce(dashboard, address)?;
+        }
         readiness.loaded(shutdown, gauges(overview));
         Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)?;
         Ok(control.ok())

@@ -73,28 +73,28 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 /// The state as a table for people.
 pub(crate) fn table(status: &Status) -> String {
     let State { name, pid, state, requests, draining, batches, instances, .. } = &status.state;
-    let mut text = format!("{name:?}, process {pid}, {state}");
+    let mut text = format!("{name:?}  process {pid}  {state}");
     if let Some(left) = status.state.grace_left {
-        _ = write!(text, ", {left:.0} s left");
+        _ = write!(text, "  {left:.0} s left");
     }
-    _ = writeln!(text, ", since {}", status.state.started);
+    _ = writeln!(text, "  since {}", status.state.started);
     _ = writeln!(
         text,
-        "requests at work {requests}, draining {draining}, durable batches {batches}, instances {instances}"
+        "requests at work {requests}  draining {draining}  durable batches {batches}  instances {instances}"
     );
     match status.state.tasks_running {
-        Some(running) => _ = writeln!(text, "tasks running {running}, waiting {}", status.state.tasks_waiting),
-        None => _ = writeln!(text, "tasks running or waiting {}", status.state.tasks_waiting),
+        Some(running) => _ = writeln!(text, "tasks running {running}  waiting {}", status.state.tasks_waiting),
+        None => _ = writeln!(text, "tasks running or waiting  {}", status.state.tasks_waiting),
     }
     if let Some(durable) = status.state.durable {
         _ = writeln!(
             text,
-            "task engine: {} ready, {} delayed, {} leased, {} dead",
+            "task engine  {} ready  {} delayed  {} leased  {} dead",
             durable.ready, durable.delayed, durable.leased, durable.dead
         );
     }
     for version in &status.state.versions {
-        _ = writeln!(text, "version of {version}");
+        _ = writeln!(text, "version of  {version}");
     }
     _ = writeln!(text, "\n{:<16} {:>14} {:>14}", "LIMIT", "USE", "OF");
     for limit in &status.state.limits {

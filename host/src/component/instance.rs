@@ -144,6 +144,11 @@ impl Instance {
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
+    /// Writes what the guest prints into the timeline of its request, if something shows it.
+    pub(crate) fn show_output(&mut self, scope: &Scope) {
+        self.store.data_mut().wasi.printed.belong_to(scope.output());
+    }
+
     /// Ends the current request. The guest's later work belongs to no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);

@@ -66,6 +66,7 @@ impl State {
 
     /// Makes `scope` the request that is being served, or none.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
+        self.wasi.printed.belong_to(scope.as_ref().and_then(|scope| scope.output()));
         self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
         self.background.scope = scope;
     }

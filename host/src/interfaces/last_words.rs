@@ -1,17 +1,10 @@
 //! Keeps the last text that a guest wrote to stderr. If the call traps, this text shows the reason, because the runtime
 //! of a language prints a panic's message before it traps.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use memchr::memmem;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::async_trait;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The number of bytes that the host keeps of one call's stderr.
 const KEPT: usize = 4096;
@@ -55,12 +48,8 @@ impl LastWords {
         }
     }
 
-    /// Passes all bytes on to `stream`, and keeps the last of them.
-    pub(crate) fn of<S: StdoutStream>(&self, stream: S) -> Heard<S> {
-        Heard { words: self.clone(), stream }
-    }
-
-    fn keep(&self, bytes: &[u8]) {
+    /// Keeps the end of these bytes.
+    pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);
         text.extend_from_slice(bytes);
@@ -72,68 +61,6 @@ impl LastWords {
             text.truncate(KEPT);
             text.shrink_to(KEPT);
         }
-    }
-}
-
-/// A guest's stderr whose end is kept.
-pub(crate) struct Heard<S> {
-    words: LastWords,
-    stream: S,
-}
-
-impl<S: IsTerminal> IsTerminal for Heard<S> {
-    fn is_terminal(&self) -> bool {
-        self.stream.is_terminal()
-    }
-}
-
-impl<S: StdoutStream> StdoutStream for Heard<S> {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Heard { words: self.words.clone(), stream: Box::into_pin(self.stream.async_stream()) })
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Heard { words: self.words.clone(), stream: self.stream.p2_stream() })
-    }
-}
-
-impl OutputStream for Heard<Box<dyn OutputStream>> {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.words.keep(&bytes);
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        self.stream.flush()
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        self.stream.check_write()
-    }
-}
-
-#[async_trait]
-impl Pollable for Heard<Box<dyn OutputStream>> {
-    async fn ready(&mut self) {
-        self.stream.ready().await;
-    }
-}
-
-impl AsyncWrite for Heard<Pin<Box<dyn AsyncWrite + Send + Sync>>> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let written = self.stream.as_mut().poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.words.keep(&bytes[..count]);
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.stream.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(cx)
     }
 }
 

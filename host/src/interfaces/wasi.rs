@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
+use super::heard::{Ear, Printed};
 use super::last_words::LastWords;
 use crate::budget::disk::Disk;
 use crate::budget::instance::MAX_RANDOM;
@@ -61,6 +62,8 @@ pub(crate) struct Wasi {
     lines: Option<Lines>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
+    /// Where the guest's output is shown besides.
+    pub(crate) printed: Printed,
 }
 
 impl Wasi {
@@ -110,7 +113,7 @@ impl WasiConfig {
             wasi.preopened_dir(host, guest, permissions)
                 .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
-        let (lines, last_words) = self.print(&mut wasi, component);
+        let (lines, last_words, printed) = self.print(&mut wasi, component);
         self.connect(&mut wasi, component);
         let (component, allowed_hosts, warnings) =
             (component.to_owned(), self.allowed_hosts.clone(), self.warnings.clone());
@@ -123,22 +126,27 @@ impl WasiConfig {
             lookups,
             lines,
             last_words,
+            printed,
         })
     }
 
-    fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords) {
-        let words = LastWords::default();
+    fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords, Printed) {
+        let (words, printed) = (LastWords::default(), Printed::default());
+        let out = Ear { words: None, printed: printed.clone(), name: "stdout" };
+        let err = Ear { words: Some(words.clone()), printed: printed.clone(), name: "stderr" };
         match &self.output {
-            Output::Inherit => _ = wasi.stdout(GuestOutput(&STDOUT)).stderr(words.of(GuestOutput(&STDERR))),
+            Output::Inherit => _ = wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(GuestOutput(&STDERR))),
             Output::Json => {
                 let lines = Lines::new(component);
-                wasi.stdout(GuestOutput(&STDOUT)).stderr(words.of(lines.clone()));
-                return (Some(lines), words);
+                wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(lines.clone()));
+                return (Some(lines), words, printed);
             }
-            Output::Silent => _ = wasi.stderr(words.of(tokio::io::empty())),
-            Output::Captured { stdout, stderr } => _ = wasi.stdout(stdout.clone()).stderr(words.of(stderr.clone())),
+            Output::Silent => _ = wasi.stdout(out.of(tokio::io::empty())).stderr(err.of(tokio::io::empty())),
+            Output::Captured { stdout, stderr } => {
+                wasi.stdout(out.of(stdout.clone())).stderr(err.of(stderr.clone()));
+            }
         }
-        (None, words)
+        (None, words, printed)
     }
 
     fn connect(&self, wasi: &mut WasiCtxBuilder, component: &str) {

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn request(id: usize, status: StatusCode) -> Arc<Shared> {
-        Shared::new(Timeline { id: id.to_string(), status, ..Timeline::begin(None) })
+        Shared::new(Timeline { id: id.to_string(), status, ..Timeline::begin(None) }, false)
     }
 
     #[test]

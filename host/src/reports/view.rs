@@ -7,7 +7,7 @@ use epilogue_rules::trace;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::bindings::ResponseOutcome;
-use crate::tasks::timeline::{Attempt, TaskTimeline, Timeline};
+use crate::tasks::timeline::{Attempt, Line, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
 /// A request or a batch in one line.
@@ -60,6 +60,9 @@ pub(crate) struct Detail {
     fresh_instances: u32,
     pub(crate) tasks: Vec<TaskView>,
     teardowns: Vec<(u64, Option<u64>)>,
+    lines: Vec<LineView>,
+    /// The moment at which the host began to stop, if that was while the request ran.
+    pub(crate) stop: Option<u64>,
 }
 
 /// A task of a request.
@@ -81,6 +84,14 @@ struct AttemptView {
     instance: u32,
     state: Option<&'static str>,
     error: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct LineView {
+    at: u64,
+    task: Option<u64>,
+    stream: &'static str,
+    text: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -143,6 +154,12 @@ impl Detail {
                 error: end.error.clone(),
             }),
         };
+        let line = |line: &Line| LineView {
+            at: micros(line.at),
+            task: line.task,
+            stream: line.stream,
+            text: line.text.clone(),
+        };
         Self {
             summary: Summary { tasks: None, ..Summary::of(timeline) },
             trace_id: trace::id(&timeline.trace_context.traceparent).to_owned(),
@@ -151,6 +168,8 @@ impl Detail {
             fresh_instances: timeline.fresh_instances,
             tasks: timeline.tasks.iter().map(task).collect(),
             teardowns: timeline.teardowns.iter().map(|(start, end)| (micros(*start), end.map(micros))).collect(),
+            lines: timeline.lines.iter().map(line).collect(),
+            stop: None,
         }
     }
 }

@@ -9,15 +9,19 @@ use crate::tasks::timeline::Timeline;
 
 impl Life {
     /// Records the timeline from now on. `timeline` begins with the request's arrival. None if nothing reads it.
-    pub(super) fn follow(&self, timeline: Option<Timeline>) {
+    pub(super) fn follow(&mut self, timeline: Option<Timeline>) {
         if let Some(timeline) = timeline {
-            let shared = self.scope.follow(timeline, &self.record.component);
-            self.observer.readers.each(|reader| reader.began(shared));
+            let readers = &self.observer.readers;
+            let shared = self.scope.follow(timeline, &self.record.component, readers.want_output);
+            if let Some(instance) = &mut self.instance {
+                instance.show_output(&self.scope);
+            }
+            readers.each(|reader| reader.began(shared));
         }
     }
 
     /// Records the timeline of a batch from now on, if something reads it.
-    pub(crate) fn follow_batch(&self) {
+    pub(crate) fn follow_batch(&mut self) {
         self.follow(self.observer.readers.any().then(|| Timeline::begin(None)));
     }
 

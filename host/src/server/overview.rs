@@ -16,6 +16,7 @@ use crate::reports::live::Live;
 use crate::reports::view::Summary;
 use crate::server::progress::Progress;
 use crate::tasks::store::TaskStore;
+use crate::tasks::timeline::Timeline;
 use crate::telemetry::timestamp;
 
 /// How long the task engine has to say how many tasks it holds.
@@ -101,6 +102,17 @@ pub(crate) struct Durable {
 impl Overview {
     pub(crate) fn new(sources: Sources) -> Self {
         Self(Arc::new(sources))
+    }
+
+    /// The requests and batches that have not ended. None if the process records no timelines.
+    pub(crate) fn live(&self) -> Option<&Live> {
+        self.0.live.as_ref()
+    }
+
+    /// How many microseconds after a request's arrival the host began to stop. None if it has not.
+    pub(crate) fn stopping_since(&self, timeline: &Timeline) -> Option<u64> {
+        let begun = self.0.shutdown.end()?.checked_sub(self.0.options.grace)?;
+        u64::try_from(timeline.since_arrival(begun.into_std()).as_micros()).ok()
     }
 
     /// The state now. Asks the task engine too, but not for long.

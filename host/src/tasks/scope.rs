@@ -56,12 +56,17 @@ impl Scope {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
-    /// Records this request's timeline from now on.
-    pub(crate) fn follow(&self, mut timeline: Timeline, component: &str) -> &Arc<Shared> {
+    /// Records this request's timeline from now on. `has_output` says whether it also has what the guest prints.
+    pub(crate) fn follow(&self, mut timeline: Timeline, component: &str, has_output: bool) -> &Arc<Shared> {
         timeline.id.clone_from(&self.id);
         timeline.trace_context = self.trace_context.clone();
         component.clone_into(&mut timeline.component);
-        self.timeline.get_or_init(|| Shared::new(timeline))
+        self.timeline.get_or_init(|| Shared::new(timeline, has_output))
+    }
+
+    /// The timeline, if it also has what the guest prints.
+    pub(crate) fn output(&self) -> Option<&Arc<Shared>> {
+        self.timeline.get().filter(|shared| shared.has_output)
     }
 
     /// Writes something into the timeline, if it is recorded.

@@ -10,6 +10,11 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
 
+/// How many lines of a request's output are kept.
+const MAX_LINES: usize = 200;
+/// How many letters of a line are kept.
+const MAX_LINE: usize = 500;
+
 /// A request from its arrival to the end of its teardown, or a batch of durable tasks on a worker.
 #[derive(Debug, Clone)]
 #[allow(dead_code, reason = "for traces")]
@@ -39,7 +44,22 @@ pub(crate) struct Timeline {
     pub(crate) teardowns: Vec<(Instant, Option<Instant>)>,
     /// How many fresh instances have taken over, because the one before them was lost.
     pub(crate) fresh_instances: u32,
+    /// What the guest has printed, if something shows it.
+    pub(crate) lines: Vec<Line>,
     pub(crate) ended: Option<Instant>,
+}
+
+/// A line that the guest has printed.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) at: Instant,
+    /// The task that ran, by its number. None for the handler and the teardown.
+    pub(crate) task: Option<TaskId>,
+    /// `stdout` or `stderr`.
+    pub(crate) stream: &'static str,
+    pub(crate) text: String,
+    /// Whether the line has come to its end.
+    ended: bool,
 }
 
 /// What a client asked for.
@@ -146,6 +166,7 @@ impl Timeline {
             tasks: Vec::new(),
             teardowns: Vec::new(),
             fresh_instances: 0,
+            lines: Vec::new(),
             ended: None,
         }
     }
@@ -229,6 +250,28 @@ impl Timeline {
         }
     }
 
+    /// Notes what the guest prints, line by line. Text beyond the limits is left out.
+    pub(crate) fn printed(&mut self, stream: &'static str, bytes: &[u8]) {
+        let task = self.tasks.iter().rev().find(|task| task.is_running()).map(|task| task.id);
+        for piece in String::from_utf8_lossy(bytes).split_inclusive('\n') {
+            let text = piece.trim_end_matches(['\n', '\r']);
+            let ended = piece.ends_with('\n');
+            let has_room = self.lines.len() < MAX_LINES;
+            match self.lines.last_mut().filter(|line| !line.ended && line.stream == stream) {
+                Some(line) => {
+                    let room = MAX_LINE.saturating_sub(line.text.chars().count());
+                    line.text.extend(text.chars().take(room));
+                    line.ended = ended;
+                }
+                None if has_room => {
+                    let text = text.chars().take(MAX_LINE).collect();
+                    self.lines.push(Line { at: Instant::now(), task, stream, text, ended });
+                }
+                None => {}
+            }
+        }
+    }
+
     fn end(&mut self, id: TaskId, fate: Fate, error: Option<String>) {
         if let Some(task) = self.task(id) {
             task.end = Some(TaskEnd { at: Instant::now(), fate, error });
@@ -272,34 +315,42 @@ pub(crate) trait Reader: Send + Sync {
 
 /// A timeline that its request and its readers share.
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<Timeline>);
+pub(crate) struct Shared {
+    timeline: Mutex<Timeline>,
+    /// Whether the timeline also has what the guest prints.
+    pub(crate) has_output: bool,
+}
 
 impl Shared {
-    pub(crate) fn new(timeline: Timeline) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(timeline)))
+    pub(crate) fn new(timeline: Timeline, has_output: bool) -> Arc<Self> {
+        Arc::new(Self { timeline: Mutex::new(timeline), has_output })
     }
 
     /// Locks the timeline. A panic elsewhere changes nothing, because a timeline is valid after each of its steps.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All readers of the process. Cheap to clone. Without a reader, no timeline is recorded.
 #[derive(Clone, Default)]
-pub(crate) struct Readers(Option<Arc<[Box<dyn Reader>]>>);
+pub(crate) struct Readers {
+    readers: Option<Arc<[Box<dyn Reader>]>>,
+    /// Whether the timelines also have what guests print.
+    pub(crate) want_output: bool,
+}
 
 impl Readers {
-    pub(crate) fn new(readers: Vec<Box<dyn Reader>>) -> Self {
-        Self((!readers.is_empty()).then(|| readers.into()))
+    pub(crate) fn new(readers: Vec<Box<dyn Reader>>, want_output: bool) -> Self {
+        Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output }
     }
 
     /// Whether there is any reader.
     pub(crate) fn any(&self) -> bool {
-        self.0.is_some()
+        self.readers.is_some()
     }
 
     pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {
-        self.0.iter().flat_map(|readers| readers.iter()).for_each(|reader| call(&**reader));
+        self.readers.iter().flat_map(|readers| readers.iter()).for_each(|reader| call(&**reader));
     }
 }

@@ -94,7 +94,8 @@ pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result
 fn recorder() -> anyhow::Result<PrometheusRecorder> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("http_server_request_duration_seconds".to_owned()), &REQUEST_SECONDS)?
-        .set_buckets_for_metric(Matcher::Prefix("epilogue_task_".to_owned()), &TASK_SECONDS)?;
+        .set_buckets_for_metric(Matcher::Full("epilogue_task_duration_seconds".to_owned()), &TASK_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("epilogue_task_wait_seconds".to_owned()), &TASK_SECONDS)?;
     Ok(builder.build_recorder())
 }
 

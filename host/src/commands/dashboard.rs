@@ -1,0 +1,69 @@
+//! `epilogue dashboard`: the dashboard of a task engine, without a host.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use epilogue_engines::Options;
+use epilogue_manifest::settings::HostOverlay;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::dashboard::{Dashboard, Guard};
+use crate::tasks::store::TaskStore;
+use crate::telemetry::logging;
+
+/// The options of `epilogue dashboard`.
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// URL of the task engine: `sqlite:PATH`, `redis://HOST` or `nats://HOST`.
+    #[arg(long, env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
+    engine: String,
+    /// Address to listen on, by default a free port. An address that other machines can reach needs `--token`.
+    #[arg(long, env = "EPILOGUE_DASHBOARD", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Allow to retry and to drop dead tasks.
+    #[arg(long, env = "EPILOGUE_DASHBOARD_ACTIONS", value_parser = BoolishValueParser::new())]
+    actions: bool,
+    /// Password. The dashboard then opens at `/?token=TOKEN`.
+    #[arg(long, env = "EPILOGUE_DASHBOARD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// Serves the dashboard of a task engine until a signal ends the process.
+///
+/// # Errors
+///
+/// If the engine cannot be used, or the address cannot be bound.
+pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
+    let given =
+        HostOverlay { dashboard: Some(args.listen), dashboard_token: args.token.clone(), ..HostOverlay::default() };
+    let options = given.resolve();
+    options.check()?;
+    logging::init(&options)?;
+    let store = TaskStore::open(&args.engine, Options { operator: true, ..Options::default() })?;
+    let guard = Guard::new(args.token.as_deref(), args.actions);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        announce(Dashboard { host: None, task_store: Some(store), guard }, args.listen)?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Serves a dashboard from now on, and prints its address.
+///
+/// # Errors
+///
+/// If the address cannot be bound.
+pub(crate) fn announce(dashboard: Dashboard, address: SocketAddr) -> anyhow::Result<()> {
+    let url = dashboard.serve(address)?;
+    // An error means that stdout is closed. It can be ignored.
+    _ = writeln!(std::io::stdout(), "Dashboard {url}");
+    Ok(())
+}

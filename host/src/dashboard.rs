@@ -1,0 +1,102 @@
+//! The dashboard: pages and their JSON interface, on a listener of their own.
+//!
+//! The pages show what [`crate::reports`] knows. They are static files in `page/`, and read everything else from `/api`.
+
+mod answer;
+mod api;
+mod dead;
+mod events;
+mod guard;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::reports::history::History;
+use crate::reports::totals::Totals;
+use crate::server::overview::Overview;
+use crate::tasks::store::TaskStore;
+pub(crate) use guard::Guard;
+
+/// The largest number of open connections. The next one waits in the kernel until one has closed.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's headers.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The pause after a connection could not be accepted.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A body of an answer: whole, or a stream of events.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What the dashboard shows.
+pub(crate) struct Dashboard {
+    /// The state of the host. None if the dashboard runs without a host.
+    pub(crate) host: Option<(Overview, History, Totals)>,
+    /// The durable tasks, if there is a task engine.
+    pub(crate) task_store: Option<TaskStore>,
+    pub(crate) guard: Guard,
+}
+
+impl Dashboard {
+    /// Serves the dashboard from now on, on a separate thread. Returns the URL for a person.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be bound, or the system starts no thread.
+    pub(crate) fn serve(self, address: SocketAddr) -> anyhow::Result<String> {
+        let listener =
+            TcpListener::bind(address).with_context(|| format!("cannot serve the dashboard on {address}"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let url = self.guard.url(address);
+        let answer = self.answer_all(listener);
+        let thread = std::thread::Builder::new().name("epilogue-dashboard".into());
+        thread.spawn(move || runtime.block_on(answer)).context("cannot start a thread")?;
+        Ok(url)
+    }
+
+    async fn answer_all(self, listener: tokio::net::TcpListener) -> Infallible {
+        let (dashboard, room) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
+        loop {
+            let permit = room.clone().acquire_owned().await;
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let dashboard = dashboard.clone();
+            tokio::spawn(async move {
+                let answer = service_fn(move |request: Request<Incoming>| dashboard.clone().answer(request));
+                let mut http = http1::Builder::new();
+                let http = http.timer(TokioTimer::new()).header_read_timeout(LIMIT);
+                // If a client breaks off, only its own answer is lost.
+                _ = http.serve_connection(TokioIo::new(stream), answer).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let mut response = match self.guard.check(&request) {
+            Ok(()) => api::answer(&self, request).await,
+            Err(refusal) => refusal,
+        };
+        guard::protect(&mut response);
+        Ok(response)
+    }
+}

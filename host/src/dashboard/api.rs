@@ -1,0 +1,155 @@
+//! The dashboard's files and its JSON interface.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::answer::{Query, json, with_rights};
+use super::guard::text;
+use super::{Body, Dashboard, dead, events};
+use crate::reports::history::History;
+use crate::reports::totals::Totals;
+use crate::reports::view::{self, Detail, Phase, Summary};
+use crate::server::overview::Overview;
+use crate::tasks::timeline::{Shared, Timeline};
+
+const JS: &str = "text/javascript; charset=utf-8";
+/// The files of the page: path, type and content.
+const FILES: [(&str, &str, &str); 15] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+    ("/app.js", JS, include_str!("page/app.js")),
+    ("/confirm.js", JS, include_str!("page/confirm.js")),
+    ("/dead.js", JS, include_str!("page/dead.js")),
+    ("/dom.js", JS, include_str!("page/dom.js")),
+    ("/latency.js", JS, include_str!("page/latency.js")),
+    ("/limits.js", JS, include_str!("page/limits.js")),
+    ("/live.js", JS, include_str!("page/live.js")),
+    ("/request.js", JS, include_str!("page/request.js")),
+    ("/requests.js", JS, include_str!("page/requests.js")),
+    ("/states.js", JS, include_str!("page/states.js")),
+    ("/tasks.js", JS, include_str!("page/tasks.js")),
+    ("/timeline.js", JS, include_str!("page/timeline.js")),
+    ("/waterfall.js", JS, include_str!("page/waterfall.js")),
+];
+/// How many requests a list has, unless it is asked for fewer, and at most.
+const LIST: usize = 200;
+
+/// Answers a request that the guard has let through.
+pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) -> Response<Body> {
+    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    let query = Query::of(request.uri().query().unwrap_or_default());
+    if let Some((_, kind, content)) = FILES.iter().find(|(file, ..)| *file == path) {
+        let mut response = Response::new(Full::new(Bytes::from_static(content.as_bytes())).boxed_unsync());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        return response;
+    }
+    match (&method, path.as_str()) {
+        (&Method::POST, "/api/dead/retry" | "/api/dead/drop") => return dead::change(dashboard, &path, request).await,
+        (&Method::GET | &Method::HEAD, _) => {}
+        _ => return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
+    }
+    if path == "/api/dead" {
+        return dead::list(dashboard, &query).await;
+    }
+    let Some((overview, history, totals)) = &dashboard.host else {
+        // Without a host, only the task engine can be shown.
+        return match path.as_str() {
+            "/api/host" => json(&json!({ "state": "no host", "actions": dashboard.guard.actions, "durable": true })),
+            _ => text(StatusCode::NOT_FOUND, "the dashboard runs without a host\n"),
+        };
+    };
+    match path.as_str() {
+        "/api/requests" => requests(overview, history, &query),
+        "/api/tasks" => json(&json!({ "tasks": totals.tasks(&live(overview)) })),
+        "/api/latency" => json(&latency(overview, totals, &query)),
+        "/api/host" => json(&host(dashboard, overview).await),
+        "/api/events" => {
+            let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+            events::stream(
+                overview.clone(),
+                history.clone(),
+                dashboard.guard.actions,
+                dashboard.task_store.is_some(),
+                last,
+            )
+        }
+        _ => match path.strip_prefix("/api/requests/") {
+            Some(id) => one(overview, history, id),
+            None => text(StatusCode::NOT_FOUND, "there is no such page\n"),
+        },
+    }
+}
+
+fn live(overview: &Overview) -> Vec<Arc<Shared>> {
+    overview.live().map(|live| live.all()).unwrap_or_default()
+}
+
+fn requests(overview: &Overview, history: &History, query: &Query) -> Response<Body> {
+    let mut running = live(overview);
+    running.sort_by_key(|shared| std::cmp::Reverse(shared.lock().began));
+    let ended = history.after(0);
+    let kept = ended.len() + running.len();
+    let all = running.iter().chain(ended.iter().map(|(_, shared)| shared));
+    let wanted = all.filter_map(|shared| {
+        let timeline = shared.lock();
+        matches(&timeline, query).then(|| Summary::of(&timeline))
+    });
+    let requests: Vec<_> = wanted.take(query.number("limit", LIST).min(LIST * 5)).collect();
+    let seen = history.ended_so_far() + running.len() as u64;
+    json(&json!({ "requests": requests, "seen": seen, "kept": kept }))
+}
+
+/// Whether a request passes the filter.
+fn matches(timeline: &Timeline, query: &Query) -> bool {
+    let is = |name, matches: &dyn Fn(&str) -> bool| query.get(name).is_none_or(matches);
+    is("id", &|id| timeline.id.starts_with(id))
+        && is("component", &|component| timeline.component == component)
+        && is("path", &|path| timeline.asked.as_ref().is_some_and(|asked| asked.path.contains(path)))
+        && match (query.get("task"), query.get("state")) {
+            (None, None) => true,
+            (None, Some(state)) => {
+                view::outcome(&timeline.outcome).0 == state
+                    || timeline.tasks.iter().any(|task| view::state(task) == state)
+            }
+            (Some(name), state) => timeline
+                .tasks
+                .iter()
+                .any(|task| task.name == name && state.is_none_or(|state| view::state(task) == state)),
+        }
+}
+
+fn one(overview: &Overview, history: &History, id: &str) -> Response<Body> {
+    let running = live(overview).into_iter().find(|shared| shared.lock().id == id);
+    match running.or_else(|| history.find(id)) {
+        Some(shared) => {
+            let mut detail = Detail::of(&shared.lock());
+            if detail.summary.phase != Phase::Ended {
+                detail.stop = overview.stopping_since(&shared.lock());
+            }
+            json(&detail)
+        }
+        None => {
+            let mut response = json(&json!({ "error": "this request is no longer kept" }));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    }
+}
+
+fn latency(overview: &Overview, totals: &Totals, query: &Query) -> serde_json::Value {
+    let minutes = query.number("minutes", 15) as u64;
+    // The first version was loaded at the start, and is no reload.
+    let reloads: Vec<_> = overview.local().versions.into_iter().skip(1).collect();
+    json!({ "step": Totals::step(), "points": totals.latency(minutes), "reloads": reloads })
+}
+
+/// The state of the host, as the page wants it.
+pub(super) async fn host(dashboard: &Dashboard, overview: &Overview) -> serde_json::Value {
+    with_rights(&overview.state().await, dashboard.guard.actions, dashboard.task_store.is_some())
+}

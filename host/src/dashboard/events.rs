@@ -1,0 +1,128 @@
+//! Server-sent events: what has changed since the last frame.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Body;
+use super::answer::with_rights;
+use crate::reports::history::History;
+use crate::reports::view::Summary;
+use crate::server::overview::Overview;
+
+/// The shortest time between two frames.
+const FRAME: Duration = Duration::from_millis(100);
+/// The time between two frames about the host, and about requests that only go on.
+const HOST: Duration = Duration::from_secs(1);
+/// The time after which a connection without events gets a comment, so that nothing in between closes it.
+const PING: Duration = Duration::from_secs(15);
+/// How many requests one frame has. It says how many were left out.
+const MOST: usize = 100;
+
+/// The state of one connection.
+struct Feed {
+    overview: Overview,
+    history: History,
+    actions: bool,
+    durable: bool,
+    /// How many requests had ended at the last frame.
+    seen: u64,
+    host_told: Option<Instant>,
+    told: Instant,
+    /// How often the application had been loaded at the last frame.
+    versions: Option<String>,
+}
+
+/// Answers with a stream of events that ends with the connection. `last` is the id of the last event that the page has
+/// got over an earlier connection.
+pub(super) fn stream(
+    overview: Overview,
+    history: History,
+    actions: bool,
+    durable: bool,
+    last: Option<u64>,
+) -> Response<Body> {
+    let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
+    let feed =
+        Feed { overview, history, actions, durable, seen, host_told: None, told: Instant::now(), versions: None };
+    let frames = stream::unfold(feed, |mut feed| async move {
+        let text = loop {
+            let text = feed.next().await;
+            if !text.is_empty() {
+                break text;
+            }
+            tokio::time::sleep(FRAME).await;
+        };
+        tokio::time::sleep(FRAME).await;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), feed))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Feed {
+    /// The next events as text. Empty if nothing has happened.
+    async fn next(&mut self) -> String {
+        let mut text = String::new();
+        let now = Instant::now();
+        let host_due = self.host_told.is_none_or(|told| now.duration_since(told) >= HOST);
+        let ended = self.history.after(self.seen);
+        let new = self.history.ended_so_far().saturating_sub(self.seen);
+        let live = self.overview.live().map(|live| live.all()).unwrap_or_default();
+        let summaries = ended.iter().map(|(_, shared)| shared).take(MOST).map(|shared| Summary::of(&shared.lock()));
+        let mut requests: Vec<Summary> = summaries.collect();
+        let mut dropped = new.saturating_sub(requests.len() as u64);
+        // Those that only go on are told once a second, and new ones at once.
+        let fresh = |summary: &Summary| summary.now < 2 * FRAME.as_micros() as u64;
+        let running =
+            live.iter().map(|shared| Summary::of(&shared.lock())).filter(|summary| host_due || fresh(summary));
+        for summary in running {
+            if requests.len() < MOST {
+                requests.push(summary);
+            } else {
+                dropped += 1;
+            }
+        }
+        if !requests.is_empty() {
+            self.seen += new;
+            push(&mut text, self.seen, "requests", &json!({ "requests": requests, "dropped": dropped }));
+        }
+        if host_due {
+            self.host_told = Some(now);
+            let state = self.overview.state().await;
+            if self
+                .versions
+                .replace(state.versions.last().cloned().unwrap_or_default())
+                .is_some_and(|last| Some(&last) != state.versions.last())
+            {
+                push(&mut text, self.seen, "reload", &json!({ "at": state.now }));
+            }
+            push(&mut text, self.seen, "host", &with_rights(&state, self.actions, self.durable));
+        }
+        if text.is_empty() && now.duration_since(self.told) >= PING {
+            text.push_str(": ping\n\n");
+        }
+        if !text.is_empty() {
+            self.told = now;
+        }
+        text
+    }
+}
+
+/// Appends one event. JSON has no line breaks.
+fn push(text: &mut String, id: u64, event: &str, data: &impl Serialize) {
+    if let Ok(data) = serde_json::to_string(data) {
+        text.push_str(&format!("id: {id}\nevent: {event}\ndata: {data}\n\n"));
+    }
+}

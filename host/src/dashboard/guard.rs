@@ -1,0 +1,159 @@
+//! Who may use the dashboard, and what a browser may do with its pages.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use sha2::{Digest as _, Sha256};
+
+use super::Body;
+
+/// Only the page's own files and interface. No page of another origin may embed it.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'",
+);
+const NAME: &str = "epilogue-dashboard";
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The rules for requests of the dashboard.
+pub(crate) struct Guard {
+    /// The hash of the token. None if the dashboard has no token.
+    token: Option<String>,
+    /// Whether tasks may be retried and dropped.
+    pub(super) actions: bool,
+}
+
+impl Guard {
+    pub(crate) fn new(token: Option<&str>, actions: bool) -> Self {
+        Self { token: token.map(hash), actions }
+    }
+
+    /// The URL at which a person opens the dashboard. It does not contain the token.
+    pub(crate) fn url(&self, address: SocketAddr) -> String {
+        let token = if self.token.is_some() { "?token=…" } else { "" };
+        format!("http://{address}/{token}")
+    }
+
+    /// Checks whether a request may be answered.
+    ///
+    /// # Errors
+    ///
+    /// The answer, if it may not: the request is of a page of another site, or has no token.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Response<Body>> {
+        let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A page of another site cannot set this header.
+        if !matches!(header(FETCH_SITE), None | Some("same-origin" | "none")) {
+            return Err(text(StatusCode::FORBIDDEN, "this request comes from a page of another site\n"));
+        }
+        let Some(token) = &self.token else {
+            // Another site's name may be made to mean this machine. Then its pages would count as the same origin.
+            return match header(HOST) {
+                Some(host) if is_this_machine(host) => Ok(()),
+                _ => Err(text(StatusCode::FORBIDDEN, "open the dashboard as 127.0.0.1 or localhost\n")),
+            };
+        };
+        let query = request.uri().query().unwrap_or_default();
+        if let Some(given) = query.split('&').find_map(|pair| pair.strip_prefix("token=")) {
+            if hash(given) == *token {
+                let mut response = text(StatusCode::SEE_OTHER, "");
+                let cookie = format!("{NAME}={token}; Path=/; HttpOnly; SameSite=Strict");
+                if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                    response.headers_mut().insert(SET_COOKIE, cookie);
+                }
+                response.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
+                return Err(response);
+            }
+            return Err(text(StatusCode::UNAUTHORIZED, "the token is wrong\n"));
+        }
+        let cookies = header(COOKIE).unwrap_or_default();
+        let has_token = cookies.split("; ").filter_map(|cookie| cookie.split_once('=')).any(|(name, value)| {
+            // The cookie has the hash, and both are hashed again, so that the comparison's time tells nothing.
+            name == NAME && hash(value) == hash(token)
+        });
+        match has_token {
+            true => Ok(()),
+            false => Err(text(StatusCode::UNAUTHORIZED, "open the dashboard at /?token=TOKEN\n")),
+        }
+    }
+}
+
+/// Sets the headers that limit what a browser does with an answer.
+pub(super) fn protect(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Whether a `host` header names this machine, with or without a port.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn hash(token: &str) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(guard: &Guard, uri: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        guard.check(&request.body(()).unwrap()).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_and_the_page_itself_may_ask() {
+        let guard = Guard::new(None, false);
+        for host in ["127.0.0.1:1", "localhost", "LOCALHOST:80", "[::1]:3000", "127.0.0.2"] {
+            assert_eq!(status(&guard, "/", &[("host", host)]), 200, "{host}");
+        }
+        for host in ["example.com", "127.0.0.1.example.com", "10.0.0.1", "", "localhost.example.com:80"] {
+            assert_eq!(status(&guard, "/", &[("host", host)]), 403, "{host}");
+        }
+        assert_eq!(status(&guard, "/", &[]), 403);
+        let site = |site| [("host", "localhost"), ("sec-fetch-site", site)];
+        assert_eq!(["same-origin", "none"].map(|is| status(&guard, "/", &site(is))), [200, 200]);
+        assert_eq!(["cross-site", "same-site", "x"].map(|is| status(&guard, "/", &site(is))), [403, 403, 403]);
+    }
+
+    #[test]
+    fn with_a_token_only_who_knows_it_may_ask() {
+        let guard = Guard::new(Some("secret"), false);
+        let cookie = format!("a=b; {NAME}={}", hash("secret"));
+        assert_eq!(status(&guard, "/", &[("host", "example.com")]), 401);
+        assert_eq!(status(&guard, "/?token=wrong", &[]), 401);
+        assert_eq!(status(&guard, "/?token=secret", &[]), 303);
+        assert_eq!(status(&guard, "/", &[("cookie", &cookie)]), 200);
+        assert_eq!(status(&guard, "/", &[("cookie", &format!("{NAME}=secret"))]), 401);
+    }
+}
