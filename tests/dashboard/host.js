@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const EPILOGUE = process.env.EPILOGUE ?? join(ROOT, "target/debug/epilogue");
+const EPILOGUE = process.env.EPILOGUE ?? join(ROOT, "target/release/epilogue");
 const GUESTS = process.env.GUESTS ?? join(ROOT, "target/wasm/wasm32-wasip2/release/examples");
 
 const ROUTES = { tasks: "/", durable: "/durable", texts: "/..." };

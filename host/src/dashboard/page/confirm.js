@@ -1,7 +1,7 @@
 // A retry or a drop: the host first counts what it would change, then somebody confirms this number.
 
 import { h, plural, setText, visible } from "./dom.js";
-import { post, Refusal } from "./live.js";
+import { post } from "./live.js";
 
 export const VERBS = {
 	retry: { name: "Retry", will: "will be retried", done: "made ready again", danger: false },
@@ -38,7 +38,7 @@ export async function confirmed(verb, which) {
 			await step();
 		} catch (error) {
 			if (error.status === 409) await attempt(() => preview("The dead letters have changed, and nothing was done. Now "));
-			else say(error instanceof Refusal ? `The host refused: ${visible(error.message)}` : "The host does not answer, so it is not known whether it has acted.");
+			else say(error.status ? `The host refused: ${visible(error.message)}` : "The host does not answer, so it is not known whether it has acted.");
 		}
 	};
 

@@ -45,7 +45,7 @@ export function limits(main, { signal }) {
 		showVersions([...host.versions].sort((a, b) => (a.loaded < b.loaded ? 1 : -1)), (version) => version.loaded, versionRow);
 		showWorkers(host.workers, (worker) => worker.name, workerRow);
 		workerPart.hidden = host.workers.length === 0;
-		setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}, ${plural(host.components.length, "component")}, ${host.durable ? "with" : "without"} a task engine.`);
+		setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}.`);
 		countDown();
 	};
 	const timer = setInterval(countDown, 200);

@@ -2,19 +2,12 @@
 
 const PATIENCE = 10_000;
 
-/** An answer of the host that is not a success. `status` is its HTTP status. */
-export class Refusal extends Error {
-	constructor(status, message) {
-		super(message);
-		this.status = status;
-	}
-}
-
+/** Calls the host. The error of an answer that is not a success has the HTTP status in `status`. */
 async function ask(path, options, signal) {
 	const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
 	const response = await fetch(`api/${path}`, { ...options, signal: AbortSignal.any(signals) });
 	const body = await response.json().catch(() => ({}));
-	if (!response.ok) throw new Refusal(response.status, body.error ?? `The host answered ${response.status}.`);
+	if (!response.ok) throw Object.assign(new Error(body.error ?? `status ${response.status}`), { status: response.status });
 	return body;
 }
 
@@ -85,7 +78,7 @@ export function polled(load, period, signal) {
 		if (busy || signal.aborted) return;
 		busy = true;
 		// The notice about the connection shows that the host does not answer.
-		await load().catch((error) => error instanceof Refusal && console.warn(error.message));
+		await load().catch((error) => error.status && console.warn(error.message));
 		busy = false;
 		if (again) run();
 	};
