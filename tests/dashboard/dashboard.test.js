@@ -68,7 +68,7 @@ async function send(target, options) {
   return response.headers.get("x-request-id");
 }
 
-const row = (id) => page.locator(`tr[data-id="${id}"]`);
+const row = (id) => page.locator(`tr[data-key="${id}"]`);
 const bar = (label) => page.locator(`[data-bar][aria-label^="${label}"]`);
 const box = (locator) => locator.evaluate((element) => element.getBoundingClientRect().toJSON());
 
@@ -86,10 +86,10 @@ test("requests appear in the list while it is shown, and the newest is first", a
   await row(first).getByLabel("1 skipped").waitFor();
   const second = await send("/?run=ok&status=404");
   await row(second).getByText("404").waitFor();
-  const ids = await page.locator("tr[data-id]").evaluateAll((rows) => rows.map((row) => row.dataset.id));
+  const ids = await page.locator("tr[data-key]").evaluateAll((rows) => rows.map((row) => row.dataset.key));
   assert.ok(ids.indexOf(second) < ids.indexOf(first), "the newer request is not above the older one");
   for (const label of ["1 succeeded", "1 failed", "1 skipped"]) assert.equal(await row(first).getByLabel(label).count(), 1, label);
-  await has(`tr[data-id="${first}"]`, "delivered");
+  await has(`tr[data-key="${first}"]`, "delivered");
   await shoot("requests");
 });
 
@@ -107,15 +107,15 @@ test("rows keep their place while the pointer is on the list", async () => {
 test("a paused page does not change until it goes on", async () => {
   await send("/?run=ok");
   await show("requests");
-  await page.locator("tr[data-id]").first().waitFor();
+  await page.locator("tr[data-key]").first().waitFor();
   await page.keyboard.press("p");
   await has("#pause", "Continue");
   // Another page that is not paused shows that the event was sent.
   const other = await page.context().newPage();
   await other.goto(`${host.dashboard}/#requests`);
-  await other.locator("tr[data-id]").first().waitFor();
+  await other.locator("tr[data-key]").first().waitFor();
   const id = await send("/?run=ok");
-  await other.locator(`tr[data-id="${id}"]`).waitFor();
+  await other.locator(`tr[data-key="${id}"]`).waitFor();
   assert.equal(await row(id).count(), 0, "a row was added to a paused page");
   await page.keyboard.press("p");
   await row(id).waitFor();
@@ -146,8 +146,8 @@ test("the keys move through the list, open a request, and come back to its row",
   const ids = [await send("/?run=ok"), await send("/?run=ok,ok")];
   await show("requests");
   for (const id of ids) await row(id).waitFor();
-  const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.dataset.id);
-  const [first, second] = await page.locator("tr[data-id]").evaluateAll((rows) => rows.map((row) => row.dataset.id));
+  const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.dataset.key);
+  const [first, second] = await page.locator("tr[data-key]").evaluateAll((rows) => rows.map((row) => row.dataset.key));
   await page.keyboard.press("j");
   assert.equal(await focused(), first);
   await page.keyboard.press("ArrowDown");
@@ -159,7 +159,7 @@ test("the keys move through the list, open a request, and come back to its row",
   assert.match(page.url(), new RegExp(second));
   await page.keyboard.press("Escape");
   await row(second).waitFor();
-  await page.waitForFunction((id) => document.activeElement.closest("tr")?.dataset.id === id, second);
+  await page.waitForFunction((id) => document.activeElement.closest("tr")?.dataset.key === id, second);
   await page.keyboard.press("?");
   await page.getByRole("dialog").getByText("next and previous row").waitFor();
   await page.keyboard.press("Escape");

@@ -1,10 +1,10 @@
 // The frame of all screens: which one is shown, the keys, and the line at the top.
 
-import { count, duration, hideTip, setText } from "./dom.js";
+import { count, hideTip, setText } from "./dom.js";
 import { dead } from "./dead.js";
 import { latency } from "./latency.js";
 import { limits } from "./limits.js";
-import { follow, live } from "./live.js";
+import { follow, get, live } from "./live.js";
 import { request } from "./request.js";
 import { requests } from "./requests.js";
 import { fillLegend } from "./states.js";
@@ -39,7 +39,7 @@ function show() {
 function top(host) {
 	document.title = `${host.name || "Epilogue"} · dashboard`;
 	setText(by("name"), host.name || "Epilogue");
-	const left = host.grace_left === null ? "" : `, ${duration(host.grace_left)} left`;
+	const left = host.grace_left === null ? "" : `, ${Math.ceil(host.grace_left)} s left`;
 	setText(by("state"), host.state === "stopping" ? `stopping${left}` : host.state);
 	by("state").className = `badge ${host.state}`;
 	for (const part of ["requests", "draining", "tasks_running", "tasks_waiting"]) setText(by(`n-${part}`), count(host[part]));
@@ -51,7 +51,6 @@ function pause(paused) {
 	setText(by("pause"), paused ? "Continue" : "Pause");
 }
 
-/** Moves the focus to the next or the previous row, or to the first one. */
 function step(by) {
 	const items = [...main.querySelectorAll("[data-item]")].filter((item) => item.offsetParent !== null);
 	const at = items.indexOf(document.activeElement);
@@ -103,5 +102,13 @@ live.on("connection", forever, (connected) => {
 	by("connection").hidden = connected;
 });
 live.on("host", forever, top);
+// The dashboard of a task engine without a host has only one screen.
+const host = await get("host").catch(() => null);
+if (host?.state === "no host") {
+	live.host = host;
+	document.body.className = "no-host";
+	location.hash = "dead";
+	top(host);
+}
 show();
 follow();

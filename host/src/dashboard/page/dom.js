@@ -89,7 +89,6 @@ export const keyed = (body, rows = new Map()) => (items, key, make) => {
 	for (const { element } of gone.values()) element.remove();
 };
 
-/** A sequence of rounded numbers between two values, at most `most` of them. */
 export function ticks(from, to, most) {
 	const step = nice((to - from) / Math.max(1, most));
 	const values = [];

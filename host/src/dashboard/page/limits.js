@@ -1,6 +1,6 @@
-// The host's limits and their use, its versions, its workers, and how far it has come with stopping.
+// The host's limits and their use, its versions, its durable tasks, and how far it has come with stopping.
 
-import { age, clip, clock, count, h, keyed, plural, setText, table } from "./dom.js";
+import { age, clock, count, h, keyed, plural, setText, table } from "./dom.js";
 import { get, live, polled } from "./live.js";
 
 const NEAR = 0.8; // of a limit
@@ -12,29 +12,29 @@ export function limits(main, { signal }) {
 		h("p", left, " ", work),
 		h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
 	);
-	const [rows, versions, workers] = [h("tbody"), h("tbody"), h("tbody")];
+	const [rows, versions, durable] = [h("tbody"), h("tbody"), h("p")];
 	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How often the host has refused something because of this limit"]];
-	const workerPart = h("section", { hidden: true }, h("h2", "Workers of durable tasks"), table("list short", [["Worker"], ["Batches", "number", "Batches that the worker runs now"]], workers));
 	main.append(
 		h("h1", "Limits and stopping"),
 		stopping,
 		about,
 		table("list limits", columns, rows),
 		h("h2", "Versions"),
-		h("p.muted", "After a reload, requests that began before it end on the version before."),
-		table("list short", [["Loaded"], ["Age", "number age"], ["Requests", "number", "Requests that run on this version now"]], versions),
-		workerPart,
+		h("p.muted", "After a reload, older versions go on until their requests have ended."),
+		table("list short", [["Loaded"], ["Age", "number age"]], versions),
+		h("h2", "Durable tasks"),
+		durable,
 	);
 
-	const [showLimits, showVersions, showWorkers] = [rows, versions, workers].map((body) => keyed(body));
+	const [showLimits, showVersions] = [keyed(rows), keyed(versions)];
 	let host = null;
 	let received = 0;
 
 	function countDown() {
 		stopping.hidden = host?.state !== "stopping";
 		if (stopping.hidden) return;
-		const rest = host.grace_left === null ? null : Math.max(0, host.grace_left - (performance.now() - received) * 1000);
-		setText(left, rest === null ? "Without a limit of time" : `${Math.ceil(rest / 1e6)} s left`);
+		const rest = host.grace_left === null ? null : Math.max(0, host.grace_left - (performance.now() - received) / 1000);
+		setText(left, rest === null ? "Without a limit of time" : `${Math.ceil(rest)} s left`);
 		setText(work, `for ${plural(host.requests, "request")} (${count(host.draining)} draining), ${count(host.tasks_running)} running and ${count(host.tasks_waiting)} waiting tasks.`);
 	}
 
@@ -43,8 +43,10 @@ export function limits(main, { signal }) {
 		received = performance.now();
 		showLimits(host.limits, (limit) => limit.name, limitRow);
 		showVersions([...host.versions].sort((a, b) => (a.loaded < b.loaded ? 1 : -1)), (version) => version.loaded, versionRow);
-		showWorkers(host.workers, (worker) => worker.name, workerRow);
-		workerPart.hidden = host.workers.length === 0;
+		const { ready, delayed, leased, dead } = host.backlog ?? {};
+		const works = `This host runs ${plural(host.batches, "batch", "batches")} now.`;
+		const waits = `The task engine has ${count(ready)} ready, ${count(delayed)} delayed, ${count(leased)} leased and ${count(dead)} dead batches.`;
+		setText(durable, host.durable ? `${works} ${waits}` : "This host has no task engine.");
 		setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}.`);
 		countDown();
 	};
@@ -83,15 +85,7 @@ function amount(name, value) {
 }
 
 function versionRow({ loaded }) {
-	const [old, running] = [h("td.number.age"), h("td.number")];
-	const update = ({ requests }) => {
-		setText(old, age(loaded, live.host?.now ?? Date.now()));
-		setText(running, count(requests));
-	};
-	return { element: h("tr", h("td", `${new Date(loaded).toLocaleDateString()} ${clock(loaded)}`), old, running), update };
-}
-
-function workerRow({ name }) {
-	const batches = h("td.number");
-	return { element: h("tr", h("td.what", clip(name)), batches), update: (worker) => setText(batches, count(worker.batches)) };
+	const old = h("td.number.age");
+	const update = () => setText(old, age(loaded, live.host?.now ?? Date.now()));
+	return { element: h("tr", h("td", `${new Date(loaded).toLocaleDateString()} ${clock(loaded)}`), old), update };
 }

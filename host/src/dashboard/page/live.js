@@ -44,11 +44,10 @@ let again = 0;
 export function follow() {
 	clearTimeout(again);
 	source?.close();
-	if (document.hidden) return;
+	if (document.hidden || live.host?.state === "no host") return;
 	source = new EventSource("api/events");
 	source.onopen = () => {
 		send("connection", true);
-		// The events of the time without a connection may be gone.
 		if (live.host && !live.paused) send("resume");
 	};
 	source.onerror = () => {

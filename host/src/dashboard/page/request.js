@@ -8,7 +8,7 @@ import { waterfall } from "./waterfall.js";
 
 const LIVE_PERIOD = 1000;
 
-export function request(main, { id, signal }) {
+export function request(main, { id, query, signal }) {
 	const heading = h("h1.clip", "Request");
 	const facts = h("p.facts");
 	const story = h("p.story", { "aria-live": "polite" });
@@ -22,7 +22,7 @@ export function request(main, { id, signal }) {
 		if (ended) return;
 		let timeline;
 		try {
-			timeline = await get(`requests/${encodeURIComponent(id)}`, {}, signal);
+			timeline = await get(`requests/${encodeURIComponent(id)}`, query, signal);
 		} catch (error) {
 			if (error.status !== 404) throw error;
 			ended = true;
@@ -68,7 +68,6 @@ function describe(timeline) {
 	].filter(Boolean);
 }
 
-/** What has happened so far, in a sentence or two. */
 function tell(timeline) {
 	const { batch, error, outcome, sent, ended, tasks } = timeline;
 	if (batch) {

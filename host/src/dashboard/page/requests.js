@@ -36,8 +36,8 @@ export function requests(main, { query, signal }) {
 	const empty = h("p.empty", { hidden: true, "aria-live": "polite" }, nothing);
 	main.append(h("h1", "Requests"), filters(query), h("p.bar", told, held), area, empty);
 
-	const rows = new Map(); // by id
-	const newer = new Set(); // ids of requests that are not shown yet
+	const rows = new Map();
+	const newer = new Set(); // keys of requests that are not shown yet
 	let changed = [];
 	let pointed = false;
 
@@ -53,18 +53,19 @@ export function requests(main, { query, signal }) {
 		const fresh = [];
 		const rests = resting();
 		for (const item of changed) {
-			if (rows.has(item.id)) rows.get(item.id).update(item);
-			else if (rests) newer.add(item.id);
+			const key = keyOf(item);
+			if (rows.has(key)) rows.get(key).update(item);
+			else if (rests) newer.add(key);
 			else {
-				rows.set(item.id, row(item));
+				rows.set(key, row(item));
 				fresh.push(item);
 			}
 		}
 		changed = [];
 		fresh.sort((a, b) => (a.time < b.time ? 1 : -1));
-		body.prepend(...fresh.map((item) => rows.get(item.id).element));
+		body.prepend(...fresh.map((item) => rows.get(keyOf(item)).element));
 		while (rows.size > (fresh.length > FAST ? FIRST_ROWS : MOST_ROWS)) {
-			rows.delete(body.lastChild.dataset.id);
+			rows.delete(body.lastChild.dataset.key);
 			body.lastChild.remove();
 		}
 		show();
@@ -82,7 +83,7 @@ export function requests(main, { query, signal }) {
 		if (filtered) setText(told, `${plural(answer.requests.length, "request")} of ${count(answer.kept)} that the host keeps.`);
 		if (rows.size && !forced && resting()) return take(answer.requests);
 		newer.clear();
-		put(answer.requests, (item) => item.id, row);
+		put(answer.requests, keyOf, row);
 		show();
 		rows.get(last)?.element.querySelector("a").focus();
 		last = null;
@@ -108,11 +109,14 @@ export function requests(main, { query, signal }) {
 	live.on("requests", signal, (frame) => live.paused || take(frame.requests));
 }
 
+/** A request and the batches of its durable tasks have the same id. */
+const keyOf = ({ id, batch, time }) => (batch ? `${id} ${time}` : id);
+
 function row(item) {
-	const link = requestLink(item.id, clip(title(item)));
-	link.addEventListener("click", () => (last = item.id));
+	const link = requestLink(item.id, clip(title(item)), item.batch);
+	link.addEventListener("click", () => (last = keyOf(item)));
 	const [status, outcome, tasks, sent, ended] = [h("td.status"), h("td.phase.wide"), h("td.tally"), h("td.number"), h("td.number.wide")];
-	const element = h("tr", { "data-id": item.id },
+	const element = h("tr", { "data-key": keyOf(item) },
 		h("td.time.wide", clock(item.time, true)),
 		h("td.what", link),
 		[status, outcome, tasks, sent, ended],
@@ -120,7 +124,6 @@ function row(item) {
 	);
 	let before = "";
 	const update = (item) => {
-		// Most events repeat what the row already shows.
 		const now = JSON.stringify([item.phase, item.status, item.outcome, item.sent, item.ended, item.tasks]);
 		if (now === before) return;
 		before = now;

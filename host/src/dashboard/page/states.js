@@ -37,7 +37,6 @@ const PHASES = {
 export const chip = (state, label = state, title = `${state}: the task ${STATES[state]}`, attributes = {}) =>
 	h("span", { class: `chip s-${state}`, title, ...attributes }, icon(state), label);
 
-/** The phase of a running request, or the outcome of one that has ended. */
 export function phase(summary) {
 	const meaning = PHASES[summary.phase];
 	if (meaning) return chip("running", summary.phase, meaning);
@@ -46,7 +45,6 @@ export function phase(summary) {
 	return chip(state, summary.outcome, summary.error ?? text);
 }
 
-/** The tasks of a request, counted by state. */
 export const tally = (tasks) =>
 	Object.keys(STATES).filter((state) => tasks[state]).map((state) => {
 		const label = `${count(tasks[state])} ${state}`;
@@ -57,7 +55,9 @@ export const tally = (tasks) =>
 export const title = (summary) =>
 	summary.batch ? "Batch of durable tasks" : `${summary.method} ${summary.path}`;
 
-export const requestLink = (id, child) => h("a", { href: `#request/${encodeURIComponent(id)}`, "data-item": true }, child);
+/** A link to a request's timeline, or to that of a batch of its durable tasks. */
+export const requestLink = (id, child, batch) =>
+	h("a", { href: `#request/${encodeURIComponent(id)}${batch ? "?batch=true" : ""}`, "data-item": true }, child);
 
 /** Patterns that fill bars, so that no state is told by its color alone. */
 export const patterns = () =>

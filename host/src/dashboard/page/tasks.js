@@ -6,6 +6,7 @@ import { chip, requestLink, STATES } from "./states.js";
 
 const PERIOD = 1000;
 const DURABLE_ONLY = ["stored", "dead", "dropped"];
+const NOT_RUN = ["skipped", "discarded", "cancelled"];
 
 export function tasks(main, { signal }) {
 	const states = Object.keys(STATES).filter((state) => !DURABLE_ONLY.includes(state) || live.host?.durable !== false);
@@ -33,7 +34,7 @@ export function tasks(main, { signal }) {
 	function draw() {
 		const wanted = filter.value.toLowerCase();
 		const chosen = all.filter((task) => task.name.toLowerCase().includes(wanted));
-		const failures = chosen.flatMap((task) => task.errors.map((error) => ({ ...error, task }))).sort((a, b) => b.count - a.count);
+		const failures = chosen.flatMap((task) => task.errors.filter(({ state }) => !NOT_RUN.includes(state)).map((error) => ({ ...error, task }))).sort((a, b) => b.count - a.count);
 		show(chosen, key, (task) => row(task, states));
 		showErrors(failures, ({ task, state, error }) => key(task) + state + error, errorRow);
 		failed.hidden = failures.length === 0;

@@ -48,7 +48,9 @@ function marksOf(task, timeline, now, instances) {
 		const state = ended === null ? "running" : result;
 		const fresh = instance > 0;
 		marks.push(gap(from, began, number === 1 ? "waited" : "paused before the next attempt"));
-		if (task.timeout) marks.push(tick(began + task.timeout, "deadline", `${task.name}: deadline of attempt ${number}`));
+		// A timed-out attempt was stopped at its deadline.
+		const deadline = task.timeout ? began + task.timeout : state === "timed-out" && ended;
+		if (deadline) marks.push(tick(deadline, "deadline", `${task.name}: deadline of attempt ${number}`));
 		const look = `s-${state}${fresh ? " fresh" : ""}`;
 		const made = bar(began, ended, now, look, `${task.name}: attempt ${number}, ${state}`, fresh && `in fresh instance ${instance}`, error);
 		marks.push({ ...made, first: !instances.has(instance) });

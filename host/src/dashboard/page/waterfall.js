@@ -52,7 +52,6 @@ export function waterfall(signal) {
 		hideTip();
 		draw();
 	};
-	// A bar with some room at its sides.
 	const enlarge = ({ target }) => {
 		const { began, ended } = target.closest("[data-bar]")?.mark ?? {};
 		if (ended > began) zoomTo([Math.max(0, began - (ended - began) / 4), ended + (ended - began) / 4]);
