@@ -53,7 +53,7 @@ pub enum EnqueueError {
         /// The largest number of generations of durable tasks after a request.
         limit: u32,
     },
-    /// The task is durable, and the durable tasks of `limit` requests are already waiting.
+    /// The task is durable, and the durable tasks of as many requests as the operator allows are already waiting.
     BacklogFull {
         /// The largest number of requests whose durable tasks may wait.
         limit: u64,

@@ -143,8 +143,9 @@ pub use task::{Task, TaskResult};
 ///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
 /// - `add_task` reads the arguments back and compares them. If the task would get another value, or no value,
 ///   `add_task` returns `BadArgs`. A debug build does this for all arguments. A release build does this only for
-///   arguments that serde often changes. Such arguments contain an `Option` within an `Option`, a field that
-///   `skip_serializing_if` left out, `flatten`, an integer of 128 bits, or a map's key that is not a string.
+///   arguments that serde often changes. These are arguments with an `Option` inside an `Option`, with a field that
+///   `skip_serializing_if` has left out, with a field marked `flatten`, with an integer of 128 bits, or with a map
+///   whose keys are not strings.
 ///
 /// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` do not match for another reason. If
 /// the task then cannot read its arguments, it ends as `failed` with the error `bad arguments`.

@@ -122,7 +122,7 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Gives a batch back after the task [`Lease::next`] failed. The batch can be leased again after the time `after`.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
-    /// Gives a batch back before its task [`Lease::next`] has started. The batch can be leased at once, and the attempt
+    /// Gives a batch back before its next task, which [`Lease::next`] names, has started. The batch can be leased at once, and the attempt
     /// does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
