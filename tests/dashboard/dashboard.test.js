@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium } from "playwright-core";
-import { gate, startHost } from "./host.js";
+import { gate, startDashboard, startHost } from "./host.js";
 
 const SCREENSHOTS = resolve(process.env.SCREENSHOTS ?? "screenshots");
 const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
@@ -381,7 +381,25 @@ test("each screen fits into a narrow window", async () => {
   }
 });
 
-test("a stopping host shows the time that is left", { skip: !process.env.DASHBOARD ? false : "somebody else's host" }, async () => {
+// These need a host that the tests have started.
+const skip = process.env.DASHBOARD && "somebody else has started the host";
+
+test("a dashboard without a host shows the dead tasks of an engine, and is read-only", { skip }, async () => {
+  await send("/durable?run=fail&attempts=1");
+  const { dashboard, stop } = await startDashboard(host.engine);
+  await page.goto(dashboard);
+  await has("h2", "1 dead batch");
+  await has(".notice", "--dashboard-actions");
+  assert.equal(await page.getByText("Retry…").first().isDisabled(), true);
+  assert.equal(await page.locator("nav").isVisible(), false);
+  await page.locator("section a").first().click();
+  await page.getByText("Clear filter").waitFor();
+  await stop();
+  // The page has noticed that nobody answers any more.
+  faults = faults.filter((text) => !text.includes("ERR_CONNECTION_REFUSED"));
+});
+
+test("a stopping host shows the time that is left", { skip }, async () => {
   const { url, arrived, open: leave, close } = await gate();
   await send(`/durable?run=knock&ask=no&gate=${url}`);
   await arrived;

@@ -29,34 +29,54 @@ allowed_outbound_hosts = ["http://127.0.0.1:*"]
   )
   .join("")}`;
 
-/** A running host. `dashboard` and `app` are its addresses, and `process` is undefined if somebody else started it. */
+/** A running command of `epilogue`. `printed` waits for a line, and `stop` ends the command. */
+function start(folder, ...options) {
+  const child = spawn(EPILOGUE, options, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  const looks = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk) => {
+      output += chunk;
+      for (const look of looks) look();
+    });
+  }
+  const ended = once(child, "exit");
+  const printed = (pattern) => {
+    const { promise, resolve, reject } = deferred();
+    const look = () => pattern.test(output) && resolve(output.match(pattern)[1]);
+    looks.push(look);
+    ended.then(() => reject(new Error(`${options[0]} ended before it printed ${pattern}:\n${output}`)));
+    look();
+    return promise;
+  };
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+  };
+  return { child, printed, ended, stop };
+}
+
+const DASHBOARD = /^Dashboard (http:\S+?)\/?$/m;
+
+/** A running host with a dashboard. `process` is missing if somebody else has started the host. */
 export async function startHost() {
   if (process.env.DASHBOARD) return { dashboard: process.env.DASHBOARD, app: process.env.APP, stop() {} };
   const folder = mkdtempSync(join(tmpdir(), "epilogue-dashboard-"));
   writeFileSync(join(folder, "spin.toml"), manifest);
-  const options = ["--listen=127.0.0.1:0", "--dashboard=127.0.0.1:0", "--dashboard-actions", `--engine=sqlite:${join(folder, "tasks.db")}`, "--work", "--grace=60s"];
-  const host = spawn(EPILOGUE, ["up", ...options], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
-  let printed = "";
-  const found = (pattern) => {
-    const { promise, resolve, reject } = Promise.withResolvers?.() ?? deferred();
-    const look = (chunk) => {
-      printed += chunk ?? "";
-      const match = printed.match(pattern);
-      if (match) resolve(match[1]);
-    };
-    for (const stream of [host.stdout, host.stderr]) stream.on("data", look);
-    host.on("exit", () => reject(new Error(`the host ended before it printed ${pattern}:\n${printed}`)));
-    look();
-    return promise;
-  };
-  const [app, dashboard] = await Promise.all([found(/Serving (http:\S+)/), found(/[Dd]ashboard\S* .*?(http:\/\/[^\s"/]+)/)]);
-  const ended = once(host, "exit");
+  const engine = `sqlite:${join(folder, "tasks.db")}`;
+  const host = start(folder, "up", "--listen=127.0.0.1:0", "--dashboard", "--dashboard-actions", `--engine=${engine}`, "--work", "--grace=60s");
+  const [app, dashboard] = await Promise.all([host.printed(/^Serving (http:\S+)/m), host.printed(DASHBOARD)]);
   const stop = async () => {
-    host.kill("SIGTERM");
-    await ended;
+    await host.stop();
     rmSync(folder, { recursive: true });
   };
-  return { app, dashboard, process: host, ended, stop };
+  return { app, dashboard, engine, process: host.child, ended: host.ended, stop };
+}
+
+/** A dashboard of a task engine, without a host. */
+export async function startDashboard(engine) {
+  const { printed, stop } = start(tmpdir(), "dashboard", `--engine=${engine}`);
+  return { dashboard: await printed(DASHBOARD), stop };
 }
 
 // Node 20 has no `Promise.withResolvers`.

@@ -102,13 +102,12 @@ live.on("connection", forever, (connected) => {
 	by("connection").hidden = connected;
 });
 live.on("host", forever, top);
+live.host = await get("host").catch(() => null);
+if (live.host) top(live.host);
 // The dashboard of a task engine without a host has only one screen.
-const host = await get("host").catch(() => null);
-if (host?.state === "no host") {
-	live.host = host;
+if (live.host?.state === "no host") {
 	document.body.className = "no-host";
 	location.hash = "dead";
-	top(host);
 }
 show();
 follow();

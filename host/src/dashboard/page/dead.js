@@ -44,7 +44,7 @@ export function dead(main, { query, signal }) {
 
 	function draw() {
 		const actions = live.host?.actions === true;
-		notice.hidden = actions || !live.host || !last;
+		notice.hidden = actions || !last;
 		// Nothing is replaced while it is the same: the focus stays.
 		const now = JSON.stringify([last, actions, Math.floor(Date.now() / 60_000)]);
 		if (!last || now === before) return;

@@ -55,15 +55,15 @@ export function latency(main, { query, signal }) {
 		data = await get("latency", { minutes }, signal);
 		draw();
 	};
-	const ask = polled(load, PERIOD, signal);
-	live.on("reload", signal, () => live.paused || ask());
+	polled(load, PERIOD, signal);
 }
 
 const sample = (p) => svg("svg.sample", { viewBox: "0 0 24 8", "aria-hidden": "true" }, svg("path", { class: `curve ${p}`, d: "M0 4H24" }));
 
 function viewOf({ points, reloads, step }, minutes, width) {
 	const end = Math.max(Date.parse(points.at(-1).time), Date.parse(live.host?.now) || 0);
-	const start = end - minutes * 60_000;
+	// A chart of a young host begins with its first request.
+	const start = Math.max(end - minutes * 60_000, Math.min(Date.parse(points[0].time), end - 60_000));
 	const seen = points.filter((point) => Date.parse(point.time) >= start);
 	const all = seen.flatMap((point) => CURVES.map((curve) => curve.of(point))).filter((us) => us > 0);
 	const low = 10 ** Math.floor(Math.log10(Math.min(...all, 1e9)));

@@ -35,7 +35,7 @@ export function limits(main, { signal }) {
 		if (stopping.hidden) return;
 		const rest = host.grace_left === null ? null : Math.max(0, host.grace_left - (performance.now() - received) / 1000);
 		setText(left, rest === null ? "Without a limit of time" : `${Math.ceil(rest)} s left`);
-		setText(work, `for ${plural(host.requests, "request")} (${count(host.draining)} draining), ${count(host.tasks_running)} running and ${count(host.tasks_waiting)} waiting tasks.`);
+		setText(work, `for ${count(host.requests)} requests at work, ${count(host.draining)} draining, ${count(host.tasks_running)} running and ${count(host.tasks_waiting)} waiting tasks.`);
 	}
 
 	const take = (next) => {

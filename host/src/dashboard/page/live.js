@@ -24,7 +24,7 @@ const events = new EventTarget();
 const send = (kind, detail) => events.dispatchEvent(new CustomEvent(kind, { detail }));
 
 /**
- * Sends `requests`, `host` and `reload` as they come from the host, and `connection` with true or false. While the page is
+ * Sends `requests` and `host` as they come from the host, and `connection` with true or false. While the page is
  * hidden there are no events. `resume` asks the screens to load anew.
  */
 export const live = {
@@ -55,9 +55,9 @@ export function follow() {
 		// The browser tries again by itself, unless the host has refused.
 		if (source.readyState === EventSource.CLOSED) again = setTimeout(follow, 1000);
 	};
-	for (const kind of ["host", "requests", "reload"]) {
+	for (const kind of ["host", "requests"]) {
 		source.addEventListener(kind, ({ data }) => {
-			const detail = kind !== "reload" && JSON.parse(data);
+			const detail = JSON.parse(data);
 			if (kind === "host") live.host = detail;
 			send(kind, detail);
 		});

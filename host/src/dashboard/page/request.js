@@ -62,7 +62,7 @@ function describe(timeline) {
 		fact("arrived", clock(timeline.time, true)),
 		fact("component", clip(timeline.component)),
 		fact("client", timeline.client && clip(timeline.client)),
-		fact("body", timeline.bytes >= 0 && !timeline.batch && `${count(timeline.bytes)} bytes`),
+		fact("body", timeline.bytes >= 0 && !timeline.batch && plural(timeline.bytes, "byte")),
 		fact("request", clip(timeline.id, { class: "mono" })),
 		fact("trace", timeline.trace_id && clip(timeline.trace_id, { class: "mono" })),
 	].filter(Boolean);

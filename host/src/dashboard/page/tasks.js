@@ -9,7 +9,7 @@ const DURABLE_ONLY = ["stored", "dead", "dropped"];
 const NOT_RUN = ["skipped", "discarded", "cancelled"];
 
 export function tasks(main, { signal }) {
-	const states = Object.keys(STATES).filter((state) => !DURABLE_ONLY.includes(state) || live.host?.durable !== false);
+	const states = Object.keys(STATES).filter((state) => !DURABLE_ONLY.includes(state) || live.host?.durable);
 	const [body, errors] = [h("tbody"), h("tbody")];
 	const times = "half of the tasks, and 99 of 100";
 	const columns = [
@@ -40,6 +40,7 @@ export function tasks(main, { signal }) {
 		failed.hidden = failures.length === 0;
 		empty.hidden = all.length > 0;
 		matrix.hidden = all.length === 0;
+		matrix.classList.toggle("one", new Set(all.map((task) => task.component)).size < 2);
 		setText(found, wanted ? plural(chosen.length, "task name matches", "task names match") : plural(all.length, "task name"));
 	}
 	filter.addEventListener("input", draw);
@@ -57,8 +58,7 @@ const pair = (times) => (times?.p50 >= 0 ? `${duration(times.p50)} · ${duration
 function row(task, states) {
 	const cells = states.map((state) => [state, h("td.number")]);
 	const [wait, run] = [h("td.number.time"), h("td.number.time")];
-	const owner = live.host?.components.length > 1 && h("span.muted", clip(task.component));
-	const name = h("th.what", { scope: "row" }, h("a", { href: opens(task), "data-item": true }, clip(task.name)), owner);
+	const name = h("th.what", { scope: "row" }, h("a", { href: opens(task), "data-item": true }, clip(task.name)), h("span.muted", clip(task.component)));
 	const update = (task) => {
 		const counts = { ...task.states, running: task.running, waiting: task.waiting };
 		for (const [state, cell] of cells) {
