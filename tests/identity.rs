@@ -4,8 +4,7 @@ use bytes::Bytes;
 use epilogue::testing::TestHost;
 use http::Request;
 
-use crate::durable::only_in_process;
-use crate::{guests, telling};
+use crate::guests;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -64,27 +63,4 @@ fn s16_a_request_with_two_traces_gets_one_of_its_own() {
     assert_ne!(record.trace_id, PARENT[3..35]);
     let [tasks, _] = lines(&host);
     assert_eq!(tasks[0][1][3..35], record.trace_id);
-}
-
-#[test]
-fn s16_a_tasks_span_is_linked_to_its_requests_and_not_its_child() {
-    only_in_process!(OwnSpan);
-    telling::listen();
-    let host = TestHost::start(guests::IDENTITY);
-    let record = host.get("/").drained();
-
-    let spans = telling::spans();
-    let of_request = |name| {
-        let id = &record.id;
-        spans.iter().filter(move |span| span.name == name && span.fields.get("request") == Some(id))
-    };
-    let request = spans.iter().position(|span| span.name == "request" && span.fields["request"] == record.id);
-    let tasks: Vec<_> = of_request("task").collect();
-    assert_eq!(tasks.len(), 2);
-    for task in tasks {
-        assert_eq!(task.parent, None);
-        assert_eq!(task.follows, [request.expect("the request should have a span")]);
-    }
-    let respond = spans.iter().filter(|span| span.name == "respond" && span.parent == request);
-    assert_eq!(respond.count(), 1, "the response's time, without the tasks', is a span of its own");
 }

@@ -54,6 +54,7 @@ mod room;
 mod routes;
 mod scratch;
 mod system;
+mod telemetry;
 mod tidy;
 mod tls;
 mod variables;

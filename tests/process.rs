@@ -28,11 +28,13 @@ pub(crate) struct Ended {
     pub(crate) stderr: Vec<String>,
 }
 
-/// Describes `epilogue` with these arguments, without this process' own `EPILOGUE_…` variables.
+/// Describes `epilogue` with these arguments, without this process' own `EPILOGUE_…` and `OTEL_…` variables.
 pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_epilogue"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EPILOGUE_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if ["EPILOGUE_", "OTEL_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
     }
     command.args(arguments);
     command

@@ -1,4 +1,4 @@
-//! Collects the events, spans and metrics of this process about tasks.
+//! Collects the events and metrics of this process about tasks.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,7 +15,6 @@ use tracing_subscriber::registry::LookupSpan;
 pub(crate) type Fields = BTreeMap<&'static str, String>;
 
 static EVENTS: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
-static SPANS: Mutex<Vec<Span>> = Mutex::new(Vec::new());
 static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
 
 /// The place where the host is to panic, once: at a task's beginning or at its end.
@@ -35,15 +34,6 @@ fn panic_if_asked(is_here: impl Fn(&Panic) -> bool) {
     let asked = panics.iter().position(is_here).map(|here| panics.remove(here));
     drop(panics);
     assert_eq!(asked, None, "on purpose");
-}
-
-/// A span that has begun. It names other spans by their place in the list of all spans.
-#[derive(Clone, Debug)]
-pub(crate) struct Span {
-    pub(crate) name: &'static str,
-    pub(crate) fields: Fields,
-    pub(crate) parent: Option<usize>,
-    pub(crate) follows: Vec<usize>,
 }
 
 /// Begins to listen, once for all tests of this process.
@@ -67,11 +57,6 @@ pub(crate) fn events(request: &str) -> Vec<Fields> {
     events.iter().filter(|event| event.get("request").is_some_and(|id| id == request)).cloned().collect()
 }
 
-/// All spans so far.
-pub(crate) fn spans() -> Vec<Span> {
-    SPANS.lock().unwrap().clone()
-}
-
 /// How many tasks of a component have ended, by state, as an operator reads it.
 pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
     let start = format!("epilogue_tasks_total{{component=\"{component}\",state=\"");
@@ -82,28 +67,11 @@ pub(crate) fn counts(component: &str) -> BTreeMap<String, u64> {
 
 struct Listener;
 
-/// A span's place in the list of all spans, kept with the span.
-struct Place(usize);
-
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
         let mut fields = Read(Fields::new());
         attributes.record(&mut fields);
-        let span = context.span(id).expect("it has just begun");
-        let parent = span.parent().and_then(|parent| parent.extensions().get().map(|Place(place)| *place));
-        let mut spans = SPANS.lock().unwrap();
-        span.extensions_mut().insert(Place(spans.len()));
-        spans.push(Span { name: span.name(), fields: fields.0.clone(), parent, follows: Vec::new() });
-        drop(spans);
         panic_if_asked(|place| matches!(place, Panic::AtBegin { request, task } if fields.is(request, task)));
-    }
-
-    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
-        // A span that has ended cannot be found, by a tracing system either.
-        let place = |id| context.span(id)?.extensions().get().map(|Place(place)| *place);
-        if let (Some(span), Some(follows)) = (place(id), place(follows)) {
-            SPANS.lock().unwrap()[span].follows.push(follows);
-        }
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -17,6 +17,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Call {
     /// The request's first line.
     pub(crate) line: String,
+    /// The lines of its headers.
+    pub(crate) headers: Vec<String>,
     stream: TcpStream,
 }
 
@@ -52,8 +54,8 @@ impl Call {
     fn read(stream: TcpStream) -> Self {
         let mut lines = BufReader::new(stream.try_clone().expect("the stream should be cloned")).lines();
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
-        lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
-        Self { line, stream }
+        let headers = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        Self { line, headers, stream }
     }
 
     pub(crate) fn answer(mut self, body: &str) {

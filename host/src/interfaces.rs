@@ -1,6 +1,7 @@
 //! The interfaces that a guest can call, and the ones that the host calls in a guest.
 
 pub(crate) mod background;
+mod calls;
 pub(crate) mod chaining;
 pub(crate) mod client;
 pub(crate) mod fields;

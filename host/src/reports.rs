@@ -3,14 +3,17 @@
 mod access_log;
 pub(crate) mod history;
 pub(crate) mod live;
+mod log_places;
 mod metrics;
 mod names;
 pub(crate) mod totals;
+mod traces;
 pub(crate) mod view;
 
 use epilogue_manifest::settings::HostOptions;
 
 use crate::tasks::timeline::{Reader, Readers};
+use crate::telemetry::otlp::Otlp;
 use history::History;
 use live::Live;
 use totals::Totals;
@@ -26,13 +29,20 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    pub(crate) fn new(options: &HostOptions) -> Self {
+    /// Makes the reports. Telemetry goes to `otlp`.
+    pub(crate) fn new(options: &HostOptions, otlp: &Otlp) -> Self {
         let mut readers: Vec<Box<dyn Reader>> = Vec::new();
         if options.access_log {
             readers.push(Box::new(access_log::AccessLog));
         }
-        if options.metrics_listen.is_some() {
+        if options.metrics_listen.is_some() || otlp.has_metrics() {
             readers.push(Box::new(metrics::Metrics::default()));
+        }
+        if let Some(spans) = &otlp.spans {
+            readers.push(Box::new(traces::Traces(spans.clone())));
+        }
+        if let Some(places) = otlp.places() {
+            readers.push(Box::new(log_places::LogPlaces(places)));
         }
         if readers.is_empty() && options.dashboard.is_none() {
             return Self::default();
@@ -44,6 +54,6 @@ impl Reports {
             readers.push(Box::new(totals.clone()));
         }
         readers.push(Box::new(live.clone()));
-        Self { readers: Readers::new(readers, dashboard.is_some()), live: Some(live), dashboard }
+        Self { readers: Readers::new(readers, dashboard.is_some(), otlp.spans.clone()), live: Some(live), dashboard }
     }
 }

@@ -17,7 +17,6 @@ use epilogue_rules::limits::cut;
 use epilogue_rules::{trace, words};
 use http::{Response, StatusCode};
 use tokio::time::Instant;
-use tracing::Span;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request;
 
@@ -87,10 +86,8 @@ pub(crate) struct Life {
     /// The request's place among the admitted requests. None for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// The request's span. It lasts as long as the request, so that the tasks' spans can be linked to it.
-    span: Span,
-    /// The span until the response is sent, inside the request's span. It does not include the tasks.
-    respond: Option<Span>,
+    /// Whether the request's client waits for its response.
+    responding: bool,
 }
 
 /// An instance that is ready to run a task.
@@ -111,13 +108,13 @@ impl Life {
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
-        let scope = Arc::new(Scope::new(request.headers(), queue));
+        let scope = Arc::new(Scope::new(request.headers(), queue, observer.readers.spans.as_ref()));
         let instance = pool.take().await.inspect_err(|error| {
             component.announce_no_instance(&scope.id, error);
         })?;
         let mut life = Self::with(pool, scope, observer, instance);
         life.slot = Some(slot);
-        life.respond = Some(tracing::info_span!(target: "epilogue::request", parent: &life.span, "respond"));
+        life.responding = true;
         Ok(life)
     }
 
@@ -130,12 +127,8 @@ impl Life {
     fn with(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer, mut instance: Instance) -> Self {
         let component = &pool.component;
         instance.enter(&scope);
-        let span = tracing::info_span!(
-            target: "epilogue::request", "request", request = scope.id, trace = trace::id(&scope.trace_context.traceparent)
-        );
         Self {
-            respond: None,
-            span,
+            responding: false,
             record: RequestRecord::new(
                 scope.id.clone(),
                 trace::id(&scope.trace_context.traceparent).to_owned(),
@@ -200,7 +193,7 @@ impl Life {
             }
         };
         _ = self.scope.outcome.set(self.record.outcome.clone());
-        self.respond = None;
+        self.responding = false;
         self.note_sent(sent.bytes());
         if let Some(slot) = &mut self.slot {
             slot.drain();
@@ -370,7 +363,7 @@ impl Drop for Life {
     /// Passes the request's record on. If the request has not reached its end, for example because the host panics, its
     /// remaining tasks are recorded as abandoned (S3).
     fn drop(&mut self) {
-        if self.respond.is_some() {
+        if self.responding {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
             self.record.announce_outcome(&self.record.outcome);
             self.note_sent(0);

@@ -326,7 +326,7 @@ impl TestHostBuilder {
             None => engine()?.clone(),
         };
         let app = App::load(&engine, &manifest, options)?;
-        let mut server = Server::bind(app, host.clone(), None, &Reports::new(&host))?;
+        let mut server = Server::bind(app, host.clone(), None, &Reports::new(&host, &Default::default()))?;
         let (sender, incoming) = mpsc::channel();
         server.observe(sender);
         let (sender, worked) = mpsc::channel();

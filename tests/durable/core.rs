@@ -65,8 +65,6 @@ pub(crate) enum Otherwise {
     RunsElsewhere,
     /// The tasks behind one that failed for good wait in the dead letter with it. They are not skipped (S3, S4).
     DeadLetter,
-    /// A worker's spans are its own (S16).
-    OwnSpan,
     /// There is an engine.
     HasEngine,
     /// NATS accepts a batch only if it fits into `max_payload`, which is 1 MiB. The largest arguments of a task are as

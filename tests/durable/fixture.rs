@@ -97,9 +97,15 @@ impl Fixture {
 
     /// Starts a host that serves.
     pub(crate) fn host<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Process {
-        let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", self.visibility]);
-        command.args(["--durable-backoff", self.backoff]).args(arguments);
+        let mut command = self.host_command();
+        command.args(arguments);
         Process::start(command)
+    }
+
+    pub(crate) fn host_command(&self) -> Command {
+        let mut command = up(self.app.path(), ["--engine", &self.url, "--visibility-timeout", self.visibility]);
+        command.args(["--durable-backoff", self.backoff]);
+        command
     }
 
     /// Starts a worker, and waits until it runs tasks.

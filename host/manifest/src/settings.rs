@@ -20,7 +20,7 @@ use std::{
 
 use epilogue_rules::backoff::Backoff;
 
-use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, Value};
+use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, TaskSpans, Value};
 
 settings! {
     /// The settings of one component.
@@ -263,6 +263,10 @@ settings! {
         /// the component has set the header, the host does not change it.
         #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
         request_id: RequestId = RequestId::Return;
+        /// How the span of a task belongs to the span of its request, if traces are exported: `link`, because the task
+        /// begins after the response, or `child`, for systems that cannot follow links.
+        #[arg(help_heading = "Server", env = "EPILOGUE_TASK_SPANS", value_name = "HOW")]
+        task_spans: TaskSpans = TaskSpans::Link;
         /// Discards what components print to stdout and stderr.
         #[arg(
             help_heading = "Server",

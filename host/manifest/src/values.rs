@@ -108,6 +108,16 @@ words! {
 }
 
 words! {
+    /// How the span of a task belongs to the span of its request.
+    TaskSpans {
+        /// The task's span has a link to the request's span.
+        Link = "link",
+        /// The task's span is a child of the request's span.
+        Child = "child",
+    }
+}
+
+words! {
     /// The format of the host's log.
     LogFormat {
         /// One line of text for each event.

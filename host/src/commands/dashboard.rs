@@ -41,7 +41,7 @@ pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
         HostOverlay { dashboard: Some(args.listen), dashboard_token: args.token.clone(), ..HostOverlay::default() };
     let options = given.resolve();
     options.check()?;
-    logging::init(&options)?;
+    logging::init(&options, None)?;
     let store = TaskStore::open(&args.engine, Options { operator: true, ..Options::default() })?;
     let guard = Guard::new(args.token.as_deref(), args.actions);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use epilogue_manifest::Manifest;
 use epilogue_manifest::settings::HostOptions;
-use epilogue_manifest::values::LogFormat;
+use epilogue_manifest::values::{LogFormat, TaskSpans};
 use epilogue_spin::key_value::Stores;
 use tokio_rustls::TlsAcceptor;
 use wasmtime::Engine;
@@ -31,8 +31,9 @@ use crate::server::control::{self, Control};
 use crate::server::overview::{Overview, Sources};
 use crate::server::{self, progress::Progress, tls};
 use crate::tasks::store::TaskStore;
-use crate::telemetry::logging;
 use crate::telemetry::monitor::{self, Gauges, Readiness};
+use crate::telemetry::otlp::Otlp;
+use crate::telemetry::{logging, recorder};
 
 /// A process that is about to run an application.
 pub(crate) struct Prepared {
@@ -44,6 +45,8 @@ pub(crate) struct Prepared {
     instances: NonZeroU32,
     /// The task engine for durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
+    /// The exporters for an OpenTelemetry collector.
+    pub(crate) otlp: Otlp,
     readiness: Readiness,
     /// What reads the timelines of requests and batches.
     pub(crate) reports: Reports,
@@ -63,7 +66,7 @@ impl Prepared {
     /// Returns an error if one of these steps fails. The message says why.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
-        let (manifest, mut host) = args.set_up(&readiness)?;
+        let (manifest, mut host, otlp) = args.set_up(&readiness)?;
         if args.watch && host.dashboard.is_none() && std::io::stdout().is_terminal() {
             // Someone is working on the application here.
             host.dashboard = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -73,7 +76,7 @@ impl Prepared {
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
         let (engine, instances) = engine::engine(host.max_instances)?;
         let task_store = TaskStore::of(&host)?;
-        let reports = Reports::new(&host);
+        let reports = Reports::new(&host, &otlp);
         Ok(Self {
             args,
             manifest,
@@ -81,6 +84,7 @@ impl Prepared {
             engine,
             instances,
             task_store,
+            otlp,
             readiness,
             reports,
             overview: Arc::default(),
@@ -155,6 +159,7 @@ impl Prepared {
             host,
             engine,
             task_store,
+            otlp,
             readiness,
             reports,
             watching,
@@ -184,15 +189,17 @@ impl Prepared {
                 Dashboard { host: Some((overview.clone(), history, totals)), task_store: task_store.clone(), guard };
             dashboard::announce(dashboard, address)?;
         }
-        readiness.loaded(shutdown, gauges(overview));
+        let gauges = gauges(overview);
+        otlp.set_gauges(gauges.clone())?;
+        readiness.loaded(shutdown, gauges);
         Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)?;
         Ok(control.ok())
     }
 }
 
-/// Sets the gauges of `/metrics` to the state of the process, whenever they are read.
+/// Sets the gauges to the state of the process, whenever they are read.
 fn gauges(overview: Overview) -> Gauges {
-    Box::new(move || {
+    Arc::new(move || {
         let overview = overview.clone();
         Box::pin(async move {
             let state = overview.state().await;
@@ -224,25 +231,25 @@ fn gauges(overview: Overview) -> Gauges {
 
 impl UpArgs {
     /// Prepares the process before the application is loaded: its logs, its limits, and the application's build.
-    pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions)> {
+    pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions, Otlp)> {
         // For errors before the manifest is read.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
         let manifest = self.manifest()?;
         let host = self.host_options(&manifest)?;
-        logging::init(&host)?;
-        for warning in variables::warnings().iter().map(String::as_str).chain(manifest.warnings()) {
+        let (otlp, ignored) = Otlp::start(host.task_spans == TaskSpans::Child);
+        logging::init(&host, otlp.bridge())?;
+        for warning in variables::warnings().iter().chain(&ignored).map(String::as_str).chain(manifest.warnings()) {
             tracing::warn!(target: "epilogue::up", "{warning}");
         }
         host.check()?;
         server::raise_open_files();
         memory::limit_to(&host);
-        if let Some(address) = host.metrics_listen {
-            monitor::serve(address, readiness.clone())?;
-        }
+        let served = host.metrics_listen.map(|address| monitor::serve(address, readiness.clone()));
+        recorder::install(served.transpose()?, otlp.meters())?;
         if self.build {
             build::build(&manifest, &self.application.component_ids)?;
         }
-        Ok((manifest, host))
+        Ok((manifest, host, otlp))
     }
 
     /// The application as its manifest describes it now.

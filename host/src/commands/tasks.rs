@@ -34,7 +34,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
     // Not the manifest's filter, because the operator wants to see events here that the host does not log.
     let log = args.log.clone().unwrap_or_else(LogFilter::tasks);
-    logging::init(&HostOptions { log, ..host.clone() })?;
+    logging::init(&HostOptions { log, ..host.clone() }, None)?;
     let store = TaskStore::open(url, options)?;
     let done = match args.command {
         TasksCommand::List { state, limit } => list(&store, state.map(Into::into), limit, args.json),

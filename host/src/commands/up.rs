@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use epilogue_manifest::Manifest;
 
@@ -21,8 +22,10 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let server = Server::bind(app, prepared.options(), tls, &prepared.reports)?;
     let shutdown = prepared.handle_signals(server.progress())?;
     announce(&prepared.manifest, &server.url());
+    let otlp = prepared.otlp.clone();
     let _control = prepared.ready(&shutdown, server.replacer(), server.progress())?;
-    let summary = server.run(shutdown)?;
+    let ended = server.run(shutdown.clone());
+    let summary = ended.inspect_err(|_| otlp.end(Duration::ZERO))?;
     tracing::info!(
         target: "epilogue::up",
         "stopped after {} and {}; the stop abandoned {} of them",
@@ -30,6 +33,7 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         Count(summary.tasks, "task"),
         summary.abandoned_at_stop
     );
+    otlp.end(shutdown.left());
     Ok(summary.exit_code())
 }
 

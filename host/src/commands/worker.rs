@@ -1,6 +1,7 @@
 //! `epilogue worker`: runs an application's durable tasks, and serves no requests.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -35,8 +36,10 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let serve_calls = chained::serve_calls(host.into());
     let progress = Progress::of_worker(observer.clone());
     let shutdown = prepared.handle_signals(progress.clone())?;
+    let otlp = prepared.otlp.clone();
     let _control = prepared.ready(&shutdown, replacer, progress)?;
-    threads::run(workers.works(&shutdown, &serve_calls), &shutdown, grace)?;
+    let ended = threads::run(workers.works(&shutdown, &serve_calls), &shutdown, grace);
+    ended.inspect_err(|_| otlp.end(Duration::ZERO))?;
     let summary = observer.summary();
     tracing::info!(
         target: "epilogue::work",
@@ -44,5 +47,6 @@ pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
         Count(summary.tasks, "task"),
         summary.abandoned_at_stop
     );
+    otlp.end(shutdown.left());
     Ok(summary.exit_code())
 }

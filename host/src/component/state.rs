@@ -68,6 +68,7 @@ impl State {
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
         self.wasi.printed.belong_to(scope.as_ref().and_then(|scope| scope.output()));
         self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
+        self.outgoing.trace = scope.as_ref().and_then(|scope| scope.trace.clone());
         self.background.scope = scope;
     }
 

@@ -13,12 +13,14 @@ use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::calls::Call;
 use super::chaining::Chaining;
 use super::send::{send, send_on};
 use crate::budget::instance::places_for_requests;
 use crate::budget::lookups::Lookups;
 use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
+use crate::telemetry::otlp::trace::Trace;
 
 /// The application's own address, once it is known. It is not set if the application serves https, because a component
 /// cannot trust the certificate.
@@ -42,6 +44,8 @@ pub(crate) struct Outgoing {
     /// The requests that the instance is sending.
     requests: Places,
     warnings: Arc<Warnings>,
+    /// The current request's place in its trace. None if no traces are exported.
+    pub(crate) trace: Option<Arc<Trace>>,
 }
 
 impl Outgoing {
@@ -53,7 +57,16 @@ impl Outgoing {
         lookups: Lookups,
         warnings: Arc<Warnings>,
     ) -> Self {
-        Self { component, allowed, own_address, chaining, lookups, requests: places_for_requests(), warnings }
+        Self {
+            component,
+            allowed,
+            own_address,
+            chaining,
+            lookups,
+            requests: places_for_requests(),
+            warnings,
+            trace: None,
+        }
     }
 
     /// The URI for a request, or the error that the request is not allowed.
@@ -193,8 +206,10 @@ impl WasiHttpHooks for Outgoing {
         let directed = self.direct(request.uri());
         let (component, warnings) = (self.component.clone(), self.warnings.clone());
         let (chaining, lookups, place) = (self.chaining.clone(), self.lookups.clone(), self.requests.take());
+        let trace = self.trace.clone();
         Box::new(async move {
             let uri = directed?;
+            let mut call = trace.map(|trace| Call::begin(trace, &mut request, &uri));
             let origin = origin(&uri);
             let failed = move |error: Error| {
                 let (component, origin, told) = (component.clone(), origin.clone(), error.to_string());
@@ -220,10 +235,14 @@ impl WasiHttpHooks for Outgoing {
                     None => send(request, options, lookups).await,
                 }
             };
-            let (response, connection) = sent.await.map_err(&failed)?;
+            let (response, connection) = sent.await.map_err(|error| {
+                call.iter_mut().for_each(|call| call.failed(&error));
+                failed(error)
+            })?;
+            call.iter_mut().for_each(|call| call.answered(response.status()));
             let connection = async move {
                 let ended = connection.await;
-                drop(place);
+                drop((place, call));
                 ended
             };
             Ok((response.map(|body| body.map_err(failed).boxed_unsync()), Box::new(connection) as BoxFuture<_>))

@@ -83,6 +83,14 @@ impl Shutdown {
         }
     }
 
+    /// The rest of the grace. Zero if it was cut short, or if the shutdown has not begun.
+    pub(crate) fn left(&self) -> Duration {
+        match *self.stage.borrow() {
+            Stage::Draining { until } => until.saturating_duration_since(Instant::now()),
+            Stage::Running | Stage::Stopped => Duration::ZERO,
+        }
+    }
+
     /// Waits until the shutdown begins, and returns the time at which its grace ends.
     pub(crate) async fn begun(&mut self) -> Instant {
         let stage = self.stage.wait_for(|stage| !matches!(stage, Stage::Running)).await.map(|stage| *stage);

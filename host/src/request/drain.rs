@@ -120,11 +120,10 @@ impl Life {
 
     /// Runs a task once, from `now` on.
     pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
-        // A separate span, linked to the request's span, because a request can end before its tasks (S16).
+        // For events that are not about the request itself, such as those of its calls.
         let span = tracing::info_span!(
-            target: "epilogue::task", parent: None, "task", request = self.scope.id, task = task.id, name = task.name, attempt
+            target: "epilogue::task", "task", request = self.scope.id, task = task.id, name = task.name, attempt
         );
-        span.follows_from(&self.span);
         let call = Box::new(types::Task {
             id: task.id,
             name: task.name.clone(),
@@ -153,6 +152,7 @@ impl Life {
                 (state, Some(cut(interrupted.to_string())))
             }
         };
+        self.scope.calls_belong_to(None);
         self.scope.note(|timeline| timeline.attempt_ended(task.id, state, error.as_deref()));
         (state, error)
     }

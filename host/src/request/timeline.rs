@@ -38,6 +38,7 @@ impl Life {
 
     /// Notes that an attempt of a task begins.
     pub(super) fn note_attempt(&self, task: &Task, attempt: u32, began: Instant) {
+        self.scope.calls_belong_to(Some(task.id));
         if let Some(shared) = self.scope.timeline.get() {
             let record = self.record_of(task, TaskState::Abandoned, attempt, None);
             shared.lock().attempt_begins(&record, began);

@@ -97,6 +97,7 @@ fn asked(request: &Parts, peer: &Peer) -> Asked {
         authority: request.uri.authority().map(Authority::as_str).or_else(host).map(str::to_owned),
         client: peer.client,
         route: String::new(),
+        traceparent: request.headers.get("traceparent").cloned(),
         request_id: None,
     }
 }

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::queue::Queue;
 use crate::tasks::timeline::{Shared, Timeline};
+use crate::telemetry::otlp::spans::Spans;
+use crate::telemetry::otlp::trace::Trace;
 
 /// A request, from its arrival to the end of its teardown.
 pub(crate) struct Scope {
@@ -20,18 +22,31 @@ pub(crate) struct Scope {
     /// The prefix of the idempotency keys of the request's tasks. None means the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
+    /// The request's place in its trace. None if no traces are exported.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// What happened and when. None if nothing reads it.
     pub(crate) timeline: OnceLock<Arc<Shared>>,
 }
 
 impl Scope {
-    /// Makes the scope of a request that arrived with `headers`.
-    pub(crate) fn new(headers: &HeaderMap, queue: Queue) -> Self {
+    /// Makes the scope of a request that arrived with `headers`. If traces are exported to `spans`, the request has a span
+    /// of its own, and the guest sees this span instead of its client's.
+    pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
-        let trace_context = trace_context(headers, &id);
+        let mut trace_context = trace_context(headers, &id);
+        let trace = spans.map(|spans| {
+            let TraceContext { traceparent, tracestate } = &mut trace_context;
+            // A new trace has the request's id.
+            let is_new = trace::id(traceparent) == id.simple().to_string();
+            let client = (!is_new).then_some((&**traceparent, tracestate.as_deref()));
+            let trace = Trace::of_request(spans.clone(), client, id.as_u128());
+            *traceparent = trace.traceparent(trace.own.span_id());
+            Arc::new(trace)
+        });
         Self {
             id: id.to_string(),
             trace_context,
+            trace,
             outcome: OnceLock::new(),
             key: None,
             queue: Mutex::new(queue),
@@ -40,10 +55,17 @@ impl Scope {
     }
 
     /// Makes the scope of a request with stored tasks. Their idempotency keys begin with `key`.
-    pub(crate) fn resume(id: String, key: String, trace_context: TraceContext, queue: Queue) -> Self {
+    pub(crate) fn resume(
+        id: String,
+        key: String,
+        trace_context: TraceContext,
+        queue: Queue,
+        trace: Option<Trace>,
+    ) -> Self {
         Self {
             id,
             trace_context,
+            trace: trace.map(Arc::new),
             outcome: OnceLock::new(),
             key: Some(key),
             queue: Mutex::new(queue),
@@ -60,6 +82,7 @@ impl Scope {
     pub(crate) fn follow(&self, mut timeline: Timeline, component: &str, has_output: bool) -> &Arc<Shared> {
         timeline.id.clone_from(&self.id);
         timeline.trace_context = self.trace_context.clone();
+        timeline.trace.clone_from(&self.trace);
         component.clone_into(&mut timeline.component);
         self.timeline.get_or_init(|| Shared::new(timeline, has_output))
     }
@@ -73,6 +96,13 @@ impl Scope {
     pub(crate) fn note(&self, write: impl FnOnce(&mut Timeline)) {
         if let Some(timeline) = self.timeline.get() {
             write(&mut timeline.lock());
+        }
+    }
+
+    /// Traces the guest's calls as part of `task` from now on, or of the request itself.
+    pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
+        if let Some(trace) = &self.trace {
+            trace.enter(task);
         }
     }
 

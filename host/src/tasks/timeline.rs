@@ -9,6 +9,8 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
+use crate::telemetry::otlp::spans::Spans;
+use crate::telemetry::otlp::trace::Trace;
 
 /// How many lines of a request's output are kept.
 const MAX_LINES: usize = 200;
@@ -24,6 +26,8 @@ pub(crate) struct Timeline {
     /// The request's id. Empty if the host answered before the request got one.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
+    /// The request's place in its trace. None if no traces are exported.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// The component that serves the request, by its id in the manifest. Empty if the host answered by itself.
     pub(crate) component: String,
     /// The wall-clock time at which the request arrived.
@@ -77,6 +81,8 @@ pub(crate) struct Asked {
     pub(crate) client: SocketAddr,
     /// The route that matched, such as `/users/:id`. Empty if none did.
     pub(crate) route: String,
+    /// The client's `traceparent`.
+    pub(crate) traceparent: Option<HeaderValue>,
     /// The client's `x-request-id`, if the operator trusts it.
     pub(crate) request_id: Option<HeaderValue>,
 }
@@ -155,6 +161,7 @@ impl Timeline {
             asked,
             id: String::new(),
             trace_context: TraceContext { traceparent: String::new(), tracestate: None },
+            trace: None,
             component: String::new(),
             time: SystemTime::now(),
             began: Instant::now(),
@@ -338,11 +345,13 @@ pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
     /// Whether the timelines also have what guests print.
     pub(crate) want_output: bool,
+    /// Where the spans of requests and tasks go. None if no traces are exported.
+    pub(crate) spans: Option<Arc<Spans>>,
 }
 
 impl Readers {
-    pub(crate) fn new(readers: Vec<Box<dyn Reader>>, want_output: bool) -> Self {
-        Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output }
+    pub(crate) fn new(readers: Vec<Box<dyn Reader>>, want_output: bool, spans: Option<Arc<Spans>>) -> Self {
+        Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output, spans }
     }
 
     /// Whether there is any reader.

@@ -22,6 +22,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
+use crate::telemetry::otlp::Bridge;
 use crate::telemetry::output::Events;
 use crate::telemetry::timestamp::timestamp;
 
@@ -33,11 +34,12 @@ pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from now on. stdout is for guests, and for the line with the address.
-pub(crate) fn init(options: &HostOptions) -> anyhow::Result<()> {
+/// Writes events to stderr from now on, and passes them to `bridge`. stdout is for guests, and for the line with the
+/// address.
+pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
-    let registry = registry().with(filter).with(filter_fn(may_be_logged));
+    let registry = registry().with(filter).with(filter_fn(may_be_logged)).with(bridge);
     // An event that cannot be written is lost. Printing this to stderr would panic, during a request or a shutdown.
     let events = format::layer().with_writer(|| Events).log_internal_errors(false);
     match options.log_format {

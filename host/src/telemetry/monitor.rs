@@ -14,11 +14,11 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio::sync::Semaphore;
 
 use crate::process::shutdown::Shutdown;
+use crate::telemetry::names;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// How long one answer may take, including the arrival of the request.
@@ -29,14 +29,10 @@ const CONNECTIONS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The content type of Prometheus' text format. Prometheus 3 refuses metrics without it.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// The buckets of `http.server.request.duration`, as OpenTelemetry's semantic conventions fix them.
-const REQUEST_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// The buckets of the times of tasks, which are shorter and longer than requests.
-const TASK_SECONDS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0];
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Sets the gauges to what they measure. Called before the metrics are read.
-pub(crate) type Gauges = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Gauges = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Whether the host is ready. It is ready from the time when its application is loaded until its shutdown begins.
 #[derive(Clone, Default)]
@@ -70,15 +66,13 @@ struct Monitor {
     readiness: Readiness,
 }
 
-/// Serves metrics, `/healthz` and `/readyz` from now on, on a separate thread.
-pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<()> {
+/// Serves metrics, `/healthz` and `/readyz` from now on, on a separate thread. Returns the recorder of the metrics.
+pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<PrometheusRecorder> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let recorder = recorder()?;
     let metrics = recorder.handle();
-    metrics::set_global_recorder(recorder).context("metrics are already recorded elsewhere")?;
-    describe();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _context = runtime.enter();
@@ -88,50 +82,15 @@ pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result
     let thread = std::thread::Builder::new().name("epilogue-metrics".into());
     thread.spawn(move || runtime.block_on(answer)).context("cannot start a thread")?;
     tracing::info!(target: "epilogue::monitor", "metrics are on http://{address}/metrics");
-    Ok(())
+    Ok(recorder)
 }
 
 fn recorder() -> anyhow::Result<PrometheusRecorder> {
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full("http_server_request_duration_seconds".to_owned()), &REQUEST_SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("epilogue_task_duration_seconds".to_owned()), &TASK_SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("epilogue_task_wait_seconds".to_owned()), &TASK_SECONDS)?;
+    let mut builder = PrometheusBuilder::new();
+    for (name, buckets) in names::HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
+    }
     Ok(builder.build_recorder())
-}
-
-fn describe() {
-    metrics::describe_counter!(
-        "epilogue_events_lost_total",
-        "Events that were not written, because nothing read stderr."
-    );
-    metrics::describe_counter!("epilogue_tasks_total", "Tasks that ended, by component and final state.");
-    let dead =
-        "Durable tasks that failed for good, by component and cause. A task that an operator retries may count again.";
-    metrics::describe_counter!("epilogue_tasks_dead_total", dead);
-    metrics::describe_counter!("epilogue_tasks_stored_total", "Durable tasks that were stored, by component.");
-    let hits = "Times that a guest or a client reached one of the limits of the host, by limit.";
-    metrics::describe_counter!("epilogue_limit_hits_total", hits);
-    metrics::describe_counter!("epilogue_requests_refused_total", "Requests that were answered 503, by limit.");
-    let duration = "Time from a request's arrival until its whole response was sent.";
-    metrics::describe_histogram!("http_server_request_duration_seconds", Unit::Seconds, duration);
-    metrics::describe_gauge!("http_server_active_requests", "Requests whose response is not sent yet.");
-    let duration = "Time from the start of a task's first attempt to its end, by component, name and final state.";
-    metrics::describe_histogram!("epilogue_task_duration_seconds", Unit::Seconds, duration);
-    let wait = "Time from the end of the response, or from the moment when the task was added, to the task's start.";
-    metrics::describe_histogram!("epilogue_task_wait_seconds", Unit::Seconds, wait);
-    metrics::describe_counter!("epilogue_task_attempts_total", "Attempts of tasks, by component and name.");
-    metrics::describe_gauge!("epilogue_tasks_active", "Tasks that run in this process.");
-    metrics::describe_gauge!("epilogue_tasks_waiting", "Tasks in this process that have not started.");
-    metrics::describe_gauge!(
-        "epilogue_requests_draining",
-        "Requests whose response is sent and whose tasks run or wait."
-    );
-    metrics::describe_gauge!("epilogue_backlog", "Batches of durable tasks in the task engine, by state.");
-    metrics::describe_gauge!("epilogue_instances", "Instances of components, in use and idle.");
-    metrics::describe_gauge!("epilogue_limit", "Limits of the host, by name.");
-    metrics::describe_gauge!("epilogue_limit_use", "How much of each limit of the host is used, by name.");
-    metrics::describe_gauge!("epilogue_versions", "Versions of the application that still serve requests.");
-    metrics::describe_counter!("epilogue_reloads_total", "Reloads of the application, by result.");
 }
 
 async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) -> Infallible {

@@ -17,12 +17,12 @@ use crate::component::no_instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
-use crate::tasks::backlog::Backlog;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::to_response_outcome;
+use crate::telemetry::otlp::trace::Trace;
 
 /// Runs a leased batch until all its tasks have ended, or it must wait for another attempt, or its lease is lost.
 pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
@@ -88,7 +88,7 @@ impl<'a> LeasedBatch<'a> {
             let (component, names) = (&batch.component, names.join(", "));
             NotBegun::Failed(format!("this application has no component {component:?} that runs {names}"))
         })?;
-        let scope = Arc::new(scope(batch, &pool, observer.backlog()));
+        let scope = Arc::new(scope(batch, &pool, &observer));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {
             NoInstance::Full(_) | NoInstance::Stopped => NotBegun::NoRoom,
             NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
@@ -225,14 +225,14 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
 }
 
 /// Makes the scope of the batch's request from the data in the batch.
-fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
+fn scope(batch: &Batch, pool: &Pool, observer: &Observer) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {
         OnFailure::Stop => FailurePolicy::Stop,
         OnFailure::Continue => FailurePolicy::Continue,
     };
     let last = batch.tasks.iter().map(|task| task.id).max().unwrap_or_default();
-    let queue = Queue::new(&component.settings, component.task_store.is_some(), backlog.clone()).resume(
+    let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone()).resume(
         policy,
         last,
         batch.generation,
@@ -241,7 +241,11 @@ fn scope(batch: &Batch, pool: &Pool, backlog: &Backlog) -> Scope {
         traceparent: batch.traceparent.clone().unwrap_or_default(),
         tracestate: batch.tracestate.clone(),
     };
-    Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue)
+    let trace = observer.readers.spans.clone().map(|spans| {
+        let tasks = batch.tasks.iter().map(|task| task.id).collect();
+        Trace::of_batch(spans, (&trace_context.traceparent, trace_context.tracestate.as_deref()), tasks)
+    });
+    Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue, trace)
 }
 
 fn to_task(stored: &engines::Task, layer: usize) -> Task {

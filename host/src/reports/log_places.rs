@@ -1,0 +1,20 @@
+//! Tells the exported log which trace each running request is in.
+
+use std::sync::Arc;
+
+use crate::tasks::timeline::{Reader, Shared};
+use crate::telemetry::otlp::Places;
+
+/// Notes the beginning and the end of each request.
+pub(super) struct LogPlaces(pub(super) Arc<Places>);
+
+impl Reader for LogPlaces {
+    fn began(&self, timeline: &Arc<Shared>) {
+        let timeline = timeline.lock();
+        self.0.begin(&timeline.id, &timeline.trace_context.traceparent);
+    }
+
+    fn ended(&self, timeline: &Arc<Shared>) {
+        self.0.end(&timeline.lock().id);
+    }
+}

@@ -1,0 +1,56 @@
+//! Traces: a span for each request, and one for each of its tasks. They are made from the timeline, after the fact.
+//!
+//! ```text
+//! GET /users/:id   ├───────────────┤ sent
+//! store write_log                 │                    zero length, a durable task
+//! notify                           ╎   ├────────┤      linked to the request's span
+//! ```
+
+mod request;
+mod task;
+
+use std::sync::Arc;
+
+use opentelemetry_sdk::trace::SpanData;
+use uuid::Uuid;
+
+use crate::tasks::timeline::{Reader, Shared, Timeline};
+use crate::telemetry::otlp::spans::Spans;
+use crate::telemetry::otlp::trace::Trace;
+
+/// Exports the spans of requests and tasks.
+pub(super) struct Traces(pub(super) Arc<Spans>);
+
+impl Reader for Traces {
+    fn answered(&self, timeline: &Timeline) {
+        let Some(asked) = &timeline.asked else { return };
+        let client = asked.traceparent.as_ref().and_then(|value| value.to_str().ok()).map(|parent| (parent, None));
+        let trace = Trace::of_request(self.0.clone(), client, Uuid::now_v7().as_u128());
+        if trace.is_sampled() {
+            self.0.send(1, || [request::span(timeline, &trace, asked)]);
+        }
+    }
+
+    fn sent(&self, timeline: &Timeline) {
+        if let Some((trace, asked)) = sampled(timeline).zip(timeline.asked.as_ref()) {
+            trace.spans.send(1, || [request::span(timeline, trace, asked)]);
+        }
+    }
+
+    fn ended(&self, timeline: &Arc<Shared>) {
+        let timeline = timeline.lock();
+        if let Some(trace) = sampled(&timeline) {
+            let count = timeline.tasks.iter().map(task::count).sum();
+            trace.spans.send(count, || spans(&timeline, trace));
+        }
+    }
+}
+
+/// The request's place in its trace, if its spans are exported.
+fn sampled(timeline: &Timeline) -> Option<&Trace> {
+    timeline.trace.as_deref().filter(|trace| trace.is_sampled())
+}
+
+fn spans(timeline: &Timeline, trace: &Trace) -> Vec<SpanData> {
+    timeline.tasks.iter().flat_map(|task| task::spans(timeline, trace, task)).collect()
+}

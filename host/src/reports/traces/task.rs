@@ -1,0 +1,125 @@
+//! The spans of a task. Each task has one of kind `consumer`, from its first attempt to its end. If it never ran, the span
+//! has no length, so that the number of spans is the number of tasks. A task that is stored for a worker has one of kind
+//! `producer`. The worker's span is linked to that.
+
+use std::time::Instant;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, Status};
+use opentelemetry_sdk::trace::SpanData;
+
+use crate::tasks::record::TaskState;
+use crate::tasks::timeline::{Attempt, Fate, TaskTimeline, Timeline};
+use crate::telemetry::otlp::trace::{Trace, derived};
+
+/// The number of spans that [`spans`] makes for a task.
+pub(super) fn count(task: &TaskTimeline) -> usize {
+    1 + attempts(task).len()
+}
+
+/// Makes the spans of a task: its own and, if it was retried, one for each attempt.
+pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> Vec<SpanData> {
+    let own = own(timeline, trace, task);
+    let attempts = attempts(task).iter().map(|attempt| of_attempt(timeline, trace, &own, attempt));
+    attempts.collect::<Vec<_>>().into_iter().chain([own.clone()]).collect()
+}
+
+/// The attempts that have spans of their own.
+fn attempts(task: &TaskTimeline) -> &[Attempt] {
+    if task.attempts.len() > 1 { &task.attempts } else { &[] }
+}
+
+fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
+    let fate = task.end.as_ref().map(|end| end.fate);
+    let stored = fate == Some(Fate::Stored);
+    let end = task.end.as_ref().map(|end| end.at).or(task.attempts.last().and_then(|attempt| attempt.ended));
+    let end = end.unwrap_or_else(Instant::now);
+    let start = task.attempts.first().map_or(end, |attempt| attempt.began);
+    let (context, kind) = match stored {
+        true => (trace.stored(task.id), SpanKind::Producer),
+        false => (trace.task(task.id), SpanKind::Consumer),
+    };
+    let times = (timeline.wall(start), timeline.wall(end));
+    let mut span = trace.spans.span(context, kind, task.name.clone(), times);
+    // A task that is stored before the response is a part of its request.
+    let is_part = stored && timeline.asked.is_some() && timeline.sent.is_none_or(|sent| end <= sent);
+    relate(&mut span, trace.origin(task.id), is_part || trace.spans.tasks_are_children);
+    span.attributes = attributes(timeline, trace, task, fate);
+    let error = task.end.as_ref().and_then(|end| end.error.as_deref());
+    let last = task.attempts.last().and_then(|attempt| attempt.result.as_ref());
+    let (state, error) = match fate {
+        Some(Fate::Ended(state) | Fate::Dead(state)) => (Some(state), error),
+        // A worker will retry it later.
+        None => (last.map(|(state, _)| *state), last.and_then(|(_, error)| error.as_deref())),
+        Some(Fate::Stored) => (None, None),
+    };
+    describe(&mut span, state, error);
+    span
+}
+
+fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Attempt) -> SpanData {
+    let context = trace.with(derived(task.span_context.span_id(), u64::from(attempt.number)));
+    let end = attempt.ended.unwrap_or(attempt.began);
+    let times = (timeline.wall(attempt.began), timeline.wall(end));
+    let mut span = trace.spans.span(context, SpanKind::Internal, format!("attempt {}", attempt.number), times);
+    relate(&mut span, task.span_context.clone(), true);
+    span.attributes = vec![
+        KeyValue::new("epilogue.task.attempt", i64::from(attempt.number)),
+        KeyValue::new("epilogue.instance.fresh", attempt.instance > 0),
+    ];
+    if let Some((state, error)) = &attempt.result {
+        describe(&mut span, Some(*state), error.as_deref());
+    }
+    span
+}
+
+/// Makes a span the child of another one, or links it to that.
+fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
+    if is_child {
+        span.parent_span_id = other.span_id();
+        span.parent_span_is_remote = other.is_remote();
+    } else {
+        span.links.links.push(Link::with_context(other));
+    }
+}
+
+/// Describes why a task or an attempt did not succeed. A task that was skipped, discarded or cancelled is no error: it
+/// only has the reason.
+fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) {
+    let Some(state) = state.filter(|state| *state != TaskState::Succeeded) else { return };
+    if state.is_failure() || state == TaskState::Abandoned {
+        span.status = Status::error(error.unwrap_or_default().to_owned());
+        span.attributes.push(KeyValue::new("error.type", state.as_str()));
+    } else if let Some(reason) = error {
+        span.attributes.push(KeyValue::new("epilogue.task.reason", reason.to_owned()));
+    }
+}
+
+fn attributes(timeline: &Timeline, trace: &Trace, task: &TaskTimeline, fate: Option<Fate>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("epilogue.request.id", timeline.id.clone()),
+        KeyValue::new("epilogue.component", task.component.to_string()),
+        KeyValue::new("epilogue.task.id", i64::try_from(task.id).unwrap_or(i64::MAX)),
+        KeyValue::new("epilogue.task.name", task.name.clone()),
+    ];
+    // Without a fate, a worker will retry the task.
+    if let Some(fate) = fate {
+        attributes.push(KeyValue::new("epilogue.task.state", fate.as_str()));
+    }
+    if let Some(last) = task.attempts.last() {
+        attributes.push(KeyValue::new("epilogue.task.attempt", i64::from(last.number)));
+        attributes.push(KeyValue::new("epilogue.instance.fresh", last.instance > 0));
+    }
+    let durable = fate == Some(Fate::Stored) || trace.is_of_batch(task.id);
+    if durable {
+        let operation = if fate == Some(Fate::Stored) { "send" } else { "process" };
+        attributes.extend([
+            KeyValue::new("messaging.system", "epilogue"),
+            KeyValue::new("messaging.operation.type", operation),
+            KeyValue::new("messaging.operation.name", operation),
+            KeyValue::new("messaging.destination.name", task.component.to_string()),
+            KeyValue::new("messaging.message.id", format!("{}:{}", timeline.id, task.id)),
+        ]);
+    }
+    attributes
+}

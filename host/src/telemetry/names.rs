@@ -1,0 +1,55 @@
+//! The names of metrics and labels at an OpenTelemetry collector.
+//!
+//! The host's own names are those that Prometheus shows. A collector that passes the metrics on to Prometheus turns the
+//! names of OpenTelemetry into the same ones.
+
+/// The words that OpenTelemetry's conventions separate by `_` and not by `.`.
+const WORDS: [(&str, &str); 2] = [("active.requests", "active_requests"), ("status.code", "status_code")];
+
+/// The bounds of the buckets of `http.server.request.duration` in seconds, as OpenTelemetry's conventions fix them.
+const OF_REQUESTS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// The bounds of the buckets of the times of tasks, which are shorter and longer than requests.
+const OF_TASKS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0];
+
+/// The histograms, with the upper bounds of their buckets in seconds.
+pub(crate) const HISTOGRAMS: [(&str, &[f64]); 3] = [
+    ("http_server_request_duration_seconds", &OF_REQUESTS),
+    ("epilogue_task_duration_seconds", &OF_TASKS),
+    ("epilogue_task_wait_seconds", &OF_TASKS),
+];
+
+/// The name of a metric. Prometheus' name also contains the unit, and says whether the metric is a counter.
+pub(crate) fn metric(name: &str) -> String {
+    let base = ["_total", "_seconds", "_bytes"].iter().find_map(|end| name.strip_suffix(end));
+    dotted(base.unwrap_or(name))
+}
+
+/// The name of a label.
+pub(crate) fn label(name: &str) -> String {
+    dotted(name)
+}
+
+fn dotted(name: &str) -> String {
+    let dotted = name.replace('_', ".");
+    WORDS.iter().fold(dotted, |name, (parts, word)| name.replace(parts, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_conventions() {
+        for (prometheus, expected) in [
+            ("http_server_request_duration_seconds", "http.server.request.duration"),
+            ("http_server_active_requests", "http.server.active_requests"),
+            ("epilogue_tasks_total", "epilogue.tasks"),
+            ("epilogue_task_wait_seconds", "epilogue.task.wait"),
+            ("epilogue_limit_use", "epilogue.limit.use"),
+        ] {
+            assert_eq!(metric(prometheus), expected);
+        }
+        assert_eq!(label("http_response_status_code"), "http.response.status_code");
+        assert_eq!(label("component"), "component");
+    }
+}

@@ -1,0 +1,185 @@
+//! Sends traces, metrics and logs to an OpenTelemetry collector, as the variables `OTEL_…` say: OTLP over HTTP.
+//!
+//! ```text
+//! record ──▶ spans ──┐
+//! event ──▶ bridge ──┼─▶ queue ──▶ a thread for each signal ──▶ collector
+//! metric ──▶ meters ─┘
+//! ```
+//!
+//! A request never waits for the collector. Without an endpoint, nothing here runs.
+
+mod client;
+mod logs;
+mod losses;
+mod meters;
+mod sampler;
+pub(crate) mod spans;
+pub(crate) mod trace;
+mod variables;
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_otlp::{
+    Compression, ExporterBuildError, LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig,
+    WithHttpConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+
+use crate::telemetry::monitor::Gauges;
+
+use self::client::Client;
+use self::logs::Logs;
+use self::losses::{Counted, Losses};
+use self::spans::Spans;
+use self::variables::{NAME, Signal, Target, Variables};
+
+pub(crate) use self::logs::{Bridge, Places};
+pub(crate) use self::meters::Meters;
+
+/// How old the values of gauges may be when they are sent.
+const GAUGES: Duration = Duration::from_secs(5);
+/// How long the end of the process waits for the collector, even if the grace leaves less time.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the collector at most.
+const MOST: Duration = Duration::from_secs(5);
+
+/// The exporters of the process.
+#[derive(Clone, Default)]
+pub(crate) struct Otlp {
+    pub(crate) spans: Option<Arc<Spans>>,
+    logs: Option<Arc<Logs>>,
+    metrics: Option<(SdkMeterProvider, Duration)>,
+}
+
+impl Otlp {
+    /// Starts a thread for each signal that the process' variables name an endpoint for. Also returns a warning for each
+    /// variable that has a bad value. `tasks_are_children` is the setting `task-spans`.
+    pub(crate) fn start(tasks_are_children: bool) -> (Self, Vec<String>) {
+        let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let mut variables = Variables::new(&get);
+        if variables.is_true("OTEL_SDK_DISABLED") {
+            return (Self::default(), variables.into_warnings());
+        }
+        let mut otlp = Self::default();
+        for signal in Signal::ALL {
+            if let Some(target) = variables.target(signal)
+                && let Err(error) = otlp.add(signal, target, &mut variables, tasks_are_children)
+            {
+                variables.warnings.push(format!("no {} are exported: {error}", signal.name()));
+            }
+        }
+        (otlp, variables.into_warnings())
+    }
+
+    fn add(
+        &mut self,
+        signal: Signal,
+        target: Target,
+        variables: &mut Variables<'_>,
+        tasks_are_children: bool,
+    ) -> Result<(), ExporterBuildError> {
+        match signal {
+            Signal::Traces => {
+                let exporter = to(target, SpanExporter::builder().with_http()).build()?;
+                self.spans = Some(Spans::start(exporter, variables, &resource(), tasks_are_children).into());
+            }
+            Signal::Logs => {
+                let exporter = to(target, LogExporter::builder().with_http()).build()?;
+                self.logs = Some(Logs::start(exporter, variables, resource()).into());
+            }
+            Signal::Metrics => {
+                let exporter = to(target, MetricExporter::builder().with_http()).build()?;
+                let exporter = Counted { exporter, losses: Losses::new(signal, usize::MAX) };
+                let interval = variables.milliseconds("OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(Duration::from_secs(60));
+                let reader = PeriodicReader::builder(exporter).with_interval(interval).build();
+                let provider = SdkMeterProvider::builder().with_resource(resource()).with_reader(reader).build();
+                self.metrics = Some((provider, interval));
+            }
+        }
+        Ok(())
+    }
+
+    /// The layer that sends the host's events. None if logs are not exported.
+    pub(crate) fn bridge(&self) -> Option<Bridge> {
+        self.logs.as_ref().map(|logs| logs.bridge())
+    }
+
+    /// Where the log finds the traces of requests. None if logs are not exported.
+    pub(crate) fn places(&self) -> Option<Arc<Places>> {
+        self.logs.as_ref().map(|logs| logs.places.clone())
+    }
+
+    /// The recorder that sends the host's metrics. None if metrics are not exported.
+    pub(crate) fn meters(&self) -> Option<Meters> {
+        self.metrics.as_ref().map(|(provider, _)| Meters::new(provider.meter(NAME)))
+    }
+
+    /// Whether metrics are exported.
+    pub(crate) fn has_metrics(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// Sets the host's gauges for each export of metrics, on a separate thread.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread for it.
+    pub(crate) fn set_gauges(&self, gauges: Gauges) -> anyhow::Result<()> {
+        let Some((_, interval)) = &self.metrics else { return Ok(()) };
+        let interval = (*interval).min(GAUGES);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let set = async move {
+            loop {
+                gauges().await;
+                tokio::time::sleep(interval).await;
+            }
+        };
+        thread::Builder::new().name("epilogue-gauges".to_owned()).spawn(move || runtime.block_on(set))?;
+        Ok(())
+    }
+
+    /// Sends what waits, and ends the threads. `left` is the rest of the shutdown's grace. If the collector does not
+    /// answer in time, the rest is lost, and counted.
+    pub(crate) fn end(&self, left: Duration) {
+        let within = left.clamp(LEAST, MOST);
+        // Side by side, so that a collector that does not answer costs the time only once.
+        thread::scope(|scope| {
+            if let Some(spans) = &self.spans {
+                scope.spawn(move || spans.end(within));
+            }
+            if let Some(logs) = &self.logs {
+                scope.spawn(move || logs.end(within));
+            }
+            if let Some((metrics, _)) = self.metrics.clone() {
+                let (ended, waits) = mpsc::channel();
+                // This call has a limit of its own, which may be longer.
+                thread::spawn(move || _ = ended.send(metrics.shutdown()));
+                _ = waits.recv_timeout(within);
+            }
+        });
+    }
+}
+
+/// The service, as `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe it.
+fn resource() -> Resource {
+    let resource = Resource::builder().build();
+    match resource.get(&opentelemetry::Key::from_static_str("service.name")) {
+        Some(name) if !name.as_str().starts_with("unknown_service") => resource,
+        _ => Resource::builder().with_service_name(NAME).build(),
+    }
+}
+
+/// Directs an exporter to a collector.
+fn to<B: WithExportConfig + WithHttpConfig>(target: Target, exporter: B) -> B {
+    let exporter = exporter
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(target.url)
+        .with_timeout(target.timeout)
+        .with_headers(target.headers)
+        .with_http_client(Client::new(target.timeout));
+    if target.gzip { exporter.with_compression(Compression::Gzip) } else { exporter }
+}

@@ -1,0 +1,33 @@
+//! The HTTP client for the collector. It blocks its thread, because OpenTelemetry's exporters run on threads of their
+//! own. A client with an event loop would hang or panic there.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use ureq::Agent;
+
+/// How many bytes of the collector's answer are read.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// Sends requests to the collector, one at a time.
+#[derive(Debug)]
+pub(super) struct Client(Agent);
+
+impl Client {
+    /// Makes a client that waits for `timeout` for each answer. It uses the proxy that the process' variables name.
+    pub(super) fn new(timeout: Duration) -> Self {
+        let config = Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
+        Self(config.into())
+    }
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (parts, body) = request.into_parts();
+        let (parts, mut body) = self.0.run(Request::from_parts(parts, &body[..]))?.into_parts();
+        let body = body.with_config().limit(MAX_ANSWER).read_to_vec()?;
+        Ok(Response::from_parts(parts, body.into()))
+    }
+}

@@ -1,0 +1,157 @@
+//! Limits how much telemetry waits for the collector, and counts what is lost.
+//!
+//! A request never waits for the collector. If the collector is slow or gone, the oldest items stay in the queue, and
+//! new ones are lost.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter};
+use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+use super::variables::Signal;
+use crate::telemetry::once_a_minute::OnceAMinute;
+
+/// Why telemetry is lost although the collector answers.
+const SLOW: &str = "the collector is too slow";
+
+/// Counts the items of one signal: those that wait for the collector, and those that are lost.
+pub(crate) struct Losses {
+    signal: Signal,
+    /// How many items may wait.
+    room: usize,
+    waiting: AtomicUsize,
+    /// How many items were lost since the last warning.
+    lost: AtomicU64,
+    pace: OnceAMinute,
+}
+
+impl Debug for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Losses").field("signal", &self.signal).finish_non_exhaustive()
+    }
+}
+
+impl Losses {
+    pub(super) fn new(signal: Signal, room: usize) -> Arc<Self> {
+        Arc::new(Self {
+            signal,
+            room,
+            waiting: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            pace: OnceAMinute::default(),
+        })
+    }
+
+    /// Takes a place for each of `count` items. If there is no room for all of them, they are lost: returns false.
+    pub(super) fn reserve(&self, count: usize) -> bool {
+        let reserve = |waiting: usize| (waiting + count <= self.room).then_some(waiting + count);
+        let reserved = self.waiting.try_update(Relaxed, Relaxed, reserve).is_ok();
+        if !reserved {
+            self.lose(count);
+        }
+        reserved
+    }
+
+    fn lose(&self, count: usize) {
+        self.lost.fetch_add(count as u64, Relaxed);
+        metrics::counter!("epilogue_otlp_lost_total", "signal" => self.signal.name()).increment(count as u64);
+    }
+
+    /// Records the end of an attempt to send `count` items. The thread that sends them calls this, so that a warning is
+    /// never logged within a request.
+    fn tried(&self, count: usize, result: &OTelSdkResult) {
+        self.waiting.fetch_sub(count, Relaxed);
+        if result.is_err() {
+            self.lose(count);
+        }
+        if self.lost.load(Relaxed) > 0 && self.pace.due().is_some() {
+            let why = result.as_ref().err().map_or_else(|| SLOW.to_owned(), ToString::to_string);
+            self.warn(&why);
+        }
+    }
+
+    fn warn(&self, why: &str) {
+        let (lost, signal) = (self.lost.swap(0, Relaxed), self.signal.name());
+        tracing::warn!(target: "epilogue::otlp", signal, lost, error = why, "telemetry was lost, because the collector did not take it");
+    }
+
+    /// Records the end of the process' last attempt to send everything, and logs what is lost.
+    pub(super) fn end(&self, result: &OTelSdkResult) {
+        let Err(error) = result else { return };
+        self.lose(self.waiting.swap(0, Relaxed));
+        if self.lost.load(Relaxed) > 0 {
+            self.warn(&error.to_string());
+        }
+    }
+}
+
+/// An exporter whose items are counted.
+#[derive(Debug)]
+pub(super) struct Counted<E> {
+    pub(super) exporter: E,
+    pub(super) losses: Arc<Losses>,
+}
+
+impl<E: SpanExporter> SpanExporter for Counted<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len();
+        let result = self.exporter.export(batch).await;
+        self.losses.tried(count, &result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl<E: LogExporter> LogExporter for Counted<E> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        let count = batch.iter().count();
+        let result = self.exporter.export(batch).await;
+        self.losses.tried(count, &result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        // Metrics do not wait: a collection that fails is lost, and the next one has the newer values.
+        self.losses.waiting.fetch_add(1, Relaxed);
+        let result = self.exporter.export(metrics).await;
+        self.losses.tried(1, &result);
+        result
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.exporter.temporality()
+    }
+}

@@ -1,0 +1,98 @@
+//! Takes finished spans and sends them in batches. Spans are made from the records of requests, after the fact, so that a
+//! request is not slowed down by them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceId};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SpanData, SpanEvents, SpanExporter, SpanLinks, SpanProcessor as _,
+};
+
+use super::losses::{Counted, Losses};
+use super::sampler::{sampler, samples};
+use super::variables::{NAME, Signal, Variables};
+
+/// Takes finished spans.
+#[derive(Debug)]
+pub(crate) struct Spans {
+    processor: BatchSpanProcessor,
+    losses: Arc<Losses>,
+    sampler: Sampler,
+    scope: InstrumentationScope,
+    /// Whether a task's span is a child of its request's span, for systems that cannot follow links.
+    pub(crate) tasks_are_children: bool,
+}
+
+impl Spans {
+    /// Starts the thread that sends spans to `exporter`.
+    pub(super) fn start<E: SpanExporter + 'static>(
+        exporter: E,
+        variables: &mut Variables<'_>,
+        resource: &Resource,
+        tasks_are_children: bool,
+    ) -> Self {
+        let room = variables.count("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(2048);
+        let batch = variables.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(512).min(room);
+        let delay = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(Duration::from_secs(5));
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(room)
+            .with_max_export_batch_size(batch)
+            .with_scheduled_delay(delay)
+            .build();
+        let losses = Losses::new(Signal::Traces, room);
+        let exporter = Counted { exporter, losses: losses.clone() };
+        let mut processor = BatchSpanProcessor::new(exporter, config);
+        processor.set_resource(resource);
+        let scope = InstrumentationScope::builder(NAME).with_version(env!("CARGO_PKG_VERSION")).build();
+        Self { processor, losses, sampler: sampler(variables), scope, tasks_are_children }
+    }
+
+    /// Whether a request is traced. `parent` is its client's position in the trace, if it has one.
+    pub(crate) fn samples(&self, trace: TraceId, parent: Option<&SpanContext>) -> bool {
+        samples(&self.sampler, trace, parent)
+    }
+
+    /// Sends the `count` spans that `spans` makes. If there is no room for them, they are not made, and count as lost.
+    pub(crate) fn send<S: IntoIterator<Item = SpanData>>(&self, count: usize, spans: impl FnOnce() -> S) {
+        if count > 0 && self.losses.reserve(count) {
+            spans().into_iter().for_each(|span| self.processor.on_end(span));
+        }
+    }
+
+    /// Makes a span without a parent, links or attributes.
+    pub(crate) fn span(
+        &self,
+        context: SpanContext,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        (start_time, end_time): (SystemTime, SystemTime),
+    ) -> SpanData {
+        SpanData {
+            span_context: context,
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: kind,
+            name: name.into(),
+            start_time,
+            end_time,
+            attributes: Vec::<KeyValue>::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: self.scope.clone(),
+        }
+    }
+
+    /// Sends what waits, and ends the thread.
+    pub(super) fn end(&self, within: Duration) -> OTelSdkResult {
+        let ended = self.processor.shutdown_with_timeout(within);
+        self.losses.end(&ended);
+        ended
+    }
+}

@@ -1,0 +1,42 @@
+//! The host's events as log records.
+
+use http::Request;
+use http_body_util::Empty;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+use super::collector::{Collector, attributes, hex, text};
+use crate::client::{Protocol, exchange, get};
+use crate::guests;
+use crate::process::{Process, application, up};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[test]
+fn an_event_about_a_request_is_a_record_in_its_trace() {
+    let (collector, app) = (Collector::start(), application(guests::TASKS, ""));
+    let host = Process::start(collector.receives(up(app.path(), [])));
+    // One request begins a trace, and the other one belongs to its client's.
+    get(host.address(), "/?run=fail");
+    let request = Request::get("/?run=fail").header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
+    exchange(host.address(), Protocol::Http1, request.body(Empty::new()).unwrap());
+    let failed =
+        |record: &&LogRecord| attributes(&record.attributes).get("state").is_some_and(|state| state == "failed");
+    let records = collector.wait_for(|kept| {
+        let records: Vec<_> = kept.logs.iter().filter(failed).cloned().collect();
+        (records.len() == 2).then_some(records)
+    });
+    for (server, record) in collector.spans(SpanKind::Server, 2).iter().zip(&records) {
+        assert_eq!((&record.trace_id, &record.span_id), (&server.trace_id, &server.span_id));
+        assert_eq!((record.severity_text.as_str(), text(record.body.as_ref()).as_str()), ("WARN", "epilogue::task"));
+        assert_eq!(attributes(&record.attributes)["error"], "cannot print: no paper");
+    }
+    assert_eq!(hex(&records[1].trace_id), TRACE);
+
+    host.signal("TERM");
+    host.ended();
+    let stopped = collector.wait_for(|kept| {
+        kept.logs.iter().find(|record| text(record.body.as_ref()).starts_with("stopped after")).cloned()
+    });
+    assert_eq!(stopped.trace_id, [0; 0], "an event about the host belongs to no trace");
+}
