@@ -110,11 +110,11 @@ function batches(all, at, changed) {
 			h("td.number.wide", count(attempts)),
 			h("td.number.wide", count(behind)),
 			h("td.number.age", { title: new Date(since).toLocaleString() }, age(since, live.host?.now ?? Date.now())),
-			h("td.id.wide", requestLink(request, clip(request))),
+			h("td.id.widest", requestLink(request, clip(request))),
 			h("td.actions", buttons(at, { ids: [id] })),
 		);
 	const behind = ["Behind", "number wide", "Tasks of the same request that wait behind the dead one"];
-	const columns = [[h("span.hidden", "Select"), "box"], ["Task", "name"], ["Error"], ["Attempts", "number wide"], behind, ["For", "number age"], ["Request", "id wide"], actionsHead()];
+	const columns = [[h("span.hidden", "Select"), "box"], ["Task", "name"], ["Error"], ["Attempts", "number wide"], behind, ["For", "number age"], ["Request", "id widest"], actionsHead()];
 	return table("list", columns, h("tbody", all.map(row)));
 }
 

@@ -26,8 +26,6 @@ export const svg = maker((tag) => document.createElementNS(SVG, tag));
 export const table = (classes, columns, ...bodies) =>
 	h("table", { class: classes }, h("thead", h("tr", columns.map(([name, look, title]) => h("th", { class: look, title, scope: "col" }, name)))), bodies);
 
-export const icon = (id) => svg("svg.icon", { viewBox: "0 0 12 12", "aria-hidden": "true" }, svg("use", { href: `#i-${id}` }));
-
 export function setText(element, text) {
 	if (element.textContent !== text) element.textContent = text;
 }

@@ -1,8 +1,8 @@
 // The states of tasks and requests: one name, one sign and one color each, on all screens.
 
-import { count, h, icon, svg } from "./dom.js";
+import { count, h, svg } from "./dom.js";
 
-// What each state means. Its color is in the class `s-NAME` of the style sheet, and its sign is the symbol `i-NAME`.
+// What each state means. Its color is in the class `s-NAME` of the style sheet, and its sign is below.
 export const STATES = {
 	waiting: "has not begun",
 	running: "runs now",
@@ -18,6 +18,24 @@ export const STATES = {
 	dead: "failed for good. It waits for a retry or a drop",
 	dropped: "was removed by an operator",
 };
+
+const RING = "M1 6a5 5 0 1 0 10 0a5 5 0 1 0-10 0";
+const SIGNS = {
+	waiting: "M1 6h.2M6 6h.2M11 6h.2",
+	running: "M3 1.5 10.5 6 3 10.5Z",
+	succeeded: "M1.5 6.5 4.5 9.5 10.5 2.5",
+	failed: "M2 2 10 10M10 2 2 10",
+	trapped: "M7 .8 2.5 7H6L5 11.2 9.5 5H6Z",
+	"timed-out": `${RING}M6 3V6L8 8`,
+	skipped: "M1.5 2 5.5 6 1.5 10M6.5 2 10.5 6 6.5 10",
+	discarded: `${RING}M2.5 9.5 9.5 2.5`,
+	cancelled: `${RING}M3.5 6H8.5`,
+	abandoned: "M2 2H10V10H2Z",
+	stored: "M6 .5V7.5M3 4.8 6 7.8 9 4.8M1 11H11",
+	dead: "M6 .8 11.2 6 6 11.2 .8 6Z",
+	dropped: "M6 .8 11.2 6 6 11.2 .8 6ZM3.5 6H8.5",
+};
+const sign = (state) => svg("svg.sign", { viewBox: "0 0 12 12", "aria-hidden": "true" }, svg("path", { d: SIGNS[state] ?? "" }));
 
 // The state whose color and sign an outcome has, and what it means.
 export const OUTCOMES = {
@@ -35,7 +53,7 @@ const PHASES = {
 
 /** A state with its sign, such as "✓ succeeded". */
 export const chip = (state, label = state, title = `${state}: the task ${STATES[state]}`, attributes = {}) =>
-	h("span", { class: `chip s-${state}`, title, ...attributes }, icon(state), label);
+	h("span", { class: `chip s-${state}`, title, ...attributes }, sign(state), label);
 
 export function phase(summary) {
 	const meaning = PHASES[summary.phase];

@@ -14,9 +14,9 @@ export function tasks(main, { signal }) {
 	const times = "half of the tasks, and 99 of 100";
 	const columns = [
 		["Task", "what"],
-		...states.map((state) => [chip(state), "number"]),
 		["Wait p50 · p99", "number time", `From the end of the response until the task began: ${times}`],
 		["Run p50 · p99", "number time", `Running time: ${times}`],
+		...states.map((state) => [chip(state), "number"]),
 	];
 	const filter = h("input", { type: "search", "data-filter": true, placeholder: "Task  ( / )", "aria-label": "Task", spellcheck: "false" });
 	const found = h("span.muted", { "aria-live": "polite" });
@@ -58,7 +58,7 @@ const pair = (times) => (times?.p50 >= 0 ? `${duration(times.p50)} · ${duration
 function row(task, states) {
 	const cells = states.map((state) => [state, h("td.number")]);
 	const [wait, run] = [h("td.number.time"), h("td.number.time")];
-	const name = h("th.what", { scope: "row" }, h("a", { href: opens(task), "data-item": true }, clip(task.name)), h("span.muted", clip(task.component)));
+	const name = h("th.what", { scope: "row" }, h("a", { href: opens(task), "data-item": true }, clip(task.name)), " ", h("span.muted", clip(task.component)));
 	const update = (task) => {
 		const counts = { ...task.states, running: task.running, waiting: task.waiting };
 		for (const [state, cell] of cells) {
@@ -70,7 +70,7 @@ function row(task, states) {
 		setText(wait, pair(task.wait));
 		setText(run, pair(task.duration));
 	};
-	return { element: h("tr", name, cells.map(([, cell]) => cell), wait, run), update };
+	return { element: h("tr", name, wait, run, cells.map(([, cell]) => cell)), update };
 }
 
 function errorRow(failure) {

@@ -34,7 +34,7 @@ export function waterfall(signal) {
 		const height = narrow ? NARROW_ROW : ROW;
 		const bottom = TOP + all.length * height;
 		const map = scaleOf(timeline, now, width, zoom);
-		setText(note, zoom ? `${duration(zoom[0])} to ${duration(zoom[1])}` : map.split ? "Each side of “sent” has its own scale. Select a bar to enlarge it." : "");
+		setText(note, zoom ? `${duration(zoom[0])} to ${duration(zoom[1])}` : map.split ? "Each side has its own scale. Select a bar to enlarge it." : "");
 		whole.hidden = !zoom;
 		set(picture, { width, height: bottom + 8, viewBox: `0 0 ${width} ${bottom + 8}` });
 		ground(behind, map, timeline, bottom);
@@ -109,7 +109,7 @@ function label(rows, { key, name, task }, height) {
 			event.preventDefault();
 			document.querySelector(`#task-${key} [data-item]`)?.focus();
 		});
-		return h("li", h("span.sign"), link);
+		return h("li", h("span.lead"), link);
 	});
 	made.style.height = `${height}px`;
 	const state = task && stateOf(task);
