@@ -16,6 +16,9 @@ const SCREENS = ["requests", "tasks", "dead", "latency", "limits"];
 // HTML, a text that changes its direction, two lines, and the most bytes that a name may have.
 const HOSTILE = `<img src=x onerror="document.title='broken'"><b>\u202egpj.exe\n second line`.padEnd(1000, "<script>");
 
+// Some tests need a host that the tests have started.
+const skip = process.env.DASHBOARD && "somebody else has started the host";
+
 let host;
 let browser;
 let page;
@@ -153,6 +156,7 @@ test("the keys move through the list, open a request, and come back to its row",
   await page.keyboard.press("ArrowDown");
   assert.equal(await focused(), second);
   await page.keyboard.press("k");
+  assert.equal(await focused(), first);
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
   await has(".story", "The client had the whole response");
@@ -217,15 +221,18 @@ test("a running request grows, and ends while it is shown", async () => {
   await show(`request/${id}`);
   await has(".story", "Now the host runs");
   await bar("knock: attempt 1, running").waitFor();
-  // The axis is rounded, so the bar grows until the axis is changed.
+  // The bar also grows between two answers of the host: this page gets none.
+  await page.route("**/api/requests/*", (route) => route.abort());
   const grown = (before) => document.querySelector("[data-bar].open .body").getAttribute("width") !== before;
   const width = await page.locator("[data-bar].open .body").getAttribute("width");
   await page.waitForFunction(grown, width);
+  await page.unroute("**/api/requests/*");
   await shoot("live");
   leave();
   await bar("knock: attempt 1, succeeded").waitFor();
   await has(".lines bdi", "opened");
   close();
+  faults = faults.filter((text) => !text.includes("ERR_FAILED"));
 });
 
 test("tasks are counted by name and state, and a cell opens their requests", async () => {
@@ -296,6 +303,24 @@ test("latency has a curve for each percentile, and marks a reload", async () => 
   host.process?.kill("SIGHUP");
   await page.locator(".latency-chart .reload").first().waitFor({ state: "attached" });
   await shoot("latency");
+});
+
+test("a reload stays marked when the old version has ended", { skip, todo: "the host forgets reloads" }, async () => {
+  host.process.kill("SIGHUP");
+  for (let versions = []; versions.length !== 1; { versions } = await api("host"));
+  await show("latency");
+  await page.locator(".latency-chart .reload").first().waitFor({ state: "attached", timeout: 5000 });
+});
+
+test("a request and the batch of its durable tasks have a timeline each", { todo: "the host knows one of them" }, async () => {
+  const id = await send("/durable?run=ok");
+  await show(`requests?id=${id}`);
+  await row(id).getByLabel("1 stored").waitFor();
+  await page.getByText("Batch of durable tasks").click();
+  await has(".story", "A worker ran these durable tasks");
+  await page.keyboard.press("Escape");
+  await row(id).getByRole("link").click({ timeout: 5000 });
+  await page.locator(".story").filter({ hasText: "The client had the whole response" }).waitFor({ timeout: 5000 });
 });
 
 test("limits show their use, and the versions", async () => {
@@ -380,9 +405,6 @@ test("each screen fits into a narrow window", async () => {
     await shoot(`narrow-${screen.split("/")[0]}`);
   }
 });
-
-// These need a host that the tests have started.
-const skip = process.env.DASHBOARD && "somebody else has started the host";
 
 test("a dashboard without a host shows the dead tasks of an engine, and is read-only", { skip }, async () => {
   await send("/durable?run=fail&attempts=1");

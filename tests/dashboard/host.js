@@ -45,7 +45,8 @@ function start(folder, ...options) {
     const { promise, resolve, reject } = deferred();
     const look = () => pattern.test(output) && resolve(output.match(pattern)[1]);
     looks.push(look);
-    ended.then(() => reject(new Error(`${options[0]} ended before it printed ${pattern}:\n${output}`)));
+    const fail = () => reject(new Error(`${EPILOGUE} ${options[0]} did not print ${pattern}:\n${output}`));
+    ended.then(fail, reject);
     look();
     return promise;
   };
