@@ -242,7 +242,7 @@ impl TestHostBuilder {
     /// # Panics
     ///
     /// Panics if the setting does not exist, if the value is not valid, or if all hosts of the process share the
-    /// setting: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `tls-cert` and `tls-key`.
+    /// setting: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `task-spans`, `tls-cert` and `tls-key`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         settings::set(&mut self.host, &mut self.settings, name, value);
         self

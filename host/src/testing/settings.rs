@@ -3,8 +3,8 @@
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
 /// The settings that `epilogue up` applies to its process. The hosts of a test share one process.
-const OF_THE_PROCESS: [&str; 8] =
-    ["grace", "log", "log-format", "max-memory", "metrics-listen", "quiet", "tls-cert", "tls-key"];
+const OF_THE_PROCESS: [&str; 9] =
+    ["grace", "log", "log-format", "max-memory", "metrics-listen", "quiet", "task-spans", "tls-cert", "tls-key"];
 
 /// Sets the setting `name`, for the host or for all components. Panics if a `TestHost` cannot have this setting, or if
 /// the value is not valid.

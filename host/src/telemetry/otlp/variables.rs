@@ -88,9 +88,10 @@ impl<'a> Variables<'a> {
         self.read(name, "\"true\" or \"false\"", truth).unwrap_or_default()
     }
 
-    /// A time in milliseconds.
+    /// A time of at least one millisecond. With less, a thread would never rest.
     pub(super) fn milliseconds(&mut self, name: &str) -> Option<Duration> {
-        self.read(name, "a number of milliseconds", |text| text.parse().ok().map(Duration::from_millis))
+        let positive = |text: &str| text.parse().ok().filter(|time| *time > 0).map(Duration::from_millis);
+        self.read(name, "a number of milliseconds of at least 1", positive)
     }
 
     /// A number of at least 1.
@@ -234,6 +235,7 @@ mod tests {
         for (name, value, expected) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "user:hidden@here", "its value is not a URL such as"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "\"soon\" is not a number of milliseconds"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "\"0\" is not a number of milliseconds of at least 1"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "hidden", "its value is not a list such as"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli", "\"brotli\" is not \"gzip\" or \"none\""),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "Epilogue only speaks \"http/protobuf\""),
