@@ -52,11 +52,14 @@ impl Recorder for Meters {
     }
 }
 
+/// The unit of a metric, and a sentence about it.
+type Description = (Option<Unit>, SharedString);
+
 /// Makes the instruments, one for each name and set of labels.
 #[derive(Clone)]
 struct Instruments {
     meter: Meter,
-    descriptions: Arc<Mutex<HashMap<KeyName, (Option<Unit>, SharedString)>>>,
+    descriptions: Arc<Mutex<HashMap<KeyName, Description>>>,
 }
 
 impl Instruments {
