@@ -32,7 +32,7 @@ const DURATIONS: [&str; 11] = [
 fn help_says_what_there_is() {
     let help = run(["--help"]);
     for line in
-        ["Usage: epilogue <COMMAND>", "up       Runs an application", "build    Builds an application's components"]
+        ["Usage: epilogue <COMMAND>", "up         Runs an application", "build      Builds an application's components"]
     {
         assert!(help.contains(line), "{line:?} should be in\n{help}");
     }
