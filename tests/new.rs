@@ -176,7 +176,7 @@ fn nothing_is_overwritten_and_nothing_made_that_cannot_be_built() {
     for (arguments, expected) in [
         (["full", "-o", "full"], "full is not empty: name another folder with --output"),
         (["file", "-o", "full/file"], "full/file is not a folder: name another folder with --output"),
-        (["My_App", "-o", "new"], "joined by \"-\", such as \"my-app\""),
+        (["My_App", "-o", "new"], "A word has only lowercase letters and digits, and begins with a letter"),
         (["app", "--sdk", "full"], "full is not a clone of Epilogue: it has no guest/sdk/Cargo.toml"),
     ] {
         let (said, worked) = run(epilogue(["new"].into_iter().chain(arguments)).current_dir(&folder));

@@ -92,9 +92,9 @@ impl Dashboard {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let mut response = match self.guard.check(&request) {
-            Ok(()) => api::answer(&self, request).await,
-            Err(refusal) => refusal,
+        let mut response = match self.guard.refusal(&request) {
+            None => api::answer(&self, request).await,
+            Some(refusal) => refusal,
         };
         guard::protect(&mut response);
         Ok(response)

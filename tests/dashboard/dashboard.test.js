@@ -305,14 +305,14 @@ test("latency has a curve for each percentile, and marks a reload", async () => 
   await shoot("latency");
 });
 
-test("a reload stays marked when the old version has ended", { skip, todo: "the host forgets reloads" }, async () => {
+test("a reload stays marked when the old version has ended", { skip }, async () => {
   host.process.kill("SIGHUP");
   for (let versions = []; versions.length !== 1; { versions } = await api("host"));
   await show("latency");
   await page.locator(".latency-chart .reload").first().waitFor({ state: "attached", timeout: 5000 });
 });
 
-test("a request and the batch of its durable tasks have a timeline each", { todo: "the host knows one of them" }, async () => {
+test("a request and the batch of its durable tasks have a timeline each", async () => {
   const id = await send("/durable?run=ok");
   await show(`requests?id=${id}`);
   await row(id).getByLabel("1 stored").waitFor();

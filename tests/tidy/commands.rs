@@ -8,7 +8,7 @@ use std::process::Command;
 use super::guide::pages;
 use super::root;
 
-const COMMANDS: [&str; 6] = ["build", "compose", "new", "tasks", "up", "worker"];
+const COMMANDS: [&str; 8] = ["build", "compose", "dashboard", "new", "status", "tasks", "up", "worker"];
 
 #[test]
 fn shown_commands_have_options_that_exist() {

@@ -1,5 +1,6 @@
 //! The versions of an application. Each reload makes a new one.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
@@ -8,6 +9,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::App;
+
+/// How many reloads are remembered.
+const KEPT: usize = 1_000;
 
 /// A version of the application. A reload replaces it.
 pub(crate) struct Version {
@@ -35,6 +39,8 @@ pub(crate) struct Replacer {
     versions: watch::Sender<Arc<Version>>,
     /// All versions that something still uses, the oldest first.
     living: Arc<Mutex<Vec<Weak<Version>>>>,
+    /// When the newest reloads were.
+    reloads: Arc<Mutex<VecDeque<SystemTime>>>,
 }
 
 impl Replacer {
@@ -44,7 +50,7 @@ impl Replacer {
         version.publish_address(address);
         let version = Arc::new(version);
         let living = Arc::new(Mutex::new(vec![Arc::downgrade(&version)]));
-        Self { address, versions: watch::Sender::new(version), living }
+        Self { address, versions: watch::Sender::new(version), living, reloads: Arc::default() }
     }
 
     /// The current version of the application, and each one that replaces it.
@@ -55,6 +61,12 @@ impl Replacer {
     /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https:
     /// without a new certificate, it keeps the old one.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
+        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        if reloads.len() == KEPT {
+            reloads.pop_front();
+        }
+        reloads.push_back(SystemTime::now());
+        drop(reloads);
         self.versions.send_modify(|version| {
             let tls = version.tls.clone().map(|old| tls.unwrap_or(old));
             let newest = Version { app, tls, loaded: SystemTime::now() };
@@ -70,6 +82,11 @@ impl Replacer {
     pub(crate) fn loaded(&self) -> Vec<SystemTime> {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         living.iter().filter_map(Weak::upgrade).map(|version| version.loaded).collect()
+    }
+
+    /// When the newest reloads were, the oldest first.
+    pub(crate) fn reloads(&self) -> Vec<SystemTime> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// The components of the current version, by their ids.

@@ -80,7 +80,7 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
             )
         }
         _ => match path.strip_prefix("/api/requests/") {
-            Some(id) => one(overview, history, id),
+            Some(id) => one(overview, history, id, query.get("batch") == Some("true")),
             None => text(StatusCode::NOT_FOUND, "there is no such page\n"),
         },
     }
@@ -124,9 +124,14 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
         }
 }
 
-fn one(overview: &Overview, history: &History, id: &str) -> Response<Body> {
-    let running = live(overview).into_iter().find(|shared| shared.lock().id == id);
-    match running.or_else(|| history.find(id)) {
+/// Answers with one request. With `batch`, with the batch of its durable tasks, which has the same id.
+fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
+    let (mut all, ended) = (live(overview), history.after(0));
+    all.extend(ended.into_iter().map(|(_, shared)| shared));
+    all.retain(|shared| shared.lock().id == id);
+    // Links from the dead letter do not say which of the two they mean.
+    let found = all.iter().position(|shared| shared.lock().asked.is_none() == batch).unwrap_or(0);
+    match all.into_iter().nth(found) {
         Some(shared) => {
             let mut detail = Detail::of(&shared.lock());
             if detail.summary.phase != Phase::Ended {
@@ -144,8 +149,7 @@ fn one(overview: &Overview, history: &History, id: &str) -> Response<Body> {
 
 fn latency(overview: &Overview, totals: &Totals, query: &Query) -> serde_json::Value {
     let minutes = query.number("minutes", 15) as u64;
-    // The first version was loaded at the start, and is no reload.
-    let reloads: Vec<_> = overview.local().versions.into_iter().skip(1).collect();
+    let reloads = overview.reloads();
     json!({ "step": Totals::step(), "points": totals.latency(minutes), "reloads": reloads })
 }
 

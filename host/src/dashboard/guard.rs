@@ -41,22 +41,18 @@ impl Guard {
         format!("http://{address}/{token}")
     }
 
-    /// Checks whether a request may be answered.
-    ///
-    /// # Errors
-    ///
-    /// The answer, if it may not: the request is of a page of another site, or has no token.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Response<Body>> {
+    /// The answer to a request that may not go on: it comes from a page of another site, or has no token. None if it may.
+    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         // A page of another site cannot set this header.
         if !matches!(header(FETCH_SITE), None | Some("same-origin" | "none")) {
-            return Err(text(StatusCode::FORBIDDEN, "this request comes from a page of another site\n"));
+            return Some(text(StatusCode::FORBIDDEN, "this request comes from a page of another site\n"));
         }
         let Some(token) = &self.token else {
             // Another site's name may be made to mean this machine. Then its pages would count as the same origin.
             return match header(HOST) {
-                Some(host) if is_this_machine(host) => Ok(()),
-                _ => Err(text(StatusCode::FORBIDDEN, "open the dashboard as 127.0.0.1 or localhost\n")),
+                Some(host) if is_this_machine(host) => None,
+                _ => Some(text(StatusCode::FORBIDDEN, "open the dashboard as 127.0.0.1 or localhost\n")),
             };
         };
         let query = request.uri().query().unwrap_or_default();
@@ -68,19 +64,16 @@ impl Guard {
                     response.headers_mut().insert(SET_COOKIE, cookie);
                 }
                 response.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
-                return Err(response);
+                return Some(response);
             }
-            return Err(text(StatusCode::UNAUTHORIZED, "the token is wrong\n"));
+            return Some(text(StatusCode::UNAUTHORIZED, "the token is wrong\n"));
         }
         let cookies = header(COOKIE).unwrap_or_default();
         let has_token = cookies.split("; ").filter_map(|cookie| cookie.split_once('=')).any(|(name, value)| {
             // The cookie has the hash, and both are hashed again, so that the comparison's time tells nothing.
             name == NAME && hash(value) == hash(token)
         });
-        match has_token {
-            true => Ok(()),
-            false => Err(text(StatusCode::UNAUTHORIZED, "open the dashboard at /?token=TOKEN\n")),
-        }
+        (!has_token).then(|| text(StatusCode::UNAUTHORIZED, "open the dashboard at /?token=TOKEN\n"))
     }
 }
 
@@ -128,7 +121,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        guard.check(&request.body(()).unwrap()).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+        guard.refusal(&request.body(()).unwrap()).map_or(200, |refusal| refusal.status().as_u16())
     }
 
     #[test]

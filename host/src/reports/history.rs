@@ -59,11 +59,6 @@ impl History {
         found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
         found
     }
-
-    /// The kept request with this id.
-    pub(crate) fn find(&self, id: &str) -> Option<Arc<Shared>> {
-        self.after(0).into_iter().map(|(_, shared)| shared).find(|shared| shared.lock().id == id)
-    }
 }
 
 impl Reader for History {
@@ -122,7 +117,6 @@ mod tests {
         let ids: Vec<String> = history.after(0).iter().map(|(_, shared)| shared.lock().id.clone()).collect();
         assert_eq!(ids.len(), KEPT + 1);
         assert_eq!((ids[0].as_str(), ids[KEPT].as_str()), ("1005", "0"));
-        assert!(history.find("0").is_some() && history.find("1").is_none());
         assert_eq!(history.after(KEPT as u64 + 4).len(), 2);
     }
 }

@@ -152,7 +152,8 @@ impl Totals {
             total.wait.add(micros(timeline.wait(task, first.began)));
             total.duration.add(micros(end.at.saturating_duration_since(first.began)));
         }
-        if let Some(error) = &end.error {
+        // The tasks that did not run have the same reason as the one that failed before them, or none of their own.
+        if let (Some(error), false) = (&end.error, task.attempts.is_empty()) {
             let error: String = error.chars().take(ERROR).collect();
             let known = total.errors.iter().position(|group| group.state == state && group.error == error);
             match known {

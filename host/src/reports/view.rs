@@ -72,6 +72,8 @@ pub(crate) struct TaskView {
     name: String,
     component: String,
     added: u64,
+    /// How long an attempt may take.
+    timeout: Option<u64>,
     attempts: Vec<AttemptView>,
     end: Option<EndView>,
 }
@@ -125,7 +127,7 @@ impl Summary {
             responded: timeline.responded.map(micros),
             sent: timeline.sent.map(micros),
             ended: timeline.ended.map(micros),
-            now: micros(Instant::now()),
+            now: micros(timeline.ended.unwrap_or_else(Instant::now)),
             tasks: Some(tasks),
         }
     }
@@ -147,6 +149,7 @@ impl Detail {
             name: task.name.clone(),
             component: task.component.to_string(),
             added: micros(task.added),
+            timeout: task.timeout.map(|timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
             attempts: task.attempts.iter().map(attempt).collect(),
             end: task.end.as_ref().map(|end| EndView {
                 at: micros(end.at),

@@ -1,10 +1,12 @@
 //! Writes the timeline of a request, if something reads it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use epilogue_engines::{self as engines, Batch};
 
 use super::Life;
 use crate::tasks::queue::Task;
-use crate::tasks::record::TaskState;
+use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::timeline::Timeline;
 
 impl Life {
@@ -20,9 +22,20 @@ impl Life {
         }
     }
 
-    /// Records the timeline of a batch from now on, if something reads it.
-    pub(crate) fn follow_batch(&mut self) {
-        self.follow(self.observer.readers.any().then(|| Timeline::begin(None)));
+    /// Records the timeline of a batch from now on, if something reads it. `waiting` are the tasks that have not ended.
+    pub(crate) fn follow_batch(&mut self, batch: &Batch, waiting: &[engines::Task]) {
+        if !self.observer.readers.any() {
+            return;
+        }
+        let mut timeline = Timeline::begin(None);
+        let created = UNIX_EPOCH + Duration::from_millis(batch.created);
+        let age = timeline.time.duration_since(created).unwrap_or_default();
+        let added = timeline.began.checked_sub(age).unwrap_or(timeline.began);
+        for task in waiting {
+            let record = TaskRecord::of_stored(batch, task, TaskState::Abandoned);
+            timeline.waits(record.id, &record.name, &record.component, added);
+        }
+        self.follow(Some(timeline));
     }
 
     /// Notes that the response has been sent or has failed.
@@ -41,7 +54,8 @@ impl Life {
         self.scope.calls_belong_to(Some(task.id));
         if let Some(shared) = self.scope.timeline.get() {
             let record = self.record_of(task, TaskState::Abandoned, attempt, None);
-            shared.lock().attempt_begins(&record, began);
+            let own = self.pool.component.settings.task_timeout;
+            shared.lock().attempt_begins(&record, began, task.timeout.map_or(own, |asked| asked.min(own)));
         }
     }
 

@@ -84,7 +84,8 @@ pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
 fn folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join("epilogue"),
-        _ => std::env::temp_dir().join(format!("epilogue-{}", rustix::process::getuid().as_raw())),
+        // Not $TMPDIR: the path of a socket must be short, and `epilogue status` may have another one.
+        _ => PathBuf::from(format!("/tmp/.epilogue-{}", rustix::process::getuid().as_raw())),
     }
 }
 

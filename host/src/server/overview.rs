@@ -109,6 +109,11 @@ impl Overview {
         self.0.live.as_ref()
     }
 
+    /// When the application was reloaded, as RFC 3339.
+    pub(crate) fn reloads(&self) -> Vec<String> {
+        self.0.replacer.reloads().into_iter().map(timestamp::of).collect()
+    }
+
     /// How many microseconds after a request's arrival the host began to stop. None if it has not.
     pub(crate) fn stopping_since(&self, timeline: &Timeline) -> Option<u64> {
         let begun = self.0.shutdown.end()?.checked_sub(self.0.options.grace)?;

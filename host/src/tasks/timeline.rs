@@ -95,6 +95,8 @@ pub(crate) struct TaskTimeline {
     /// The component that added the task and runs it.
     pub(crate) component: Arc<str>,
     pub(crate) added: Instant,
+    /// How long an attempt may take. None until the first one begins.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Vec<Attempt>,
     /// The task's end. None while it waits or runs.
     pub(crate) end: Option<TaskEnd>,
@@ -198,11 +200,17 @@ impl Timeline {
 
     /// Notes that a task was added.
     pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>) {
+        self.waits(id, name, component, Instant::now());
+    }
+
+    /// Notes that a task has waited since it was `added`.
+    pub(crate) fn waits(&mut self, id: TaskId, name: &str, component: &Arc<str>, added: Instant) {
         let task = TaskTimeline {
             id,
             name: name.to_owned(),
             component: component.clone(),
-            added: Instant::now(),
+            added,
+            timeout: None,
             attempts: Vec::new(),
             end: None,
         };
@@ -210,12 +218,13 @@ impl Timeline {
     }
 
     /// Notes that an attempt of a task begins. A worker's task was added elsewhere.
-    pub(crate) fn attempt_begins(&mut self, record: &TaskRecord, began: Instant) {
+    pub(crate) fn attempt_begins(&mut self, record: &TaskRecord, began: Instant, timeout: Duration) {
         if self.task(record.id).is_none() {
             self.added(record.id, &record.name, &record.component);
         }
         let instance = self.fresh_instances;
         if let Some(task) = self.task(record.id) {
+            task.timeout = Some(timeout);
             task.attempts.push(Attempt { number: record.attempt, began, ended: None, instance, result: None });
         }
     }

@@ -93,7 +93,8 @@ impl<'a> LeasedBatch<'a> {
             NoInstance::Full(_) | NoInstance::Stopped => NotBegun::NoRoom,
             NoInstance::TimedOut(_) | NoInstance::Failed(_) => NotBegun::Failed(error.to_string()),
         })?;
-        life.follow_batch();
+        let first = held.next().await.map_or(batch.tasks.len(), |next| next.index as usize);
+        life.follow_batch(batch, batch.tasks.get(first..).unwrap_or_default());
         life.record.outcome = to_response_outcome(batch.outcome.as_ref());
         if batch.outcome.is_some() {
             _ = life.scope.outcome.set(life.record.outcome.clone());
