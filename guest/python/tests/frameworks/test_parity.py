@@ -14,7 +14,7 @@ import pytest
 from epilogue.testing import SECONDS, Host
 
 # Headers that are the server's and not the app's.
-SERVERS = {"connection", "date", "server", "transfer-encoding"}
+SERVERS = {"connection", "date", "server", "transfer-encoding", "x-request-id"}
 BEARER = {"Authorization": "Bearer secret"}
 ORDER = {"items": [{"name": " Emma ", "price": "9.50", "tags": ["a"]}], "payment": {"kind": "card", "number": "1234"}}
 COSTLY = {"items": [{"name": "Gold", "price": 2000}], "payment": {"kind": "invoice", "address": "x"}}
