@@ -139,6 +139,28 @@ fn status_shows_what_a_host_does() {
 }
 
 #[test]
+fn the_socket_of_a_killed_host_goes_when_the_next_one_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = application(guests::HELLO, "");
+    let start = || {
+        let mut command = up(app.path(), []);
+        command.env("XDG_RUNTIME_DIR", folder.path());
+        let host = Process::start(command);
+        get(host.address(), "/");
+        host
+    };
+    let sockets = || fs::read_dir(folder.path().join("epilogue")).unwrap().count();
+    // Dropping it kills it.
+    drop(start());
+    assert_eq!(sockets(), 1);
+    let next = start();
+    assert_eq!(sockets(), 1);
+    next.signal("TERM");
+    assert_eq!(next.ended().code, Some(0));
+    assert_eq!(sockets(), 0);
+}
+
+#[test]
 fn metrics_measure_requests_and_tasks() {
     let app = application(guests::TASKS, "");
     let host = Process::start(up(app.path(), ["--metrics-listen", "127.0.0.1:0", "--access-log"]));

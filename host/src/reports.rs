@@ -1,6 +1,7 @@
 //! What operators see of requests and batches. Each report reads their timelines.
 
 mod access_log;
+mod conventions;
 pub(crate) mod history;
 pub(crate) mod live;
 mod log_places;
@@ -12,7 +13,7 @@ pub(crate) mod view;
 
 use epilogue_manifest::settings::HostOptions;
 
-use crate::tasks::timeline::{Reader, Readers};
+use crate::tasks::readers::{Reader, Readers};
 use crate::telemetry::otlp::Otlp;
 use history::History;
 use live::Live;

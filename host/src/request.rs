@@ -317,7 +317,8 @@ impl Life {
         self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// Returns the instance for an attempt of a task that is to start `now`: the request's own or, if that has died, a fresh one (S14).
+    /// Returns the instance for an attempt of a task that is to start `now`: the request's own or, if that has died, a
+    /// fresh one (S14).
     async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
         let (instance, start) = match self.instance.take() {
             Some(instance) => (instance, now),

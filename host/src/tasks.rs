@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod layer;
 pub(crate) mod observer;
 pub(crate) mod queue;
+pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod scope;
 pub(crate) mod store;

@@ -214,7 +214,7 @@ fn gauges(overview: Overview) -> Gauges {
                 metrics::gauge!("epilogue_limit", "limit" => name()).set(limit.limit as f64);
                 metrics::gauge!("epilogue_limit_use", "limit" => name()).set(limit.used as f64);
             }
-            if let Some(durable) = state.durable {
+            if let Some(durable) = state.backlog {
                 let batches = [
                     ("ready", durable.ready),
                     ("delayed", durable.delayed),

@@ -12,7 +12,7 @@ use epilogue_rules::duration::Shown;
 
 use crate::reports::view::{Phase, Summary};
 use crate::server::control;
-use crate::server::overview::{State, Status};
+use crate::server::overview::{Durable, State, Status};
 
 /// The time between two states with `--watch`.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -72,29 +72,34 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 /// The state as a table for people.
 pub(crate) fn table(status: &Status) -> String {
-    let State { name, pid, state, requests, draining, batches, instances, .. } = &status.state;
-    let mut text = format!("{name:?}  process {pid}  {state}");
+    let State { name, pid, state, started, requests, draining, batches, instances, .. } = &status.state;
+    let mut text = String::new();
+    let mut line = |label: &str, content: String| _ = writeln!(text, "{label:<12}{content}");
+    line("host", format!("{name:?}  process {pid}  {state}  since {started}"));
     if let Some(left) = status.state.grace_left {
-        _ = write!(text, "  {left:.0} s left");
+        line("grace", format!("{left:.0} s"));
     }
-    _ = writeln!(text, "  since {}", status.state.started);
-    _ = writeln!(
-        text,
-        "requests at work {requests}  draining {draining}  durable batches {batches}  instances {instances}"
+    line("requests", format!("{requests} at work  {draining} draining"));
+    let waiting = status.state.tasks_waiting;
+    line(
+        "tasks",
+        match status.state.tasks_running {
+            Some(running) => format!("{running} running  {waiting} waiting"),
+            None => format!("{waiting} unfinished"),
+        },
     );
-    match status.state.tasks_running {
-        Some(running) => _ = writeln!(text, "tasks running {running}  waiting {}", status.state.tasks_waiting),
-        None => _ = writeln!(text, "tasks running or waiting  {}", status.state.tasks_waiting),
-    }
-    if let Some(durable) = status.state.durable {
-        _ = writeln!(
-            text,
-            "task engine  {} ready  {} delayed  {} leased  {} dead",
-            durable.ready, durable.delayed, durable.leased, durable.dead
-        );
-    }
+    line(
+        "batches",
+        match status.state.backlog {
+            Some(Durable { ready, delayed, leased, dead }) => {
+                format!("{batches} here  {ready} ready  {delayed} delayed  {leased} leased  {dead} dead")
+            }
+            None => format!("{batches} here"),
+        },
+    );
+    line("instances", instances.to_string());
     for version in &status.state.versions {
-        _ = writeln!(text, "version of  {version}");
+        line("version", version.loaded.clone());
     }
     _ = writeln!(text, "\n{:<16} {:>14} {:>14}", "LIMIT", "USE", "OF");
     for limit in &status.state.limits {

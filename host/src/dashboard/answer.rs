@@ -9,13 +9,14 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::Body;
 use super::guard::text;
+use crate::server::overview::State;
 
 /// The largest body of a request.
 const MAX_BODY: usize = 64 * 1024;
+
 /// The parameters of a query, decoded.
 pub(super) struct Query(HashMap<String, String>);
 
@@ -34,21 +35,25 @@ impl Query {
     }
 }
 
-/// Adds to a state what the page may do and show.
-pub(super) fn with_rights(state: &impl Serialize, actions: bool, durable: bool) -> serde_json::Value {
-    let mut host = serde_json::to_value(state).unwrap_or_default();
-    if let Some(host) = host.as_object_mut() {
-        let backlog = host.remove("durable").unwrap_or_default();
-        host.insert("backlog".to_owned(), backlog);
-        host.insert("actions".to_owned(), actions.into());
-        host.insert("durable".to_owned(), durable.into());
-        let versions = host.get("versions").and_then(|versions| versions.as_array().cloned()).unwrap_or_default();
-        let versions: Vec<_> = versions.into_iter().map(|loaded| json!({ "loaded": loaded })).collect();
-        host.insert("versions".to_owned(), versions.into());
-    }
-    host
+/// The state of the host, with what the page may do and show.
+#[derive(Serialize)]
+pub(super) struct Host {
+    #[serde(flatten)]
+    pub(super) state: State,
+    #[serde(flatten)]
+    pub(super) rights: Rights,
 }
 
+/// What the page may do and show.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Rights {
+    /// Whether dead tasks may be retried and dropped.
+    pub(super) actions: bool,
+    /// Whether there is a task engine.
+    pub(super) durable: bool,
+}
+
+/// Makes an answer of a value as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(content) => {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::answer::{Query, json, with_rights};
+use super::answer::{Host, Query, Rights, json};
 use super::guard::text;
 use super::{Body, Dashboard, dead, events};
 use crate::reports::history::History;
@@ -57,10 +57,11 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
     if path == "/api/dead" {
         return dead::list(dashboard, &query).await;
     }
+    let rights = Rights { actions: dashboard.guard.actions, durable: dashboard.task_store.is_some() };
     let Some((overview, history, totals)) = &dashboard.host else {
         // Without a host, only the task engine can be shown.
         return match path.as_str() {
-            "/api/host" => json(&json!({ "state": "no host", "actions": dashboard.guard.actions, "durable": true })),
+            "/api/host" => json(&json!({ "state": "no host", "actions": rights.actions, "durable": rights.durable })),
             _ => text(StatusCode::NOT_FOUND, "the dashboard runs without a host\n"),
         };
     };
@@ -68,16 +69,10 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
         "/api/requests" => requests(overview, history, &query),
         "/api/tasks" => json(&json!({ "tasks": totals.tasks(&live(overview)) })),
         "/api/latency" => json(&latency(overview, totals, &query)),
-        "/api/host" => json(&host(dashboard, overview).await),
+        "/api/host" => json(&Host { state: overview.state().await, rights }),
         "/api/events" => {
             let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-            events::stream(
-                overview.clone(),
-                history.clone(),
-                dashboard.guard.actions,
-                dashboard.task_store.is_some(),
-                last,
-            )
+            events::stream(overview.clone(), history.clone(), rights, last)
         }
         _ => match path.strip_prefix("/api/requests/") {
             Some(id) => one(overview, history, id, query.get("batch") == Some("true")),
@@ -93,15 +88,15 @@ fn live(overview: &Overview) -> Vec<Arc<Shared>> {
 fn requests(overview: &Overview, history: &History, query: &Query) -> Response<Body> {
     let mut running = live(overview);
     running.sort_by_key(|shared| std::cmp::Reverse(shared.lock().began));
-    let ended = history.after(0);
+    let (ended, ended_so_far) = history.after(0);
     let kept = ended.len() + running.len();
-    let all = running.iter().chain(ended.iter().map(|(_, shared)| shared));
+    let all = running.iter().chain(&ended);
     let wanted = all.filter_map(|shared| {
         let timeline = shared.lock();
         matches(&timeline, query).then(|| Summary::of(&timeline))
     });
     let requests: Vec<_> = wanted.take(query.number("limit", LIST).min(LIST * 5)).collect();
-    let seen = history.ended_so_far() + running.len() as u64;
+    let seen = ended_so_far + running.len() as u64;
     json(&json!({ "requests": requests, "seen": seen, "kept": kept }))
 }
 
@@ -126,8 +121,8 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
 
 /// Answers with one request. With `batch`, with the batch of its durable tasks, which has the same id.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
-    let (mut all, ended) = (live(overview), history.after(0));
-    all.extend(ended.into_iter().map(|(_, shared)| shared));
+    let mut all = live(overview);
+    all.extend(history.after(0).0);
     all.retain(|shared| shared.lock().id == id);
     // Links from the dead letter do not say which of the two they mean.
     let found = all.iter().position(|shared| shared.lock().asked.is_none() == batch).unwrap_or(0);
@@ -151,9 +146,4 @@ fn latency(overview: &Overview, totals: &Totals, query: &Query) -> serde_json::V
     let minutes = query.number("minutes", 15) as u64;
     let reloads = overview.reloads();
     json!({ "step": Totals::step(), "points": totals.latency(minutes), "reloads": reloads })
-}
-
-/// The state of the host, as the page wants it.
-pub(super) async fn host(dashboard: &Dashboard, overview: &Overview) -> serde_json::Value {
-    with_rights(&overview.state().await, dashboard.guard.actions, dashboard.task_store.is_some())
 }

@@ -62,28 +62,39 @@ impl Choice {
     }
 }
 
+/// A page of the list, and all groups.
+#[derive(Default)]
+struct Listing {
+    groups: BTreeMap<(String, String), usize>,
+    page: Vec<Dead>,
+    total: usize,
+}
+
 /// Answers with the dead batches that pass the query's filter, and all groups of the same task and error.
 pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body> {
     let Some(store) = &dashboard.task_store else {
         return text(StatusCode::NOT_FOUND, "there is no task engine\n");
     };
-    let dead = match read(store).await {
-        Ok(dead) => dead,
+    let [task, error] = ["task", "error"].map(|name| query.get(name).map(str::to_owned));
+    let (offset, limit) = (query.number("offset", 0), query.number("limit", 100).min(1_000));
+    let listing = gather(store, move |listing: &mut Listing, dead| {
+        *listing.groups.entry((dead.task.clone(), dead.error.clone())).or_default() += 1;
+        if task.as_ref().is_none_or(|task| *task == dead.task)
+            && error.as_ref().is_none_or(|error| *error == dead.error)
+        {
+            listing.total += 1;
+            if listing.total > offset && listing.page.len() < limit {
+                listing.page.push(dead);
+            }
+        }
+    });
+    let Listing { groups, page, total } = match listing.await {
+        Ok(listing) => listing,
         Err(refusal) => return refusal,
     };
-    let mut groups: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for dead in &dead {
-        *groups.entry((&dead.task, &dead.error)).or_default() += 1;
-    }
-    let groups: Vec<_> = groups
-        .into_iter()
-        .map(|((task, error), count)| json!({ "task": task, "error": error, "count": count }))
-        .collect();
-    let is = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
-    let wanted: Vec<_> = dead.iter().filter(|dead| is("task", &dead.task) && is("error", &dead.error)).collect();
-    let page: Vec<_> =
-        wanted.iter().skip(query.number("offset", 0)).take(query.number("limit", 100).min(1_000)).collect();
-    json(&json!({ "batches": page, "total": wanted.len(), "groups": groups }))
+    let group = |((task, error), count)| json!({ "task": task, "error": error, "count": count });
+    let groups: Vec<_> = groups.into_iter().map(group).collect();
+    json(&json!({ "batches": page, "total": total, "groups": groups }))
 }
 
 /// Retries or drops the chosen batches, or says how many they are.
@@ -98,16 +109,22 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
         Ok(choice) => choice,
         Err(refusal) => return refusal,
     };
-    let dead = match read(store).await {
-        Ok(dead) => dead,
+    let (dry_run, expect) = (choice.dry_run, choice.expect);
+    // The ids of the chosen batches, in order, and the number of their tasks.
+    let chosen = gather(store, move |(ids, tasks): &mut (Vec<String>, usize), dead| {
+        if choice.matches(&dead) {
+            *tasks += dead.behind + 1;
+            ids.push(dead.id);
+        }
+    });
+    let (chosen, tasks) = match chosen.await {
+        Ok(chosen) => chosen,
         Err(refusal) => return refusal,
     };
-    let chosen: Vec<_> = dead.iter().filter(|dead| choice.matches(dead)).collect();
-    let tasks: usize = chosen.iter().map(|dead| dead.behind + 1).sum();
-    if choice.dry_run {
+    if dry_run {
         return json(&json!({ "matches": chosen.len(), "tasks": tasks }));
     }
-    if choice.expect.is_some_and(|expect| expect != chosen.len()) {
+    if expect.is_some_and(|expect| expect != chosen.len()) {
         let mut response = json(&json!({ "error": "the batches have changed meanwhile", "matches": chosen.len() }));
         *response.status_mut() = StatusCode::CONFLICT;
         return response;
@@ -115,24 +132,28 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     let change = if path.ends_with("/retry") { Change::Retry } else { Change::Drop };
     let (mut done, mut failed) = (0, Vec::new());
     // In order, so that the batches of a group keep theirs.
-    for dead in chosen {
-        match change.make(store, &dead.id).await {
+    for id in chosen {
+        match change.make(store, &id).await {
             Ok(true) => done += 1,
-            Ok(false) => failed.push(json!({ "id": dead.id, "error": "it is no longer there" })),
-            Err(error) => failed.push(json!({ "id": dead.id, "error": error.to_string() })),
+            Ok(false) => failed.push(json!({ "id": id, "error": "it is no longer there" })),
+            Err(error) => failed.push(json!({ "id": id, "error": error.to_string() })),
         }
     }
     json(&json!({ "done": done, "failed": failed }))
 }
 
-/// Reads all dead batches, the oldest first.
-async fn read(store: &TaskStore) -> Result<Vec<Dead>, Response<Body>> {
-    let read = store.call(|engine| async move {
-        let mut dead = Vec::new();
-        engine.visit(Some(BatchState::Dead), usize::MAX, &mut |entry| dead.push(Dead::of(&entry))).await?;
-        Ok(dead)
+/// Calls `add` with each dead batch, the oldest first, and returns what it has gathered. Not all batches are kept, because
+/// there may be very many.
+async fn gather<T: Default + Send + 'static>(
+    store: &TaskStore,
+    add: impl Fn(&mut T, Dead) + Send + Sync + 'static,
+) -> Result<T, Response<Body>> {
+    let gathered = store.call(|engine| async move {
+        let mut gathered = T::default();
+        engine.visit(Some(BatchState::Dead), usize::MAX, &mut |entry| add(&mut gathered, Dead::of(&entry))).await?;
+        Ok(gathered)
     });
-    read.await.map_err(|error| {
+    gathered.await.map_err(|error| {
         let mut response = json(&json!({ "error": error.to_string() }));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         response

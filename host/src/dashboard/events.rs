@@ -1,6 +1,7 @@
 //! Server-sent events: what has changed since the last frame.
 
 use std::convert::Infallible;
+use std::mem::replace;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Body;
-use super::answer::with_rights;
+use super::answer::{Host, Rights};
 use crate::reports::history::History;
 use crate::reports::view::Summary;
 use crate::server::overview::Overview;
@@ -31,28 +32,21 @@ const MOST: usize = 100;
 struct Feed {
     overview: Overview,
     history: History,
-    actions: bool,
-    durable: bool,
+    rights: Rights,
     /// How many requests had ended at the last frame.
     seen: u64,
     host_told: Option<Instant>,
     told: Instant,
-    /// How often the application had been loaded at the last frame.
-    versions: Option<String>,
+    /// How many reloads there had been at the last frame.
+    reloads: usize,
 }
 
 /// Answers with a stream of events that ends with the connection. `last` is the id of the last event that the page has
 /// got over an earlier connection.
-pub(super) fn stream(
-    overview: Overview,
-    history: History,
-    actions: bool,
-    durable: bool,
-    last: Option<u64>,
-) -> Response<Body> {
+pub(super) fn stream(overview: Overview, history: History, rights: Rights, last: Option<u64>) -> Response<Body> {
     let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
-    let feed =
-        Feed { overview, history, actions, durable, seen, host_told: None, told: Instant::now(), versions: None };
+    let reloads = overview.reloads().len();
+    let feed = Feed { overview, history, rights, seen, host_told: None, told: Instant::now(), reloads };
     let frames = stream::unfold(feed, |mut feed| async move {
         let text = loop {
             let text = feed.next().await;
@@ -77,12 +71,11 @@ impl Feed {
         let mut text = String::new();
         let now = Instant::now();
         let host_due = self.host_told.is_none_or(|told| now.duration_since(told) >= HOST);
-        let ended = self.history.after(self.seen);
-        let new = self.history.ended_so_far().saturating_sub(self.seen);
+        let (ended, ended_so_far) = self.history.after(self.seen);
         let live = self.overview.live().map(|live| live.all()).unwrap_or_default();
-        let summaries = ended.iter().map(|(_, shared)| shared).take(MOST).map(|shared| Summary::of(&shared.lock()));
+        let summaries = ended.iter().take(MOST).map(|shared| Summary::of(&shared.lock()));
         let mut requests: Vec<Summary> = summaries.collect();
-        let mut dropped = new.saturating_sub(requests.len() as u64);
+        let mut dropped = (ended_so_far - self.seen).saturating_sub(requests.len() as u64);
         // Those that only go on are told once a second, and new ones at once.
         let fresh = |summary: &Summary| summary.now < 2 * FRAME.as_micros() as u64;
         let running =
@@ -95,20 +88,16 @@ impl Feed {
             }
         }
         if !requests.is_empty() {
-            self.seen += new;
+            self.seen = ended_so_far;
             push(&mut text, self.seen, "requests", &json!({ "requests": requests, "dropped": dropped }));
         }
         if host_due {
             self.host_told = Some(now);
-            let state = self.overview.state().await;
-            if self
-                .versions
-                .replace(state.versions.last().cloned().unwrap_or_default())
-                .is_some_and(|last| Some(&last) != state.versions.last())
-            {
+            let (state, reloads) = (self.overview.state().await, self.overview.reloads().len());
+            if reloads != replace(&mut self.reloads, reloads) {
                 push(&mut text, self.seen, "reload", &json!({ "at": state.now }));
             }
-            push(&mut text, self.seen, "host", &with_rights(&state, self.actions, self.durable));
+            push(&mut text, self.seen, "host", &Host { state, rights: self.rights });
         }
         if text.is_empty() && now.duration_since(self.told) >= PING {
             text.push_str(": ping\n\n");

@@ -166,7 +166,8 @@ impl Background {
     }
 
     fn push(&self, scope: &Scope, mut queue: MutexGuard<'_, Queue>, task: Task) -> TaskId {
-        scope.note(|timeline| timeline.added(task.id, &task.name, &self.layers[task.layer].id));
+        let component = &self.layers[task.layer].id;
+        scope.note(|timeline| timeline.added(task.id, &task.name, component, std::time::Instant::now()));
         queue.push(task)
     }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 use epilogue_rules::trace;
 
 use super::view;
-use crate::tasks::timeline::{Reader, Shared, Timeline};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::{Shared, Timeline};
 
 /// Logs each request as an event of the target `epilogue::access`.
 pub(crate) struct AccessLog;
@@ -32,7 +33,6 @@ fn log(timeline: &Timeline, what: &str) {
         (count > 0).then_some(count)
     };
     let (outcome, error) = view::outcome(&timeline.outcome);
-    let text = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
     tracing::info!(
         target: "epilogue::access",
         method = asked.method.as_str(),
@@ -53,12 +53,17 @@ fn log(timeline: &Timeline, what: &str) {
         tasks_discarded = tasks("discarded"),
         tasks_cancelled = tasks("cancelled"),
         tasks_abandoned = tasks("abandoned"),
-        component = text(&timeline.component),
-        route = text(&asked.route),
+        component = given(&timeline.component),
+        route = given(&asked.route),
         client = %asked.client,
-        request = text(&timeline.id),
+        request = given(&timeline.id),
         x_request_id = asked.request_id.as_ref().and_then(|id| id.to_str().ok()),
-        trace_id = text(trace::id(&timeline.trace_context.traceparent)),
+        trace_id = given(trace::id(&timeline.trace_context.traceparent)),
         "{what}"
     );
+}
+
+/// A text that is not empty.
+fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }

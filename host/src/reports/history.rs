@@ -1,6 +1,7 @@
 //! The newest requests and batches, for the dashboard.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 
 use crate::contract::bindings::ResponseOutcome;
+use crate::tasks::readers::Reader;
 use crate::tasks::record::TaskState;
-use crate::tasks::timeline::{Fate, Reader, Shared, Timeline};
+use crate::tasks::timeline::{Fate, Shared, Timeline};
 
 /// How many requests each thread keeps. As many of those that failed are kept besides, and so for longer.
 const KEPT: usize = 1_000;
@@ -45,27 +47,30 @@ impl History {
         self.0.ended.load(Relaxed)
     }
 
-    /// The kept requests that ended after the first `count`, the newest first.
-    pub(crate) fn after(&self, count: u64) -> Vec<(u64, Arc<Shared>)> {
+    /// The kept requests that ended after the first `count`, the newest first. Also returns how many have ended so far, for
+    /// the next call. No request is in both calls, and none is left out.
+    pub(crate) fn after(&self, count: u64) -> (Vec<Arc<Shared>>, u64) {
+        let upto = self.ended_so_far();
         let mut found = Vec::new();
         for list in &self.0.lists {
             let list = lock(list);
+            // An entry up to `upto` is in its list by now: its place was given out under the list's lock.
             let newest = list.newest.iter().rev().take_while(|(place, _)| *place > count);
-            found.extend(newest.cloned());
+            found.extend(newest.filter(|(place, _)| *place <= upto).cloned());
             let oldest = list.newest.front().map_or(u64::MAX, |(place, _)| *place);
             let older = list.failed.iter().filter(|(place, _)| *place > count && *place < oldest);
             found.extend(older.cloned());
         }
-        found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
-        found
+        found.sort_unstable_by_key(|(place, _)| Reverse(*place));
+        (found.into_iter().map(|(_, shared)| shared).collect(), upto)
     }
 }
 
 impl Reader for History {
     fn ended(&self, timeline: &Arc<Shared>) {
         let failed = has_failed(&timeline.lock());
-        let place = self.0.ended.fetch_add(1, Relaxed) + 1;
         let mut list = lock(&self.0.lists[own()]);
+        let place = self.0.ended.fetch_add(1, Relaxed) + 1;
         let List { newest, failed: failures } = &mut *list;
         for (kept, wanted) in [(newest, true), (failures, failed)] {
             if wanted {
@@ -114,9 +119,11 @@ mod tests {
         for id in 1..=KEPT + 5 {
             history.ended(&request(id, StatusCode::OK));
         }
-        let ids: Vec<String> = history.after(0).iter().map(|(_, shared)| shared.lock().id.clone()).collect();
+        let ids: Vec<String> = history.after(0).0.iter().map(|shared| shared.lock().id.clone()).collect();
         assert_eq!(ids.len(), KEPT + 1);
         assert_eq!((ids[0].as_str(), ids[KEPT].as_str()), ("1005", "0"));
-        assert_eq!(history.after(KEPT as u64 + 4).len(), 2);
+        let (newest, upto) = history.after(KEPT as u64 + 4);
+        assert_eq!((newest.len(), upto), (2, KEPT as u64 + 6));
+        assert!(history.after(upto).0.is_empty());
     }
 }

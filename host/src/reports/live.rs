@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::tasks::timeline::{Reader, Shared};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::Shared;
 
 /// How many maps share the entries. Serving threads rarely wait for each other's.
 const SHARDS: usize = 16;

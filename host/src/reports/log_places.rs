@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::tasks::timeline::{Reader, Shared};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::Shared;
 use crate::telemetry::otlp::Places;
 
 /// Notes the beginning and the end of each request.

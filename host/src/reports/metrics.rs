@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, Version};
 use metrics::SharedString;
 
+use super::conventions::{self, OTHER_METHOD, version};
 use crate::reports::names::Names;
-use crate::tasks::timeline::{Fate, Reader, Shared, Timeline};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::{Asked, Fate, Shared, Timeline};
 
 /// Counts and measures what happens to requests and their tasks.
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Reader for Metrics {
 /// Changes the number of requests whose response is not sent yet.
 fn at_work(timeline: &Timeline, by: f64) {
     let Some(asked) = &timeline.asked else { return };
-    metrics::gauge!("http_server_active_requests", "http_request_method" => method(&asked.method), "url_scheme" => asked.scheme)
+    metrics::gauge!("http_server_active_requests", "http_request_method" => method(asked), "url_scheme" => asked.scheme)
         .increment(by);
 }
 
@@ -63,7 +64,7 @@ fn duration(timeline: &Timeline, end: Option<Instant>) {
     let (Some(asked), Some(end)) = (&timeline.asked, end) else { return };
     metrics::histogram!(
         "http_server_request_duration_seconds",
-        "http_request_method" => method(&asked.method),
+        "http_request_method" => method(asked),
         "http_response_status_code" => timeline.status.as_str().to_owned(),
         "http_route" => asked.route.clone(),
         "network_protocol_version" => version(asked.version),
@@ -72,25 +73,6 @@ fn duration(timeline: &Timeline, end: Option<Instant>) {
     .record(timeline.since_arrival(end));
 }
 
-/// The method, if it is one that the conventions list. Clients can invent others without end.
-fn method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
-    }
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    }
+fn method(asked: &Asked) -> &'static str {
+    conventions::method(&asked.method).unwrap_or(OTHER_METHOD)
 }

@@ -9,7 +9,8 @@ use sketches_ddsketch::{Config, DDSketch};
 
 use crate::reports::names::Names;
 use crate::reports::view;
-use crate::tasks::timeline::{Reader, Shared, TaskTimeline, Timeline};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::{Shared, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
 /// The length of a step of the latency, in seconds.

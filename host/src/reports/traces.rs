@@ -14,7 +14,8 @@ use std::sync::Arc;
 use opentelemetry_sdk::trace::SpanData;
 use uuid::Uuid;
 
-use crate::tasks::timeline::{Reader, Shared, Timeline};
+use crate::tasks::readers::Reader;
+use crate::tasks::timeline::{Shared, Timeline};
 use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 

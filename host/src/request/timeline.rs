@@ -33,7 +33,7 @@ impl Life {
         let added = timeline.began.checked_sub(age).unwrap_or(timeline.began);
         for task in waiting {
             let record = TaskRecord::of_stored(batch, task, TaskState::Abandoned);
-            timeline.waits(record.id, &record.name, &record.component, added);
+            timeline.added(record.id, &record.name, &record.component, added);
         }
         self.follow(Some(timeline));
     }

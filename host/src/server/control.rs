@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::io::Errno;
+use rustix::process::{Pid, getuid, test_kill_process};
 use tokio::runtime::Runtime;
 
 use crate::server::overview::{Overview, Status};
@@ -35,9 +37,11 @@ impl Drop for Control {
 pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let folder = folder();
     make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
+    // A process that was killed has left its socket. One of them may have had the same number.
+    sockets().filter(|(pid, _)| !exists(*pid) || *pid == std::process::id()).for_each(|(_, left)| {
+        _ = fs::remove_file(left);
+    });
     let path = folder.join(format!("{}.sock", std::process::id()));
-    // A process that had the same number may have left its socket.
-    _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("epilogue-status".into());
@@ -58,9 +62,7 @@ fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
 
 /// The processes of this user that tell their state, by their numbers.
 pub(crate) fn processes() -> Vec<u32> {
-    let Ok(files) = fs::read_dir(folder()) else { return Vec::new() };
-    let pids = files.flatten().filter_map(|file| file.file_name().to_str()?.strip_suffix(".sock")?.parse().ok());
-    let mut pids: Vec<u32> = pids.filter(|pid| is_alive(*pid)).collect();
+    let mut pids: Vec<u32> = sockets().map(|(pid, _)| pid).filter(|pid| exists(*pid)).collect();
     pids.sort_unstable();
     pids
 }
@@ -85,7 +87,7 @@ fn folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join("epilogue"),
         // Not $TMPDIR: the path of a socket must be short, and `epilogue status` may have another one.
-        _ => PathBuf::from(format!("/tmp/.epilogue-{}", rustix::process::getuid().as_raw())),
+        _ => PathBuf::from(format!("/tmp/.epilogue-{}", getuid().as_raw())),
     }
 }
 
@@ -96,11 +98,21 @@ fn make(folder: &Path) -> anyhow::Result<()> {
         _ => {}
     }
     let found = fs::symlink_metadata(folder)?;
-    let own = found.is_dir() && found.uid() == rustix::process::getuid().as_raw();
+    let own = found.is_dir() && found.uid() == getuid().as_raw();
     ensure!(own && found.permissions().mode() & 0o077 == 0, "it is not a folder that only this user can enter");
     Ok(())
 }
 
-fn is_alive(pid: u32) -> bool {
-    UnixStream::connect(folder().join(format!("{pid}.sock"))).is_ok()
+/// The sockets in the folder, with the numbers of their processes.
+fn sockets() -> impl Iterator<Item = (u32, PathBuf)> {
+    fs::read_dir(folder()).into_iter().flatten().flatten().filter_map(|file| {
+        let pid = file.file_name().to_str()?.strip_suffix(".sock")?.parse().ok()?;
+        Some((pid, file.path()))
+    })
+}
+
+/// Whether a process has this number.
+fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }

@@ -66,10 +66,17 @@ pub(crate) struct State {
     pub(crate) instances: u64,
     pub(crate) limits: Vec<Use>,
     /// When the living versions of the application were loaded. The last one is current.
-    pub(crate) versions: Vec<String>,
+    pub(crate) versions: Vec<Loaded>,
     pub(crate) components: Vec<String>,
     /// The durable tasks in the task engine. None without an engine, or if the engine does not answer.
-    pub(crate) durable: Option<Durable>,
+    pub(crate) backlog: Option<Durable>,
+}
+
+/// A version of the application.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    /// When the version was loaded, as RFC 3339.
+    pub(crate) loaded: String,
 }
 
 /// What a process tells: its state, and its requests and batches that have not ended.
@@ -122,17 +129,17 @@ impl Overview {
 
     /// The state now. Asks the task engine too, but not for long.
     pub(crate) async fn state(&self) -> State {
-        let durable = match &self.0.task_store {
+        let backlog = match &self.0.task_store {
             Some(store) => timeout(PATIENCE, store.call(|engine| async move { engine.counts().await })).await.ok(),
             None => None,
         };
-        let durable = durable.and_then(Result::ok).map(|Counts { ready, delayed, leased, dead }| Durable {
+        let backlog = backlog.and_then(Result::ok).map(|Counts { ready, delayed, leased, dead }| Durable {
             ready,
             delayed,
             leased,
             dead,
         });
-        State { durable, ..self.local() }
+        State { backlog, ..self.local() }
     }
 
     /// The state now, with all requests and batches that have not ended, the oldest first.
@@ -146,7 +153,7 @@ impl Overview {
     }
 
     /// The state now, without the task engine.
-    pub(crate) fn local(&self) -> State {
+    fn local(&self) -> State {
         let Sources { name, started, options, progress, live, engine, shutdown, replacer, .. } = &*self.0;
         let (requests, draining) = progress.at_work_and_draining();
         let tasks = live.as_ref().map(Live::tasks);
@@ -173,9 +180,9 @@ impl Overview {
                 limit("max-instances", instances, options.max_instances.get().into()),
                 limit("max-memory", memory::taken(), memory::max()),
             ],
-            versions: replacer.loaded().into_iter().map(timestamp::of).collect(),
+            versions: replacer.loaded().into_iter().map(|time| Loaded { loaded: timestamp::of(time) }).collect(),
             components: replacer.components(),
-            durable: None,
+            backlog: None,
         }
     }
 }

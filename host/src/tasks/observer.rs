@@ -7,8 +7,8 @@ use std::sync::mpsc::Sender;
 
 use crate::process::shutdown::ABANDONED;
 use crate::tasks::backlog::Backlog;
+use crate::tasks::readers::Readers;
 use crate::tasks::record::{RequestRecord, TaskState};
-use crate::tasks::timeline::Readers;
 
 /// The counts of a server at its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

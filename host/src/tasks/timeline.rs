@@ -9,7 +9,6 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
-use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 
 /// How many lines of a request's output are kept.
@@ -19,7 +18,6 @@ const MAX_LINE: usize = 500;
 
 /// A request from its arrival to the end of its teardown, or a batch of durable tasks on a worker.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "for traces")]
 pub(crate) struct Timeline {
     /// What the client asked for. None for a batch on a worker.
     pub(crate) asked: Option<Asked>,
@@ -68,7 +66,6 @@ pub(crate) struct Line {
 
 /// What a client asked for.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "for traces")]
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -111,7 +108,6 @@ impl TaskTimeline {
 
 /// One call of the guest for a task.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "for traces")]
 pub(crate) struct Attempt {
     /// The attempt's number, from 1.
     pub(crate) number: u32,
@@ -125,7 +121,6 @@ pub(crate) struct Attempt {
 
 /// The end of a task.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "for traces")]
 pub(crate) struct TaskEnd {
     pub(crate) at: Instant,
     /// What became of the task.
@@ -181,7 +176,6 @@ impl Timeline {
     }
 
     /// The wall-clock time of a moment.
-    #[allow(dead_code, reason = "for traces")]
     pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
         self.time + moment.saturating_duration_since(self.began)
     }
@@ -198,13 +192,8 @@ impl Timeline {
         began.saturating_duration_since(ready)
     }
 
-    /// Notes that a task was added.
-    pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>) {
-        self.waits(id, name, component, Instant::now());
-    }
-
-    /// Notes that a task has waited since it was `added`.
-    pub(crate) fn waits(&mut self, id: TaskId, name: &str, component: &Arc<str>, added: Instant) {
+    /// Notes that a task was added at the moment `added`.
+    pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>, added: Instant) {
         let task = TaskTimeline {
             id,
             name: name.to_owned(),
@@ -217,21 +206,18 @@ impl Timeline {
         self.tasks.push(task);
     }
 
-    /// Notes that an attempt of a task begins. A worker's task was added elsewhere.
+    /// Notes that an attempt of a task begins.
     pub(crate) fn attempt_begins(&mut self, record: &TaskRecord, began: Instant, timeout: Duration) {
-        if self.task(record.id).is_none() {
-            self.added(record.id, &record.name, &record.component);
-        }
         let instance = self.fresh_instances;
-        if let Some(task) = self.task(record.id) {
-            task.timeout = Some(timeout);
-            task.attempts.push(Attempt { number: record.attempt, began, ended: None, instance, result: None });
-        }
+        let task = self.known(record.id, &record.name, &record.component);
+        task.timeout = Some(timeout);
+        task.attempts.push(Attempt { number: record.attempt, began, ended: None, instance, result: None });
     }
 
     /// Notes how the running attempt of a task ended.
     pub(crate) fn attempt_ended(&mut self, id: TaskId, state: TaskState, error: Option<&str>) {
-        if let Some(attempt) = self.task(id).and_then(|task| task.attempts.last_mut()) {
+        let task = self.tasks.iter_mut().rfind(|task| task.id == id);
+        if let Some(attempt) = task.and_then(|task| task.attempts.last_mut()) {
             attempt.ended = Some(Instant::now());
             attempt.result = Some((state, error.map(str::to_owned)));
         }
@@ -240,18 +226,14 @@ impl Timeline {
     /// Notes that a task has ended, or is dead.
     pub(crate) fn task_ended(&mut self, record: &TaskRecord) {
         let fate = if record.dead { Fate::Dead(record.state) } else { Fate::Ended(record.state) };
-        if self.task(record.id).is_none() {
-            self.added(record.id, &record.name, &record.component);
-        }
-        self.end(record.id, fate, record.error.clone());
+        let task = self.known(record.id, &record.name, &record.component);
+        task.end = Some(TaskEnd { at: Instant::now(), fate, error: record.error.clone() });
     }
 
     /// Notes that a task has been stored.
     pub(crate) fn stored(&mut self, task: &StoredTask) {
-        if self.task(task.id).is_none() {
-            self.added(task.id, &task.name, &task.component);
-        }
-        self.end(task.id, Fate::Stored, None);
+        let task = self.known(task.id, &task.name, &task.component);
+        task.end = Some(TaskEnd { at: Instant::now(), fate: Fate::Stored, error: None });
     }
 
     /// Notes that a teardown begins.
@@ -288,44 +270,19 @@ impl Timeline {
         }
     }
 
-    fn end(&mut self, id: TaskId, fate: Fate, error: Option<String>) {
-        if let Some(task) = self.task(id) {
-            task.end = Some(TaskEnd { at: Instant::now(), fate, error });
-        }
-    }
-
     /// Notes that a response with this status is passed on to be sent.
     pub(crate) fn responds(&mut self, status: StatusCode) {
         self.status = status;
         self.responded = Some(Instant::now());
     }
 
-    /// Finds a task. The host asks mostly for the newest ones, or for tasks near the end of a short list.
-    fn task(&mut self, id: TaskId) -> Option<&mut TaskTimeline> {
-        self.tasks.iter_mut().rev().find(|task| task.id == id)
-    }
-}
-
-/// Someone who reads timelines. The calls come from serving threads, so they must be short and must not block.
-pub(crate) trait Reader: Send + Sync {
-    /// A request has an instance, and its handler is about to run. Or a batch is about to run.
-    fn began(&self, timeline: &Arc<Shared>) {
-        _ = timeline;
-    }
-
-    /// The host has answered without a component.
-    fn answered(&self, timeline: &Timeline) {
-        _ = timeline;
-    }
-
-    /// The response is sent, or has failed.
-    fn sent(&self, timeline: &Timeline) {
-        _ = timeline;
-    }
-
-    /// The request or the batch has ended, with all tasks and teardowns.
-    fn ended(&self, timeline: &Arc<Shared>) {
-        _ = timeline;
+    /// Finds a task, or adds it now: a task that is stored at once, or that a worker's task adds, was not noted before.
+    fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
+        let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
+            self.added(id, name, component, Instant::now());
+            self.tasks.len() - 1
+        });
+        &mut self.tasks[place]
     }
 }
 
@@ -345,30 +302,5 @@ impl Shared {
     /// Locks the timeline. A panic elsewhere changes nothing, because a timeline is valid after each of its steps.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// All readers of the process. Cheap to clone. Without a reader, no timeline is recorded.
-#[derive(Clone, Default)]
-pub(crate) struct Readers {
-    readers: Option<Arc<[Box<dyn Reader>]>>,
-    /// Whether the timelines also have what guests print.
-    pub(crate) want_output: bool,
-    /// Where the spans of requests and tasks go. None if no traces are exported.
-    pub(crate) spans: Option<Arc<Spans>>,
-}
-
-impl Readers {
-    pub(crate) fn new(readers: Vec<Box<dyn Reader>>, want_output: bool, spans: Option<Arc<Spans>>) -> Self {
-        Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output, spans }
-    }
-
-    /// Whether there is any reader.
-    pub(crate) fn any(&self) -> bool {
-        self.readers.is_some()
-    }
-
-    pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {
-        self.readers.iter().flat_map(|readers| readers.iter()).for_each(|reader| call(&**reader));
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::sleep;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
-use crate::tasks::timeline::{Readers, Timeline};
+use crate::tasks::readers::Readers;
+use crate::tasks::timeline::Timeline;
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
@@ -61,7 +62,8 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Makes the reply for `request`, with its timeline if something reads it. Also returns the other end, from which hyper's task `sender` takes the response.
+    /// Makes the reply for `request`, with its timeline if something reads it. Also returns the other end, from which
+    /// hyper's task `sender` takes the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,

@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use http::uri::Authority;
-use http::{Method, Version};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::contract::bindings::ResponseOutcome;
+use crate::reports::conventions::{OTHER_METHOD, method, version};
 use crate::tasks::timeline::{Asked, Timeline};
 use crate::telemetry::otlp::trace::Trace;
 
@@ -45,24 +45,17 @@ pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanDat
 
 /// The span's name: the method and the route.
 fn name(asked: &Asked) -> String {
-    let method = known(&asked.method).unwrap_or("HTTP");
-    if asked.route.is_empty() { method.to_owned() } else { format!("{method} {}", asked.route) }
-}
-
-/// A method that the conventions know.
-fn known(method: &Method) -> Option<&str> {
-    let method = method.as_str();
-    let known = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"];
-    known.contains(&method).then_some(method)
+    let known = method(&asked.method).unwrap_or("HTTP");
+    if asked.route.is_empty() { known.to_owned() } else { format!("{known} {}", asked.route) }
 }
 
 fn attributes(timeline: &Timeline, asked: &Asked) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(16);
     let mut add = |name: &'static str, value: opentelemetry::Value| attributes.push(KeyValue::new(name, value));
-    match known(&asked.method) {
-        Some(method) => add("http.request.method", method.to_owned().into()),
+    match method(&asked.method) {
+        Some(method) => add("http.request.method", method.into()),
         None => {
-            add("http.request.method", "_OTHER".into());
+            add("http.request.method", OTHER_METHOD.into());
             add("http.request.method_original", asked.method.to_string().into());
         }
     }
@@ -86,13 +79,4 @@ fn attributes(timeline: &Timeline, asked: &Asked) -> Vec<KeyValue> {
         add("epilogue.component", timeline.component.clone().into());
     }
     attributes
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => "1.1",
-    }
 }
