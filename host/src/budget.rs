@@ -1,7 +1,7 @@
-//! The limits on everything that the host keeps for a guest or a client.
+//! Limits on the data that the host keeps for guests and clients.
 //!
-//! wasmtime limits a guest's memory. All other data that the host keeps for a guest or a client has a [`Limit`] here.
-//! `docs/guide/reference/limits.md` lists the limits for operators.
+//! wasmtime limits a guest's memory. This module's [`Limit`] lists the limits on all other data that the host keeps for
+//! a guest or a client. `docs/guide/reference/limits.md` lists the limits for operators.
 
 pub(crate) mod address;
 pub(crate) mod descriptors;
@@ -16,30 +16,30 @@ pub(crate) mod requests;
 /// A limit on the data that the host keeps for a guest or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Bytes of header fields that an instance holds: names and values, as the host stores them.
+    /// Limits the header fields of an instance, in bytes. The host counts the names and values as it stores them.
     Fields,
-    /// TCP and UDP sockets that an instance holds open.
+    /// Limits the number of TCP and UDP sockets that an instance holds open.
     Sockets,
-    /// Files and folders that an instance holds open, and folders that it lists.
+    /// Limits the number of files and folders that an instance holds open or lists.
     Files,
-    /// Requests that an instance sends at the same time.
+    /// Limits the number of requests that an instance sends at the same time.
     Outgoing,
-    /// File descriptors of the process that guests may take.
+    /// Limits the number of file descriptors of the process that guests may take.
     Descriptors,
-    /// Bytes on the disk that a component's writable files take.
+    /// Limits the disk space of a component's writable files, in bytes.
     Disk,
-    /// Instances that exist in the process.
+    /// Limits the number of instances in the process.
     Instances,
-    /// Memory of the process.
+    /// Limits the memory of the process, in bytes.
     Memory,
-    /// Handles that an instance keeps after the request that opened them.
+    /// Limits the number of handles that an instance keeps open after the request that opened them.
     Kept,
-    /// Open connections of one client address.
+    /// Limits the number of open connections of one client address.
     Connections,
 }
 
 impl Limit {
-    /// The limit's name: in the metric, and in log events.
+    /// Returns the limit's name for metrics and log events.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fields => "fields",
@@ -55,7 +55,7 @@ impl Limit {
         }
     }
 
-    /// Counts that the limit was reached, in the metric `epilogue_limit_hits_total`.
+    /// Counts in the metric `epilogue_limit_hits_total` that a guest, a client or the process has reached the limit.
     pub(crate) fn hit(self) {
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
     }

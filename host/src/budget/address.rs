@@ -1,7 +1,7 @@
 //! Counts the connections and the requests of each client address, on all threads.
 //!
-//! An entry exists as long as its address has a connection or a request. So there are never more entries than
-//! connections and requests.
+//! An entry exists as long as its address has a connection or a request. So the table never has more entries than the
+//! host has connections and requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// A request is stalled if the host has waited for its client for longer than this. A slow client does not stall a
-/// request as long as bytes still move.
+/// A request is stalled if the host has waited for the request's client for longer than this. A request with a slow
+/// client is not stalled as long as bytes still move.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// The entries of all addresses that have a connection or a request.
+/// The table of all client addresses that have a connection or a request.
 #[derive(Clone, Default)]
 pub(crate) struct Addresses(Arc<Table>);
 
 type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
 
-/// The counts of one client address. All IPv6 addresses of a /64 network count as one, because one machine can use all
-/// of them.
+/// The counts of one client address. All IPv6 addresses of a /64 network share one entry, because one machine can use
+/// all addresses of its /64 network.
 pub(crate) struct Address {
     network: IpAddr,
     connections: AtomicUsize,
@@ -30,17 +30,17 @@ pub(crate) struct Address {
     table: Arc<Table>,
 }
 
-/// Counts a connection of an address as open until it is dropped.
+/// Counts a connection of a client address as open until this value is dropped.
 pub(crate) struct Connected(Arc<Address>);
 
-/// Counts a request of an address as at work until it is dropped.
+/// Counts a request of a client address as at work until this value is dropped.
 pub(crate) struct Share(Arc<Address>);
 
-/// Counts a request of an address as stalled until it is dropped.
+/// Counts a request of a client address as stalled until this value is dropped.
 pub(crate) struct Stalled(Arc<Address>);
 
 impl Addresses {
-    /// The entry of the address of `client`.
+    /// Returns the entry for the address of `client`. If the address has no entry, this function adds one.
     pub(crate) fn of(&self, client: IpAddr) -> Arc<Address> {
         let network = network(client);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,23 +60,23 @@ impl Addresses {
 }
 
 impl Address {
-    /// Counts a connection as open, or returns none if the address already has `max` connections.
+    /// Counts a connection as open. Returns `None` if the address already has `max` connections.
     pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connected> {
         one_more(&self.connections, max).then(|| Connected(self.clone()))
     }
 
-    /// Counts a request as at work, or returns none if the address already has `max` requests.
+    /// Counts a request as at work. Returns `None` if the address already has `max` requests at work.
     pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
         one_more(&self.at_work, max).then(|| Share(self.clone()))
     }
 
-    /// Counts a request as stalled: its client has left, or the host waits for its client.
+    /// Counts a request as stalled. A request is stalled if its client has left, or if the host waits for its client.
     pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
         self.stalled.fetch_add(1, Relaxed);
         Stalled(self.clone())
     }
 
-    /// How many requests of the address are stalled.
+    /// Returns the number of stalled requests of the address.
     pub(crate) fn stalled(&self) -> usize {
         self.stalled.load(Relaxed)
     }
@@ -94,7 +94,7 @@ impl fmt::Display for Address {
 impl Drop for Address {
     fn drop(&mut self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have made a new entry meanwhile.
+        // Another thread may have added a new entry for this address meanwhile.
         if table.get(&self.network).is_some_and(|entry| entry.strong_count() == 0) {
             table.remove(&self.network);
         }
@@ -119,12 +119,12 @@ impl Drop for Stalled {
     }
 }
 
-/// Counts one more, unless there are `max` already.
+/// Increments `count` and returns true. If `count` is already `max`, `count` stays the same and the result is false.
 fn one_more(count: &AtomicUsize, max: usize) -> bool {
     count.fetch_update(Relaxed, Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
 }
 
-/// The key for counting a client: its IPv4 address, or the /64 network of its IPv6 address.
+/// Returns the key under which the host counts a client: its IPv4 address, or the /64 network of its IPv6 address.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -1,4 +1,5 @@
-//! The process's file descriptors. Some are reserved for clients, and some for the host itself.
+//! Checks how many file descriptors the process has left. Some descriptors are reserved for clients, and some for the
+//! host.
 
 use std::os::fd::AsRawFd as _;
 use std::sync::LazyLock;
@@ -8,21 +9,24 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Limit;
 
-/// How many descriptors the process may have. The host raises this limit at its start, before this value is first used.
+/// How many file descriptors the process may have open. The host raises the system's limit at startup, before the first
+/// read of this value.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 
-/// Guests get no descriptor with this number or a higher one. The last eighth is reserved for clients' connections.
+/// Guests get no descriptor with this number or a higher number. The last eighth of the descriptors is reserved for the
+/// connections of clients.
 static FIRST_RESERVED: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 8).max(64)));
 
-/// If a connection has this number or a higher one, further connections wait. The last descriptors are reserved for the
-/// host itself: for requests of metrics, for the task engine, and for the files of a reload.
+/// If a connection has a descriptor with this number or a higher number, further connections wait. The last descriptors
+/// are reserved for the host itself: for requests of metrics, for the task engine, and for the files of a reload.
 static FIRST_OF_THE_HOST: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 64).max(32)));
 
 fn before_the_last(count: u64) -> i32 {
     i32::try_from(LIMIT.saturating_sub(count)).unwrap_or(i32::MAX)
 }
 
-/// Whether the process has a file descriptor left for a guest. If not, the metric of [`Limit::Descriptors`] counts it.
+/// Reports whether the process has a file descriptor left for a guest. If no descriptor is left, the function counts a
+/// hit of [`Limit::Descriptors`].
 pub(crate) fn left_for_guests() -> bool {
     let left = is_left(*FIRST_RESERVED);
     if !left {
@@ -31,24 +35,25 @@ pub(crate) fn left_for_guests() -> bool {
     left
 }
 
-/// Whether the process has a file descriptor left for a further connection.
+/// Reports whether the process has a file descriptor left for a further connection.
 pub(crate) fn left_for_connections() -> bool {
     is_left(*FIRST_OF_THE_HOST)
 }
 
-/// Whether there are descriptors left for further connections after the descriptor with this number.
+/// Reports whether further connections can still get a descriptor, if the newest connection has the number
+/// `descriptor`.
 pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
-/// The system always gives out the lowest free number. So the number of a new descriptor shows that all lower numbers
-/// are in use.
+/// Reports whether the next free descriptor is below `first_reserved`. The system always gives out the lowest free
+/// number. So the number of a new descriptor shows that all lower numbers are in use.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)
 }
 
-/// Warns if `max-connections` is more than the process's file descriptors allow.
+/// Warns if `max-connections` is higher than the limit of file descriptors allows.
 pub(crate) fn check(options: &HostOptions) {
     let (max_connections, fit) = (options.max_connections.get(), *FIRST_OF_THE_HOST);
     if usize::try_from(fit).is_ok_and(|fit| max_connections > fit) {

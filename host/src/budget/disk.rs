@@ -1,7 +1,7 @@
-//! The limit on a component's writable files: how much disk space its guests may use.
+//! Limits how much disk space a component's writable files may take.
 //!
-//! The host adds up what guests write, and does not subtract what they delete or overwrite. When the limit is reached, the
-//! host measures the real size of the files, and continues from there.
+//! The host adds up the bytes that guests write. The host does not subtract the bytes that guests delete or overwrite.
+//! When the sum reaches the limit, the host measures the real size of the files, and continues from that size.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,43 +18,43 @@ use walkdir::WalkDir;
 use super::Limit;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// The bytes that a new file, folder or link counts for.
+/// How many bytes a new file, folder or link counts for.
 pub(crate) const ENTRY: u64 = 4096;
-/// The shortest time between the beginnings of two measurements. Otherwise a guest near the limit could cause one with
-/// each write.
+/// The shortest time between the beginnings of two measurements. Without this pause, a guest near the limit could cause
+/// a measurement with each write.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The writable files of one component, in a folder of the host.
+/// The disk budget of one component: the writable files in the component's folder, and the bytes counted for them.
 #[derive(Debug)]
 pub(crate) struct Disk {
     component: String,
     folder: PathBuf,
     most: Size,
     spent: Mutex<Spent>,
-    /// When the last measurement began. It is locked while one is running.
+    /// When the last measurement began. The lock is held while a measurement runs.
     counted_at: tokio::sync::Mutex<Option<Instant>>,
     warnings: Arc<OnceAMinute>,
 }
 
-/// The bytes that have been counted.
+/// The counted bytes of a component's files.
 #[derive(Debug, Default)]
 struct Spent {
-    /// The size of the files at the last measurement, plus the bytes that were being written then.
+    /// The size of the files at the last measurement, plus the bytes that guests were writing during the measurement.
     counted: u64,
-    /// The bytes that were counted after that measurement had begun.
+    /// The bytes that the host has counted since the beginning of the last measurement.
     since: u64,
-    /// The counted bytes that are being written now.
+    /// The counted bytes that guests are writing now.
     writing: u64,
 }
 
-/// Bytes that are being written until this is dropped. A measurement may not see them on the disk yet.
+/// Counts bytes as being written until this value is dropped. A measurement may not see these bytes on the disk yet.
 #[derive(Debug)]
 pub(crate) struct Writing {
     disk: Arc<Disk>,
     bytes: u64,
 }
 
-/// A component's files would take more than `max-transient-write`.
+/// The error of a write after which a component's files would take more than `max-transient-write`.
 #[derive(Debug)]
 pub(crate) struct DiskFull;
 
@@ -65,7 +65,7 @@ impl From<DiskFull> for io::Error {
 }
 
 impl Disk {
-    /// Makes the budget of the files in `folder`, and counts the files that are already there. They may take `most`
+    /// Makes the budget for the files in `folder`, and counts the files that already exist. The files may take `most`
     /// bytes.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
         let counted = used(&folder).unwrap_or(most.bytes() as u64);
@@ -73,17 +73,17 @@ impl Disk {
         Self { component, folder, most, spent, counted_at: tokio::sync::Mutex::default(), warnings: Arc::default() }
     }
 
-    /// Counts `bytes` that a guest is about to write. If they do not fit, this waits until the host has measured the real
-    /// size of the files. The caller drops the returned value when the bytes are on the disk.
+    /// Counts `bytes` that a guest is about to write. If the limit does not allow that many bytes, the host first
+    /// measures the real size of the files. The caller drops the returned value when the bytes are on the disk.
     ///
     /// # Errors
     ///
-    /// Returns an error if the files would take more than they may. The guest gets the error `quota`.
+    /// Returns an error if the files would exceed the limit. The guest gets the error `quota`.
     pub(crate) async fn charge(self: &Arc<Self>, bytes: u64) -> Result<Writing, DiskFull> {
         if let Some(writing) = self.take(bytes) {
             return Ok(writing);
         }
-        // On its own task, so that the measurement goes on if this guest ends.
+        // The measurement runs in its own tokio task, so that the measurement goes on if this guest ends.
         _ = tokio::spawn(self.clone().count_since(Instant::now())).await;
         self.take(bytes).ok_or_else(|| self.refuse())
     }
@@ -111,7 +111,7 @@ impl Disk {
         DiskFull
     }
 
-    /// Measures the size of the files, unless a measurement has begun after `asked`.
+    /// Measures the size of the files. If a measurement has begun after `asked`, this function only waits for its end.
     async fn count_since(self: Arc<Self>, asked: Instant) {
         let mut counted_at = self.counted_at.lock().await;
         if counted_at.is_some_and(|begun| begun > asked) {
@@ -125,13 +125,13 @@ impl Disk {
         _ = tokio::task::spawn_blocking(move || disk.count()).await;
     }
 
-    /// Measures the size of the files. Blocks.
+    /// Measures the size of the files. Blocks the thread.
     fn count(&self) {
         let (since, writing) = {
             let spent = self.spent();
             (spent.since, spent.writing)
         };
-        // Otherwise the counted bytes stay counted.
+        // If the size cannot be measured, the counted bytes stay counted.
         let Some(used) = used(&self.folder) else { return };
         let mut spent = self.spent();
         spent.counted = used.saturating_add(writing);
@@ -149,15 +149,15 @@ impl Drop for Writing {
     }
 }
 
-/// The disk space of all files in `folder`, and of deleted files that this process still has open. None if a file
-/// cannot be measured, for example because a guest has made its path too long.
+/// Returns the disk space of all files in `folder`, and of deleted files that this process still has open. Returns
+/// `None` if a file cannot be measured, for example because a guest has made its path too long.
 fn used(folder: &Path) -> Option<u64> {
     Some(below(folder)?.saturating_add(deleted(folder)?))
 }
 
 fn below(folder: &Path) -> Option<u64> {
     let mut bytes = 0_u64;
-    // The metadata of a link itself, not of its target.
+    // `WalkDir` returns the metadata of a link itself, not of the link's target.
     for entry in WalkDir::new(folder).min_depth(1) {
         match entry.and_then(|entry| entry.metadata()) {
             Ok(what) => bytes = bytes.saturating_add(size(&what)),
@@ -168,13 +168,14 @@ fn below(folder: &Path) -> Option<u64> {
 }
 
 fn deleted(folder: &Path) -> Option<u64> {
-    // A file may be open several times.
+    // A file may be open several times, so the map counts each inode once.
     let mut sizes = BTreeMap::new();
     for file in fs::read_dir("/proc/self/fd").ok()? {
         let file = file.ok()?.path();
         let belongs = match fs::read_link(&file) {
             Ok(path) => path.starts_with(folder),
-            // Its path is too long to be read. It may belong to another component, and counts for both.
+            // The link's path is too long to be read. The file may be in the folder of another component, and counts
+            // for both.
             Err(error) => error.kind() != ErrorKind::NotFound,
         };
         if !belongs {
@@ -186,8 +187,8 @@ fn deleted(folder: &Path) -> Option<u64> {
     Some(sizes.values().sum())
 }
 
-/// The result of an operation on a file. The inner option is none if the file no longer exists. The outer one is none
-/// after any other error.
+/// Converts the result of an operation on a file. The inner option is `None` if the file no longer exists. The outer
+/// option is `None` after any other error.
 fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     match found {
         Ok(found) => Some(Some(found)),
@@ -196,7 +197,7 @@ fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// The bytes that a file takes on the disk, but at least the size of an entry.
+/// Returns the disk space of a file in bytes, which is at least the size of an [`ENTRY`].
 fn size(what: &fs::Metadata) -> u64 {
     what.blocks().saturating_mul(512).max(ENTRY)
 }
@@ -249,7 +250,7 @@ mod tests {
         assert!(disk.charge(768 << 10).await.is_ok());
     }
 
-    /// A guest makes such folders one within the other: none of its own paths is too long.
+    /// A guest can nest folders with long names. Each single path that the guest uses is short enough.
     #[test]
     fn what_cannot_be_counted_is_not_taken_for_nothing() {
         let scratch = tempfile::tempdir().unwrap();

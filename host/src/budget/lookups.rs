@@ -1,7 +1,9 @@
-//! Name lookups. Their number is limited for each instance and each component. They run on separate threads.
+//! Looks up host names for guests on separate threads, and limits the number of lookups for each instance and
+//! component.
 //!
-//! The system's resolver blocks its thread, for many seconds if a name server does not answer. It cannot be
-//! interrupted. So a lookup counts until its thread is free again, even if its guest no longer exists.
+//! The system's resolver blocks its thread. If a name server does not answer, the resolver blocks the thread for many
+//! seconds, and the host cannot interrupt the resolver. So a lookup counts until its thread is free again, even if its
+//! guest no longer exists.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -11,19 +13,20 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many lookups of one instance may run at a time. The next one waits.
+/// How many lookups of one instance may run at a time. Further lookups wait.
 const PER_INSTANCE: usize = 8;
-/// How many lookups of all of a component's instances may run at a time. The next one waits.
+/// How many lookups of all instances of a component may run at a time. Further lookups wait.
 const PER_COMPONENT: usize = 16;
-/// How many lookups of the whole process may run at a time. The next one waits.
+/// How many lookups of the whole process may run at a time. Further lookups wait.
 const PER_PROCESS: usize = 64;
 
-/// The threads on which names are looked up. Guests' files are read on other threads, and never wait for a lookup.
+/// The threads on which the host looks up names. Other threads read the files of guests, so reading a file never waits
+/// for a lookup.
 static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_current_thread().max_blocking_threads(PER_PROCESS).thread_name("epilogue-lookup").build()
 });
 
-/// A component's share of the process's lookups.
+/// Limits the lookups of one component, over all of its instances.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentLookups(Arc<Semaphore>);
 
@@ -34,13 +37,13 @@ impl Default for ComponentLookups {
 }
 
 impl ComponentLookups {
-    /// The lookups of a new instance of the component.
+    /// Makes the lookup limits of a new instance of the component.
     pub(crate) fn instance(&self) -> Lookups {
         Lookups { instance: Arc::new(Semaphore::new(PER_INSTANCE)), component: self.0.clone() }
     }
 }
 
-/// The lookups of one instance.
+/// The lookups of one instance, which the instance's and the component's limits apply to.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookups {
     instance: Arc<Semaphore>,
@@ -48,21 +51,23 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// Returns the addresses of `host`, a name or an address, each with `port`. Waits until the instance and its
-    /// component may start one more lookup.
+    /// Looks up `host`, a name or an address, and returns its addresses, each with `port`. Waits until the instance and
+    /// its component may start one more lookup.
     ///
     /// # Errors
     ///
-    /// Returns an error if the name has no address, or its name server does not answer.
+    /// Returns an error if the name has no address, or if its name server does not answer.
     pub(crate) async fn resolve(self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         self.run(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect)).await
     }
 
-    /// Runs `lookup`, which blocks its thread, as soon as the instance and its component may start one more lookup.
+    /// Runs `lookup` as soon as the instance and its component may start one more lookup. `lookup` may block its
+    /// thread.
     async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        // On a separate task: the first waiting lookup gets the next place, even if its guest never polls it again.
+        // The lookup waits in its own tokio task, so that the first waiting lookup gets the next place even if its
+        // guest does not poll the lookup.
         let lookup = AbortOnDropHandle::new(tokio::spawn(async move {
             let places = (
                 self.instance.acquire_owned().await.map_err(closed)?,
@@ -85,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// A lookup whose name server does not answer until the test drops `answer`.
+    /// A lookup whose name server answers only after the test drops `answer`.
     struct Silent {
         begun: Sender<()>,
         answer: Arc<std::sync::Mutex<Receiver<()>>>,
@@ -126,7 +131,7 @@ mod tests {
         assert_eq!(begins.try_iter().count(), 1);
     }
 
-    /// Waits until so many lookups have begun.
+    /// Waits until `count` lookups have begun.
     async fn wait_for(begins: &Receiver<()>, count: usize) {
         for _ in 0..count {
             while begins.try_recv().is_err() {

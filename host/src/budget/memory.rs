@@ -1,7 +1,8 @@
-//! The memory of the process: how much of it guests may take, and whether some is left for another instance.
+//! Limits the memory of the process, and tells whether enough memory is left for another instance.
 //!
-//! A guest's linear memory is taken when the guest first writes to it, not when it grows. So the host adds two figures:
-//! the memory of the process, as the system counts it, and the last growth of each instance.
+//! The system takes memory for a guest when the guest first writes to its linear memory, not when the linear memory
+//! grows. So the host adds two figures: the memory of the process, as the system counts it, and the last growth of each
+//! instance.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -15,23 +16,23 @@ use super::Limit;
 
 /// The most memory that the process may take, in bytes.
 static MAX: OnceLock<u64> = OnceLock::new();
-/// How many bytes instances have grown by, and may or may not have written to.
+/// By how many bytes instances have grown recently. The guests may or may not have written to these bytes.
 static GROWN: AtomicU64 = AtomicU64::new(0);
-/// Whether less than half of the memory was taken when the last instance started.
+/// Whether the process used less than half of [`MAX`] when the last instance started.
 static AMPLE: AtomicBool = AtomicBool::new(true);
-/// What the system says of the process's memory.
+/// The system's file with the memory figures of this process.
 static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
 static PAGE_SIZE: LazyLock<u64> = LazyLock::new(|| page_size().unwrap_or(4096));
 
-/// Sets the most memory that the process may take: `max-memory`, or three quarters of what the system has for it. The first
-/// call decides.
+/// Sets the most memory that the process may take: `max-memory`, or three quarters of the memory that the system has
+/// for the process. Only the first call has an effect.
 pub(crate) fn limit_to(options: &HostOptions) {
     let max = options.max_memory.map_or_else(three_quarters, |max| max.bytes() as u64);
     MAX.get_or_init(|| max);
 }
 
-/// Whether there is memory for another instance. The last eighth is reserved for the instances that exist. If there is
-/// no memory, the metric of [`Limit::Memory`] counts that.
+/// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the instances that exist. If
+/// no memory is left, the function counts a hit of [`Limit::Memory`].
 pub(crate) fn left_for_instances() -> bool {
     let (max, taken) = (max(), taken());
     AMPLE.store(taken < max / 2, Relaxed);
@@ -42,12 +43,12 @@ pub(crate) fn left_for_instances() -> bool {
     left
 }
 
-/// Whether enough memory is free to keep instances for later requests.
+/// Reports whether enough memory is free to keep idle instances for later requests.
 pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Whether an instance may grow by so many bytes. If not, the metric of [`Limit::Memory`] counts that.
+/// Reports whether an instance may grow by `bytes`. If not, the function counts a hit of [`Limit::Memory`].
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
     if !left {
@@ -56,18 +57,19 @@ pub(crate) fn left_for_growth(bytes: u64) -> bool {
     left
 }
 
-/// The bytes that one instance has grown by, and may or may not have written to. Dropping it ends the count.
+/// Counts the bytes by which one instance has grown recently. The guest may or may not have written to these bytes.
+/// Dropping the value ends the count.
 #[derive(Default)]
 pub(crate) struct Grown(u64);
 
 impl Grown {
-    /// Counts growth by so many bytes.
+    /// Counts growth by `bytes`.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.0 += bytes;
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Ends the count of the growth so far. From now on, the system counts the memory that the instance has written to.
+    /// Ends the count of the growth so far. From now on, the system counts the memory that the guest has written to.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -79,20 +81,20 @@ impl Drop for Grown {
     }
 }
 
-/// The most memory that the process may take, in bytes.
+/// Returns the most memory that the process may take, in bytes.
 pub(crate) fn max() -> u64 {
     *MAX.get_or_init(three_quarters)
 }
 
-/// How many bytes of memory the process has taken, or has promised to instances.
+/// Returns how many bytes of memory the process has taken, plus the bytes by which instances have grown recently.
 pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 
-/// How many bytes of memory belong to this process alone. The rest of its memory shows the content of files, such as
-/// compiled components. The system can take the rest back.
+/// Returns how many bytes of memory belong to this process alone. The rest of its memory shows the content of files,
+/// such as compiled components. The system can take the rest back.
 fn own_memory() -> u64 {
-    // Not `status`, which has this figure by itself: the system takes five times as long to write it.
+    // The file `status` shows this figure too, but the system takes five times as long to write that file.
     let mut text = [0; 128];
     let length = STATM.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()).unwrap_or(0);
     let text = String::from_utf8_lossy(&text[..length]);
@@ -101,7 +103,7 @@ fn own_memory() -> u64 {
     resident.saturating_sub(shared).saturating_mul(*PAGE_SIZE)
 }
 
-/// The size of a page, in bytes: the value of `AT_PAGESZ`, which the system passes to each program.
+/// Returns the size of a memory page in bytes: the value of `AT_PAGESZ`, which the system passes to each program.
 fn page_size() -> Option<u64> {
     const AT_PAGESZ: u64 = 6;
     let values = fs::read("/proc/self/auxv").ok()?;
@@ -120,14 +122,14 @@ fn three_quarters() -> u64 {
     groups.map_or(machine, |limit| limit.min(machine)) / 4 * 3
 }
 
-/// The bytes that a text such as `/proc/meminfo` has for `name`.
+/// Returns the number of bytes that a text such as `/proc/meminfo` states for `name`.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The smallest memory limit among the control groups in `cgroups` and the groups around them. `cgroups` has the format
-/// of `/proc/self/cgroup`.
+/// Returns the smallest memory limit of the control groups in `cgroups` and of the groups around them. `cgroups` has
+/// the format of `/proc/self/cgroup`.
 fn cgroup_limit(root: &Path, cgroups: &str) -> Option<u64> {
     let limits = cgroups.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);

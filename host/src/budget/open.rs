@@ -1,4 +1,4 @@
-//! The open files and sockets of an instance. Each counts until its last stream has ended.
+//! Counts the open files and sockets of an instance. A file or socket counts until its last stream has ended.
 //!
 //! A stream of WASI 0.3 keeps its file or socket open after the guest has dropped the handle.
 
@@ -17,18 +17,18 @@ const MAX_FILES: usize = 128;
 /// How many sockets an instance may hold open.
 const MAX_SOCKETS: usize = 32;
 
-/// The files and folders that an instance holds open.
+/// Counts the files and folders that an instance holds open.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     places: Places,
     open: Vec<(Weak<File>, Place)>,
 }
 
-/// The sockets that an instance holds open.
+/// Counts the sockets that an instance holds open.
 #[derive(Debug)]
 pub(crate) struct OpenSockets {
     places: Places,
-    /// By handle. A stream of a socket shares the socket's place.
+    /// The place of each socket, by the socket's handle. A stream of a socket shares the socket's place.
     open: HashMap<u32, Arc<Place>>,
 }
 
@@ -45,12 +45,12 @@ impl Default for OpenSockets {
 }
 
 impl OpenFiles {
-    /// Takes the place of a file or folder that is about to be opened.
+    /// Takes a place for a file or folder that the guest is about to open.
     ///
     /// # Errors
     ///
-    /// Returns an error if the instance holds as many open as it may, or the process has no file descriptor left for
-    /// guests.
+    /// Returns an error if the instance has reached its limit of open files and folders, or if the process has no file
+    /// descriptor left for guests.
     pub(crate) fn take(&mut self) -> Result<Place, Exceeded> {
         if self.places.are_taken() {
             self.open.retain(|(file, _)| file.strong_count() > 0);
@@ -65,12 +65,12 @@ impl OpenFiles {
 }
 
 impl OpenSockets {
-    /// Takes the place of a socket that is about to be opened. `table` holds the instance's handles.
+    /// Takes a place for a socket that the guest is about to open. `table` holds the instance's handles.
     ///
     /// # Errors
     ///
-    /// Returns an error if the instance holds as many open as it may, or the process has no file descriptor left for
-    /// guests.
+    /// Returns an error if the instance has reached its limit of open sockets, or if the process has no file descriptor
+    /// left for guests.
     pub(crate) fn take(&mut self, table: &mut ResourceTable) -> Result<Place, Exceeded> {
         if self.places.are_taken() {
             self.open.retain(|handle, _| is_socket(table, *handle));
@@ -78,12 +78,12 @@ impl OpenSockets {
         take(&self.places)
     }
 
-    /// Keeps the place taken until the socket with this handle and all of its streams are gone.
+    /// Keeps `place` taken until the socket with this handle and all streams of the socket are gone.
     pub(crate) fn opened(&mut self, handle: u32, place: Place) {
         self.open.insert(handle, Arc::new(place));
     }
 
-    /// The place of the socket with this handle.
+    /// Returns the place of the socket with this handle.
     pub(crate) fn place(&self, handle: u32) -> Option<Arc<Place>> {
         self.open.get(&handle).cloned()
     }

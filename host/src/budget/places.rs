@@ -1,11 +1,11 @@
-//! A limit on what an instance holds or does at the same time, counted in places.
+//! Limits how many things of one kind an instance may hold or do at a time. Each thing takes one place.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Limit;
 
-/// The places for one kind, such as open files or outgoing requests.
+/// The places for one kind of thing, such as open files or outgoing requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     limit: Limit,
@@ -13,23 +13,23 @@ pub(crate) struct Places {
     taken: Arc<()>,
 }
 
-/// One place, which is taken until this is dropped.
+/// A taken place. Dropping this value frees the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     _taken: Arc<()>,
 }
 
-/// The error that the instance would exceed its budget.
+/// The error of an instance that would exceed one of its limits.
 #[derive(Debug)]
 pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
 
 impl Places {
-    /// Makes `most` places for the things that `limit` counts.
+    /// Makes `most` places for the kind of thing that `limit` limits.
     pub(super) fn new(limit: Limit, most: usize) -> Self {
         Self { limit, most, taken: Arc::default() }
     }
 
-    /// Whether all places are taken.
+    /// Reports whether all places are taken.
     pub(super) fn are_taken(&self) -> bool {
         Arc::strong_count(&self.taken) > self.most
     }
