@@ -1,4 +1,4 @@
-//! The interfaces that a guest can call, and the ones that the host calls in a guest.
+//! The interfaces between the host and a guest: the guest's imports, and the exports that the host calls.
 
 pub(crate) mod background;
 mod calls;

@@ -37,17 +37,17 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// How long a task waits for work that an earlier call spawned. Without this wait, a trap in that work would look like
-/// a trap of the task.
+/// The longest time that a task waits for spawned work of an earlier call. Without this wait, a trap in the spawned
+/// work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
-/// The error that is recorded when an instance dies while spawned work is still running.
+/// The error in the record of a request whose instance dies while spawned work is still running.
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
-/// The error that is recorded when a request is dropped before its end, for example if the host panics.
+/// The error in the record of a request that is dropped before its end, for example because the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
-/// Serves `request` from its arrival to the end of its teardown, and hands its record to `observer`.
+/// Serves `request` until its teardown has ended, and passes its record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
@@ -68,34 +68,34 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
     life.conclude().await;
 }
 
-/// A request on its way, with the instance that serves it.
+/// A running request or batch, with the instance that serves it.
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
-    /// The request's instance. None after it has died, until a task needs a new one.
+    /// The request's instance. If the instance dies, this is `None` until a task needs a new instance.
     instance: Option<Instance>,
-    /// When the drain began, if it has.
+    /// The time when the drain began. `None` before the drain.
     drain_start: Option<Instant>,
-    /// How many resources the instance held before the request.
+    /// The number of resources that the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
-    /// The record of the running task, kept if the request is dropped before the task ends.
+    /// The record of the running task. If the request is dropped before the task ends, the host uses this record.
     running: Option<TaskRecord>,
-    /// The reason why the handler's durable tasks could not be stored. None if they were stored, or if there are none.
+    /// The reason why the handler's durable tasks could not be stored. `None` if there is no such error.
     not_stored: Option<String>,
-    /// The request's place among the admitted requests. None for a batch on a worker.
+    /// The slot that admission gave to the request. `None` for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// Whether the request's client waits for its response.
+    /// True until the response is sent. Always false for a batch.
     responding: bool,
 }
 
 /// An instance that is ready to run a task.
 struct Ready<'a> {
     instance: &'a mut Instance,
-    /// The time when the task starts. It is later than planned if the instance had to be created first.
+    /// The time when the task starts. If the host had to create the instance first, the task starts later than planned.
     start: Instant,
-    /// The rest of the drain's budget at that time.
+    /// The rest of the drain's budget at `start`.
     budget_left: Duration,
 }
 
@@ -118,7 +118,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Makes the life of a batch of stored tasks, which has no client, and takes an instance for it.
+    /// Takes an instance for a batch of stored tasks. A batch has no client.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -166,7 +166,8 @@ impl Life {
         handled.and_then(|response| response::checked(response, &self.scope.id, &self.record.component))
     }
 
-    /// Sends the response, or the host's own if there is none, and waits until its last byte is out (S2).
+    /// Sends the guest's response, or an error response of the host. Then waits until the response's last byte is sent
+    /// (S2).
     async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
@@ -184,7 +185,7 @@ impl Life {
         }
         let delivery = self.deliver(&mut sent).await;
         self.record.outcome = match failure {
-            // The handler did return a response.
+            // The handler did return a response, so the outcome is not `HandlerFailed`.
             Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),
             Some(reason) => ResponseOutcome::HandlerFailed(reason),
             None => {
@@ -200,7 +201,7 @@ impl Life {
         }
     }
 
-    /// Waits for the response's end. Until then the guest may write more of the body.
+    /// Waits until the response has ended. During this wait, the guest may write more of the body.
     async fn deliver(&mut self, sent: &mut Sent) -> ResponseOutcome {
         let limit = self.pool.component.settings.response_timeout;
         let Some(instance) = &mut self.instance else { return sent.outcome().await };
@@ -210,8 +211,9 @@ impl Life {
         }
     }
 
-    /// Breaks the response off, because the guest was interrupted before the response's end. Returns the outcome of the
-    /// response. The client, the shutdown or the body's last byte may have ended the response before.
+    /// Aborts the response, because the guest was interrupted before the response's end. Returns the response's
+    /// outcome. The response may have ended before the abort, for example because the client left or the last byte was
+    /// sent.
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
@@ -222,7 +224,7 @@ impl Life {
         self.lose_instance(interrupted);
         let Some(outcome) = sent.break_off(&reason).await else { return ResponseOutcome::ResponseFailed(reason) };
         match (&outcome, interrupted) {
-            // The shutdown ended the response too: the connection saw it before the instance did.
+            // The connection saw the shutdown before the instance did, and aborted the response.
             (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
             (ResponseOutcome::Delivered, _) => self.record_error(SPAWNED_CUT_SHORT, Some(interrupted)),
             _ => self.record_error("the guest was stopped after its response had ended", Some(interrupted)),
@@ -230,7 +232,8 @@ impl Life {
         outcome
     }
 
-    /// Drains the queue and tears the scope down, until the queue stays empty. Then releases the instance.
+    /// Drains the queue and runs the teardown, and repeats both until the queue stays empty. Then releases the
+    /// instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
             self.drain().await;
@@ -242,7 +245,7 @@ impl Life {
         self.release_instance().await;
     }
 
-    /// Closes the guest's request scope, if the instance lives and has registered something in it (S9).
+    /// Runs the guest's teardown if the instance is alive and the guest has asked for a teardown (S9).
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
@@ -263,7 +266,8 @@ impl Life {
         }
     }
 
-    /// Returns the instance to its pool, unless something of the request is still alive in it.
+    /// Returns the instance to its pool. If something of the request is still alive in the instance, drops the
+    /// instance.
     pub(crate) async fn release_instance(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
         let Some(mut instance) = self.instance.take() else { return };
@@ -275,8 +279,9 @@ impl Life {
             instance.leave();
             let leaked = instance.resources() as isize - self.resources as isize;
             self.record.leaked = leaked;
-            // Handles that a guest opens once and keeps, such as stdout, are mostly opened by an instance's first
-            // request. A guest that leaves many handles, or more at each request, would do so without end.
+            // A guest opens some handles once and keeps them, such as stdout. Mostly, an instance's first request opens
+            // such handles. If a guest leaves many handles, or more handles at each request, the number of handles
+            // would grow without end.
             let allowed = if instance.served == 1 { MAX_KEPT as isize } else { 0 };
             if leaked <= allowed {
                 self.pool.give_back(instance);
@@ -287,8 +292,8 @@ impl Life {
         }
     }
 
-    /// Waits for up to `limit` for the work that the guest spawned, and returns whether all of it has ended. `left` is
-    /// the time until the host stops that work. The guest is told when `left` is nearly over.
+    /// Waits up to `limit` for the work that the guest spawned. Returns false if some of that work still runs. `left`
+    /// is the time until the host stops the work. The host tells the guest when `left` is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
@@ -301,24 +306,25 @@ impl Life {
         }
     }
 
-    /// Whether all work that the guest spawned had ended when its last call returned.
+    /// Reports whether no spawned work was running when the guest's last call returned.
     fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// Starts the clock of the drain's budget, the time for all of the request's tasks. Later calls change nothing.
+    /// Starts the clock of the drain's budget, which is the time for all tasks of the request. Later calls change
+    /// nothing.
     pub(crate) fn start_drain(&mut self, now: Instant) {
         self.drain_start.get_or_insert(now);
     }
 
-    /// How much of the drain's budget is left at `now`: all of it before the drain has started.
+    /// Returns the part of the drain's budget that is left at `now`. Before the drain, the whole budget is left.
     pub(crate) fn budget_left(&self, now: Instant) -> Duration {
         let spent = self.drain_start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start));
         self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// Returns the instance for an attempt of a task that is to start `now`: the request's own or, if that has died, a
-    /// fresh one (S14).
+    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a fresh instance
+    /// (S14). `now` is the planned start of the attempt.
     async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
         let (instance, start) = match self.instance.take() {
             Some(instance) => (instance, now),
@@ -335,12 +341,12 @@ impl Life {
         Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
     }
 
-    /// Whether the request has an instance that is alive.
+    /// Reports whether the request has a live instance.
     fn has_instance(&self) -> bool {
         self.instance.is_some()
     }
 
-    /// Drops an instance whose call was interrupted, because it may not be entered again.
+    /// Drops the instance, because the host must never enter an instance again after an interrupted call.
     fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
@@ -350,8 +356,8 @@ impl Life {
         }
     }
 
-    /// Records and logs an error outside of any task. `error` is a field of the event and not part of the message,
-    /// because the guest may have chosen its text. In the message, such a text could look like other fields.
+    /// Records and logs an error outside of any task. `error` becomes a field of the event, because the guest may have
+    /// chosen its text. As part of the message, the text could look like other fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
@@ -361,8 +367,8 @@ impl Life {
 }
 
 impl Drop for Life {
-    /// Passes the request's record on. If the request has not reached its end, for example because the host panics, its
-    /// remaining tasks are recorded as abandoned (S3).
+    /// Passes the request's record to the observer. If the request has not reached its end, for example because the
+    /// host panics, this records the remaining tasks as abandoned (S3).
     fn drop(&mut self) {
         if self.responding {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());

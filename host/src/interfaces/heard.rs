@@ -1,4 +1,4 @@
-//! Hears what a guest prints, on its way to the process' own output.
+//! Copies a guest's stdout and stderr for the last words and the timeline, and passes the text on to the real output.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,18 +14,18 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::last_words::LastWords;
 use crate::tasks::timeline::Shared;
 
-/// Who hears what a guest prints.
+/// Copies one output stream of a guest to [`LastWords`] and to the timeline of the current request.
 #[derive(Clone)]
 pub(crate) struct Ear {
-    /// Keeps the last words of stderr. None for stdout.
+    /// The buffer for the end of stderr. `None` for stdout.
     pub(crate) words: Option<LastWords>,
     pub(crate) printed: Printed,
-    /// `stdout` or `stderr`.
+    /// The stream's name: `stdout` or `stderr`.
     pub(crate) name: &'static str,
 }
 
 impl Ear {
-    /// Passes all bytes on to `stream`, and hears them.
+    /// Wraps `stream`. The wrapper passes all bytes on to `stream` and copies them to this `Ear`.
     pub(crate) fn of<S: StdoutStream>(self, stream: S) -> Heard<S> {
         Heard { ear: self, stream }
     }
@@ -38,19 +38,19 @@ impl Ear {
     }
 }
 
-/// The timeline of an instance's current request, for what the guest prints. None if nothing shows it.
+/// The timeline that gets the output of an instance's current request. Without a timeline, the output is not recorded.
 #[derive(Clone, Default)]
 pub(crate) struct Printed(Arc<Current>);
 
 #[derive(Default)]
 struct Current {
-    /// Whether there is a timeline. Mostly there is none, and then the check costs almost nothing.
+    /// True if there is a timeline. Most requests have no timeline, and a check of this flag costs almost nothing.
     any: AtomicBool,
     timeline: Mutex<Option<Arc<Shared>>>,
 }
 
 impl Printed {
-    /// Writes what the guest prints into this timeline from now on.
+    /// Records the guest's output in this timeline from now on. `None` stops the recording.
     pub(crate) fn belong_to(&self, timeline: Option<&Arc<Shared>>) {
         if timeline.is_some() || self.0.any.load(Relaxed) {
             self.0.any.store(timeline.is_some(), Relaxed);
@@ -67,7 +67,7 @@ impl Printed {
     }
 }
 
-/// An output stream of a guest, which an [`Ear`] hears.
+/// An output stream of a guest whose bytes are also copied to an [`Ear`].
 pub(crate) struct Heard<S> {
     ear: Ear,
     stream: S,

@@ -1,4 +1,5 @@
-//! The requests that components send. Handlers and tasks can send them only to the hosts that the manifest allows.
+//! Sends the HTTP requests of components. Handlers and tasks can send requests only to the hosts that the manifest
+//! allows.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -22,29 +23,29 @@ use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
 use crate::telemetry::otlp::trace::Trace;
 
-/// The application's own address, once it is known. It is not set if the application serves https, because a component
-/// cannot trust the certificate.
+/// The application's own address. The host sets the address when it begins to serve. If the application serves https,
+/// the host never sets the address, because a component cannot trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
-/// What to do if no component has the name of a call.
+/// The advice that the host logs if a component calls another component that has no trigger.
 const NO_TRIGGER: &str = "only a component with a trigger can be called: add a trigger with route = { private = true }";
-/// How many bytes of a body a guest of WASI 0.2 can write at once. wasmtime's default is 1 MiB, and an instance may hold
-/// thousands of bodies.
+/// The number of bytes that a guest of WASI 0.2 can write to a body at once. wasmtime's default is 1 MiB. An instance
+/// can hold thousands of bodies, so the default would take too much memory.
 const MAX_P2_CHUNK: usize = 16 << 10;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
 
-/// Sends one component's requests.
+/// Sends the requests of one instance.
 pub(crate) struct Outgoing {
     component: String,
     allowed: Arc<AllowedHosts>,
     own_address: OwnAddress,
     chaining: Chaining,
     lookups: Lookups,
-    /// The requests that the instance is sending.
+    /// Limits the number of requests that the instance sends at the same time.
     requests: Places,
     warnings: Arc<Warnings>,
-    /// The current request's place in its trace. None if no traces are exported.
+    /// The trace context of the current request. `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
 }
 
@@ -69,7 +70,7 @@ impl Outgoing {
         }
     }
 
-    /// The URI for a request, or the error that the request is not allowed.
+    /// Returns the URI that a request is sent to. Returns an error if the manifest does not allow the request.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -103,7 +104,8 @@ impl Outgoing {
         })
     }
 
-    /// The URI of the same resource at the application's own address, if that is known.
+    /// Replaces the scheme and the authority of `uri` with the application's own address. Returns `None` if the host
+    /// has not set that address.
     fn own(&self, uri: &Uri) -> Option<Uri> {
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(Scheme::HTTP);
@@ -112,19 +114,20 @@ impl Outgoing {
     }
 }
 
-/// The part of a URL that may be logged. It has no user, password, path or query, because these may be secret.
+/// Returns the part of a URL that the host may log: scheme, host and port. The user, the password, the path and the
+/// query may be secret.
 fn origin(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
 }
 
-/// The error code for a guest whose connection failed.
+/// Converts the I/O error of a failed connection to the error code that the guest gets.
 fn connect_error(error: &io::Error) -> ErrorCode {
     match error.kind() {
         ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ErrorCode::ConnectionTerminated,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorCode::DestinationIpUnroutable,
-        // The standard library has no kind for it.
+        // `ErrorKind` has no value for a failed name lookup.
         _ if error.to_string().starts_with("failed to lookup address") => {
             ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None })
         }
@@ -132,12 +135,12 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Whether guests may not set this header. It is about the connection, which the host manages.
+/// Reports whether guests may not set this header. Such a header describes the connection, which the host manages.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes the headers that a guest cannot set. A guest has such headers if it passes on the headers of the request
+/// Removes the headers that a guest may not set. A guest has such headers if it forwards the headers of the request
 /// that it handles.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
@@ -145,8 +148,8 @@ pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     }
 }
 
-/// The hooks for arriving requests. They keep the headers that a guest cannot set itself, such as `host`, as Spin does.
-/// `request_headers.rs` has already removed the headers that are not for guests.
+/// The wasmtime hooks for requests that arrive. Like Spin, the hooks keep the headers that a guest cannot set itself,
+/// such as `host`. `request_headers.rs` has already removed the headers that are not for guests.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {
@@ -156,17 +159,17 @@ impl WasiHttpHooks for Arriving {
 }
 
 impl WasiHttpHooks for Outgoing {
-    // The same as the default, but without an allocation for each header.
+    // wasmtime's default has the same result, but allocates for each header.
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         is_forbidden(name)
     }
 
-    // A body of WASI 0.2 buffers so much for each request that was made, also if it is never sent.
+    // Each request that a guest of WASI 0.2 makes has a buffer of this size, even if the guest never sends the request.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         MAX_P2_CHUNK
     }
 
-    // Errors are logged where the URL is known. The library's default would log them without the URL.
+    // `send_request` logs the error with its URL. wasmtime's default would log the error without the URL.
     fn p3_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         connect_error(error)
     }
@@ -220,8 +223,9 @@ impl WasiHttpHooks for Outgoing {
                 error
             };
             remove_forbidden(request.headers_mut());
-            // wasmtime has set this header to `self.alt`, a name that only this host knows.
-            // A user and a password in front of it are not for the server's logs.
+            // wasmtime has set `host` to the authority in the guest's URI, such as `self.alt`, which only this host
+            // knows. So the host sets `host` to the real authority. It leaves out a user and a password, so that the
+            // server does not log them.
             let host = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
             if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
                 request.headers_mut().insert(HOST, host);

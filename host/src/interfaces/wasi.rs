@@ -1,4 +1,4 @@
-//! A guest's view of the system. It contains only what the manifest allows.
+//! Builds the WASI context of a guest. The guest gets only the files, variables and hosts that the manifest allows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ pub enum Output {
     Inherit,
     /// The host's own stdout and stderr. Each line of stderr becomes an event in JSON.
     Json,
-    /// The output is discarded.
+    /// The host discards the output.
     Silent,
-    /// The output is kept in memory.
+    /// The host keeps the output in memory.
     Captured {
         /// The text on stdout.
         stdout: MemoryOutputPipe,
@@ -36,21 +36,21 @@ pub enum Output {
     },
 }
 
-/// The system as the instances of one component see it.
+/// The WASI settings that all instances of one component share.
 #[derive(Default)]
 pub(crate) struct WasiConfig {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
-    /// Whether the guest may write to its mounts.
+    /// True if the guest may write to its mounts.
     pub(crate) writable: bool,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) output: Output,
     pub(crate) warnings: Arc<Warnings>,
-    /// How much the guest may write to its mounts. None if it may not.
+    /// The budget for the guest's writes to its mounts. `None` means that the guest may not write.
     pub(crate) disk: Option<Arc<Disk>>,
 }
 
-/// The system as one instance sees it.
+/// The WASI state of one instance.
 pub(crate) struct Wasi {
     pub(crate) ctx: WasiCtx,
     component: String,
@@ -58,17 +58,17 @@ pub(crate) struct Wasi {
     warnings: Arc<Warnings>,
     pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
-    /// The guest's stderr, if each of its lines becomes an event.
+    /// Turns each line of the guest's stderr into an event. `None` if the host does not log stderr as JSON.
     lines: Option<Lines>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
-    /// Where the guest's output is shown besides.
+    /// Copies the guest's output to the timeline of the current request.
     pub(crate) printed: Printed,
 }
 
 impl Wasi {
-    /// Whether the guest may open a socket, because it may connect or send to at least one address. `scheme` is `tcp`
-    /// or `udp`.
+    /// Reports whether the guest may open a socket. This needs at least one address that the guest may connect or send
+    /// to. `scheme` is `tcp` or `udp`.
     pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
@@ -85,13 +85,13 @@ impl Wasi {
         allowed
     }
 
-    /// The lookups of the guest, or none if it may not connect to anything. Such a guest needs no lookups, and could
-    /// leak data through the names that it looks up.
+    /// Returns the guest's name lookups. Returns `None` if the guest may not connect to anything: such a guest needs no
+    /// lookups, and could leak data through the names that it looks up.
     pub(crate) fn lookups(&self) -> Option<Lookups> {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
 
-    /// Makes this request the request of the lines that the guest prints from now on.
+    /// Adds this request's id to the lines that the guest prints from now on. `None` adds no id.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         if let Some(lines) = &self.lines {
             lines.belong_to(request);
@@ -100,11 +100,11 @@ impl Wasi {
 }
 
 impl WasiConfig {
-    /// Makes the view of a new instance of this component.
+    /// Makes the WASI state of a new instance of this component.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of the mounts cannot be opened.
+    /// Returns an error if the host cannot open one of the mounts.
     pub(crate) fn open(&self, component: &str, lookups: Lookups) -> wasmtime::Result<Wasi> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment).max_random_size(MAX_RANDOM);
@@ -169,16 +169,16 @@ impl WasiConfig {
             let allowed = match usage {
                 SocketAddrUse::TcpConnect => check("tcp", address),
                 SocketAddrUse::UdpSend => check("udp", address),
-                // Any program may send to it. The component does not cause that.
+                // Any program can send a datagram to the socket. The component did not cause it, so no error is logged.
                 SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
-                // Connecting or sending calls this first.
+                // A guest that connects or sends without a bind gets this check first.
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
-                // Requests reach a component through the host.
+                // A component gets its requests from the host, and never listens itself.
                 SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
             };
             Box::pin(async move { allowed })
         });
-        // Otherwise the check is never called.
+        // Without these two permissions, wasmtime refuses each socket and never calls the check above.
         wasi.allow_tcp(true).allow_udp(true);
     }
 }

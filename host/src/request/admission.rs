@@ -1,12 +1,13 @@
-//! How many requests may be at work at once, and how many may be draining (S12).
+//! Limits the number of running requests and the number of draining requests (S12).
 //!
-//! A request counts as running until its response is sent, and then as draining until its teardown has ended. So slow
-//! tasks take no room from new requests. If a host is behind with its tasks, it accepts no new requests, but loses no
-//! accepted task. The counts are for the whole host, because the kernel spreads connections unevenly over the threads.
-//! With a count for each thread, a full thread would refuse requests although other threads have room.
+//! A request counts as running until the host has sent its response. Then the request counts as draining until its
+//! teardown has ended. Because the host counts these two groups separately, slow tasks take no places from new
+//! requests. If too many requests drain, the host refuses new requests, but it still runs every accepted task. All
+//! threads share the two counts, because the kernel spreads connections unevenly over the threads. With a count for
+//! each thread, a full thread would refuse requests while other threads are idle.
 //!
-//! A request also counts for its client's address. Otherwise one client could take all places. That would cost the
-//! client nothing, if it leaves its requests or does not go on with them.
+//! The host also counts the running requests of each client address. Without this count, one client could use up the
+//! limit of the whole host. It would only have to send requests and leave.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use crate::budget::address::{Address, Stalled};
 use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
-/// The requests of a host.
+/// The limits on the requests of a host, and their counts.
 pub(crate) struct Admission {
     max_requests: usize,
     max_draining: usize,
-    /// How many requests of one client address may be at work, if that is limited.
+    /// The highest number of running requests for one client address. `None` means no limit.
     max_per_address: Option<usize>,
-    /// How many requests of one client address may be stalled.
+    /// The highest number of stalled requests for one client address.
     max_stalled: usize,
     requests: Arc<Requests>,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Admission {
 pub(crate) struct Refused {
     /// The limit's name.
     pub(crate) limit: &'static str,
-    /// Whether the limit is for one client, and not for the whole host.
+    /// True if the limit applies to one client. False if it applies to the whole host.
     pub(crate) is_clients: bool,
 }
 
@@ -42,7 +43,7 @@ impl Refused {
         Self { limit, is_clients: false }
     }
 
-    /// Counts the refused request in the metric.
+    /// Adds 1 to the metric `epilogue_requests_refused_total`.
     pub(crate) fn count(&self) {
         metrics::counter!("epilogue_requests_refused_total", "limit" => self.limit).increment(1);
     }
@@ -63,8 +64,8 @@ impl Admission {
         }
     }
 
-    /// Admits a request of a client with this address if there is room for it. `in_flight` is the request's place on
-    /// its thread, if such places are counted. The request keeps it until it drains.
+    /// Admits a request from this client address, or returns the limit that refuses it. `in_flight` counts the request
+    /// against its thread's limit, if the thread has one. The request keeps `in_flight` until the request drains.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -80,43 +81,44 @@ impl Admission {
         Ok(Slot { place, max_stalled: self.max_stalled, in_flight, stalled: None })
     }
 
-    /// How many requests are at work, and how many drain.
+    /// Returns the number of running requests and the number of draining requests.
     pub(crate) fn at_work_and_draining(&self) -> (usize, usize) {
         (self.requests.at_work(), self.requests.draining())
     }
 
-    /// How many requests have not ended, their tasks and teardowns included.
+    /// Returns the number of requests whose tasks and teardown have not ended.
     pub(crate) fn requests(&self) -> usize {
         self.requests.all()
     }
 }
 
-/// An admitted request, with all its counts. Dropping it ends all of them.
+/// Counts an admitted request against each limit. Dropping the slot ends all these counts.
 pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// The count of this request as a stalled request of its client's address, after its client has left.
+    /// Counts the request as stalled for its client address. Set when the client leaves while the handler runs.
     stalled: Option<Stalled>,
 }
 
 impl Slot {
-    /// The request's place. The code that sees the response's last byte leave must count the request as draining at
-    /// once, because the client's next request may come before this request's own task runs again.
+    /// Returns the request's place. When the response's last byte leaves, the connection uses the place to count the
+    /// request as draining. It cannot wait for the request's own task, because the client's next request may come
+    /// first.
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
 
-    /// Counts the request as draining from now on, even beyond the limit of draining requests. Called when its response
-    /// is sent.
+    /// Counts the request as draining from now on, even if too many requests drain already. The caller has sent the
+    /// response.
     pub(crate) fn drain(&mut self) {
         self.place.drain();
         (self.in_flight, self.stalled) = (None, None);
     }
 
-    /// Records that the request's client, which has this address, has left while the handler runs. The handler goes on,
-    /// and the request keeps its place. If the address has too many stalled requests, this one counts as draining from
-    /// now on, because no client waits for it. So it takes no place from other requests.
+    /// Records that the client, which has this address, has left while the handler runs. The handler goes on, and the
+    /// request still counts as running. If the address has too many stalled requests, the request counts as draining
+    /// from now on. No client waits for such a request, so it must not take a place from other requests.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {
@@ -134,7 +136,7 @@ mod tests {
     struct Clients(Admission, Addresses);
 
     impl Clients {
-        /// The clients of a host with these settings.
+        /// Makes the clients of a host with these settings.
         fn of<const N: usize>(settings: [(&str, &str); N]) -> Self {
             let mut options = HostOverlay::default();
             for (name, value) in settings {
@@ -191,14 +193,14 @@ mod tests {
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[0].abandon(&address);
         left[1].abandon(&address);
-        // The requests within the share keep their places.
+        // The first two stalled requests keep their places.
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[2..].iter_mut().for_each(|slot| slot.abandon(&address));
         let others: Vec<_> = (0..6).map(|_| clients.admit(2).unwrap()).collect();
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         assert_eq!(clients.0.requests(), 14);
         drop(others);
-        // The address gets no further requests until only one stalled request is left.
+        // The host refuses further requests of this address until only one stalled request is left.
         left.drain(2..).for_each(drop);
         assert_eq!(clients.admit(1).err(), Some("max-stalled-per-address"));
         left[0].drain();

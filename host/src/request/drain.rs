@@ -1,4 +1,5 @@
-//! The drain: a request's tasks, one after the other, each to exactly one final state (S1, S3, S4, S6, S7, S10, S14, S15).
+//! Runs a request's tasks one after the other. Each task ends in exactly one final state (S1, S3, S4, S6, S7, S10, S14,
+//! S15).
 
 #[cfg(test)]
 mod model;
@@ -20,15 +21,16 @@ use crate::request::{Life, Ready, SETTLE};
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState};
 
-/// The longest pause between two attempts to get another instance.
+/// The longest wait between two attempts to create a fresh instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
-    /// Runs the tasks in the order of registration until none is left. This includes tasks that are added meanwhile.
+    /// Runs the tasks in the order of registration until the queue is empty. A running task may add more tasks.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
-            // The clock is read once, because reading it takes long compared with the other steps between two tasks.
+            // Read the clock only once, because reading the clock takes long compared with the other steps between two
+            // tasks.
             let now = Instant::now();
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
@@ -40,14 +42,14 @@ impl Life {
         }
     }
 
-    /// Records the end of a task that came from the queue, and announces it.
+    /// Records and announces the end of a task that came from the queue.
     pub(super) fn record_queued(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
         self.record_task(record);
     }
 
-    /// Records a task's end and announces it, in that order: a task that is recorded is never announced again.
+    /// Records a task's end, and then announces it. A recorded task is never announced again.
     pub(crate) fn record_task(&mut self, record: TaskRecord) {
         if record.state == TaskState::Abandoned && self.has_stopped() {
             self.observer.abandoned_at_stop();
@@ -57,8 +59,9 @@ impl Life {
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
-    /// Returns the next task. Waits first until the work that earlier calls spawned has ended, or its time is over. If
-    /// there is no next task, that work may use the rest of the drain's budget, because it may add a task (S18).
+    /// Returns the next task of the queue. First waits until spawned work of earlier calls has ended, but no longer
+    /// than [`SETTLE`]. If the queue is empty, the spawned work may use the rest of the drain's budget, because it may
+    /// add a task (S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -78,7 +81,8 @@ impl Life {
         self.scope.queue().next()
     }
 
-    /// The state of a task that must not run, and the reason. None if the task must run.
+    /// Decides whether a task runs. Returns `None` if the task must run. Otherwise returns the task's final state and
+    /// the reason.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let stop_on_failure = self.scope.queue().policy() == FailurePolicy::Stop;
         let late = self.budget_left(now).is_zero();
@@ -89,17 +93,17 @@ impl Life {
             stop_on_failure,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
-            // The rules discard every durable task that is still in the queue. `Life::store` has stored the tasks that
-            // run after this end of the handler, and a later task is stored without being queued. So a durable task in
-            // the queue could not be stored, or it does not run after this end of the handler. It must not run from
-            // memory, because its guest asked for a task that survives this process, and the client was told that it
-            // was not accepted.
+            // The rules discard every durable task that is still in the queue. `Life::store` has already taken out the
+            // durable tasks that run after this end of the handler. The host stores a later durable task without
+            // queueing it. So a durable task in the queue either could not be stored, or does not run after this end of
+            // the handler. Such a task must not run from memory, because the guest asked for a task that survives this
+            // process. If the task could not be stored, the client got an error.
             not_stored: self.not_stored.as_deref(),
         };
         situation.verdict(&facts(task)).map(|(state, reason)| (state, reason.to_owned()))
     }
 
-    /// Runs a task, retries it if necessary and allowed, and returns the record of its end.
+    /// Runs a task with all its retries, and returns the record of its end.
     async fn run(&mut self, mut task: Task, start: Instant) -> TaskRecord {
         let mut attempt = 0;
         let mut now = start;
@@ -110,7 +114,7 @@ impl Life {
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
-                // The host stopped before the task's next attempt, so the task has not ended by itself.
+                // The host stopped before the task's next attempt, so the task did not end by itself.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
                 return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
             }
@@ -118,16 +122,16 @@ impl Life {
         }
     }
 
-    /// Runs a task once, from `now` on.
+    /// Runs one attempt of a task. `now` is the planned start of the attempt.
     pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
-        // For events that are not about the request itself, such as those of its calls.
+        // Events that other code logs during the attempt, such as events of outgoing requests, get these fields.
         let span = tracing::info_span!(
             target: "epilogue::task", "task", request = self.scope.id, task = task.id, name = task.name, attempt
         );
         let call = Box::new(types::Task {
             id: task.id,
             name: task.name.clone(),
-            // Most tasks are tried once, and their arguments can be large.
+            // Move the arguments into the last attempt. Most tasks have only one attempt, and arguments can be large.
             args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
             outcome: self.record.outcome.clone(),
@@ -157,7 +161,7 @@ impl Life {
         (state, error)
     }
 
-    /// Makes the record of a task that ends in `state` and took no time. Does not store the record.
+    /// Makes the record of a task that ends in `state`, with a duration of zero. The caller stores the record.
     pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
@@ -172,8 +176,8 @@ impl Life {
         }
     }
 
-    /// Makes a fresh instance. If there is no room for one, or its start takes too long, the host tries again until the
-    /// drain's budget is used up.
+    /// Creates a fresh instance. If the host has no place for another instance, or the instance starts too slowly, the
+    /// host tries again until the drain's budget is used up.
     pub(super) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
@@ -195,8 +199,8 @@ impl Life {
         }
     }
 
-    /// Logs that an attempt has failed, and waits before the next one. Returns false if the drain's budget is too small
-    /// for the wait, or if the host stops.
+    /// Logs that an attempt has failed, and waits for the backoff. Returns false if the drain's budget is shorter than
+    /// the backoff, or if the host stops during the wait.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt, fastrand::u32(..));
         if pause >= self.budget_left(Instant::now()) {
@@ -206,13 +210,14 @@ impl Life {
         self.wait(pause).await
     }
 
-    /// Logs that an attempt has failed and another one follows.
+    /// Logs that an attempt has failed and that the next attempt follows after `pause`.
     pub(crate) fn announce_retry(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
         let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
         Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
-    /// Waits for `pause`. Returns false if the drain's budget is too small for the wait, or if the host stops.
+    /// Waits for `pause`. Returns false if the drain's budget is shorter than `pause`, or if the host stops during the
+    /// wait.
     async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget_left(Instant::now()) {
             return false;
@@ -224,13 +229,13 @@ impl Life {
         }
     }
 
-    /// Whether the shutdown's grace has passed, or was cut short.
+    /// Reports whether the host's shutdown has stopped all tasks, because the grace is over or was cut short.
     fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }
 }
 
-/// The properties of a task that the verdict depends on.
+/// Copies the properties of a task that decide whether the task runs.
 fn facts(task: &Task) -> verdict::Task {
     verdict::Task {
         run_when: match task.run_when {

@@ -1,4 +1,4 @@
-//! The response that is sent: the guest's, changed to one that HTTP allows, or the host's own.
+//! Checks the guest's response before the host sends it, and makes the host's own error responses.
 
 use epilogue_engines::Error;
 use http::header::CONTENT_LENGTH;
@@ -10,14 +10,14 @@ use crate::interfaces::outgoing::remove_forbidden;
 use crate::tasks::store::NotStored;
 use crate::wire::answer::{plain, unavailable};
 
-/// Changes the guest's `response` so that it may be sent. If the status allows no body, removes `content-length` (RFC
-/// 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. The host logs a warning if the guest
-/// announced a body, except for 304. With 304, the header may have the length of the body that a 200 would have, but
-/// some HTTP/2 clients would wait for that body.
+/// Changes the guest's `response` so that HTTP allows it. If the status allows no body, removes `content-length` (RFC
+/// 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. If the guest announced a body, the host
+/// logs a warning, except for status 304. HTTP allows a response of status 304 to have the length of the missing body,
+/// but some HTTP/2 clients would wait for that body.
 ///
 /// # Errors
 ///
-/// Returns an error if the status is 1xx, because such a response needs another one after it.
+/// Returns an error if the status is 1xx, because HTTP demands another response after a response of status 1xx.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
     request: &str,
@@ -43,9 +43,9 @@ pub(crate) fn checked(
     Ok(response)
 }
 
-/// The host's answer if the handler returned no response, or one that must not be sent. The answer does not contain the
-/// reason, which is only for the operator. If tasks are too large for the engine, the status is 500 and not 503,
-/// because a retry would not help.
+/// Makes the host's response for a request whose handler returned no response, or a response that must not be sent. The
+/// response does not contain the reason, which is only for the operator. If the tasks are too large for the task
+/// engine, the status is 500 instead of 503, because a retry would not help.
 pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

@@ -1,4 +1,4 @@
-//! Stores a request's durable tasks after its handler has returned, and before the response's headers are sent.
+//! Stores a request's durable tasks after the handler has returned, and before the host sends the response headers.
 
 use epilogue_engines::{Batch, Error, Outcome};
 use epilogue_rules::limits::cut;
@@ -10,8 +10,9 @@ use crate::component::instance::HandlerError;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
-    /// Stores the durable tasks that run after this end of the handler, before the response's headers are sent. So if a
-    /// client gets the response, the tasks are stored. If they cannot be stored, the response is not sent.
+    /// Stores the durable tasks that run after this end of the handler. The host sends the response headers only after
+    /// this step. So if a client gets the response, the tasks are stored. If the tasks cannot be stored, the host does
+    /// not send the guest's response.
     pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
@@ -22,7 +23,7 @@ impl Life {
             return handled;
         }
         let component = &self.pool.component;
-        // Not reached: without a task engine, no task is durable.
+        // This branch is never taken, because no task is durable without a task engine.
         let Some(task_store) = component.task_store.clone() else { return handled };
         let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };

@@ -1,4 +1,4 @@
-//! Writes the timeline of a request, if something reads it.
+//! Writes the timeline of a request, if a reader such as the dashboard wants it.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -10,7 +10,8 @@ use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::timeline::Timeline;
 
 impl Life {
-    /// Records the timeline from now on. `timeline` begins with the request's arrival. None if nothing reads it.
+    /// Records the timeline of the request from now on. `timeline` begins with the request's arrival. `None` means that
+    /// no reader wants a timeline.
     pub(super) fn follow(&mut self, timeline: Option<Timeline>) {
         if let Some(timeline) = timeline {
             let readers = &self.observer.readers;
@@ -22,7 +23,8 @@ impl Life {
         }
     }
 
-    /// Records the timeline of a batch from now on, if something reads it. `waiting` are the tasks that have not ended.
+    /// Records the timeline of a batch from now on, if a reader wants it. `waiting` are the tasks of the batch that
+    /// have not ended.
     pub(crate) fn follow_batch(&mut self, batch: &Batch, waiting: &[engines::Task]) {
         if !self.observer.readers.any() {
             return;
@@ -38,7 +40,7 @@ impl Life {
         self.follow(Some(timeline));
     }
 
-    /// Notes that the response has been sent or has failed.
+    /// Records in the timeline that the response was sent or has failed.
     pub(super) fn note_sent(&self, bytes: u64) {
         if let Some(shared) = self.scope.timeline.get() {
             let mut timeline = shared.lock();
@@ -49,7 +51,7 @@ impl Life {
         }
     }
 
-    /// Notes that an attempt of a task begins.
+    /// Records in the timeline that an attempt of a task begins.
     pub(super) fn note_attempt(&self, task: &Task, attempt: u32, began: Instant) {
         self.scope.calls_belong_to(Some(task.id));
         if let Some(shared) = self.scope.timeline.get() {
@@ -59,7 +61,7 @@ impl Life {
         }
     }
 
-    /// Notes that the request has ended, and passes its timeline on.
+    /// Records in the timeline that the request has ended, and passes the timeline to its readers.
     pub(super) fn note_end(&self) {
         if let Some(shared) = self.scope.timeline.get() {
             shared.lock().ended = Some(Instant::now());

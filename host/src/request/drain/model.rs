@@ -1,4 +1,5 @@
-//! A model of whole drains, with all ends of tasks. The model of the verdicts is in `epilogue-rules`.
+//! Tests a model of whole drains, with every possible end of a task. `epilogue-rules` has a model for the decision
+//! whether a task runs.
 
 use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
@@ -32,7 +33,7 @@ fn options(run_when: RunWhen) -> TaskOptions {
     }
 }
 
-/// A planned task: when it runs, how it ends, whether its instance dies, and which tasks it adds.
+/// A planned task: the condition under which it runs, its end state, and the number of tasks that it adds.
 #[derive(Debug, Clone)]
 struct Plan {
     run_when: RunWhen,
@@ -56,8 +57,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The same steps as [`Life::drain`], with plans instead of a guest. Tasks that run add the plans that the handler
-    /// does not add, while there are any.
+    /// Takes the same steps as [`Life::drain`], with plans instead of a guest. The handler adds the first plans. Each
+    /// task that runs adds some of the remaining plans.
     #[test]
     fn s1_s3_every_accepted_task_ends_once_and_in_order(
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool
