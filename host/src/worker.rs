@@ -1,4 +1,4 @@
-//! Workers: the durable tasks that this process leases from the task engine and runs.
+//! Workers lease durable tasks from the task engine and run the tasks in this process.
 
 mod held;
 mod lease;

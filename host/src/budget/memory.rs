@@ -31,8 +31,8 @@ pub(crate) fn limit_to(options: &HostOptions) {
     MAX.get_or_init(|| max);
 }
 
-/// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the instances that exist. If
-/// no memory is left, the function counts a hit of [`Limit::Memory`].
+/// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the instances that
+/// exist. If no memory is left, the function counts a hit of [`Limit::Memory`].
 pub(crate) fn left_for_instances() -> bool {
     let (max, taken) = (max(), taken());
     AMPLE.store(taken < max / 2, Relaxed);

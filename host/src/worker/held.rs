@@ -1,4 +1,4 @@
-//! A lease that this process holds, and its calls of the engine.
+//! The lease of a batch that this process runs, and the calls to the task engine about the lease.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,13 +13,15 @@ use super::moment::Moment;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// The pause before a failed call of the engine is repeated.
+/// The pause after a failed call to the task engine, before the worker repeats the call.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest single sleep. It is short, so that a lease is extended soon after the machine was suspended.
+/// The longest single sleep between two extensions of a lease. The sleep is short, so that the worker extends a lease
+/// soon after a suspended machine goes on.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Limits the log lines about held leases while the task engine is not available: each kind once a minute.
+/// Limits the log lines about held leases while the task engine is unavailable: each kind of line at most once a
+/// minute.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     calls: OnceAMinute,
@@ -29,20 +31,20 @@ pub(super) struct Failures {
 pub(super) struct Held {
     task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
-    /// The time of the last successful request for the lease or its extension.
+    /// When the worker asked for the lease or for its last extension. Only calls that succeeded count.
     confirmed: Cell<Moment>,
-    /// Shared by all leases of the process.
+    /// Limits the log lines. All leases of the process share this value.
     failures: Arc<Failures>,
 }
 
-/// The place of a batch after its lease was lost.
+/// Where a batch is after this worker has lost the batch's lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// The batch no longer existed before the lease could end, because an operator dropped it.
+    /// The batch was removed before the lease could end, so an operator has dropped the batch.
     Dropped,
-    /// The batch no longer exists, and the lease may have ended before.
+    /// The batch no longer exists, and the lease may have ended before the batch was removed.
     Gone,
-    /// The batch is stored, and another worker holds it.
+    /// The batch is still stored, or the task engine does not answer. Another worker may hold the batch.
     Elsewhere,
 }
 
@@ -56,7 +58,7 @@ impl fmt::Display for Whereabouts {
     }
 }
 
-/// The next task of a batch, with its place and its attempt.
+/// The next task of a batch: the task, its position in the batch, and the number of its next attempt.
 pub(super) struct Next {
     pub(super) index: u32,
     pub(super) task: engines::Task,
@@ -64,7 +66,7 @@ pub(super) struct Next {
     pub(super) exhausted: bool,
 }
 
-/// A call of the engine about the lease.
+/// A call to the task engine about the lease.
 #[derive(Clone)]
 enum Call {
     Extend,
@@ -77,12 +79,12 @@ enum Call {
 }
 
 impl Held {
-    /// Holds a lease that was requested from the engine at the time `asked`.
+    /// Holds a lease that the worker asked the task engine for at the time `asked`.
     pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment, failures: Arc<Failures>) -> Self {
         Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
-    /// Extends the lease again and again, until it is lost. Returns the error.
+    /// Extends the lease again and again until the lease is lost. Returns the error that says why.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -104,8 +106,8 @@ impl Held {
         }
     }
 
-    /// Extends the lease now if it may have ended, for example after a pause of this process. So this process does not
-    /// start a task that another worker has taken over.
+    /// Extends the lease now if the lease may have ended, for example after a pause of this process. So this process
+    /// does not start a task that another worker has taken over.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),
@@ -113,7 +115,7 @@ impl Held {
         }
     }
 
-    /// Asks the engine where the batch is, after its lease was lost.
+    /// Asks the task engine where the batch is, after this worker has lost the lease.
     pub(super) async fn whereabouts(&self, id: &str) -> Whereabouts {
         let in_time = self.confirmed.get().elapsed() < self.task_store.visibility;
         let id = id.to_owned();
@@ -124,50 +126,53 @@ impl Held {
         }
     }
 
-    /// Removes the batch with this id, which is not the leased one.
+    /// Removes the batch with this id, which is a different batch than the leased batch.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
         self.task_store.call(|task_engine| async move { task_engine.remove(&id).await }).await.map(drop)
     }
 
-    /// The next task of the batch. None if all have ended.
+    /// Returns the next task of the batch, or `None` if all tasks of the batch have ended.
     pub(super) async fn next(&self) -> Option<Next> {
         let lease = self.lease.lock().await;
         let (index, attempt, exhausted) = (lease.next, lease.attempt, lease.exhausted());
         lease.task().map(|task| Next { index, task: task.clone(), attempt, exhausted })
     }
 
-    /// Tells the engine that the tasks before `next` have ended.
+    /// Tells the task engine that the tasks before the position `next` have ended.
     pub(super) async fn checkpoint(&self, next: u32) -> engines::Result<()> {
         self.insist(Call::Checkpoint(next)).await
     }
 
-    /// Tells the engine that all tasks of the batch have ended.
+    /// Tells the task engine that all tasks of the batch have ended.
     pub(super) async fn ack(&self) -> engines::Result<()> {
         self.insist(Call::Ack).await
     }
 
-    /// Returns the batch to the engine, to be leased again after `after`. Its next task has failed and will be retried.
+    /// Gives the batch back to the task engine after the batch's next task has failed. A worker may lease the batch
+    /// again after the time `after`, and retries the task.
     pub(super) async fn retry(&self, after: Duration) -> engines::Result<()> {
         self.insist(Call::Retry(after)).await
     }
 
-    /// Returns the batch to the engine, to be leased at once. Its next task has not been started.
+    /// Gives the batch back to the task engine before the batch's next task has started. A worker may lease the batch
+    /// at once.
     pub(super) async fn release(&self) -> engines::Result<()> {
         self.insist(Call::Release).await
     }
 
-    /// Moves the batch to the dead letter. Its next task has failed for good, and the tasks behind it wait for an
-    /// operator too.
+    /// Moves the batch to the dead letter after the batch's next task has failed for good. The tasks behind the failed
+    /// task wait for an operator too.
     pub(super) async fn bury(&self, why: &str) -> engines::Result<()> {
         self.insist(Call::Bury(why.to_owned())).await
     }
 
-    /// Stores a task that has failed for good in the dead letter, as a separate batch. The tasks behind it go on.
+    /// Stores a task that has failed for good in the dead letter, as a separate batch. The tasks behind the failed task
+    /// go on.
     pub(super) async fn bury_apart(&self, task: Batch, why: &str) -> engines::Result<()> {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }
 
-    /// Repeats a call until the engine has confirmed it, or until the lease has ended.
+    /// Repeats a call until the task engine has confirmed the call, or until the lease has ended.
     async fn insist(&self, call: Call) -> engines::Result<()> {
         loop {
             match self.call(call.clone()).await {
@@ -206,8 +211,8 @@ impl Held {
     }
 }
 
-/// Whether a call may be repeated after this error. A configuration error may pass too: an operator who changed the
-/// password can change it back.
+/// Reports whether the worker may repeat a call after this error. A configuration error may pass too: an operator who
+/// has changed the password can change the password back.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unavailable(_) | Error::Config(_))
 }

@@ -1,8 +1,8 @@
-//! The life of a leased batch: an attempt and a checkpoint for each task, and the teardown at the end.
+//! Runs a leased batch: an attempt and a checkpoint for each task, and the teardown at the end.
 //!
-//! The engine stores which tasks must run and how many attempts they had, because the process may end between any two
-//! lines here. So a worker logs the end of a task right after the engine has confirmed it, and never if it has lost its
-//! lease.
+//! The process may end between any two lines of this file. So the task engine stores which tasks must still run, and
+//! how many attempts each task has had. The worker logs the end of a task right after the task engine has confirmed the
+//! end. A worker that has lost its lease does not log the end of the task.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::tasks::scope::Scope;
 use crate::tasks::store::to_response_outcome;
 use crate::telemetry::otlp::trace::Trace;
 
-/// Runs a leased batch until all its tasks have ended, or it must wait for another attempt, or its lease is lost.
+/// Runs a leased batch until all its tasks have ended, or a task must wait for its next attempt, or the lease is lost.
 pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
@@ -37,8 +37,8 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
         }
     };
     let ended = tokio::select! {
-        // The work first: once the engine has confirmed the batch's end, the lease cannot be extended. If both are known
-        // at once, the end is what must be logged (S3).
+        // The work comes first: once the task engine has confirmed the batch's end, the worker cannot extend the lease.
+        // If both futures are ready at once, the worker must log the end of the batch (S3).
         biased;
         ended = work => ended,
         lost = held.keep() => Err(lost),
@@ -49,20 +49,21 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
     }
 }
 
-/// A running batch, with the life that runs its tasks.
+/// A running batch, with the [`Life`] that runs the batch's tasks.
 struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
-    /// The layer that runs each task, as its place among the component's layers.
+    /// The layer that runs each task, as the layer's position among the component's layers.
     layers: Vec<usize>,
     life: Life,
 }
 
 /// The reason why this process does not begin a batch.
 enum NotBegun {
-    /// There is no room for an instance now, or the host stops. The batch loses no attempt.
+    /// The host has no capacity for another instance now, or the host stops. The batch loses no attempt.
     NoRoom,
-    /// The application has no such component or task, or its component cannot be started. That is a failed attempt.
+    /// The application has no such component or task, or the host cannot start the component. This counts as a failed
+    /// attempt.
     Failed(String),
 }
 
@@ -70,18 +71,18 @@ enum NotBegun {
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not been started. Another worker may run it, or this worker with a new budget.
+    /// The next task has not started. Another worker may run the task, or this worker with a new budget.
     Interrupted,
-    /// The next task has failed with the record `failed`, and will be retried after `pause`.
+    /// The next task has failed, as the record `failed` says. A worker retries the task after `pause`.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The host's stop cut the next task short. Another worker may run it at once.
+    /// The host stops, and has interrupted the next task. Another worker may run the task at once.
     CutShort,
     /// The next task has failed for good, as the record says.
     Failed(TaskRecord),
 }
 
 impl<'a> LeasedBatch<'a> {
-    /// Takes an instance of the batch's component for its tasks.
+    /// Takes an instance of the batch's component, to run the batch's tasks.
     async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
@@ -121,7 +122,7 @@ impl<'a> LeasedBatch<'a> {
                 self.life.announce_retry(&task, failed.attempt, failed.error.as_deref(), pause);
                 Ok(())
             }
-            // The tasks behind it wait with it.
+            // The tasks behind the failed task wait in the dead letter too.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
                 self.life.record_task(TaskRecord { dead: true, ..record });
@@ -130,7 +131,7 @@ impl<'a> LeasedBatch<'a> {
         }
     }
 
-    /// Runs the next task once. Returns none if the batch goes on with the task behind it.
+    /// Runs the next task once. Returns `None` if the batch goes on with the following task.
     async fn step(&mut self, next: Next, first: bool) -> engines::Result<Option<End>> {
         let Next { index, task, attempt, exhausted } = next;
         let mut task = to_task(&task, self.layers.get(index as usize).copied().unwrap_or_default());
@@ -144,7 +145,7 @@ impl<'a> LeasedBatch<'a> {
         let now = Instant::now();
         life.start_drain(now);
         if !first {
-            // Work that the last task spawned (S18).
+            // Work that the last task spawned may go on for a while (S18).
             let left = life.budget_left(now);
             life.settle(SETTLE.min(left), left).await;
         }
@@ -162,7 +163,7 @@ impl<'a> LeasedBatch<'a> {
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
-            // If the host stops, the task has not had its full time.
+            // If the host stops, the task has not had its full time. So the attempt is not the task's fault.
             if state == TaskState::Abandoned && life.pool.shutdown.has_begun() {
                 return Ok(Some(End::CutShort));
             }
@@ -173,8 +174,9 @@ impl<'a> LeasedBatch<'a> {
     }
 
     /// Handles a task that has failed for good. The failure policy decides whether only this task goes to the dead
-    /// letter, or also the tasks behind it. If the worker is killed between the two calls, the task is in both places.
-    /// The next worker then finds that the task has no attempts left, and calls this function again.
+    /// letter, or also the tasks behind it. If the worker is killed between `bury_apart` and `checkpoint`, the task is
+    /// in the dead letter and in the batch. The next worker then finds that the task has no attempts left, and calls
+    /// this function again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
@@ -183,7 +185,8 @@ impl<'a> LeasedBatch<'a> {
         let apart = self.batch.only(index);
         self.held.bury_apart(apart.clone(), record.error.as_deref().unwrap_or_default()).await?;
         if let Err(error) = self.held.checkpoint(index + 1).await {
-            // If an operator has dropped the task in between, it was logged as dropped. Then it is not dead too.
+            // If an operator has dropped the task in between, the operator's command has logged the task as dropped.
+            // The task must not end in the dead letter too.
             if self.held.whereabouts(&self.batch.id).await == Whereabouts::Dropped {
                 _ = self.held.remove(apart.id).await;
             }
@@ -194,8 +197,8 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// Handles a batch that this application cannot run. It counts as a failed attempt of the next task, which may be
-/// retried here or on another worker.
+/// Handles a batch that this application cannot run. The batch's next task loses an attempt. This worker or another
+/// worker may retry the task.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -210,7 +213,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     Ok(())
 }
 
-/// Finds the component that runs a batch, and the layer of each of its tasks.
+/// Finds the component that runs a batch, and the layer that runs each task of the batch.
 fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     pools.iter().filter(|pool| pool.component.id == batch.component).find_map(|pool| {
         let layers = &pool.component.layers;
@@ -267,7 +270,7 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// The backoff of a stored task. Envelopes of older versions have none, and get the default.
+/// Returns the backoff of a stored task. Batches that older versions stored have no backoff, and get the default.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, |engines::Backoff { first, max }| Backoff { first, max })
 }

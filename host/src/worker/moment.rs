@@ -1,11 +1,11 @@
-//! A clock that goes on while the machine is suspended, because leases in a server end meanwhile. tokio's clock stands
-//! still.
+//! A clock that goes on while the machine is suspended. A task engine on another machine ends leases meanwhile, but
+//! tokio's clock stands still.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment, as the time since the machine was started, suspended time included.
+/// A moment, as the time since the start of the machine. The time includes periods in which the machine was suspended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(Duration);
 

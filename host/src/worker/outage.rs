@@ -1,4 +1,4 @@
-//! Logs that the task engine is not available, once a minute, and that it is available again.
+//! Logs an outage of the task engine once a minute, and logs the end of the outage.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use epilogue_engines::Error;
 use tokio::time::Instant;
 
-/// How often the host repeats that the engine is not available.
+/// How long the host waits before it logs the same outage again.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// The state of an outage of the task engine, shared by all threads of a process.
+/// The state of an outage of the task engine. All threads of a process share the state.
 #[derive(Debug, Default)]
 pub(super) struct Outage(Mutex<Option<Since>>);
 
@@ -20,7 +20,8 @@ struct Since {
 }
 
 impl Outage {
-    /// Records that a call of the engine failed. Returns the text to log now, if there is one.
+    /// Records that a call to the task engine has failed. Returns the text that the caller logs now, or `None` if the
+    /// last log line is recent.
     pub(super) fn goes_on(&self, error: &Error) -> Option<String> {
         let now = Instant::now();
         let mut since = self.since();
@@ -38,7 +39,7 @@ impl Outage {
         }
     }
 
-    /// Records that a call of the engine succeeded. Returns the text to log if an earlier call had failed.
+    /// Records that a call to the task engine has succeeded. If an earlier call had failed, returns the text to log.
     pub(super) fn is_over(&self) -> Option<String> {
         let since = self.since().take()?;
         Some(format!("the task engine is available again, after {} s", since.began.elapsed().as_secs()))
@@ -60,7 +61,7 @@ mod tests {
         let mut told = Vec::new();
         for second in 0..150 {
             told.extend(outage.goes_on(&error).map(|text| (second, text)));
-            // Another thread that also detects the outage.
+            // Another thread detects the same outage.
             assert_eq!(outage.goes_on(&error), None);
             tokio::time::advance(Duration::from_secs(1)).await;
         }

@@ -1,4 +1,4 @@
-//! Threads that lease batches and run their tasks. Each thread has its own instances.
+//! Threads that lease batches and run the batches' tasks. Each thread has its own instances.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -23,9 +23,9 @@ use crate::process::threads::EventLoop;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 
-/// How long one call of the engine waits for a batch. A shutdown waits for that call.
+/// How long one call to the task engine waits for a batch. A shutdown waits for the end of the call.
 const WAIT: Duration = Duration::from_secs(1);
-/// The pause after a call of the engine failed.
+/// The pause after a failed call to the task engine.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The threads of this process that run durable tasks.
@@ -34,13 +34,13 @@ pub(crate) struct Workers {
     shared: Shared,
 }
 
-/// What the threads share.
+/// The data that all worker threads of this process share.
 #[derive(Clone)]
 struct Shared {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     task_store: TaskStore,
-    /// The worker's name for this process. No other process has the same name.
+    /// This process's name as a worker. No other process has the same name.
     name: String,
     threads: usize,
     concurrency: usize,
@@ -55,12 +55,12 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses a file descriptor that one of them needs.
+    /// Returns an error if the system refuses a file descriptor that an event loop needs.
     pub(crate) fn event_loops(options: &HostOptions) -> anyhow::Result<Vec<EventLoop>> {
         EventLoop::for_each(options.threads.get().min(options.concurrency.get()))
     }
 
-    /// Prepares a thread for each of `event_loops`, to run an application's durable tasks.
+    /// Prepares one thread for each of `event_loops`. The threads run the durable tasks of an application.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
         task_store: TaskStore,
@@ -82,8 +82,8 @@ impl Workers {
         Self { event_loops, shared }
     }
 
-    /// The work of each thread: it leases and runs batches until the shutdown begins, and then waits until its running
-    /// batches have ended.
+    /// Returns the work of each thread: the thread leases and runs batches until the shutdown begins, and waits until
+    /// its running batches have ended.
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,
@@ -107,7 +107,7 @@ impl Shared {
     fn pools(&mut self, shutdown: &Shutdown, chaining: &Chaining) -> Rc<[Rc<Pool>]> {
         let version = self.versions.borrow_and_update();
         let components = &version.app.components;
-        // A server beside it has as many threads.
+        // The pools of a server in the same process are counted too: the server has as many threads.
         let max_idle = max_idle(self.max_instances, 2 * self.threads * components.len());
         let pool = |component: &Arc<Component>| {
             Rc::new(Pool::new(component.clone(), shutdown.clone(), chaining.clone(), max_idle))
@@ -129,7 +129,8 @@ impl Shared {
             };
             let asked = Moment::now();
             let leased = self.lease().await;
-            // Also if there is no work, so that the idle instances of the previous version are dropped.
+            // The thread checks this also if it has no work, so that it drops the idle instances of the previous
+            // version.
             if self.versions.has_changed().unwrap_or_default() {
                 pools = self.pools(&shutdown, &chaining);
             }
@@ -177,7 +178,7 @@ impl Shared {
     }
 }
 
-/// Makes a unique name for this process, in which people can recognize the process.
+/// Returns a unique name for this process. The name starts with the `--worker-id` or with the machine's name.
 fn name(given: Option<&str>) -> String {
     let machine = || fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let place = given.map(str::to_owned).or_else(machine).unwrap_or_else(|| "worker".to_owned());
