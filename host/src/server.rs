@@ -1,4 +1,4 @@
-//! The server: one address and several threads. Each thread has its own listener.
+//! The server listens on one address with several threads. Each thread has its own listener.
 
 mod accept;
 mod arrival;
@@ -40,36 +40,38 @@ use crate::tasks::record::RequestRecord;
 use crate::tasks::store::TaskStore;
 use crate::worker::Workers;
 
-/// How many connections the kernel keeps for each worker until it accepts them.
+/// How many connections the kernel keeps for each serving thread until the thread accepts them.
 const BACKLOG: i32 = 1024;
-/// How long a client may be silent before the kernel checks whether it still exists, and the time between two checks.
+/// If a client is silent for the first duration, the kernel checks whether the client still exists. The second duration
+/// is the time between two checks.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
-/// How many bytes of a connection's responses the kernel buffers. With a larger buffer, it takes longer to distinguish
-/// a slow client from one that has stopped reading.
+/// How many unsent bytes of a connection's responses the kernel buffers. With a larger buffer, the host needs more time
+/// to tell a slow client from a client that has stopped reading.
 const UNSENT: u32 = 128 * 1024;
 
-/// An application with an address.
+/// An application, and the listeners of its address.
 pub(crate) struct Server {
     options: HostOptions,
     address: SocketAddr,
     listeners: Vec<(TcpListener, EventLoop)>,
     replacer: Replacer,
     observer: Observer,
-    /// Counts the durable tasks that run beside the server.
+    /// Counts the durable tasks that this process runs next to the server.
     worked: Observer,
-    /// What runs durable tasks beside the server: their engine, and the threads' event loops.
+    /// The task engine of the durable tasks that this process runs, and the event loops of the threads that run them.
     workers: Option<(TaskStore, Vec<EventLoop>)>,
     admission: Arc<Admission>,
 }
 
 impl Server {
-    /// Binds the address in `options`, with a listener for each worker. `reports` read the timelines of requests. From now on clients can connect. The server
-    /// answers them when it runs.
+    /// Binds the address in `options`, with a listener for each serving thread. `reports` reads the timelines of
+    /// requests. Clients can connect as soon as this function has returned. The server answers them when
+    /// [`Server::run`] runs.
     ///
     /// # Errors
     ///
-    /// Returns an error if the address cannot be bound, for example because another process listens there, or if there
-    /// are too few file descriptors for the threads' event loops.
+    /// Returns an error if the address cannot be bound, for example because another process listens on the address.
+    /// Also returns an error if the process has too few file descriptors for the threads' event loops.
     pub(crate) fn bind(
         app: App,
         options: HostOptions,
@@ -99,17 +101,17 @@ impl Server {
         self.observer.observe(records);
     }
 
-    /// Sends a record of each batch that workers beside the server run to `records`.
+    /// Sends the record of each batch that this process runs to `records` when the batch has ended.
     pub(crate) fn observe_work(&mut self, records: Sender<RequestRecord>) {
         self.worked.observe(records);
     }
 
-    /// The address that was bound.
+    /// Returns the address that the server listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of the address.
+    /// Returns the URL of the server's address.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.replacer.is_https() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
@@ -123,12 +125,13 @@ impl Server {
         Progress::of_server(self.admission.clone(), self.observer.clone(), self.worked.clone())
     }
 
-    /// Serves until `shutdown` has begun and all requests and tasks have ended, or its grace has passed. Blocks.
+    /// Serves requests until `shutdown` has begun and all requests and tasks have ended, or until the grace has passed.
+    /// Blocks the thread.
     ///
     /// # Errors
     ///
-    /// Returns an error if a thread cannot be started, or if it ends before the shutdown. The other threads then have
-    /// the grace to end.
+    /// Returns an error if a thread cannot be started, or if a thread ends before the shutdown. In both cases, the
+    /// other threads have the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
@@ -157,7 +160,8 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files as far as the system allows, because each connection counts as an open file.
+/// Raises the process's limit of open files as far as the system allows, because each connection counts as an open
+/// file.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -165,21 +169,22 @@ pub fn raise_open_files() {
     }
 }
 
-/// Makes a listener for each worker. The kernel spreads connections over them.
+/// Makes a listener for each serving thread. The kernel spreads connections over the listeners.
 fn listen(address: SocketAddr, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, shared: bool| -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
         socket.set_nonblocking(true)?;
-        // Each connection inherits these.
+        // Each connection inherits these options.
         let (silence, interval) = KEEPALIVE;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence).with_interval(interval))?;
         socket.set_tcp_notsent_lowat(UNSENT)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    // With a shared port, another process could share it by mistake. So this first checks that the port is free.
+    // With a shared port, another process could share the port by mistake. So this function first checks that the port
+    // is free.
     drop(bind(address, false)?);
     let first = bind(address, true)?;
     let address = first.local_addr()?.as_socket().context("the address should be one of IP")?;

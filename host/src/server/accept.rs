@@ -1,4 +1,4 @@
-//! A thread's listener, which accepts connections until the shutdown begins.
+//! A serving thread's listener, which accepts connections until the shutdown begins.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,14 +18,14 @@ use crate::budget::{Limit, descriptors};
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted, for example because the process has too many open files.
+/// The pause after the thread failed to accept a connection, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The error that an address has reached its limit of connections.
+/// The error of a connection whose client address has reached its limit of connections.
 struct AddressFull;
 
 impl ServerThread {
-    /// Accepts connections until the shutdown begins, then waits until each request and its tasks have ended.
+    /// Accepts connections until the shutdown begins. Afterwards, waits until each request and its tasks have ended.
     pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut shutdown = self.shutdown.clone();
@@ -77,7 +77,8 @@ impl ServerThread {
         }
     }
 
-    /// Follows each new version, so that the idle instances of the old version are dropped even if no request comes.
+    /// Follows each new version of the application, so that the thread drops the idle instances of the old version even
+    /// if no request comes.
     pub(super) async fn follow(self: Rc<Self>) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -85,8 +86,8 @@ impl ServerThread {
         }
     }
 
-    /// Accepts the next connection when there is room for it. Until then, connections wait in the kernel's backlog. A
-    /// rejected client would only try again.
+    /// Accepts the next connection, and waits until `max-connections` allows the connection. Meanwhile, further
+    /// connections wait in the kernel's backlog. If the host rejected a client, the client would only try again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();
@@ -108,7 +109,8 @@ impl ServerThread {
         Ok((stream, client, permit))
     }
 
-    /// Counts a connection of this client against the share of its address. None if there is no share.
+    /// Counts a connection for the client's address. Returns `Ok(None)` if the operator has not limited the connections
+    /// of an address.
     fn share(&self, client: SocketAddr) -> Result<Option<Connected>, AddressFull> {
         let Some(max) = self.host.options.max_connections_per_address else { return Ok(None) };
         let share = self.host.addresses.of(client.ip()).connect(max.get());
@@ -121,11 +123,12 @@ impl ServerThread {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
-        // The kernel must send small writes at once, because they are responses, and tasks wait for them.
+        // The kernel must send small writes at once, because responses may be small, and tasks wait until they are
+        // sent.
         let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
         let local = match set_up {
             Ok(local) => local,
-            // The client has gone already.
+            // The client has already left.
             Err(_) => return,
         };
         match self.serving().version.tls.clone() {
@@ -134,7 +137,7 @@ impl ServerThread {
                 let mut shutdown = self.shutdown.clone();
                 let shaken = tokio::select! {
                     shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
-                    // It has asked for nothing yet.
+                    // The client has not sent a request yet.
                     _ = shutdown.begun() => return,
                 };
                 match shaken {

@@ -1,4 +1,4 @@
-//! A request that has arrived over a connection, until it is passed on to its component.
+//! A request that has arrived on a connection and that the host has not yet given to a component.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Awaited, ConnectionShared, Reply};
 
-/// A request with normalized headers, and its reply.
+/// A request with normalized headers, and the reply that answers the request.
 pub(super) struct Arrival {
     parts: Parts,
     body: Incoming,
@@ -31,8 +31,8 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Receives a request. hyper's task `sender` sends the returned response. There is no arrival if the request is wrong,
-    /// and then the response is the host's own.
+    /// Receives a request. hyper's task `sender` sends the returned response. If the request is invalid, the function
+    /// returns no arrival, and the response is the host's own error answer.
     pub(super) fn new(
         request: Request<Incoming>,
         shared: ConnectionShared,
@@ -54,17 +54,18 @@ impl Arrival {
         }
     }
 
-    /// The path of the request's URI.
+    /// Returns the path of the request's URI.
     pub(super) fn path(&self) -> &str {
         self.parts.uri.path()
     }
 
-    /// Answers without a component.
+    /// Answers the request with `response`, without calling a component.
     pub(super) fn answer(self, response: Response<WasiBody>) {
         self.reply.send(response);
     }
 
-    /// Makes the request that the pool's component gets. None if the body is too large, and then the host has answered.
+    /// Makes the request that the pool's component gets. If the body is too large, the host answers 413, and the
+    /// function returns `None`.
     pub(super) fn for_component<T>(
         mut self,
         pool: &Pool,
@@ -86,7 +87,7 @@ impl Arrival {
     }
 }
 
-/// What the client asked for, before its headers are normalized.
+/// Returns what the client asked for, before the host normalizes the headers.
 fn asked(request: &Parts, peer: &Peer) -> Asked {
     let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
     Asked {

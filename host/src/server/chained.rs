@@ -1,11 +1,11 @@
-//! Serves the calls between components: a connection within the process, with one request.
+//! Serves the calls between components. Each call uses a connection within the process, and is one request.
 //!
 //! ```text
 //! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
 //! ```
 //!
-//! Such a request is like a request from outside: it has its own record, limits and deadlines, and its tasks start when the
-//! pipe has taken the whole response.
+//! A call is like a request from outside. It has its own record, limits and deadlines. Its tasks start when the pipe
+//! has taken the whole response.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,12 +36,12 @@ use crate::wire::activity::Activity;
 use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedIo, Unflushed};
 
-/// The address of a caller, as in Spin.
+/// The client address of a request that comes from another component. Spin uses the same address.
 const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-/// How many bytes the pipe holds in each direction.
+/// How many bytes the pipe between caller and called component holds in each direction.
 const PIPE: usize = 64 * 1024;
 
-/// Serves the calls of a thread that has no listener.
+/// Returns a function that serves the calls of the components on a thread without a listener.
 pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
     Arc::new(move |shutdown| {
         let thread = ServerThread::start(host.clone(), shutdown.clone());
@@ -55,22 +55,24 @@ pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
 }
 
 impl ServerThread {
-    /// Serves the calls of this thread's components for as long as the thread lives. Also during the shutdown, because
-    /// running requests and tasks may call others.
+    /// Serves the calls of this thread's components for as long as the thread lives. The thread serves calls during the
+    /// shutdown too, because running requests and tasks may call other components.
     pub(super) async fn serve_calls(self: Rc<Self>, mut calls: UnboundedReceiver<Call>) {
         while let Some(Call { component, connected }) = calls.recv().await {
             _ = connected.send(self.connect(&component));
         }
     }
 
-    /// Makes a connection to a component, with a place for its one request. A caller never waits for a place, because it
-    /// has one itself: callers that waited for each other would wait forever.
+    /// Makes a connection to a component, and admits the connection's only request. If a limit of requests is reached,
+    /// the call fails at once. Callers do not wait, because each caller is an admitted request itself: callers that
+    /// waited for each other would wait forever.
     fn connect(self: &Rc<Self>, id: &str) -> Result<DuplexStream, Error> {
         let serving = self.serving();
-        // Of a component with different middleware for each route, the first one.
+        // If a component has different middleware for each route, a call goes to the component with the first route's
+        // middleware.
         let pool = serving.pools.iter().find(|pool| pool.component.id.eq_ignore_ascii_case(id));
         let pool = pool.ok_or(Error::DestinationNotFound)?;
-        // Not shared with other callers, so that the limits for a client's address do not hold for them.
+        // Each call gets its own address entry, so that the limits for a client's address do not apply to calls.
         let address = Addresses::default().of(CALLER.ip());
         let slot = self.admit_call(&address).map_err(|_| Error::ConnectionLimitReached)?;
         let (caller, io) = duplex(PIPE);
@@ -121,7 +123,7 @@ async fn converse(
     builder.max_buf_size(options.max_header_size.bytes());
     let mut end = thread.shutdown.clone();
     tokio::select! {
-        // The caller logs what went wrong.
+        // The caller logs the error of a failed call.
         _ = builder.serve_connection(io, service) => {}
         () = end.stopped() => shared.unflushed.leave(),
     }

@@ -1,14 +1,14 @@
-//! A client's connection, with or without TLS.
+//! The connection of a client, with or without TLS.
 
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// The host reads requests from this connection, and writes responses to it.
+/// A client's connection: the host reads requests from the connection, and writes responses to it.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Whether the client has closed its side of the connection. The host may still have to read what the client sent
-    /// before.
+    /// Reports whether the client has closed its side of the connection. The host may still have unread bytes that the
+    /// client sent before.
     fn has_left(&self) -> bool;
 }
 

@@ -1,4 +1,5 @@
-//! One client's connection, over HTTP/1.1 or HTTP/2. Each request goes to the component that its path belongs to.
+//! Serves one client's connection, over HTTP/1.1 or HTTP/2. The host finds the component of each request by the
+//! request's path.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,19 +26,19 @@ use crate::wire::answer::{plain, whole};
 use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
-/// How often the host sends a PING to an HTTP/2 client. If the client does not answer within 20 seconds, hyper's
-/// default, it counts as gone.
+/// How often the host sends a PING to an HTTP/2 client. If the client does not answer a PING within 20 seconds (hyper's
+/// default), the host treats the client as gone.
 const PING: Duration = Duration::from_secs(60);
-/// How long a connection may take to close after the host has asked the client to close it.
+/// How long a client may take to close a connection after the host has asked the client to close it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// Ends the task that sends the responses. On HTTP/1, this is the connection's task. On HTTP/2, each stream has its
-    /// own.
+    /// Aborts the tokio task that sends the responses. On HTTP/1, the connection has one such task. On HTTP/2, each
+    /// stream has its own task.
     static SENDER: AbortHandle;
 }
 
-/// Serves a connection until the client, the idle timeout or the host's shutdown ends it.
+/// Serves a connection until the client, the idle timeout or the host's shutdown ends the connection.
 pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let (sender, registration) = AbortHandle::new_pair();
     _ = Abortable::new(SENDER.scope(sender, speak(thread, io, peer)), registration).await;
@@ -46,7 +47,7 @@ pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl ClientIo, peer: Pee
 async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let options = &thread.host.options;
     let io = Rc::new(RefCell::new(io));
-    // A request that its client has left must not keep the connection open.
+    // A request keeps only a weak reference, so that a request whose client has left does not keep the connection open.
     let client = Rc::downgrade(&io);
     let shared = ConnectionShared {
         unflushed: Unflushed::default(),
@@ -70,8 +71,8 @@ async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     }
 }
 
-/// Answers the client's requests until the connection ends. Returns whether the last answer may be for an HTTP/1
-/// request whose body was not read to its end.
+/// Answers the client's requests until the connection ends. Returns true if the last answer may be for an HTTP/1
+/// request whose body the host has not read to its end.
 async fn converse(
     thread: &Rc<ServerThread>,
     io: Rc<RefCell<impl ClientIo>>,
@@ -112,7 +113,7 @@ async fn converse(
     let Err(error) = ended else { return !idle && !streams.get() };
     let text = error.to_string();
     tracing::debug!(target: "epilogue::connection", client = %peer.client, error = text, "the connection broke");
-    // hyper has answered what it could not parse.
+    // If hyper could not parse a request, hyper has sent an error answer.
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
@@ -132,7 +133,7 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     builder
 }
 
-/// Answers one request. The request's life goes on after the answer, even if the connection ends (S7).
+/// Answers one request. After the answer, the request's tasks run even if the connection ends (S7).
 async fn respond(
     thread: Rc<ServerThread>,
     peer: Rc<Peer>,
@@ -143,11 +144,11 @@ async fn respond(
     if let Some(arrival) = arrival {
         pass_on(&thread, arrival);
     }
-    // If a life ends without an answer, the host has a bug. hyper then closes the connection.
+    // If a request ends without an answer, the host has a bug. In this case, hyper closes the connection.
     response.await
 }
 
-/// Finds what answers a request by its path, and passes the request on to it.
+/// Finds the route for a request's path, and passes the request on to the route's component or answers the request.
 fn pass_on(thread: &Rc<ServerThread>, arrival: Arrival) {
     let serving = thread.serving();
     if let Some(status) = own_answer(arrival.path()) {
@@ -167,7 +168,8 @@ fn pass_on(thread: &Rc<ServerThread>, arrival: Arrival) {
     }
 }
 
-/// The status of the host's own answer, if the path is under [`RESERVED`]: 200 for the health path, 404 for all others.
+/// Returns the status of the host's own answer to a path under [`RESERVED`]: 200 for the health path, 404 for other
+/// paths. Returns `None` for all other paths.
 fn own_answer(path: &str) -> Option<StatusCode> {
     match path.strip_prefix(RESERVED)? {
         "health" => Some(StatusCode::OK),
@@ -208,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
-        // None is needed, and many would take a process' address space.
+        // The tests need no instance, and many instances would take much of a process's address space.
         let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap().0;
         let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();

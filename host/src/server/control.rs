@@ -1,6 +1,7 @@
-//! The local socket on which a process tells its state, for `epilogue status`.
+//! The local socket on which a process reports its state to `epilogue status`.
 //!
-//! The socket is in a folder that only its user may enter. A connection gets one JSON object, and is then closed.
+//! Only the process's user may enter the folder of the socket. The process answers each connection with one JSON
+//! object, and closes the connection.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -16,10 +17,10 @@ use tokio::runtime::Runtime;
 
 use crate::server::overview::{Overview, Status};
 
-/// How long one answer may take.
+/// How long sending or receiving one answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The socket of this process. Dropping it deletes the file.
+/// The socket file of this process. Dropping this value deletes the file.
 pub(crate) struct Control(PathBuf);
 
 impl Drop for Control {
@@ -28,16 +29,16 @@ impl Drop for Control {
     }
 }
 
-/// Tells the state of this process on its socket from now on, on a separate thread.
+/// Reports the state of this process on its socket from now on. A separate thread answers.
 ///
 /// # Errors
 ///
-/// Returns an error if the folder of the sockets is not this user's own, or the system refuses the socket or the
+/// Returns an error if another user owns or can enter the folder of the sockets, or if the system refuses the socket or the
 /// thread.
 pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let folder = folder();
     make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    // A process that was killed has left its socket. One of them may have had the same number.
+    // A killed process leaves its socket file behind. An earlier process may have had the same number as this process.
     sockets().filter(|(pid, _)| !exists(*pid) || *pid == std::process::id()).for_each(|(_, left)| {
         _ = fs::remove_file(left);
     });
@@ -51,7 +52,7 @@ pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
 
 fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
     for stream in listener.incoming() {
-        // A client that does not read, or has left, gets no answer. Nothing else depends on it.
+        // A client that does not read, or that has left, gets no answer. Nothing else depends on the answer.
         let Ok(mut stream) = stream else { continue };
         _ = stream.set_write_timeout(Some(LIMIT));
         if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
@@ -60,7 +61,7 @@ fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
     }
 }
 
-/// The processes of this user that tell their state, by their numbers.
+/// Returns the process numbers of this user's processes that report their state.
 pub(crate) fn processes() -> Vec<u32> {
     let mut pids: Vec<u32> = sockets().map(|(pid, _)| pid).filter(|pid| exists(*pid)).collect();
     pids.sort_unstable();
@@ -71,7 +72,7 @@ pub(crate) fn processes() -> Vec<u32> {
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such process, or it does not answer.
+/// Returns an error if no process with this number reports its state, or if the process does not answer in time.
 pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     let path = folder().join(format!("{pid}.sock"));
     let mut stream = UnixStream::connect(&path)
@@ -82,16 +83,17 @@ pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     serde_json::from_slice(&text).with_context(|| format!("process {pid} is another version of epilogue"))
 }
 
-/// The folder with the sockets of this user's processes.
+/// Returns the folder with the sockets of this user's processes.
 fn folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join("epilogue"),
-        // Not $TMPDIR: the path of a socket must be short, and `epilogue status` may have another one.
+        // The folder is not in `$TMPDIR`, because a socket's path must be short and `epilogue status` may have another
+        // `$TMPDIR`.
         _ => PathBuf::from(format!("/tmp/.epilogue-{}", getuid().as_raw())),
     }
 }
 
-/// Makes the folder, and checks that it is this user's own, so that nobody else can put a socket into it.
+/// Makes the folder, and checks that only this user can enter it, so that nobody else can put a socket into the folder.
 fn make(folder: &Path) -> anyhow::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
@@ -103,7 +105,7 @@ fn make(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The sockets in the folder, with the numbers of their processes.
+/// Returns the sockets in the folder, each with the number of its process.
 fn sockets() -> impl Iterator<Item = (u32, PathBuf)> {
     fs::read_dir(folder()).into_iter().flatten().flatten().filter_map(|file| {
         let pid = file.file_name().to_str()?.strip_suffix(".sock")?.parse().ok()?;
@@ -111,7 +113,7 @@ fn sockets() -> impl Iterator<Item = (u32, PathBuf)> {
     })
 }
 
-/// Whether a process has this number.
+/// Reports whether a process with this number exists.
 fn exists(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))

@@ -1,6 +1,6 @@
 //! Ends a connection whose client still sends. If the host simply closed the connection, the system would answer the
-//! next bytes with a reset. The reset could destroy the answer before the client has read it. So the host closes only
-//! its own side, and reads on for a while, like nginx with `lingering_close`.
+//! client's next bytes with a reset. The reset could destroy the answer before the client has read it. So the host
+//! closes only its own side, and goes on reading for a while, like nginx with `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-/// How long the host goes on reading. This is nginx's default.
+/// How long the host goes on reading. nginx has the same default.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long the host waits for the next bytes. This is nginx's default.
+/// How long the host waits for the client's next bytes. nginx has the same default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How many bytes the host reads before it closes the connection anyway.
+/// How many bytes the host reads before the host closes the connection anyway.
 const SIZE: usize = 256 << 20;
 const CHUNK: usize = 16 << 10;
 
-/// Closes the host's side of the connection and discards what the client sends. Returns once the client closes its
-/// side, or after [`LIMIT`], [`PAUSE`] without a byte, or [`SIZE`] bytes.
+/// Closes the host's side of the connection and discards the bytes that the client sends. Returns when the client has
+/// closed its side, when [`LIMIT`] has passed, when no byte has come for [`PAUSE`], or after [`SIZE`] bytes.
 pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
     let discard = async {
-        // hyper has done so, unless it ended with an error.
+        // hyper has already shut down the host's side, unless hyper ended with an error.
         _ = poll_fn(|cx| Pin::new(&mut *io.borrow_mut()).poll_shutdown(cx)).await;
         let (mut chunk, mut size) = (vec![0; CHUNK], 0);
         while size < SIZE {
@@ -32,7 +32,7 @@ pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
                 Ok(Ok(())) if !buffer.filled().is_empty() => size += buffer.filled().len(),
                 _ => return,
             }
-            // Also yields to other work if a client sends as fast as the host reads.
+            // If a client sends as fast as the host reads, this loop still lets other work of the thread run.
             tokio::task::consume_budget().await;
         }
     };

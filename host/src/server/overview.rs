@@ -1,4 +1,4 @@
-//! What the whole process does now: for `epilogue status`, the gauges of `/metrics`, and the dashboard.
+//! Collects the state of the whole process for `epilogue status`, the gauges of `/metrics`, and the dashboard.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,10 +19,10 @@ use crate::tasks::store::TaskStore;
 use crate::tasks::timeline::Timeline;
 use crate::telemetry::timestamp;
 
-/// How long the task engine has to say how many tasks it holds.
+/// How long the host waits for the task engine's counts of stored batches.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the state of a process comes from. Cheap to clone.
+/// Reads the state of the process from the process's parts. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Overview(Arc<Sources>);
 
@@ -46,49 +46,51 @@ pub(crate) struct State {
     /// The application's name.
     pub(crate) name: String,
     pub(crate) pid: u32,
-    /// When the process started, and the moment of this state, as RFC 3339.
+    /// When the process started, as RFC 3339.
     pub(crate) started: String,
+    /// The moment of this state, as RFC 3339.
     pub(crate) now: String,
     /// `ready` or `stopping`.
     pub(crate) state: String,
-    /// How many seconds of the shutdown's grace are left. None before the shutdown.
+    /// How many seconds of the shutdown's grace are left. `None` before the shutdown.
     pub(crate) grace_left: Option<f64>,
-    /// Requests whose response is not sent yet.
+    /// The number of requests whose response is not sent yet.
     pub(crate) requests: usize,
-    /// Requests whose tasks have not all ended.
+    /// The number of requests whose response has ended and whose tasks have not all ended.
     pub(crate) draining: usize,
-    /// Batches of durable tasks that this process runs.
+    /// The number of batches of durable tasks that this process runs.
     pub(crate) batches: usize,
-    /// Tasks in this process that run. None if the process records no timelines.
+    /// The number of running tasks in this process. `None` if the process records no timelines.
     pub(crate) tasks_running: Option<usize>,
-    /// Tasks in this process that wait or, without timelines, that wait or run.
+    /// The number of waiting tasks in this process. If the process records no timelines, the number includes running
+    /// tasks.
     pub(crate) tasks_waiting: usize,
     pub(crate) instances: u64,
     pub(crate) limits: Vec<Use>,
-    /// When the living versions of the application were loaded. The last one is current.
+    /// The versions of the application that are still in use. The last entry is the current version.
     pub(crate) versions: Vec<Loaded>,
     pub(crate) components: Vec<String>,
-    /// The durable tasks in the task engine. None without an engine, or if the engine does not answer.
+    /// The durable tasks in the task engine. `None` without a task engine, or if the task engine does not answer.
     pub(crate) backlog: Option<Durable>,
 }
 
-/// A version of the application.
+/// A loaded version of the application.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Loaded {
     /// When the version was loaded, as RFC 3339.
     pub(crate) loaded: String,
 }
 
-/// What a process tells: its state, and its requests and batches that have not ended.
+/// The answer to `epilogue status`: the state of a process, and the requests and batches that have not ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
     #[serde(flatten)]
     pub(crate) state: State,
-    /// None if the process does not record them.
+    /// The requests and batches that have not ended. `None` if the process records no timelines.
     pub(crate) requests_now: Option<Vec<Summary>>,
 }
 
-/// How much of a limit is used.
+/// How much of a limit the process uses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Use {
     pub(crate) name: String,
@@ -97,7 +99,7 @@ pub(crate) struct Use {
     pub(crate) limit: u64,
 }
 
-/// How many batches of durable tasks the task engine holds, by state.
+/// How many batches of durable tasks the task engine holds in each state.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Durable {
     pub(crate) ready: u64,
@@ -111,23 +113,25 @@ impl Overview {
         Self(Arc::new(sources))
     }
 
-    /// The requests and batches that have not ended. None if the process records no timelines.
+    /// Returns the requests and batches that have not ended. Returns `None` if the process records no timelines.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.0.live.as_ref()
     }
 
-    /// When the application was reloaded, as RFC 3339.
+    /// Returns when the application was reloaded, as RFC 3339.
     pub(crate) fn reloads(&self) -> Vec<String> {
         self.0.replacer.reloads().into_iter().map(timestamp::of).collect()
     }
 
-    /// How many microseconds after a request's arrival the host began to stop. None if it has not.
+    /// Returns how many microseconds after the request's arrival the host began to stop. Returns `None` if the host has
+    /// not begun to stop.
     pub(crate) fn stopping_since(&self, timeline: &Timeline) -> Option<u64> {
         let begun = self.0.shutdown.end()?.checked_sub(self.0.options.grace)?;
         u64::try_from(timeline.since_arrival(begun.into_std()).as_micros()).ok()
     }
 
-    /// The state now. Asks the task engine too, but not for long.
+    /// Returns the current state. The function also asks the task engine, and waits at most [`PATIENCE`] for the
+    /// answer.
     pub(crate) async fn state(&self) -> State {
         let backlog = match &self.0.task_store {
             Some(store) => timeout(PATIENCE, store.call(|engine| async move { engine.counts().await })).await.ok(),
@@ -142,7 +146,7 @@ impl Overview {
         State { backlog, ..self.local() }
     }
 
-    /// The state now, with all requests and batches that have not ended, the oldest first.
+    /// Returns the current state and all requests and batches that have not ended, the oldest first.
     pub(crate) async fn status(&self) -> Status {
         let requests_now = self.0.live.as_ref().map(|live| {
             let mut requests: Vec<_> = live.all().iter().map(|shared| Summary::of(&shared.lock())).collect();
@@ -152,7 +156,7 @@ impl Overview {
         Status { state: self.state().await, requests_now }
     }
 
-    /// The state now, without the task engine.
+    /// Returns the current state without asking the task engine.
     fn local(&self) -> State {
         let Sources { name, started, options, progress, live, engine, shutdown, replacer, .. } = &*self.0;
         let (requests, draining) = progress.at_work_and_draining();

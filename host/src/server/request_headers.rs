@@ -1,5 +1,6 @@
-//! Normalizes a request's headers before anything reads them: one `host`, one `cookie`, no transport header. Refuses a
-//! request if its headers contradict each other, or if the host cannot find the end of its body.
+//! Normalizes a request's headers before other code reads them. A request then has one `host` header, at most one
+//! `cookie` header, and no transport headers. The host refuses a request if its headers contradict each other, or if
+//! the host cannot find the end of the request's body.
 
 use std::net::SocketAddr;
 
@@ -9,23 +10,23 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-/// The addresses of a connection's two ends, and the scheme that it serves.
+/// The addresses of a connection's two ends, and the scheme of the connection: http or https.
 pub(crate) struct Peer {
     pub(crate) scheme: Scheme,
     pub(crate) client: SocketAddr,
     pub(crate) local: SocketAddr,
 }
 
-/// The reason why a request is refused: the answer's status, and a text for the operator.
+/// The reason why the host refuses a request: the status of the answer, and a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// Makes the request's URI absolute, sets the same `host` header, joins the cookies, and removes headers about the
-/// connection.
+/// Makes the request's URI absolute, sets the `host` header to the URI's authority, joins the cookies, and removes
+/// headers about the connection.
 ///
 /// # Errors
 ///
-/// Returns an error if the request names no host or several hosts, if it asks for a tunnel, or if it `has_body` with a
-/// coding other than `chunked`.
+/// Returns an error if the request names no host or several hosts, or if the request asks for a tunnel. Also returns an
+/// error if the request has a body (`has_body`) in a transfer coding other than `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((StatusCode::NOT_IMPLEMENTED, "this host opens no tunnels"));
@@ -37,7 +38,7 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     join_cookies(&mut request.headers);
     // Spin removes this header too, because a guest that forwards its request could not send it.
     request.headers.remove(CONNECTION);
-    // The host has decoded the body.
+    // The host has decoded the body, so the header no longer describes it.
     if has_body {
         request.headers.remove(TRANSFER_ENCODING);
     }
@@ -54,7 +55,7 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
 }
 
 /// Refuses a transfer coding that the host does not know (RFC 9112 section 6.1: 501). hyper checks only the last
-/// coding, and would pass the body on without decoding the others.
+/// coding, and would pass the body on without decoding the other codings.
 fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -64,8 +65,8 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// The host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 say where they are, and
-/// which requests to refuse.
+/// Returns the host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 specify where a
+/// request names its host and port, and which requests a server must refuse.
 fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -86,7 +87,8 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
         (Some(target), Some(host)) if request.version == Version::HTTP_2 && !same(target, &host, &peer.scheme) => {
             bad("the Host header and :authority name different hosts")
         }
-        // A target with a host overrides the header, but the header is still required.
+        // If the request's target names a host, the target overrides the header. But HTTP/1.1 requires the header
+        // anyway.
         (_, None) if request.version == Version::HTTP_11 => bad("the request has no Host header"),
         (Some(target), _) => Ok(target.clone()),
         (None, Some(host)) => Ok(host),
@@ -97,7 +99,7 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     }
 }
 
-/// Whether an authority is a host with or without a port, and has neither user nor password.
+/// Reports whether an authority is a host with or without a port, without a user and a password.
 fn is_host(authority: &Authority) -> bool {
     let host = authority.host();
     let Some(rest) = authority.as_str().strip_prefix(host).filter(|_| !host.is_empty()) else { return false };
@@ -109,7 +111,7 @@ fn is_host(authority: &Authority) -> bool {
     }
 }
 
-/// Whether two authorities name the same host and port.
+/// Reports whether two authorities name the same host and port.
 fn same(one: &Authority, other: &Authority, scheme: &Scheme) -> bool {
     let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
     let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
@@ -139,7 +141,8 @@ mod tests {
         Peer { scheme: Scheme::HTTP, client: local, local }
     }
 
-    /// The authority in the URI, which the host header repeats, or the status of the refusal.
+    /// Returns the authority in the request's URI, or the status of the refusal. Checks that the `host` header equals
+    /// the authority.
     fn received(version: Version, uri: &str, headers: &[(&str, &[u8])]) -> Result<String, u16> {
         let mut request = Request::get(uri).version(version);
         for (name, value) in headers {

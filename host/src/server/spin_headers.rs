@@ -1,4 +1,4 @@
-//! Spin's request headers, which describe a request's URL, route and client.
+//! Sets Spin's request headers, which describe a request's URL, route and client.
 
 use std::net::SocketAddr;
 
@@ -16,17 +16,17 @@ const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 static NAMES: [HeaderName; 7] =
     [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, RAW_COMPONENT_ROUTE, COMPONENT_ROUTE, CLIENT_ADDR];
 
-/// The URL and the client of a request, for its headers.
+/// The URL and the client of a request. Spin's headers contain both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     /// The request's whole URI.
     pub(crate) uri: &'a Uri,
-    /// The other end of the connection.
+    /// The address of the client's end of the connection.
     pub(crate) client: SocketAddr,
 }
 
-/// Removes headers of the client that have the names of Spin's headers, so that a component can trust these names. Then
-/// sets Spin's headers, unless `origin` is none.
+/// Removes the client's headers that have the names of Spin's headers, so that a component can trust these names.
+/// Afterwards, sets Spin's headers if `origin` is given.
 pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin<'_>>, matched: &RouteMatch<'_, T>) {
     for name in headers.keys().filter(|name| is_spins(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);
@@ -39,8 +39,8 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
     }
 }
 
-/// Whether a header has the name of one of Spin's headers. `_` counts as `-`, because they become the same in a guest
-/// that reads headers as CGI variables. The name of a header is already in lower case.
+/// Reports whether a header has the name of one of Spin's headers. `_` counts as `-`, because a guest that reads
+/// headers as CGI variables cannot distinguish the two characters. The name of a header is already in lower case.
 fn is_spins(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let begins = |start: &[u8]| name.len() >= start.len() && name.iter().zip(start).all(|(a, b)| is_same(*a, *b));
@@ -49,7 +49,7 @@ fn is_spins(name: &HeaderName) -> bool {
             || NAMES.iter().any(|spins| spins.as_str().len() == name.len() && begins(spins.as_str().as_bytes())))
 }
 
-/// Whether a letter of a header's name counts as this letter of one of Spin's names.
+/// Reports whether a letter of a header's name equals the letter `spins` of one of Spin's names. `_` counts as `-`.
 fn is_same(letter: u8, spins: u8) -> bool {
     letter == spins || (letter == b'_' && spins == b'-')
 }

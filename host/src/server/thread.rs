@@ -1,4 +1,4 @@
-//! One thread of the server: its own instances and requests. A request stays on its thread.
+//! One thread of the server, with its own instances and requests. A request stays on its thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,17 +31,17 @@ pub(crate) struct Host {
     pub(crate) options: HostOptions,
     pub(crate) observer: Observer,
     admission: Arc<Admission>,
-    /// The counts of each client address.
+    /// Counts the connections and requests of each client address.
     pub(super) addresses: Addresses,
-    /// Limits the log lines about refused clients.
+    /// Limits the log lines about refused requests.
     refusals: OnceAMinute,
-    /// Limits the log lines about connections that wait because there are too many.
+    /// Limits the log lines about connections that wait because `max-connections` is reached.
     pub(super) crowds: OnceAMinute,
     /// Limits the log lines about connections that wait because few file descriptors are left.
     pub(super) shortages: OnceAMinute,
-    /// Limits the log lines about connections that could not be accepted.
+    /// Limits the log lines about connections that a thread failed to accept.
     pub(super) failures: OnceAMinute,
-    /// One permit for each connection that may still be opened.
+    /// Holds one permit for each connection that clients may still open.
     pub(super) connections: Arc<Semaphore>,
 }
 
@@ -68,25 +68,25 @@ impl Host {
     }
 }
 
-/// One thread of the server, with the data that its connections share.
+/// One thread of the server, with the data that the thread's connections share.
 pub(crate) struct ServerThread {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
     versions: RefCell<watch::Receiver<Arc<Version>>>,
     serving: RefCell<Rc<Serving>>,
-    /// Connections and requests that have not ended.
+    /// Tracks the connections and requests that have not ended.
     pub(super) alive: TaskTracker,
     lag: Option<Lag>,
     ticks: Ticks,
-    /// Connects this thread's components to each other.
+    /// Lets this thread's components call each other.
     pub(super) chaining: Chaining,
 }
 
-/// A version of the application on one thread. Requests and connections that begin while it is the newest version use
-/// it.
+/// A version of the application on one thread. Connections and requests that begin while the version is the newest
+/// version use this version.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
-    /// The pool of each component, by the component's place in the application.
+    /// The pool of each component, in the order of the application's components.
     pub(crate) pools: Vec<Rc<Pool>>,
 }
 
@@ -103,17 +103,17 @@ impl Serving {
 }
 
 impl ServerThread {
-    /// Begins to serve the calls of this thread's components, on this thread.
+    /// Makes the data of a thread. From now on, the thread serves the calls of its components.
     pub(crate) fn start(host: Arc<Host>, shutdown: Shutdown) -> Rc<Self> {
         let (thread, calls) = Self::new(host, shutdown);
         let thread = Rc::new(thread);
-        // They end with the thread.
+        // Both tokio tasks end with the thread.
         tokio::task::spawn_local(thread.clone().follow());
         tokio::task::spawn_local(thread.clone().serve_calls(calls));
         thread
     }
 
-    /// Makes the data of a thread. Also returns the end at which the calls of its components arrive.
+    /// Makes the data of a thread. Also returns the receiver for the calls that the thread's components make.
     pub(super) fn new(host: Arc<Host>, shutdown: Shutdown) -> (Self, UnboundedReceiver<Call>) {
         let mut versions = host.versions.clone();
         let (chaining, calls) = Chaining::channel();
@@ -131,8 +131,8 @@ impl ServerThread {
         (thread, calls)
     }
 
-    /// The newest version. After a reload, new requests and connections get the new version. Running ones keep the old
-    /// version.
+    /// Returns the newest version of the application. After a reload, new requests and connections get the new version.
+    /// Running requests and connections keep the old version.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {
@@ -144,7 +144,7 @@ impl ServerThread {
         self.serving.borrow().clone()
     }
 
-    /// Begins the life of a request. It runs to its end by itself. Nothing waits for it.
+    /// Starts a request if the limits admit it, and answers 503 otherwise. The request runs in its own tokio task.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let slot = match self.admit(&reply) {
             Ok(slot) => slot,
@@ -153,11 +153,12 @@ impl ServerThread {
         self.live(pool, slot, request, reply);
     }
 
-    /// Begins the life of a request that has been admitted.
+    /// Starts an admitted request. The request runs in its own tokio task.
     pub(super) fn live(&self, pool: Rc<Pool>, slot: Slot, request: Request, reply: Reply) {
         self.ticks.come();
         let observer = self.host.observer.clone();
-        // Boxed from the beginning, because it has some kilobytes and would otherwise be moved several times.
+        // The future is boxed from the beginning, because it takes some kilobytes and would otherwise be moved several
+        // times.
         self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
     }
 

@@ -1,17 +1,19 @@
-//! A timer on each thread that expires before the timers of the thread's requests.
+//! Runs a timer on each thread that expires before the timers of the thread's requests.
 //!
-//! If a new tokio timer expires before all others, tokio wakes its driver with a system call, because the driver may be
-//! asleep on another thread. Here the driver is always on the same thread, but tokio does not know that. A request sets
-//! three timers. Without this tick, each of them would be the first to expire, so each would cost a system call.
+//! If a new tokio timer expires before all others, tokio wakes its driver with a system call, because the driver may
+//! sleep on another thread. In this host, the driver is always on the same thread, but tokio does not know that. A
+//! request sets three timers. Without this tick, each of the three timers would be the first to expire, and would cost
+//! a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time between two ticks: shorter than a request's deadlines, and than most tasks sleep.
+/// The time between two ticks. A tick is shorter than the deadlines of a request, and shorter than most sleeps of
+/// tasks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// One thread's ticks.
+/// The ticks of one thread.
 #[derive(Clone, Default)]
 pub(crate) struct Ticks(Rc<Flags>);
 
@@ -23,7 +25,7 @@ struct Flags {
 }
 
 impl Ticks {
-    /// Notes that a request has come, and starts the ticks if they have stopped.
+    /// Records that a request has come. If the ticks have stopped, starts them again.
     pub(crate) fn come(&self) {
         self.0.needed.set(true);
         if !self.0.ticking.replace(true) {
@@ -31,7 +33,7 @@ impl Ticks {
         }
     }
 
-    /// Ticks until no request has come between two ticks.
+    /// Ticks as long as at least one request comes between two ticks.
     async fn tick(self) {
         while self.0.needed.replace(false) {
             tokio::time::sleep(TICK).await;
