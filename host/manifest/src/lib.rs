@@ -1,6 +1,7 @@
 //! Reads an application's manifest: Spin's `spin.toml`, with an additional table for the host's settings.
 //!
-//! This crate does not depend on a runtime. It reads text and looks for files. It does not compile or serve anything.
+//! This crate does not depend on a runtime. The crate reads text and looks for files. The crate does not compile or serve
+//! anything.
 
 pub mod manifest;
 pub mod outbound;

@@ -1,5 +1,5 @@
-//! The application that a `spin.toml` describes. The file is a Spin manifest of version 2. This host's settings are in
-//! tables that Spin ignores.
+//! The application that a `spin.toml` describes. The file is a Spin manifest of version 2. The settings of this host
+//! are in tables that Spin ignores.
 
 mod check;
 mod component;
@@ -56,25 +56,27 @@ pub struct Manifest {
     pub name: String,
     /// The application's version. It may be empty.
     pub version: String,
-    /// The profile that was chosen, if any.
+    /// The name of the profile that the user chose with `--profile`, if any.
     pub profile: Option<String>,
     /// The host's options in `[application.tool.epilogue]`.
     pub host: HostOverlay,
-    /// The settings in `[application.tool.epilogue]`. They apply to every component without its own.
+    /// The settings in `[application.tool.epilogue]`. If a component does not have one of these settings itself, the
+    /// component uses the setting of this table.
     pub settings: SettingsOverlay,
-    /// The variables that the application declares.
+    /// The variables that the application declares in `[variables]`.
     pub variables: Variables,
-    /// The components, in the manifest's order.
+    /// The components of the application, in the manifest's order.
     pub components: Vec<Component>,
     /// The triggers that call the components, in the manifest's order.
     pub triggers: Vec<HttpTrigger>,
     /// The files that the host downloads before it loads the application.
     pub downloads: Vec<Download>,
-    /// The features that the application needs and this host does not offer. Such an application must not run here.
+    /// Messages about features that the application needs and this host does not offer. An application with such a
+    /// message cannot run on this host.
     unsupported: Vec<Notice>,
-    /// The profiles of all components.
+    /// The names of the profiles of all components.
     profiles: Vec<String>,
-    /// Warnings for the application's author.
+    /// Warnings about the manifest for the application's author.
     warnings: Vec<Notice>,
 }
 
@@ -83,65 +85,67 @@ pub struct Manifest {
 pub struct Component {
     /// The component's id in the manifest.
     pub id: String,
-    /// The absolute path of the WebAssembly file that this host runs. It is `source` of `tool.epilogue`, or else the
-    /// component's own `source`. The file is in the user's cache folder if it is one of [`Manifest::downloads`].
+    /// The absolute path of the WebAssembly file that this host runs. The path comes from `source` of `tool.epilogue`,
+    /// or else from the component's own `source`. If the file is one of [`Manifest::downloads`], the file is in the
+    /// user's cache folder.
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, Template>,
-    /// The variables that the component can ask for.
+    /// The variables that the component can ask for, by their names.
     pub variables: BTreeMap<String, Template>,
     /// The labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,
     /// The files that the component may read.
     pub files: Files,
-    /// The destinations that the component may connect to, without those in `templated_outbound_hosts`.
+    /// The destinations that the component may connect to, except the destinations in `templated_outbound_hosts`.
     pub allowed_outbound_hosts: AllowedHosts,
     /// The entries of `allowed_outbound_hosts` that contain variables.
     pub templated_outbound_hosts: Vec<Template>,
-    /// The middleware around the component for every trigger, from `middleware` of `tool.epilogue`. It is inside the
-    /// trigger's own middleware.
+    /// The middleware that `middleware` of `tool.epilogue` puts around the component, for every trigger. This
+    /// middleware is inside the middleware that a trigger adds.
     pub middleware: Vec<Middleware>,
     /// The components that satisfy imports of the component.
     pub dependencies: Vec<Dependency>,
-    /// The commands that build the component.
+    /// The commands that build the component, if the manifest has any.
     pub build: Option<Build>,
-    /// The component's own settings. [`Manifest::settings_of`] returns the effective settings.
+    /// The component's own settings. [`Manifest::settings_of`] returns the settings that apply to the component.
     pub settings: SettingsOverlay,
 }
 
-/// How a component is built.
+/// The commands that build a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// Shell commands, which run one after the other.
+    /// Shell commands that run one after the other.
     pub commands: Vec<String>,
     /// The absolute path of the folder in which the commands run.
     pub workdir: PathBuf,
-    /// Patterns of files, relative to `workdir`. If one of these files changes, the component is built again.
+    /// Patterns of files, relative to `workdir`. If one of these files changes, `epilogue up --watch` builds the
+    /// component again.
     pub watch: Vec<String>,
 }
 
-/// An HTTP route and what answers its requests.
+/// An HTTP trigger: a route, and the component or the fixed response that answers requests for the route.
 #[derive(Clone, Debug)]
 pub struct HttpTrigger {
-    /// What answers the requests.
+    /// The component or the fixed response that answers the requests.
     pub target: Target,
-    /// The route as the manifest writes it. None if the trigger is private, which means that no request from outside reaches
-    /// it.
+    /// The route as the manifest writes it. If the trigger is private, the route is `None`, and no request from outside
+    /// reaches the trigger.
     pub route: Option<String>,
 }
 
-/// What answers the requests of a trigger.
+/// The component or the fixed response that answers the requests of a trigger.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A component.
+    /// A component answers the requests.
     Component {
         /// The component's id.
         id: String,
-        /// The middleware that requests pass on their way to the component, the outermost first: the trigger's own,
-        /// then the component's.
+        /// The middleware that requests pass on their way to the component, the outermost middleware first. The
+        /// trigger's own middleware comes before the component's own middleware.
         middleware: Vec<Middleware>,
     },
-    /// The host itself, with the same response each time.
+    /// The host itself answers each request with the same response.
     Static {
         /// The trigger's id.
         id: String,
@@ -150,12 +154,13 @@ pub enum Target {
     },
 }
 
-/// A component that passes requests on to the next one.
+/// A component around another component. A middleware gets each request first, and may pass the request on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
-    /// The middleware's id in the manifest, or else its file as the manifest writes it.
+    /// The middleware's id in the manifest. A middleware without an id has its file as its id, as the manifest writes
+    /// the file.
     pub id: String,
-    /// The absolute path of the WebAssembly file.
+    /// The absolute path of the middleware's WebAssembly file.
     pub source: PathBuf,
     /// The configuration that the middleware inherits from the trigger's component. A middleware has no other
     /// configuration.
@@ -165,25 +170,25 @@ pub struct Middleware {
 /// The configuration that a middleware or a dependency inherits from its component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
-    /// Whether it inherits the environment variables.
+    /// If true, the middleware or dependency inherits the component's environment variables.
     pub environment: bool,
-    /// Whether it inherits the files.
+    /// If true, the middleware or dependency inherits the component's files.
     pub files: bool,
-    /// Whether it may connect to the component's `allowed_outbound_hosts`.
+    /// If true, the middleware or dependency may connect to the component's `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
-    /// Whether it can ask for the variables.
+    /// If true, the middleware or dependency can ask for the component's variables.
     pub variables: bool,
-    /// Whether it may open the component's key-value stores.
+    /// If true, the middleware or dependency may open the component's key-value stores.
     pub key_value_stores: bool,
 }
 
 impl Inherited {
-    /// All configuration.
+    /// Inherits all configuration of the component.
     pub const EVERYTHING: Self =
         Self { environment: true, files: true, outbound_hosts: true, variables: true, key_value_stores: true };
 }
 
-/// A message about the manifest, with the id of the component if it is about a single one.
+/// A message about the manifest. If the message is about a single component, the notice has the component's id.
 #[derive(Clone, Debug)]
 struct Notice {
     component: Option<String>,
@@ -191,9 +196,10 @@ struct Notice {
 }
 
 impl Manifest {
-    /// Finds the manifest. `from`, from the command line, is a file, or a folder with a `spin.toml`.
+    /// Finds the manifest. `from` is a path from the command line: a file, or a folder that contains a `spin.toml`.
     ///
-    /// Without `from`, it is the manifest in the current folder, or the nearest one above it in the same git repository.
+    /// Without `from`, the function looks for a `spin.toml` in the current folder, and then in each folder above, up to
+    /// the root of the git repository.
     pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
         match from {
             Some(folder) if folder.is_dir() => {
@@ -213,24 +219,24 @@ impl Manifest {
         }
     }
 
-    /// Reads a manifest. [`Manifest::select`] then checks whether the named files exist, and whether this host has all
-    /// features.
+    /// Reads a manifest. Before the application runs, [`Manifest::select`] checks that this host can run the
+    /// application.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         Self::load_profile(path, None)
     }
 
-    /// Reads a manifest, as [`Manifest::load`] does, with the values of a profile.
+    /// Reads a manifest as [`Manifest::load`] does, and applies the values of a profile.
     ///
     /// # Errors
     ///
-    /// Returns an error if the manifest is wrong, or no component has this profile.
+    /// Returns an error if the manifest is wrong, or if no component has this profile.
     pub fn load_profile(path: &Path, profile: Option<&str>) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
         Self::parse_profile(path, &text, profile)
     }
 
-    /// Reads a manifest from its text. `path` is the manifest's path for messages and relative paths. This function
+    /// Reads a manifest from its text. Messages and relative paths use `path` as the manifest's path. This function
     /// reads no file.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         Self::parse_profile(path, text, None)
@@ -241,16 +247,16 @@ impl Manifest {
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text, profile)
     }
 
-    /// Keeps only the components that `only` names. If `only` is empty, keeps all components. Then checks that this
-    /// host can run them.
+    /// Keeps only the components that `only` names. If `only` is empty, keeps all components. Afterwards, checks that
+    /// this host can run the application.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
-        // As in Spin, a choice of components leaves out the static responses.
+        // As in Spin, an application with chosen components has no static responses.
         self.triggers.retain(|trigger| {
             only.is_empty() || trigger.component().is_some_and(|id| only.iter().any(|only| only == id))
         });
-        // The chosen components keep their middleware and their dependencies.
+        // The middleware and the dependencies of the chosen components stay in the manifest, too.
         let around = self.triggers.iter().flat_map(HttpTrigger::middleware).map(|used| used.id.clone());
         let within = self.components.iter().filter(|component| chosen(&component.id));
         let within = within.flat_map(|component| &component.dependencies).map(|used| used.id.clone());
@@ -270,17 +276,19 @@ impl Manifest {
         self.warnings.iter().map(|notice| notice.message.as_str())
     }
 
-    /// Returns the effective settings of a component, including the settings of the command line.
+    /// Returns the settings that apply to a component. A setting of the command line, `flags`, wins over the
+    /// component's own setting, which wins over the application's setting.
     pub fn settings_of(&self, component: &Component, flags: &SettingsOverlay) -> Settings {
         flags.clone().over(component.settings.clone()).over(self.settings.clone()).resolve()
     }
 
-    /// Returns the routes of requests from outside, with their targets.
+    /// Returns each public route with its trigger. A private trigger has no route.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &HttpTrigger)> {
         self.triggers.iter().filter_map(|trigger| Some((trigger.route.as_deref()?, trigger)))
     }
 
-    /// Returns the components that run. A component occurs once for each different list of middleware around it.
+    /// Returns the components that run. A component occurs once for each different list of middleware around the
+    /// component.
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
@@ -292,7 +300,7 @@ impl Manifest {
         services
     }
 
-    /// Makes sure that there is a component of each of these names.
+    /// Checks that the manifest has a component for each id in `ids`.
     pub fn check_ids(&self, ids: &[String]) -> anyhow::Result<()> {
         let known: Vec<&str> = self.components.iter().map(|component| component.id.as_str()).collect();
         match ids.iter().find(|id| !known.contains(&id.as_str())) {
@@ -305,7 +313,7 @@ impl Manifest {
 }
 
 impl HttpTrigger {
-    /// The id of the component that answers. None if the host answers itself.
+    /// Returns the id of the component that answers the requests. If the host itself answers, returns `None`.
     pub fn component(&self) -> Option<&str> {
         match &self.target {
             Target::Component { id, .. } => Some(id),
@@ -313,14 +321,14 @@ impl HttpTrigger {
         }
     }
 
-    /// The name of what answers: the component's id, or else the trigger's.
+    /// Returns the component's id. If the host itself answers, returns the trigger's id.
     pub fn name(&self) -> &str {
         match &self.target {
             Target::Component { id, .. } | Target::Static { id, .. } => id,
         }
     }
 
-    /// The middleware that requests pass on their way to the component, the outermost first.
+    /// Returns the middleware that requests pass on their way to the component, the outermost middleware first.
     pub fn middleware(&self) -> &[Middleware] {
         match &self.target {
             Target::Component { middleware, .. } => middleware,
@@ -329,8 +337,8 @@ impl HttpTrigger {
     }
 }
 
-/// Returns whether a file certainly does not exist. Returns false after any other error, which then shows when the file
-/// is read.
+/// Returns true if a file certainly does not exist. After any other error, returns false, and a later read of the file
+/// reports the error.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
@@ -340,7 +348,7 @@ fn search_upwards() -> Option<PathBuf> {
     for folder in here.ancestors() {
         let candidate = folder.join(DEFAULT_NAME);
         if candidate.is_file() {
-            // In the current folder the plain name reads better in messages.
+            // In the current folder, messages are shorter with the plain file name.
             return Some(if folder == here { DEFAULT_NAME.into() } else { candidate });
         }
         if folder.join(".git").exists() {

@@ -1,5 +1,5 @@
-//! The destinations that a component may connect to: its `allowed_outbound_hosts`, read as Spin reads them. A destination is
-//! allowed only if an entry allows it.
+//! The destinations that a component may connect to. The component's `allowed_outbound_hosts` lists them, and has the
+//! same meaning as in Spin. A component may connect to a destination only if an entry allows this destination.
 
 #[cfg(test)]
 mod tests;
@@ -13,16 +13,16 @@ use anyhow::{Context as _, bail, ensure};
 use ipnet::IpNet;
 use url::Host;
 
-/// The host under which a component reaches its own application.
+/// The host name under which a component reaches its own application.
 pub const SELF_HOST: &str = "self.alt";
-/// The domain of Spin's calls between the components of one application.
+/// The domain of the host names with which components of one application call each other, as in Spin.
 const CHAINING_DOMAIN: &str = "spin.internal";
 
-/// A component's allowed destinations.
+/// The destinations that a component may connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<AllowedHost>);
 
-/// One entry, `scheme://host:port`.
+/// One entry of `allowed_outbound_hosts`, in the form `scheme://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost {
     scheme: Pattern<String>,
@@ -39,31 +39,32 @@ enum Pattern<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Any,
-    /// Every name that ends with this text, which starts with a dot.
+    /// Every host name that ends with this text. The text starts with a dot.
     Subdomain(String),
-    /// The component's own application.
+    /// The component's own application, under the name `self`.
     Own,
     Exact(Host),
     Network(IpNet),
 }
 
 impl AllowedHosts {
-    /// Allows the destinations that at least one entry allows.
+    /// Allows each destination that at least one entry allows.
     pub fn new(entries: Vec<AllowedHost>) -> Self {
         Self(entries)
     }
 
-    /// Allows the destinations of this entry, too.
+    /// Also allows the destinations of this entry.
     pub fn push(&mut self, entry: AllowedHost) {
         self.0.push(entry);
     }
 
-    /// Returns whether no destination is allowed.
+    /// Returns true if the component may connect to no destination.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns whether a request may be sent to this host. Without a port, the request goes to the scheme's default port.
+    /// Returns true if a component may send a request to this host. Without a port, the request goes to the scheme's
+    /// default port.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {
             return false;
@@ -72,9 +73,9 @@ impl AllowedHosts {
         self.0.iter().any(|entry| entry.allows_scheme(scheme) && entry.host.matches(&host) && entry.allows_port(port))
     }
 
-    /// Returns whether a raw socket may connect or send to this address. `scheme` is `tcp` or `udp`.
+    /// Returns true if a raw socket may connect or send to this address. `scheme` is `tcp` or `udp`.
     pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
-        // A socket that was opened for IPv6 names IPv4 destinations as `::ffff:1.2.3.4`.
+        // An IPv6 socket writes the IPv4 destination 1.2.3.4 as `::ffff:1.2.3.4`.
         let host = match address.ip().to_canonical() {
             IpAddr::V4(ip) => Host::<String>::Ipv4(ip),
             IpAddr::V6(ip) => Host::Ipv6(ip),
@@ -82,20 +83,22 @@ impl AllowedHosts {
         self.allows(scheme, &host.to_string(), Some(address.port()))
     }
 
-    /// Returns whether there is any address that a raw socket may connect or send to. `scheme` is `tcp` or `udp`.
+    /// Returns true if a raw socket may connect or send to at least one address. `scheme` is `tcp` or `udp`.
     pub fn allows_sockets(&self, scheme: &str) -> bool {
         self.0.iter().any(|entry| entry.allows_scheme(scheme))
     }
 
-    /// Returns whether a component may send requests to its own application. [`is_self`] recognizes its host name.
+    /// Returns true if a component may send requests to its own application. [`is_self`] recognizes the application's
+    /// host name.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.0
             .iter()
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
     }
 
-    /// Returns the names of the components that entries name for calls: `shop` of `http://shop.spin.internal`, and `*` of
-    /// `http://*.spin.internal`.
+    /// Returns the ids of the components that the entries allow calls to. The entry `http://shop.spin.internal` allows
+    /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components, and its id is
+    /// `*`.
     pub fn chained(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|entry| match &entry.host {
             HostPattern::Exact(Host::Domain(domain)) => chained_component(domain),
@@ -104,7 +107,7 @@ impl AllowedHosts {
         })
     }
 
-    /// Returns advice for the developer if `component` may not connect to a destination.
+    /// Returns advice for a developer whose component may not connect to a destination.
     pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
         let own = format!("{scheme}://self");
@@ -126,13 +129,14 @@ impl AllowedHosts {
     }
 }
 
-/// Returns whether a host's name stands for the component's own application.
+/// Returns true if a host name stands for the component's own application.
 pub fn is_self(host: &str) -> bool {
     host.eq_ignore_ascii_case(SELF_HOST)
 }
 
-/// The id of the component that a host's name stands for: `shop` of `shop.spin.internal`. None for other names. No name
-/// of the domain leaves the process, so an id may also be one that no component has, such as `a.b`.
+/// Returns the component's id in a host name for calls between components: `shop` for `shop.spin.internal`. Returns
+/// `None` for all other host names. No request to `spin.internal` leaves the process, so the function also returns ids
+/// that no component has, such as `a.b`.
 pub fn chained_component(host: &str) -> Option<&str> {
     let (component, domain) = host.split_at_checked(host.len().checked_sub(CHAINING_DOMAIN.len() + 1)?)?;
     domain.strip_prefix('.')?.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
@@ -152,7 +156,7 @@ impl AllowedHost {
     }
 
     fn parse_parts(scheme: &str, rest: &str) -> anyhow::Result<Self> {
-        // An IPv6 address or network has colons of its own.
+        // An IPv6 address or network contains colons, so the last colon may not begin a port.
         let (host, port) = match rest.rsplit_once(':') {
             None => (rest, ""),
             Some((host, "")) => (host, ""),
@@ -163,8 +167,8 @@ impl AllowedHost {
         Ok(Self { port: parse_port(port, scheme)?, scheme: parse_scheme(scheme)?, host: HostPattern::parse(host)? })
     }
 
-    /// A warning for the author if this entry allows nothing. An entry for sockets with a host name allows nothing,
-    /// because a socket connects to an IP address. This is the same in Spin.
+    /// Returns a warning for the author if this entry allows no destination. An entry with the scheme `tcp` or `udp`
+    /// and a host name allows nothing, because a socket connects to an IP address. Spin has the same limitation.
     pub fn warning(&self) -> Option<String> {
         let Pattern::Only(scheme) = &self.scheme else { return None };
         let name = match &self.host {
@@ -236,7 +240,7 @@ fn exact(host: &str) -> anyhow::Result<Host> {
     Host::parse(host).with_context(|| format!("{host:?} is not a host"))
 }
 
-/// Reads the host of a request: a name, or an address. An IPv6 address may have brackets.
+/// Reads the host of a request, which is a name or an address. An IPv6 address may have brackets.
 fn parse_host(host: &str) -> Option<Host> {
     match host.parse() {
         Ok(ip) => Some(Host::Ipv6(ip)),
@@ -264,13 +268,14 @@ fn parse_port(port: &str, scheme: &str) -> anyhow::Result<Pattern<Range<u32>>> {
                 .with_context(|| format!("it has no port, and the scheme {scheme:?} has no known default port"))?;
             Ok(Pattern::Only(single(port.into())))
         }
-        // As in Spin, the end of a range is not part of it.
+        // As in Spin, a range of ports does not include its end.
         (_, Some((start, end))) => Ok(Pattern::Only(number(start)?..number(end)?)),
         (port, None) => Ok(Pattern::Only(single(number(port)?))),
     }
 }
 
-/// The range of one port. Ports are `u32` here, because the end of a range can be one more than the last port.
+/// Returns the range that contains only this port. The range has `u32` numbers, because the end of the range for port
+/// 65535 is 65536.
 fn single(port: u32) -> Range<u32> {
     port..port + 1
 }

@@ -1,6 +1,6 @@
-//! Finds the component of a path, with Spin's rules. An exact route comes first, then a route with a `:parameter`, then a
-//! route with a trailing wildcard `/...`. The longest wildcard comes first. A trailing slash of a route or a path makes no
-//! difference.
+//! Finds the component for a request's path, by Spin's rules. An exact route wins over a route with a `:parameter`,
+//! which wins over a route with a trailing wildcard `/...`. If several wildcards match, the longest route wins. A
+//! trailing slash of a route or a path makes no difference.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use anyhow::{Context as _, bail, ensure};
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
-/// The prefix of the paths that the host itself answers. No component gets requests for these paths.
+/// The prefix of the paths that the host itself answers. Components get no requests for these paths.
 pub const RESERVED: &str = "/.well-known/spin/";
 
-/// The prefix of the headers for a route's `:parameter`.
+/// The prefix of the request headers that contain the values of a route's `:parameter`s.
 pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
 /// Finds the target of a request's path.
@@ -23,26 +23,27 @@ pub struct Router<T> {
 /// A route and its target.
 #[derive(Clone, Debug)]
 struct Route<T> {
-    /// The route as the manifest writes it.
+    /// The route's text, as the manifest writes it.
     pattern: String,
     target: T,
 }
 
-/// The route of a path, with the values of the route's parameters and wildcard.
+/// The route that matches a path, with the values of the route's parameters and wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch<'router, T> {
     /// The route's target.
     pub target: &'router T,
-    /// The route as the manifest writes it, `/users/:id/...`.
+    /// The route's text as the manifest writes it, for example `/users/:id/...`.
     pub pattern: &'router str,
-    /// The part of the path that matches the trailing wildcard, with its leading slash. Empty without a wildcard.
+    /// The part of the path that matches the trailing wildcard, with its leading slash. If the route has no wildcard,
+    /// this text is empty.
     pub path_info: String,
-    /// The header and the value of each `:parameter`, in the order of the route.
+    /// The header name and the value of each `:parameter`, in the order of the route.
     pub parameters: Vec<(HeaderName, String)>,
 }
 
 impl<T> Router<T> {
-    /// Builds a router. If two routes are equal, the router uses the later one, as in Spin.
+    /// Builds a router. If two routes are equal, the router uses the later route, as Spin does.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {
@@ -60,7 +61,7 @@ impl<T> Router<T> {
         Ok(Self { routes: router })
     }
 
-    /// Finds the route of a request. `path` is the path of the request's URI, without the query.
+    /// Finds the route for a request. `path` is the path of the request's URI, without the query.
     pub fn route(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();
@@ -78,13 +79,13 @@ impl<T> Router<T> {
 }
 
 impl<T> RouteMatch<'_, T> {
-    /// The route without its trailing wildcard.
+    /// Returns the route's text without its trailing wildcard.
     pub fn prefix(&self) -> &str {
         self.pattern.strip_suffix("/...").unwrap_or(self.pattern)
     }
 }
 
-/// Whether two routes match the same paths.
+/// Returns true if two routes match the same paths.
 pub fn same_route(one: &str, other: &str) -> bool {
     fn plain(route: &str) -> &str {
         let route = route.strip_prefix('/').unwrap_or(route);
@@ -93,12 +94,12 @@ pub fn same_route(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// Checks a route as the manifest writes it.
+/// Checks that a route in a manifest is valid.
 pub fn check_pattern(pattern: &str) -> anyhow::Result<()> {
     parse_pattern(pattern).map(|_| ())
 }
 
-/// The header for a route's `:parameter`.
+/// Returns the name of the header for a route's `:parameter`.
 fn parameter_header(parameter: &str) -> Result<HeaderName, InvalidHeaderName> {
     HeaderName::try_from(format!("{PARAMETER_HEADERS}{}", parameter.replace('_', "-")))
 }
@@ -108,7 +109,7 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
         Some(path) => (path, "/*"),
         None => (pattern, ""),
     };
-    // The matcher panics on a wildcard in the middle of a route.
+    // The routefinder crate panics on a wildcard in the middle of a route.
     ensure!(path.split(['/', '.']).all(|segment| segment != "*"), "a wildcard can only be the last segment");
     if path.split('/').any(|segment| segment == "...") {
         bail!("a wildcard can only be the last segment");
@@ -128,8 +129,8 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
     format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
 }
 
-/// Encodes a path as a client sends it: by the URL standard's path percent-encode set, and with each `%` as the start
-/// of a code.
+/// Percent-encodes a path as clients do. The result has codes for the characters in the URL standard's path
+/// percent-encode set, and for each `%` that does not begin a code itself.
 fn percent_encoded(path: &str) -> String {
     let is_code = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     let mut encoded = String::with_capacity(path.len());
@@ -145,8 +146,8 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// The `path_info` for the part of the path that matches a wildcard. It has the slashes that the router drops, because
-/// Spin's guests expect them.
+/// Returns the `path_info` for `rest`, the part of the path that matches a wildcard. The router removes the slashes
+/// around `rest`. This function adds the slashes again, because Spin's guests expect them.
 fn path_info(rest: &str, path: &str) -> String {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => String::new(),

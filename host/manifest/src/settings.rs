@@ -1,10 +1,12 @@
-//! The settings that an operator can change. Each setting is defined once, below: its name, meaning, variable, type and
-//! default.
+//! The settings that an operator can change. This file defines each setting once: its name, meaning, environment
+//! variable, type and default.
 //!
-//! The macro makes two structs from each list: a resolved struct, and an overlay in which each setting may be missing.
-//! There is one overlay for the command line and its `EPILOGUE_…` variables, one for a component's `tool.epilogue`
-//! table, and one for the application's table. If several overlays contain a setting, the first of them in this order
-//! decides.
+//! The macro `settings!` makes two structs from each list of settings. In the resolved struct, each setting has its
+//! value or its default. In the overlay, each setting may be missing.
+//!
+//! The command line with its `EPILOGUE_…` variables, the `tool.epilogue` table of a component, and the `tool.epilogue`
+//! table of the application each have an overlay. If several overlays contain a setting, the command line wins over the
+//! component, and the component wins over the application.
 
 #[macro_use]
 mod define;
@@ -25,7 +27,7 @@ use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, T
 settings! {
     /// The settings of one component.
     pub struct Settings;
-    /// The settings of a component as a manifest or a command line sets them. Each may be missing.
+    /// The settings of a component as a manifest or a command line sets them. Each setting may be missing.
     pub struct SettingsOverlay {
         /// Number of requests that one instance serves, one after the other, before the host drops the instance. With
         /// 1, each request gets a fresh instance.
@@ -120,7 +122,7 @@ settings! {
 settings! {
     /// The options of the whole host.
     pub struct HostOptions;
-    /// The options of the host as a manifest or a command line sets them. Each may be missing.
+    /// The options of the host as a manifest or a command line sets them. Each option may be missing.
     pub struct HostOverlay {
         /// Address and port to listen on. Port 0 picks a free port.
         #[arg(help_heading = "Server", env = "EPILOGUE_LISTEN", value_name = "ADDR")]
@@ -293,13 +295,14 @@ impl HostOptions {
         Ok(())
     }
 
-    /// How many requests of one client address may be stalled at the same time: `max-stalled-per-address`, or else a
-    /// quarter of `max-requests`, but at least one.
+    /// Returns how many requests of one client address may be stalled at the same time. If the operator does not set
+    /// `max-stalled-per-address`, the limit is a quarter of `max-requests`, but at least one.
     pub fn stalled_per_address(&self) -> usize {
         self.max_stalled_per_address.map_or_else(|| (self.max_requests.get() / 4).max(1), NonZeroUsize::get)
     }
 
-    /// The files of the certificate and its key, or none if the host serves http. An error if only one is set.
+    /// Returns the files of the TLS certificate and its key, or `None` if the host serves plain HTTP. Returns an error
+    /// if the operator sets only one of the files.
     pub fn tls_files(&self) -> anyhow::Result<Option<(&PathBuf, &PathBuf)>> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
@@ -314,11 +317,11 @@ impl HostOptions {
     }
 }
 
-/// The smallest limit on the size of headers that hyper accepts.
+/// The smallest limit for the size of request headers that hyper accepts.
 const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
-/// The shortest timeout. With zero, everything would be too late.
+/// The shortest timeout that a setting accepts. A timeout of zero would expire before any work is done.
 const MOMENT: Duration = Duration::from_millis(1);
-/// The size of the arguments of a task without arguments, `[]`.
+/// The size of the arguments of a task without arguments, which are `[]`.
 const NO_ARGUMENTS: Size = Size::new(2);
 /// The size of a page of WebAssembly memory.
 pub const PAGE: Size = Size::kibibytes(64);
@@ -341,11 +344,11 @@ const fn nonzero_usize(number: usize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(number.saturating_sub(1))
 }
 
-/// The help of an option: its doc comment, and its default as a user would type it.
+/// Returns the help of an option: its doc comment, and its default as a user would type it.
 fn help(doc: &str, default: Option<String>) -> String {
     let doc = doc.trim().trim_end_matches('.');
     match default.as_deref() {
-        // The default of a flag is clear without words.
+        // The help does not show the default `false`, because a flag is off by default.
         None | Some("false") => doc.to_owned(),
         Some(default) => format!("{doc} [default: {default}]"),
     }

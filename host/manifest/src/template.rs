@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A text in which `{{ NAME }}` stands for the value of an application's variable. The template's `Display` is the text
-/// as its author wrote it, and never shows the value of a variable.
+/// A text in which `{{ NAME }}` stands for the value of an application's variable. `Display` shows the text as its
+/// author wrote it, and never shows the value of a variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -17,11 +17,11 @@ enum Part {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template from its text.
     ///
     /// # Errors
     ///
-    /// Returns an error if a `{{` has no `}}`.
+    /// Returns an error if the text has a `{{` without a `}}`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((literal, after)) = rest.split_once("{{") {
@@ -35,12 +35,12 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// A template whose value is exactly this text, even if the text contains `{{`.
+    /// Makes a template whose value is exactly this text, even if the text contains `{{`.
     pub fn literal(text: &str) -> Self {
         Self { text: text.to_owned(), parts: vec![Part::Literal(text.to_owned())] }
     }
 
-    /// The names of the variables, in their order.
+    /// Returns the names of the variables, in the order of the text.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(name) => Some(name.as_str()),
@@ -48,7 +48,7 @@ impl Template {
         })
     }
 
-    /// Whether the template contains no variables.
+    /// Returns true if the template contains no variables.
     pub fn is_literal(&self) -> bool {
         self.variables().next().is_none()
     }

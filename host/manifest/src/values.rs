@@ -1,4 +1,4 @@
-//! The types of settings: how a value is written, on the command line and in a manifest.
+//! The types of settings. Each type says how an operator writes a value on the command line and in a manifest.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use epilogue_rules::size::{self, NoSize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The type of a setting.
+/// The type of a setting, which can read and show values.
 pub trait Value: Sized {
     /// Reads a value from the text that the operator wrote. The error says what is wrong with the text.
     fn parse(text: &str) -> Result<Self, String>;
@@ -26,22 +26,22 @@ pub trait Value: Sized {
 pub struct Size(usize);
 
 impl Size {
-    /// A size in bytes.
+    /// Makes a size from a number of bytes.
     pub const fn new(bytes: usize) -> Self {
         Self(bytes)
     }
 
-    /// A size in units of 1,024 bytes.
+    /// Makes a size from a number of units of 1,024 bytes.
     pub const fn kibibytes(count: usize) -> Self {
         Self(count << 10)
     }
 
-    /// A size in units of 1,048,576 bytes.
+    /// Makes a size from a number of units of 1,048,576 bytes.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)
     }
 
-    /// The number of bytes.
+    /// Returns the size as a number of bytes.
     pub const fn bytes(self) -> usize {
         self.0
     }
@@ -98,7 +98,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What happens to a request's remaining tasks after one of them has failed.
+    /// What the host does with a request's remaining tasks after one of the tasks has failed.
     OnFailure {
         /// The host skips the remaining tasks.
         Stop = "stop",
@@ -108,7 +108,7 @@ words! {
 }
 
 words! {
-    /// How the span of a task belongs to the span of its request.
+    /// The relation between the span of a task and the span of its request.
     TaskSpans {
         /// The task's span has a link to the request's span.
         Link = "link",
@@ -120,38 +120,41 @@ words! {
 words! {
     /// The format of the host's log.
     LogFormat {
-        /// One line of text for each event.
+        /// The log has one line of text for each event.
         Text = "text",
-        /// One line with a JSON object for each event.
+        /// The log has one line with a JSON object for each event.
         Json = "json",
     }
 }
 
 words! {
-    /// What the host does with the header `x-request-id`.
+    /// What the host does with the header `x-request-id` of a response. If the component has set the header, the host
+    /// does not change the header.
     RequestId {
-        /// Each response of a component has the header, with the request's id.
+        /// The host sets the header to the request's id.
         Return = "return",
-        /// As `return`, but if the request has the header, the response has the same value.
+        /// If the request has the header `x-request-id`, the host sets the response's header to the same value.
+        /// Otherwise the host sets the header to the request's id.
         Trust = "trust",
-        /// The host does not touch the header.
+        /// The host never sets the header.
         Off = "off",
     }
 }
 
-/// A filter for the log: a level, and other levels for single targets, for example `warn,epilogue::task=off`.
+/// A filter for the log, for example `warn,epilogue::task=off`: a level for all events, and other levels for single
+/// targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
 impl LogFilter {
     const LEVELS: &str = "off, error, warn, info, debug or trace";
 
-    /// The default filter: all events of the host from the level `info` on.
+    /// Returns the default filter, which logs the host's events of level `info` and above.
     pub fn info() -> Self {
         Self("info".to_owned())
     }
 
-    /// The filter of `epilogue tasks`: the events of tasks, and warnings.
+    /// Returns the default filter of `epilogue tasks`, which logs the events of tasks, and all warnings and errors.
     pub fn tasks() -> Self {
         Self("warn,epilogue::task=info".to_owned())
     }
@@ -160,10 +163,11 @@ impl LogFilter {
 impl Value for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
-        // A filter by spans or fields may contain commas.
+        // A filter by spans or fields may contain commas, so a comma in such a filter does not separate parts.
         let parts: Vec<_> = if text.contains('[') { vec![text] } else { text.split(',').map(str::trim).collect() };
         for part in parts.iter().filter(|part| !part.is_empty() && !part.contains('[')) {
-            // For a target without a level, tracing would log all events of this target, and no others.
+            // If a target has no level, tracing would log all events of this target, and no other events. So each
+            // target needs a level.
             let level = part.split_once('=').map_or(*part, |(_, level)| level);
             if !is_level(level) {
                 let levels = Self::LEVELS;
@@ -197,7 +201,7 @@ impl Value for Duration {
     }
 }
 
-/// A limit that an operator may turn off with `none`.
+/// A limit that an operator can turn off with the word `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Maximum<T> {
     /// The limit has this value.
@@ -207,7 +211,7 @@ pub enum Maximum<T> {
 }
 
 impl<T> Maximum<T> {
-    /// The limit, or none.
+    /// Returns the limit, or `None` if there is no limit.
     pub fn limit(self) -> Option<T> {
         match self {
             Self::Of(limit) => Some(limit),
@@ -233,8 +237,8 @@ impl<T: Value> Value for Maximum<T> {
 }
 
 impl Value for SocketAddr {
-    /// Also accepts a host name, and looks up its addresses. If one of the addresses is 127.0.0.1, uses this one, like
-    /// Spin.
+    /// Reads an address and a port. The text may also contain a host name: then the function looks up the host's
+    /// addresses, and prefers 127.0.0.1, as Spin does.
     fn parse(text: &str) -> Result<Self, String> {
         let addresses: Vec<SocketAddr> = text
             .to_socket_addrs()

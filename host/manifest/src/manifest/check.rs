@@ -1,4 +1,4 @@
-//! The checks of a whole manifest before its application runs.
+//! Checks a whole manifest before its application runs.
 
 use anyhow::{bail, ensure};
 
@@ -7,7 +7,7 @@ use crate::routes;
 use super::{HttpTrigger, Manifest, Middleware, Notice};
 
 impl Manifest {
-    /// Makes sure that this host can run the application, and collects warnings.
+    /// Checks that this host can run the application, and collects warnings.
     pub(super) fn check_runnable(&mut self) -> anyhow::Result<()> {
         if !self.unsupported.is_empty() {
             let messages: Vec<&str> = self.unsupported.iter().map(|notice| notice.message.as_str()).collect();
@@ -30,7 +30,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Makes sure that no middleware has dependencies, which would be ignored.
+    /// Checks that no middleware has dependencies, because this host would ignore them.
     fn check_middleware(&self) -> anyhow::Result<()> {
         let middleware = self.triggers.iter().flat_map(HttpTrigger::middleware);
         for Middleware { id, source, .. } in middleware {
@@ -45,7 +45,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Makes sure that no chosen component may call one that is left out, as in Spin.
+    /// Checks that the chosen components call only chosen components. Spin has the same check.
     pub(super) fn check_calls(&self, only: &[String]) -> anyhow::Result<()> {
         let chosen = self.components.iter().filter(|component| only.contains(&component.id));
         for component in chosen {
@@ -99,8 +99,8 @@ impl Manifest {
             .collect()
     }
 
-    /// Warnings about components that are used only as middleware but have a configuration. Their configuration has no
-    /// effect, as in Spin.
+    /// Returns warnings about components that are only middleware but have a configuration. As in Spin, a middleware's
+    /// own configuration has no effect.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
             self.triggers.iter().all(|trigger| trigger.component() != Some(id))

@@ -1,4 +1,4 @@
-//! A component's table.
+//! Reads the table of a component, `[component.ID]`.
 
 use std::{
     ops::Range,
@@ -22,7 +22,8 @@ use super::{
     variables,
 };
 
-/// The keys for features of Spin that this host does not have, and what the author can do instead.
+/// The keys for Spin's features that this host does not have. Each message says what the author can do instead, or
+/// which feature is missing.
 const UNSUPPORTED: [(&str, &str); 3] = [
     ("sqlite_databases", "SQLite databases are not provided"),
     ("ai_models", "AI models are not provided"),
@@ -37,7 +38,7 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// The parts of a component that may name components that come later.
+/// The parts of a component's table that may name components which come later in the manifest.
 #[derive(Default)]
 pub(super) struct Later<'a> {
     middleware: Option<OwnMiddleware<'a>>,
@@ -45,13 +46,13 @@ pub(super) struct Later<'a> {
 }
 
 impl Later<'_> {
-    /// Whether the component has dependencies.
+    /// Returns true if the component has dependencies.
     pub(super) fn has_dependencies(&self) -> bool {
         self.dependencies.as_ref().is_some_and(|unread| !unread.is_empty())
     }
 
-    /// Reads these parts of the component `id`, once all components are known. `dependents` are those whose
-    /// dependencies may not have been read yet.
+    /// Reads the middleware and the dependencies of the component `id`, after all components are known. `dependents`
+    /// are the ids of all components with dependencies.
     pub(super) fn read(self, id: &str, dependents: &[String], manifest: &mut Manifest) -> anyhow::Result<()> {
         if let Some(dependencies) = self.dependencies {
             dependencies::of_component(id, dependencies, dependents, manifest)?;
@@ -60,7 +61,7 @@ impl Later<'_> {
     }
 }
 
-/// Reads a component's table and adds the component to the manifest. The caller reads what is returned later, when all
+/// Reads a component's table and adds the component to the manifest. Returns the parts that the caller reads after all
 /// components are known.
 pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manifest) -> anyhow::Result<Later<'a>> {
     let mut warnings = Vec::new();
@@ -131,7 +132,7 @@ fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Man
     Ok(download.map(|download| download.add_to(&mut manifest.downloads)).unwrap_or_default())
 }
 
-/// Checks a component's name by Spin's rule. A name consists of words that are joined by dashes. The letters of a word
+/// Checks a component's name by Spin's rule. A name consists of words with dashes between them. The letters of a word
 /// are all lower case or all upper case.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.contains('_') {
@@ -164,8 +165,8 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. Entries with variables are returned separately. If this host cannot
-/// read an entry, a build goes on, but the application does not start.
+/// Reads the entries of `allowed_outbound_hosts`. Returns entries with variables separately. If this host cannot read
+/// an entry, a build of the application continues, but the application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,
@@ -212,7 +213,7 @@ fn build(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Option<Build>
         let message = format_args!("\"workdir\" in {} must be relative to the manifest", build.name());
         return Err(build.error(&at, message));
     }
-    // Not `join("")`, which would end in a slash.
+    // `join("")` would add a slash to the end of the path.
     let workdir = if workdir.is_empty() { folder.to_owned() } else { folder.join(workdir) };
     let watch = build.take("watch")?.unwrap_or_default();
     build.finish()?;

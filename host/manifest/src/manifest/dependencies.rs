@@ -1,4 +1,4 @@
-//! The components that satisfy imports of another component: its `dependencies`.
+//! The key `dependencies` of a component, which names the components that satisfy the component's imports.
 
 use std::path::PathBuf;
 
@@ -10,26 +10,28 @@ use super::{
     triggers,
 };
 
-/// A component that satisfies imports of another one.
+/// A component that satisfies imports of another component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// The name of the imports that the dependency satisfies. `a:b` stands for all interfaces of a package, and `a:b/c`
-    /// for one interface. Both forms may have a version. A plain name stands for the import of that name.
+    /// stands for one interface. Either name may end with a version, as in `a:b@1.0.0`. A plain name stands for the
+    /// import with the same name.
     pub name: String,
-    /// The dependency's id in the manifest. If it has no id, its file as the manifest writes it, or its address.
+    /// The dependency's id in the manifest. A dependency without an id has its file or its address as its id.
     pub id: String,
-    /// The absolute path of the WebAssembly file.
+    /// The absolute path of the dependency's WebAssembly file.
     pub source: PathBuf,
-    /// The export that satisfies the import. None if the export has the same name as the import.
+    /// The name of the export that satisfies the import. If the export has the same name as the import, the value is
+    /// `None`.
     pub export: Option<String>,
-    /// The configuration that the dependency inherits from the component. The dependency has no other configuration.
+    /// The configuration that the dependency inherits from its component. The dependency has no other configuration.
     pub inherits: Inherited,
 }
 
 impl Dependency {
-    /// Returns whether the dependency satisfies the import of this name. The rule is Spin's: if the dependency's name
-    /// has a version, the import must have the same version. A name without a version stands for all versions, and a
-    /// name without an interface stands for all interfaces.
+    /// Returns true if the dependency satisfies the import with this name, by Spin's rule. If the dependency's name has
+    /// a version, the import must have the same version. A name without a version stands for all versions. A name
+    /// without an interface stands for all interfaces.
     pub fn satisfies(&self, import: &str) -> bool {
         if !self.name.contains(':') {
             return self.name == import;
@@ -52,10 +54,11 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The table `dependencies` of a component, not yet decoded, because it may name components that come later.
+/// The table `dependencies` of a component, before the host decodes the table. The table may name components that come
+/// later in the manifest.
 pub(super) struct Unread<'a> {
     table: Section<'a>,
-    /// `dependencies_inherit_configuration`.
+    /// The value of `dependencies_inherit_configuration`.
     inherit_all: Option<bool>,
 }
 
@@ -71,8 +74,7 @@ pub(super) fn take<'a>(component: &mut Section<'a>) -> anyhow::Result<Option<Unr
     Ok(component.section("dependencies")?.map(|table| Unread { table, inherit_all }))
 }
 
-/// Reads the dependencies of a component. `dependents` are the components whose
-/// dependencies may not have been read yet.
+/// Reads the dependencies of a component. `dependents` are the ids of all components with dependencies.
 pub(super) fn of_component(
     id: &str,
     unread: Unread<'_>,
@@ -100,7 +102,7 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads one dependency. The inner error is the message that this host cannot load it.
+/// Reads one dependency. If this host cannot load the dependency, returns a message for the author as the inner error.
 fn dependency<'a>(
     table: &Section<'a>,
     name: String,
@@ -160,7 +162,8 @@ fn dependency<'a>(
     Ok(Ok(Dependency { name, id, source, export: export.map(|(export, _)| export), inherits }))
 }
 
-/// A key of the component's own configuration, which a dependency cannot have, as in Spin.
+/// Returns the first key of the component's own configuration, if the component has any configuration. As in Spin, a
+/// dependency cannot have a configuration of its own.
 fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),
@@ -174,7 +177,7 @@ fn configuration(component: &Component, dependents: &[String]) -> Option<&'stati
     .find_map(|(is_empty, key)| (!is_empty).then_some(key))
 }
 
-/// Whether this is the name of an import: a plain name, or the name of a package or of an interface.
+/// Returns true if this text can be the name of an import: a plain name, or the name of a package or of an interface.
 fn is_name(name: &str) -> bool {
     if !name.contains(':') {
         return component::check_id(name).is_ok();

@@ -1,4 +1,4 @@
-//! WebAssembly files that the host downloads: `url` and `digest`.
+//! WebAssembly files that the host downloads. A manifest names such a file with `url` and `digest`.
 
 use std::{
     env, iter,
@@ -22,7 +22,7 @@ pub struct Download {
     pub file: PathBuf,
 }
 
-/// Reads `url` and `digest` of a table. None if the table has neither.
+/// Reads `url` and `digest` of a table. If the table has neither key, returns `None`.
 pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> {
     let url = table.take_spanned::<String>("url")?;
     let digest = table.take_spanned::<String>("digest")?;
@@ -61,27 +61,28 @@ pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> 
     Ok(Some(Download { url, sha256, file }))
 }
 
-/// The folder for downloaded files, in the user's cache folder.
+/// Returns the folder for downloaded files, which is in the user's cache folder.
 fn folder() -> Option<PathBuf> {
     let path = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")))?;
     Some(cache.join("epilogue").join("wasm"))
 }
 
-/// Takes the keys of a package from a registry out of a table. Returns the message that this host does not load it, or
-/// none if the table has no such key.
+/// Takes the keys of a registry's package out of a table. If the table has such a key, returns the message that this
+/// host does not load packages from registries.
 pub(super) fn registry(table: &mut Section<'_>) -> Option<String> {
     let keys = ["registry", "package", "version"].map(|key| table.take_value(key).is_some());
     keys.contains(&true).then(|| table.notice(table.span(), of_registry(table.name())))
 }
 
-/// The message that this host does not load a package of a registry.
+/// Returns the message that this host does not load packages from registries.
 pub(super) fn of_registry(name: &str) -> String {
     format!("{name} is a package of a registry, which this host does not load: use \"url\" and \"digest\", or a file")
 }
 
 impl Download {
-    /// The address for messages: without its query and fragment, which may be secret.
+    /// Returns the address for messages. The address has no query and no fragment, because a query or a fragment may be
+    /// secret.
     pub fn shown(&self) -> String {
         let mut shown = self.url.clone();
         shown.set_query(None);
@@ -89,7 +90,7 @@ impl Download {
         shown.into()
     }
 
-    /// Adds a download to the list, unless the list has the file already. Returns the file's path.
+    /// Adds the download to the list, if the list does not have the same file already. Returns the file's path.
     pub(super) fn add_to(self, downloads: &mut Vec<Self>) -> PathBuf {
         let file = self.file.clone();
         if !downloads.iter().any(|known| known.file == file) {
@@ -111,8 +112,8 @@ impl super::Manifest {
         self.sources().any(|source| source == file)
     }
 
-    /// The files that the host loads, for components, their middleware and their dependencies. A file may occur more
-    /// than once.
+    /// Returns the files that the host loads for components, middleware and dependencies. A file may occur more than
+    /// once.
     pub fn sources(&self) -> impl Iterator<Item = &Path> {
         self.services().into_iter().flat_map(|(component, middleware)| {
             let around = middleware.iter().map(|used| &used.source);
@@ -121,7 +122,7 @@ impl super::Manifest {
         })
     }
 
-    /// The download that is kept at this path. None if the file is not a download.
+    /// Returns the download that the host keeps at this path. If the file is not a download, returns `None`.
     pub fn download(&self, file: &Path) -> Option<&Download> {
         self.downloads.iter().find(|download| download.file == file)
     }

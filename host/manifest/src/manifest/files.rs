@@ -16,38 +16,38 @@ use serde::Deserialize;
 use self::links::Inside;
 use crate::values::{Size, Value as _};
 
-/// A component's `files` without its `exclude_files`. The host looks for the files only when it needs them, because a
-/// build may create them.
+/// A component's `files` without its `exclude_files`. A build may create the files, so the host looks for the files
+/// only when the host needs them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// The application's folder.
+    /// The folder of the application's manifest.
     root: PathBuf,
     entries: Vec<FilesEntry>,
     exclude: Vec<glob::Pattern>,
 }
 
-/// One entry of `files`.
+/// One entry of a component's `files`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub(super) enum FilesEntry {
-    /// A file, a folder or a glob pattern. The guest sees the files under the same paths.
+    /// A file, a folder or a glob pattern. The guest sees each file at the file's path in the application's folder.
     Pattern(String),
-    /// A folder or a file that the guest sees at another path.
+    /// A folder or a file, and the path at which the guest sees it.
     #[serde(rename_all = "snake_case")]
     Placement {
-        /// Path on the host.
+        /// The path of the file or folder on the host.
         source: String,
-        /// Path in the guest.
+        /// The path of the file or folder in the guest.
         destination: String,
     },
 }
 
-/// A file or folder of the host, and its path in the guest.
+/// A file or folder on the host, and its path in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Path on the host.
+    /// The path of the file or folder on the host.
     pub host: PathBuf,
-    /// Absolute path in the guest.
+    /// The absolute path of the file or folder in the guest.
     pub guest: String,
 }
 
@@ -62,19 +62,20 @@ impl Files {
         Ok(Self { root: root.to_owned(), entries, exclude: exclude.collect::<anyhow::Result<_>>()? })
     }
 
-    /// Whether the component may read no file.
+    /// Returns true if the component may read no file.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Prepares the folders that the guest can open. If an entry names a whole folder, the guest opens this folder
-    /// directly. All other files are copied into `scratch`, which must exist as long as the guest. If the guest may
-    /// write, all files are copied, and `writable` is the largest total size of the copies.
+    /// Prepares the folders that the guest can open. If each entry places a whole folder and no file is excluded, the
+    /// guest opens the host's folders directly. Otherwise the function copies all files into `scratch`, which must
+    /// exist as long as the guest. If the guest may write, the function always copies all files, and `writable` is the
+    /// largest total size of the copies.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, if it cannot be read or copied, or if its path follows a
-    /// symbolic link out of the application. The message names it.
+    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, or if a path
+    /// follows a symbolic link out of the application. The message names the file or folder.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -98,12 +99,13 @@ impl Files {
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }
 
-    /// Checks that the files exist. Returns warnings for the author about patterns that match no file. Spin does not
-    /// warn of these.
+    /// Checks that the files exist. Returns a warning for the author about each pattern that matches no file. Spin does
+    /// not warn about such patterns.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, or cannot be read. The message names it.
+    /// Returns an error if a file or folder does not exist, if the host cannot read it, or if its path follows a
+    /// symbolic link out of the application. The message names the file or folder.
     pub fn check(&self) -> anyhow::Result<Vec<String>> {
         let everything = Self { root: self.root.clone(), ..Self::default() };
         let mut warnings = Vec::new();
@@ -125,7 +127,7 @@ impl Files {
         Ok(warnings)
     }
 
-    /// Lists every file, and its path in the guest.
+    /// Returns every file that the component may read, with the file's path in the guest.
     pub fn resolve(&self) -> anyhow::Result<Vec<Mount>> {
         let mut files = Vec::new();
         for entry in &self.entries {
@@ -140,8 +142,8 @@ impl Files {
         Ok(files)
     }
 
-    /// The folders to open directly, if every entry is a folder that is placed whole. The guest's sandbox refuses links
-    /// that lead out of such a folder.
+    /// Returns the folders that the guest opens directly. Returns `None` if an entry is not a placed folder, or if the
+    /// component excludes files. The guest's sandbox refuses links that lead out of such a folder.
     fn whole_folders(&self) -> anyhow::Result<Option<Vec<Mount>>> {
         let folder = |entry: &FilesEntry| match entry {
             FilesEntry::Placement { source, destination } if self.root.join(source).is_dir() => {
@@ -161,7 +163,7 @@ impl Files {
 
     fn matching(&self, pattern: &str, inside: &Inside, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(pattern);
-        // A pattern may be a file's name too.
+        // The name of an existing file may look like a pattern. If so, the entry means this file.
         if glob::Pattern::escape(pattern) != pattern && !path.exists() {
             return self.globbed(pattern, &self.root, &self.root, "/", inside, files);
         }
@@ -180,7 +182,7 @@ impl Files {
         self.add(&path, &absolute(destination), inside, files)
     }
 
-    /// The metadata of the file or folder at this path.
+    /// Returns whether the path leads to a file or to a folder.
     fn kind(&self, path: &str) -> anyhow::Result<Kind> {
         match fs::metadata(self.root.join(path)) {
             Ok(what) if what.is_dir() => Ok(Kind::Folder),
@@ -193,7 +195,8 @@ impl Files {
         }
     }
 
-    /// Adds all files under `folder`, which the guest sees under `destination` by their path relative to `base`.
+    /// Adds all files in `folder` and in its subfolders. The guest sees each file in `destination`, at the file's path
+    /// relative to `base`.
     fn below(
         &self,
         folder: &Path,
@@ -239,7 +242,7 @@ impl Files {
     }
 }
 
-/// Checks that the copies of these files take no more than `most`.
+/// Checks that the total size of these files is at most `most`.
 fn check_size(files: &[Mount], most: Size) -> anyhow::Result<()> {
     let mut size = 0_u64;
     for file in files {
@@ -260,7 +263,7 @@ enum Kind {
 }
 
 impl FilesEntry {
-    /// A warning for the author about this entry. It does not depend on the files that exist.
+    /// Returns a warning for the author about this entry. The warning does not depend on the files that exist.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Placement { destination, .. } if !destination.starts_with('/') => {

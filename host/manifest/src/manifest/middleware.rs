@@ -1,12 +1,13 @@
-//! The middleware around a component: `dependencies.middleware` of an HTTP trigger, and `middleware` of
-//! `tool.epilogue`.
+//! The middleware around a component. An HTTP trigger lists middleware in `dependencies.middleware`, and a component
+//! lists middleware in `middleware` of `tool.epilogue`.
 
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, download, reader::Section, tool::OwnMiddleware, triggers};
 
-/// The configuration that a middleware can inherit in Spin. This host ignores the parts that it does not support.
+/// The configuration that a middleware can inherit in Spin. This host ignores the keys of features that it does not
+/// support.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -25,8 +26,8 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads `middleware` of a component's `tool.epilogue`. The composed component contains this middleware, but the
-/// guest's own file does not.
+/// Reads `middleware` of a component's `tool.epilogue` table. The component that runs on stock hosts already contains
+/// this middleware. The guest's own file does not contain this middleware.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,
@@ -43,7 +44,7 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads `dependencies` of a trigger. Returns messages about features that this host does not have.
+/// Reads `dependencies` of a trigger. Adds a message to `unsupported` for each feature that this host does not have.
 pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
     manifest: &mut Manifest,
@@ -117,7 +118,8 @@ fn entry(
     Ok(middleware)
 }
 
-/// Reads `inherit_configuration`. A middleware or a dependency inherits only what this key names, as in Spin.
+/// Reads `inherit_configuration`. As in Spin, a middleware or a dependency inherits only the configuration that this
+/// key names.
 pub(super) fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
     let mut inherited = Inherited::default();
     let Some((inherit, at)) = table.take_spanned("inherit_configuration")? else { return Ok(inherited) };

@@ -1,4 +1,4 @@
-//! Turns a manifest's text into an application.
+//! Reads a manifest's text and makes an application from the text.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::{
     targets, tool, triggers, variables,
 };
 
-/// Reads the manifest whose paths are relative to `folder`, with the values of a profile.
+/// Reads a manifest, and applies the values of the profile. Relative paths in the manifest start at `folder`.
 pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&str>) -> anyhow::Result<Manifest> {
     let document = Document::new(path, text);
     let mut root = document.root("the manifest")?;

@@ -1,4 +1,4 @@
-//! Profiles: other values for some keys of a component, such as its source and its build command.
+//! Profiles of a component. A profile has other values for some of the component's keys, such as `source` and `build`.
 
 use toml::{Spanned, de::DeValue};
 
@@ -7,11 +7,12 @@ use super::{
     reader::{Entry, Section, nearest},
 };
 
-/// The keys that a profile may have. `build` may have only `command`.
+/// The keys that a profile may have. In a profile, `build` may have only `command`.
 const KEYS: [&str; 4] = ["source", "environment", "dependencies", "build"];
 
-/// Reads the profiles of a component, and puts the values of the chosen one into the component's table. Values of
-/// `environment` and `dependencies` are added to the component's own. Returns whether the profile has a `source`.
+/// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. If a
+/// profile has `environment` or `dependencies`, the values are added to the component's own values. Returns true if the
+/// chosen profile has a `source`.
 pub(super) fn apply(component: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<bool> {
     let Some(mut profiles) = component.section("profile")? else { return Ok(false) };
     let mut has_source = false;
@@ -42,7 +43,8 @@ fn check_build<'a>(profile: &Section<'a>, value: Spanned<DeValue<'a>>) -> anyhow
 }
 
 impl Manifest {
-    /// Makes sure that some component has the chosen profile. Components without it use their own values, as in Spin.
+    /// Checks that at least one component has the chosen profile. As in Spin, components without this profile use their
+    /// own values.
     pub(super) fn check_profile(&self) -> anyhow::Result<()> {
         let Some(chosen) = self.profile.as_ref().filter(|chosen| !self.profiles.contains(chosen)) else {
             return Ok(());

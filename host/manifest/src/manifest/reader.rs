@@ -1,4 +1,5 @@
-//! Reads TOML tables key by key. So every error has a line number, and a key that no code asks for is an unknown key.
+//! Reads TOML tables key by key. Each error names its line in the file. If no code asks for a key, the reader reports
+//! the key as unknown.
 
 use std::{fmt::Display, ops::Range, path::Path};
 
@@ -10,7 +11,7 @@ use toml::{
 
 use super::tool;
 
-/// A manifest's text, and its name for messages.
+/// A manifest's text, and the file name that messages show.
 pub(super) struct Document<'a> {
     name: String,
     text: &'a str,
@@ -21,18 +22,18 @@ impl<'a> Document<'a> {
         Self { name: path.display().to_string(), text }
     }
 
-    /// The outermost table. `name` is its name for messages.
+    /// Returns the outermost table of the document. `name` is the table's name in messages.
     pub(super) fn root(&'a self, name: &str) -> anyhow::Result<Section<'a>> {
         let table = DeTable::parse(self.text).map_err(|error| self.toml_error(&error, 0..0, ""))?;
         Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
-    /// An error at a place in the text: `spin.toml:12: message`.
+    /// Returns an error at a place in the text, in the form `spin.toml:12: message`.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// The text of an error at a place in the text, as [`Self::error`] has it.
+    /// Returns the text of an error at a place in the text, in the form `spin.toml:12: message`.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -43,7 +44,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that is being read. Each key is taken out once. The keys that are left at the end are unknown.
+/// A table that the host is reading. The code takes each known key out of the table. The keys that remain at the end
+/// are unknown.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -60,12 +62,12 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Takes out the value of a key. None if there is no such key.
+    /// Takes out the value of a key. If there is no such key, returns `None`.
     pub(super) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<Option<T>> {
         Ok(self.take_spanned(key)?.map(|(value, _)| value))
     }
 
-    /// Takes out the value of a key, and where it is in the text. None if there is no such key.
+    /// Takes out the value of a key, and the value's place in the text. If there is no such key, returns `None`.
     pub(super) fn take_spanned<T: DeserializeOwned>(
         &mut self,
         key: &'static str,
@@ -75,24 +77,25 @@ impl<'a> Section<'a> {
         Ok(Some((self.decode(key, value)?, span)))
     }
 
-    /// Takes out the text of a key that may be secret, so that an error does not show it. None if there is no such key.
+    /// Takes out the text of a key that may be secret. An error about the key does not show its value. If there is no
+    /// such key, returns `None`.
     pub(super) fn take_secret(&mut self, key: &'static str) -> anyhow::Result<Option<String>> {
         let Some(value) = self.take_value(key) else { return Ok(None) };
         self.secret(key, &value).map(Some)
     }
 
-    /// The text of a value that may be secret.
+    /// Returns the text of a value that may be secret. An error does not show the value.
     pub(super) fn secret(&self, key: &str, value: &Spanned<DeValue<'a>>) -> anyhow::Result<String> {
         let text = value.get_ref().as_str().map(str::to_owned);
         text.ok_or_else(|| self.error(&value.span(), format_args!("{key:?} in {} must be a text", self.name)))
     }
 
-    /// Takes out the value of a key that must exist.
+    /// Takes out the value of a key. If there is no such key, returns an error.
     pub(super) fn require<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<T> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// The error that a key is missing or misspelled.
+    /// Returns the error that a key is missing or misspelled.
     pub(super) fn missing(&self, key: &str) -> anyhow::Error {
         match self.table.keys().find(|present| nearest(present.get_ref(), &[key]).is_some()) {
             Some(present) => self.unknown_key(present.get_ref(), &present.span(), &[key]),
@@ -100,18 +103,18 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes out the table under a key. None if there is no such key.
+    /// Takes out the table under a key. If there is no such key, returns `None`.
     pub(super) fn section(&mut self, key: &'static str) -> anyhow::Result<Option<Section<'a>>> {
         let name = self.child_name(key);
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
-    /// Whether no key is left.
+    /// Returns true if no key is left in the table.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// Whether the table has a key.
+    /// Returns true if the table has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
@@ -122,7 +125,7 @@ impl<'a> Section<'a> {
         self.table.remove(key)
     }
 
-    /// Sets a key. If the old and the new value are tables, adds the entries of the new one to the old one.
+    /// Sets a key. If the old and the new value are tables, adds the entries of the new table to the old table.
     pub(super) fn merge(&mut self, key: &'static str, value: Spanned<DeValue<'a>>) {
         let (span, value) = (value.span(), value.into_inner());
         match (self.table.get_mut(key).map(Spanned::get_mut), value) {
@@ -142,7 +145,7 @@ impl<'a> Section<'a> {
             .map_err(|error| self.document.toml_error(&error, span, &format!("{key:?} in {}: ", self.name)))
     }
 
-    /// Opens a value as a table, with its own name for messages.
+    /// Opens a value as a table. `name` is the table's name in messages.
     pub(super) fn open(&self, name: String, value: Spanned<DeValue<'a>>) -> anyhow::Result<Section<'a>> {
         let span = value.span();
         match value.into_inner() {
@@ -151,7 +154,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes out all keys that are left, in the order of the text.
+    /// Takes out all keys that are left in the table, in the order of the text.
     pub(super) fn take_rest(&mut self) -> Vec<Entry<'a>> {
         let mut entries: Vec<Entry<'a>> = std::mem::take(&mut self.table)
             .into_iter()
@@ -161,7 +164,7 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Ends the reading. Returns an error if keys are left.
+    /// Ends the reading of a table. Returns an error if keys are left in the table.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),
@@ -172,14 +175,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Ends the reading. Adds a warning for each key that is left.
+    /// Ends the reading of a table. Adds a warning for each key that is left in the table.
     pub(super) fn warn_of_rest(mut self, warnings: &mut Vec<String>) {
         for entry in self.take_rest() {
             warnings.push(self.notice(&entry.span, format_args!("{:?} in {} has no effect", entry.key, self.name)));
         }
     }
 
-    /// The error that a key is unknown. `known` are the keys that the table may have.
+    /// Returns the error that a key is unknown. `known` are the keys that the table may have.
     pub(super) fn unknown_key(&self, key: &str, at: &Range<usize>, known: &[impl AsRef<str>]) -> anyhow::Error {
         let hint = match nearest(key, known) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -191,32 +194,32 @@ impl<'a> Section<'a> {
         self.error(at, format_args!("unknown key {key:?} in {} ({hint})", self.name))
     }
 
-    /// The error that a key is in the wrong table.
+    /// Returns the error that a key is in the wrong table. `place` says where the key has a meaning.
     pub(super) fn misplaced_key(&self, key: &str, at: &Range<usize>, place: &str) -> anyhow::Error {
         self.error(at, format_args!("{key:?} has no meaning in {}: {place}", self.name))
     }
 
-    /// The table's name as errors write it: `[component.notify]`.
+    /// Returns the table's name as errors write it, for example `[component.notify]`.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the table begins.
+    /// Returns the table's place in the text.
     pub(super) fn span(&self) -> &Range<usize> {
         &self.span
     }
 
-    /// An error at a place in the text.
+    /// Returns an error at a place in the text, in the form `spin.toml:12: message`.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         self.document.error(at, message)
     }
 
-    /// The text of an error at a place in the text, as [`Self::error`] has it.
+    /// Returns the text of an error at a place in the text, in the form `spin.toml:12: message`.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }
 
-    /// The name of a table inside this one.
+    /// Returns the name that messages use for a table inside this table.
     pub(super) fn child_name(&self, key: &str) -> String {
         match self.name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
             Some(name) => format!("[{name}.{key}]"),
@@ -225,7 +228,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The word of `known` that is most similar to `word`.
+/// Returns the word of `known` that is most similar to `word`. If no word is similar enough, returns `None`.
 pub fn nearest<'k>(word: &str, known: &'k [impl AsRef<str>]) -> Option<&'k str> {
     known
         .iter()

@@ -1,4 +1,5 @@
-//! Spin's runtime configuration: what an operator sets beside the manifest, in the file of `--runtime-config-file`.
+//! Spin's runtime configuration: the file of `--runtime-config-file`, in which an operator sets options beside the
+//! manifest.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::reader::{Document, Entry, Section};
 
-/// The tables of Spin's runtime configuration that have no effect here.
+/// The tables of Spin's runtime configuration that this host ignores with a warning.
 const WITHOUT_EFFECT: [&str; 10] = [
     "llm_compute",
     "log_dir",
@@ -30,35 +31,35 @@ pub struct RuntimeConfig {
     /// The folder for the application's data, if the file sets it. If the path is empty, the host keeps the data in
     /// memory.
     pub state_dir: Option<PathBuf>,
-    /// The providers of variables, in order. The first provider that has a value for a variable decides.
+    /// The providers of variables, in order. If several providers have a value for a variable, the first provider wins.
     pub variables_providers: Vec<VariablesProvider>,
-    /// The key-value stores, by their labels.
+    /// The key-value stores of the runtime configuration, by their labels.
     pub key_value_stores: BTreeMap<String, KeyValueStore>,
-    /// Warnings for the operator.
+    /// Warnings about the runtime configuration for the operator.
     pub warnings: Vec<String>,
 }
 
 /// A source of the values of variables.
 #[derive(Clone, PartialEq, Eq)]
 pub enum VariablesProvider {
-    /// Values in the file itself.
+    /// The configuration file itself contains the values.
     Static(BTreeMap<String, String>),
-    /// Environment variables of the host.
+    /// The host's environment variables contain the values.
     Environment {
-        /// The prefix of their names, instead of `SPIN_VARIABLE`.
+        /// The prefix of the names of these environment variables. The default prefix is `SPIN_VARIABLE`.
         prefix: Option<String>,
-        /// A file whose lines are read as environment variables.
+        /// A file in the `.env` format, whose lines the host reads like environment variables.
         dotenv: Option<PathBuf>,
     },
-    /// Secrets in HashiCorp Vault, in version 2 of its key-value secrets engine.
+    /// Secrets in HashiCorp Vault contain the values. Vault must use version 2 of its key-value secrets engine.
     Vault {
-        /// The server's address.
+        /// The address of the Vault server.
         url: String,
-        /// The token that the server asks for.
+        /// The token with which the host authenticates to Vault.
         token: String,
-        /// The path of the secrets engine.
+        /// The path of Vault's secrets engine.
         mount: String,
-        /// What comes before a variable's name in the path of its secret.
+        /// The part of a secret's path before the variable's name.
         prefix: Option<String>,
     },
 }
@@ -66,9 +67,9 @@ pub enum VariablesProvider {
 /// The place where a key-value store keeps its data.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyValueStore {
-    /// A SQLite file, or memory if there is no path.
+    /// A SQLite file. If there is no path, the store keeps its data in memory.
     Sqlite(Option<PathBuf>),
-    /// A Redis server at this URL.
+    /// A Redis server, at this URL.
     Redis(String),
 }
 
@@ -77,26 +78,26 @@ impl RuntimeConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, or if something in it is wrong. The message names the file and the
-    /// line.
+    /// Returns an error if the host cannot read the file, or if the file has a mistake. The message names the file, and
+    /// the line of a mistake.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read the runtime configuration {}", file.display());
         let text = std::fs::read_to_string(file).with_context(cannot)?;
         Self::parse(file, &text)
     }
 
-    /// Reads a runtime configuration from its text. `file` is its path for messages and relative paths.
+    /// Reads a runtime configuration from its text. Messages and relative paths use `file` as the file's path.
     ///
     /// # Errors
     ///
-    /// Returns an error if something in it is wrong. The message names the file and the line.
+    /// Returns an error if the text has a mistake. The message names the file and the line.
     pub fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let document = Document::new(file, text);
         let folder = file.parent().unwrap_or(Path::new(""));
         let mut root = document.root("the runtime configuration")?;
         let mut config = Self::default();
         let state_dir: Option<PathBuf> = root.take("state_dir")?;
-        // An empty one stays empty.
+        // An empty path stays empty.
         let below = |path: PathBuf| if path.as_os_str().is_empty() { path } else { folder.join(path) };
         config.state_dir = state_dir.map(below);
         for key in ["variables_provider", "config_provider"] {

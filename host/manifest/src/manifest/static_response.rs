@@ -1,10 +1,10 @@
-//! The response of a trigger that needs no component: `static_response`.
+//! The key `static_response` of a trigger: a fixed response that needs no component.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::reader::{Entry, Section};
 
-/// The headers that the host sets itself, because they are about the connection or the length of the body.
+/// The headers that the host sets itself, because these headers are about the connection or the length of the body.
 const HOSTS_OWN: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -14,7 +14,7 @@ const HOSTS_OWN: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Reads `static_response` of a trigger. None if there is no such key.
+/// Reads `static_response` of a trigger. If there is no such key, returns `None`.
 pub(super) fn read(trigger: &mut Section<'_>) -> anyhow::Result<Option<Response<String>>> {
     let name = format!("static_response in {}", trigger.name());
     let Some(value) = trigger.take_value("static_response") else { return Ok(None) };
@@ -58,7 +58,8 @@ fn headers(table: &mut Section<'_>) -> anyhow::Result<HeaderMap> {
             );
             entries.error(&at, message)
         })?;
-        // Names that differ only in case are one header. The order in the text is the order in the response.
+        // Header names that differ only in case name the same header. The values in the response have the order of the
+        // text.
         headers.append(name, value);
     }
     Ok(headers)

@@ -1,8 +1,9 @@
-//! `targets`: the environments that a component is made for. This host checks only their form.
+//! The key `targets`, which names the environments that a component is made for. This host checks only the form of the
+//! value.
 
 use super::reader::Section;
 
-/// Checks `targets` of a table: a list of names, addresses and files.
+/// Checks that `targets` of a table is a list of names, addresses and files.
 pub(super) fn check(table: &mut Section<'_>) -> anyhow::Result<()> {
     let Some((targets, at)) = table.take_spanned::<Vec<toml::Value>>("targets")? else { return Ok(()) };
     let is_target = |target: &toml::Value| match target {

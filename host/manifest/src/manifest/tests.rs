@@ -8,7 +8,7 @@ use crate::values::OnFailure;
 
 use super::*;
 
-/// What every manifest below begins with; nine lines.
+/// The first nine lines of each manifest in these tests.
 const HEAD: &str = r#"spin_manifest_version = 2
 
 [application]

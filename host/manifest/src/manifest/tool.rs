@@ -9,7 +9,7 @@ use crate::settings::{HostOverlay, SettingsOverlay};
 
 use super::reader::{Entry, Section, nearest};
 
-/// A setting's value, as TOML may write it.
+/// A setting's value in TOML: a text, a number, or a boolean.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Scalar {
@@ -21,7 +21,7 @@ enum Scalar {
 /// The keys of `[component.ID.tool.epilogue]` that are not settings.
 const OF_COMPONENT: [&str; 2] = ["source", "middleware"];
 
-/// Reads `[application.tool.epilogue]`: the host's options, and settings for every component.
+/// Reads `[application.tool.epilogue]`, which contains the host's options, and settings for every component.
 pub(super) fn application(
     application: &mut Section<'_>,
     folder: &Path,
@@ -60,12 +60,13 @@ pub(super) fn application(
 pub(super) struct Tool<'a> {
     /// The file that `epilogue up` runs instead of the component's source.
     pub(super) source: Option<PathBuf>,
-    /// The middleware around the component, not yet decoded, because it may name components that come later.
+    /// The middleware around the component, before the host decodes the value. The value may name components that come
+    /// later in the manifest.
     pub(super) middleware: Option<OwnMiddleware<'a>>,
     pub(super) settings: SettingsOverlay,
 }
 
-/// The table that contains the component's own middleware, and the value.
+/// The table that contains a component's own middleware, and the value of the key `middleware`.
 pub(super) type OwnMiddleware<'a> = (Section<'a>, Spanned<DeValue<'a>>);
 
 /// Reads `[component.ID.tool.epilogue]`.
@@ -95,8 +96,8 @@ pub(super) fn component<'a>(
     Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
-/// Takes out `tool.epilogue`. Ignores the tables of other tools, but warns if a name is probably a misspelled
-/// `epilogue`.
+/// Takes out the table `tool.epilogue`. Ignores the tables of other tools. If a table's name is probably a misspelled
+/// `epilogue`, adds a warning.
 fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> anyhow::Result<Option<Section<'a>>> {
     let Some(mut tools) = parent.section("tool")? else { return Ok(None) };
     let own = tools.section("epilogue")?;
@@ -109,7 +110,7 @@ fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> a
     Ok(own)
 }
 
-/// If `key` is a setting that is in the wrong table, the table that it belongs in.
+/// If `key` is a setting in a wrong table, returns a text that names the right table.
 pub(super) fn misplaced(key: &str) -> Option<&'static str> {
     let is_one_of = |names: Vec<String>| names.iter().any(|name| name == key);
     if is_one_of(SettingsOverlay::names()) {

@@ -1,4 +1,5 @@
-//! The triggers, which call components: HTTP routes. An application with other triggers cannot run on this host.
+//! The triggers of an application. An HTTP trigger gives a component a route. An application with triggers of other
+//! types cannot run on this host.
 
 use std::ops::Range;
 
@@ -27,7 +28,7 @@ enum Executor {
     Options(toml::Table),
 }
 
-/// Reads `[application.trigger]`, which holds options of the trigger types.
+/// Reads `[application.trigger]`, which has options for each type of trigger.
 pub(super) fn application_options(application: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let Some(mut types) = application.section("trigger")? else { return Ok(()) };
     let Some(mut http) = types.section("http")? else { return Ok(()) };
@@ -42,7 +43,7 @@ pub(super) fn application_options(application: &mut Section<'_>, manifest: &mut 
     http.finish()
 }
 
-/// Reads `[[trigger.…]]`.
+/// Reads the triggers of the application, `[[trigger.TYPE]]`.
 pub(super) fn read(root: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<()> {
     let Some(mut types) = root.section("trigger")? else { return Ok(()) };
     for kind in types.take_rest() {
@@ -112,7 +113,7 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     match table.take_spanned("route")? {
         None => Err(table.missing("route")),
         Some((Route::Path(path), at)) => {
-            // As in Spin.
+            // As in Spin, a route may lack its leading slash.
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             routes::check_pattern(&path).map_err(|error| {
                 table.error(&at, format_args!("the route {path:?} in {} is wrong: {error:#}", table.name()))
@@ -130,7 +131,8 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reads the executor, which says how to call the component. Returns a message if this host cannot do it.
+/// Reads `executor`, which says how to call the component. If this host cannot call the component in this way, returns
+/// a message.
 fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
     let kind = match &executor {
@@ -147,7 +149,7 @@ fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// The error that there is no component of this name.
+/// Returns the error that no component has this id.
 pub(super) fn unknown_component(
     table: &Section<'_>,
     at: &Range<usize>,
@@ -162,7 +164,8 @@ pub(super) fn unknown_component(
     table.error(at, format_args!("unknown component {id:?} in {}{hint}", table.name()))
 }
 
-/// The id of a trigger's component. A component that is written out in the trigger is added to the manifest.
+/// Returns the id of a trigger's component. If the trigger contains the component's table itself, adds the component to
+/// the manifest.
 fn target(
     table: &Section<'_>,
     trigger_id: &str,

@@ -11,16 +11,16 @@ use super::reader::{Section, nearest};
 /// A variable that `[variables]` declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The value of the variable if no provider has one. A variable without a default is required.
+    /// The value of the variable if no provider has a value. A variable without a default is required.
     pub default: Option<String>,
-    /// Whether the value must not be shown.
+    /// If true, the host never shows the value.
     pub secret: bool,
 }
 
 /// The variables of an application, by their names.
 pub type Variables = BTreeMap<String, Variable>;
 
-/// Reads `[variables]`.
+/// Reads `[variables]`, which declares the application's variables.
 pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
     let Some(mut table) = root.section("variables")? else { return Ok(Variables::new()) };
     let mut variables = Variables::new();
@@ -42,7 +42,7 @@ pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
     Ok(variables)
 }
 
-/// Reads a component's own variables: the names that it can ask for, and their values.
+/// Reads a component's own variables: the names that the component can ask for, and their values.
 pub(super) fn of_component(
     component: &mut Section<'_>,
     declared: &Variables,
@@ -60,7 +60,7 @@ pub(super) fn of_component(
     Ok(variables)
 }
 
-/// Reads a template in this table, whose variables must be declared.
+/// Reads a template in this table. Each variable in the template must be declared.
 pub(super) fn template(
     table: &Section<'_>,
     at: &Range<usize>,
@@ -80,8 +80,8 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Reads a component's environment. Spin replaces nothing in it. So a value that is not a template of declared variables
-/// stays as it is.
+/// Reads a component's environment. Spin replaces no templates in it. So a value stays as it is, unless the value is a
+/// template of declared variables.
 pub(super) fn environment(
     component: &mut Section<'_>,
     declared: &Variables,

@@ -153,7 +153,7 @@ fn advice_is_what_helps() {
     ] {
         let (scheme, host, port) = url;
         assert_eq!(hosts(entries).advice("c", scheme, host, port), expected, "{entries:?} {url:?}");
-        // Who follows it is allowed what the request wanted.
+        // A developer who follows the advice can then send the request.
         if let Some((_, entry)) = expected.split_once("add \"") {
             let entry = entry.split('"').next().unwrap();
             let followed = hosts(&[entry]);

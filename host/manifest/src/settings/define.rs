@@ -1,4 +1,4 @@
-//! The macro `settings!`, which makes structs and command-line options from a list of settings.
+//! Defines the macro `settings!`, which makes structs and command-line options from a list of settings.
 
 macro_rules! settings {
     (
@@ -49,12 +49,12 @@ macro_rules! settings {
         }
 
         impl $overlay {
-            /// The settings' names as a manifest writes them.
+            /// Returns the names of the settings as a manifest writes them, with dashes.
             pub fn names() -> Vec<String> {
                 vec![$(stringify!($name).replace('_', "-")),+]
             }
 
-            /// Sets the setting that a manifest calls `name`. Returns false if there is no such setting.
+            /// Sets the setting that a manifest calls `name`. Returns false if no setting has this name.
             ///
             /// # Errors
             ///
@@ -69,12 +69,12 @@ macro_rules! settings {
                 Ok(false)
             }
 
-            /// Adds the settings of `below` that are missing in `self`.
+            /// Copies each setting that is missing in `self` from `below`.
             pub fn over(self, below: Self) -> Self {
                 Self { $($name: self.$name.or(below.$name)),+ }
             }
 
-            /// Fills in the missing settings with their defaults.
+            /// Returns all settings. Each missing setting gets its default.
             pub fn resolve(self) -> $resolved {
                 $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
             }

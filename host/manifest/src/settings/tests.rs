@@ -1,4 +1,4 @@
-//! The defaults, the values that each setting accepts, and the precedence of overlays.
+//! Tests the defaults, the values that each setting accepts, and the precedence of overlays.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(host.max_instances.get(), 10_000);
     assert_eq!((host.max_requests.get(), host.max_draining.get()), (1_000, 9_000));
     assert_eq!((host.max_requests_per_address, host.stalled_per_address()), (None, 250));
-    // Each may hold an instance.
+    // Each request at work and each draining request may hold an instance.
     assert!(host.max_requests.get() + host.max_draining.get() <= host.max_instances.get() as usize);
     assert_eq!(host.max_lag, Maximum::Of(Duration::from_secs(5)));
     assert_eq!((host.idle_timeout, host.send_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
@@ -48,7 +48,7 @@ fn a_limit_that_nothing_could_keep_is_refused() {
         assert_eq!(host.set(name, "1ms"), Ok(true), "{name}");
     }
     assert_eq!(host.set("max-lag", "none"), Ok(true));
-    // To stop at once is a choice.
+    // An operator may want no grace period, so `grace` accepts zero.
     assert_eq!(host.set("grace", "0s"), Ok(true));
     let mut settings = SettingsOverlay::default();
     for name in SettingsOverlay::names().iter().filter(|name| name.ends_with("-timeout")) {

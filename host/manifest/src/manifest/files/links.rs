@@ -10,7 +10,8 @@ use super::FilesEntry;
 pub(super) struct Inside(Vec<PathBuf>);
 
 impl Inside {
-    /// The application's folder, `root`. If the entry names a `source` outside of it, that path is allowed too.
+    /// Allows the application's folder, `root`. If the entry names a `source` outside of this folder, the source is
+    /// allowed, too.
     pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let mut folders = vec![follow(root)?];
@@ -23,11 +24,12 @@ impl Inside {
         Ok(Self(folders))
     }
 
-    /// Checks that `path` is in one of the folders.
+    /// Checks that `path` is in one of the allowed folders.
     ///
     /// # Errors
     ///
-    /// Returns an error if a symbolic link leads elsewhere. The message names the file and where it really is.
+    /// Returns an error if a symbolic link leads out of the allowed folders. The message names the file and its real
+    /// path.
     pub(super) fn check(&self, path: &Path) -> anyhow::Result<()> {
         let real = follow(path)?;
         if self.0.iter().any(|folder| real.starts_with(folder)) {

@@ -1,6 +1,6 @@
 use super::*;
 
-/// An application's folder, whose own name must not be taken for a pattern.
+/// Makes an application's folder. The brackets in the folder's name must not count as a pattern.
 fn application() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("app [1]");
@@ -114,10 +114,10 @@ fn links_stay_in_the_application() {
     let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
     link("../assets/one.png", "site/one.png");
     link("../assets", "site/assets");
-    // Within the application.
+    // These links lead to files in the application.
     assert_eq!(guest_paths(&root, vec![pattern("site/*.png")], &[]), ["/site/one.png=assets/one.png"]);
     assert_eq!(guest_paths(&root, vec![placement("site/assets/deep", "/")], &[]), ["/three.png=assets/deep/three.png"]);
-    // A source outside of it that the manifest names.
+    // The manifest names these sources outside of the application itself.
     let outside = [placement("../other", "/"), placement(parent.path().join("other").to_str().unwrap(), "/")];
     for entry in outside {
         assert_eq!(guest_paths(&root, vec![entry], &[]), ["/secret.txt=secret"]);
@@ -139,7 +139,8 @@ fn links_stay_in_the_application() {
     ] {
         let files = Files::new(&root, vec![entry.clone()], &[]).unwrap();
         for writable in [None, Some(Size::mebibytes(1))] {
-            // A folder that is placed whole is not looked through: the guest's sandbox refuses its links.
+            // The host does not check the links in a folder that the guest opens directly. The guest's sandbox refuses
+            // them.
             if writable.is_none() && entry == placement("site", "/a") {
                 continue;
             }
@@ -148,7 +149,7 @@ fn links_stay_in_the_application() {
             assert!(error.contains("leads over a symbolic link to"), "{entry:?}: {error}");
         }
     }
-    // Nobody gets what is excluded.
+    // The guest does not get excluded files, so the host does not check their links.
     assert_eq!(
         guest_paths(&root, vec![pattern("site/*")], &["site/abs", "site/up.txt"]),
         ["/site/one.png=assets/one.png"]

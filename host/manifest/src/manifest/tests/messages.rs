@@ -1,4 +1,4 @@
-//! The exact messages about mistakes in a manifest.
+//! Tests the exact messages about mistakes in a manifest.
 
 use super::*;
 

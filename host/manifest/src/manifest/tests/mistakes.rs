@@ -1,4 +1,4 @@
-//! What is wrong with a source, a profile, a dependency or a static response, with its line.
+//! Tests the messages, with their line, about mistakes in sources, profiles, dependencies and static responses.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Sources, profiles, dependencies and static responses.
+//! Tests sources, profiles, dependencies and static responses.
 
 use super::*;
 
