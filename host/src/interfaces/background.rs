@@ -1,7 +1,8 @@
-//! Implements `epilogue:background/queue`, `…/context` and `…/stop-signal`, which guests call to enqueue tasks.
+//! Implements the interfaces `queue`, `context` and `stop-signal` of `epilogue:background`. Guests call them to enqueue
+//! tasks, and to learn about their request and its deadline.
 //!
-//! The implementation uses only the context [`Background`]. The code that adds it to a linker tells it where this
-//! context is in the store's data, as with wasmtime's own host interfaces.
+//! The implementation uses only the context [`Background`]. As with wasmtime's own host interfaces, the caller of
+//! [`add_to_linker`] passes a function that finds the context in the store's data.
 
 use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
@@ -23,21 +24,21 @@ use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
 
-/// The context of `queue`, `context` and `stop-signal` for one instance.
+/// The state of `queue`, `context` and `stop-signal` for one instance.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
-    /// The task engine for durable tasks, if there is one.
+    /// The task engine for durable tasks. `None` if the host has no task engine.
     task_store: Option<TaskStore>,
-    /// The current request, from its start to the end of its teardown.
+    /// The current request. `None` before the request starts and after its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
-    /// Whether the guest has asked for a teardown.
+    /// True if the guest has asked for a teardown.
     pub(crate) needs_teardown: Cell<bool>,
     /// The guest's current call and its deadline.
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) shutdown: Shutdown,
 }
 
-/// A call of an instance, with its deadline.
+/// The time frame of one call into an instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phase {
     pub(crate) start: Instant,
@@ -49,13 +50,14 @@ impl Phase {
         Self::lasting(Instant::now(), None)
     }
 
-    /// A phase that begins at `start` and lasts for `time`. It has no end if `time` is none or overflows the clock.
+    /// Makes a phase that begins at `start` and lasts for `time`. If `time` is `None` or overflows the clock, the phase
+    /// has no deadline.
     pub(crate) fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
 }
 
-/// Finds the context in a store's data.
+/// A function that finds the context in a store's data.
 pub(crate) type GetBackground<T> = fn(&mut T) -> &mut Background;
 
 struct HasBackground;
@@ -64,8 +66,8 @@ impl HasData for HasBackground {
     type Data<'a> = &'a mut Background;
 }
 
-/// Adds `queue`, `context` and `stop-signal` to the imports of a single component. `durable` says whether there is a task
-/// engine.
+/// Adds `queue`, `context` and `stop-signal` to the imports of a component without middleware. `durable` says whether
+/// the host has a task engine.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: GetBackground<T>,
@@ -77,8 +79,8 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
-/// Defines the interface `queue` under `name`. Tasks that are added through it belong to `layer`. If tasks can be
-/// `durable`, adding one may wait until it is stored.
+/// Defines the interface `queue` with the name `name`. The tasks that a guest adds with this interface run in the layer
+/// `layer`. If `durable` is true, `add-task` may wait until the task is stored.
 pub(crate) fn add_queue<T: Send + 'static>(
     linker: &mut Linker<T>,
     name: &str,
@@ -120,16 +122,16 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// What happens to a task that was accepted.
+/// The next step for a task that the queue has accepted.
 enum Added {
-    /// The task waits in the queue.
+    /// The task waits in the queue. The value is the task's id.
     Waits(TaskId),
-    /// The task must be stored. It is accepted after that.
+    /// The host must store the task before the guest gets its id. The future stores the task.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
 impl Background {
-    /// Makes the context of an instance that serves no request yet, for a component with these layers.
+    /// Makes the context of an instance that serves no request yet. `layers` are the layers of its component.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,
@@ -141,7 +143,7 @@ impl Background {
         }
     }
 
-    /// Begins a phase. Most guests never ask for their phase.
+    /// Begins a phase. Wakes the guest's calls of `stop-signal.wait`, which most guests never make.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {
@@ -181,7 +183,7 @@ impl Background {
         if !self.layers.get(layer).is_some_and(|layer| layer.runs_tasks) {
             return Err(EnqueueError::NoRunner);
         }
-        // The teardown drops the captured values of a closure that never ran.
+        // The teardown drops the captured values of closures that never ran.
         if options.instance_bound {
             self.needs_teardown.set(true);
         }
@@ -229,7 +231,7 @@ impl<T: 'static> stop_signal::HostWithStore<T> for HasBackground {
                 end = shutdown.begun() => {
                     break (StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
                 }
-                // Spawned work that waits here can outlive its call and the call's deadline.
+                // A new phase has begun. Spawned work that waits here can outlive its call and the call's deadline.
                 Ok(()) = phases.changed() => {}
             }
         };

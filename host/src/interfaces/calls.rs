@@ -1,5 +1,5 @@
-//! The spans of the requests that guests send. Attributes are those of OpenTelemetry's conventions for HTTP clients. The
-//! path and the query of a URL are left out, because they may be secret.
+//! Records the spans of the requests that guests send. The attributes follow OpenTelemetry's conventions for HTTP
+//! clients. The spans leave out the path and the query of a URL, because they may be secret.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use wasmtime_wasi_http::Error;
 
 use crate::telemetry::otlp::trace::{Trace, new_span};
 
-/// A call that is being made. Its span is exported when this value is dropped.
+/// A running request of a guest. When this value is dropped, the host exports the request's span.
 pub(super) struct Call {
     trace: Arc<Trace>,
     span: SpanId,
@@ -25,8 +25,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Begins the span of a request to `uri`. If the guest has not set `traceparent`, the server gets this span as its
-    /// parent.
+    /// Begins the span of a request to `uri`. If the guest has not set `traceparent`, the host adds a `traceparent`
+    /// that makes this span the parent of the server's span.
     pub(super) fn begin<B>(trace: Arc<Trace>, request: &mut Request<B>, uri: &Uri) -> Self {
         let (span, parent) = (new_span(), trace.current());
         let headers = request.headers_mut();
@@ -43,12 +43,12 @@ impl Call {
         Self { trace, span, parent, start: SystemTime::now(), method, uri, status: None, error: None }
     }
 
-    /// Notes that the server has answered.
+    /// Records the status of the server's response.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 
-    /// Notes that the call failed.
+    /// Records the error of a request that failed.
     pub(super) fn failed(&mut self, error: &Error) {
         self.error = Some(error.to_string());
     }

@@ -1,4 +1,5 @@
-//! Calls from one component to another of the same application, within the process: requests to `http://ID.spin.internal`.
+//! Calls between components of one application, within the process. A component calls another with a request to
+//! `http://ID.spin.internal`.
 
 use std::sync::Arc;
 
@@ -9,47 +10,47 @@ use wasmtime_wasi_http::Error;
 
 use crate::process::shutdown::Shutdown;
 
-/// Connects the components of one thread to each other. The thread serves the connections itself, so that a call stays on
+/// Connects the components of one thread to each other. The thread serves these connections itself, so a call stays on
 /// its thread.
 #[derive(Clone)]
 pub(crate) struct Chaining(mpsc::UnboundedSender<Call>);
 
-/// A component asks for a connection to another one.
+/// A component's wish for a connection to another component.
 pub(crate) struct Call {
     /// The id of the component that is called.
     pub(crate) component: String,
-    /// Takes the caller's end of the connection, or the reason why there is none.
+    /// Sends the caller its end of the connection, or the reason why there is no connection.
     pub(crate) connected: oneshot::Sender<Result<DuplexStream, Error>>,
 }
 
-/// Begins to serve the calls of the current thread's components. A worker has it from the server, which knows how to
-/// serve requests.
+/// Starts to serve the calls between the components of the current thread. The server provides this function to
+/// workers, because only the server can serve requests.
 pub(crate) type ServeCalls = Arc<dyn Fn(&Shutdown) -> Served + Send + Sync>;
 
-/// A thread that serves its components' calls.
+/// The handles of a thread that serves calls between its components.
 pub(crate) struct Served {
     pub(crate) chaining: Chaining,
-    /// Returns when all calls and their tasks have ended.
+    /// A future that ends when all calls and their tasks have ended.
     pub(crate) ended: LocalBoxFuture<'static, ()>,
 }
 
 impl Chaining {
-    /// Makes a connector, and the end at which the calls arrive.
+    /// Makes a connector, and the receiver that gets its calls.
     pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
         let (sender, calls) = mpsc::unbounded_channel();
         (Self(sender), calls)
     }
 
-    /// Connects to a component for one request. Does not wait for room.
+    /// Connects to a component for one request. If the host is full, this returns an error at once.
     ///
     /// # Errors
     ///
-    /// `DestinationNotFound` if there is no such component, and `ConnectionLimitReached` if the host has no room for
-    /// another request.
+    /// Returns `DestinationNotFound` if there is no such component. Returns `ConnectionLimitReached` if the host cannot
+    /// take another request.
     pub(super) async fn connect(&self, component: String) -> Result<DuplexStream, Error> {
         let (connected, connection) = oneshot::channel();
         let sent = self.0.send(Call { component, connected });
-        // Only a benchmark has a thread that serves no calls.
+        // A thread always serves its calls, except in a benchmark.
         sent.map_err(|_| Error::DestinationUnavailable)?;
         connection.await.unwrap_or(Err(Error::DestinationUnavailable))
     }

@@ -1,4 +1,5 @@
-//! `wasi:http/client`: counts the headers of the responses that a guest receives against its budget.
+//! Replaces functions of `wasi:http/client`, so that the headers of responses that a guest receives count against its
+//! budget.
 
 use epilogue_manifest::outbound::SELF_HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -11,12 +12,15 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, size_of_fields};
 
-/// The longest method or authority, in bytes. The crate `http` has the same limit for a whole URI.
+/// The longest method or authority that the host accepts, in bytes. The crate `http` has the same limit for a whole
+/// URI.
 const MAX_TEXT: usize = 65_534;
 
-/// Replaces `client.send`. A request without an authority goes to the application itself, as in Spin. If the response's
-/// headers exceed the instance's budget, the guest gets `error-code.HTTP-response-header-section-size`. Also replaces
-/// those functions of `request` that would need milliseconds to parse a long text. The new functions refuse such a text.
+/// Replaces `client.send`. As in Spin, a request without an authority goes to the application itself. If the response's
+/// headers exceed the instance's budget, the guest gets `error-code.HTTP-response-header-section-size`.
+///
+/// Also replaces `request.set-method` and `request.set-authority`, which would need milliseconds to parse a long text.
+/// The replacements refuse a text longer than [`MAX_TEXT`].
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
@@ -57,7 +61,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Completes the URI of a request that has only a path: it is one to the application itself.
+/// Completes the URI of a request that has only a path. Such a request goes to the application itself.
 fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasmtime::Result<()> {
     let request = state.http().table.get_mut(request)?;
     if request.authority.is_none() {
@@ -68,8 +72,8 @@ fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasm
     Ok(())
 }
 
-/// Counts the headers of a response in the budget of the instance. If the headers exceed the budget, drops the
-/// response.
+/// Counts the headers of a response against the budget of the instance. If the headers exceed the budget, drops the
+/// response and returns an error.
 fn charge<T: WasiHttpView + Budgeted>(
     state: &mut T,
     response: Resource<Response>,

@@ -1,4 +1,4 @@
-//! `fields` of `wasi:http/types`, which count against an instance's budget.
+//! Replaces functions of `fields` in `wasi:http/types`, so that header fields count against an instance's budget.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -10,9 +10,9 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
-/// Replaces the functions with which a guest creates header fields. The host counts a list before it copies the list
-/// from the guest's memory. Beyond the budget, the functions return `header-error.size-exceeded`. `fields.clone` has no
-/// error, so it traps.
+/// Replaces the functions of WASI 0.3 with which a guest creates header fields. The host counts a list before it copies
+/// the list from the guest's memory. If the fields exceed the budget, the functions return
+/// `header-error.size-exceeded`. `fields.clone` cannot return an error, so it traps.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
@@ -48,7 +48,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
         "[method]fields.clone",
         |mut store: StoreContextMut<'_, T>, (fields,): (Resource<FieldMap>,)| {
             let state = store.data_mut();
-            // The copy shares the original's memory, but only until the guest changes one of them.
+            // The copy shares the original's memory until the guest changes the copy or the original.
             let size = size_of_fields(state.http().table.get(&fields)?);
             state.charge_fields(size)?;
             Ok((HostFields::clone(&mut state.http(), fields)?,))
@@ -57,7 +57,8 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Replaces the same functions of WASI 0.2. Its errors have none for a size, so a guest beyond the budget traps.
+/// Replaces the functions of WASI 0.2 with which a guest creates header fields. WASI 0.2 has no error for too many
+/// fields, so a guest beyond its budget traps.
 pub(crate) fn add_p2_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
     types.func_wrap(
@@ -103,7 +104,7 @@ pub(crate) fn add_p2_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mu
     Ok(())
 }
 
-/// The result of a function of WASI 0.2, as a guest gets it.
+/// Converts the result of a function of WASI 0.2 to the result that the guest gets.
 fn converted<T: WasiHttpView, R>(
     state: &mut T,
     result: HeaderResult<R>,
@@ -114,8 +115,8 @@ fn converted<T: WasiHttpView, R>(
     }
 }
 
-/// Runs `change` if the budget has room for `size` more bytes. Refuses a text that is too large for any map without
-/// parsing it.
+/// Runs `change` if the budget allows `size` more bytes. If `size` is too large for any map, refuses the fields without
+/// parsing them.
 fn with_room<T: WasiHttpView + Budgeted, R>(
     state: &mut T,
     size: usize,

@@ -1,4 +1,4 @@
-//! `wasi:filesystem`: limits how many files a guest may hold open.
+//! Replaces `descriptor.open-at` of `wasi:filesystem`, to limit the number of files that a guest may hold open.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
@@ -13,8 +13,8 @@ use crate::budget::places::Place;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Replaces the functions with which a guest opens a file or a folder. Beyond the budget they return
-/// `error-code.quota`. `get` finds in the store's data what the manifest grants.
+/// Replaces the functions with which a guest opens a file or a folder. Beyond the budget, the functions return
+/// `error-code.quota`. `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -40,7 +40,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                 if full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
                 }
-                // A file that is there already may be opened, and truncated.
+                // If the disk budget is used up, the guest may still open and truncate an existing file.
                 if full {
                     open &= !preview2::OpenFlags::CREATE;
                 }
@@ -93,7 +93,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Keeps the place of a file that the guest has opened.
+/// Links a place of the budget to a file that the guest has opened. The place stays taken until the guest closes the
+/// file.
 fn keep<T: WasiView + Budgeted>(
     state: &mut T,
     descriptor: Resource<Descriptor>,
@@ -107,5 +108,5 @@ fn keep<T: WasiView + Budgeted>(
     Ok(descriptor)
 }
 
-/// The parameters of `descriptor.open-at`: the folder, whether to follow links, the path, and how to open it.
+/// The parameters of `descriptor.open-at`: the folder, the flags for links, the path, and the flags for opening.
 type Open<P, O, D> = (Resource<Descriptor>, P, String, O, D);

@@ -1,4 +1,4 @@
-//! The shared parts of the host's replacements for `wasi:filesystem`.
+//! Helpers for the host's replacements of functions of `wasi:filesystem`.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
 use crate::budget::disk::{Disk, DiskFull, Writing};
 
-/// How many bytes a path may have, as in Linux: its `PATH_MAX` of 4,096 bytes includes a final zero. The time that a longer
-/// path takes grows with its length, and meanwhile nothing else runs on the thread.
+/// The longest path, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a final zero. A longer
+/// path takes more time, and its thread does nothing else during that time.
 const MAX_PATH: usize = 4095;
 
-/// Whether one of these paths is too long.
+/// Reports whether one of these paths is too long.
 pub(super) fn are_too_long<const N: usize>(paths: [&String; N]) -> bool {
     paths.into_iter().any(|path| path.len() > MAX_PATH)
 }
 
-/// Counts `bytes` against the component's budget. A guest that may not write to files has no budget. wasmtime refuses its
-/// writes.
+/// Counts `bytes` against the component's disk budget. If `disk` is `None`, the guest may not write to files. Nothing
+/// is counted, because wasmtime refuses the guest's writes.
 pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option<Writing>, DiskFull> {
     match disk {
         Some(disk) => disk.charge(bytes).await.map(Some),

@@ -1,31 +1,31 @@
-//! Keeps the last text that a guest wrote to stderr. If the call traps, this text shows the reason, because the runtime
-//! of a language prints a panic's message before it traps.
+//! Keeps the last text that a guest wrote to stderr. If a call traps, this text shows the reason, because a language's
+//! runtime prints a panic's message before the trap.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-/// The number of bytes that the host keeps of one call's stderr.
+/// The number of bytes of stderr that the host keeps for one call.
 const KEPT: usize = 4096;
 /// The start of a Rust panic's message, after the thread's name.
 pub(crate) const PANICKED: &str = "panicked at ";
-/// The text that follows a Rust panic's message on stderr.
+/// The texts that can follow a Rust panic's message on stderr.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
-/// The end of what one instance has written to stderr since its current call began.
+/// The last text that one instance has written to stderr since its current call began.
 #[derive(Clone, Default)]
 pub(crate) struct LastWords(Arc<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// Whether there is any text. Most calls write none, and then the check costs almost nothing.
+    /// True if there is any text. Most calls write nothing, and a check of this flag costs almost nothing.
     any: AtomicBool,
     text: Mutex<Vec<u8>>,
 }
 
 impl LastWords {
-    /// Deletes the text, because another call begins.
+    /// Deletes the text. The host calls this when another call of the instance begins.
     pub(crate) fn forget(&self) {
         if self.0.any.load(Relaxed) {
             self.0.any.store(false, Relaxed);
@@ -33,8 +33,8 @@ impl LastWords {
         }
     }
 
-    /// The message of the call's last panic, as `panicked at src/lib.rs:1:2: message`, or else the text's last lines after
-    /// `stderr: `. None if the call has written nothing.
+    /// Returns the message of the call's last panic, such as `panicked at src/lib.rs:1:2: message`. If the call has not
+    /// panicked, returns `stderr: ` followed by the last text. Returns `None` if the call has written nothing.
     pub(crate) fn said(&self) -> Option<String> {
         let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&text);
@@ -48,14 +48,15 @@ impl LastWords {
         }
     }
 
-    /// Keeps the end of these bytes.
+    /// Adds `bytes` to the text, and drops the oldest bytes beyond [`KEPT`]. Keeps a panic's message from its
+    /// beginning.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);
         text.extend_from_slice(bytes);
         if text.len() > KEPT {
             let end = text.len() - KEPT;
-            // The beginning of a panic's message contains the place, so it is kept at any length.
+            // The beginning of a panic's message names the file and line, so it stays even if the message is long.
             let start = memmem::rfind(&text, PANICKED.as_bytes()).map_or(end, |panic| panic.min(end));
             text.drain(..start);
             text.truncate(KEPT);
@@ -87,7 +88,7 @@ mod tests {
             "panicked at a.rs:1:1:\nassertion `left == right` failed\n  left: 1\n right: 2\nstack backtrace:\n  0: …";
         let expected = "panicked at a.rs:1:1: assertion `left == right` failed\n  left: 1\n right: 2";
         assert_eq!(said(&[long]).as_deref(), Some(expected));
-        // A panic while another panic is printed.
+        // A second panic begins while the first panic is printed.
         assert_eq!(said(&[panic, "thread panicked at b.rs:2:2:\nagain"]).unwrap(), "panicked at b.rs:2:2: again");
     }
 

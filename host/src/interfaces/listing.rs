@@ -1,8 +1,8 @@
-//! `wasi:filesystem`: how a guest lists a folder.
+//! Replaces the functions of `wasi:filesystem` that list a folder.
 //!
-//! wasmtime's own `read-directory` of WASI 0.2 reads the whole folder into memory. That of WASI 0.3 blocks a thread until
-//! the guest has read the whole stream. Here the host reads some entries at a time, when the guest asks for them. A
-//! listing counts as an open file.
+//! In WASI 0.2, wasmtime's own `read-directory` reads the whole folder into memory. In WASI 0.3, it blocks a thread
+//! until the guest has read the whole stream. The replacement reads some entries at a time, when the guest asks for
+//! them. A running listing counts as an open file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,10 +29,11 @@ use crate::budget::instance::Budgeted;
 use crate::budget::places::Place;
 use crate::interfaces::filesystem::{code2, code3};
 
-/// How many entries the host reads at a time.
+/// The number of entries that the host reads at a time.
 const BATCH: usize = 64;
 
-/// Replaces the functions with which a guest lists a folder. Beyond the budget, they fail with `error-code.quota`.
+/// Replaces the functions with which a guest lists a folder. If the guest has too many open files, the functions return
+/// `error-code.quota`.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
     types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
@@ -87,10 +88,10 @@ type Entry = (FileType, String);
 
 /// A folder that is being listed.
 struct Listing {
-    /// None while entries are being read, and after the last entry.
+    /// The open folder. `None` while the host reads entries, and after the last entry.
     folder: Option<Dir>,
     reading: Option<JoinHandle<(Dir, VecDeque<io::Result<Entry>>)>>,
-    /// The entries that the guest has not taken yet.
+    /// The entries that the host has read and the guest has not taken.
     entries: VecDeque<io::Result<Entry>>,
     _place: Place,
 }
@@ -131,13 +132,13 @@ impl Listing {
     }
 }
 
-/// Opens a folder again, because two listings of one descriptor would share their position.
+/// Opens a folder again. Two listings of one descriptor would share their position.
 fn open(folder: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Dir::new(openat(folder, ".", flags, Mode::empty())?)?)
 }
 
-/// Reads the next entries of a folder. After the last entry, there are none.
+/// Reads the next entries of a folder. Returns an empty list after the last entry.
 fn read(mut folder: Dir) -> (Dir, VecDeque<io::Result<Entry>>) {
     let mut entries = VecDeque::new();
     while entries.len() < BATCH {
@@ -153,7 +154,7 @@ fn read(mut folder: Dir) -> (Dir, VecDeque<io::Result<Entry>>) {
 fn told(folder: &Dir, entry: &DirEntry) -> io::Result<Entry> {
     let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?.to_owned();
     let kind = match entry.file_type() {
-        // Some file systems do not report it.
+        // Some file systems do not report the type of an entry.
         FileType::Unknown => {
             FileType::from_raw_mode(statat(folder.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
         }
@@ -162,7 +163,7 @@ fn told(folder: &Dir, entry: &DirEntry) -> io::Result<Entry> {
     Ok((kind, name))
 }
 
-/// The stream of a listing of WASI 0.3.
+/// The stream of WASI 0.3 with the entries of a folder.
 struct Entries {
     listing: Listing,
     end: Option<oneshot::Sender<Result<(), preview3::ErrorCode>>>,
@@ -172,7 +173,7 @@ impl Entries {
     /// Sends the result of the listing to the guest.
     fn end(&mut self, result: io::Result<()>) {
         if let Some(end) = self.end.take() {
-            // A guest that does not wait for it has dropped the receiver.
+            // If the guest does not wait for the result, it has dropped the receiver.
             _ = end.send(result.map_err(code3));
         }
     }

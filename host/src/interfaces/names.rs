@@ -1,4 +1,4 @@
-//! `wasi:sockets/ip-name-lookup`, within the limits on a component's lookups.
+//! Replaces `wasi:sockets/ip-name-lookup`, to limit the name lookups of a component.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::vec;
@@ -18,7 +18,7 @@ use crate::budget::lookups::Lookups;
 use crate::interfaces::wasi::Wasi;
 
 /// Replaces the functions with which a guest looks a name up. Each lookup waits until the limits allow it. `get` finds
-/// the component's permissions in the store's data.
+/// the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -44,7 +44,7 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
         move |mut store: StoreContextMut<'_, T>, (network, name): (Resource<Network>, String)| {
             let state = store.data_mut();
             let lookups = get(state).lookups();
-            // A guest that has a network handle may look names up.
+            // A valid network handle is enough for a lookup.
             state.ctx().table.get(&network)?;
             let mut stream = AddressStream { lookup: resolve(lookups, name).boxed(), found: None };
             Ok((match stream.poll() {
@@ -73,7 +73,7 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
     Ok(())
 }
 
-/// The reason why a name has no addresses.
+/// The reason why a lookup returns no addresses.
 #[derive(Clone, Copy, Debug)]
 enum Failed {
     /// The component may not connect to anything, so it may not look up names.
@@ -104,25 +104,25 @@ impl From<Failed> for Error3 {
     }
 }
 
-/// The longest name that is looked up, in bytes. Names in DNS have up to 253 characters. Converting a very long text to
-/// punycode would block the thread.
+/// The longest name that the host looks up, in bytes. Names in DNS have up to 253 characters. Converting a very long
+/// text to punycode would block the thread.
 const MAX_NAME: usize = 1024;
 
 type Found = Result<vec::IntoIter<IpAddr>, Failed>;
 
-/// Looks a name up. The result for an address is the address itself. `lookups` is none if the component may not look up
-/// names.
+/// Looks a name up. If `name` is an address, returns that address. If `lookups` is `None`, the component may not look
+/// up names.
 async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     let lookups = lookups.ok_or(Failed::NotAllowed)?;
     if name.len() > MAX_NAME {
         return Err(Failed::Invalid);
     }
     let name = match Host::parse(&name) {
-        // In punycode.
+        // `Host::parse` has converted the name to punycode.
         Ok(Host::Domain(name)) => name,
         Ok(Host::Ipv4(address)) => return Ok(vec![IpAddr::V4(address)].into_iter()),
         Ok(Host::Ipv6(address)) => return Ok(vec![IpAddr::V6(address)].into_iter()),
-        // In URLs, such addresses are in brackets.
+        // `Host::parse` accepts an IPv6 address only in brackets.
         Err(_) => match name.parse::<Ipv6Addr>() {
             Ok(address) => return Ok(vec![IpAddr::V6(address)].into_iter()),
             Err(_) => return Err(Failed::Invalid),
@@ -132,14 +132,14 @@ async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     Ok(addresses.into_iter().map(|address| address.ip().to_canonical()).collect::<Vec<_>>().into_iter())
 }
 
-/// WASI 0.2's `resolve-address-stream`.
+/// A `resolve-address-stream` of WASI 0.2.
 struct AddressStream {
     lookup: BoxFuture<'static, Found>,
     found: Option<Found>,
 }
 
 impl AddressStream {
-    /// The result, or none while the lookup runs.
+    /// Returns the result of the lookup, or `None` if the lookup has not ended.
     fn poll(&mut self) -> Option<&mut Found> {
         self.ready().now_or_never()?;
         self.found.as_mut()

@@ -1,7 +1,7 @@
-//! `wasi:filesystem`: the functions that take paths, except `open-at`, which is in `files.rs`.
+//! Replaces the functions of `wasi:filesystem` that take paths. `files.rs` replaces `open-at`.
 //!
-//! A path that is too long gets `error-code.name-too-long`. A folder or a link that a guest makes in the copy of its files
-//! counts against the component's budget on the disk. If the budget is used up, the guest gets `error-code.quota`.
+//! If a path is too long, the guest gets `error-code.name-too-long`. If a guest makes a folder or a link, the new entry
+//! counts against the component's disk budget. If the budget is used up, the guest gets `error-code.quota`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
@@ -14,8 +14,8 @@ use crate::budget::disk::ENTRY;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Calls the macro `$replace` for each function. Its parameters are those after the folder. Then come the paths among the
-/// parameters, and whether the function makes an entry in a folder.
+/// Calls the macro `$replace` once for each replaced function. `$replace` gets the function with its parameters after
+/// the folder, the names of the parameters that are paths, and whether the function makes an entry in a folder.
 macro_rules! for_each_function {
     ($replace:ident) => {
         $replace!(create_directory_at(path: String), [path], makes_entry: true);
@@ -43,7 +43,8 @@ macro_rules! for_each_function {
     };
 }
 
-/// Replaces these functions in both versions of WASI. `get` finds the component's budget in the store's data.
+/// Replaces the functions that take paths in WASI 0.2 and WASI 0.3. `get` finds the instance's WASI state in the
+/// store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -104,7 +105,7 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     Ok(())
 }
 
-/// The name of a method of `descriptor` in WIT.
+/// Returns the WIT name of a method of `descriptor`. `method` is its name in Rust.
 fn name_of(method: &str) -> String {
     format!("[method]descriptor.{}", method.replace('_', "-"))
 }

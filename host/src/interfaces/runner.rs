@@ -5,29 +5,29 @@ use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, T
 
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
-/// The place of a component's export `runner`.
+/// The positions of the functions of a component's export `runner`.
 pub(crate) struct RunnerIndices {
     run: ComponentExportIndex,
     teardown: ComponentExportIndex,
 }
 
-/// An instance's `runner`.
+/// The functions of an instance's export `runner`.
 pub(crate) struct Runner {
-    /// The function `run`. Its task is boxed, because it is moved several times. Moving an unboxed task costs 2 % of a
-    /// drain's instructions in the profile `dev`.
+    /// The function `run`. Its task is boxed, because the host moves the task several times. In the profile `dev`,
+    /// moving an unboxed task costs 2 % of a drain's instructions.
     run: TypedFunc<(Box<types::Task>,), (Result<(), TaskError>,)>,
     teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
 }
 
 impl RunnerIndices {
-    /// Finds the `runner` that the component exports under this name.
+    /// Finds the `runner` that the component exports as `name`.
     pub(crate) fn find(component: &Component, name: &str) -> Option<Self> {
         let runner = component.get_export_index(None, name)?;
         let index = |function: &str| component.get_export_index(Some(&runner), function);
         Some(Self { run: index("run")?, teardown: index("teardown")? })
     }
 
-    /// Loads the `runner` of an instance. An error if its functions do not have the contract's types.
+    /// Loads the `runner` of an instance. Returns an error if its functions do not have the types of the contract.
     pub(crate) fn load(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Runner> {
         Ok(Runner {
             run: instance.get_typed_func(&mut store, self.run)?,

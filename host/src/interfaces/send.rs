@@ -1,7 +1,7 @@
 //! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
 //!
-//! wasmtime's own `default_send_request` looks names up on the threads that read files, without a limit. It also reads
-//! all root certificates again for each request over TLS.
+//! The host does not use wasmtime's `default_send_request`. That function looks names up on the threads that read
+//! files, without a limit. It also reads all root certificates again for each request over TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -29,31 +29,31 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use crate::budget::descriptors;
 use crate::budget::lookups::Lookups;
 
-/// How long each step may take if the guest sets no timeout for it.
+/// The time limit of each step if the guest sets no timeout for the step.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The connection for a request.
+/// A connection that can carry an HTTP request, with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // Named explicitly, because other crates in the process may install another provider.
+    // The provider is explicit, because other crates in the process may install another provider.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 });
 
-/// Drives a connection until the body of its response has been read.
+/// A future that drives a connection until the response's body has been read.
 type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Sends a request to the host of its URI. Returns the response, and a future that drives the connection. The caller
-/// must poll this future until the response's body has been read.
+/// must poll the future until the response's body has been read.
 ///
 /// # Errors
 ///
-/// Returns an error if the host cannot be reached, or does not answer as HTTP demands and within the timeouts of
+/// Returns an error if the host cannot be reached, does not speak HTTP, or does not answer within the timeouts of
 /// `options`.
 pub(crate) async fn send(
     request: Request<WasiBody>,
@@ -65,11 +65,11 @@ pub(crate) async fn send(
     send_on(stream, request, options).await
 }
 
-/// Sends a request on a connection that is open. Returns what [`send`] returns.
+/// Sends a request on an open connection. Returns the same values as [`send`].
 ///
 /// # Errors
 ///
-/// Returns an error if the other end does not answer as HTTP demands and within the timeouts of `options`.
+/// Returns an error if the other end does not speak HTTP, or does not answer within the timeouts of `options`.
 pub(super) async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut request: Request<WasiBody>,
@@ -77,7 +77,7 @@ pub(super) async fn send_on(
 ) -> Result<(Response<ResponseBody>, Driver), Error> {
     let options = options.unwrap_or_default();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // A server that is not a proxy expects only the path.
+    // The request line has only the path, because only proxies need the whole URI.
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
     let within = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
@@ -100,8 +100,8 @@ pub(super) async fn send_on(
     Ok((response, Box::pin(driver)))
 }
 
-/// Connects to the host of a URI. The lookup and the connection together may take `within`, as in wasmtime's own client. The
-/// TLS handshake, which that client does not limit, may take as long again.
+/// Connects to the host of a URI. As in wasmtime's own client, `within` limits the lookup and the connection together.
+/// The TLS handshake may take `within` again. wasmtime's client does not limit the handshake.
 async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
     let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -119,7 +119,7 @@ async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dy
     Ok(Box::new(stream))
 }
 
-/// Looks a host up, and connects to it.
+/// Looks up the addresses of a host and connects to it.
 async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream, Error> {
     let addresses = match host.parse() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -131,7 +131,7 @@ async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream
     connect_to_one(&addresses).await.map_err(Error::Connect)
 }
 
-/// Connects to the first of these addresses that answers.
+/// Tries these addresses in order. Returns the connection to the first address that accepts one.
 async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in addresses {
@@ -147,10 +147,10 @@ fn error_of(error: hyper::Error) -> Error {
     if error.is_timeout() { Error::HttpResponseTimeout } else { error.into() }
 }
 
-/// The body of a response. It fails if its server is silent for too long.
+/// The body of a response. The body ends with an error if the server is silent for longer than `pause`.
 pub(crate) struct ResponseBody {
     body: Incoming,
-    /// How long the server may be silent.
+    /// The longest time that the server may be silent.
     pause: Duration,
     silence: Pin<Box<Sleep>>,
 }

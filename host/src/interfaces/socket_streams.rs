@@ -1,7 +1,7 @@
-//! `wasi:sockets`: how long a socket counts as open.
+//! Replaces functions of `wasi:sockets`, so that a socket counts as open as long as it has streams.
 //!
-//! A stream of WASI 0.3 keeps its socket open after the guest has dropped the socket. Until then the socket's place stays
-//! taken. A guest never listens, so that connections are the only sockets with streams.
+//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. So the socket keeps its place in
+//! the budget until its streams have ended. Only connections have streams, because a guest never listens.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Keeps `place` taken until `end`, the future with which wasmtime tells that a stream has ended.
+/// Keeps `place` taken until a stream has ended. wasmtime completes `end` at the stream's end.
 fn until<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     end: FutureReader<Result<(), ErrorCode>>,
@@ -52,7 +52,7 @@ fn until<T: 'static>(
     FutureReader::new(store, told)
 }
 
-/// Waits until a stream has ended, and tells the guest.
+/// Waits for the end of a stream. Then frees the socket's place and passes the result to the guest.
 struct Ending {
     place: Option<Arc<Place>>,
     tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,
@@ -72,7 +72,7 @@ impl<D> FutureConsumer<D> for Ending {
         source.read(store, &mut end)?;
         self.place = None;
         if let (Some(tell), Some(end)) = (self.tell.take(), end) {
-            // A guest that does not wait for it has dropped the receiver.
+            // If the guest does not wait for the result, it has dropped the receiver.
             _ = tell.send(end);
         }
         Poll::Ready(Ok(()))

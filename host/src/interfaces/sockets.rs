@@ -1,4 +1,4 @@
-//! `wasi:sockets`: limits which guests may open sockets, and how many.
+//! Replaces functions of `wasi:sockets`, to limit which guests may open sockets, and how many.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -18,15 +18,15 @@ use crate::interfaces::wasi::Wasi;
 
 /// The reason why a guest gets no socket.
 enum Refused {
-    /// Its `allowed_outbound_hosts` have no entry for such a socket.
+    /// The component's `allowed_outbound_hosts` have no entry for a socket of this kind.
     NotAllowed,
-    /// It holds as many as it may, or the process has no file descriptor left for guests.
+    /// The guest holds as many sockets as its budget allows, or the process has no file descriptor left for guests.
     Full(Exceeded),
 }
 
-/// Replaces the functions with which a guest opens a socket. They return `access-denied` if the guest may not connect
-/// to anything with the socket. Beyond the budget they return `new-socket-limit` (WASI 0.2) or `other` (0.3). `get`
-/// finds what the manifest grants in the store's data.
+/// Replaces the functions with which a guest opens a socket. If the manifest allows no address for the socket, the
+/// functions return `access-denied`. Beyond the budget, the functions return `new-socket-limit` (WASI 0.2) or `other`
+/// (WASI 0.3). `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -84,7 +84,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Takes the place of the socket that the guest wants to open.
+/// Takes a place of the budget for a socket that the guest wants to open. Returns an error if the guest may not open
+/// the socket.
 fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);
@@ -133,7 +134,8 @@ fn told3<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Keeps the place of a socket that the guest has opened.
+/// Links a place of the budget to a socket that the guest has opened. The place stays taken as long as the socket is
+/// open.
 fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
     state.budget().0.sockets.opened(socket.rep(), place);
     socket

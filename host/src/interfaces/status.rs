@@ -1,4 +1,4 @@
-//! The status that a guest gives a response.
+//! Checks the status that a guest gives a response.
 
 use http::StatusCode;
 use wasmtime::StoreContextMut;
@@ -6,21 +6,23 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Response;
 
-/// The status that a guest set last, if HTTP has no such status.
+/// The last status that a guest set, if that status is not valid in HTTP.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedStatus(Option<u16>);
 
 impl RefusedStatus {
-    /// Forgets the status, and returns it.
+    /// Returns the refused status and resets it to none.
     pub(crate) fn take(&mut self) -> Option<u16> {
         self.0.take()
     }
 }
 
-/// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime, it refuses a status that HTTP does not
-/// have. Many guests ignore this error: with wasip3, and so with spin-sdk, the response would have status 200. So the
-/// host sets 500, unless the guest then sets a valid status, and keeps the refused one, where `get` finds it in the
-/// store's data.
+/// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime, the replacement returns an error for a
+/// status that HTTP does not have.
+///
+/// Many guests ignore this error, also guests with wasip3 or spin-sdk. With wasmtime's own function, their response
+/// would have status 200. So the host sets status 500 and keeps the refused status in the store's data, where `get`
+/// finds it. If the guest then sets a valid status, the response gets that status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,
@@ -41,7 +43,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     Ok(())
 }
 
-/// The message for the operator about a status that was refused.
+/// Returns the operator's message about a refused status.
 pub(crate) fn refusal(status: u16) -> String {
     format!("the handler set the status {status}, but HTTP has 100 to 599 only")
 }

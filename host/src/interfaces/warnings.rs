@@ -6,23 +6,23 @@ use epilogue_spin::key_value::Report;
 
 use crate::telemetry::once_a_minute::EachOnceAMinute;
 
-/// Limits the log lines about one component.
+/// Limits the log lines about the mistakes of one component.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
-    /// Requests that are not allowed, by origin.
+    /// Counts requests that the manifest does not allow, by origin.
     pub(super) requests_denied: EachOnceAMinute,
-    /// Requests that failed, by origin.
+    /// Counts requests that failed, by origin.
     pub(super) requests_failed: EachOnceAMinute,
-    /// Sockets, by kind, and connections, by address, that are not allowed.
+    /// Counts sockets and connections that the manifest does not allow: sockets by kind, connections by address.
     pub(super) sockets_denied: EachOnceAMinute,
-    /// Requests for which there is no room for an instance, by the reason.
+    /// Counts requests that got no instance because the host was full, by the reason.
     pub(crate) full: EachOnceAMinute,
-    /// Key-value stores that are not available, by label.
+    /// Counts failures to open a key-value store, by the store's label.
     stores_failed: EachOnceAMinute,
 }
 
 impl Warnings {
-    /// Logs why a key-value store of this component is not available.
+    /// Returns a function that logs why a key-value store of this component is not available.
     pub(crate) fn of_stores(self: &Arc<Self>, component: &str) -> Report {
         let (warnings, component) = (self.clone(), component.to_owned());
         Arc::new(move |store, error| {

@@ -1,7 +1,7 @@
-//! `wasi:filesystem`: how much a guest may write to the copy of its files.
+//! Replaces the functions of `wasi:filesystem` that write to files, to limit the size of a guest's files.
 //!
-//! Each function that makes a file larger first counts the bytes against the component's [`Disk`]. If that is used up, the
-//! guest gets `error-code.quota`. The functions that create entries are in `files.rs` and `paths.rs`.
+//! A function that makes a file larger first counts the bytes against the component's [`Disk`] budget. If the budget is
+//! used up, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create entries.
 
 use std::fs::File;
 use std::io;
@@ -29,11 +29,11 @@ use crate::budget::disk::Disk;
 use crate::interfaces::filesystem::{code2, code3};
 use crate::interfaces::wasi::Wasi;
 
-/// How many bytes of a stream are written at a time.
+/// The number of bytes of a stream that the host writes at a time.
 const PIECE: usize = 64 << 10;
 
-/// Replaces the functions with which a guest makes files larger. `get` finds the component's budget
-/// in the store's data.
+/// Replaces the functions with which a guest makes files larger. `get` finds the instance's WASI state in the store's
+/// data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -88,7 +88,7 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     )
 }
 
-/// Makes a stream of WASI 0.2 that writes to a file from `offset` on, or at its end.
+/// Makes a stream of WASI 0.2 that writes to a file from `offset` on. If `offset` is `None`, the stream appends.
 fn output_stream<T: WasiView>(
     state: &mut T,
     get: fn(&mut T) -> &Wasi,
@@ -103,7 +103,7 @@ fn output_stream<T: WasiView>(
     Ok(Ok(state.filesystem().table.push(stream)?))
 }
 
-/// Writes a stream of WASI 0.3 to a file from `offset` on, or at its end.
+/// Writes a stream of WASI 0.3 to a file from `offset` on. If `offset` is `None`, the bytes are appended.
 fn write_stream<T: WasiView + 'static>(
     store: &mut StoreContextMut<'_, T>,
     get: fn(&mut T) -> &Wasi,
@@ -125,7 +125,7 @@ fn write_stream<T: WasiView + 'static>(
     FutureReader::new(&mut *store, ended)
 }
 
-/// A file to which a guest writes, and the budget for it.
+/// A file that a guest may write to, with the component's disk budget.
 #[derive(Clone)]
 struct Writable {
     file: Arc<File>,
@@ -133,7 +133,7 @@ struct Writable {
 }
 
 impl Writable {
-    /// Returns the file with this handle, or the error that the guest may not write to it.
+    /// Returns the file of a handle, or an error if the guest may not write to the file.
     fn open<T: WasiView>(
         state: &mut T,
         get: fn(&mut T) -> &Wasi,
@@ -149,7 +149,8 @@ impl Writable {
         })
     }
 
-    /// Writes all of `bytes` from `offset` on, or at the file's end. The write goes on if the guest ends.
+    /// Writes all of `bytes` from `offset` on. If `offset` is `None`, the bytes are appended. If the guest ends, the
+    /// write goes on.
     async fn write(self, bytes: Vec<u8>, offset: Option<u64>) -> io::Result<()> {
         let writing = self.disk.charge(bytes.len() as u64).await?;
         let write = spawn_blocking(move || {
@@ -164,7 +165,7 @@ impl Writable {
     }
 }
 
-/// Appends to a file that was opened for writing, even if the file has grown meanwhile.
+/// Appends to a file that was opened for writing. The position is right even if the file has grown since.
 fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match pwritev2(file, &[io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND) {
@@ -180,9 +181,9 @@ fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
 /// Writes a stream to a file, piece by piece.
 struct Sink {
     file: Writable,
-    /// The position of the next byte. None for the file's end.
+    /// The position of the next byte. `None` means the end of the file.
     offset: Option<u64>,
-    /// The piece that is being written, and its length.
+    /// The running write of a piece, and the length of the piece.
     writing: Option<(BoxFuture<'static, io::Result<()>>, usize)>,
 }
 
@@ -219,7 +220,7 @@ impl Consumer {
     /// Sends the result of the writing to the guest.
     fn end(&mut self, result: Result<(), Error3>) -> StreamResult {
         if let Some(end) = self.end.take() {
-            // A guest that does not wait for it has dropped the receiver.
+            // If the guest does not wait for the result, it has dropped the receiver.
             _ = end.send(result);
         }
         StreamResult::Dropped
@@ -234,7 +235,7 @@ impl<D> StreamConsumer<D> for Consumer {
         cx: &mut Context<'_>,
         store: StoreContextMut<'_, D>,
         from: Source<'_, u8>,
-        // A piece that is being written cannot be taken back.
+        // The host cannot cancel the write of a piece.
         _: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let mut from = from.as_direct(store);
