@@ -1,4 +1,4 @@
-//! What operators see of requests and batches. Each report reads their timelines.
+//! Shows operators what happens to requests and batches. Each report reads the timelines of requests and batches.
 
 mod access_log;
 mod conventions;
@@ -23,14 +23,14 @@ use totals::Totals;
 #[derive(Clone, Default)]
 pub(crate) struct Reports {
     pub(crate) readers: Readers,
-    /// The requests and batches that have not ended. None if no report is on.
+    /// The requests and batches that have not ended. `None` if no report is on.
     pub(crate) live: Option<Live>,
-    /// What only the dashboard shows.
+    /// The history and the totals, which only the dashboard shows. `None` if the dashboard is off.
     pub(crate) dashboard: Option<(History, Totals)>,
 }
 
 impl Reports {
-    /// Makes the reports. Telemetry goes to `otlp`.
+    /// Makes the reports that `options` ask for. `otlp` exports the traces and metrics.
     pub(crate) fn new(options: &HostOptions, otlp: &Otlp) -> Self {
         let mut readers: Vec<Box<dyn Reader>> = Vec::new();
         if options.access_log {

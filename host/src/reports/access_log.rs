@@ -1,4 +1,4 @@
-//! The access log: one event for each request, when the request has ended with all its tasks.
+//! The access log: one event for each request. The host logs the event when the request and all its tasks have ended.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +23,7 @@ impl Reader for AccessLog {
 }
 
 fn log(timeline: &Timeline, what: &str) {
-    // A batch of durable tasks is no request.
+    // A batch of durable tasks has no client, so the access log leaves it out.
     let Some(asked) = &timeline.asked else { return };
     let micros = |moment: Option<Instant>| {
         moment.map(|moment| u64::try_from(timeline.since_arrival(moment).as_micros()).unwrap_or(u64::MAX))
@@ -63,7 +63,7 @@ fn log(timeline: &Timeline, what: &str) {
     );
 }
 
-/// A text that is not empty.
+/// Returns the text if the text is not empty.
 fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

@@ -1,17 +1,17 @@
-//! Values of attributes that OpenTelemetry's conventions for HTTP fix.
+//! Attribute values that OpenTelemetry's semantic conventions for HTTP define.
 
 use http::{Method, Version};
 
-/// The method, if the conventions know it. Clients can invent others without end.
+/// Returns the method's name if the conventions know the method. Clients can invent any number of other methods.
 pub(super) fn method(method: &Method) -> Option<&'static str> {
     const KNOWN: [&str; 10] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"];
     KNOWN.into_iter().find(|known| known == method)
 }
 
-/// The value for a method that the conventions do not know.
+/// The attribute value for a method that the conventions do not know.
 pub(super) const OTHER_METHOD: &str = "_OTHER";
 
-/// The version of HTTP, as in `network.protocol.version`.
+/// Returns the version of HTTP, in the form of the attribute `network.protocol.version`.
 pub(super) fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",

@@ -1,4 +1,4 @@
-//! The newest requests and batches, for the dashboard.
+//! Keeps the newest requests and batches for the dashboard.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -13,28 +13,30 @@ use crate::tasks::readers::Reader;
 use crate::tasks::record::TaskState;
 use crate::tasks::timeline::{Fate, Shared, Timeline};
 
-/// How many requests each thread keeps. As many of those that failed are kept besides, and so for longer.
+/// How many requests each list keeps. Each list also keeps the same number of failed requests, so failed requests stay
+/// longer.
 const KEPT: usize = 1_000;
-/// How many threads have a list of their own. Further threads share them.
+/// How many lists there are. Each thread has its own list. If more threads exist than lists, some threads share a list.
 const LISTS: usize = 16;
 
 thread_local! {
-    /// The number of this thread's list.
+    /// The position of this thread's list.
     static OWN: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The newest requests and batches that have ended. Cheap to clone.
+/// The newest requests and batches that have ended. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<Lists>);
 
 #[derive(Default)]
 struct Lists {
     lists: [Mutex<List>; LISTS],
-    /// How many requests and batches have ended.
+    /// How many requests and batches have ended since the start of the process.
     ended: AtomicU64,
 }
 
-/// The requests of one thread, the oldest first, each with its place among all that have ended.
+/// The ended requests of one thread, the oldest first. Each entry has the request's number: the first request that
+/// ended in this process has number 1.
 #[derive(Default)]
 struct List {
     newest: VecDeque<(u64, Arc<Shared>)>,
@@ -42,19 +44,21 @@ struct List {
 }
 
 impl History {
-    /// How many requests and batches have ended so far.
+    /// Returns how many requests and batches have ended since the start of the process.
     pub(crate) fn ended_so_far(&self) -> u64 {
         self.0.ended.load(Relaxed)
     }
 
-    /// The kept requests that ended after the first `count`, the newest first. Also returns how many have ended so far, for
-    /// the next call. No request is in both calls, and none is left out.
+    /// Returns the kept requests whose number is greater than `count`, the newest first. Also returns how many requests
+    /// have ended so far. The caller passes that number to its next call. The two calls together return each kept
+    /// request once.
     pub(crate) fn after(&self, count: u64) -> (Vec<Arc<Shared>>, u64) {
         let upto = self.ended_so_far();
         let mut found = Vec::new();
         for list in &self.0.lists {
             let list = lock(list);
-            // An entry up to `upto` is in its list by now: its place was given out under the list's lock.
+            // All requests up to number `upto` are in their lists now, because a request gets its number under the
+            // list's lock.
             let newest = list.newest.iter().rev().take_while(|(place, _)| *place > count);
             found.extend(newest.filter(|(place, _)| *place <= upto).cloned());
             let oldest = list.newest.front().map_or(u64::MAX, |(place, _)| *place);
@@ -83,7 +87,7 @@ impl Reader for History {
     }
 }
 
-/// Whether something in the request did not end as its author wanted.
+/// Reports whether the request, its response or one of its tasks has failed.
 fn has_failed(timeline: &Timeline) -> bool {
     let succeeded = |fate| matches!(fate, Fate::Ended(TaskState::Succeeded | TaskState::Cancelled) | Fate::Stored);
     timeline.status >= StatusCode::INTERNAL_SERVER_ERROR

@@ -1,4 +1,4 @@
-//! The requests and batches that have not ended.
+//! Keeps the timelines of the requests and batches that have not ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 
-/// How many maps share the entries. Serving threads rarely wait for each other's.
+/// How many maps share the entries. With several maps, serving threads rarely wait for each other.
 const SHARDS: usize = 16;
 
-/// The timelines of all requests and batches that have not ended. Cheap to clone.
+/// The timelines of all requests and batches that have not ended. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Live(Arc<[Shard; SHARDS]>);
 
 type Shard = Mutex<HashMap<usize, Arc<Shared>>>;
 
-/// The tasks that have not ended.
+/// The numbers of running and waiting tasks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tasks {
     pub(crate) running: usize,
@@ -23,12 +23,12 @@ pub(crate) struct Tasks {
 }
 
 impl Live {
-    /// The timelines, in no order.
+    /// Returns the timelines of all requests and batches that have not ended, in no particular order.
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
         self.0.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// How many tasks run, and how many wait.
+    /// Returns how many tasks run, and how many tasks wait.
     pub(crate) fn tasks(&self) -> Tasks {
         let mut tasks = Tasks::default();
         for shared in self.all() {
@@ -50,7 +50,7 @@ fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<usize, Arc<Shared>>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An address that no other living timeline has.
+/// Returns the address of the timeline. No other living timeline has the same address.
 fn key(timeline: &Arc<Shared>) -> usize {
     Arc::as_ptr(timeline).addr()
 }

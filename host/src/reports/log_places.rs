@@ -6,7 +6,7 @@ use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 use crate::telemetry::otlp::Places;
 
-/// Notes the beginning and the end of each request.
+/// Records the beginning and the end of each request.
 pub(super) struct LogPlaces(pub(super) Arc<Places>);
 
 impl Reader for LogPlaces {

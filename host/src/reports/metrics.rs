@@ -1,5 +1,5 @@
-//! Metrics of requests and tasks, from their timelines. The names and units of HTTP's are those of OpenTelemetry's semantic
-//! conventions, as Prometheus writes them.
+//! Metrics of requests and tasks, from the timelines. The HTTP metrics have the names and units of OpenTelemetry's
+//! semantic conventions, in the form that Prometheus uses.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::reports::names::Names;
 use crate::tasks::readers::Reader;
 use crate::tasks::timeline::{Asked, Fate, Shared, Timeline};
 
-/// Counts and measures what happens to requests and their tasks.
+/// Counts and measures requests and their tasks.
 #[derive(Default)]
 pub(crate) struct Metrics {
     names: Names,

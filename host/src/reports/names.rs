@@ -1,20 +1,21 @@
-//! The names of tasks as labels.
+//! Limits how many task names become labels of metrics.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How many different task names get a label of their own. Guests choose the names, and each label costs memory here and
-/// in the operator's database.
+/// How many different task names get a label of their own. Guests choose the names, and each label costs memory in the
+/// host and in the operator's database.
 const MAX_NAMES: usize = 200;
-/// The label of all other tasks.
+/// The label for all further task names.
 const OTHER: &str = "other";
 
-/// The task names that have a label.
+/// The task names that have a label of their own.
 #[derive(Default)]
 pub(crate) struct Names(Mutex<HashSet<String>>);
 
 impl Names {
-    /// The label for a task's name: the name, unless there are too many already.
+    /// Returns the label for a task's name: the name itself, or [`OTHER`] if already [`MAX_NAMES`] other names have
+    /// labels.
     pub(crate) fn label(&self, name: &str) -> String {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !names.contains(name) {

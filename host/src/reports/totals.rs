@@ -1,4 +1,5 @@
-//! What became of the tasks of each name, and how long requests took, since the process started. For the dashboard.
+//! Counts task states for each task name, and measures the latency of requests, since the process started. The
+//! dashboard shows these totals.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +14,16 @@ use crate::tasks::readers::Reader;
 use crate::tasks::timeline::{Shared, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
-/// The length of a step of the latency, in seconds.
+/// The length of a latency step, in seconds.
 const STEP: u64 = 5;
-/// How many steps are kept: those of one hour.
+/// How many latency steps the host keeps. The steps cover one hour.
 const STEPS: usize = 720;
-/// How many different errors of a task are kept.
+/// How many different errors the host keeps for each task name.
 const ERRORS: usize = 20;
-/// The longest part of an error that tells it from others.
+/// How many letters of an error the host compares and keeps.
 const ERROR: usize = 200;
 
-/// All totals. Cheap to clone.
+/// The totals of all tasks and requests. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Totals(Arc<Both>);
 
@@ -33,7 +34,7 @@ struct Both {
     steps: Mutex<VecDeque<Step>>,
 }
 
-/// The tasks of one name.
+/// The totals of all tasks with the same component and name.
 struct Total {
     states: BTreeMap<&'static str, u64>,
     wait: DDSketch,
@@ -41,25 +42,25 @@ struct Total {
     errors: Vec<ErrorGroup>,
 }
 
-/// The tasks that failed with the same error.
+/// The number of tasks that failed with the same error.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ErrorGroup {
     error: String,
     state: &'static str,
     count: u64,
-    /// The request of the last such task.
+    /// The id of the request whose task failed last with this error.
     last: String,
 }
 
-/// The requests that ended within a step.
+/// The latency of the requests that ended within one step.
 struct Step {
-    /// The step's start, in seconds since 1970.
+    /// The start of the step, in seconds since 1970.
     start: u64,
     sent: DDSketch,
     ended: DDSketch,
 }
 
-/// Percentiles, in microseconds.
+/// Percentiles of a time, in microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Percentiles {
     p50: u64,
@@ -67,7 +68,7 @@ pub(crate) struct Percentiles {
     p99: u64,
 }
 
-/// The tasks of one name, as the dashboard shows them.
+/// The totals of all tasks with the same component and name, as the dashboard shows them.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TaskTotals {
     component: String,
@@ -90,7 +91,8 @@ pub(crate) struct Point {
 }
 
 impl Totals {
-    /// The tasks of each name, with the tasks of `live`, which have not ended.
+    /// Returns the totals for each task name. The numbers of running and waiting tasks come from the timelines in
+    /// `live`.
     pub(crate) fn tasks(&self, live: &[Arc<Shared>]) -> Vec<TaskTotals> {
         let mut all: BTreeMap<(String, String), TaskTotals> = BTreeMap::new();
         let empty = |(component, name): &(String, String)| TaskTotals {
@@ -124,7 +126,7 @@ impl Totals {
         all.into_values().collect()
     }
 
-    /// The latency of the last `minutes`. Steps without a request are missing.
+    /// Returns the latency in the last `minutes`, step by step. Steps in which no request ended are left out.
     pub(crate) fn latency(&self, minutes: u64) -> Vec<Point> {
         let from = now().saturating_sub(minutes.saturating_mul(60));
         let steps = lock(&self.0.steps);
@@ -137,7 +139,7 @@ impl Totals {
         steps.iter().filter(|step| step.start >= from).map(point).collect()
     }
 
-    /// The length of a step of the latency, in seconds.
+    /// Returns the length of a latency step, in seconds.
     pub(crate) const fn step() -> u64 {
         STEP
     }
@@ -153,7 +155,8 @@ impl Totals {
             total.wait.add(micros(timeline.wait(task, first.began)));
             total.duration.add(micros(end.at.saturating_duration_since(first.began)));
         }
-        // The tasks that did not run have the same reason as the one that failed before them, or none of their own.
+        // A task without an attempt has either no error, or the error of the failed task before it. So only tasks with
+        // attempts count here.
         if let (Some(error), false) = (&end.error, task.attempts.is_empty()) {
             let error: String = error.chars().take(ERROR).collect();
             let known = total.errors.iter().position(|group| group.state == state && group.error == error);
@@ -202,14 +205,14 @@ impl Total {
 }
 
 impl Percentiles {
-    /// None if there are no values.
+    /// Returns `None` if the sketch has no values.
     fn of(sketch: &DDSketch) -> Option<Self> {
         let at = |quantile| sketch.quantile(quantile).ok().flatten().map(|micros| micros.round() as u64);
         Some(Self { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? })
     }
 }
 
-/// A sketch of times in microseconds. Its percentiles are right to 1 %.
+/// Makes a sketch for times in microseconds. Its percentiles are exact to 1 %.
 fn sketch() -> DDSketch {
     DDSketch::new(Config::defaults())
 }

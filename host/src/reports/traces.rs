@@ -1,4 +1,5 @@
-//! Traces: a span for each request, and one for each of its tasks. They are made from the timeline, after the fact.
+//! Traces: the host makes a span for each request and each task. The host makes the spans from the timeline, after the
+//! response was sent or the tasks have ended.
 //!
 //! ```text
 //! GET /users/:id   ├───────────────┤ sent
@@ -47,7 +48,7 @@ impl Reader for Traces {
     }
 }
 
-/// The request's place in its trace, if its spans are exported.
+/// Returns the trace of the request or batch, if the host exports its spans.
 fn sampled(timeline: &Timeline) -> Option<&Trace> {
     timeline.trace.as_deref().filter(|trace| trace.is_sampled())
 }

@@ -1,4 +1,5 @@
-//! Timelines as JSON, for `epilogue status` and the dashboard. Moments are microseconds since the request's arrival.
+//! Converts timelines to JSON for `epilogue status` and the dashboard. All moments are microseconds since the request's
+//! arrival.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,14 +11,14 @@ use crate::contract::bindings::ResponseOutcome;
 use crate::tasks::timeline::{Attempt, Line, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
-/// A request or a batch in one line.
+/// A summary of a request or a batch: one line in a list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) id: String,
-    /// The time of the arrival, as RFC 3339.
+    /// When the request arrived, as RFC 3339.
     pub(crate) time: String,
     pub(crate) component: String,
-    /// Whether this is a batch of durable tasks on a worker. It has no method, path, route, status, and no response.
+    /// Whether this is a batch of durable tasks on a worker. A batch has no method, path, route, status or response.
     pub(crate) batch: bool,
     pub(crate) method: Option<String>,
     pub(crate) path: Option<String>,
@@ -29,27 +30,28 @@ pub(crate) struct Summary {
     pub(crate) responded: Option<u64>,
     pub(crate) sent: Option<u64>,
     pub(crate) ended: Option<u64>,
-    /// The moment of this view.
+    /// The moment at which the host made this summary.
     pub(crate) now: u64,
-    /// How many tasks are in each state. Also `running` and `waiting`. None in a [`Detail`], which lists the tasks.
+    /// How many tasks are in each state. The states include `running` and `waiting`. `None` in a [`Detail`], which
+    /// lists the tasks themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tasks: Option<BTreeMap<String, usize>>,
 }
 
-/// What a request does now.
+/// The current phase of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     /// The handler runs.
     Handling,
-    /// The response is being sent.
+    /// The host sends the response.
     Sending,
     /// The response is sent, and tasks or teardowns run or wait.
     Draining,
     Ended,
 }
 
-/// A request or a batch with all that is known about it.
+/// All details of a request or a batch.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Detail {
     #[serde(flatten)]
@@ -61,7 +63,7 @@ pub(crate) struct Detail {
     pub(crate) tasks: Vec<TaskView>,
     teardowns: Vec<(u64, Option<u64>)>,
     lines: Vec<LineView>,
-    /// The moment at which the host began to stop, if that was while the request ran.
+    /// When the host began to stop. `None` if the host did not begin to stop while the request ran.
     pub(crate) stop: Option<u64>,
 }
 
@@ -72,7 +74,7 @@ pub(crate) struct TaskView {
     name: String,
     component: String,
     added: u64,
-    /// How long an attempt may take.
+    /// How long an attempt of the task may take, in microseconds.
     timeout: Option<u64>,
     attempts: Vec<AttemptView>,
     end: Option<EndView>,
@@ -177,7 +179,7 @@ impl Detail {
     }
 }
 
-/// The word for a task's state: `running`, `waiting`, or what became of it.
+/// Returns the word for a task's state: `running`, `waiting`, or the state in which the task ended.
 pub(crate) fn state(task: &TaskTimeline) -> &'static str {
     match &task.end {
         Some(end) => end.fate.as_str(),
@@ -186,7 +188,7 @@ pub(crate) fn state(task: &TaskTimeline) -> &'static str {
     }
 }
 
-/// The word for a response's outcome, and the reason if it failed.
+/// Returns the word for a response's outcome, and the reason if the response or the handler has failed.
 pub(crate) fn outcome(outcome: &ResponseOutcome) -> (&'static str, Option<&str>) {
     match outcome {
         ResponseOutcome::Delivered => ("delivered", None),

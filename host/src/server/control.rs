@@ -33,8 +33,8 @@ impl Drop for Control {
 ///
 /// # Errors
 ///
-/// Returns an error if another user owns or can enter the folder of the sockets, or if the system refuses the socket or the
-/// thread.
+/// Returns an error if another user owns or can enter the folder of the sockets, or if the system refuses the
+/// socket or the thread.
 pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let folder = folder();
     make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;

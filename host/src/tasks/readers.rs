@@ -1,40 +1,42 @@
-//! Who reads the timelines of requests and batches.
+//! The readers of timelines. Reports implement the trait [`Reader`].
 
 use std::sync::Arc;
 
 use crate::tasks::timeline::{Shared, Timeline};
 use crate::telemetry::otlp::spans::Spans;
 
-/// Someone who reads timelines. The calls come from serving threads, so they must be short and must not block.
+/// A reader of the timelines of requests and batches. Serving threads and workers call its functions, so each function
+/// must be short and must not block.
 pub(crate) trait Reader: Send + Sync {
-    /// A request has an instance, and its handler is about to run. Or a batch is about to run.
+    /// The host calls this when a request has an instance and its handler is about to run, or when a batch is about to
+    /// run.
     fn began(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 
-    /// The host has answered without a component.
+    /// The host calls this when it has answered a request without a component.
     fn answered(&self, timeline: &Timeline) {
         _ = timeline;
     }
 
-    /// The response is sent, or has failed.
+    /// The host calls this when the response is sent or has failed.
     fn sent(&self, timeline: &Timeline) {
         _ = timeline;
     }
 
-    /// The request or the batch has ended, with all tasks and teardowns.
+    /// The host calls this when the request or the batch has ended with all its tasks and teardowns.
     fn ended(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 }
 
-/// All readers of the process. Cheap to clone. Without a reader, no timeline is recorded.
+/// All readers of the process. Cloning is cheap. If there is no reader, the host records no timelines.
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
-    /// Whether the timelines also have what guests print.
+    /// Whether the timelines also contain the output of guests.
     pub(crate) want_output: bool,
-    /// Where the spans of requests and tasks go. None if no traces are exported.
+    /// Exports the spans of requests and tasks. `None` if the host exports no traces.
     pub(crate) spans: Option<Arc<Spans>>,
 }
 
@@ -43,7 +45,7 @@ impl Readers {
         Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output, spans }
     }
 
-    /// Whether there is any reader.
+    /// Reports whether at least one reader exists.
     pub(crate) fn any(&self) -> bool {
         self.readers.is_some()
     }

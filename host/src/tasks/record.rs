@@ -15,29 +15,29 @@ use crate::contract::bindings::{ResponseOutcome, TaskId};
 /// The record of a task that has ended or is dead.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
-    /// The task's number within the request, from 1.
+    /// The task's number within the request. The first task has number 1.
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
     /// The id of the component that added and ran the task. The component has handled the request, or is a middleware.
     pub component: Arc<str>,
-    /// The final state of the task. If the task is dead, the state in which its last attempt ended.
+    /// The final state of the task. If the task is dead, this is the state in which the task's last attempt ended.
     pub state: TaskState,
     /// Whether the task is dead. A dead task is durable and has failed for good. A dead task has not ended: it waits in
-    /// the dead letter until an operator retries or drops it. With the failure policy `stop`, the tasks behind it wait
-    /// there too.
+    /// the dead letter until an operator retries or drops it. With the failure policy `stop`, the tasks behind a dead
+    /// task wait in the dead letter too.
     pub dead: bool,
-    /// The number of the last attempt; 0 if the task never started.
+    /// The number of the last attempt, or 0 if the task never started.
     pub attempt: u32,
-    /// The time from the start of the first attempt to the task's end; zero if the task never started.
+    /// The time from the start of the first attempt to the task's end, or zero if the task never started.
     pub elapsed: Duration,
-    /// The reason why the task did not succeed. For a panic in Rust, it is `panicked at src/lib.rs:1:2: message`. For
-    /// any other trap, it is the trap's reason and the last text that the task wrote to stderr.
+    /// The reason why the task did not succeed. For a panic in Rust, the reason is `panicked at src/lib.rs:1:2:
+    /// message`. For any other trap, it is the trap's reason and the last text that the task wrote to stderr.
     pub error: Option<String>,
 }
 
 impl TaskRecord {
-    /// The record of a stored task that took no time in this process.
+    /// Makes the record of a stored task that took no time in this process.
     pub(crate) fn of_stored(batch: &Batch, task: &engines::Task, state: TaskState) -> Self {
         Self {
             id: task.id,
@@ -51,8 +51,8 @@ impl TaskRecord {
         }
     }
 
-    /// Logs the task's end as one event, and counts it once (S3). A dead task has a different event and a different
-    /// count.
+    /// Logs the task's end as one event, and counts the end once (S3). For a dead task, the event and the count are
+    /// different.
     pub(crate) fn announce(&self, request: &str) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
@@ -72,7 +72,7 @@ impl TaskRecord {
                 )
             };
         }
-        // So a log of warnings only contains each task that did not succeed.
+        // With these levels, a log of warnings contains each task that did not succeed, and no other task.
         if self.state == TaskState::Succeeded {
             event!(tracing::Level::INFO);
         } else {
@@ -102,7 +102,7 @@ pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     );
 }
 
-/// A failed attempt after which another attempt follows.
+/// A failed attempt of a task, after which another attempt follows.
 pub(crate) struct Retry<'a> {
     pub(crate) request: &'a str,
     pub(crate) component: &'a str,
@@ -117,7 +117,7 @@ pub(crate) struct Retry<'a> {
 impl Retry<'_> {
     /// Logs the retry as one event.
     pub(crate) fn announce(&self) {
-        // Whole milliseconds are exact enough for people.
+        // Milliseconds are exact enough for people.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
         let what = words::WILL_BE_RETRIED;
         tracing::info!(
@@ -137,7 +137,7 @@ impl Retry<'_> {
 /// A task that was stored in the task engine. The worker that runs the task records its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {
-    /// The task's number within the request, from 1.
+    /// The task's number within the request. The first task has number 1.
     pub id: TaskId,
     /// The name that the task was registered under.
     pub name: String,
@@ -146,7 +146,7 @@ pub struct StoredTask {
 }
 
 impl StoredTask {
-    /// Logs as one event that the task is stored, and counts it once.
+    /// Logs as one event that the host has stored the task, and counts the task once.
     pub(crate) fn announce(&self, request: &str) {
         tracing::info!(
             target: "epilogue::task",
@@ -160,18 +160,18 @@ impl StoredTask {
     }
 }
 
-/// The record of a request, after its teardown.
+/// The record of a request. The host makes the record when the request's teardown has ended.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
     /// The request's id. The request's tasks and events have the same id.
     pub id: String,
-    /// The id of the request's trace: the client's id, or a new one.
+    /// The id of the request's trace: the client's trace id, or a new id.
     pub trace_id: String,
     /// The manifest's id of the component that handled the request.
     pub component: String,
     /// The status of the response that the host sent.
     pub status: StatusCode,
-    /// The outcome of the response.
+    /// How the response ended.
     pub outcome: ResponseOutcome,
     /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
@@ -180,15 +180,15 @@ pub struct RequestRecord {
     /// The number of teardowns that ran (S9). The number is zero if the guest registered no teardown, or if the
     /// instance had died. The number is more than one if a teardown added a task that registered another teardown.
     pub teardowns: u32,
-    /// The errors outside of any task: in the teardown, or in work that the guest had spawned.
+    /// The errors outside of any task: in the teardown, or in work that the guest spawned.
     pub errors: Vec<String>,
-    /// The number of the guest's handles after the request, minus their number before the request (S9). This should be
-    /// 0. Only the first request of an instance may open handles that the guest keeps, such as stdout.
+    /// The number of the guest's handles after the request, minus their number before the request (S9). The number
+    /// should be 0. Only the first request of an instance may open handles that the guest keeps, such as stdout.
     pub leaked: isize,
 }
 
 impl RequestRecord {
-    /// Logs why the handler's response is not sent. A mistake of the client is not logged as an error.
+    /// Logs why the host does not send the handler's response. If the client made a mistake, the event is not an error.
     pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
         let (request, component, what) = (&self.id, &self.component, words::REQUEST_FAILED);
         if client_mistake {
@@ -198,7 +198,7 @@ impl RequestRecord {
         }
     }
 
-    /// Logs why a response is not complete. If the client has left, this is not logged as an error.
+    /// Logs why a response is not complete. If the client has left, the event is not an error.
     pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
         let (request, component) = (&self.id, &self.component);
         match outcome {

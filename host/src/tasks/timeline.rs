@@ -1,5 +1,5 @@
-//! The timeline of a request: what happened, and when. The access log, the metrics, the traces and the dashboard are made
-//! from it. The host records it only if one of them is on.
+//! The timeline of a request lists what happened to the request, and when. The access log, the metrics, the traces and
+//! the dashboard read timelines. The host records timelines only if one of these reports is on.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,42 +11,43 @@ use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
 use crate::telemetry::otlp::trace::Trace;
 
-/// How many lines of a request's output are kept.
+/// How many lines of output a timeline keeps.
 const MAX_LINES: usize = 200;
-/// How many letters of a line are kept.
+/// How many letters a timeline keeps of each line of output.
 const MAX_LINE: usize = 500;
 
-/// A request from its arrival to the end of its teardown, or a batch of durable tasks on a worker.
+/// What happened to a request from its arrival to the end of its teardown, or to a batch of durable tasks on a worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
-    /// What the client asked for. None for a batch on a worker.
+    /// What the client asked for. `None` for a batch on a worker.
     pub(crate) asked: Option<Asked>,
-    /// The request's id. Empty if the host answered before the request got one.
+    /// The request's id. Empty if the host answered before the request got an id.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// The request's place in its trace. None if no traces are exported.
+    /// The trace that the request is part of. `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
-    /// The component that serves the request, by its id in the manifest. Empty if the host answered by itself.
+    /// The component that serves the request, by its id in the manifest. Empty if the host answered without a
+    /// component.
     pub(crate) component: String,
     /// The wall-clock time at which the request arrived.
     pub(crate) time: SystemTime,
-    /// The moment of the arrival. All other moments are later.
+    /// The moment at which the request arrived. All other moments are later.
     pub(crate) began: Instant,
-    /// The moment when the handler's response, or the host's own, was passed on to be sent.
+    /// The moment at which the host got the handler's response, or made its own response.
     pub(crate) responded: Option<Instant>,
     pub(crate) status: StatusCode,
-    /// The moment when the operating system had the response's last byte, or when the response failed.
+    /// The moment at which the operating system had the response's last byte, or at which the response failed.
     pub(crate) sent: Option<Instant>,
-    /// The length of the part of the body that was passed on to be sent.
+    /// How many bytes of the body the host passed on to the connection.
     pub(crate) bytes: u64,
     pub(crate) outcome: ResponseOutcome,
-    /// The tasks, in the order in which they were added.
+    /// The request's tasks, in the order in which they were added.
     pub(crate) tasks: Vec<TaskTimeline>,
-    /// The start of each teardown, and its end. None while it runs.
+    /// The start and the end of each teardown. The end is `None` while the teardown runs.
     pub(crate) teardowns: Vec<(Instant, Option<Instant>)>,
-    /// How many fresh instances have taken over, because the one before them was lost.
+    /// How many times a fresh instance has replaced an instance that was lost.
     pub(crate) fresh_instances: u32,
-    /// What the guest has printed, if something shows it.
+    /// The lines that the guest has printed. Empty if no reader wants the output.
     pub(crate) lines: Vec<Line>,
     pub(crate) ended: Option<Instant>,
 }
@@ -55,16 +56,16 @@ pub(crate) struct Timeline {
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) at: Instant,
-    /// The task that ran, by its number. None for the handler and the teardown.
+    /// The task that printed the line, by its number. `None` for the handler and the teardown.
     pub(crate) task: Option<TaskId>,
     /// `stdout` or `stderr`.
     pub(crate) stream: &'static str,
     pub(crate) text: String,
-    /// Whether the line has come to its end.
+    /// Whether the guest has ended the line.
     ended: bool,
 }
 
-/// What a client asked for.
+/// What a client asked for, from the request's headers and its connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
@@ -76,15 +77,15 @@ pub(crate) struct Asked {
     pub(crate) authority: Option<String>,
     /// The address of the client, or of the proxy in front of the host.
     pub(crate) client: SocketAddr,
-    /// The route that matched, such as `/users/:id`. Empty if none did.
+    /// The route that matched, such as `/users/:id`. Empty if no route matched.
     pub(crate) route: String,
     /// The client's `traceparent`.
     pub(crate) traceparent: Option<HeaderValue>,
-    /// The client's `x-request-id`, if the operator trusts it.
+    /// The client's `x-request-id`, if the operator trusts this header.
     pub(crate) request_id: Option<HeaderValue>,
 }
 
-/// A task of a request.
+/// What happened to one task of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskTimeline {
     pub(crate) id: TaskId,
@@ -92,56 +93,57 @@ pub(crate) struct TaskTimeline {
     /// The component that added the task and runs it.
     pub(crate) component: Arc<str>,
     pub(crate) added: Instant,
-    /// How long an attempt may take. None until the first one begins.
+    /// How long an attempt may take. `None` before the first attempt begins.
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Vec<Attempt>,
-    /// The task's end. None while it waits or runs.
+    /// The task's end. `None` while the task waits or runs.
     pub(crate) end: Option<TaskEnd>,
 }
 
 impl TaskTimeline {
-    /// Whether an attempt of the task runs.
+    /// Reports whether an attempt of the task runs now.
     pub(crate) fn is_running(&self) -> bool {
         self.attempts.last().is_some_and(|attempt| attempt.ended.is_none())
     }
 }
 
-/// One call of the guest for a task.
+/// One attempt of a task: one call of the guest.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    /// The attempt's number, from 1.
+    /// The attempt's number. The first attempt has number 1.
     pub(crate) number: u32,
     pub(crate) began: Instant,
     pub(crate) ended: Option<Instant>,
-    /// The instance that ran it: 0 for the instance of the handler, 1 for the first fresh one.
+    /// The instance that ran the attempt: 0 is the handler's instance, 1 is the first fresh instance.
     pub(crate) instance: u32,
-    /// The state of the attempt, and the reason why it did not succeed. None while it runs.
+    /// The state in which the attempt ended, and the reason if the attempt did not succeed. `None` while the attempt
+    /// runs.
     pub(crate) result: Option<(TaskState, Option<String>)>,
 }
 
-/// The end of a task.
+/// When and how a task ended in this process.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskEnd {
     pub(crate) at: Instant,
-    /// What became of the task.
+    /// The way in which the task ended.
     pub(crate) fate: Fate,
     /// The reason why the task did not succeed.
     pub(crate) error: Option<String>,
 }
 
-/// What became of a task in this process.
+/// The way in which a task ended in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The task ended in this state.
     Ended(TaskState),
-    /// The durable task failed for good in this state, and waits in the dead letter.
+    /// The durable task failed for good. The state is that of its last attempt. The task waits in the dead letter.
     Dead(TaskState),
-    /// The task was stored in the task engine. A worker runs it.
+    /// The host stored the task in the task engine, and a worker runs the task.
     Stored,
 }
 
 impl Fate {
-    /// The word for it in logs, labels and pages: the task's state, `dead` or `stored`.
+    /// Returns the word for this fate in logs, labels and pages: the task's state, `dead` or `stored`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ended(state) => state.as_str(),
@@ -152,7 +154,7 @@ impl Fate {
 }
 
 impl Timeline {
-    /// Begins the timeline of a request that arrives now, or of a batch.
+    /// Begins the timeline of a request that arrives now, or of a batch that starts now.
     pub(crate) fn begin(asked: Option<Asked>) -> Self {
         Self {
             asked,
@@ -175,24 +177,24 @@ impl Timeline {
         }
     }
 
-    /// The wall-clock time of a moment.
+    /// Converts a moment to wall-clock time.
     pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
         self.time + moment.saturating_duration_since(self.began)
     }
 
-    /// The time from the arrival to a moment.
+    /// Returns the time from the request's arrival to a moment.
     pub(crate) fn since_arrival(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.began)
     }
 
-    /// How long a task waited for its first attempt, which began at `began`: since the response was sent, or since the task
-    /// was added if that was later.
+    /// Returns how long a task waited for its first attempt, which began at `began`. The wait starts when the response
+    /// was sent, or when the task was added if that was later.
     pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
         let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
         began.saturating_duration_since(ready)
     }
 
-    /// Notes that a task was added at the moment `added`.
+    /// Records that a task was added at the moment `added`.
     pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>, added: Instant) {
         let task = TaskTimeline {
             id,
@@ -206,7 +208,7 @@ impl Timeline {
         self.tasks.push(task);
     }
 
-    /// Notes that an attempt of a task begins.
+    /// Records that an attempt of a task begins.
     pub(crate) fn attempt_begins(&mut self, record: &TaskRecord, began: Instant, timeout: Duration) {
         let instance = self.fresh_instances;
         let task = self.known(record.id, &record.name, &record.component);
@@ -214,7 +216,7 @@ impl Timeline {
         task.attempts.push(Attempt { number: record.attempt, began, ended: None, instance, result: None });
     }
 
-    /// Notes how the running attempt of a task ended.
+    /// Records how the running attempt of a task ended.
     pub(crate) fn attempt_ended(&mut self, id: TaskId, state: TaskState, error: Option<&str>) {
         let task = self.tasks.iter_mut().rfind(|task| task.id == id);
         if let Some(attempt) = task.and_then(|task| task.attempts.last_mut()) {
@@ -223,32 +225,32 @@ impl Timeline {
         }
     }
 
-    /// Notes that a task has ended, or is dead.
+    /// Records that a task has ended or is dead.
     pub(crate) fn task_ended(&mut self, record: &TaskRecord) {
         let fate = if record.dead { Fate::Dead(record.state) } else { Fate::Ended(record.state) };
         let task = self.known(record.id, &record.name, &record.component);
         task.end = Some(TaskEnd { at: Instant::now(), fate, error: record.error.clone() });
     }
 
-    /// Notes that a task has been stored.
+    /// Records that the host has stored a task.
     pub(crate) fn stored(&mut self, task: &StoredTask) {
         let task = self.known(task.id, &task.name, &task.component);
         task.end = Some(TaskEnd { at: Instant::now(), fate: Fate::Stored, error: None });
     }
 
-    /// Notes that a teardown begins.
+    /// Records that a teardown begins.
     pub(crate) fn teardown_begins(&mut self) {
         self.teardowns.push((Instant::now(), None));
     }
 
-    /// Notes that the running teardown has ended.
+    /// Records that the running teardown has ended.
     pub(crate) fn teardown_ended(&mut self) {
         if let Some((_, end)) = self.teardowns.last_mut() {
             *end = Some(Instant::now());
         }
     }
 
-    /// Notes what the guest prints, line by line. Text beyond the limits is left out.
+    /// Records the guest's output line by line. The timeline leaves out text beyond the limits.
     pub(crate) fn printed(&mut self, stream: &'static str, bytes: &[u8]) {
         let task = self.tasks.iter().rev().find(|task| task.is_running()).map(|task| task.id);
         for piece in String::from_utf8_lossy(bytes).split_inclusive('\n') {
@@ -270,13 +272,14 @@ impl Timeline {
         }
     }
 
-    /// Notes that a response with this status is passed on to be sent.
+    /// Records that the host has a response with this status, and begins to send it.
     pub(crate) fn responds(&mut self, status: StatusCode) {
         self.status = status;
         self.responded = Some(Instant::now());
     }
 
-    /// Finds a task, or adds it now: a task that is stored at once, or that a worker's task adds, was not noted before.
+    /// Finds a task, or adds the task now. The timeline does not know a task yet if the host stores the task at once,
+    /// or if a worker's task adds it.
     fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
         let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
             self.added(id, name, component, Instant::now());
@@ -286,11 +289,11 @@ impl Timeline {
     }
 }
 
-/// A timeline that its request and its readers share.
+/// A timeline that a request and its readers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     timeline: Mutex<Timeline>,
-    /// Whether the timeline also has what the guest prints.
+    /// Whether the timeline also contains the guest's output.
     pub(crate) has_output: bool,
 }
 
@@ -299,7 +302,8 @@ impl Shared {
         Arc::new(Self { timeline: Mutex::new(timeline), has_output })
     }
 
-    /// Locks the timeline. A panic elsewhere changes nothing, because a timeline is valid after each of its steps.
+    /// Locks the timeline. If another thread has panicked with the lock, the timeline is still valid, because a
+    /// timeline is valid after each step.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }

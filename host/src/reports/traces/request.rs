@@ -1,5 +1,5 @@
-//! The span of a request. It ends when the response was sent. Attributes are those of OpenTelemetry's conventions for HTTP
-//! servers.
+//! Makes the span of a request. The span ends when the response is sent. The attributes follow OpenTelemetry's semantic
+//! conventions for HTTP servers.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::reports::conventions::{OTHER_METHOD, method, version};
 use crate::tasks::timeline::{Asked, Timeline};
 use crate::telemetry::otlp::trace::Trace;
 
-/// Makes the span of a request whose response was sent, or has failed.
+/// Makes the span of a request whose response was sent or has failed.
 pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanData {
     let end = timeline.sent.or(timeline.responded).unwrap_or_else(Instant::now);
     let times = (timeline.time, timeline.wall(end));
@@ -34,7 +34,7 @@ pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanDat
         ResponseOutcome::Delivered => (status.is_server_error().then(|| status.as_str().to_owned()), ""),
     };
     if let Some(error) = error {
-        // A client that leaves, or a mistake of the client, is no error of the server.
+        // If a client leaves, or if a client makes a mistake, the span shows no error of the server.
         if status.is_server_error() || matches!(timeline.outcome, ResponseOutcome::ResponseFailed(_)) {
             span.status = Status::error(why.to_owned());
         }
@@ -43,7 +43,7 @@ pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanDat
     span
 }
 
-/// The span's name: the method and the route.
+/// Returns the span's name: the method and the route.
 fn name(asked: &Asked) -> String {
     let known = method(&asked.method).unwrap_or("HTTP");
     if asked.route.is_empty() { known.to_owned() } else { format!("{known} {}", asked.route) }

@@ -1,6 +1,7 @@
-//! The spans of a task. Each task has one of kind `consumer`, from its first attempt to its end. If it never ran, the span
-//! has no length, so that the number of spans is the number of tasks. A task that is stored for a worker has one of kind
-//! `producer`. The worker's span is linked to that.
+//! Makes the spans of a task. If a task runs, it has a span of kind `consumer` from its first attempt to its end. If a
+//! task never runs, its `consumer` span has no length, so that each task has a span. If a request stores a task for a
+//! worker, the request makes a span of kind `producer` for the task. The worker's `consumer` span is linked to the
+//! `producer` span.
 
 use std::time::Instant;
 
@@ -12,19 +13,20 @@ use crate::tasks::record::TaskState;
 use crate::tasks::timeline::{Attempt, Fate, TaskTimeline, Timeline};
 use crate::telemetry::otlp::trace::{Trace, derived};
 
-/// The number of spans that [`spans`] makes for a task.
+/// Returns the number of spans that [`spans`] makes for a task.
 pub(super) fn count(task: &TaskTimeline) -> usize {
     1 + attempts(task).len()
 }
 
-/// Makes the spans of a task: its own and, if it was retried, one for each attempt.
+/// Makes the spans of a task: the task's own span and, if the task was retried, one span for each attempt.
 pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> Vec<SpanData> {
     let own = own(timeline, trace, task);
     let attempts = attempts(task).iter().map(|attempt| of_attempt(timeline, trace, &own, attempt));
     attempts.collect::<Vec<_>>().into_iter().chain([own.clone()]).collect()
 }
 
-/// The attempts that have spans of their own.
+/// Returns the attempts that have spans of their own. If a task has only one attempt, the attempt has no span of its
+/// own.
 fn attempts(task: &TaskTimeline) -> &[Attempt] {
     if task.attempts.len() > 1 { &task.attempts } else { &[] }
 }
@@ -41,7 +43,7 @@ fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
     };
     let times = (timeline.wall(start), timeline.wall(end));
     let mut span = trace.spans.span(context, kind, task.name.clone(), times);
-    // A task that is stored before the response is a part of its request.
+    // Storing a task before the response is a part of the request.
     let is_part = stored && timeline.asked.is_some() && timeline.sent.is_none_or(|sent| end <= sent);
     relate(&mut span, trace.origin(task.id), is_part || trace.spans.tasks_are_children);
     span.attributes = attributes(timeline, trace, task, fate);
@@ -49,7 +51,7 @@ fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
     let last = task.attempts.last().and_then(|attempt| attempt.result.as_ref());
     let (state, error) = match fate {
         Some(Fate::Ended(state) | Fate::Dead(state)) => (Some(state), error),
-        // A worker will retry it later.
+        // Without a fate, the last attempt has failed, and a worker will retry the task later.
         None => (last.map(|(state, _)| *state), last.and_then(|(_, error)| error.as_deref())),
         Some(Fate::Stored) => (None, None),
     };
@@ -73,7 +75,7 @@ fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Att
     span
 }
 
-/// Makes a span the child of another one, or links it to that.
+/// Makes `span` a child of the span `other`, or links `span` to `other`.
 fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     if is_child {
         span.parent_span_id = other.span_id();
@@ -83,7 +85,7 @@ fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     }
 }
 
-/// Describes why a task or an attempt did not succeed. A task that was skipped, discarded or cancelled is no error: it
+/// Describes why a task or an attempt did not succeed. A skipped, discarded or cancelled task is no error. Its span
 /// only has the reason.
 fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) {
     let Some(state) = state.filter(|state| *state != TaskState::Succeeded) else { return };
