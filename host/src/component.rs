@@ -1,4 +1,4 @@
-//! A component of the application: loaded and checked once, then instantiated as often as needed.
+//! Loads and checks a component of the application once, and makes instances of it.
 
 pub(crate) mod composition;
 pub(crate) mod dependencies;
@@ -52,28 +52,28 @@ use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
-/// How long a component may take to compile until the host logs that it compiles.
+/// If a component takes longer than this to compile, the host logs that it compiles.
 const LONG: Duration = Duration::from_secs(2);
 
-/// The configuration of a component: what it may use, and its settings.
+/// The configuration of a component: its settings, and the resources that it may use.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
     /// The component's id in the manifest.
     pub(crate) id: String,
     pub(crate) settings: Settings,
     pub(crate) wasi: WasiConfig,
-    /// The variables that the component can ask for.
+    /// The variables that the component can read.
     pub(crate) variables: ComponentVariables,
     /// The key-value stores that the component may open.
     pub(crate) stores: ComponentStores,
-    /// The task engine for the component's durable tasks, if there is one.
+    /// The task engine for the component's durable tasks. `None` if the host has no task engine.
     pub(crate) task_store: Option<TaskStore>,
-    /// The folder with the copies of the component's files, if there are copies. It is deleted with the last component
-    /// that uses it.
+    /// The folder with copies of the component's files. `None` if the component has no copies. The host deletes the
+    /// folder with the last component that uses it.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
-/// A loaded component.
+/// A loaded component, which can be instantiated.
 pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) settings: Settings,
@@ -84,17 +84,17 @@ pub(crate) struct Component {
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
     handler: ServiceIndices,
-    /// The component's layers: its middleware, the outermost first, and then the component itself.
+    /// The component's layers: first its middleware from the outside in, and then the component itself.
     pub(crate) layers: Arc<[Layer]>,
-    /// The `runner` that each layer exports, in the same order.
+    /// The `runner` that each layer exports, in the order of `layers`.
     runners: Vec<Option<RunnerIndices>>,
     own_address: OwnAddress,
     lookups: ComponentLookups,
 }
 
 impl Component {
-    /// Compiles the component in `file`, or takes it from the cache, and checks that it can run here. `around` is its
-    /// middleware, the outermost first, and `dependencies` satisfy its imports.
+    /// Compiles the component in `file`, or takes it from the cache, and checks that the host can run it. `around` is
+    /// its middleware, from the outside in. `dependencies` are the components that satisfy its imports.
     pub(crate) fn load(
         linker: &Linker<State>,
         file: &Path,
@@ -127,7 +127,8 @@ impl Component {
         let compiled =
             compile(engine, id, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());
-        // Before its imports, because an error about imports of another WASI version would be less clear.
+        // Check the export before the imports. If a component is for another WASI version, an error about its imports
+        // would be less clear.
         check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
         check_memory(&compiled, config.settings.memory)
             .with_context(|| format!("component {id:?} ({}) cannot start", file.display()))?;
@@ -167,7 +168,8 @@ impl Component {
         })
     }
 
-    /// Makes a new instance.
+    /// Makes a new instance. Returns an error if the host has no place for another instance, if the component does not
+    /// start within `request_timeout`, or if the host stops.
     pub(crate) async fn instantiate(&self, shutdown: Shutdown, chaining: Chaining) -> Result<Instance, NoInstance> {
         if !left_for_instances() {
             return Err(NoInstance::Full(Full::Memory));
@@ -188,7 +190,7 @@ impl Component {
         }
     }
 
-    /// Logs that a request has no instance. If the host is full, it logs this once a minute for each reason, because
+    /// Logs that a request has no instance. If the host is full, it logs each reason only once a minute, because
     /// clients often try again at once.
     pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
         let (request, component, full, error) =
@@ -211,7 +213,7 @@ impl Component {
         store.limiter_async(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(largest_call(self.settings.max_task_args, !self.stores.is_empty()));
-        // The deadline is the next epoch, again and again: a guest that computes then yields to its thread.
+        // The deadline is always the next epoch. So a guest that computes yields to its thread at each epoch.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let instance = match fair(Purpose::Response, self.instance.instantiate_async(&mut store)).await {
@@ -231,17 +233,17 @@ impl Component {
     }
 }
 
-/// Counts in the metric of [`Limit::Instances`] that there is no room for another instance.
+/// Counts the failure in the metric of [`Limit::Instances`] and makes the error.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)
 }
 
-/// Warns that a composed component runs its tasks itself, without the host.
+/// Logs a warning that a composed component runs its tasks itself, without the host.
 ///
 /// # Errors
 ///
-/// Returns an error if the host has a task engine: no task of the component could be stored in it.
+/// Returns an error if the host has a task engine, because the host cannot store the component's tasks in it.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
     let advice = "set tool.epilogue.source of the component to the guest itself, which is not composed";
     ensure!(
@@ -258,8 +260,8 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     Ok(())
 }
 
-/// Finds the `runner` that a layer exports. If the component is joined with its middleware, `place` is the place of the
-/// layer. Warns if a layer can enqueue tasks but cannot run them.
+/// Finds the `runner` that the layer `id` exports. If the component is joined with its middleware, `place` is the
+/// layer's position. Logs a warning if a layer can enqueue tasks but cannot run them.
 fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
     let name = |label: &str, alone: &str| match place {
         Some(place) => middleware::label(label, place),
@@ -275,7 +277,8 @@ fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usiz
     (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)
 }
 
-/// Compiles a component, or takes it from the cache. Logs if it takes long, because nothing else happens meanwhile.
+/// Compiles a component, or takes it from the cache. Logs a message if compiling takes long, because the host does
+/// nothing else during that time.
 fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
     let (compiled, waiting) = mpsc::channel::<()>();
     let began = Instant::now();
@@ -295,7 +298,7 @@ fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Resu
     .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
 
-/// Checks that a component of this size can start in `memory`.
+/// Checks that `memory` is large enough for the component to start.
 fn check_memory(component: &Compiled, memory: Size) -> anyhow::Result<()> {
     let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
     let needed = pages.and_then(|pages| usize::try_from(pages).ok()?.checked_mul(PAGE.bytes())).map(Size::new);

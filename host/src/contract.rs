@@ -1,4 +1,4 @@
-//! The contract between host and guest: `wit/` in Rust, and checks of a component's file.
+//! The contract between host and guest: Rust bindings to `wit/`, and checks of a component's file.
 
 pub(crate) mod bindings;
 pub(crate) mod check;

@@ -1,8 +1,8 @@
-//! A composition of components, in which each gets only the configuration that it inherits.
+//! Composes components into one component. Each component gets only the configuration that it inherits.
 //!
-//! The components of a composition share one instance's data: its environment, files, hosts, variables and key-value
-//! stores. So a component that does not inherit one of these gets an import of its own, which the host implements with
-//! nothing.
+//! The components of a composition share the data of one instance: environment, files, hosts, variables and key-value
+//! stores. If a component does not inherit one of these, the composition gives the component a separate import. The
+//! host implements this import with an empty environment, no files, and so on.
 
 use std::borrow::Cow;
 
@@ -18,39 +18,39 @@ use wasmtime_wasi::filesystem::Descriptor;
 use crate::component::state::State;
 use crate::contract::versions::rename_imports;
 
-/// The interfaces that give a component its environment. Each has the label of an implementation with an empty
-/// environment.
+/// The interfaces that give a component its environment. The second value is the label of an implementation with an
+/// empty environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. Each has the label of an implementation without files.
+/// The interfaces that give a component its files. The second value is the label of an implementation without files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
-/// The interfaces that let a component connect to others.
+/// The interfaces that let a component connect to other hosts.
 const OUTBOUND: [&str; 3] = ["wasi:http/client@", "wasi:http/outgoing-handler@", "wasi:sockets/"];
 
-/// The message about a file that cannot be read.
+/// The error message for a file that is not a component.
 const INVALID: &str = "it is not a valid WebAssembly component";
 
-/// Several components that were composed into one.
+/// The result of a composition: one component, made from several.
 pub(crate) struct Composed {
     pub(crate) bytes: Vec<u8>,
-    /// The linker of the composed component, with the imports that only some of its components have.
+    /// The linker for the composed component. It also has the separate imports of its parts.
     pub(crate) linker: Linker<State>,
 }
 
-/// A composition that is being made.
+/// A composition that is not finished yet.
 pub(super) struct Composition {
     pub(super) graph: CompositionGraph,
     pub(super) linker: Linker<State>,
 }
 
 impl Composition {
-    /// Begins a composition, whose imports `linker` provides.
+    /// Begins a composition. `linker` provides the imports of its components.
     pub(super) fn new(linker: &Linker<State>) -> Self {
         Self { graph: CompositionGraph::new(), linker: linker.clone() }
     }
 
-    /// Adds an instance of a component. `name` is unique in the composition.
+    /// Adds an instance of a component. `name` must be unique in the composition.
     pub(super) fn instantiate(
         &mut self,
         name: &str,
@@ -68,12 +68,13 @@ impl Composition {
         Ok((self.graph.instantiate(package), world))
     }
 
-    /// Replaces an import of an instance if the instance does not inherit what it gives. `place` is the place of the
-    /// instance among the others, such as `0`.
+    /// Replaces an import of an instance by an empty implementation, if the instance does not inherit that
+    /// configuration. `place` names the instance's position in the composition, such as `0`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the import lets the instance connect to others, and it does not inherit that.
+    /// Returns an error if the import lets the instance connect to other hosts, and the instance does not inherit
+    /// `allowed_outbound_hosts`.
     pub(super) fn withhold(
         &mut self,
         instance: NodeId,
@@ -101,8 +102,8 @@ impl Composition {
         Ok(())
     }
 
-    /// Renames an import of an instance to `label`, so that it is separate from the imports of other instances. Returns
-    /// the label.
+    /// Renames an import of an instance to `label`, so that the host can implement the import separately. Returns the
+    /// label.
     pub(super) fn import(
         &mut self,
         instance: NodeId,
@@ -112,7 +113,7 @@ impl Composition {
     ) -> anyhow::Result<String> {
         let ItemKind::Instance(interface) = kind else { anyhow::bail!("its import {import} is not an interface") };
         let types = self.graph.types_mut();
-        // Without an identity, because otherwise it would be the same interface for all instances.
+        // The new interface has no id. With an id, the imports of all instances would be the same interface.
         let anonymous = Interface { id: None, ..types[interface].clone() };
         let anonymous = types.add_interface(anonymous);
         let node = self.graph.import(&label, ItemKind::Instance(anonymous))?;
@@ -120,7 +121,7 @@ impl Composition {
         Ok(label)
     }
 
-    /// Ends the composition.
+    /// Encodes the composition as a component.
     pub(super) fn finish(self) -> anyhow::Result<Composed> {
         Ok(Composed { bytes: self.graph.encode(EncodeOptions::default())?, linker: self.linker })
     }

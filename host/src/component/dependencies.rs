@@ -1,4 +1,5 @@
-//! Dependencies: components that satisfy imports of an application's component. The host composes them into it, as Spin does.
+//! Composes a component of the application with its dependencies, which are components that satisfy its imports. Spin
+//! does the same.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,11 @@ use crate::component::composition::{Composed, Composition};
 use crate::component::state::State;
 use crate::contract::check::{UNBUILT, read};
 
-/// Composes the component of these bytes with its dependencies. Returns none if it has no dependencies.
+/// Composes the component in `bytes` with its dependencies. Returns `None` if it has no dependencies.
 ///
 /// # Errors
 ///
-/// Returns an error if a dependency satisfies no import, or does not fit the import, or has an import that it may not
-/// have.
+/// Returns an error if a dependency satisfies no import, does not fit the import, or has a forbidden import.
 pub(crate) fn compose(
     dependencies: &[Dependency],
     bytes: &[u8],
@@ -51,7 +51,7 @@ pub(crate) fn compose(
     composition.finish().map(Some)
 }
 
-/// Adds an instance of a dependency, and returns its exports for these imports.
+/// Adds an instance of a dependency, and returns the exports that satisfy these imports.
 fn provide(
     composition: &mut Composition,
     place: usize,

@@ -1,4 +1,4 @@
-//! The wasmtime engine that all components of a process share.
+//! Makes the wasmtime engine that all components of a process share.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,21 +10,24 @@ use wasmtime::{
 
 use crate::component::room::largest_engine;
 
-/// How often a guest that computes without waiting yields to its thread's other work.
+/// The length of an epoch. A guest that computes without waiting yields to its thread's other work at each epoch.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How many bytes of a dropped instance's memory and stack are zeroed and kept, and not returned to the system.
-/// Together with `pagemap_scan`, this reduced the time for a fresh instance from 96 to 64 µs. Alone it had no effect.
+/// The number of bytes of a dropped instance's memory and stack that wasmtime zeroes and keeps for the next instance.
+/// The rest goes back to the system. With `pagemap_scan`, this reduced the time for a fresh instance from 96 to 64 µs.
+/// Without `pagemap_scan`, this had no effect.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
-/// Makes an engine with room for `max_instances` instances, or for as many as the system allows, and returns their
-/// number. Each instance takes 4 GiB of addresses, four memory mappings, and two more mappings for a prepared stack.
-/// Linux grants a process 65,530 mappings by default (`vm.max_map_count`). The engine keeps compiled components in
-/// wasmtime's cache folder. Without such a folder, it compiles them at each start.
+/// Makes an engine for up to `max_instances` instances. If the system allows fewer, makes an engine for that number.
+/// Returns the engine and the number.
+///
+/// Each instance takes 4 GiB of addresses, four memory mappings, and two more mappings for a prepared stack. Linux
+/// grants a process 65,530 mappings by default (`vm.max_map_count`). The engine keeps compiled components in wasmtime's
+/// cache folder. Without such a folder, it compiles the components at each start.
 ///
 /// # Errors
 ///
-/// Returns an error if the system has no addresses for a single instance.
+/// Returns an error if the system has too few addresses for one instance.
 pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZeroU32)> {
     let (engine, instances) = largest_engine(max_instances, |instances| Engine::new(&config(instances.get())))
         .map_err(anyhow::Error::from)
@@ -33,11 +36,12 @@ pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZe
     Ok((engine, instances))
 }
 
-/// The configuration of wasmtime, with room for `instances` instances.
+/// Makes the configuration of wasmtime for up to `instances` instances.
 pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // As measured for a guest of one module with WASI: three core instances, two tables and one stack. A guest that is
-    // blocked in an import may need a second stack. A guest in Python has fifteen core instances, which the pool only counts.
+    // Measured for a guest of one module with WASI: three core instances, two tables and one stack. A guest that is
+    // blocked in an import may need a second stack. A guest in Python has fifteen core instances, which the pool only
+    // counts.
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(20))
         .total_memories(instances)
@@ -51,8 +55,9 @@ pub(crate) fn config(instances: u32) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
-        // Without its feature `gc`, wasmtime 48.0.8 aborts the process when a guest calls a function of another type through
-        // a type that can have subtypes (GHSA-rc4p-x33f-vpr2). Such types belong to this proposal.
+        // Wasmtime is built without its feature `gc`. Then wasmtime 48.0.8 aborts the process if a guest calls a
+        // function of another type through a type that can have subtypes (GHSA-rc4p-x33f-vpr2). Turning the proposal
+        // off forbids such types.
         .wasm_features(WasmFeatures::GC, false)
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -63,7 +68,7 @@ pub(crate) fn config(instances: u32) -> Config {
     config
 }
 
-/// Advances the engine's epoch for as long as it lives.
+/// Starts the thread that advances the engine's epoch. The thread ends with the engine.
 fn tick(engine: &Engine) -> anyhow::Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new()

@@ -1,4 +1,4 @@
-//! Keeps guests that compute from starving their neighbors on the same thread (S12).
+//! Shares a thread's time between its guests, so that a guest that computes does not block other guests (S12).
 
 mod line;
 
@@ -18,11 +18,11 @@ use line::Place;
 pub(crate) use line::Purpose;
 
 thread_local! {
-    /// Whether the polled guest must wait for its turn, even if it has computed only briefly.
+    /// True if the guest that is being polled must wait for its turn, even after a short computation.
     static TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes the polled guest wait for its turn among the computing guests of its thread.
+/// Makes the calling guest wait for its turn among the computing guests of its thread.
 pub(crate) async fn turn() {
     let mut waited = false;
     poll_fn(|cx| match std::mem::replace(&mut waited, true) {
@@ -36,15 +36,15 @@ pub(crate) async fn turn() {
     .await;
 }
 
-/// If a guest has computed for less than this and asks to be polled again, it goes on at once. Each guest with a
-/// response body asks for this once, and a turn of the event loop would cost more than the rest of the guest's work.
+/// If a guest computes for less than this and asks to be polled again, the host polls the guest again at once. Each
+/// guest with a response body asks once. A round of the event loop would cost more than the rest of the guest's work.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future` as usual, unless it computes for longer than [`SHORT`]. Then the thread's timers, sockets and other
-/// tasks run first. After that, one of the computing guests goes on.
+/// Polls `future`. If it computes for longer than [`SHORT`], the thread's timers, sockets and other tasks run first.
+/// Then one of the computing guests goes on.
 ///
-/// A busy guest yields at each epoch and asks to be polled again at once. A tokio `LocalSet` would poll it 61 times
-/// before it checks timers and sockets. That delayed other requests by 56 ms. With this function it is 2 ms.
+/// A busy guest yields at each epoch, and asks to be polled again at once. A tokio `LocalSet` would poll the guest 61
+/// times before it checks timers and sockets. This delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
@@ -60,7 +60,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
         }
         let begun = Instant::now();
         let polled = loop {
-            // Wake-ups during the poll are only recorded.
+            // A wake-up during the poll only sets `own.woken`.
             own.outer.take();
             own.woken.swap(false, AcqRel);
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Computes `slices` times for longer than [`SHORT`], and calls `slice` each time.
+    /// Computes `slices` times, each time for longer than [`SHORT`], and calls `slice` each time.
     async fn compute(slices: usize, mut slice: impl FnMut()) {
         let mut left = slices;
         poll_fn(|cx| {
@@ -129,8 +129,8 @@ mod tests {
         .await;
     }
 
-    /// Counts how often the thread has handled its timers and sockets. The thread wakes a task that yielded only after
-    /// them.
+    /// Counts how often the thread has handled its timers and sockets. After a yield, a task wakes only when the thread
+    /// has handled them.
     fn rounds() -> (Rc<Cell<usize>>, JoinHandle<()>) {
         let rounds = Rc::<Cell<usize>>::default();
         let counter = rounds.clone();
@@ -143,8 +143,7 @@ mod tests {
         (rounds, counting)
     }
 
-    /// Lets guests compute without end until there have been `slices` slices. Returns the round and the guest of each
-    /// slice.
+    /// Lets guests compute until there have been `slices` slices. Returns the round and the guest of each slice.
     async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {
@@ -166,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn s12_of_those_that_compute_one_goes_on_in_each_round() {
         let seen = compete(&[Purpose::Tasks; 4], 24).await;
-        // Before a guest's first slice, it is not known that the guest computes.
+        // Before a guest's first slice, the host does not know that the guest computes.
         let (first, last) = (seen[4].0, seen[23].0);
         assert!(last - first >= 18, "{seen:?}");
         let turns: Vec<_> = seen[4..24].iter().map(|(_, guest)| *guest).collect();
@@ -222,7 +221,7 @@ mod tests {
                 .await;
             }
         };
-        // The thread may be stopped for as long meanwhile, but not always.
+        // The system may stop the thread for longer than [`SHORT`], but not in each of the attempts.
         let at_once =
             (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Purpose::Tasks, yields_briefly())).is_some());
         assert!(at_once);

@@ -1,4 +1,4 @@
-//! One instance of a component, and the host's calls into it.
+//! Calls the exports of one instance of a component, with time limits.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -28,15 +28,15 @@ use crate::tasks::store::NotStored;
 use crate::wire::incoming::BadUpload;
 use crate::wire::sent::Sent;
 
-/// The reason why a call was interrupted. Its instance cannot be used again, because wasmtime cannot cancel a call
-/// without dropping the store (wasmtime#11833).
+/// The reason why the host interrupted a call. The host cannot use the instance again, because wasmtime cannot cancel a
+/// call without dropping the store (wasmtime#11833).
 #[derive(Debug)]
 pub(crate) enum Interrupted {
-    /// The guest trapped, as a panic does.
+    /// The guest trapped, for example because of a panic.
     Trapped(Trap),
     /// The call was still running after this time.
     TimedOut(Duration),
-    /// The host's shutdown ran out of grace.
+    /// The grace period of the host's shutdown has ended.
     Stopped,
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Display for Interrupted {
     }
 }
 
-/// The description of a guest's trap.
+/// A guest's trap, with the text that explains it.
 #[derive(Debug)]
 pub(crate) struct Trap {
     /// wasmtime's error, with the guest's backtrace.
@@ -68,7 +68,7 @@ impl Trap {
 impl std::fmt::Display for Trap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.said {
-            // The trap's own reason would only be `unreachable`.
+            // For a panic, wasmtime's own reason is only `unreachable`.
             Some(panic) if panic.starts_with(PANICKED) => f.write_str(panic),
             Some(said) => write!(f, "{}; {said}", self.error.root_cause()),
             None => write!(f, "{}", self.error.root_cause()),
@@ -76,19 +76,19 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// The reason why the host does not send a response of the guest's handler.
+/// The reason why the host does not send the response of the guest's handler.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// The handler returned an error.
     Returned(ErrorCode),
-    /// The handler was interrupted.
+    /// The host interrupted the handler, or the handler trapped.
     Interrupted(Interrupted),
     /// The handler returned a response with a 1xx status.
     NotFinal(StatusCode),
-    /// The handler returned an error because the request's body broke off.
+    /// The handler returned an error because the client did not send the whole request body.
     BadUpload(BadUpload),
-    /// The handler returned a response, but its durable tasks could not be stored. The client must not be told that
-    /// they were accepted.
+    /// The handler returned a response, but its durable tasks could not be stored. The host must not send the response,
+    /// because it would tell the client that the tasks were accepted.
     NotStored(NotStored),
 }
 
@@ -105,7 +105,7 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// If the request's body broke off, the reason for that, `upload`, replaces the handler's error.
+    /// Replaces an error that the handler returned by `upload`, which is the reason why the request's body broke off.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -114,21 +114,21 @@ impl HandlerError {
     }
 }
 
-/// One instance with its store. It serves one request at a time.
+/// An instance of a component, with its wasmtime store. It serves one request at a time.
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
-    /// The runner of each layer, the outermost first.
+    /// The `runner` of each layer, from the outside in.
     runners: Vec<Option<Runner>>,
     calls: Calls,
-    /// How many requests the instance has begun to serve.
+    /// The number of requests that the instance has begun to serve.
     pub(crate) served: u32,
 }
 
-/// The data that the calls of an instance share in addition to its store.
+/// The data that all calls of an instance share, in addition to the store.
 struct Calls {
     shutdown: Shutdown,
-    /// Whether all work that the guest had spawned had ended when the last call returned.
+    /// True if no spawned work was running when the last call returned.
     idle: bool,
 }
 
@@ -138,28 +138,29 @@ impl Instance {
         Self { store, proxy, runners, calls: Calls { shutdown, idle: true }, served: 0 }
     }
 
-    /// Makes `scope` the current request. The guest adds tasks to its queue.
+    /// Sets the instance's current request to `scope`. The guest adds tasks to this request's queue.
     pub(crate) fn enter(&mut self, scope: &Arc<Scope>) {
         self.served += 1;
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// Writes what the guest prints into the timeline of its request, if something shows it.
+    /// Copies the guest's output to the timeline of its request, if a reader wants the output.
     pub(crate) fn show_output(&mut self, scope: &Scope) {
         self.store.data_mut().wasi.printed.belong_to(scope.output());
     }
 
-    /// Ends the current request. The guest's later work belongs to no request.
+    /// Ends the instance's current request. The guest's later work is part of no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
 
-    /// How many entries the host keeps for the guest: its handles, its calls and its streams (S9).
+    /// Returns the number of entries that the host keeps for the guest: handles, calls and streams (S9).
     pub(crate) fn resources(&mut self) -> usize {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
 
-    /// Calls the guest's handler and returns its response. The guest may still be writing the body then.
+    /// Calls the guest's handler and returns its response. The guest may still write the response's body after the
+    /// return.
     pub(crate) async fn handle(
         &mut self,
         request: Request,
@@ -187,13 +188,13 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// Takes the status that the handler set last, if HTTP has no such status.
+    /// Returns the last status that the handler set, if that status is not valid in HTTP. Resets it to none.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
 
-    /// Lets the guest write its response's body until the response has been sent. Interrupts the guest if the client
-    /// has waited for more of the body for `limit`.
+    /// Lets the guest write its response's body until the response has been sent. If the client has waited for more of
+    /// the body for `limit`, the host interrupts the guest.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
@@ -206,7 +207,7 @@ impl Instance {
         sent
     }
 
-    /// Calls `runner.run` of the layer that added the task. The task's time runs from `start`.
+    /// Calls `runner.run` of the layer that added the task. The task's time limit counts from `start`.
     pub(crate) async fn run_task(
         &mut self,
         layer: usize,
@@ -223,13 +224,13 @@ impl Instance {
                 self.store.data_mut().memory.settle();
                 ended
             }
-            // Not reached: the host accepts no task of a component without a runner.
+            // This branch is never taken, because the host accepts no task from a layer without a `runner`.
             None => Ok(Err(TaskError::UnknownTask)),
         }
     }
 
-    /// Calls the first layer's `runner.run` `calls` times and does nothing else. Benchmarks measure with it what
-    /// wasmtime itself takes.
+    /// Calls the first layer's `runner.run` `calls` times, without the host's own work. Benchmarks use this function to
+    /// measure the time that wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -241,12 +242,12 @@ impl Instance {
         self.store.run_concurrent(calls).await?
     }
 
-    /// Whether the guest has asked for a teardown since the last call of this method.
+    /// Reports whether the guest has asked for a teardown since the last call of this method.
     pub(crate) fn take_needs_teardown(&self) -> bool {
         self.store.data().background.needs_teardown.take()
     }
 
-    /// Calls `runner.teardown` of each layer that has one, the innermost first. Joins the errors.
+    /// Calls `runner.teardown` of each layer that has a `runner`, from the inside out. Joins the errors of all layers.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
@@ -265,20 +266,21 @@ impl Instance {
         run(&mut self.store, &mut self.calls, Purpose::Tasks, Some(limit), call).await
     }
 
-    /// Whether all work that the guest had spawned had ended when the last call returned.
+    /// Reports whether no spawned work was running when the last call returned.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.idle
     }
 
-    /// Waits for up to `limit` for spawned work that goes on after its call has returned (S18). Returns whether all of
-    /// it has ended. `left` is the time until the host stops that work. The guest is told when this time is nearly
-    /// over.
+    /// Waits up to `limit` for spawned work that still runs after its call has returned (S18). Returns true if all
+    /// spawned work has ended. `left` is the time until the host stops the work. The host tells the guest when `left`
+    /// is nearly over.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
         }
-        // The wait ends within the store's event loop. If the loop itself were dropped, its pending work would be lost,
-        // and the guest would wait forever. Work that computes does not let the loop end, so it ends with its instance.
+        // The timeout is inside the store's event loop. If the host dropped the loop itself, the loop's pending work
+        // would be lost, and the guest would wait forever. Work that computes does not let the loop end, so the host
+        // interrupts its instance.
         let idle = async |accessor: &Accessor<State>| {
             let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
@@ -289,10 +291,10 @@ impl Instance {
     }
 }
 
-/// How much longer than its limit computing spawned work may take before the host interrupts its instance.
+/// If spawned work computes, the host interrupts its instance this long after the limit.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for at most `limit`. The guest is told when the limit is near.
+/// Runs `call` in the store's event loop, for at most `limit`. The host tells the guest when the limit is near.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -303,8 +305,8 @@ async fn run<R>(
     run_within(store, calls, purpose, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
-/// Runs `call` in the store's event loop. `limit` is enforced outside of the event loop, because only that is reliable
-/// (wasmtime#11869, #11870). The guest is told of the deadline of `phase`.
+/// Runs `call` in the store's event loop. The host enforces `limit` outside of the event loop, because only an outer
+/// limit is reliable (wasmtime#11869, #11870). The host tells the guest when the deadline of `phase` is near.
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -318,7 +320,7 @@ async fn run_within<R>(
     let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;
-        // Most calls spawn no work. Then there is nothing to wait for after this call.
+        // Most calls spawn no work, and need no wait after the call.
         *idle = accessor.poll_no_interesting_tasks(&mut Context::from_waker(Waker::noop())).is_ready();
         result
     };
@@ -329,7 +331,7 @@ async fn run_within<R>(
         }
     };
     let result = {
-        // Pinned from the beginning, because it is large and would otherwise be moved into `fair`.
+        // The future is pinned here, because it is large. Without the pin, the future would be moved into `fair`.
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;

@@ -1,9 +1,10 @@
-//! If a thread is behind with its work, refuses new requests at once instead of serving them late (S12).
+//! Limits the requests in flight on a thread that is late (S12). The host refuses new requests at once instead of
+//! serving them late.
 //!
-//! The number of requests does not show whether a thread is late: a thousand requests that wait for a database are no
-//! load, but a few that compute are. So the host measures how long guests wait for their turns. From these waits it
-//! computes how many requests may be in flight on the thread: fewer while the thread is late, and then more again, like
-//! TCP's congestion window.
+//! The number of requests alone does not show that a thread is late. A thousand requests that wait for a database are
+//! no load, but a few requests that compute are. So the host measures how long computing guests wait for their turns.
+//! From these waits it computes how many requests may be in flight on the thread. While the thread is late, the host
+//! lowers this limit. Later it raises the limit again, as TCP does with its congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,45 +12,46 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often the limit of requests in flight is adjusted.
+/// The shortest time between two adjustments of the limit.
 const STEP: Duration = Duration::from_millis(25);
-/// How many requests are always admitted. If so few requests are late, refusing more would not help.
+/// The lowest value of the limit. If a thread is late with so few requests, refusing more requests would not help.
 const FEW: usize = 8;
 
 thread_local! {
-    /// The total time that guests of this thread have waited for their turns since the last adjustment, and the number
-    /// of turns. None if the thread has no limit to adjust.
+    /// The waits of this thread's guests since the last adjustment: the total time, and the number of turns. `None` if
+    /// the thread has no limit to adjust.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Records that a guest of this thread begins to wait for its turn. Returns the present time, or none if the thread
-/// does not measure waits.
+/// Returns the present time when a guest of this thread begins to wait for its turn. Returns `None` if the thread does
+/// not measure waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// Records that a guest of this thread has its turn, after it has waited since `since`.
+/// Records that a guest of this thread gets its turn, after a wait that began at `since`.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
 
-/// The limit of requests in flight on one thread. A request is in flight until its response is sent.
+/// Limits the requests in flight on one thread. A request is in flight until its response is sent.
 pub(crate) struct Lag {
     max: Duration,
     in_flight: Rc<Cell<usize>>,
     limit: Cell<usize>,
     set: Cell<Option<Instant>>,
-    /// Whether the thread was late when the limit was last adjusted.
+    /// True if the thread was late when the limit was last adjusted.
     late: Cell<bool>,
 }
 
-/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count: if many of
-/// them only wait, they would leave no room for others. If they compute, they slow down the requests in flight, and the
-/// limit falls.
+/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count. If they
+/// only wait, counting them would leave no places for other requests. If they compute, they delay the requests in
+/// flight, and the limit falls anyway.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
-    /// Makes the limit for the current thread. Its guests may wait up to `max` for their turns.
+    /// Makes the limit for the current thread. The thread is late if its guests wait longer than `max` for a turn on
+    /// average.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
         Self {
@@ -61,7 +63,7 @@ impl Lag {
         }
     }
 
-    /// Admits a request, or returns none if the limit is reached.
+    /// Admits a request. Returns `None` if the thread has reached its limit.
     pub(crate) fn admit(&self) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         let now = Instant::now();
@@ -72,7 +74,8 @@ impl Lag {
             let late = wait > self.max;
             let limit = self.limit.get();
             match late {
-                // As late as they are, so many are too many. Once may be a burst.
+                // Lower the limit in proportion to the lateness. A thread that is late only once may have a burst,
+                // which changes nothing.
                 true if self.late.get() => {
                     let limit = limit.min(in_flight) as f64 * self.max.div_duration_f64(wait);
                     self.limit.set(FEW.max(limit as usize));
@@ -99,8 +102,8 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
-    /// Passes `count` steps. At the end of each, two guests have had their turns `late` milliseconds late, and a
-    /// request comes. Keeps the requests that are admitted in `admitted`, and returns how many these are.
+    /// Passes `count` steps. At the end of each step, two guests get their turns `late` milliseconds late, and a
+    /// request comes. Adds the admitted requests to `admitted`, and returns their number.
     async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {
@@ -118,11 +121,11 @@ mod tests {
         let lag = Lag::new(Duration::from_millis(20));
         let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit()).collect();
         assert_eq!(admitted.len(), 100);
-        // Late for one step, which may be a burst.
+        // The thread is late for one step, which may be a burst.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 20, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
-        // The lag goes on: each step admits fewer requests, down to a few.
+        // The lag goes on. Each step admits fewer requests, down to a minimum.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 0);
         admitted.truncate(80);
         assert!(lag.admit().is_none());
@@ -130,7 +133,7 @@ mod tests {
         admitted.truncate(7);
         assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
-        // When the thread is in time again, each step admits one request more, up to the earlier number.
+        // When the thread is no longer late, each step admits one more request, up to the earlier number.
         assert_eq!(steps(&lag, 1, 1, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
         assert_eq!(steps(&lag, 20, 1, &mut admitted).await, 20);

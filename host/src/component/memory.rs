@@ -1,12 +1,13 @@
-//! The linear memory of one instance: how far it may grow, and when.
+//! Limits the linear memory of one instance.
 
 use wasmtime::ResourceLimiterAsync;
 
 use crate::budget::memory::{Grown, left_for_growth};
 use crate::component::fair;
 
-/// A guest that grows by so many bytes waits for its turn first. Most guests then write to all of these bytes at once.
-/// The system zeroes each page at the first write, which takes a millisecond here, and no epoch interrupts that.
+/// If a guest grows its memory by at least this number of bytes, it first waits for its turn. Most guests then write to
+/// all of these bytes at once. The system zeroes each page at the first write. For this number of bytes, zeroing takes
+/// a millisecond, and no epoch can interrupt it.
 const LARGE: usize = 4 << 20;
 
 /// Limits the linear memories of one instance.
@@ -14,22 +15,22 @@ pub(crate) struct LinearMemory {
     /// The largest size of each memory, in bytes.
     most: usize,
     grown: Grown,
-    /// Whether the instance exists. The memory that it has at its start is not growth.
+    /// True after the instance has started. The instance's initial memory does not count as growth.
     started: bool,
 }
 
 impl LinearMemory {
-    /// Limits each memory of an instance that is about to start to `most` bytes.
+    /// Makes the limits of an instance that is about to start. Each of its memories may have up to `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, grown: Grown::default(), started: false }
     }
 
-    /// Notes that the instance has started.
+    /// Records that the instance has started.
     pub(crate) fn start(&mut self) {
         self.started = true;
     }
 
-    /// Records that the guest has done its work for now, so it has written to the memory that it needs.
+    /// Records that the guest has done its current work. By now, the guest has written to the memory that it needs.
     pub(crate) fn settle(&mut self) {
         self.grown.settle();
     }
@@ -37,8 +38,7 @@ impl LinearMemory {
 
 #[async_trait::async_trait]
 impl ResourceLimiterAsync for LinearMemory {
-    /// Answers `memory.grow`. If the guest may not grow its memory, `memory.grow` fails, and the guest can still send a
-    /// response.
+    /// Decides whether the guest's `memory.grow` succeeds. If it fails, the guest can still send a response.
     async fn memory_growing(
         &mut self,
         current: usize,
@@ -50,7 +50,7 @@ impl ResourceLimiterAsync for LinearMemory {
         }
         let more = desired.saturating_sub(current);
         if self.started {
-            // A guest that grows again has mostly written to what it got before.
+            // If a guest grows again, it has mostly written to the memory that it got before.
             self.grown.settle();
             if more >= LARGE {
                 fair::turn().await;

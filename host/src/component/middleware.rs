@@ -1,11 +1,13 @@
-//! Middleware: components between the host and the application. The host joins them into one component, as Spin does.
+//! Joins an application with its middleware into one component, as Spin does. A middleware is a component between the
+//! host and the application.
 //!
 //! ```text
 //! host ──handle──▶ layer 0, a middleware ──handle──▶ … ──handle──▶ layer N, the application
 //! ```
 //!
 //! Each layer gets its own import of `queue`, such as `queue-0`, and its own export of `runner`, such as `runner-0`.
-//! All layers add to the request's one queue. The host knows which layer added a task, and calls this layer to run it.
+//! All layers add tasks to one queue, the request's. The host knows which layer added a task, and calls that layer to
+//! run the task.
 
 use std::path::Path;
 
@@ -19,17 +21,17 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// The name of a layer's own import or export. It is a plain label. With the name of an interface, such as
-/// `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
+/// Returns the name of a layer's own import or export. The name is a plain label. If it were the name of an interface,
+/// such as `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }
 
-/// Joins an application with its middleware, the outermost first.
+/// Joins an application with its middleware. `middleware` lists the middleware from the outside in.
 ///
 /// # Errors
 ///
-/// Returns an error if a file is not a middleware, or has an import that it may not have.
+/// Returns an error if a file is not a middleware, or has a forbidden import.
 pub(crate) fn join(
     middleware: &[Middleware],
     application: &Path,
@@ -53,12 +55,12 @@ pub(crate) fn join(
 
 struct Joining {
     composition: Composition,
-    /// Whether tasks can be durable.
+    /// True if the host has a task engine, so that tasks can be durable.
     durable: bool,
 }
 
 impl Joining {
-    /// Puts a layer around `inner`, the handler of the layers so far, and returns the layer's own handler.
+    /// Adds a layer around `inner`, which is the handler of the next layer. Returns the handler of the new layer.
     fn layer(
         &mut self,
         layer: usize,
@@ -95,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of joining these two components, which import nothing else.
+    /// Joins two components, which import nothing else, and returns the error.
     fn refusal(middleware: &str, inherits: Inherited, application: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("around.wasm");

@@ -1,43 +1,43 @@
-//! The reasons why there is no instance for a request or a task.
+//! The reasons why a request or a task gets no instance.
 
 use std::fmt;
 use std::time::Duration;
 
 use epilogue_rules::duration::Shown;
 
-/// The reason why there is no instance.
+/// The reason why a request or a task gets no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
-    /// There is no room for another instance.
+    /// The host has no place for another instance.
     Full(Full),
-    /// The host's shutdown ran out of grace.
+    /// The grace period of the host's shutdown has ended.
     Stopped,
-    /// The instance took longer than this to start.
+    /// The instance did not start within this time.
     TimedOut(Duration),
-    /// The component could not be started.
+    /// The instance could not start.
     Failed(wasmtime::Error),
 }
 
-/// The reason why there is no room for another instance.
+/// The reason why the host has no place for another instance.
 #[derive(Debug)]
 pub(crate) enum Full {
-    /// `max-instances` exist.
+    /// The number of instances has reached `max-instances`.
     Instances,
-    /// The process has taken nearly all of `max-memory`.
+    /// The process uses nearly all of `max-memory`.
     Memory,
-    /// The system has no memory, mapping or file descriptor for another instance.
+    /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Tasks that have lost their instance already wait for room. They go before new requests.
+    /// Tasks that have lost their instance already wait for a new one. Such tasks go before new requests.
     TasksWait,
 }
 
 impl NoInstance {
-    /// Whether another attempt may succeed a little later.
+    /// Reports whether another attempt to get an instance may succeed a little later.
     pub(crate) fn may_pass(&self) -> bool {
         self.is_full() || matches!(self, Self::TimedOut(_))
     }
 
-    /// Whether there is room again once another instance is gone.
+    /// Reports whether the host is full. If it is, the next attempt can succeed when another instance is gone.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -1,4 +1,4 @@
-//! The instances of one component on one thread.
+//! Keeps the idle instances of one component on one thread.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
@@ -12,26 +12,27 @@ use crate::component::no_instance::{Full, NoInstance};
 use crate::interfaces::chaining::Chaining;
 use crate::process::shutdown::Shutdown;
 
-/// The largest number of idle instances. Each holds some memory, and a thread rarely serves so many requests at the
-/// same time.
+/// The largest number of idle instances in a pool. Each idle instance takes some memory, and a thread rarely serves
+/// more requests at the same time.
 const MAX_IDLE: usize = 128;
 
-/// How many idle instances each of `pools` pools may keep. All pools together keep at most half of `max_instances`,
-/// because no other pool can use an idle instance.
+/// Returns how many idle instances each of `pools` pools may keep. All pools together keep at most half of
+/// `max_instances`, because a pool cannot use the idle instances of other pools.
 pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
     MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
 }
 
-/// One component's instances on one thread. Instances stay on their thread, so nothing here is locked.
+/// The instances of one component on one thread. Instances stay on their thread, so the pool needs no locks.
 pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
-    /// Connects the component to others.
+    /// Connects the component to other components of the application.
     chaining: Chaining,
     idle: RefCell<Vec<Instance>>,
-    /// How many idle instances the pool keeps: 0 once no more requests will come.
+    /// The number of idle instances that the pool keeps. 0 if no more requests will come.
     max_idle: Cell<usize>,
-    /// How many requests have lost their instance and wait for another one. They have priority over new requests.
+    /// The number of requests that have lost their instance and wait for another one. They have priority over new
+    /// requests.
     waiting: Cell<usize>,
 }
 
@@ -41,8 +42,8 @@ impl Pool {
         Self { component, shutdown, chaining, idle, max_idle, waiting }
     }
 
-    /// Takes an instance for a request: the idle one that was used last, because its memory is most likely still in the
-    /// processor's caches, or else a new one.
+    /// Takes an instance for a request. Prefers the idle instance that was used last, because its memory is most likely
+    /// still in the processor's caches. If no instance is idle, makes a new instance.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         if self.waiting.get() > 0 {
             return Err(NoInstance::Full(Full::TasksWait));
@@ -54,13 +55,13 @@ impl Pool {
         }
     }
 
-    /// Makes an instance that has served no request.
+    /// Makes a new instance.
     pub(crate) async fn fresh(&self) -> Result<Instance, NoInstance> {
         self.component.instantiate(self.shutdown.clone(), self.chaining.clone()).await
     }
 
-    /// Keeps an instance for the next request, if it may serve another one. Call it after the teardown of the
-    /// instance's last request.
+    /// Keeps an instance for another request, if the instance may serve one and the pool may keep it. Otherwise drops
+    /// the instance. Call this after the teardown of the instance's last request.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
@@ -69,13 +70,14 @@ impl Pool {
         }
     }
 
-    /// Drops the idle instances. From now on each other instance is dropped when its request ends.
+    /// Drops the idle instances. From now on, the pool drops each instance when its request ends.
     pub(crate) fn retire(&self) {
         self.max_idle.set(0);
         self.idle.take();
     }
 
-    /// Waits in the line for room. While the line is not empty, no request begins and no instance is kept idle.
+    /// Joins the line of requests that wait for an instance, and drops the idle instances. While this line is not
+    /// empty, the pool takes no new requests and keeps no idle instances.
     pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
         self.idle.borrow_mut().clear();
         self.waiting.update(|waiting| waiting + 1);
@@ -83,7 +85,7 @@ impl Pool {
     }
 }
 
-/// A place in the line for room. Dropping it leaves the line.
+/// A request's place in the line for an instance. Dropping this value leaves the line.
 pub(crate) struct InLine(Rc<Pool>);
 
 impl Drop for InLine {

@@ -1,4 +1,4 @@
-//! The system's limits for instances: memory mappings and addresses.
+//! Limits the number of instances to what the system's memory mappings and addresses allow.
 
 use std::fs;
 use std::io;
@@ -9,14 +9,15 @@ use wasmtime::Engine;
 
 /// The number of mappings that the process needs for threads, compiled components and large allocations.
 const OTHER_MAPPINGS: u64 = 2_000;
-/// The mappings of ten instances. Measurements showed four for each instance, and two for each stack. The pool has 5 %
-/// more stacks than instances.
+/// The number of mappings for ten instances. Measurements showed four mappings for each instance, and two for each
+/// stack. The pool has 5 % more stacks than instances.
 const MAPPINGS_OF_TEN: u64 = 61;
-/// The address space that must be free after the pool was made: for threads, compiled components and guests' files.
+/// The address space that must stay free after the pool is made, in bytes. Threads, compiled components and guests'
+/// files need it.
 const OTHER_ADDRESSES: usize = 1 << 30;
 
-/// Makes an engine with `make`, which gets the number of instances: `max_instances`, or as many as the system has mappings
-/// and addresses for. Returns how many that is. If there are fewer, a warning says so.
+/// Makes an engine with `make`, for up to `max_instances` instances. If the system has fewer mappings or addresses,
+/// logs a warning and makes an engine for fewer instances. Returns the engine and its number of instances.
 pub(super) fn largest_engine(
     max_instances: NonZeroU32,
     make: impl Fn(NonZeroU32) -> wasmtime::Result<Engine>,
@@ -55,8 +56,8 @@ pub(super) fn largest_engine(
     Ok((engine, instances))
 }
 
-/// Whether an error says that the system has no memory, mapping, address or file descriptor left. Another attempt may
-/// succeed when others have ended.
+/// Reports whether an error means that the system has no memory, mapping, address or file descriptor left. Another
+/// attempt may succeed when other instances have ended.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {
@@ -66,23 +67,23 @@ pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     })
 }
 
-/// How many mappings a process may have. None if the system does not show it.
+/// Returns the number of mappings that a process may have. Returns `None` if the system does not show it.
 fn mappings() -> Option<u64> {
     fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
-/// The number of instances for which these mappings are enough, but at least one.
+/// Returns the number of instances that fit into these mappings. Returns at least 1.
 fn fitting(mappings: u64) -> NonZeroU32 {
     let instances = mappings.saturating_sub(OTHER_MAPPINGS).saturating_mul(10) / MAPPINGS_OF_TEN;
     NonZeroU32::new(u32::try_from(instances).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
-/// The number of mappings that these instances need.
+/// Returns the number of mappings that this number of instances needs.
 fn needed(instances: NonZeroU32) -> u64 {
     (u64::from(instances.get()) * MAPPINGS_OF_TEN).div_ceil(10) + OTHER_MAPPINGS
 }
 
-/// Checks that the process can still get some address space.
+/// Checks that the process can still allocate [`OTHER_ADDRESSES`] bytes of address space.
 fn leaves_addresses(engine: Engine) -> wasmtime::Result<Engine> {
     match Vec::<u8>::new().try_reserve_exact(OTHER_ADDRESSES) {
         Ok(()) => Ok(engine),

@@ -1,4 +1,4 @@
-//! The host's data for one instance: a context for each interface that the guest may call, and the instance's limits.
+//! The host's data for one instance: the context of each interface that the guest may call, and the instance's limits.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ pub(crate) struct State {
     arriving: Arriving,
     outgoing: Outgoing,
     pub(crate) variables: ComponentVariables,
-    /// The variables of a middleware that does not inherit them.
+    /// An empty set of variables, for components that do not inherit the application's variables.
     pub(crate) no_variables: ComponentVariables,
     key_value: KeyValue,
-    /// The key-value stores of a middleware that does not inherit them.
+    /// An empty set of key-value stores, for components that do not inherit the application's stores.
     no_key_value: KeyValue,
     pub(crate) background: Background,
     pub(crate) refused_status: RefusedStatus,
@@ -36,7 +36,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Makes the data of an instance with these contexts, and with at most `memory` bytes of memory.
+    /// Makes the data of an instance. `memory` limits the size of its linear memory, in bytes.
     pub(crate) fn new(
         wasi: Wasi,
         outgoing: Outgoing,
@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// Makes `scope` the request that is being served, or none.
+    /// Sets the instance's current request to `scope`. `None` means that the instance serves no request.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
         self.wasi.printed.belong_to(scope.as_ref().and_then(|scope| scope.output()));
         self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
@@ -72,28 +72,29 @@ impl State {
         self.background.scope = scope;
     }
 
-    /// Begins a call. `phase` describes it and its deadline.
+    /// Begins a call into the guest. `phase` has the call's start and deadline.
     pub(crate) fn begin(&self, phase: Phase) {
         self.wasi.last_words.forget();
         self.background.enter(phase);
     }
 
-    /// How many handles the guest holds.
+    /// Returns the number of handles that the guest holds.
     pub(crate) fn handles(&mut self) -> usize {
         self.table.iter_mut().count()
     }
 
-    /// The instance's key-value stores.
+    /// Returns the instance's key-value stores.
     pub(crate) fn key_value(&mut self) -> KeyValueView<'_> {
         KeyValueView { key_value: &mut self.key_value, table: &mut self.table }
     }
 
-    /// The key-value stores of a middleware that does not inherit them.
+    /// Returns an empty set of key-value stores, for components that do not inherit the application's stores.
     pub(crate) fn no_key_value(&mut self) -> KeyValueView<'_> {
         KeyValueView { key_value: &mut self.no_key_value, table: &mut self.table }
     }
 
-    /// The view for an arriving request, with which the guest sees all of the request's headers.
+    /// Returns the view of WASI HTTP for an arriving request. With this view, the guest sees all of the request's
+    /// headers.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

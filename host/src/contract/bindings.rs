@@ -1,4 +1,4 @@
-//! Bindings to the package `epilogue:background` in `wit/`.
+//! Rust bindings to the package `epilogue:background` in `wit/`.
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated code")]
 mod generated {
@@ -11,7 +11,7 @@ mod generated {
     });
 }
 
-/// The outcome of the response of a task's request, as the guest sees it.
+/// The outcome of a request's response, as the request's tasks see it.
 pub use generated::epilogue::background::types::ResponseOutcome;
 pub(crate) use generated::epilogue::background::types::{
     self, EnqueueError, FailurePolicy, RequestContext, RunWhen, TaskError, TaskId, TaskOptions, TraceContext,

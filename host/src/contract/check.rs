@@ -13,24 +13,26 @@ use super::{names, versions, wasm_file};
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// The prefix of the names of the contract's interfaces.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
-/// The interface through which a guest enqueues tasks, as a single component imports it.
+/// The interface through which a guest enqueues tasks. This is the name in a component that is not composed.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-/// The interface through which a guest runs its tasks, as a single component exports it.
+/// The interface through which a guest runs its tasks. This is the name in a component that is not composed.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
-/// The interface between the adapters of a composed component. No other component contains it.
+/// The interface between the adapters of a composed component. Only composed components contain this name.
 pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 
-/// The advice if the file of an application's component does not exist.
+/// The advice in the error about a missing component file.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
-/// Reads a component's file. Replaces the names of other versions of WASI 0.3 by the names of version 0.3.0. Checks the
-/// names of the component's tasks. If the file does not exist, the message ends with `advice`. If two tasks have the
-/// same name, the message contains `cannot`, for example `cannot be composed`.
+/// Reads a component's file, and checks the names of the component's tasks. Replaces the names of other versions of
+/// WASI 0.3 by the names of version 0.3.0.
+///
+/// If the file does not exist, the error ends with `advice`. If two tasks have the same name, the error contains
+/// `cannot`, such as `cannot be composed`.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read or is not a component, if components or types are nested too deep in it,
-/// or if two of its tasks have the same name. The message names the file.
+/// Returns an error that names the file in these cases: the file cannot be read, the file is not a component, the file
+/// nests components or types too deep, or two tasks have the same name.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("{} {cannot}", file.display());
     let bytes = versions::normalize(wasm_file::read(file, advice)?).with_context(cannot)?;
@@ -38,17 +40,17 @@ pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Ve
     Ok(bytes)
 }
 
-/// Whether this component was made by `epilogue compose`.
+/// Reports whether `epilogue compose` has made this component.
 pub(crate) fn is_composed(component: &[u8]) -> bool {
     memmem::find(component, DRAIN.as_bytes()).is_some()
 }
 
-/// Checks that a component with these imports and exports is a guest: it serves requests, and it runs the tasks that it
-/// can enqueue.
+/// Checks that a component with these imports and exports is a guest. A guest exports a handler. If a guest can enqueue
+/// tasks, it also exports a `runner`.
 ///
 /// # Errors
 ///
-/// Returns an error if the component is not a guest. The message names the interface that is missing.
+/// Returns an error if the component is not a guest. The error names the missing interface.
 pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Result<()> {
     check_handler(exports)?;
     let enqueues = imports.iter().any(|name| name.starts_with(CONTRACT));
@@ -61,8 +63,8 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
 ///
 /// # Errors
 ///
-/// Returns an error if the component cannot serve requests. The message names the missing interface, and says what to
-/// do with a component for WASI 0.2.
+/// Returns an error if the component cannot serve requests. The error names the missing interface. For a component of
+/// WASI 0.2, the error also has advice.
 pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {
@@ -81,13 +83,14 @@ pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>)
     bail!("it does not export {HANDLER}");
 }
 
-/// Checks that a component of this world can pass requests on.
+/// Checks that a component with this world can pass requests on, as a middleware does.
 ///
 /// # Errors
 ///
-/// Returns an error if the component cannot pass requests on. The message says how to build one that can.
+/// Returns an error if the component cannot pass requests on. The error says how to build a middleware.
 pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
-    // spin-sdk's feature http-middleware adds an import without functions to guests that do not use it.
+    // Check for the function `handle`. spin-sdk's feature `http-middleware` adds an import of the interface without
+    // functions to guests that do not use the feature.
     let passes_on = match world.imports.get(HANDLER) {
         Some(ItemKind::Instance(handler)) => types[*handler].exports.contains_key("handle"),
         _ => false,

@@ -1,27 +1,28 @@
-//! Reads the names of a guest's tasks from its file.
+//! Reads the names of a guest's tasks from the guest's file, to find two tasks with the same name.
 //!
-//! For each task, the SDK writes an entry into a custom section of the guest's core module: two lengths of four bytes,
-//! least significant byte first, then the task's name and the place of its function. Two tasks of a guest cannot have
-//! the same name, because the host calls a task by its name.
+//! For each task, the SDK writes an entry into a custom section of the guest's core module. An entry has two lengths of
+//! four bytes, with the least significant byte first. Then come the task's name and the place of the task's function in
+//! the source. Two tasks of a guest cannot have the same name, because the host calls a task by its name.
 
 use std::collections::BTreeMap;
 
 use anyhow::bail;
 use wasmparser::{Parser, Payload};
 
-/// The section's name. Another SDK need not write one.
+/// The name of the custom section. Other SDKs may omit this section.
 const SECTION: &str = "epilogue-tasks";
 
-/// Checks that no two tasks of a guest have the same name. Ignores parts of the component that cannot be read, because
+/// Checks that the tasks of a guest have different names. Ignores parts of the component that cannot be read, because
 /// other checks report them.
 ///
 /// # Errors
 ///
-/// Returns an error if two tasks have the same name. The message names both functions.
+/// Returns an error if two tasks have the same name. The error names both functions.
 pub(crate) fn check(component: &[u8]) -> anyhow::Result<()> {
     for payload in Parser::new(0).parse_all(component) {
         let Ok(payload) = payload else { break };
-        // Each core module has a section of its own: a composed component contains several guests.
+        // Check each core module separately. A composed component contains several guests, and each guest has its own
+        // section.
         if let Payload::CustomSection(section) = payload
             && section.name() == SECTION
         {
@@ -64,7 +65,7 @@ mod tests {
         [&length(name), &length(place), name.as_bytes(), place.as_bytes()].concat()
     }
 
-    /// A component whose core modules have these sections.
+    /// Makes a component whose core modules have these sections.
     fn component(sections: &[Vec<u8>]) -> Vec<u8> {
         let section = |data: &Vec<u8>| {
             let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -82,7 +83,7 @@ mod tests {
             "two tasks are named `send \"it\"`, a::send (a.rs:1) and b::send (b.rs:2): name one of them with \
              `#[task(name = \"…\")]`"
         );
-        // Guests in one composed component may have tasks of the same name.
+        // Different guests in one composed component may have tasks with the same name.
         check(&component(&[one, two])).unwrap();
     }
 

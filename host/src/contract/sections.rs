@@ -1,11 +1,11 @@
-//! The sections of a component's file.
+//! Reads and writes the sections of a component's file.
 
 use wasmparser::{BinaryReader, Result};
 
-/// The length of what is before the first section: the magic number, the version and the layer.
+/// The number of bytes before the first section: the magic number, the version and the layer.
 pub(super) const HEADER: usize = 8;
 
-/// The ids of a component's sections that contain names, or components that do.
+/// The ids of those sections of a component that contain names, or contain components with names.
 pub(super) const COMPONENT: u8 = 4;
 pub(super) const INSTANCES: u8 = 5;
 pub(super) const ALIASES: u8 = 6;
@@ -13,7 +13,7 @@ pub(super) const TYPES: u8 = 7;
 pub(super) const IMPORTS: u8 = 10;
 pub(super) const EXPORTS: u8 = 11;
 
-/// The sections of a component: the id and the body of each.
+/// Iterates over the sections of a component. Each item has the section's id and its contents.
 pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8])>> {
     let mut reader = BinaryReader::new(component.get(HEADER..).unwrap_or_default(), HEADER);
     std::iter::from_fn(move || {
@@ -24,14 +24,14 @@ pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u
     })
 }
 
-/// Writes a section.
+/// Appends a section to `component`.
 pub(super) fn write_section(component: &mut Vec<u8>, id: u8, body: &[u8]) {
     component.push(id);
     write_length(component, body.len());
     component.extend(body);
 }
 
-/// Writes a length as LEB128.
+/// Appends a length to `bytes`, encoded as LEB128.
 pub(super) fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         bytes.push(length.to_le_bytes()[0] | 0x80);

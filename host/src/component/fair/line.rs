@@ -1,6 +1,7 @@
-//! The line of computing guests on one thread. They take turns, and between two turns the thread does its other work.
+//! The waiting line of computing guests on one thread. One guest at a time has its turn. Between two turns, the thread
+//! does its other work.
 //!
-//! The turns alternate between responses and tasks, so that neither kind waits without end.
+//! The turns alternate between responses and tasks, so that both go on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,16 +16,16 @@ thread_local! {
 /// The purpose of a guest's computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A response, for which a client waits.
+    /// The guest computes for a response. A client waits for it.
     Response,
-    /// A request's tasks, and its teardown.
+    /// The guest computes for a request's tasks or its teardown.
     Tasks,
 }
 
 struct Line {
-    /// Whether a guest has its turn now. It passes the turn on when it yields.
+    /// True if a guest has its turn now. When the guest yields, it passes the turn to the next guest.
     moving: Cell<bool>,
-    /// The waiting guests that compute for a response. The reference to a guest that has left the line can no longer be
+    /// The waiting guests that compute for a response. If a guest has left the line, its reference can no longer be
     /// upgraded.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
@@ -51,7 +52,7 @@ impl Line {
         std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Gives the turn to the next guest. The previous guest computed for the purpose `after`.
+    /// Gives the turn to the next guest. `after` is the purpose of the previous guest.
     fn go_on(&self, after: Purpose) {
         let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
@@ -69,19 +70,20 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Gives the guest its turn, and wakes it once the thread has done its other work.
+    /// Gives the guest its turn. Wakes the guest when the thread has done its other work.
     fn call(&self) {
         self.first.set(true);
-        // After one poll, it wakes the task after the thread's other work. It need not be kept for this.
+        // After one poll, `yield_now` wakes the task when the thread has done its other work. The future can be
+        // dropped.
         _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&self.waker.borrow()));
     }
 }
 
-/// A guest's place in its thread's line. Dropping it lets the next guest go on.
+/// A guest's place in its thread's line. Dropping it gives the turn to the next guest.
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
-    /// Takes the last place among the guests of this thread that compute for the same purpose.
+    /// Takes the last place among the guests of this thread that compute for `purpose`.
     pub(super) fn last(purpose: Purpose, waker: &Waker) -> Self {
         let waiter = Rc::new(Waiter { purpose, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
         LINE.with(|line| {
@@ -94,7 +96,7 @@ impl Place {
         Self(waiter)
     }
 
-    /// Whether the guest has its turn. Otherwise wakes `waker` when the guest gets its turn.
+    /// Reports whether the guest has its turn. If not, `waker` is woken when the guest gets its turn.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
