@@ -1,6 +1,6 @@
-//! The dashboard: pages and their JSON interface, on a listener of their own.
+//! The dashboard serves pages and their JSON interface on a separate listener.
 //!
-//! The pages show what [`crate::reports`] knows. They are static files in `page/`, and read everything else from `/api`.
+//! The pages show the data of [`crate::reports`]. The pages are static files in `page/`, and read all data from `/api`.
 
 mod answer;
 mod api;
@@ -29,31 +29,31 @@ use crate::server::overview::Overview;
 use crate::tasks::store::TaskStore;
 pub(crate) use guard::Guard;
 
-/// The largest number of open connections. The next one waits in the kernel until one has closed.
+/// The largest number of open connections. Further connections wait in the kernel until an open connection has closed.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's headers.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted.
+/// The pause after the dashboard failed to accept a connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A body of an answer: whole, or a stream of events.
+/// The body of an answer: a whole body, or a stream of events.
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What the dashboard shows.
+/// The data sources of the dashboard, and the rules for its requests.
 pub(crate) struct Dashboard {
-    /// The state of the host. None if the dashboard runs without a host.
+    /// The state of the host. `None` if the dashboard runs without a host.
     pub(crate) host: Option<(Overview, History, Totals)>,
-    /// The durable tasks, if there is a task engine.
+    /// The store of the durable tasks. `None` without a task engine.
     pub(crate) task_store: Option<TaskStore>,
     pub(crate) guard: Guard,
 }
 
 impl Dashboard {
-    /// Serves the dashboard from now on, on a separate thread. Returns the URL for a person.
+    /// Serves the dashboard from now on, on a separate thread. Returns the URL that a person can open.
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound, or the system starts no thread.
+    /// Returns an error if the address cannot be bound, or if the system cannot start a thread.
     pub(crate) fn serve(self, address: SocketAddr) -> anyhow::Result<String> {
         let listener =
             TcpListener::bind(address).with_context(|| format!("cannot serve the dashboard on {address}"))?;
@@ -84,7 +84,7 @@ impl Dashboard {
                 let answer = service_fn(move |request: Request<Incoming>| dashboard.clone().answer(request));
                 let mut http = http1::Builder::new();
                 let http = http.timer(TokioTimer::new()).header_read_timeout(LIMIT);
-                // If a client breaks off, only its own answer is lost.
+                // If a client breaks off, only the client's own answer is lost.
                 _ = http.serve_connection(TokioIo::new(stream), answer).await;
                 drop(permit);
             });

@@ -1,4 +1,4 @@
-//! A request's tasks: their queue, their records, and the store for durable tasks.
+//! A request's tasks: the queue of the tasks, their records, and the store for durable tasks.
 
 pub(crate) mod backlog;
 pub(crate) mod change;

@@ -1,4 +1,4 @@
-//! What the dashboard's answers and requests consist of.
+//! Reads queries and bodies of the dashboard's requests, and makes its JSON answers.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::Body;
 use super::guard::text;
 use crate::server::overview::State;
 
-/// The largest body of a request.
+/// The largest body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The parameters of a query, decoded.
+/// The decoded parameters of a query.
 pub(super) struct Query(HashMap<String, String>);
 
 impl Query {
@@ -25,7 +25,7 @@ impl Query {
         Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
-    /// A parameter that is not empty.
+    /// Returns the value of a parameter, or `None` if the parameter is missing or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -35,7 +35,7 @@ impl Query {
     }
 }
 
-/// The state of the host, with what the page may do and show.
+/// The state of the host, and the rights of the page.
 #[derive(Serialize)]
 pub(super) struct Host {
     #[serde(flatten)]
@@ -44,16 +44,16 @@ pub(super) struct Host {
     pub(super) rights: Rights,
 }
 
-/// What the page may do and show.
+/// The rights of the page: what the page may do and show.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Rights {
-    /// Whether dead tasks may be retried and dropped.
+    /// Whether the page may retry and drop dead tasks.
     pub(super) actions: bool,
-    /// Whether there is a task engine.
+    /// Whether a task engine exists, so that the page can show durable tasks.
     pub(super) durable: bool,
 }
 
-/// Makes an answer of a value as JSON.
+/// Makes an answer with `value` as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(content) => {
@@ -69,9 +69,9 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
 ///
 /// # Errors
 ///
-/// The answer, if the body is no such JSON or does not say that it is.
+/// Returns an error answer if the body cannot be read as a `T`, or if the content type is not JSON.
 pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Response<Body>> {
-    // A form of another site cannot send this type.
+    // A form on another site cannot send this content type.
     if request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json\n"));
     }

@@ -1,4 +1,4 @@
-//! The dashboard's files and its JSON interface.
+//! Serves the dashboard's files and its JSON interface.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::server::overview::Overview;
 use crate::tasks::timeline::{Shared, Timeline};
 
 const JS: &str = "text/javascript; charset=utf-8";
-/// The files of the page: path, type and content.
+/// The files of the page. Each entry has the path, the content type and the content.
 const FILES: [(&str, &str, &str); 15] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
@@ -37,10 +37,10 @@ const FILES: [(&str, &str, &str); 15] = [
     ("/timeline.js", JS, include_str!("page/timeline.js")),
     ("/waterfall.js", JS, include_str!("page/waterfall.js")),
 ];
-/// How many requests a list has, unless it is asked for fewer, and at most.
+/// How many requests a list has by default. A query can ask for up to five times as many.
 const LIST: usize = 200;
 
-/// Answers a request that the guard has let through.
+/// Answers a request that the guard has allowed.
 pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) -> Response<Body> {
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
     let query = Query::of(request.uri().query().unwrap_or_default());
@@ -59,7 +59,7 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
     }
     let rights = Rights { actions: dashboard.guard.actions, durable: dashboard.task_store.is_some() };
     let Some((overview, history, totals)) = &dashboard.host else {
-        // Without a host, only the task engine can be shown.
+        // Without a host, the dashboard can only show the task engine.
         return match path.as_str() {
             "/api/host" => json(&json!({ "state": "no host", "actions": rights.actions, "durable": rights.durable })),
             _ => text(StatusCode::NOT_FOUND, "the dashboard runs without a host\n"),
@@ -100,7 +100,7 @@ fn requests(overview: &Overview, history: &History, query: &Query) -> Response<B
     json(&json!({ "requests": requests, "seen": seen, "kept": kept }))
 }
 
-/// Whether a request passes the filter.
+/// Reports whether a request passes the filter in the query.
 fn matches(timeline: &Timeline, query: &Query) -> bool {
     let is = |name, matches: &dyn Fn(&str) -> bool| query.get(name).is_none_or(matches);
     is("id", &|id| timeline.id.starts_with(id))
@@ -119,12 +119,14 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
         }
 }
 
-/// Answers with one request. With `batch`, with the batch of its durable tasks, which has the same id.
+/// Answers with the details of one request. If `batch` is true, answers with the batch of the request's durable tasks.
+/// The batch has the same id as the request.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
     let mut all = live(overview);
     all.extend(history.after(0).0);
     all.retain(|shared| shared.lock().id == id);
-    // Links from the dead letter do not say which of the two they mean.
+    // A link from the dead letter does not say whether the link means the request or the batch. So the first match is
+    // taken.
     let found = all.iter().position(|shared| shared.lock().asked.is_none() == batch).unwrap_or(0);
     match all.into_iter().nth(found) {
         Some(shared) => {

@@ -1,4 +1,4 @@
-//! The dead letter: its list, and what an operator does with it.
+//! Lists the dead letter, and retries or drops the batches that an operator chooses.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +15,27 @@ use crate::tasks::change::Change;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// The longest part of an error that tells it from others.
+/// How many letters of an error the list compares and shows.
 const ERROR: usize = 200;
 
-/// A dead batch, as the page shows it.
+/// A dead batch, as the dashboard shows it.
 #[derive(Debug, Serialize)]
 struct Dead {
     id: String,
     request: String,
     component: String,
-    /// The task that failed for good.
+    /// The name of the task that failed for good.
     task: String,
     task_id: u64,
     error: String,
     attempts: u32,
-    /// When the request enqueued the batch.
+    /// When the request enqueued the batch, as RFC 3339.
     since: String,
-    /// How many tasks of the batch wait behind the failed one.
+    /// How many tasks of the batch wait behind the failed task.
     behind: usize,
 }
 
-/// The batches that an operator has chosen.
+/// The operator's choice of dead batches.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Choice {
@@ -47,7 +47,7 @@ struct Choice {
     all: bool,
     #[serde(default)]
     dry_run: bool,
-    /// How many batches the dry run has found.
+    /// How many batches the operator expects to change. The dry run has reported this number.
     expect: Option<usize>,
 }
 
@@ -62,7 +62,7 @@ impl Choice {
     }
 }
 
-/// A page of the list, and all groups.
+/// One page of the list of dead batches, and all groups.
 #[derive(Default)]
 struct Listing {
     groups: BTreeMap<(String, String), usize>,
@@ -70,7 +70,8 @@ struct Listing {
     total: usize,
 }
 
-/// Answers with the dead batches that pass the query's filter, and all groups of the same task and error.
+/// Answers with the dead batches that pass the query's filter, and with all groups. A group has the batches with the
+/// same task and error.
 pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body> {
     let Some(store) = &dashboard.task_store else {
         return text(StatusCode::NOT_FOUND, "there is no task engine\n");
@@ -97,7 +98,7 @@ pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body>
     json(&json!({ "batches": page, "total": total, "groups": groups }))
 }
 
-/// Retries or drops the chosen batches, or says how many they are.
+/// Retries or drops the chosen batches. In a dry run, only counts the chosen batches.
 pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<Incoming>) -> Response<Body> {
     let Some(store) = &dashboard.task_store else {
         return text(StatusCode::NOT_FOUND, "there is no task engine\n");
@@ -110,7 +111,7 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
         Err(refusal) => return refusal,
     };
     let (dry_run, expect) = (choice.dry_run, choice.expect);
-    // The ids of the chosen batches, in order, and the number of their tasks.
+    // Gathers the ids of the chosen batches in order, and counts their tasks.
     let chosen = gather(store, move |(ids, tasks): &mut (Vec<String>, usize), dead| {
         if choice.matches(&dead) {
             *tasks += dead.behind + 1;
@@ -131,7 +132,7 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     }
     let change = if path.ends_with("/retry") { Change::Retry } else { Change::Drop };
     let (mut done, mut failed) = (0, Vec::new());
-    // In order, so that the batches of a group keep theirs.
+    // The batches change in order, so that the batches of a group keep their order.
     for id in chosen {
         match change.make(store, &id).await {
             Ok(true) => done += 1,
@@ -142,8 +143,8 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     json(&json!({ "done": done, "failed": failed }))
 }
 
-/// Calls `add` with each dead batch, the oldest first, and returns what it has gathered. Not all batches are kept, because
-/// there may be very many.
+/// Calls `add` with each dead batch, the oldest first, and returns the value that `add` has built. The function does
+/// not keep all batches, because there may be very many.
 async fn gather<T: Default + Send + 'static>(
     store: &TaskStore,
     add: impl Fn(&mut T, Dead) + Send + Sync + 'static,
@@ -174,7 +175,7 @@ impl Dead {
             since: String::new(),
             behind: 0,
         };
-        // An envelope that cannot be read has only an id and a reason.
+        // A damaged batch has only an id and a reason.
         let Ok(batch) = entry.batch() else { return dead };
         let left = batch.tasks.get(entry.next as usize..).unwrap_or_default();
         if let Some(task) = left.first() {

@@ -1,4 +1,4 @@
-//! Server-sent events: what has changed since the last frame.
+//! Sends server-sent events with the changes since the last frame.
 
 use std::convert::Infallible;
 use std::mem::replace;
@@ -19,30 +19,30 @@ use crate::reports::history::History;
 use crate::reports::view::Summary;
 use crate::server::overview::Overview;
 
-/// The shortest time between two frames.
+/// The shortest time between two frames of events.
 const FRAME: Duration = Duration::from_millis(100);
-/// The time between two frames about the host, and about requests that only go on.
+/// The time between two events about the host. The page also gets updates about running requests at this interval.
 const HOST: Duration = Duration::from_secs(1);
-/// The time after which a connection without events gets a comment, so that nothing in between closes it.
+/// If a connection has no events for this long, the host sends a comment, so that no proxy closes the connection.
 const PING: Duration = Duration::from_secs(15);
-/// How many requests one frame has. It says how many were left out.
+/// How many requests one frame contains at most. The frame says how many requests it leaves out.
 const MOST: usize = 100;
 
-/// The state of one connection.
+/// The state of one event stream.
 struct Feed {
     overview: Overview,
     history: History,
     rights: Rights,
-    /// How many requests had ended at the last frame.
+    /// How many requests had ended when the host made the last frame.
     seen: u64,
     host_told: Option<Instant>,
     told: Instant,
-    /// How many reloads there had been at the last frame.
+    /// How many reloads the host had finished when it made the last frame.
     reloads: usize,
 }
 
 /// Answers with a stream of events that ends with the connection. `last` is the id of the last event that the page has
-/// got over an earlier connection.
+/// received on an earlier connection.
 pub(super) fn stream(overview: Overview, history: History, rights: Rights, last: Option<u64>) -> Response<Body> {
     let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
     let reloads = overview.reloads().len();
@@ -66,7 +66,7 @@ pub(super) fn stream(overview: Overview, history: History, rights: Rights, last:
 }
 
 impl Feed {
-    /// The next events as text. Empty if nothing has happened.
+    /// Returns the next events as text. The text is empty if nothing has happened.
     async fn next(&mut self) -> String {
         let mut text = String::new();
         let now = Instant::now();
@@ -76,7 +76,7 @@ impl Feed {
         let summaries = ended.iter().take(MOST).map(|shared| Summary::of(&shared.lock()));
         let mut requests: Vec<Summary> = summaries.collect();
         let mut dropped = (ended_so_far - self.seen).saturating_sub(requests.len() as u64);
-        // Those that only go on are told once a second, and new ones at once.
+        // The page gets updates about running requests once a second. The page gets new requests at once.
         let fresh = |summary: &Summary| summary.now < 2 * FRAME.as_micros() as u64;
         let running =
             live.iter().map(|shared| Summary::of(&shared.lock())).filter(|summary| host_due || fresh(summary));
@@ -109,7 +109,7 @@ impl Feed {
     }
 }
 
-/// Appends one event. JSON has no line breaks.
+/// Appends one event to `text`. The JSON in `data` contains no line breaks.
 fn push(text: &mut String, id: u64, event: &str, data: &impl Serialize) {
     if let Ok(data) = serde_json::to_string(data) {
         text.push_str(&format!("id: {id}\nevent: {event}\ndata: {data}\n\n"));

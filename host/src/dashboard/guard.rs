@@ -1,4 +1,4 @@
-//! Who may use the dashboard, and what a browser may do with its pages.
+//! Decides which requests may use the dashboard, and limits what a browser may do with the dashboard's pages.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::Body;
 
-/// Only the page's own files and interface. No page of another origin may embed it.
+/// The content security policy. A page may load only the dashboard's own files and interface. No page of another origin
+/// may embed the dashboard.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
@@ -22,11 +23,11 @@ const NAME: &str = "epilogue-dashboard";
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// The rules for requests of the dashboard.
+/// The rules for requests to the dashboard.
 pub(crate) struct Guard {
-    /// The hash of the token. None if the dashboard has no token.
+    /// The hash of the token. `None` if the dashboard has no token.
     token: Option<String>,
-    /// Whether tasks may be retried and dropped.
+    /// Whether operators may retry and drop dead tasks in the dashboard.
     pub(super) actions: bool,
 }
 
@@ -35,13 +36,15 @@ impl Guard {
         Self { token: token.map(hash), actions }
     }
 
-    /// The URL at which a person opens the dashboard. It does not contain the token.
+    /// Returns the URL at which a person opens the dashboard. The URL does not contain the token.
     pub(crate) fn url(&self, address: SocketAddr) -> String {
         let token = if self.token.is_some() { "?token=…" } else { "" };
         format!("http://{address}/{token}")
     }
 
-    /// The answer to a request that may not go on: it comes from a page of another site, or has no token. None if it may.
+    /// Returns the answer to a request that the dashboard refuses, because the request comes from a page of another
+    /// site or has no token. Returns `None` if the request is allowed. A request with the token in its URL gets a
+    /// cookie and a redirect.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         // A page of another site cannot set this header.
@@ -49,7 +52,8 @@ impl Guard {
             return Some(text(StatusCode::FORBIDDEN, "this request comes from a page of another site\n"));
         }
         let Some(token) = &self.token else {
-            // Another site's name may be made to mean this machine. Then its pages would count as the same origin.
+            // An attacker can make the name of another site point to this machine. In this case, the site's pages would
+            // count as the same origin.
             return match header(HOST) {
                 Some(host) if is_this_machine(host) => None,
                 _ => Some(text(StatusCode::FORBIDDEN, "open the dashboard as 127.0.0.1 or localhost\n")),
@@ -70,14 +74,15 @@ impl Guard {
         }
         let cookies = header(COOKIE).unwrap_or_default();
         let has_token = cookies.split("; ").filter_map(|cookie| cookie.split_once('=')).any(|(name, value)| {
-            // The cookie has the hash, and both are hashed again, so that the comparison's time tells nothing.
+            // The cookie contains the hash of the token. The guard hashes both values again, so that the time of the
+            // comparison reveals nothing about the token.
             name == NAME && hash(value) == hash(token)
         });
         (!has_token).then(|| text(StatusCode::UNAUTHORIZED, "open the dashboard at /?token=TOKEN\n"))
     }
 }
 
-/// Sets the headers that limit what a browser does with an answer.
+/// Sets headers that limit what a browser may do with an answer.
 pub(super) fn protect(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -94,7 +99,7 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// Whether a `host` header names this machine, with or without a port.
+/// Reports whether a `host` header names this machine, with or without a port.
 fn is_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

@@ -1,9 +1,9 @@
-//! How many tasks are accepted and have not ended.
+//! Counts the accepted tasks of a host that have not ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How many tasks of a host are accepted and have not ended.
+/// The number of accepted tasks of a host that have not ended. Clones share the number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog(Arc<AtomicUsize>);
 

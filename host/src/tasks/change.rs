@@ -1,22 +1,22 @@
-//! An operator's change of a stored batch: a retry or a drop.
+//! Retries or drops a stored batch for an operator.
 
 use epilogue_engines::{self as engines, Entry};
 
 use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
 use crate::tasks::store::TaskStore;
 
-/// What an operator does with a stored batch.
+/// An operator's change of a stored batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Makes a dead batch ready again.
     Retry,
-    /// Removes the batch, whatever its state.
+    /// Removes the batch in any state.
     Drop,
 }
 
 impl Change {
-    /// Changes one batch, and logs the change of each of its tasks, because no host learns of it. Returns false if there is
-    /// no such batch.
+    /// Changes one batch, and logs the change of each of the batch's tasks. No host logs the change, because no host
+    /// learns of it. Returns false if no batch has this id, or if the batch to retry is not dead.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl Change {
         Ok(changed.is_some())
     }
 
-    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are not
-    /// known.
+    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are unknown,
+    /// and nothing is logged.
     fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// One of the components that are joined into one component: a middleware or the application. A component without
-/// middleware has one layer.
+/// A layer of a composed component: the application, or one of its middleware. A component without middleware has one
+/// layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
     /// The layer's name in the manifest.

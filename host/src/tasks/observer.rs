@@ -10,21 +10,21 @@ use crate::tasks::backlog::Backlog;
 use crate::tasks::readers::Readers;
 use crate::tasks::record::{RequestRecord, TaskState};
 
-/// The counts of a server at its end.
+/// The numbers of requests and tasks that a process reports when it ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Requests that a component served.
+    /// The number of requests that a component served.
     pub requests: u64,
-    /// Tasks that ended here, in any state.
+    /// The number of tasks that ended in this process, in any state.
     pub tasks: u64,
-    /// The number of these tasks that were abandoned, for any reason.
+    /// How many of the ended tasks were abandoned, for any reason.
     pub abandoned: u64,
-    /// The number of abandoned tasks that the shutdown abandoned, after its grace or after a second signal.
+    /// How many of the abandoned tasks the shutdown abandoned, after its grace or after a second signal.
     pub abandoned_at_stop: u64,
 }
 
 impl Summary {
-    /// Adds the tasks of `workers`, the summary of the workers beside the server.
+    /// Adds the tasks of `workers`: the durable tasks that the server's process has run.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
         Self {
             requests: self.requests,
@@ -34,23 +34,24 @@ impl Summary {
         }
     }
 
-    /// The exit code of a process that was told to stop. Tasks that were abandoned before the stop do not count.
+    /// Returns the exit code of a process that was told to stop. The code only depends on tasks that the shutdown
+    /// abandoned.
     pub(crate) fn exit_code(self) -> ExitCode {
         if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }
     }
 }
 
-/// Counts requests when they end, and sends their records to a test that asked for them.
+/// Counts requests when they end, and sends their records to the tests that asked for records.
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     counts: Arc<Counts>,
     backlog: Backlog,
-    /// How many durable tasks this process runs.
+    /// The number of durable tasks that run in this process now.
     durable: Arc<AtomicUsize>,
-    /// How many batches this process runs.
+    /// The number of batches that run in this process now.
     batches: Arc<AtomicUsize>,
     records: Option<Sender<RequestRecord>>,
-    /// Who reads the timelines of requests and batches.
+    /// The readers of the timelines of requests and batches.
     pub(crate) readers: Readers,
 }
 
@@ -63,12 +64,12 @@ struct Counts {
 }
 
 impl Observer {
-    /// Makes an observer whose requests and batches have timelines for these readers.
+    /// Makes an observer with these readers. The host records timelines of requests and batches for the readers.
     pub(crate) fn with_readers(readers: Readers) -> Self {
         Self { readers, ..Self::default() }
     }
 
-    /// Sends the records to `records` from now on.
+    /// Sends the record of each request to `records` from now on.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.records = Some(records);
     }
@@ -77,32 +78,32 @@ impl Observer {
         &self.backlog
     }
 
-    /// Counts a batch that this process runs, until the value is dropped.
+    /// Counts a running batch until the returned value is dropped.
     pub(crate) fn batch(&self) -> Counted {
         Counted::new(&self.batches)
     }
 
-    /// Counts a durable task that this process runs, until the value is dropped.
+    /// Counts a running durable task until the returned value is dropped.
     pub(crate) fn durable_task(&self) -> Counted {
         Counted::new(&self.durable)
     }
 
-    /// How many batches this process runs.
+    /// Returns how many batches run in this process now.
     pub(crate) fn batches(&self) -> usize {
         self.batches.load(Relaxed)
     }
 
-    /// How many durable tasks this process runs.
+    /// Returns how many durable tasks run in this process now.
     pub(crate) fn durable_tasks(&self) -> usize {
         self.durable.load(Relaxed)
     }
 
-    /// Counts a task that was abandoned because the shutdown's grace had passed or was cut short.
+    /// Counts a task that the shutdown abandoned, because the grace had passed or a second signal came.
     pub(crate) fn abandoned_at_stop(&self) {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }
 
-    /// Counts and logs a request that has ended, and sends its record.
+    /// Counts and logs a request that has ended, and sends the request's record.
     pub(crate) fn ended(&self, record: &RequestRecord) {
         let ended = record.tasks.iter().filter(|task| !task.dead);
         let abandoned = ended.clone().filter(|task| task.state == TaskState::Abandoned).count();
@@ -133,7 +134,7 @@ impl Observer {
     }
 }
 
-/// Counts one batch or task until it is dropped.
+/// Counts one batch or one durable task until this value is dropped.
 pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {

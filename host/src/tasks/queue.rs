@@ -1,4 +1,4 @@
-//! The queue of one request: first in, first out, within limits (S1, S5, S11).
+//! The queue of one request's tasks: first in, first out, within limits (S1, S5, S11).
 //!
 //! The queue uses the contract's types. It does not depend on wasmtime or on task engines.
 
@@ -21,11 +21,11 @@ use crate::contract::bindings::{EnqueueError, FailurePolicy, RunWhen, TaskId, Ta
 use crate::tasks::backlog::Backlog;
 use crate::tasks::record::StoredTask;
 
-/// A task that was accepted and has not ended.
+/// A task that the host has accepted and that has not ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// The layer, by its place in the application, that added the task and runs it.
+    /// The layer that added the task and runs it, by the layer's position in the component.
     pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
@@ -39,8 +39,8 @@ pub(crate) struct Task {
     pub(crate) durable: bool,
     /// Whether the task is bound to an instance that has died.
     pub(crate) orphaned: bool,
-    /// Whether the guest has cancelled the task before it started. The task keeps its place, so that the records stay
-    /// in order.
+    /// Whether the guest has cancelled the task before the task started. A cancelled task stays in the queue, so that
+    /// the records stay in order.
     pub(crate) cancelled: bool,
 }
 
@@ -55,16 +55,17 @@ impl Task {
     }
 }
 
-/// One request's tasks.
+/// The tasks of one request that wait, and the limits for further tasks.
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: VecDeque<Task>,
     accepted: Accepted,
     policy: FailurePolicy,
     closed: bool,
-    /// How many durable tasks have been queued.
+    /// How many durable tasks have been appended to this queue.
     durable: u32,
-    /// Whether the handler has ended. Durable tasks are queued until then; afterwards each is stored when it is added.
+    /// Whether the handler has ended. Before this moment, the host queues durable tasks. Afterwards, the host stores
+    /// each durable task when the guest adds it.
     handler_ended: bool,
     stored: Vec<StoredTask>,
     durability: Durability,
@@ -77,14 +78,14 @@ pub(crate) struct Queue {
 struct Durability {
     /// Whether the host has a task engine.
     possible: bool,
-    /// Whether every task that can be stored is durable.
+    /// Whether each task that can be stored is durable, even if the guest does not ask for it.
     by_default: bool,
     /// The default number of attempts of a durable task.
     attempts: u32,
     /// The default waits between the attempts of a durable task.
     backoff: Backoff,
-    /// The generation of new durable tasks: 0 for tasks that a request adds, and one more for each durable task that
-    /// adds another one.
+    /// The generation of new durable tasks: 0 for tasks that a request adds. A durable task that a durable task adds
+    /// has the next higher generation.
     generation: u32,
 }
 
@@ -97,7 +98,7 @@ struct Limits {
 
 impl Queue {
     /// Makes an empty queue. `engine` says whether the host has a task engine. Each task counts in the host's `backlog`
-    /// until it is recorded or stored.
+    /// until the host has recorded or stored the task.
     pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -131,7 +132,7 @@ impl Queue {
     }
 
     /// Makes this the queue of stored tasks that run on a worker. New tasks get numbers after `last`. New durable tasks
-    /// belong to the generation after `generation`.
+    /// have the generation after `generation`.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
@@ -141,7 +142,7 @@ impl Queue {
         self
     }
 
-    /// Accepts a task and gives it a number. [`Queue::push`] then appends it to the queue.
+    /// Accepts a task and gives the task a number. The caller appends the task to the queue with [`Queue::push`].
     pub(crate) fn accept(
         &mut self,
         layer: usize,
@@ -183,8 +184,9 @@ impl Queue {
         })
     }
 
-    /// Whether a task must be stored. A setting that makes all tasks durable does not apply to a task that only this
-    /// process can run. If the guest asked for such a task to be durable, the task is refused.
+    /// Reports whether the host must store a task. If the setting `durable` makes all tasks durable, the setting does
+    /// not apply to a task that only this process can run. If the guest asks for such a task to be durable, the host
+    /// refuses the task.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
@@ -204,13 +206,14 @@ impl Queue {
         id
     }
 
-    /// Whether an accepted task must be stored at once and not queued, because it is durable and the handler has ended.
+    /// Reports whether the host must store an accepted task at once instead of queueing the task. This is the case if
+    /// the task is durable and the handler has ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
         task.durable && self.handler_ended
     }
 
-    /// Takes back the acceptance of a task that could not be stored: frees its number and the `args` bytes of its
-    /// arguments, if no other task was accepted after it.
+    /// Takes back the acceptance of a task that the host could not store. The function frees the task's number and the
+    /// `args` bytes of its arguments, unless the host has accepted another task after this task.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -218,8 +221,9 @@ impl Queue {
         }
     }
 
-    /// Records that the handler has ended. From now on, a new durable task is stored at once. Returns copies of the
-    /// waiting durable tasks that run after this end, to be stored together. Allocates nothing if there are none.
+    /// Records that the handler has ended. From now on, the host stores a new durable task at once. Returns copies of
+    /// the waiting durable tasks that run after this end of the handler. The caller stores these tasks together.
+    /// If no durable task waits, the function allocates nothing.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;
         if self.durable == 0 {
@@ -228,8 +232,8 @@ impl Queue {
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. They have been stored, and belong
-    /// to the engine now.
+    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. The host has stored these tasks,
+    /// and workers run them.
     pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
         let (stored, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
@@ -238,27 +242,27 @@ impl Queue {
         stored
     }
 
-    /// Records that a task has been stored.
+    /// Records that the host has stored a task.
     pub(crate) fn note_stored(&mut self, task: StoredTask) {
         self.stored.push(task);
     }
 
-    /// The generation of new durable tasks.
+    /// Returns the generation of new durable tasks.
     pub(crate) fn generation(&self) -> u32 {
         self.durability.generation
     }
 
-    /// How many batches the engine may hold before the host refuses the durable tasks of another request.
+    /// Returns how many batches the task engine may hold before the host refuses the durable tasks of another request.
     pub(crate) fn max_backlog(&self) -> u64 {
         self.limits.backlog
     }
 
-    /// Removes and returns the records of the tasks that have been stored.
+    /// Removes and returns the records of the tasks that the host has stored.
     pub(crate) fn take_stored(&mut self) -> Vec<StoredTask> {
         mem::take(&mut self.stored)
     }
 
-    /// Cancels a task that has not started. Returns false if there is no such task.
+    /// Cancels a task that has not started. Returns false if no such task waits.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         match self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) {
             Some(task) => {
@@ -270,30 +274,30 @@ impl Queue {
         }
     }
 
-    /// Records that the instance has died. Queued tasks that are bound to it can no longer run. Tasks that a fresh
-    /// instance adds can run.
+    /// Records that the instance has died. Queued tasks that are bound to this instance can no longer run. If a fresh
+    /// instance adds tasks, these tasks can run.
     pub(crate) fn orphan(&mut self) {
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
         }
     }
 
-    /// The failure policy: what happens to the tasks after a failed one.
+    /// Returns the failure policy, which decides what happens to the tasks behind a failed task.
     pub(crate) fn policy(&self) -> FailurePolicy {
         self.policy
     }
 
-    /// Sets the failure policy: what happens to the tasks after a failed one.
+    /// Sets the failure policy, which decides what happens to the tasks behind a failed task.
     pub(crate) fn set_policy(&mut self, policy: FailurePolicy) {
         self.policy = policy;
     }
 
-    /// Removes and returns the next task, in the order of registration.
+    /// Removes and returns the first waiting task. Tasks leave in the order of registration.
     pub(crate) fn next(&mut self) -> Option<Task> {
         self.waiting.pop_front()
     }
 
-    /// Closes the queue to further tasks if it is empty, and returns whether it is.
+    /// If the queue is empty, closes the queue to further tasks. Returns whether the queue is closed.
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed

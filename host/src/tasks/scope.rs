@@ -1,4 +1,4 @@
-//! A request's identity and queue, which its tasks can use.
+//! The scope of a request: the identity and the queue of the request, which the request's tasks use too.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -12,25 +12,25 @@ use crate::tasks::timeline::{Shared, Timeline};
 use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 
-/// A request, from its arrival to the end of its teardown.
+/// A request from its arrival to the end of its teardown.
 pub(crate) struct Scope {
-    /// The request's id: unique everywhere, and ordered by time.
+    /// The request's id. Ids are unique everywhere, and ordered by time.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// The outcome of the response. Tasks that are stored later contain it.
+    /// The outcome of the response. Tasks that the host stores after the response contain the outcome.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
-    /// The prefix of the idempotency keys of the request's tasks. None means the request's id.
+    /// The prefix of the idempotency keys of the request's tasks. `None` if the prefix is the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
-    /// The request's place in its trace. None if no traces are exported.
+    /// The trace that the request is part of. `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
-    /// What happened and when. None if nothing reads it.
+    /// The timeline of the request. Empty if no report reads timelines.
     pub(crate) timeline: OnceLock<Arc<Shared>>,
 }
 
 impl Scope {
-    /// Makes the scope of a request that arrived with `headers`. If traces are exported to `spans`, the request has a span
-    /// of its own, and the guest sees this span instead of its client's.
+    /// Makes the scope of a request that arrived with `headers`. If the host exports traces to `spans`, the request has
+    /// a span of its own. The guest sees this span instead of the client's span.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
@@ -54,7 +54,7 @@ impl Scope {
         }
     }
 
-    /// Makes the scope of a request with stored tasks. Their idempotency keys begin with `key`.
+    /// Makes the scope of a request with stored tasks. The idempotency keys of these tasks begin with `key`.
     pub(crate) fn resume(
         id: String,
         key: String,
@@ -73,12 +73,14 @@ impl Scope {
         }
     }
 
-    /// The idempotency key of a task. It is the same for every attempt, and no other task anywhere has it.
+    /// Returns the idempotency key of a task. The key is the same for each attempt of the task, and different for each
+    /// task.
     pub(crate) fn idempotency_key(&self, task: TaskId) -> String {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
-    /// Records this request's timeline from now on. `has_output` says whether it also has what the guest prints.
+    /// Records this request's timeline from now on. `has_output` says whether the timeline also contains the guest's
+    /// output.
     pub(crate) fn follow(&self, mut timeline: Timeline, component: &str, has_output: bool) -> &Arc<Shared> {
         timeline.id.clone_from(&self.id);
         timeline.trace_context = self.trace_context.clone();
@@ -87,32 +89,34 @@ impl Scope {
         self.timeline.get_or_init(|| Shared::new(timeline, has_output))
     }
 
-    /// The timeline, if it also has what the guest prints.
+    /// Returns the timeline if the timeline also contains the guest's output.
     pub(crate) fn output(&self) -> Option<&Arc<Shared>> {
         self.timeline.get().filter(|shared| shared.has_output)
     }
 
-    /// Writes something into the timeline, if it is recorded.
+    /// Calls `write` with the request's timeline, if the host records the timeline.
     pub(crate) fn note(&self, write: impl FnOnce(&mut Timeline)) {
         if let Some(timeline) = self.timeline.get() {
             write(&mut timeline.lock());
         }
     }
 
-    /// Traces the guest's calls as part of `task` from now on, or of the request itself.
+    /// Traces the guest's calls as part of `task` from now on. If `task` is `None`, traces the calls as part of the
+    /// request.
     pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
         if let Some(trace) = &self.trace {
             trace.enter(task);
         }
     }
 
-    /// The request's queue. The guest adds tasks while the host takes tasks out.
+    /// Returns the request's queue. The guest adds tasks to the queue while the host takes tasks out.
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The request's position in a distributed trace (S16).
+/// Returns the trace context of a request (S16). If the client sent no trace context, starts a new trace with the
+/// request's id.
 fn trace_context(headers: &HeaderMap, id: &Uuid) -> TraceContext {
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let trace::TraceContext { traceparent, tracestate } =

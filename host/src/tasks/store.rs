@@ -1,12 +1,12 @@
-//! Durable tasks: the host stores them in a task engine before it confirms them, and a worker leases and runs them.
+//! Durable tasks: the host stores them in a task engine before the host confirms them. A worker leases and runs them.
 //!
 //! ```text
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! The host stores the tasks of a handler together, as one batch, after the handler has returned and before it sends
-//! the response's headers. A task that is added later is stored when it is added. `worker/lease.rs` describes a batch's
-//! life on a worker. It uses the same `Life` as a request.
+//! The host stores the durable tasks of a handler together, as one batch. The host does this after the handler has
+//! returned, and before the host sends the response headers. If the guest adds a durable task later, the host stores
+//! the task at once. `worker/lease.rs` describes how a worker runs a batch.
 
 mod full;
 
@@ -27,27 +27,27 @@ use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
 /// A task engine, and the thread on which its calls run. Guests run on other threads, so a call never waits for a
-/// guest. A call runs to its end even if its caller no longer waits for it.
+/// guest. A call runs to its end even if its caller no longer waits for the call.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
     io: IoThread,
     pub(crate) visibility: Duration,
-    /// The engine's address, without a password.
+    /// The task engine's address, without a password.
     address: Arc<str>,
     known: Arc<full::Known>,
 }
 
 impl TaskStore {
-    /// Opens the engine that these options name. Returns none if the options name no engine. If the engine's server
-    /// does not answer, the host logs a warning and starts, because it can still serve requests that have no durable
-    /// tasks.
+    /// Opens the task engine that these options name. Returns `None` if the options name no task engine. If the task
+    /// engine's server does not answer, the host logs a warning and starts, because the host can still serve requests
+    /// without durable tasks.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL names no engine, or if the engine's file cannot be opened. Also returns an error if
-    /// a later attempt cannot succeed either, for example because of a wrong password, an unknown host name, a database
-    /// that does not exist, or another kind of server.
+    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Also returns an
+    /// error if a later attempt cannot succeed either, for example because of a wrong password, an unknown host name, a
+    /// database that does not exist, or another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -55,7 +55,7 @@ impl TaskStore {
         match store.wait(|task_engine| async move { task_engine.counts().await }) {
             Ok(counts) => {
                 tracing::info!(target: "epilogue::durable", "durable tasks: {}", summary(&counts));
-                // A server may forbid this question. The host uses it anyway.
+                // The server may forbid the question about its risks. The host uses the task engine anyway.
                 let risks = store.wait(|task_engine| async move { task_engine.risks().await });
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }
@@ -67,7 +67,7 @@ impl TaskStore {
         Ok(Some(store))
     }
 
-    /// Opens the engine that a URL names.
+    /// Opens the task engine that a URL names.
     pub(crate) fn open(url: &str, options: Options) -> anyhow::Result<Self> {
         let visibility = options.visibility;
         let io = IoThread::start("epilogue-engine").context("cannot start the task engine's thread")?;
@@ -79,12 +79,12 @@ impl TaskStore {
         Ok(Self { task_engine, io, visibility, address, known: Arc::default() })
     }
 
-    /// Whether processes on other machines can use the engine too.
+    /// Reports whether processes on other machines can use the task engine too.
     pub(crate) fn is_shared(&self) -> bool {
         !["memory:", "sqlite:"].iter().any(|scheme| self.address.starts_with(scheme))
     }
 
-    /// Calls the engine, on its own thread.
+    /// Calls the task engine on the task engine's own thread.
     pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -93,7 +93,8 @@ impl TaskStore {
         self.io.call(call(self.task_engine.clone())).await.map_err(|error| named(&self.address, error))
     }
 
-    /// Calls the engine and blocks until the call has ended. Do not use it on a thread with an event loop.
+    /// Calls the task engine, and blocks until the call has ended. Do not use this function on a thread with an event
+    /// loop.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -108,8 +109,8 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a task of a request whose handler has returned, and then accepts it. Begins when the future is first
-    /// polled.
+    /// Stores a durable task after the handler has returned, and then accepts the task. Nothing happens before the
+    /// caller first polls the future.
     pub(crate) fn add(
         &self,
         scope: &Arc<Scope>,
@@ -143,8 +144,8 @@ impl TaskStore {
     }
 }
 
-/// Describes how many batches are stored, by state. If batches are leased when the host starts, other processes hold
-/// them, or their processes have died.
+/// Describes how many batches the task engine holds in each state. If batches are leased when the host starts, other
+/// processes hold them, or the processes that held them have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -154,7 +155,7 @@ fn summary(counts: &Counts) -> String {
     format!("{ready} ready, {delayed} delayed, {leased}, {dead} dead")
 }
 
-/// Adds the engine's address to an error about the engine, if the error does not contain it.
+/// Adds the task engine's address to an error, unless the error already contains the address.
 fn named(address: &str, error: Error) -> Error {
     let named = |why: String| if why.contains(address) { why } else { format!("{address}: {why}") };
     match error {
@@ -164,12 +165,12 @@ fn named(address: &str, error: Error) -> Error {
     }
 }
 
-/// The reason why a request's durable tasks were not stored.
+/// The reason why the host did not store a request's durable tasks.
 #[derive(Debug)]
 pub(crate) enum NotStored {
-    /// The engine refused the tasks, or is not available.
+    /// The task engine refused the tasks, or is not available.
     TaskEngine(Error),
-    /// The largest number of requests with waiting tasks is reached.
+    /// Already as many requests as `max-backlog` allows have waiting durable tasks.
     BacklogFull(u64),
 }
 
@@ -184,7 +185,7 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// Adds to an error that the task engine cannot be used, unless the error already says so.
+/// Adds to an error that the task engine cannot be used. An error that says this already stays the same.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),
@@ -192,7 +193,7 @@ fn unusable(error: Error) -> anyhow::Error {
     }
 }
 
-/// Makes a batch of these tasks of a request.
+/// Makes a batch of a request's tasks.
 pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {
@@ -235,8 +236,8 @@ fn to_outcome(outcome: &ResponseOutcome) -> Outcome {
     }
 }
 
-/// The outcome that a stored task sees. A task stored before the response sees the outcome `delivered`, because the
-/// real outcome is not known yet.
+/// Returns the outcome that a stored task sees. A task stored before the response sees the outcome `delivered`, because
+/// the real outcome is not known yet.
 pub(crate) fn to_response_outcome(outcome: Option<&Outcome>) -> ResponseOutcome {
     match outcome {
         None | Some(Outcome::Delivered) => ResponseOutcome::Delivered,

@@ -1,4 +1,5 @@
-//! Tests the queue against a simple model, which keeps all operations and computes each answer from them.
+//! Tests the queue against a simple model. The model keeps all operations, and computes each answer from all
+//! operations.
 
 use epilogue_manifest::values::{Size, Value as _};
 use epilogue_rules::limits::MAX_NAME;
@@ -32,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All tasks that were ever accepted, in order.
+/// The model of a queue: all tasks that were ever accepted, in order.
 #[derive(Default)]
 struct Model {
     tasks: Vec<Entry>,
@@ -50,7 +51,8 @@ struct Entry {
 }
 
 impl Model {
-    /// The number of the task if it is accepted, else the beginning of the error's name.
+    /// Returns the number of the task if the model accepts the task. Otherwise returns the beginning of the error's
+    /// name.
     fn add(&mut self, args: usize, name: usize, instance_bound: bool, durable: bool) -> Result<u64, &'static str> {
         let (tasks, task_args, request_args) = self.limits;
         let reasons = [
@@ -73,7 +75,8 @@ impl Model {
     }
 }
 
-/// The checked properties of a task that leaves the queue: its number, the size of its arguments, and its end.
+/// Returns the checked properties of a task that leaves the queue: its number, the size of its arguments, whether the
+/// task is orphaned, and whether the task is cancelled.
 fn seen(task: Task) -> (u64, usize, bool, bool) {
     (task.id, task.args.len(), task.orphaned, task.cancelled)
 }

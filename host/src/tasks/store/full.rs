@@ -1,7 +1,7 @@
-//! Estimates how many batches wait in the engine. A component may add batches only below the limit.
+//! Estimates how many batches wait in the task engine, to enforce the limit `max-backlog`.
 //!
-//! The engine is asked at most once a second. In between, this process adds the number of batches that it has stored
-//! itself.
+//! The host asks the task engine at most once a second. Between two answers, the host adds the number of batches that
+//! this process has stored.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::TaskStore;
 
-/// The largest age of the engine's answer.
+/// The largest age of the task engine's answer.
 const AGE: Duration = Duration::from_secs(1);
 
-/// This process's estimate of the engine's backlog.
+/// This process's estimate of how many batches wait in the task engine.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     batches: AtomicU64,
-    /// The time when the engine was last asked.
+    /// When the task engine has last answered.
     asked: Mutex<Option<Instant>>,
-    /// Whether the engine is being asked.
+    /// Whether a call is asking the task engine now.
     asking: AtomicBool,
 }
 
@@ -40,8 +40,8 @@ impl Known {
 }
 
 impl TaskStore {
-    /// Whether the engine holds fewer batches than `limit`, without dead ones. If the engine does not answer, the
-    /// last estimate decides. The attempt to store a batch then fails and gives the reason.
+    /// Reports whether the task engine holds fewer than `limit` batches. Dead batches do not count. If the task engine
+    /// does not answer, the last estimate decides. A later attempt to store a batch fails and returns the reason.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -55,8 +55,8 @@ impl TaskStore {
     }
 }
 
-/// Marks that the engine is being asked. Dropping the value removes the mark, even if no caller waits for the answer
-/// any more.
+/// Marks that a call is asking the task engine now. Dropping the value removes the mark, even if no caller waits for
+/// the answer any more.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {
