@@ -1,7 +1,7 @@
-//! One request's tasks, and the envelope in which they are stored.
+//! A batch of one request's tasks, and the envelope in which an engine stores the batch.
 //!
-//! The envelope is JSON, so that people can read it. It has a version, because programs of two versions use one engine
-//! during a deployment.
+//! The envelope is JSON, so that people can read it. The envelope has a version, because during a deployment programs
+//! of two versions use the same engine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,64 +15,66 @@ use crate::{Error, Result};
 /// The version of the format of envelopes. This program writes and reads no other version.
 pub const VERSION: u32 = 1;
 
-/// The largest size of an envelope, in bytes. In an envelope, arguments take a third more bytes than in memory. An
-/// engine may have a smaller limit, for example a NATS server: its `max_payload` is 1 MiB by default.
+/// The largest size of an envelope, in bytes. Arguments take a third more bytes in an envelope than in memory. An
+/// engine may have a smaller limit. For example, the `max_payload` of a NATS server is 1 MiB by default.
 pub const MAX_BYTES: usize = 32 << 20;
 
-/// One request's tasks, in the order in which they run.
+/// The durable tasks of one request, in the order in which they run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The unique id of the batch: up to 64 letters, digits, `-` and `_`. [`Batch::new`] uses a UUID of version 7.
     pub id: String,
-    /// The request's id.
+    /// The id of the request that enqueued the tasks.
     pub request_id: String,
-    /// The request's `traceparent`.
+    /// The value of the request's header `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// The request's `tracestate`.
+    /// The value of the request's header `tracestate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
     /// The component that handled the request.
     pub component: String,
-    /// The outcome of the response, as the tasks see it. None if the outcome was not known yet.
+    /// The outcome of the response, as the tasks see it. If the outcome was not known when the batch was stored, the
+    /// value is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Whether the remaining tasks run after a task has failed for good.
+    /// The policy: what happens to the remaining tasks after a task has failed for good.
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The generation of the batch: 0 if a request enqueued it. If a task enqueued it, the generation of the task's
-    /// batch plus one.
+    /// The position of the batch in a chain of durable tasks. If a request enqueued the batch, the generation is 0. If
+    /// a task enqueued the batch, the generation is one more than the generation of the task's own batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
-    /// The batch's tasks. There is at least one.
+    /// The tasks of the batch. A batch has at least one task.
     pub tasks: Vec<Task>,
 }
 
-/// One task.
+/// A durable task of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// The task's number within the request.
     pub id: u64,
-    /// The middleware that runs the task. None if the batch's component runs it.
+    /// The middleware that runs the task. If the batch's component runs the task, the value is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
-    /// The name under which the guest knows the task.
+    /// The name by which the guest knows the task.
     pub name: String,
     /// The task's arguments, as the guest wrote them.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub args: Vec<u8>,
-    /// The largest number of deliveries. Zero counts as one.
+    /// The largest number of attempts for the task. Zero counts as one.
     pub max_attempts: u32,
-    /// The timeout of one attempt, in milliseconds. None means the host's limit.
+    /// The timeout of one attempt, in milliseconds. If the value is `None`, the host's `task-timeout` applies.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The waits between attempts. None means the worker's settings.
+    /// The waits between attempts. If the value is `None`, the worker's settings apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
 
-/// The waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
+/// The waits between the attempts of a task. The wait after the first failed attempt is `first`. Each further wait is
+/// twice as long, up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The wait after the first failed attempt, in milliseconds.
@@ -83,31 +85,32 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// The outcome of the response of a task's request. The texts name the reason.
+/// The outcome of the response of the request that enqueued the tasks. A variant with a text names the reason in the
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The last byte of the response was sent.
+    /// The host sent the last byte of the response.
     Delivered,
     /// The client left before the response was sent.
     ClientGone,
-    /// The response's body ended with an error, or the host ended before the response was sent.
+    /// The response's body ended with an error, or the host ended before it had sent the response.
     ResponseFailed(String),
     /// The handler returned no response.
     HandlerFailed(String),
 }
 
-/// Whether a request's remaining tasks run after a task has failed for good.
+/// The policy: what happens to a request's remaining tasks after a task has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// The remaining tasks do not run.
+    /// The worker skips the remaining tasks.
     Stop,
-    /// The remaining tasks still run.
+    /// The worker runs the remaining tasks.
     Continue,
 }
 
-/// A batch as it is stored, with the version of its envelope.
+/// A batch as an engine stores it, with the version of the envelope.
 #[derive(Serialize)]
 struct Envelope<'a> {
     v: u32,
@@ -134,7 +137,7 @@ impl Batch {
 
     /// Creates a batch with only the task at `index`, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
     ///
-    /// If you call this twice for the same task, both batches have the same id. The task keeps its idempotency key.
+    /// Two calls for the same task create batches with the same id. The task keeps its idempotency key.
     pub fn only(&self, index: u32) -> Self {
         let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();
         Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
@@ -146,16 +149,16 @@ impl Batch {
         format!("{}:{}", self.key(), task.id)
     }
 
-    /// Returns the prefix of the idempotency keys of the batch's tasks.
+    /// Returns the first part of the idempotency keys of the batch's tasks.
     pub fn key(&self) -> &str {
         self.id.split('_').next().unwrap_or_default()
     }
 
-    /// Writes the batch's envelope.
+    /// Returns the batch's envelope.
     ///
     /// # Errors
-    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if
-    /// the id or the list of tasks breaks a rule of the field's documentation.
+    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the id
+    /// has a wrong form, or if the batch has no tasks.
     pub fn to_envelope(&self) -> Result<Vec<u8>> {
         self.check()?;
         let envelope = Envelope { v: VERSION, batch: self };
@@ -164,7 +167,7 @@ impl Batch {
         Ok(envelope)
     }
 
-    /// Reads a batch from its envelope. Unknown fields are ignored.
+    /// Reads a batch from its envelope. The function ignores unknown fields.
     ///
     /// # Errors
     /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the
@@ -197,13 +200,13 @@ impl Batch {
     }
 }
 
-/// Whether this text can be a batch's id. Ids are used in keys and subjects.
+/// Returns true if this text can be the id of a batch. Engines use ids in keys and in subjects.
 pub(crate) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
-/// Refuses an envelope that is larger than an engine takes.
+/// Returns an error if an envelope is larger than `limit`, in bytes.
 pub(crate) fn within_limit(envelope: &[u8], limit: usize) -> Result<()> {
     if envelope.len() > limit {
         return Err(Error::TooLarge { bytes: envelope.len(), limit });

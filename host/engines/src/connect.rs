@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::{Error, Memory, Nats, Redis, Result, Sqlite, TaskEngine};
 
-/// The options that all engines share.
+/// The options that all task engines have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The time after which a lease ends, unless the worker extends it. Default: 30 s.
     pub visibility: Duration,
-    /// The timeout of a call to the engine. Default: 5 s.
+    /// The time limit of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// True if an operator inspects the stored batches. The engine then creates no file. The engine also does not
-    /// change the configuration that workers have made in a server. Default: false.
+    /// If true, an operator inspects the stored batches: the engine creates no file, and does not change the
+    /// configuration that workers have made in a server. Default: false.
     pub operator: bool,
 }
 
@@ -23,7 +23,7 @@ impl Default for Options {
     }
 }
 
-/// Opens the engine that `url` names. Call it within a tokio runtime.
+/// Opens the engine that `url` names. Call this function within a tokio runtime.
 ///
 /// | URL | |
 /// |---|---|
@@ -32,12 +32,12 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// If the engine is a file, this function opens the file. If the engine is a server, the first call of the engine
-/// connects to it, so a host can start while the server is down.
+/// If the engine is a file, this function opens the file. If the engine is a server, the engine's first call connects
+/// to the server. So a host can start while the server is down.
 ///
 /// # Errors
-/// Returns [`Error::Config`] if the URL cannot be used. The message does not contain the URL, because the URL may hold
-/// a password. With `sqlite:`, the error can also be [`Error::Unavailable`].
+/// Returns [`Error::Config`] if the URL is not valid. The message does not contain the URL, because the URL may contain
+/// a password. With `sqlite:`, the function may also return [`Error::Unavailable`].
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {
@@ -52,8 +52,8 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     })
 }
 
-/// Returns the address of an engine for messages: `url` without user, password and options. The address is empty if the
-/// form of `url` is unknown.
+/// Returns the address of an engine for messages. The address is `url` without user, password and options. If the form
+/// of `url` is unknown, the address is empty.
 ///
 /// ```
 /// use epilogue_engines::address;
@@ -63,7 +63,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
 pub fn address(url: &str) -> String {
     let plain = url.split('?').next().unwrap_or_default();
     match plain.split_once("://") {
-        // A password may contain an `@`, although it should be encoded.
+        // A user may have written an `@` in a password without encoding it.
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
         None if plain.starts_with("sqlite:") || plain.starts_with("memory:") => plain.to_owned(),
         None => String::new(),

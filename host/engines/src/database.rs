@@ -1,7 +1,8 @@
-//! A thread for a database of SQLite, and its group commit.
+//! A thread for an SQLite database, which commits many operations together.
 //!
-//! The thread puts all waiting operations into one transaction, each in its own savepoint. It answers them after the
-//! transaction is committed and on the disk. If all of them only read, it needs no transaction.
+//! The thread puts all waiting operations into one transaction, each operation in its own savepoint. After the
+//! transaction is on the disk, the thread answers the operations. If all operations only read, the thread uses no
+//! transaction.
 
 mod place;
 
@@ -16,13 +17,13 @@ use crate::{Error, Result};
 
 pub use place::Place;
 
-/// The pause before the host tries again to use a file that other processes hold, if SQLite does not wait itself.
+/// The pause between two attempts to set a file to WAL mode while other processes use the file.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The largest number of operations in one transaction. It limits how long other processes must wait for the file.
+/// The largest number of operations in one transaction. The number limits how long other processes wait for the file.
 const GROUP: usize = 256;
 
-/// A handle to the thread. The thread ends when the handle is dropped.
+/// A handle to the thread of a database. After the drop of the handle, the thread ends.
 #[derive(Debug)]
 pub struct Database {
     operations: channel::Sender<Operation>,
@@ -34,14 +35,15 @@ struct Operation {
     run: Run,
 }
 
-/// Runs within the transaction, or gets the error if there is none. Returns a function that runs after the transaction
-/// was committed or has failed.
+/// The work of one operation. The function gets the connection, or the error that there is none. The function returns
+/// another function, which the thread calls after the transaction has been committed or has failed.
 type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Database {
-    /// Starts the thread for an open database. `place` says where the database's file is. If the database is in memory,
-    /// there is no place. `timeout` is the time that each operation may take, including the wait for its turn.
+    /// Starts the thread for an open database. `place` says where the database's file is. For a database in memory,
+    /// `place` is `None`. `timeout` is the time limit for each operation, including the time that the operation waits
+    /// for others.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if the system cannot start the thread.
@@ -58,12 +60,12 @@ impl Database {
         Ok(Self { operations, timeout })
     }
 
-    /// Runs an operation, and returns when its changes are on the disk. If the caller stops waiting before the
-    /// operation's turn, the operation does not run.
+    /// Runs an operation, and returns when the operation's changes are on the disk. If the caller stops waiting before
+    /// the operation starts, the operation does not run.
     ///
     /// # Errors
-    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time. In both cases, the operation may or
-    /// may not have changed the database.
+    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time. In both cases, the operation may
+    /// have changed the database.
     pub async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -72,7 +74,7 @@ impl Database {
         self.wait(true, work).await
     }
 
-    /// Like [`Self::run`], but for an operation that changes nothing.
+    /// Runs an operation that changes nothing, and returns its result.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time.
@@ -91,7 +93,7 @@ impl Database {
     {
         let (sender, receiver) = oneshot::channel();
         let run: Run = Box::new(move |connection| {
-            // The caller no longer waits and has got an error, so the operation must not happen.
+            // The caller has got an error and no longer waits, so the operation must not run.
             if sender.is_closed() {
                 return Box::new(drop);
             }
@@ -131,7 +133,7 @@ fn run_group(connection: &mut Connection, place: Option<&Place>, operations: imp
     }
 }
 
-/// Runs `work` in a savepoint. If `work` fails, none of its changes remain.
+/// Runs `work` in a savepoint. If `work` fails, the function undoes the changes of `work`.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -153,11 +155,11 @@ fn gone() -> Error {
     Error::Unavailable("the thread of SQLite has ended".to_owned())
 }
 
-/// Sets the file of a connection to WAL mode. SQLite does not wait for the lock that this change needs. If other
-/// processes open the file at the same time, this function tries again for at most `patience`.
+/// Sets the file of a connection to WAL mode. The change needs a lock, and SQLite does not wait for the lock. If other
+/// processes are opening the file, this function tries again for at most `patience`.
 ///
 /// # Errors
-/// Returns SQLite's error, for example if other processes still use the file after `patience`.
+/// Returns SQLite's error, for example if other processes still use the file after the time `patience`.
 pub fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let end = Instant::now() + patience;
     loop {

@@ -1,4 +1,4 @@
-//! The errors of an engine. Each kind needs a different reaction of the caller.
+//! The errors of an engine. A caller must react differently to each kind of error.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The reason why a call to an engine failed. No message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The engine cannot be reached, or did not answer in time. You can repeat the call. A host answers its client with
-    /// 503.
+    /// The process cannot reach the engine, or the engine did not answer in time. The caller can repeat the call.
+    /// During a request, the host answers 503.
     Unavailable(String),
-    /// The caller's lease of the batch has ended.
+    /// The caller's lease of the batch has ended, and another worker may run the batch.
     LostLease,
-    /// The batch's envelope is larger than the engine accepts.
+    /// The envelope of a batch is larger than the engine accepts.
     TooLarge {
         /// The size of the batch's envelope, in bytes.
         bytes: usize,
         /// The largest size that the engine accepts, in bytes.
         limit: usize,
     },
-    /// A stored batch cannot be read.
+    /// The engine cannot read a stored batch.
     Corrupt(String),
-    /// The operator's configuration cannot be used.
+    /// The operator's configuration has a mistake.
     Config(String),
 }
 

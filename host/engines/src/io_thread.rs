@@ -1,4 +1,4 @@
-//! A thread for calls to servers.
+//! A thread with an event loop for calls to servers.
 
 use std::io;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// A thread with an event loop, for all calls to a server. With its own thread, a call never waits for a thread that
-/// runs guests. All connections belong to this one event loop. The thread ends when the last clone is dropped.
+/// A thread with an event loop for all calls to a server. Because the calls have their own thread, a call never waits
+/// for a thread that runs guests. This event loop drives all connections to the server. After the drop of the last
+/// clone, the thread ends.
 #[derive(Clone, Debug)]
 pub struct IoThread {
     runtime: Handle,
@@ -18,7 +19,7 @@ pub struct IoThread {
 }
 
 impl IoThread {
-    /// Starts the thread, with this name.
+    /// Starts the thread. `name` is the thread's name.
     ///
     /// # Errors
     /// Returns an error if the system cannot start a thread or an event loop.
@@ -30,15 +31,15 @@ impl IoThread {
         Ok(Self { runtime: handle, _alive: Arc::new(alive) })
     }
 
-    /// The thread's event loop.
+    /// Returns a handle to the thread's event loop.
     pub fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    /// Makes a call on the thread. The call runs to its end even if its caller no longer waits for it.
+    /// Makes a call on the thread, and returns the result. If the caller stops waiting, the call still runs to its end.
     ///
     /// # Errors
-    /// Returns the error of the call. If the thread ends before the call has ended, returns [`Error::Unavailable`].
+    /// Returns the error of the call. If the thread ends before the call, returns [`Error::Unavailable`].
     pub async fn call<T, E, F>(&self, call: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,

@@ -1,4 +1,4 @@
-//! The values that an engine returns: leases for workers, and entries for operators.
+//! The values that an engine returns. Workers get leases, and operators get entries.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use crate::{Batch, Result, Task};
 
-/// A batch that one worker holds for a limited time.
+/// A lease of a batch: one worker may run the batch for a limited time.
 #[derive(Debug)]
 pub struct Lease {
-    /// The batch that is leased.
+    /// The batch that the worker leases.
     pub batch: Batch,
-    /// The index of the first task that has not ended, or the number of tasks if all have ended.
+    /// The index of the first task that has not ended. If all tasks have ended, the number of tasks.
     pub next: u32,
-    /// The number of deliveries of the task at [`Lease::next`], including this one.
+    /// The number of the current attempt of the task at [`Lease::next`]. The first attempt is number 1.
     pub attempt: u32,
     /// The data by which the engine recognizes the lease.
     pub(crate) token: Token,
@@ -26,16 +26,17 @@ pub struct Lease {
 /// The data that an engine compares before each change, to check that the lease is still valid.
 #[derive(Debug)]
 pub(crate) enum Token {
-    /// For SQLite and the memory engine: a row, and its number of leases so far.
+    /// For SQLite and the memory engine: a row, and the number of times that the row was leased.
     Row { seq: i64, generation: i64, _held: Arc<()> },
-    /// For Redis: an entry of the stream, its consumer, its next task, and its number of leases so far.
+    /// For Redis: an entry of the stream, its consumer, its next task, and the number of times that the entry was
+    /// leased.
     Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
-    /// For NATS: a message and its stored state.
+    /// For NATS: a message and the stored state of its batch.
     Message(Box<crate::nats::Held>),
 }
 
-/// The batches that this process holds. If its own leases have ended, for example after a pause, the process extends
-/// them. It does not treat them as leases of a dead worker.
+/// The batches that this process holds. If a lease of this process has ended, for example during a pause of the
+/// process, the process extends the lease. The process does not treat such a lease as the lease of a dead worker.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 
@@ -52,7 +53,7 @@ impl<K> Default for Holders<K> {
 }
 
 impl<K: Eq + Hash> Holders<K> {
-    /// Notes that a batch is held, until the returned value is dropped.
+    /// Marks a batch as held until the returned value is dropped.
     pub(crate) fn hold(&self, key: K) -> Arc<()> {
         let held = Arc::new(());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +62,7 @@ impl<K: Eq + Hash> Holders<K> {
         held
     }
 
-    /// Whether this process holds a batch.
+    /// Returns true if this process holds the batch.
     pub(crate) fn holds(&self, key: &K) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(key).is_some_and(|held| held.strong_count() > 0)
@@ -69,13 +70,13 @@ impl<K: Eq + Hash> Holders<K> {
 }
 
 impl Lease {
-    /// Returns the task at [`Lease::next`], or none if all tasks have ended.
+    /// Returns the task at [`Lease::next`], or `None` if all tasks have ended.
     pub fn task(&self) -> Option<&Task> {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Returns whether the task at [`Lease::next`] has no attempts left. If this returns true, bury the batch and do
-    /// not run the task.
+    /// Returns true if the task at [`Lease::next`] has no attempts left. If so, bury the batch, and do not run the
+    /// task.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
     }
@@ -85,11 +86,11 @@ impl Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchState {
-    /// The batch can be leased. The batch has no lease, or its lease has ended.
+    /// A worker can lease the batch now. The batch has no lease, or its lease has ended.
     Ready,
-    /// The batch will be ready later, after a failed attempt.
+    /// A worker can lease the batch later. A task of the batch has failed and waits for its next attempt.
     Delayed,
-    /// A worker holds the batch.
+    /// A worker holds a lease of the batch.
     Leased,
     /// The batch is in the dead letter.
     Dead,
@@ -106,25 +107,25 @@ impl fmt::Display for BatchState {
     }
 }
 
-/// A stored batch, as operators see it. A batch whose envelope cannot be read is dead.
+/// A stored batch as operators see it. If the engine cannot read the envelope, the batch is dead.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The batch's id.
     pub id: String,
     /// The state of the batch.
     pub state: BatchState,
-    /// The index of the first task that has not ended, or the number of tasks if all have ended.
+    /// The index of the first task that has not ended. If all tasks have ended, the number of tasks.
     pub next: u32,
-    /// The number of deliveries of the task at `next` so far.
+    /// The number of attempts that the task at `next` has had so far.
     pub attempt: u32,
     /// The worker that holds the batch, if the engine knows it.
     pub worker: Option<String>,
-    /// For a leased batch, the time until the lease ends, unless the worker extends it. For a delayed batch, the time
-    /// until the batch is ready. None if the engine does not know the time.
+    /// For a leased batch, the time until the lease ends if the worker does not extend it. For a delayed batch, the
+    /// time until a worker can lease the batch. If the engine does not know the time, the value is `None`.
     pub left: Option<Duration>,
-    /// The reason why the batch is dead. None if the batch is not dead.
+    /// The reason why the batch is dead. If the batch is not dead, the value is `None`.
     pub why: Option<String>,
-    /// The envelope as it is stored, byte for byte.
+    /// The stored envelope of the batch, byte for byte.
     pub envelope: Vec<u8>,
 }
 
@@ -141,18 +142,18 @@ impl Entry {
 /// The number of batches that an engine stores in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Batches that can be leased.
+    /// The number of batches that a worker can lease now.
     pub ready: u64,
-    /// Batches that will be ready later.
+    /// The number of batches that a worker can lease later, after a failed attempt.
     pub delayed: u64,
-    /// Batches that workers hold.
+    /// The number of batches that workers hold.
     pub leased: u64,
-    /// Batches in the dead letter.
+    /// The number of batches in the dead letter.
     pub dead: u64,
 }
 
 impl Counts {
-    /// Returns the number of batches in one state.
+    /// Returns the number of batches in one state, so that the caller can change it.
     pub(crate) fn of(&mut self, state: BatchState) -> &mut u64 {
         match state {
             BatchState::Ready => &mut self.ready,

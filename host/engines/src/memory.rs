@@ -1,6 +1,7 @@
-//! An engine in this process' memory. It is for tests. Its code shows in the simplest form what every engine must do.
+//! A task engine in the memory of this process, for tests. Its code shows in the simplest form what each engine must
+//! do.
 //!
-//! Each call looks through all stored batches, so it is slow with very many batches.
+//! Each call looks through all stored batches, so the engine is slow with very many batches.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,19 +14,19 @@ use tokio::time::{self, Instant};
 use crate::lease::Token;
 use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, Result, TaskEngine, Visitor};
 
-/// The engine `memory:`.
+/// The task engine with the URL `memory:`.
 #[derive(Debug)]
 pub struct Memory {
     visibility: Duration,
     stored: Mutex<Stored>,
-    /// Notified when a batch becomes ready.
+    /// Wakes a waiting worker when a batch becomes ready.
     ready: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// The last row's number. Numbers are never used again.
+    /// The number of the last row. The engine never uses a number again.
     last: i64,
 }
 
@@ -34,14 +35,14 @@ struct Row {
     batch: Batch,
     next: u32,
     attempt: u32,
-    /// The time before which the batch is not leased.
+    /// Until this time, the engine does not lease the batch.
     due: Instant,
     worker: Option<String>,
-    /// Can be upgraded for as long as the lease exists.
+    /// A weak pointer to the lease. While the lease exists, the pointer can be upgraded.
     held: Weak<()>,
-    /// How often the batch has been leased.
+    /// The number of times that the batch was leased.
     generation: i64,
-    /// Why the batch is dead. None if it is not.
+    /// The reason why the batch is dead. If the batch is not dead, the value is `None`.
     why: Option<String>,
 }
 
@@ -55,7 +56,7 @@ impl Row {
         }
     }
 
-    /// Whether this worker still holds the batch, even if the lease has ended.
+    /// Returns true if this worker still holds the batch, even if the lease has ended.
     fn is_of(&self, worker: &str) -> bool {
         self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }
@@ -76,7 +77,7 @@ impl Row {
 }
 
 impl Memory {
-    /// Makes an empty engine.
+    /// Makes an engine without batches.
     pub fn new(options: Options) -> Self {
         Self { visibility: options.visibility, stored: Mutex::default(), ready: Notify::new() }
     }
@@ -132,7 +133,7 @@ impl Memory {
         removed.pop().map(|row| row.entry(Instant::now())).transpose()
     }
 
-    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
+    /// Changes a row if the lease is still valid. Otherwise returns [`Error::LostLease`].
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
         let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
         let mut stored = self.stored();

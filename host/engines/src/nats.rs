@@ -1,30 +1,32 @@
-//! NATS JetStream: an engine for many machines.
+//! The task engine that stores batches in NATS JetStream, for many machines.
 //!
-//! The server delivers a message to one worker. If the worker does not confirm it in time, the server delivers it
-//! again. JetStream alone is not enough: it accepts a confirmation from any client, and a killed server forgets the
-//! latest confirmations and extensions. So the engine keeps the state of each batch in its own streams. There, each
-//! write is on disk before the server answers.
+//! The server delivers a message to one worker. If the worker does not acknowledge the message in time, the server
+//! delivers the message again. JetStream alone is not enough for leases: the server accepts an acknowledgment from any
+//! client, and a killed server forgets the latest acknowledgments and extensions. So the engine keeps the state of each
+//! batch in its own streams. The server answers a write to these streams after the write is on the disk.
 //!
 //! | stream | subjects | |
 //! |---|---|---|
-//! | `EPILOGUE` | `epilogue.ready.ID` | a work queue; its consumer is `workers-` and the time when the stream was made |
+//! | `EPILOGUE` | `epilogue.ready.ID` | the work queue; the name of its consumer is `workers-` and the creation time of the stream |
 //! | `EPILOGUE_STATE` | `epilogue.state.ID` | [`state::Progress`] of each batch that was delivered |
 //! | `EPILOGUE_DONE` | `epilogue.done.ID` | [`state::Ended`] of the last [`streams::REMEMBERED`] batches that ended |
 //! | `EPILOGUE_DEAD` | `epilogue.dead.ID` | the dead letter |
 //!
-//! The engine creates missing streams with one replica, also while it runs. For a cluster, an operator can create the
-//! streams before, or change them. A batch is at most as large as the server's `max_payload`.
+//! The engine creates missing streams with one replica, also while the engine runs. For a cluster, an operator can
+//! create the streams before the first start, or change the streams later. A batch can be at most as large as the
+//! server's `max_payload`.
 //!
-//! **A lease** is a write of the batch's state. The server refuses a write if another client has written since the
-//! writer's last write. So a worker that has lost its lease cannot change anything. The lease ends when the write is as
-//! old as the visibility timeout, by the server's clock. If a message is delivered earlier, the engine puts it back for
-//! the rest of the time.
+//! **A lease** is a write of the batch's state. If another client has written the state since the worker's last write,
+//! the server refuses the worker's next write. So a worker that has lost its lease cannot change anything. The lease
+//! ends when the write is as old as the visibility timeout, by the server's clock. If the server delivers the message
+//! earlier, the engine gives the message back to the server for the rest of the time.
 //!
-//! **The end** of a batch is written to its state, and then to `EPILOGUE_DONE`. After that, the engine removes the
-//! state. If the message is delivered again, the engine finds it in `EPILOGUE_DONE`, and only confirms it.
+//! **The end** of a batch goes to the batch's state first, and then to `EPILOGUE_DONE`. Afterwards, the engine removes
+//! the state. If the server delivers the message again, the engine finds the batch in `EPILOGUE_DONE`, and only
+//! acknowledges the message.
 //!
-//! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the end contain the
-//! number of the life.
+//! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record of the
+//! end contain the number of the life.
 
 mod admin;
 mod connection;
@@ -52,26 +54,26 @@ use lease::Holding;
 use state::{Fate, Progress};
 use streams::Kind;
 
-/// The header with the life of the batch that a message belongs to: how often an operator has retried the batch.
+/// The header with the number of the batch's life: the number of times that an operator has retried the batch.
 const LIFE: &str = "Epilogue-Life";
-/// The header with the first task of a batch that was retried from the dead letter.
+/// The header with the index of the task at which a retried or dead batch continues.
 const NEXT: &str = "Epilogue-Next";
-/// The header of a dead batch with the attempts of its next task.
+/// The header of a dead batch with the number of attempts of its next task.
 const ATTEMPT: &str = "Epilogue-Attempt";
 /// The header of a dead batch with the reason why it is dead.
 const WHY: &str = "Epilogue-Why";
 
-/// How many bytes of the server's `max_payload` are reserved for headers.
+/// The number of bytes of the server's `max_payload` that the engine reserves for headers.
 const HEADERS: usize = 4 << 10;
 
-/// The engine `nats://`.
+/// The task engine with the URL `nats://`.
 pub struct Nats {
-    /// The server's address, without the credentials, because the client logs it.
+    /// The server's address. The address has no credentials, because the client logs the address.
     address: ServerAddr,
     credentials: Credentials,
     options: Options,
     connected: RwLock<Option<Arc<Connected>>>,
-    /// Notified when the connection breaks.
+    /// Wakes waiting calls when the connection breaks.
     lost: Arc<Notify>,
     holding: Holding,
 }
@@ -86,10 +88,10 @@ impl fmt::Debug for Nats {
 }
 
 impl Nats {
-    /// Prepares the engine. The first call connects to the server.
+    /// Makes the engine. The first call of the engine connects to the server.
     ///
     /// # Errors
-    /// Returns [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] if the URL is not valid.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let (address, credentials) = connection::parse(url)?;
         Ok(Self {
@@ -103,7 +105,7 @@ impl Nats {
     }
 
     async fn publish_dead(&self, id: &str, envelope: &[u8], progress: &Progress, why: &str) -> Result<()> {
-        // A header is one line.
+        // The reason goes into a header, and a header must be one line.
         let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(HEADERS / 8).collect();
         let message = PublishMessage::build()
             .payload(envelope.to_vec().into())
@@ -135,7 +137,7 @@ impl TaskEngine for Nats {
     }
 
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
-        // A lease begins when the server sends the message, so each request to the server is short.
+        // A lease begins when the server sends the message, so each request to the server waits only for a short time.
         let turn = self.options.visibility / 4;
         let end = Instant::now() + wait;
         loop {
@@ -198,19 +200,19 @@ impl TaskEngine for Nats {
         self.count_entries().await
     }
 
-    // This is one request. Counting by state would read the state of each delivered batch.
+    // This call is one request to the server. A count by state would read the state of each delivered batch.
     async fn backlog(&self) -> Result<u64> {
         let workers = self.workers_info().await?;
         Ok(workers.num_pending + workers.num_ack_pending as u64)
     }
 }
 
-/// The number in a header, or zero.
+/// Returns the number in a header. If the header is missing or has no number, returns zero.
 fn header(headers: Option<&async_nats::HeaderMap>, name: &str) -> u32 {
     headers.and_then(|headers| headers.get(name)).and_then(|value| value.as_str().parse().ok()).unwrap_or_default()
 }
 
-/// The id of the batch that a subject belongs to.
+/// Returns the batch's id, which is the last part of a subject.
 fn id_of(subject: &str) -> &str {
     subject.rsplit('.').next().unwrap_or_default()
 }

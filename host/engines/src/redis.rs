@@ -1,19 +1,19 @@
-//! Redis Streams with one consumer group: an engine for many machines.
+//! The task engine that stores batches in Redis Streams, for many machines. All workers are in one consumer group.
 //!
-//! The server knows which worker holds an entry, since when, and how often the entry was delivered. It delivers new
-//! entries, and entries that were not confirmed in time. Each change of a leased batch is one script, which acts only
-//! if the lease is still valid.
+//! The server knows which worker holds an entry, since when, and how often the server has delivered the entry. The
+//! server delivers new entries, and entries that a worker did not acknowledge in time. Each change of a leased batch is
+//! one script, which changes the batch only if the lease is still valid.
 //!
 //! | key | |
 //! |---|---|
-//! | `{epilogue}:queue` | the stream; its group `workers` |
-//! | `{epilogue}:ids` | from a batch's id to where it is: `ready ENTRY` or `dead ENTRY` |
-//! | `{epilogue}:state` | from a batch's id to its next task and the number of its lease, if they are not both zero, and its attempts while it is delayed |
-//! | `{epilogue}:delayed` | the ids of batches that were given back, sorted by when they may be leased, in the server's time |
-//! | `{epilogue}:dead` | the dead letter, a stream too |
+//! | `{epilogue}:queue` | the stream of batches, with the consumer group `workers` |
+//! | `{epilogue}:ids` | a hash from a batch's id to its place: `ready ENTRY` or `dead ENTRY` |
+//! | `{epilogue}:state` | a hash from a batch's id to its next task, the number of its lease and, during a delay, its attempts; a new batch has no state |
+//! | `{epilogue}:delayed` | the ids of delayed batches, sorted by the end of the delay, in the server's time |
+//! | `{epilogue}:dead` | the dead letter, which is also a stream |
 //!
-//! A delayed batch has no owner: its entry stays in the stream until it is due. The server's `appendfsync` decides
-//! whether an accepted batch survives a power cut.
+//! A delayed batch has no worker. Its entry stays in the stream until the batch is due. The server's setting
+//! `appendfsync` decides whether an accepted batch survives a power cut.
 
 mod admin;
 mod connections;
@@ -42,13 +42,13 @@ const DELAYED: &str = "{epilogue}:delayed";
 const DEAD: &str = "{epilogue}:dead";
 const GROUP: &str = "workers";
 
-/// The engine `redis://`.
+/// The task engine with the URL `redis://`.
 pub struct Redis {
     connections: Connections,
     options: Options,
-    /// The batches that this process holds, by entry.
+    /// The batches that this process holds, by their entries.
     holders: Holders<String>,
-    /// Entries that the server assigns to this process, although no lease in the process holds them any more.
+    /// Entries that the server assigns to this process, although this process has no lease of them any more.
     lost: Mutex<Vec<String>>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// A leased entry whose batch has not been read yet.
+/// A leased entry, before the engine reads its batch.
 struct Taken {
     entry: String,
     id: String,
@@ -69,10 +69,10 @@ struct Taken {
 }
 
 impl Redis {
-    /// Prepares the engine. The first call connects to the server.
+    /// Makes the engine. The first call of the engine connects to the server.
     ///
     /// # Errors
-    /// Returns [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] if the URL is not valid.
     pub fn new(url: &str, options: Options) -> Result<Self> {
         let connections = Connections::new(url, options.timeout)?;
         Ok(Self { connections, options, holders: Holders::default(), lost: Mutex::default() })
@@ -82,7 +82,7 @@ impl Redis {
         self.connections.call(|mut connection| async move { script.run(&mut connection, args).await }).await
     }
 
-    /// Makes a call that is not a script.
+    /// Makes a call to the server that is not a script.
     async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -90,14 +90,15 @@ impl Redis {
         self.connections.call(call).await
     }
 
-    /// Leases an entry that can be leased now. None if there is none.
+    /// Leases an entry that the worker can get without a wait. If there is no such entry, returns `None`.
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let visibility = millis(self.options.visibility);
         loop {
             let lost = self.lost().pop().unwrap_or_default();
             let args = [Arg::from(worker), Arg::from(visibility), Arg::from(lost.as_str())];
             let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
-            // Lua ends a list at the first nil.
+            // The script returns a Lua list, and Lua ends a list at the first nil. So the reply may be shorter than six
+            // values.
             reply.resize(6, redis::Value::Nil);
             let [ours, entry, id, envelope, state, attempt] = &reply[..] else { return Ok(None) };
             let ours: Vec<String> = read(ours);
@@ -117,10 +118,10 @@ impl Redis {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leases a new entry, if one comes within `wait`.
+    /// Waits up to `wait` for a new entry, and leases the entry. If no entry comes, returns `None`.
     async fn wait(&self, worker: &str, wait: Duration) -> Result<Option<Taken>> {
         let mut waiting = self.connections.waiting().await?;
-        // Zero would mean forever.
+        // In Redis, a wait of zero lasts forever.
         let block = wait.as_millis().max(1) as usize;
         let options = StreamReadOptions::default().group(GROUP, worker).count(1).block(block);
         let reply: RedisResult<Option<StreamReadReply>> =
@@ -131,18 +132,19 @@ impl Redis {
         };
         let field = |name| entry.map.get(name).unwrap_or(&redis::Value::Nil);
         let (id, envelope): (String, _) = (read(field("id")), read(field("batch")));
-        // A retried dead batch is new in the queue, but begins at the task at which it died.
+        // A retried dead batch has a new entry in the queue, but starts at the task that failed for good.
         let (next, generation) = self.known(&id).await?;
         Ok(Some(Taken { entry: entry.id, id, envelope, next, generation, attempt: 1 }))
     }
 
-    /// The stored state of a batch: its next task, and the number of its lease.
+    /// Returns the stored state of a batch: the index of its next task, and the number of its lease.
     async fn known(&self, id: &str) -> Result<(u32, u32)> {
         let state: Option<String> = self.call(|mut server| async move { server.hget(STATE, id).await }).await?;
         Ok(parse(&state.unwrap_or_default()))
     }
 
-    /// Runs a script that first checks the lease, so that it acts only if the lease is still valid.
+    /// Runs a script that changes a leased batch. The script first checks the lease, and changes nothing if the lease
+    /// is not valid.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
         let Token::Stream { entry, consumer, next, generation, .. } = token else { return Err(Error::LostLease) };
         let mut args = vec![
@@ -165,7 +167,7 @@ impl Redis {
     }
 }
 
-/// How soon a waiting worker sees a batch whose delay or lease has ended.
+/// The longest time until a waiting worker sees a batch whose delay or lease has ended.
 const POLL: Duration = Duration::from_millis(250);
 
 #[async_trait]
@@ -265,12 +267,13 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads a value of a reply. An unexpected value becomes an empty one. The batch then cannot be read, and is buried.
+/// Reads a value of a reply. An unexpected value becomes an empty value. A batch with an empty envelope cannot be read,
+/// so the engine buries the batch.
 fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }
 
-/// The first two numbers of a value in `{epilogue}:state`.
+/// Reads the first two numbers of a value in `{epilogue}:state`.
 fn parse(state: &str) -> (u32, u32) {
     let mut numbers = state.split(' ').map(|number| number.parse().unwrap_or_default());
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())

@@ -1,12 +1,14 @@
-//! SQLite in WAL mode: an engine in one file, for one machine.
+//! The task engine that stores batches in one SQLite file, for one machine. The file is in WAL mode.
 //!
-//! One thread writes. It puts all waiting operations into one transaction, so that for example 32 requests share the
-//! cost of one `fsync`. Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an
-//! [`owner::Owner`]. The next process that opens the file checks the owners, finds out which processes have died, and
-//! frees their batches at once.
+//! One thread writes. The thread puts all waiting operations into one transaction. So for example 32 requests share the
+//! cost of one `fsync`.
 //!
-//! A row's `due` is zero if the batch can be leased now. Otherwise it is the time when the lease or the delay ends, by
-//! one of the [`clock`]s. So a lease takes one or two steps in an index, however long the backlog is.
+//! Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an [`owner::Owner`]. The
+//! next process that opens the file finds the owners whose process has died, and frees their batches at once.
+//!
+//! If a worker can lease a batch now, the row's `due` is zero. Otherwise `due` is the time when the lease or the delay
+//! ends, by one of the [`clock`]s. So a search for the next batch takes one or two steps in an index, however long the
+//! backlog is.
 
 mod admin;
 mod clock;
@@ -30,21 +32,21 @@ use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, PAGE, Resul
 use clock::millis;
 use owner::Owner;
 
-/// How soon a waiting worker sees a batch that another process enqueued, or a batch that has become due.
+/// The longest time until a waiting worker sees a batch that another process enqueued, or a batch that has become due.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The engine `sqlite:PATH`.
+/// The task engine with the URL `sqlite:PATH`.
 #[derive(Debug)]
 pub struct Sqlite {
     visibility: Duration,
     writer: Database,
-    /// Notified when a batch becomes ready in this process.
+    /// Wakes a waiting worker when a batch of this process becomes ready.
     ready: Notify,
     owner: Arc<Owner>,
     holders: Holders<i64>,
 }
 
-/// A leased row whose batch has not been read yet.
+/// A leased row, before the engine reads its batch.
 struct Taken {
     token: Token,
     next: u32,
@@ -53,10 +55,11 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file, or creates it with permissions for its owner only. Ends the leases of processes that have died.
+    /// Opens the file. If there is no file, creates a file that only its owner can read. Also ends the leases of
+    /// processes that have died.
     ///
     /// # Errors
-    /// Returns [`Error::Config`] for a URL that cannot be used, or a file that is not an engine's database. Returns
+    /// Returns [`Error::Config`] if the URL is not valid, or if the file is not an engine's database. Returns
     /// [`Error::Unavailable`] if the file cannot be opened, or if an operator names a file that does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
@@ -91,7 +94,7 @@ impl Sqlite {
 
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let (worker, owner, holders) = (worker.to_owned(), self.owner.clone(), self.holders.clone());
-        // At least 1 ms, because an extended lease must not have ended already.
+        // The visibility is at least 1 ms. With zero, an extended lease would end at once.
         let visibility = millis(self.visibility).max(1);
         self.writer
             .run(move |connection| {
@@ -113,7 +116,7 @@ impl Sqlite {
             .await
     }
 
-    /// Changes a row if it is still leased. [`Error::LostLease`] if it is not.
+    /// Changes a row if the lease is still valid. Otherwise returns [`Error::LostLease`].
     async fn held<F>(&self, token: &Token, change: F) -> Result<()>
     where
         F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,
@@ -276,7 +279,7 @@ impl TaskEngine for Sqlite {
     }
 }
 
-/// Splits a URL into the path and the value of `PRAGMA synchronous`.
+/// Splits a URL into the file's path and the value for `PRAGMA synchronous`.
 fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
     let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -1,5 +1,5 @@
-//! Checks whether the file is still at its path. SQLite would go on writing to a file that was moved or removed, and
-//! the next process would not find those batches.
+//! Checks that a database file is still at its path. If somebody moves or removes the file, SQLite continues to write
+//! to it, and the next process would not find the batches.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// The path that a file was opened at.
+/// The path of a database file, and the identity of the file that was opened there.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
@@ -16,15 +16,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Remembers the file that is at `path` now.
+    /// Remembers which file is at `path` now.
     ///
     /// # Errors
-    /// Returns an error if there is no file.
+    /// Returns an error if no file is at `path`.
     pub fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }
 
-    /// Returns an error if there is another file at the path, or no file.
+    /// Returns an error if the path has another file, or no file.
     pub(super) fn check(&self) -> Result<()> {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),

@@ -1,4 +1,5 @@
-//! The calls for operators. They read the streams message by message, so a long list takes long.
+//! The calls that operators make to inspect and change stored batches. The calls read the streams message by message,
+//! so a long list takes long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +20,13 @@ impl Nats {
         let mut left = limit;
         if state != Some(BatchState::Dead) {
             let workers = self.workers_info().await?;
-            // All messages after the last delivered one are ready.
+            // All messages after the last delivered message are ready.
             let last = match state {
                 Some(BatchState::Leased | BatchState::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
-            // All batches up to there have ended. A killed server may remember this, but not that it had removed the
-            // messages (seen with 2.9.10). It does not deliver them again.
+            // All batches up to the acknowledgment floor have ended. A killed server may remember the floor and forget
+            // that it has removed the messages (seen with 2.9.10). The server does not deliver these messages again.
             let mut from = workers.ack_floor.stream_sequence + 1;
             while left > 0
                 && let Some(message) = self.first_from(Kind::Ready, from).await?
@@ -69,8 +70,9 @@ impl Nats {
             self.progress(id).await?.map(|known| known.progress.life),
         ];
         let life = lives.into_iter().flatten().max().unwrap_or_default() + 1;
-        // The server recognizes the plain id from the first enqueue. If two operators retry the batch, it is enqueued
-        // once.
+        // The server drops a second message with the same message id. If two operators retry the batch, both use the
+        // same id, so the server enqueues the batch once. The plain id of the batch is not possible, because the server
+        // knows it from the first enqueue.
         let message_id = format!("{id}:{}", dead.time.unix_timestamp_nanos());
         let message = PublishMessage::build()
             .header(NEXT, header(Some(&dead.headers), NEXT).to_string())
@@ -90,9 +92,9 @@ impl Nats {
                 self.delete(Kind::Ready, sequence).await?;
                 continue;
             }
-            // It is about to end, or to become dead.
+            // If `seal` returns `None`, a worker is ending the batch or moving it to the dead letter.
             let Some(sealed) = self.seal(message, life).await? else { break };
-            // If the server is killed, it may forget what it has removed.
+            // A killed server may forget that it has removed the message, so the engine records the end first.
             self.remember(id, &Ended { life, lease: String::new() }).await?;
             self.delete(Kind::Ready, sequence).await?;
             self.forget(id, u64::MAX - 1).await?;
@@ -106,7 +108,7 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Closes a batch's state, so that no later checkpoint succeeds. Returns none if a worker is ending the batch.
+    /// Closes a batch's state, so that each later checkpoint fails. If a worker is ending the batch, returns `None`.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -134,7 +136,8 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// How many batches are delayed. The server counts them as delivered, like batches that workers hold.
+    /// Returns the number of delayed batches. The server counts delayed batches as delivered, like batches that workers
+    /// hold.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -154,7 +157,7 @@ impl Nats {
                     left = left.saturating_sub(1);
                     delayed += u64::from(state::is_delayed(&message, now));
                 }
-                // Some messages were removed meanwhile.
+                // If no message came, other calls have removed the rest of the messages.
                 left = if left == before { 0 } else { left };
             }
             states.delete_consumer(&consumer.cached_info().name).await?;
@@ -167,8 +170,8 @@ impl Nats {
         self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
-    /// The message of the batch with this id. Checks the id first, because an operator can type anything, and a subject
-    /// with `*` or `>` would match every batch.
+    /// Returns the message of the batch with this id. The function first checks the id, because an operator can type
+    /// anything, and a subject with `*` or `>` would match every batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,
@@ -176,7 +179,7 @@ impl Nats {
         }
     }
 
-    /// The batch of a message in the queue. None if the batch has ended.
+    /// Returns the entry for a message in the queue. If the batch has ended, returns `None`.
     async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
         match self.known(&message).await? {
             None if self.has_ended(&message).await? => Ok(None),
@@ -184,20 +187,21 @@ impl Nats {
         }
     }
 
-    /// Whether the batch of a message in the queue has ended. A killed server may have forgotten that it had removed
+    /// Returns true if the batch of a message in the queue has ended. A killed server may forget that it has removed
     /// the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
         Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
     }
 
-    /// The stored state for the life of the batch that this message belongs to.
+    /// Returns the stored state of the message's batch. If the state is about another life of the batch, returns
+    /// `None`.
     async fn known(&self, message: &StreamMessage) -> Result<Option<Known>> {
         let life = header(Some(&message.headers), LIFE);
         let known = self.progress(id_of(&message.subject)).await?;
         Ok(known.filter(|known| known.progress.life == life))
     }
 
-    /// Whether the engine remembers that this life of the batch has ended.
+    /// Returns true if the engine has recorded the end of this life of the batch.
     async fn has_ended(&self, message: &StreamMessage) -> Result<bool> {
         let life = header(Some(&message.headers), LIFE);
         Ok(self.ended(id_of(&message.subject)).await?.is_some_and(|ended| ended.life >= life))

@@ -1,5 +1,5 @@
-//! The connection, and the calls over it. If a call finds that a stream or a consumer is missing, the engine creates it
-//! again.
+//! The connection to the NATS server, and the calls over the connection. If a call finds that a stream or a consumer is
+//! missing, the engine creates the stream or the consumer again.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
 /// The time limit of a request that should not wait. Without a limit, the server would keep the request if other
-/// workers take the last messages at the same moment. It would later deliver a message that no worker expects.
+/// workers take the last messages at the same moment. The server would later deliver a message that no worker expects.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// The pause before a removed stream or consumer is created again.
+/// The pause before the engine creates a removed stream or consumer again.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// The credentials for the server. They have no `Debug`, because they are secret.
+/// The credentials for the NATS server. The type has no `Debug`, because credentials are secret.
 #[derive(Clone)]
 pub(super) enum Credentials {
     None,
@@ -43,11 +43,11 @@ pub(super) fn parse(url: &str) -> Result<(ServerAddr, Credentials)> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let credentials = match (url.username(), url.password()) {
         ("", None) => Credentials::None,
-        // So do NATS' own clients.
+        // As in NATS's own clients, a user name without a password is a token.
         (token, None) => Credentials::Token(decoded(token)),
         (user, Some(password)) => Credentials::User(decoded(user), decoded(password)),
     };
-    // Those of a URL without a host cannot be removed.
+    // A URL without a host does not allow the removal of its credentials.
     if url.set_username("").is_err() || url.set_password(None).is_err() {
         return Err(wrong(&"it has no host"));
     }
@@ -63,8 +63,8 @@ pub(super) struct Connected {
 }
 
 impl Nats {
-    /// The connection to the server. The first successful call opens it. Afterwards, the client reconnects by itself.
-    /// While there is no connection, calls fail at once.
+    /// Returns the connection to the server. The first successful call opens the connection. Afterwards, the client
+    /// reconnects by itself. While there is no connection, calls fail at once.
     pub(super) async fn connected(&self) -> Result<Arc<Connected>> {
         let made = async {
             let known = self.connected.read().await.clone();
@@ -85,7 +85,7 @@ impl Nats {
         if let Some(known) = &*place {
             return Ok(known.clone());
         }
-        // Rare calls are boxed, because they would make the future of each call large.
+        // The future of a rare call is in a box. Otherwise it would make the future of each call large.
         let made = Arc::new(Box::pin(self.connect()).await?);
         *place = Some(made.clone());
         Ok(made)
@@ -108,7 +108,7 @@ impl Nats {
         let connected = options
             .name("epilogue")
             .event_callback(told)
-            // The rest of the time is for finding out the reason.
+            // The engine needs the rest of the time to find out why a connection failed.
             .connection_timeout(timeout * 3 / 5)
             .request_timeout(Some(timeout))
             .ping_interval(timeout)
@@ -124,13 +124,14 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Creates missing streams and consumers again. Does nothing if another call has done so since `seen`.
+    /// Creates missing streams and consumers again. If another call has created them since `seen`, does nothing.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
             return Ok(());
         }
-        // A server that is still removing a stream would remove the files of the new one too (seen with 2.9.10).
+        // If the server is still removing a stream, it would also remove the files of the new stream (seen with
+        // 2.9.10).
         time::sleep(SETTLE).await;
         let mut tries = 0;
         let streams = loop {
@@ -174,13 +175,13 @@ impl Nats {
         self.call(publish).await.map(drop)
     }
 
-    /// Acknowledges a message in one of several ways, and waits until the server confirms that. The server ignores
-    /// messages that it no longer knows.
+    /// Acknowledges a message as `answer` says, and waits until the server confirms the acknowledgment. The server
+    /// ignores an acknowledgment for a message that it no longer knows.
     pub(super) async fn answer(&self, acker: &Acker, answer: AckKind) -> Result<()> {
         self.bounded(acker.double_ack_with(answer)).await
     }
 
-    /// Takes one message, if there is one within `wait`.
+    /// Takes one message. If no message comes within `wait`, returns `None`.
     pub(super) async fn fetch(&self, wait: Duration) -> Result<Option<Message>> {
         let connected = self.connected().await?;
         let workers = &connected.streams.workers;
@@ -196,7 +197,8 @@ impl Nats {
         match self.within(wait + self.options.timeout, fetched).await? {
             Ok(Err(error)) if is_missing(&error) => self.bounded(self.heal(&connected)).await.map(|()| None),
             Ok(fetched) => fetched.map_err(|error| unavailable(&error)),
-            // The server does not answer if the consumer is missing (seen with 2.9.10). This creates it again.
+            // If the consumer is missing, the server does not answer (seen with 2.9.10). This call creates the consumer
+            // again.
             Err(_) => self.workers_info().await.map(|_| None),
         }
     }
@@ -230,8 +232,9 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
     Error::Unavailable(format!("NATS: {error}"))
 }
 
-/// Whether an error means that a stream or the consumer is missing. Each kind of call has its own error type, so this
-/// looks for words in the error's text. They come from the server, or from the client if the subject has no listener.
+/// Returns true if an error means that a stream or the consumer is missing. Each kind of call has its own error type,
+/// so this function looks for words in the error's text. The words come from the server. If the subject has no
+/// listener, the words come from the client.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

@@ -1,4 +1,4 @@
-//! Turns a message into a lease, and changes or ends the lease.
+//! Leases batches: turns a message into a lease, and changes or ends the lease.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// How often a write is repeated if another write of the same lease came first.
+/// The number of times that the engine tries a write, if another write of the same lease came first.
 const TRIES: u32 = 3;
 
 /// The batches that this process holds.
@@ -28,13 +28,13 @@ impl Holding {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a batch. None if this process holds it already.
+    /// Marks a batch as held by this process. If the batch already has the mark, returns `None`.
     fn take(&self, id: &str) -> Option<Hold> {
         self.ids().insert(id.to_owned()).then(|| Hold { holding: self.clone(), id: id.to_owned() })
     }
 }
 
-/// Marks a batch as held by this process, until it is dropped.
+/// Marks a batch as held by this process, until the mark is dropped.
 #[derive(Debug)]
 struct Hold {
     holding: Holding,
@@ -47,20 +47,20 @@ impl Drop for Hold {
     }
 }
 
-/// A delivered message, and the state of its batch as this process wrote it last.
+/// A delivered message, and the state of its batch as this process last wrote it.
 pub(crate) struct Held {
     id: String,
     worker: String,
     message: async_nats::Message,
     acker: Acker,
-    /// The consumer that delivered the message.
+    /// The name of the consumer that delivered the message.
     consumer: String,
     kept: Mutex<Kept>,
     /// Marks the batch as held until the lease is over.
     hold: Mutex<Option<Hold>>,
 }
 
-/// The state that was written last, and its revision.
+/// The state that this process wrote last, and the revision of the write.
 #[derive(Debug, Clone)]
 struct Kept {
     progress: Progress,
@@ -88,26 +88,27 @@ impl Held {
     }
 }
 
-/// What to do with a delivered message. The stored state of its batch decides.
+/// The engine's decision about a delivered message. The stored state of the batch decides.
 enum Delivered {
-    /// The batch is leased to the worker that asked.
+    /// The worker that asked for a batch leases this batch.
     Leased(Kept),
-    /// The end of the batch has been written to its state, but is not complete.
+    /// A worker has written the end of the batch to the batch's state, but the end is not complete.
     Ending(Kept),
     /// The batch has ended.
     Ended,
-    /// Another worker holds the batch, or the batch is delayed, for this long.
+    /// No worker can lease the batch for this long. Another worker holds the batch, or the batch is delayed.
     NotYet(Duration),
 }
 
 impl Nats {
-    /// Turns a delivered message into a lease: counts the attempt, and prevents further changes by the previous holder.
-    /// Returns none if the batch has ended or must not be leased yet.
+    /// Turns a delivered message into a lease. The function counts the attempt, and prevents further changes by the
+    /// previous worker. If the batch has ended, or no worker may lease the batch yet, returns `None`.
     pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();
         let id = id_of(&message.subject).to_owned();
-        // The lease of a process that was stopped for long may have ended. It is renewed before anything else.
+        // This process already holds the batch. The process was stopped for long, so the server delivered the message
+        // again. The engine renews the process's lease.
         let Some(hold) = self.holding.take(&id) else {
             self.answer(&acker, AckKind::Progress).await?;
             return Ok(None);
@@ -142,13 +143,13 @@ impl Nats {
         }
     }
 
-    /// Reads the stored state of a delivered message's batch, and leases the batch if that is possible.
+    /// Reads the stored state of a delivered message's batch. If the state allows it, leases the batch.
     async fn delivered(&self, worker: &str, id: &str, message: &async_nats::Message) -> Result<Delivered> {
         let life = header(message.headers.as_ref(), LIFE);
         let mut known: Option<Known> = None;
         loop {
             let before = match &known {
-                // An operator has retried the batch since then.
+                // An operator has retried the batch after this message was stored, so the message is old.
                 Some(known) if known.progress.life > life => return Ok(Delivered::Ended),
                 Some(known) if known.progress.life == life => {
                     if known.progress.fate.is_some() {
@@ -170,7 +171,7 @@ impl Nats {
             progress.lease = Uuid::now_v7().simple().to_string();
             progress.wait_ms = millis(self.options.visibility);
             let revision = known.as_ref().map_or(0, |known| known.revision);
-            // Most messages come for the first time. So this tries to write without reading first.
+            // Most messages are new. So the first try writes the state without a read before.
             let ended = async { if fresh { self.ended(id).await } else { Ok(None) } };
             let (revision, ended) = try_join!(self.write(id, revision, &progress), ended)?;
             match (revision, ended) {
@@ -186,7 +187,7 @@ impl Nats {
         }
     }
 
-    /// Completes the end of a batch. The last holder was killed while it ended the batch, or the server has forgotten a
+    /// Completes the end of a batch. The last worker was killed while it ended the batch, or the server has forgotten a
     /// part of the end.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
@@ -199,7 +200,7 @@ impl Nats {
         }
     }
 
-    /// How long a batch is still reserved. A server that was killed may deliver it too early.
+    /// Returns how long no worker can lease the batch. A killed server may deliver the batch too early.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -207,13 +208,13 @@ impl Nats {
         }
     }
 
-    /// Changes and writes the state of a lease that still stands. Returns false if this lease has already ended the
-    /// batch.
+    /// Changes the state of a valid lease, and writes the state. If this lease has already ended the batch, returns
+    /// false.
     async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
         change(&mut progress);
-        // The batch was returned or has ended, unless this call only repeats that.
+        // The worker has already given back or ended the batch. Only a repetition of the same call may go on.
         if !kept.progress.is_held() && progress != kept.progress {
             return Err(Error::LostLease);
         }
@@ -223,7 +224,7 @@ impl Nats {
                 return Ok(true);
             }
             match self.progress(&held.id).await? {
-                // The answer to an earlier write was lost.
+                // The first write was successful, but the server's answer was lost.
                 Some(known) if known.progress.lease == progress.lease && known.progress.is_held() => {
                     revision = known.revision;
                 }
@@ -244,14 +245,14 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Whether this lease still holds a batch whose state is missing. It does if the stream of the states was lost, or
-    /// if all streams were lost.
+    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the stream
+    /// of states was lost, or if all streams were lost.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
             return Ok(true);
         }
-        // Another process may have created the queue again.
+        // If all streams were lost, another process may have created the queue again.
         self.bounded(async { self.heal(&self.connected().await?).await }).await?;
         Ok(self.connected().await?.streams.consumer() != held.consumer)
     }
@@ -293,14 +294,15 @@ impl Nats {
         Ok(())
     }
 
-    /// Completes the written end of a batch. May be called again.
+    /// Completes an end that is already in the batch's state. The engine may call this function again for the same
+    /// batch.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {
             self.publish_dead(&held.id, &held.message.payload, &progress, why).await?;
         }
-        // A killed server may forget the confirmation. The engine must recognize the message that the server then
-        // delivers.
+        // A killed server may forget the acknowledgment and deliver the message again. The engine recognizes such a
+        // message by this record.
         let ended = Ended { life: progress.life, lease: progress.lease };
         try_join!(self.remember(&held.id, &ended), self.answer(&held.acker, AckKind::Ack))?;
         self.forget(&held.id, revision).await

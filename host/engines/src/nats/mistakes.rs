@@ -1,4 +1,4 @@
-//! Classifies connection errors: after a mistake of the operator, the host must not start. Other errors may pass.
+//! Classifies connection errors. If the operator has made a mistake, the host must not start. Other errors may pass.
 
 use std::error::Error as _;
 use std::io;
@@ -11,7 +11,7 @@ use super::connection::unavailable;
 use super::{Error, Nats};
 
 impl Nats {
-    /// The error for a connection that could not be made.
+    /// Returns the error for a failed connection.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
         let another = || self.mistake("another program than NATS answers there");
         match error.kind() {
@@ -20,9 +20,9 @@ impl Nats {
             }
             ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => self.mistake(&error.to_string()),
             ConnectErrorKind::Dns if !is_passing(&error) => self.mistake(&format!("the host is not known ({error})")),
-            // The first line cannot be read.
+            // The client cannot parse the server's first line.
             ConnectErrorKind::Io if io_kind(&error) == Some(io::ErrorKind::InvalidInput) => another(),
-            // A certificate that is not accepted.
+            // The client does not accept the server's certificate.
             ConnectErrorKind::Io if io_kind(&error) == Some(io::ErrorKind::InvalidData) => {
                 self.mistake(&error.to_string())
             }
@@ -31,23 +31,23 @@ impl Nats {
         }
     }
 
-    /// The error for streams that cannot be used.
+    /// Returns the error for streams that the engine cannot use.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
-        // The client reports the first kind for a server without JetStream.
+        // If the server has no JetStream, the client reports that the resource does not exist.
         match ["resource does not exist", "not enabled"].iter().any(|word| text.contains(word)) {
             true => self.mistake("JetStream is not enabled there: start the server with `--jetstream`"),
             false => unavailable(&text),
         }
     }
 
-    /// The error for an operator's mistake, with the URL, which has no password here.
+    /// Returns the error for an operator's mistake. The error contains the URL, which has no password here.
     fn mistake(&self, why: &str) -> Error {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
-    /// Whether another program than NATS answers at the address. NATS speaks first, and other programs wait for the
-    /// client.
+    /// Returns true if another program than NATS answers at the address. A NATS server sends the first line. Many other
+    /// programs wait for the client's first line.
     async fn is_another_program(&self) -> bool {
         let spoken = async {
             let mut stream = TcpStream::connect((self.address.host(), self.address.port())).await?;
@@ -56,12 +56,12 @@ impl Nats {
             let length = stream.read(&mut answer).await?;
             Ok::<_, io::Error>(answer.get(..length).unwrap_or_default().to_owned())
         };
-        // The caller limits the time.
+        // The caller sets the time limit for this function.
         spoken.await.is_ok_and(|answer| !answer.is_empty() && !b"INFO ".starts_with(&answer))
     }
 }
 
-/// Whether the name resolver reports a temporary failure.
+/// Returns true if the name resolver reports a temporary failure.
 fn is_passing(error: &ConnectError) -> bool {
     error.to_string().contains("Temporary failure")
 }

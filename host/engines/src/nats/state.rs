@@ -1,4 +1,4 @@
-//! The state of a batch, which is stored beside its message, and how it is read and written.
+//! The state of a batch, which the engine stores beside the batch's message. This file also reads and writes the state.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,47 +14,49 @@ use super::connection::Connected;
 use super::streams::Kind;
 use super::{Error, Nats, Result};
 
-/// The engine writes to this subject to read the server's time. No batch has this id.
+/// The id in the subject to which the engine writes in order to read the server's time. No batch has this id.
 const CLOCK: &str = "~";
 
-/// How far a batch has come.
+/// The progress of a batch through its tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// The life of the batch that this state belongs to.
+    /// The number of the batch's life that this state describes.
     #[serde(default)]
     pub(super) life: u32,
     /// The index of the first task that has not ended.
     pub(super) next: u32,
-    /// How often the task at `next` was delivered.
+    /// The number of times that the server delivered the task at `next`.
     pub(super) attempt: u32,
-    /// The worker that holds the batch.
+    /// The worker that holds the batch, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) worker: Option<String>,
     /// The unique id of the lease that wrote this state.
     #[serde(default)]
     pub(super) lease: String,
-    /// For how many milliseconds after the write the batch is reserved: its worker holds it, or it is delayed.
+    /// For so many milliseconds after the write, no other worker can lease the batch. Either a worker holds the batch,
+    /// or the batch is delayed.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// How the batch ends, once this is decided. Its message is about to be removed. Any process that finds this state
-    /// completes the end.
+    /// The way in which the batch ends, after the decision. The batch's message is about to be removed. Any process
+    /// that finds this state completes the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
 
 impl Progress {
-    /// Whether a worker holds the lease, and has neither returned the batch nor begun to end it.
+    /// Returns true if a worker holds the batch. A worker no longer holds a batch after it has given the batch back, or
+    /// has begun to end the batch.
     pub(super) fn is_held(&self) -> bool {
         self.worker.is_some() && self.fate.is_none()
     }
 }
 
-/// How a batch ends.
+/// The way in which a batch ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fate {
     Done,
-    /// The batch becomes dead, for this reason.
+    /// The batch goes to the dead letter, for this reason.
     Dead(String),
     /// An operator removes the batch.
     Removed,
@@ -63,37 +65,37 @@ pub(super) enum Fate {
 /// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// The last life of the batch that is over.
+    /// The number of the last life of the batch that has ended.
     pub(super) life: u32,
-    /// The id of the lease that ended the batch. Empty if an operator removed it.
+    /// The id of the lease that ended the batch. If an operator removed the batch, the text is empty.
     pub(super) lease: String,
 }
 
-/// The stored state of a batch.
+/// The stored state of a batch, as the engine has read it.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) progress: Progress,
     pub(super) revision: u64,
-    /// When the state was written, by the server's clock, since 1970.
+    /// The time of the write by the server's clock, since 1970.
     pub(super) at: Duration,
 }
 
 impl Known {
-    /// How long the batch is still reserved at the time `now`.
+    /// Returns how long after the time `now` no other worker can lease the batch.
     pub(super) fn rest(&self, now: Duration) -> Duration {
         (self.at + Duration::from_millis(self.progress.wait_ms)).saturating_sub(now)
     }
 }
 
 impl Nats {
-    /// Reads the state of a batch. None if none is stored.
+    /// Reads the state of a batch. If no state is stored, returns `None`.
     pub(super) async fn progress(&self, id: &str) -> Result<Option<Known>> {
         let Some(message) = self.last(Kind::State, id).await? else { return Ok(None) };
         Ok(Some(Known { progress: read(&message)?, revision: message.sequence, at: written(&message) }))
     }
 
-    /// Writes the state of a batch, unless another client has written it since `revision`. Returns the new revision, or
-    /// none.
+    /// Writes the state of a batch, and returns the new revision. If another client has written the state since
+    /// `revision`, writes nothing and returns `None`.
     pub(super) async fn write(&self, id: &str, revision: u64, progress: &Progress) -> Result<Option<u64>> {
         let payload = serde_json::to_vec(progress).map_err(|error| Error::Corrupt(error.to_string()))?;
         let write = |nats: Arc<Connected>| {
@@ -110,8 +112,8 @@ impl Nats {
         self.call(write).await
     }
 
-    /// Removes the state of a batch up to `revision`. Unlike the deletion of a key, this leaves no marker in the
-    /// stream.
+    /// Removes the state of a batch up to `revision`. The removal leaves no marker in the stream, unlike the deletion
+    /// of a key.
     pub(super) async fn forget(&self, id: &str, revision: u64) -> Result<()> {
         let purge = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -120,24 +122,25 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// The record of a batch's end. None if the batch has not ended, or ended too long ago.
+    /// Returns the record of a batch's end. If the batch has not ended, or has ended too long ago, returns `None`.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }
 
-    /// Remembers that a batch has ended.
+    /// Records that a batch has ended.
     pub(super) async fn remember(&self, id: &str, ended: &Ended) -> Result<()> {
         let payload = serde_json::to_vec(ended).map_err(|error| Error::Corrupt(error.to_string()))?;
         self.publish(Kind::Done, id, PublishMessage::build().payload(payload.into())).await
     }
 
-    /// The server's time, since 1970. It is read from the timestamp of a write, because workers' clocks may differ.
+    /// Returns the server's time, since 1970. The engine reads the timestamp of a write, because the clocks of workers
+    /// may differ.
     pub(super) async fn server_time(&self) -> Result<Duration> {
         self.publish(Kind::State, CLOCK, PublishMessage::build()).await?;
         Ok(self.last(Kind::State, CLOCK).await?.as_ref().map(written).unwrap_or_default())
     }
 
-    /// The last message about a batch in a stream of this kind.
+    /// Returns the last message about a batch in a stream of this kind.
     pub(super) async fn last(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             let stream = nats.streams.of(kind);
@@ -146,7 +149,7 @@ impl Nats {
         self.call(get).await
     }
 
-    /// The first message at `sequence` or behind it, in a stream of this kind.
+    /// Returns the first message at or after `sequence`, in a stream of this kind.
     pub(super) async fn first_from(&self, kind: Kind, sequence: u64) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             found(nats.streams.of(kind).get_first_raw_message_by_subject(kind.subject("*"), sequence).await)
@@ -169,7 +172,7 @@ fn read<T: DeserializeOwned>(message: &StreamMessage) -> Result<T> {
         .map_err(|error| Error::Corrupt(format!("the message {} in NATS cannot be read: {error}", message.subject)))
 }
 
-/// When a message was stored, by the server's clock, since 1970.
+/// Returns the time at which the server stored a message, by the server's clock, since 1970.
 fn written(message: &StreamMessage) -> Duration {
     since_1970(message.time.unix_timestamp_nanos())
 }
@@ -178,7 +181,7 @@ fn since_1970(nanos: i128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
 }
 
-/// Whether the batch of this state is delayed.
+/// Returns true if the state in this message says that the batch is delayed at the time `now`.
 pub(super) fn is_delayed(message: &Message, now: Duration) -> bool {
     let (Ok(progress), Ok(info)) = (serde_json::from_slice::<Progress>(&message.payload), message.info()) else {
         return false;
@@ -189,7 +192,7 @@ pub(super) fn is_delayed(message: &Message, now: Duration) -> bool {
     free && !known.rest(now).is_zero()
 }
 
-/// This machine's time, since 1970.
+/// Returns this machine's time, since 1970.
 pub(super) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The streams, and the workers' consumer. The engine creates those that are missing.
+//! The JetStream streams, and the consumer of the workers. The engine creates missing streams and a missing consumer.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use tokio::time;
 
 use crate::Options;
 
-/// How often a request is repeated if another process creates the same stream or consumer at the same time.
+/// The number of tries for a request, if another process creates the same stream or consumer at the same time.
 pub(super) const TRIES: u32 = 50;
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
-/// How many ended batches are remembered. A killed server forgets the confirmations of about the last 0.1 s. The limit
-/// is a number and not a time, so that nothing is forgotten while a server is down.
+/// The number of ended batches that the engine remembers. A killed server forgets the acknowledgments of about the last
+/// 0.1 s. The limit is a number and not a time, so that the engine forgets nothing while a server is down.
 pub(super) const REMEMBERED: i64 = 100_000;
 
-/// One of the streams.
+/// The kind of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Ready,
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The subject of a batch's messages, or of all batches' with `*`.
+    /// Returns the subject of a batch's messages. With the id `*`, the subject matches the messages of all batches.
     pub(super) fn subject(self, id: &str) -> String {
         let kind = match self {
             Self::Ready => "ready",
@@ -56,13 +56,14 @@ impl Streams {
             name: name.to_owned(),
             subjects: vec![kind.subject("*")],
             max_messages_per_subject: 1,
-            // An operator may set a limit. New messages are refused then. By default, the oldest ones would be removed.
+            // If an operator sets a limit, a full stream refuses new messages. By default, a full stream would remove
+            // its oldest messages.
             discard: DiscardPolicy::New,
             ..Config::default()
         };
         let queue = Config {
             retention: RetentionPolicy::WorkQueue,
-            // A batch that is retried by an operator has the same subject, and another message.
+            // If an operator retries a batch, the new message has the same subject as the first message.
             max_messages_per_subject: -1,
             duplicate_window: Duration::from_secs(120),
             ..stream("EPILOGUE", Kind::Ready)
@@ -76,7 +77,8 @@ impl Streams {
         loop {
             tries += 1;
             let mut ready = get_or_make(context, queue.clone()).await?;
-            // If several processes create it at the same moment, some of them get another creation time.
+            // If several processes create the queue at the same moment, some of them see a wrong creation time at
+            // first.
             ready.info().await?;
             match workers(&ready, options).await {
                 Ok(workers) => return Ok(Self { ready, states, done, dead, workers }),
@@ -96,15 +98,16 @@ impl Streams {
         }
     }
 
-    /// The consumer's name. If it changes, the queue was lost and made again.
+    /// Returns the consumer's name. If the name changes, the queue was lost and created again.
     pub(super) fn consumer(&self) -> &str {
         &self.workers.cached_info().name
     }
 }
 
-/// The name for the consumer of this queue. A confirmation contains the consumer's name and a number in the queue, and
-/// the server checks nothing else. If a queue is lost and created again, the numbers start again. If both consumers had
-/// the same name, the end of a batch of the old queue could remove a batch of the new queue that has not run.
+/// Returns the name for the consumer of this queue. An acknowledgment contains the consumer's name and a number in the
+/// queue, and the server checks nothing else. If a queue is lost and created again, the numbers start again. If the
+/// consumers of both queues had the same name, a worker could end a batch of the old queue and thereby remove a batch
+/// of the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }
@@ -115,40 +118,42 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
         durable_name: Some(name.clone()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: options.visibility,
-        // With a limit, the server would keep a message that was delivered too often, but not deliver it again.
+        // With a limit, the server would keep a message after too many deliveries, but never deliver the message again.
         max_deliver: -1,
         max_ack_pending: -1,
         ..pull::Config::default()
     };
-    // An existing consumer takes the given configuration, which sets how long the leases of all workers last.
+    // A call of `create_consumer` gives an existing consumer this configuration, which sets how long all leases last.
+    // So only workers make this call.
     match options.operator {
         true => ready.get_or_create_consumer(&name, config).await,
         false => ready.create_consumer(config).await,
     }
 }
 
-/// Whether an error means that the queue already has a consumer with another name. A queue can have only one. An
-/// earlier version created it, or a process that saw the queue before it was created again.
+/// Returns true if an error means that the queue already has a consumer with another name. A queue can have only one
+/// consumer. An earlier version of the host created the other consumer, or a process that saw the queue before the
+/// queue was created again.
 fn is_another(error: &ConsumerError) -> bool {
     let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
     matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
 }
 
 async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
-    // Read again now, because it may have been created again.
+    // The engine reads the queue again, because another process may have created the queue again.
     let mut ready = ready.clone();
     ready.info().await?;
     let right = name(&ready);
     let names: Vec<String> = ready.consumer_names().try_collect().await?;
     for other in names.iter().filter(|name| **name != right) {
-        // Somebody else may have done so.
+        // Another process may have removed the consumer already.
         _ = ready.delete_consumer(other).await;
     }
     Ok(())
 }
 
-/// Gets a stream, or creates it. If several processes create it at the same moment, the server refuses some of them
-/// because the subjects are taken. These processes ask again.
+/// Gets a stream, or creates the stream. If several processes create the stream at the same moment, the server refuses
+/// some of them, because the subjects are taken. These processes ask again.
 async fn get_or_make(context: &Context, config: Config) -> Result<Stream, CreateStreamError> {
     let mut tries = 0;
     loop {

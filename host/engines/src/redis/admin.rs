@@ -1,7 +1,8 @@
-//! The calls for operators.
+//! The calls that operators make to inspect and change stored batches.
 //!
-//! A call consists of several steps, so that a long list does not block the server. If a batch changes its state
-//! meanwhile, it may be listed twice. A dead batch that is retried meanwhile may be missing. Counts are approximate.
+//! A call consists of several steps, so that a long list does not block the server. If a batch changes its state during
+//! a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may lack
+//! the batch. Counts are approximate.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
 use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
-/// A visit to the stored batches, with the number of batches that it may still see.
+/// A visit to the stored batches: the callback, and the number of batches that the callback may still get.
 struct Visit<'a> {
     each: Visitor<'a>,
     left: usize,
@@ -29,12 +30,12 @@ impl Visit<'_> {
     }
 }
 
-/// The part of a stream that is still to be read.
+/// The part of a stream that the engine has not read yet.
 struct Rest {
     name: &'static str,
-    /// Where the next page begins.
+    /// The place in the stream where the next page begins.
     from: String,
-    /// The last entry to read. None if there are no more.
+    /// The last entry to read. If no more entries are left, the value is `None`.
     last: Option<String>,
 }
 
@@ -42,7 +43,8 @@ impl Redis {
     pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
-        // Listed first. So an entry that is delivered meanwhile is in at least one of the two lists.
+        // The engine reads the last delivered entry before it lists the pending entries. So if the server delivers an
+        // entry meanwhile, the entry is in the list of pending entries or in the list of undelivered entries.
         let delivered = match wanted(BatchState::Ready) {
             true => self.last_delivered().await?,
             false => None,
@@ -112,7 +114,7 @@ impl Redis {
         }
     }
 
-    /// Runs a script that retries or removes a batch and, in the same step, returns its next task.
+    /// Runs a script that retries or removes a batch. The script also returns the batch's next task, in the same step.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -139,7 +141,7 @@ impl Redis {
     }
 
     pub(super) async fn count_backlog(&self) -> Result<u64> {
-        // Delayed batches stay in the stream.
+        // The stream also contains the delayed batches.
         self.call(|mut server| async move { server.xlen(QUEUE).await }).await
     }
 
@@ -160,7 +162,8 @@ impl Redis {
         Ok(risks)
     }
 
-    /// Calls `each` with the entries that were delivered and not confirmed, oldest first, until it returns false.
+    /// Calls `each` with each entry that a worker has got and not acknowledged, the oldest first. Stops when `each`
+    /// returns false.
     async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, BatchState) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
         loop {
@@ -207,7 +210,7 @@ impl Redis {
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
-    /// The entry of a delayed batch.
+    /// Returns the entry of a delayed batch, for operators.
     async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
         let keys = |mut server: ConnectionManager| async move {
             redis::pipe()
@@ -225,7 +228,7 @@ impl Redis {
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    /// The ids of delayed batches, and the time when each is due.
+    /// Returns the ids of delayed batches, and the time when each batch is due.
     async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
         let (from, to) = (from.as_str(), to.as_str());
         let count = isize::try_from(count).unwrap_or(isize::MAX);
@@ -233,7 +236,7 @@ impl Redis {
             .await
     }
 
-    /// The server's time, in milliseconds since 1970.
+    /// Returns the server's time, in milliseconds since 1970.
     async fn now(&self) -> Result<u64> {
         let time: (u64, u64) =
             self.call(|mut server| async move { redis::cmd("TIME").query_async(&mut server).await }).await?;
@@ -246,8 +249,8 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    /// The present entries of a stream after a given entry, or from the beginning. Entries that are added later are not
-    /// included. Otherwise a list would never end if entries are added faster than they are read.
+    /// Returns the entries of a stream after the entry `behind`, or from the beginning. Entries that are added later
+    /// are not included. Otherwise a list would never end if entries are added faster than the engine reads them.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
@@ -255,7 +258,7 @@ impl Redis {
         Ok(Rest { name, from, last: last.ids.into_iter().next().map(|last| last.id) })
     }
 
-    /// Reads the next page of a stream, of at most so many entries. None if there are no more.
+    /// Reads the next page of a stream, with at most `most` entries. If no entries are left, returns `None`.
     async fn page(&self, rest: &mut Rest, most: usize) -> Result<Option<Vec<StreamId>>> {
         let count = most.min(PAGE);
         let Some(last) = rest.last.clone().filter(|_| count > 0) else { return Ok(None) };
@@ -275,8 +278,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Creates the consumer group if there is none. It writes only if necessary, because a server without free memory
-    /// refuses writes, and an operator must be able to inspect such a server.
+    /// Creates the consumer group if there is none. If the group exists, the function writes nothing. A server without
+    /// free memory refuses writes, and an operator must be able to inspect such a server.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

@@ -1,4 +1,5 @@
-//! The connections to a server: when to replace them, and what an error says about them.
+//! The connections to a Redis server. This file decides when to replace the connections, and explains errors to
+//! operators.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,44 +16,44 @@ use tokio::time::{self, Instant};
 use super::{GROUP, POLL, QUEUE};
 use crate::{Error, Result};
 
-/// The shortest time before new connections are given up again, because their server may need a moment.
+/// The shortest time between two replacements of the connections. A new server may need a moment until it is ready.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Where the server is, and the connections to it.
+/// The server's address, and the connections to the server.
 pub(super) struct Connections {
     client: Client,
     timeout: Duration,
     open: Mutex<Open>,
 }
 
-/// Connections that lead to one server.
+/// The connections that all lead to the same server.
 struct Open {
-    /// How often the connections were made again.
+    /// The number of times that the engine has replaced the connections.
     version: u64,
     since: Option<Instant>,
-    /// The shared connection for all calls that do not wait.
+    /// The connection for calls that do not wait. All these calls share the connection.
     shared: ConnectionManager,
-    /// Idle connections for calls that wait. Each such call uses its own connection.
+    /// Idle connections for calls that wait. Each waiting call uses its own connection.
     waiting: Vec<MultiplexedConnection>,
 }
 
-/// A connection for a call that waits.
+/// A connection that one waiting call uses.
 pub(super) struct Waiting {
     pub(super) connection: MultiplexedConnection,
     version: u64,
 }
 
 impl Connections {
-    /// Prepares the connections. The first call connects to the server.
+    /// Makes the connections. The first call connects to the server.
     ///
     /// # Errors
-    /// Returns [`Error::Config`] for a URL that cannot be used.
+    /// Returns [`Error::Config`] if the URL is not valid.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self> {
         let unusable = |error: RedisError| {
             let form = "redis://[user:password@]host[:port][/db]";
             Error::Config(format!("the URL of the task engine is not of the form {form}: {error}"))
         };
-        // If the network is cut, TCP itself would wait for minutes.
+        // Without these limits, TCP itself would wait for minutes if the network is cut.
         let keepalive = TcpKeepalive::new().with_time(timeout).with_interval(timeout);
         let tcp = TcpSettings::default().set_keepalive(keepalive).set_user_timeout(timeout);
         let client = url.into_connection_info().map(|info| info.set_tcp_settings(tcp)).and_then(Client::open);
@@ -66,8 +67,8 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call, and repeats it once if that may help: over another connection, or after creating the consumer
-    /// group in a new server.
+    /// Makes a call. If a second try may help, repeats the call once: over another connection, or after the creation of
+    /// the consumer group in a new server.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -90,7 +91,7 @@ impl Connections {
         self.bounded(calls).await
     }
 
-    /// A connection for one call that waits.
+    /// Returns a connection for one call that waits.
     pub(super) async fn waiting(&self) -> Result<Waiting> {
         let (version, idle) = {
             let mut open = self.open();
@@ -108,8 +109,8 @@ impl Connections {
         Ok(Waiting { connection, version })
     }
 
-    /// Takes back the connection of a call that waited, if the connection can be used again. Returns none instead of an
-    /// error if the call may succeed over another connection.
+    /// Takes back the connection of a waiting call, if other calls can use the connection again. If the call failed but
+    /// may succeed over another connection, returns `None` instead of an error.
     pub(super) fn put_back<T>(&self, waiting: Waiting, result: RedisResult<T>) -> Result<Option<T>> {
         let Waiting { connection, version } = waiting;
         match result {
@@ -137,8 +138,8 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// Drops all connections of a version if this error means that they lead to the wrong server. The next call then
-    /// looks up the name again. Returns true if the caller should repeat the call.
+    /// Drops all connections of a version if this error means that they lead to the wrong server. The next call looks
+    /// up the server's name again. Returns true if the caller should repeat the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -150,7 +151,7 @@ impl Connections {
         if open.since.is_some_and(|since| since.elapsed() < AGAIN) {
             return false;
         }
-        // It has parsed the same URL before.
+        // The client has already parsed this URL, so this does not fail.
         let Ok(shared) = shared(&self.client, self.timeout) else { return false };
         *open = Open { version: version + 1, since: Some(Instant::now()), shared, waiting: Vec::new() };
         true
@@ -176,15 +177,17 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
     }
 }
 
-/// Whether another connection may lead to a better server. This server is no longer a primary, has no primary, is not
-/// ready, or its connection was never set up, which a [`ConnectionManager`] does not try again.
+/// Returns true if a new connection may lead to a better server. The error says that this server is no longer a
+/// primary, has no primary or is not ready, or that the connection's setup failed. A [`ConnectionManager`] does not try
+/// a failed setup again.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {
         ErrorKind::Server(ReadOnly | BusyLoading | MasterDown | ClusterDown | Moved | TryAgain) => true,
         ErrorKind::Server(ResponseError) => refused_database(error),
         ErrorKind::Parse | ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => true,
-        // UNBLOCKED: a call that waited, when its server became a replica. NOREPLICAS: a primary that was cut off from all others.
+        // If a server becomes a replica, the server answers UNBLOCKED to a waiting call. If a primary has lost its
+        // replicas, the primary answers NOREPLICAS.
         _ => matches!(error.code(), Some("UNBLOCKED" | "NOREPLICAS" | "NOAUTH" | "WRONGPASS")),
     }
 }
@@ -193,7 +196,8 @@ fn refused_database(error: &RedisError) -> bool {
     error.to_string().contains("refused to switch database")
 }
 
-/// Converts an error of the client. The result distinguishes an operator's mistake from a failure that may pass.
+/// Converts an error of the Redis client. An operator's mistake becomes [`Error::Config`]. A failure that may pass
+/// becomes [`Error::Unavailable`].
 fn explain(error: RedisError) -> Error {
     let text = error.to_string();
     let wrong_protocol = || {
@@ -208,7 +212,7 @@ fn explain(error: RedisError) -> Error {
             Error::Config(format!("Redis' certificate is not accepted: {text}"))
         }
         ErrorKind::Io if is_invalid_data(&error) => wrong_protocol(),
-        // Not where the lookup failed for now (EAI_AGAIN).
+        // A temporary failure of the lookup (EAI_AGAIN) is not an operator's mistake.
         ErrorKind::Io if text.contains("lookup") && !text.contains("Temporary failure") => {
             Error::Config(format!("Redis' host is not known: correct its name: {text}"))
         }
@@ -230,9 +234,9 @@ fn explain(error: RedisError) -> Error {
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Whether an error means invalid data, for example in a TLS handshake with a server that does not speak TLS.
+/// Returns true if an error means invalid data, for example in a TLS handshake with a server that does not use TLS.
 fn is_invalid_data(error: &RedisError) -> bool {
-    // The source is the client's pointer to it.
+    // The client keeps the I/O error behind an `Arc`, and this `Arc` is the source of the client's error.
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Source>());
     let source = source.and_then(|source| source.downcast_ref::<io::Error>());
     source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)

@@ -1,5 +1,6 @@
--- The entry stays in the stream, which delivers it to nobody again; LEASE claims it once the delay is over. Kept are the attempts that
--- have counted; claiming adds one. The first write is one that a server without memory takes.
+-- The entry stays in the stream, but the stream does not deliver it again. LEASE claims the entry after the delay. The
+-- state keeps the number of attempts, and the claim adds one. XACK comes first, because a server without free memory
+-- accepts it.
 redis.call('XACK', queue, 'workers', entry)
 local time = redis.call('TIME')
 redis.call('ZADD', delayed, time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6], id)

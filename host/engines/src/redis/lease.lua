@@ -1,9 +1,9 @@
--- What has waited out its delay, before what a worker held too long without a word, before what is new. `lost` is an entry that was
--- told as `ours` before, and that the caller does not hold.
+-- Leases a batch. A batch whose delay has ended comes first, then a batch whose lease has ended, then a new batch.
+-- `lost` is an entry that an earlier call has returned in `ours`, and that the caller does not hold.
 local queue, ids, states, dead, delayed = unpack(KEYS)
 local consumer, visibility, lost = unpack(ARGV)
 
--- Nothing if the entry is gone.
+-- Returns nil if the entry is gone.
 local function claim(entry, attempt)
     return redis.call('XCLAIM', queue, 'workers', consumer, 0, entry, 'IDLE', 0, 'RETRYCOUNT', attempt, 'FORCE')[1]
 end
@@ -39,7 +39,7 @@ end
 if not entry then
     for _, held in ipairs(redis.call('XPENDING', queue, 'workers', 'IDLE', visibility, '-', '+', 100)) do
         if held[2] == consumer then
-            -- The caller was paused. It holds this still, or it will say that it does not.
+            -- The caller was paused. Either the caller still holds the entry, or its next call names the entry as `lost`.
             redis.call('XCLAIM', queue, 'workers', consumer, 0, held[1], 'IDLE', 0, 'JUSTID')
             ours[#ours + 1] = held[1]
         else
@@ -62,7 +62,7 @@ end
 local id = entry[2][2]
 local next, generation = string.match(redis.call('HGET', states, id) or '0 0', '^(%d+) (%d+)')
 if again then
-    -- No two leases of a batch are the same, or the worker's own last one would pass for this one.
+    -- Each lease of a batch has another number. Otherwise the worker's last lease would count as this lease.
     generation = generation + 1
     redis.call('HSET', states, id, next .. ' ' .. generation)
 end

@@ -1,4 +1,4 @@
-//! The scripts. The server runs each of them as one step.
+//! The Lua scripts of the engine. The Redis server runs each script as one step.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisResult, RedisWrite, ToRedisArgs};
 
 use super::{DEAD, DELAYED, IDS, QUEUE, STATE};
 
-/// A script on all keys.
+/// A Lua script that gets all keys of the engine.
 pub(super) type Script = LazyLock<Prepared>;
 
 pub(super) static ENQUEUE: Script = LazyLock::new(|| Prepared::new("", include_str!("enqueue.lua")));
@@ -21,11 +21,11 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// The prefix of a script that the host calls again if Redis's answer to the first call was lost. It accepts a call even if
-/// the task of the call was already reached.
+/// The prefix of a script that the engine calls again if Redis's answer to the first call was lost. The script also
+/// accepts a call if the first call has already made the change.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
-/// A script, known to the server by its hash.
+/// A Lua script that the engine calls by its hash.
 pub(super) struct Prepared(redis::Script);
 
 impl Prepared {
@@ -49,7 +49,7 @@ impl Prepared {
     }
 }
 
-/// A script's argument.
+/// An argument for a Lua script.
 #[derive(Debug, Clone)]
 pub(super) enum Arg<'a> {
     Bytes(&'a [u8]),

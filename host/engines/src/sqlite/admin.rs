@@ -1,4 +1,4 @@
-//! The calls for operators.
+//! The calls that operators make to inspect and change stored batches.
 
 use std::time::Duration;
 
@@ -7,20 +7,21 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{clock, schema};
 use crate::{BatchState, Counts, Entry};
 
-/// The state of a row at these times: one of the clock for delays, one of the clock for leases.
+/// Computes the state of a row as a number, the index in [`STATES`]. The first parameter is the time of the clock for
+/// delays. The second parameter is the time of the clock for leases.
 const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= iif(owner IS NULL, ?1, ?2) THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
 const STATES: [BatchState; 4] = [BatchState::Ready, BatchState::Delayed, BatchState::Leased, BatchState::Dead];
 const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
-/// Up to `count` batches behind the row `after`, oldest first, each with its row.
+/// Returns up to `count` batches after the row `after`, the oldest first. Each batch comes with the number of its row.
 pub(super) fn page(
     connection: &Connection,
     state: Option<BatchState>,
     after: i64,
     count: usize,
 ) -> rusqlite::Result<Vec<(i64, Entry)>> {
-    // Usually few batches are dead, and they have an index.
+    // Usually few batches are dead, and the index `dead` finds them.
     let filter = match state {
         None => String::new(),
         Some(BatchState::Dead) => "AND why IS NOT NULL".to_owned(),
@@ -67,7 +68,7 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// Counts the batches that are not dead, from their index.
+/// Counts the batches that are not dead. SQLite needs only an index for this.
 pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<u64> {
     let query = "SELECT count(*) FROM batches WHERE why IS NULL";
     connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)

@@ -1,35 +1,38 @@
-//! The clocks of the machine, which all processes that use a file share.
+//! The clocks of the machine. All processes that use the same file share these clocks.
 //!
-//! The wall clock can jump, so it is used only if there is no other way. For leases, the clock stands still while the
-//! machine is suspended, because the worker is suspended too. For delays, the clock goes on meanwhile. Both clocks
-//! start again when the machine starts.
+//! The wall clock can jump, so the engine uses the wall clock only where no other clock works.
+//!
+//! Leases use a clock that stops while the machine is suspended, because the worker is suspended, too. Delays use a
+//! clock that continues during this time. Both clocks start again when the machine starts.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since the machine was started, without the time for which it was suspended.
+/// Returns the milliseconds since the machine started, without the time for which the machine was suspended.
 pub(super) fn awake() -> i64 {
     read(ClockId::Monotonic)
 }
 
-/// Milliseconds since the machine was started, including the time for which it was suspended.
+/// Returns the milliseconds since the machine started, including the time for which the machine was suspended.
 pub(super) fn running() -> i64 {
     read(ClockId::Boottime)
 }
 
-/// Milliseconds since 1970, by the wall clock.
+/// Returns the milliseconds since 1970, by the wall clock.
 pub(super) fn wall() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The id of this start of the machine. If the system does not tell it, the id is empty, and all starts look the same.
+/// Returns an id that is different after each start of the machine. If the system does not provide the id, the text is
+/// empty, and the engine cannot notice a restart.
 pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// A duration in milliseconds, limited to a few thousand years, so that the sum of two does not overflow.
+/// Returns a duration in milliseconds. The result is at most a few thousand years, so that the sum of two results does
+/// not overflow.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(1 << 47)
 }

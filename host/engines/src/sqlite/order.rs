@@ -1,12 +1,13 @@
-//! Chooses the batch to lease next. A batch whose lease has ended comes first, then a batch whose delay has ended, then
-//! the batch that has waited longest.
+//! Chooses the batch that a worker leases next. A batch whose lease has ended comes first. Then comes a batch whose
+//! delay has ended, and then the batch that has waited longest.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// Finds the batch to lease next at `now`, by [`clock::awake`]. Extends ended leases of `ours` to `until`, because this
-/// process was paused and still holds them.
+/// Returns the row of the batch that a worker leases next. `now` is the time of [`clock::awake`]. If a lease has ended
+/// and `ours` returns true for its batch, this process still holds the batch, because the process was paused. The
+/// function extends such a lease to `until`.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -1,7 +1,8 @@
-//! Which process holds a lease, and whether that process is alive.
+//! Records which process holds a lease, and finds out whether that process is alive.
 //!
-//! Each process holds a lock on its own file. The kernel removes the lock when the process ends. So the next process
-//! that opens the database need not wait for the leases of a killed process to end.
+//! Each process holds a lock on its own lock file. When the process ends, the kernel removes the lock. So the next
+//! process that opens the database can free the batches of a killed process at once, and does not wait until the leases
+//! end.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,17 +13,17 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The owner of leases: this process, for one opening of the file.
+/// The owner of leases. Each time a process opens the database file, the process becomes a new owner.
 #[derive(Debug)]
 pub(super) struct Owner {
     id: String,
     path: PathBuf,
-    /// The owner's own file. It is locked until it is closed.
+    /// The owner's own lock file. The lock lasts until the file is closed.
     _lock: File,
 }
 
 impl Owner {
-    /// Registers a new owner once its file is locked, and frees the batches of dead owners.
+    /// Creates and locks the file of a new owner, and registers the owner. Also frees the batches of dead owners.
     pub(super) fn new(database: &Path, connection: &mut Connection) -> Result<Self> {
         let id = Uuid::now_v7().to_string();
         let path = lock_path(database, &id);
@@ -41,7 +42,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // The next process that opens the database frees the batches that are still leased.
+        // If batches are still leased, the next process that opens the database frees these batches.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -65,13 +66,13 @@ fn owners(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare("SELECT id FROM owners")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Whether a process has the file open, according to its locks.
+/// Returns true if a process has the database file open, according to the locks of the owners.
 pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::Result<bool> {
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
-/// Whether a process holds the lock of an owner's file. If this is unknown, the owner counts as alive. Its leases then
-/// end by themselves.
+/// Returns true if a process holds the lock of an owner's file. If the function cannot find out, the owner counts as
+/// alive. The leases of a dead owner then end after their time.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

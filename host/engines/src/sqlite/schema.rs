@@ -13,14 +13,15 @@ use super::{clock, owner};
 use crate::database::write_ahead;
 use crate::{Error, Options, Result};
 
-/// `PRAGMA user_version`. A file of version 1 is converted to this version. Files of other versions are refused.
+/// The version of the database's tables, in `PRAGMA user_version`. The engine converts a file of version 1 to this
+/// version, and refuses files of all other versions.
 const VERSION: i64 = 2;
 
-/// `PRAGMA application_id`: "Epil".
+/// The number that identifies an engine's database, in `PRAGMA application_id`. Its bytes spell "Epil".
 const APPLICATION: i64 = 0x4570_696c;
 
-/// The tables. Envelopes are in a separate table, because SQLite writes a whole row at each change, and an envelope may
-/// be large.
+/// The statements that create the tables. A separate table contains the envelopes, because SQLite writes a whole row at
+/// each change, and an envelope may be large.
 const SCHEMA: &str = "
     CREATE TABLE batches (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -54,14 +55,15 @@ const SINCE_1: &str = "
     UPDATE batches SET due = 0 WHERE delay = 0;
 ";
 
-/// The statements that both a new file and a file of version 1 need.
+/// The statements for both a new file and a converted file of version 1.
 const SINCE_2: &str = "
     CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
     CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
     CREATE TABLE boot (id TEXT NOT NULL) STRICT; -- the start of the machine that `due` counts from
 ";
 
-/// Opens or creates the file. Waits for other processes that write, for at most the options' timeout.
+/// Opens the database file, or creates it. If other processes are writing, waits for them, for less than the timeout of
+/// the options.
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("sqlite:{}: {why}", path.display()));
     let foreign = |why: String| Error::Config(format!("sqlite:{} {why}", path.display()));
@@ -75,7 +77,7 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     make(path, options.operator).map_err(|error| at(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| at(&error))?;
-    // Shorter than the timeout of a call, so that the call returns this error.
+    // The wait for other processes is shorter than the timeout of a call, so that the call returns SQLite's own error.
     let patience = options.timeout.mul_f64(0.8);
     connection.busy_timeout(patience).map_err(|error| at(&error))?;
     let prepared =
@@ -93,21 +95,24 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     }
 }
 
-/// What this program finds at the path of the file.
+/// The kind of file that the engine finds at the path.
 enum File {
     Ours,
     Foreign,
-    /// A process that knows only version 1 is using the file, and would go on writing it.
+    /// A process that knows only version 1 is using the file, and would continue to write to it.
     InUse,
     /// The file has another version.
     Version(i64),
 }
 
-/// Creates the file if there is none, with permissions for its owner only. SQLite itself would let other users read it.
-/// Its journals get the same permissions. An existing file is not opened here, because closing it would drop the locks
-/// of this process on it ("How To Corrupt An SQLite Database File", 2.2).
+/// Creates the file if there is none. Only the file's owner can read it. SQLite itself would create a file that other
+/// users can read. SQLite gives its journals the permissions of the file.
+///
+/// The function does not open an existing file, because a close of the file would drop the locks that this process has
+/// on it ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
-    // No other code of this process has the file open until it is closed here.
+    // While this function has the new file open, no other thread of this process may open the file. The lock prevents
+    // this.
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match path.metadata() {
@@ -118,8 +123,8 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
     }
 }
 
-/// Creates the tables if the file has none. Converts a file of an earlier version. Converts times of an earlier start
-/// of the machine to the present clocks.
+/// Creates the tables if the file has no tables. Converts a file of an earlier version. After a restart of the machine,
+/// converts the stored times to the new clocks.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -150,9 +155,9 @@ fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience
     Ok(File::Ours)
 }
 
-/// Updates leases and delays after the machine was restarted: its clocks have started again, and no earlier worker is
-/// left. The rest of a delay is computed with the wall clock, because no other clock goes on. It is at most the whole
-/// delay, even if the wall clock has jumped.
+/// Updates leases and delays after a restart of the machine. All leases end, because no earlier worker is alive. The
+/// clocks for leases and delays have started again, so the function computes the rest of each delay with the wall
+/// clock. The rest is at most the whole delay, even if the wall clock has jumped.
 fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     let boot = clock::boot();
     if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
@@ -167,7 +172,7 @@ fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("INSERT INTO boot (id) VALUES (?)", [boot]).map(drop)
 }
 
-/// Removes a batch.
+/// Removes a batch and its envelope.
 pub(super) fn delete(connection: &Connection, seq: i64) -> rusqlite::Result<usize> {
     connection.prepare_cached("DELETE FROM envelopes WHERE seq = ?")?.execute([seq])?;
     connection.prepare_cached("DELETE FROM batches WHERE seq = ?")?.execute([seq])
