@@ -1,5 +1,4 @@
-//! The host's events, and its metrics and health over HTTP. Also the output of guests, and what goes to an OpenTelemetry
-//! collector.
+//! The host's log, metrics and health checks, the output of guests, and the export to an OpenTelemetry collector.
 
 pub(crate) mod logging;
 pub(crate) mod monitor;

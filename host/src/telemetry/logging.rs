@@ -1,7 +1,7 @@
-//! The host's log: events on stderr.
+//! Writes the host's log: events on stderr.
 //!
-//! Events contain names, errors and addresses that guests and clients choose. Such a text can neither begin a new line
-//! nor control a terminal, because `Fields` escapes it. In JSON it is quoted.
+//! Events contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes these
+//! texts, so a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON strings.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -29,18 +29,19 @@ use crate::telemetry::timestamp::timestamp;
 /// Whether each line of stderr must be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Sets the format of errors from now on, also of errors before [`init`].
+/// Sets the format of error lines from now on. The format also applies before [`init`].
 pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from now on, and passes them to `bridge`. stdout is for guests, and for the line with the
-/// address.
+/// Writes events to stderr from now on, and passes the events to `bridge`. The host keeps stdout for guests, and for
+/// the lines with its addresses.
 pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
     let registry = registry().with(filter).with(filter_fn(may_be_logged)).with(bridge);
-    // An event that cannot be written is lost. Printing this to stderr would panic, during a request or a shutdown.
+    // If an event cannot be written, the event is lost. A message about this on stderr would panic, in a request or a
+    // shutdown.
     let events = format::layer().with_writer(|| Events).log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => registry.with(events.fmt_fields(Fields).with_ansi(io::stderr().is_terminal())).init(),
@@ -53,30 +54,30 @@ pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Res
     Ok(())
 }
 
-/// Writes why the command fails, in the format of the log.
+/// Writes the reason why the command fails to stderr, in the format of the log.
 pub(crate) fn fail(error: &anyhow::Error) {
     if JSON.load(Relaxed) {
         write_line("epilogue", &format!("{error:#}"));
     } else {
-        // Not `eprintln!`, which panics if stderr is closed, and blocks if stderr is full.
+        // `eprintln!` would panic if stderr is closed, and would block if stderr is full.
         _ = io::Write::write_all(&mut Events, format!("Error: {error:#}\n").as_bytes());
     }
 }
 
-/// Writes a warning of a command that has no log.
+/// Writes a warning of a command that has no log to stderr.
 pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Whether an event may be logged. At `debug` and `trace`, events of libraries can contain secrets, such as passwords
-/// in URLs and clients' headers. So these levels are only for the project's own events. Events of the HTTP/2 library
-/// are never logged, because a client can cause its warnings without end.
+/// Reports whether the log may contain an event. At `debug` and `trace`, events of libraries can contain secrets, such
+/// as passwords in URLs and clients' headers. So these levels are only for the project's own events. The log contains
+/// no events of the HTTP/2 library, because a client can cause any number of warnings in this library.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
 }
 
-/// Writes an error as a line of JSON, independent of the log's filter.
+/// Writes an error as a line of JSON. The filter of the log does not apply.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
     struct Event<'a> {
@@ -91,7 +92,7 @@ fn write_line(target: &str, message: &str) {
     }
 }
 
-/// Writes an event's fields as text: the message first, and then each field as `name=value`. Texts are in quotes.
+/// Writes an event's fields as text: the message first, and each further field as `name=value`. Texts are in quotes.
 struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
@@ -132,7 +133,7 @@ impl Visit for Text<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // These fields belong to an event from the `log` crate. They are already in its metadata.
+        // These fields come from an event of the `log` crate. The event's metadata already contains them.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = self.write(field.name(), value);
         }
@@ -144,7 +145,7 @@ pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // As nearly all are.
+        // Nearly all texts contain only these characters.
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return self.0.write_str(text);
         }
@@ -158,8 +159,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Whether a character affects the line or the terminal: it ends the line, is a control character, or changes the
-/// text's direction.
+/// Reports whether a character affects the line or the terminal: the character ends the line, is a control character,
+/// or changes the text's direction.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -190,7 +191,7 @@ mod tests {
         }
     }
 
-    /// What an event with this text in all its places looks like.
+    /// Returns the log lines of events that contain `text` in all their parts.
     fn logged(text: &str) -> String {
         let kept = Kept::default();
         let writer = kept.clone();

@@ -21,26 +21,26 @@ use crate::process::shutdown::Shutdown;
 use crate::telemetry::names;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// How long one answer may take, including the arrival of the request.
+/// How long one answer may take. The time includes the arrival of the request.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The largest number of open connections. The next connection waits in the kernel until one has closed.
+/// The largest number of open connections. Further connections wait in the kernel until an open connection has closed.
 const CONNECTIONS: usize = 64;
-/// The pause after a connection could not be accepted, for example because the process has too many open files.
+/// The pause after the thread failed to accept a connection, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The content type of Prometheus' text format. Prometheus 3 refuses metrics without it.
+/// The content type of Prometheus' text format. Prometheus 3 refuses metrics without this content type.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Sets the gauges to what they measure. Called before the metrics are read.
+/// A function that sets the gauges to their current values. The host calls the function before it reads the metrics.
 pub(crate) type Gauges = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Whether the host is ready. It is ready from the time when its application is loaded until its shutdown begins.
+/// Knows whether the host is ready. The host is ready when its application is loaded, until the shutdown begins.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<OnceLock<(Shutdown, Gauges)>>);
 
 impl Readiness {
-    /// Makes the host ready until `shutdown` begins. Called when the application is loaded. From now on, `gauges` sets the
-    /// gauges of `/metrics`.
+    /// Makes the host ready until `shutdown` begins. The host calls this when the application is loaded. From now on,
+    /// `gauges` sets the gauges of `/metrics`.
     pub(crate) fn loaded(&self, shutdown: &Shutdown, gauges: Gauges) {
         _ = self.0.set((shutdown.clone(), gauges));
     }
@@ -60,7 +60,7 @@ impl Readiness {
     }
 }
 
-/// The data for the answers.
+/// The data from which this module answers.
 struct Monitor {
     metrics: PrometheusHandle,
     readiness: Readiness,
@@ -113,7 +113,7 @@ async fn answer_all(listener: tokio::net::TcpListener, monitor: Arc<Monitor>) ->
             let answer = service_fn(|request: Request<_>| monitor.answer(request));
             let mut http = http1::Builder::new();
             let http = http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(LIMIT);
-            // If a client breaks off or is slow, only its own answer is lost.
+            // If a client breaks off or is slow, only the client's own answer is lost.
             _ = tokio::time::timeout(LIMIT, http.serve_connection(TokioIo::new(stream), answer)).await;
             drop(permit);
         });

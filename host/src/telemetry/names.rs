@@ -1,30 +1,33 @@
-//! The names of metrics and labels at an OpenTelemetry collector.
+//! Converts the host's names of metrics and labels to the names at an OpenTelemetry collector.
 //!
-//! The host's own names are those that Prometheus shows. A collector that passes the metrics on to Prometheus turns the
-//! names of OpenTelemetry into the same ones.
+//! The host's own names are the names in Prometheus. If a collector passes the metrics on to Prometheus, the collector
+//! converts the names of OpenTelemetry back to the host's names.
 
-/// The words that OpenTelemetry's conventions separate by `_` and not by `.`.
+/// Words that contain `_` in OpenTelemetry's conventions. Each entry has the word with `.` first, and the word with `_`
+/// second.
 const WORDS: [(&str, &str); 2] = [("active.requests", "active_requests"), ("status.code", "status_code")];
 
-/// The bounds of the buckets of `http.server.request.duration` in seconds, as OpenTelemetry's conventions fix them.
+/// The bounds of the buckets of `http.server.request.duration`, in seconds. OpenTelemetry's conventions define these
+/// bounds.
 const OF_REQUESTS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// The bounds of the buckets of the times of tasks, which are shorter and longer than requests.
+/// The bounds of the buckets for the times of tasks, in seconds. Tasks can be shorter and longer than requests.
 const OF_TASKS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0];
 
-/// The histograms, with the upper bounds of their buckets in seconds.
+/// The histograms, each with the upper bounds of its buckets in seconds.
 pub(crate) const HISTOGRAMS: [(&str, &[f64]); 3] = [
     ("http_server_request_duration_seconds", &OF_REQUESTS),
     ("epilogue_task_duration_seconds", &OF_TASKS),
     ("epilogue_task_wait_seconds", &OF_TASKS),
 ];
 
-/// The name of a metric. Prometheus' name also contains the unit, and says whether the metric is a counter.
+/// Returns the name of a metric at an OpenTelemetry collector. The name in Prometheus also contains the unit, and the
+/// ending `_total` for a counter.
 pub(crate) fn metric(name: &str) -> String {
     let base = ["_total", "_seconds", "_bytes"].iter().find_map(|end| name.strip_suffix(end));
     dotted(base.unwrap_or(name))
 }
 
-/// The name of a label.
+/// Returns the name of a label at an OpenTelemetry collector.
 pub(crate) fn label(name: &str) -> String {
     dotted(name)
 }

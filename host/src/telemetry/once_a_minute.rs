@@ -1,4 +1,4 @@
-//! Limits the log: an event that is repeated is logged once a minute, with a count.
+//! Limits the log: if an event happens again and again, the host logs the event once a minute, with a count.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,29 +9,30 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many subjects of one event are counted separately. All other subjects are counted together.
+/// How many subjects of one event the host counts separately. The host counts all other subjects together.
 const SUBJECTS: usize = 16;
 
-/// Limits an event that is repeated: it is logged once a minute.
+/// Limits an event that happens again and again: the host logs the event at most once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct OnceAMinute(Mutex<Pace>);
 
 #[derive(Debug, Default)]
 struct Pace {
     told: Option<Instant>,
-    /// How often the event has happened since it was last logged.
+    /// How often the event has happened since the host last logged the event.
     times: u64,
 }
 
 impl OnceAMinute {
-    /// Counts the event. If it was not logged within the last minute, returns how often it has happened since it was
-    /// last logged, including this time. The caller then logs it.
+    /// Counts the event. If the event was not logged within the last minute, returns how often the event has happened
+    /// since it was last logged, including this time. In this case, the caller logs the event.
     pub(crate) fn due(&self) -> Option<u64> {
         self.note().ok()
     }
 
-    /// Counts the event, and logs it with `log`, which gets the count. Within a minute after the event was logged,
-    /// further events are only counted. At the end of the minute, the first of them is logged with the count of all.
+    /// Counts the event, and logs the event with `log`, which gets the count. Within a minute after the event was
+    /// logged, further events are only counted. At the end of the minute, the `log` of the first further event logs the
+    /// count of all further events.
     pub(crate) fn log(self: &Arc<Self>, log: impl FnOnce(u64) + Send + 'static) {
         match self.note() {
             Ok(times) => log(times),
@@ -40,8 +41,8 @@ impl OnceAMinute {
         }
     }
 
-    /// Counts the event, and returns how often it has happened since it was last logged. If the event must not be
-    /// logged now, returns as an error the time when it may be.
+    /// Counts the event. If the event may be logged now, returns how often it has happened since it was last logged. If
+    /// not, returns the same count and the time at which the event may be logged again, as an error.
     fn note(&self) -> Result<u64, (u64, Instant)> {
         let (now, mut pace) = (Instant::now(), self.pace());
         pace.times += 1;
@@ -66,8 +67,8 @@ impl OnceAMinute {
         });
     }
 
-    /// How often the event has happened since it was last logged. None if it has not happened, or if less than a minute
-    /// has passed.
+    /// Returns how often the event has happened since it was last logged. Returns `None` if the event has not happened,
+    /// or if less than a minute has passed.
     fn take_rest(&self) -> Option<u64> {
         let (now, mut pace) = (Instant::now(), self.pace());
         if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
@@ -77,7 +78,7 @@ impl OnceAMinute {
         Some(std::mem::take(&mut pace.times))
     }
 
-    /// Whether the next event would be logged at once, and no counted event waits to be logged.
+    /// Reports whether the host would log the next event at once, and no counted event waits to be logged.
     fn is_idle(&self) -> bool {
         let pace = self.pace();
         pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)
@@ -88,17 +89,19 @@ impl OnceAMinute {
     }
 }
 
-/// Limits an event that has many subjects, such as the hosts of requests: it is logged once a minute for each subject.
-/// A guest can use any number of subjects. Subjects after the first [`SUBJECTS`] of a minute are counted together.
+/// Limits an event that has many subjects, such as the hosts of requests. The host logs the event once a minute for
+/// each subject. A guest can use any number of subjects. The host counts all subjects after the first [`SUBJECTS`] of a
+/// minute together.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
-    /// The subjects, by their hashes, because a guest can choose long texts.
+    /// The hashes of the subjects. The map does not keep the subjects themselves, because a guest can choose long
+    /// texts.
     subjects: Mutex<Vec<(u64, Arc<OnceAMinute>)>>,
     others: Arc<OnceAMinute>,
 }
 
 impl EachOnceAMinute {
-    /// Counts the event for `subject`, and logs it with `log`, like [`OnceAMinute::log`].
+    /// Counts the event for `subject`, and logs the event with `log`, like [`OnceAMinute::log`].
     pub(crate) fn log(&self, subject: &str, log: impl FnOnce(u64) + Send + 'static) {
         self.pace_of(subject).log(log);
     }
@@ -129,7 +132,7 @@ mod tests {
 
     type Told = Arc<Mutex<Vec<(u64, u64)>>>;
 
-    /// A log that keeps the seconds at which it is told something, and how often that has happened.
+    /// Returns a `log` function that keeps the current second and the count of events.
     fn log(told: &Told, start: Instant) -> impl FnOnce(u64) + Send + use<> {
         let told = told.clone();
         move |times| told.lock().unwrap().push((start.elapsed().as_secs(), times))
@@ -168,7 +171,7 @@ mod tests {
         assert_eq!(*told.lock().unwrap(), [(0, 1); SUBJECTS + 1]);
         tokio::time::sleep(2 * MINUTE).await;
         assert_eq!(told.lock().unwrap()[SUBJECTS + 1..], [(60, 100), (60, 83)]);
-        // The subjects of a minute make room for those of the next.
+        // After a minute, the host forgets the subjects of that minute, and counts new subjects separately.
         told.lock().unwrap().clear();
         for subject in 200..300 {
             seldom.log(&subject.to_string(), log(&told, start));

@@ -1,4 +1,5 @@
-//! Sends traces, metrics and logs to an OpenTelemetry collector, as the variables `OTEL_…` say: OTLP over HTTP.
+//! Sends traces, metrics and logs to an OpenTelemetry collector, with OTLP over HTTP. The variables `OTEL_…` configure
+//! the export.
 //!
 //! ```text
 //! record ──▶ spans ──┐
@@ -6,7 +7,7 @@
 //! metric ──▶ meters ─┘
 //! ```
 //!
-//! A request never waits for the collector. Without an endpoint, nothing here runs.
+//! A request never waits for the collector. If no variable names an endpoint, the host exports nothing.
 
 mod client;
 mod logs;
@@ -40,14 +41,14 @@ use self::variables::{NAME, Signal, Target, Variables};
 pub(crate) use self::logs::{Bridge, Places};
 pub(crate) use self::meters::Meters;
 
-/// How old the values of gauges may be when they are sent.
+/// How old the values of gauges may be when the host sends them.
 const GAUGES: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the collector, even if the grace leaves less time.
+/// How long the end of the process waits for the collector at least, even if the grace leaves less time.
 const LEAST: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for the collector at most.
 const MOST: Duration = Duration::from_secs(5);
 
-/// The exporters of the process.
+/// The exporters of the process, one for each signal. A signal without an endpoint has no exporter.
 #[derive(Clone, Default)]
 pub(crate) struct Otlp {
     pub(crate) spans: Option<Arc<Spans>>,
@@ -56,8 +57,8 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Starts a thread for each signal that the process' variables name an endpoint for. Also returns a warning for each
-    /// variable that has a bad value. `tasks_are_children` is the setting `task-spans`.
+    /// Starts a thread for each signal that has an endpoint in the process's environment variables. Also returns a
+    /// warning for each variable with a bad value. `tasks_are_children` is the setting `task-spans`.
     pub(crate) fn start(tasks_are_children: bool) -> (Self, Vec<String>) {
         let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let mut variables = Variables::new(&get);
@@ -103,31 +104,32 @@ impl Otlp {
         Ok(())
     }
 
-    /// The layer that sends the host's events. None if logs are not exported.
+    /// Returns the log layer that exports the host's events, or `None` if the host exports no logs.
     pub(crate) fn bridge(&self) -> Option<Bridge> {
         self.logs.as_ref().map(|logs| logs.bridge())
     }
 
-    /// Where the log finds the traces of requests. None if logs are not exported.
+    /// Returns the traces of the running requests, which the exported log uses. Returns `None` if the host exports no
+    /// logs.
     pub(crate) fn places(&self) -> Option<Arc<Places>> {
         self.logs.as_ref().map(|logs| logs.places.clone())
     }
 
-    /// The recorder that sends the host's metrics. None if metrics are not exported.
+    /// Returns the recorder that exports the host's metrics, or `None` if the host exports no metrics.
     pub(crate) fn meters(&self) -> Option<Meters> {
         self.metrics.as_ref().map(|(provider, _)| Meters::new(provider.meter(NAME)))
     }
 
-    /// Whether metrics are exported.
+    /// Reports whether the host exports metrics.
     pub(crate) fn has_metrics(&self) -> bool {
         self.metrics.is_some()
     }
 
-    /// Sets the host's gauges for each export of metrics, on a separate thread.
+    /// Sets the host's gauges again and again, on a separate thread, so that each export of metrics has current values.
     ///
     /// # Errors
     ///
-    /// If the system starts no thread for it.
+    /// Returns an error if the system cannot start the thread.
     pub(crate) fn set_gauges(&self, gauges: Gauges) -> anyhow::Result<()> {
         let Some((_, interval)) = &self.metrics else { return Ok(()) };
         let interval = (*interval).min(GAUGES);
@@ -142,11 +144,11 @@ impl Otlp {
         Ok(())
     }
 
-    /// Sends what waits, and ends the threads. `left` is the rest of the shutdown's grace. If the collector does not
-    /// answer in time, the rest is lost, and counted.
+    /// Sends the telemetry that waits, and ends the exporters' threads. `left` is the rest of the shutdown's grace. If
+    /// the collector does not answer in time, the remaining telemetry is lost, and the host counts it as lost.
     pub(crate) fn end(&self, left: Duration) {
         let within = left.clamp(LEAST, MOST);
-        // Side by side, so that a collector that does not answer costs the time only once.
+        // The exporters end at the same time, so that a collector that does not answer costs the time only once.
         thread::scope(|scope| {
             if let Some(spans) = &self.spans {
                 scope.spawn(move || spans.end(within));
@@ -156,7 +158,7 @@ impl Otlp {
             }
             if let Some((metrics, _)) = self.metrics.clone() {
                 let (ended, waits) = mpsc::channel();
-                // This call has a limit of its own, which may be longer.
+                // The call `shutdown` has its own time limit, which may be longer than `within`.
                 thread::spawn(move || _ = ended.send(metrics.shutdown()));
                 _ = waits.recv_timeout(within);
             }
@@ -164,7 +166,7 @@ impl Otlp {
     }
 }
 
-/// The service, as `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe it.
+/// Returns the resource of the telemetry: the service that `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe.
 fn resource() -> Resource {
     let resource = Resource::builder().build();
     match resource.get(&opentelemetry::Key::from_static_str("service.name")) {
@@ -173,7 +175,7 @@ fn resource() -> Resource {
     }
 }
 
-/// Directs an exporter to a collector.
+/// Configures an exporter for a collector.
 fn to<B: WithExportConfig + WithHttpConfig>(target: Target, exporter: B) -> B {
     let exporter = exporter
         .with_protocol(Protocol::HttpBinary)

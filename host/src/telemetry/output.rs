@@ -1,10 +1,10 @@
-//! The process' stdout and stderr. Printing never blocks on a slow reader, because other requests run on the same
-//! thread.
+//! Writes to the process's stdout and stderr. Printing never blocks on a slow reader, because other requests run on the
+//! same thread.
 //!
-//! The host writes at once as much as the system takes. It buffers the rest, and the stream's thread writes that. If a
-//! guest prints more than a pipe holds, only this guest waits. An event cannot wait, because its request would wait
-//! too. So events have a larger buffer. If it is full, further events are lost. The host counts lost events, and
-//! reports them as soon as the stream is read again (S3).
+//! The host writes as many bytes as the system takes at once. The host buffers the rest, and the stream's thread writes
+//! the buffer. If a guest prints more than a pipe holds, only this guest waits. An event cannot wait, because the
+//! event's request would wait too. So the buffer for events is larger. If this buffer is full, further events are lost.
+//! The host counts lost events, and reports them as soon as a process reads the stream again (S3).
 
 mod lines;
 
@@ -24,27 +24,27 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 pub(crate) use lines::Lines;
 
-/// The size of the buffer for guests: as many bytes as a pipe holds. Beyond it, guests wait.
+/// The size of the buffer for guests: as many bytes as a pipe holds. If the buffer is full, guests wait.
 const GUESTS: usize = 64 * 1024;
-/// The size of the buffer for events, about 25,000 events. Beyond it, events are lost.
+/// The size of the buffer for events, which is enough for about 25,000 events. If the buffer is full, events are lost.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// How many bytes are written at once. Each successful write shows that the stream is read.
+/// How many bytes the thread writes at once. Each successful write shows that a process reads the stream.
 const PIECE: usize = 4096;
-/// How long the process waits at its end until the rest of the output is read.
+/// How long the end of the process waits for a process that reads the rest of the output.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before the next attempt if the system neither takes bytes nor waits.
+/// The pause before the next attempt, if the system takes no bytes and does not block either.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The process' stdout.
+/// The process's stdout.
 pub(crate) static STDOUT: Stream = Stream::new(File::Stdout);
-/// The process' stderr.
+/// The process's stderr.
 pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 
-/// One of the process' two output streams.
+/// One of the process's two output streams.
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// Notified when there are bytes to write, and when bytes were written.
+    /// Signals that there are bytes to write, or that bytes were written.
     changed: Condvar,
 }
 
@@ -65,10 +65,10 @@ impl File {
 
 struct Buffer {
     kept: Vec<u8>,
-    /// How many bytes the writing thread has taken and not yet written.
+    /// How many bytes the writing thread has taken and has not yet written.
     taken: usize,
     started: bool,
-    /// Whether the stream is closed, so that it will never be read again.
+    /// Whether the stream is closed, so that no process will read the stream again.
     closed: bool,
     /// How many events have been lost since the last message about lost events.
     lost: u64,
@@ -80,7 +80,8 @@ impl Buffer {
         self.kept.len() + self.taken
     }
 
-    /// Whether a message about lost events must still be written, and the stream is not closed.
+    /// Reports whether the thread must still write a message about lost events. If the stream is closed, no message is
+    /// due.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -105,12 +106,13 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes or buffers all of `bytes`. If the buffer would then have more than `room` bytes, writes and buffers
-    /// nothing more, and returns an error.
+    /// Writes or buffers all of `bytes`. If the buffer would have more than `room` bytes, buffers nothing, and returns
+    /// an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
-            // For a terminal, or before Linux 6.4, this is not known in advance.
+            // This write never blocks. For a terminal, and before Linux 6.4, the system refuses it, and the stream's
+            // thread writes.
             let piece = [IoSlice::new(bytes)];
             match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
                 Ok(count) => bytes = &bytes[count..],
@@ -131,7 +133,7 @@ impl Stream {
         if !buffer.started {
             let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
             buffer.started = thread.spawn(|| self.write_all()).is_ok();
-            // Without the thread, the buffer would never be written.
+            // Without the thread, nothing would ever write the buffer.
             if !buffer.started {
                 buffer.close();
             }
@@ -140,7 +142,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes the buffer, and waits for more bytes, without end. The stream's thread runs this.
+    /// Writes the buffer and waits for more bytes, without end. The stream's thread runs this function.
     fn write_all(&self) {
         loop {
             let mut buffer = self
@@ -151,7 +153,7 @@ impl Stream {
                 let lost = buffer.lost;
                 drop(buffer);
                 tracing::warn!(target: "epilogue::output", lost, "events were lost, because nothing read stderr");
-                // Only after the message was written, because the process might end in between.
+                // The count goes down only after the message was written, because the process might end in between.
                 self.buffer().lost -= lost;
                 self.changed.notify_all();
                 continue;
@@ -175,7 +177,7 @@ impl Stream {
     }
 
     /// Waits until the system has taken all of `piece`. If the system refuses bytes, for example because the disk is
-    /// full, they are lost.
+    /// full, these bytes are lost.
     fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
         while !piece.is_empty() {
             match self.file.with(|file| write(file, piece)) {
@@ -188,7 +190,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until the buffer is written. Gives up if the stream is not read for [`PATIENCE`].
+    /// Waits until the buffer is written. Gives up if no process reads the stream for [`PATIENCE`].
     fn flush(&self) {
         let mut buffer = self.buffer();
         while buffer.held() > 0 && !buffer.closed || buffer.owes() {
@@ -215,13 +217,13 @@ impl Stream {
     }
 }
 
-/// At the end of the process, waits until all output is written. Gives up on a stream that is not read.
+/// Waits at the end of the process until all output is written. Gives up on a stream that no process reads.
 pub(crate) fn flush() {
     STDOUT.flush();
     STDERR.flush();
 }
 
-/// Writes the host's events. Each event is written completely or not at all.
+/// Writes the host's events to stderr. The host writes each event completely or not at all.
 pub(crate) struct Events;
 
 impl Write for Events {
@@ -239,7 +241,7 @@ impl Write for Events {
     }
 }
 
-/// The stdout or stderr of guests, which is written to the host's own stream.
+/// The stdout or stderr of guests. The host writes this output to its own stream.
 #[derive(Clone, Copy)]
 pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
@@ -259,11 +261,11 @@ impl StdoutStream for GuestOutput {
     }
 }
 
-/// One open stream of one guest, which is written to the host's own stream.
+/// One stream that a guest has opened. The host writes the guest's output to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// Whether the guest has been told that there is room. Then it need not wait again, even if other guests have used
-    /// the room.
+    /// Whether the host has told the guest that the guest may write. If so, the guest does not wait again, even if
+    /// other guests have filled the buffer since.
     admitted: bool,
 }
 

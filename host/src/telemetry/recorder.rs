@@ -1,4 +1,4 @@
-//! Where the host's metrics go: to `/metrics`, to an OpenTelemetry collector, or to both.
+//! Sends the host's metrics to `/metrics`, to an OpenTelemetry collector, or to both.
 
 use anyhow::Context as _;
 use metrics::Unit;
@@ -7,7 +7,7 @@ use metrics_util::layers::FanoutBuilder;
 
 use crate::telemetry::otlp::Meters;
 
-/// Records metrics from now on. Without a recorder, a metric costs nothing.
+/// Installs the recorder of the metrics. Without a recorder, a metric costs nothing.
 pub(crate) fn install(prometheus: Option<PrometheusRecorder>, meters: Option<Meters>) -> anyhow::Result<()> {
     let installed = match (prometheus, meters) {
         (None, None) => return Ok(()),

@@ -1,5 +1,5 @@
-//! The HTTP client for the collector. It blocks its thread, because OpenTelemetry's exporters run on threads of their
-//! own. A client with an event loop would hang or panic there.
+//! The HTTP client for the collector. The client blocks its thread, because OpenTelemetry's exporters run on separate
+//! threads without an event loop. A client that needs an event loop would hang or panic on these threads.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use ureq::Agent;
 
-/// How many bytes of the collector's answer are read.
+/// How many bytes of the collector's answer the client reads at most.
 const MAX_ANSWER: u64 = 4 << 20;
 
 /// Sends requests to the collector, one at a time.
@@ -15,7 +15,8 @@ const MAX_ANSWER: u64 = 4 << 20;
 pub(super) struct Client(Agent);
 
 impl Client {
-    /// Makes a client that waits for `timeout` for each answer. It uses the proxy that the process' variables name.
+    /// Makes a client that waits at most `timeout` for each answer. The client uses the proxy that the process's
+    /// environment variables name.
     pub(super) fn new(timeout: Duration) -> Self {
         let config = Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
         Self(config.into())

@@ -1,4 +1,4 @@
-//! Sends the host's events as log records. An event about a request carries the request's place in its trace.
+//! Sends the host's events to the collector as log records. A record about a request contains the request's trace.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use super::variables::{Signal, Variables};
 /// Turns events into log records, as a layer of the log's subscriber.
 pub(crate) type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
-/// Takes events, and sends them in batches.
+/// Takes log records, and sends them in batches.
 pub(super) struct Logs {
     provider: SdkLoggerProvider,
     losses: Arc<Losses>,
@@ -53,12 +53,12 @@ impl Logs {
         Self { provider, losses, places }
     }
 
-    /// The layer that takes the events.
+    /// Returns the log layer that turns events into log records.
     pub(super) fn bridge(&self) -> Bridge {
         OpenTelemetryTracingBridge::new(&self.provider)
     }
 
-    /// Sends what waits, and ends the thread.
+    /// Sends the log records that wait, and ends the thread.
     pub(super) fn end(&self, within: Duration) -> OTelSdkResult {
         let ended = self.provider.shutdown_with_timeout(within);
         self.losses.end(&ended);
@@ -66,26 +66,26 @@ impl Logs {
     }
 }
 
-/// Where requests are in their traces, by their ids, while they run.
+/// The traces of the running requests, by the requests' ids.
 #[derive(Debug, Default)]
 pub(crate) struct Places(Mutex<HashMap<Uuid, SpanContext>>);
 
 impl Places {
-    /// Notes that a request begins. `traceparent` is the one that its guest sees.
+    /// Records that a request begins. `traceparent` is the header that the request's guest sees.
     pub(crate) fn begin(&self, request: &str, traceparent: &str) {
         if let (Ok(request), Some(place)) = (Uuid::try_parse(request), remote(traceparent, None)) {
             self.lock().insert(request, place);
         }
     }
 
-    /// Notes that a request has ended.
+    /// Records that a request has ended.
     pub(crate) fn end(&self, request: &str) {
         if let Ok(request) = Uuid::try_parse(request) {
             self.lock().remove(&request);
         }
     }
 
-    /// The place of the request that an event names.
+    /// Returns the trace context of the request that the log record names.
     fn of(&self, record: &SdkLogRecord) -> Option<SpanContext> {
         let (_, request) = record.attributes_iter().find(|(key, _)| key.as_str() == "request")?;
         let AnyValue::String(request) = request else { return None };
@@ -97,7 +97,7 @@ impl Places {
     }
 }
 
-/// Adds the trace to each record that is about a request, and counts the records.
+/// Adds the trace to each record that is about a request, and counts the records that wait.
 #[derive(Debug)]
 struct Processor {
     processor: BatchLogProcessor,
@@ -113,7 +113,7 @@ impl LogProcessor for Processor {
         if let Some(place) = self.places.of(record) {
             record.set_trace_context(place.trace_id(), place.span_id(), Some(place.trace_flags()));
         }
-        // Without a body, most tools show an empty line.
+        // If a record has no body, most tools show an empty line.
         if record.body().is_none()
             && let Some(target) = record.target().cloned()
         {

@@ -1,7 +1,7 @@
-//! Limits how much telemetry waits for the collector, and counts what is lost.
+//! Limits how much telemetry waits for the collector, and counts the telemetry that is lost.
 //!
 //! A request never waits for the collector. If the collector is slow or gone, the oldest items stay in the queue, and
-//! new ones are lost.
+//! new items are lost.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use super::variables::Signal;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// Why telemetry is lost although the collector answers.
+/// The reason for lost telemetry if the collector answers.
 const SLOW: &str = "the collector is too slow";
 
-/// Counts the items of one signal: those that wait for the collector, and those that are lost.
+/// Counts the items of one signal that wait for the collector, and the items that are lost.
 pub(crate) struct Losses {
     signal: Signal,
-    /// How many items may wait.
+    /// How many items may wait for the collector.
     room: usize,
     waiting: AtomicUsize,
-    /// How many items were lost since the last warning.
+    /// How many items have been lost since the last warning.
     lost: AtomicU64,
     pace: OnceAMinute,
 }
@@ -50,7 +50,8 @@ impl Losses {
         })
     }
 
-    /// Takes a place for each of `count` items. If there is no room for all of them, they are lost: returns false.
+    /// Counts `count` more waiting items. If too many items wait already, the new items are lost, and the function
+    /// returns false.
     pub(super) fn reserve(&self, count: usize) -> bool {
         let reserve = |waiting: usize| (waiting + count <= self.room).then_some(waiting + count);
         let reserved = self.waiting.try_update(Relaxed, Relaxed, reserve).is_ok();
@@ -65,8 +66,8 @@ impl Losses {
         metrics::counter!("epilogue_otlp_lost_total", "signal" => self.signal.name()).increment(count as u64);
     }
 
-    /// Records the end of an attempt to send `count` items. The thread that sends them calls this, so that a warning is
-    /// never logged within a request.
+    /// Records the end of an attempt to send `count` items. The sending thread calls this function, so that no request
+    /// logs the warning.
     fn tried(&self, count: usize, result: &OTelSdkResult) {
         self.waiting.fetch_sub(count, Relaxed);
         if result.is_err() {
@@ -83,7 +84,7 @@ impl Losses {
         tracing::warn!(target: "epilogue::otlp", signal, lost, error = why, "telemetry was lost, because the collector did not take it");
     }
 
-    /// Records the end of the process' last attempt to send everything, and logs what is lost.
+    /// Records the end of the process's last attempt to send everything, and logs how many items are lost.
     pub(super) fn end(&self, result: &OTelSdkResult) {
         let Err(error) = result else { return };
         self.lose(self.waiting.swap(0, Relaxed));
@@ -93,7 +94,7 @@ impl Losses {
     }
 }
 
-/// An exporter whose items are counted.
+/// An exporter that counts its items.
 #[derive(Debug)]
 pub(super) struct Counted<E> {
     pub(super) exporter: E,
@@ -136,7 +137,7 @@ impl<E: LogExporter> LogExporter for Counted<E> {
 
 impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        // Metrics do not wait: a collection that fails is lost, and the next one has the newer values.
+        // Metrics do not wait: if an export fails, its values are lost, and the next export has the newer values.
         self.losses.waiting.fetch_add(1, Relaxed);
         let result = self.exporter.export(metrics).await;
         self.losses.tried(1, &result);

@@ -1,4 +1,4 @@
-//! Sends the host's metrics: the same ones that `/metrics` has.
+//! Sends the host's metrics to the collector. `/metrics` shows the same metrics.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -52,10 +52,10 @@ impl Recorder for Meters {
     }
 }
 
-/// The unit of a metric, and a sentence about it.
+/// The unit and the description of a metric.
 type Description = (Option<Unit>, SharedString);
 
-/// Makes the instruments, one for each name and set of labels.
+/// Makes the instruments: one instrument for each metric name and set of labels.
 #[derive(Clone)]
 struct Instruments {
     meter: Meter,
@@ -67,11 +67,11 @@ impl Instruments {
         self.descriptions.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (unit, description));
     }
 
-    /// The name, unit and description of the instrument for a metric.
+    /// Returns the name, unit and description of the instrument for a metric.
     fn about(&self, key: &Key) -> (String, &'static str, String) {
         let descriptions = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner);
         let (unit, description) = descriptions.get(key.name()).cloned().unwrap_or_default();
-        // OpenTelemetry writes units as UCUM does.
+        // OpenTelemetry uses the unit names of UCUM.
         let unit = match unit {
             Some(Unit::Seconds) => "s",
             Some(Unit::Bytes) => "By",
@@ -108,7 +108,7 @@ impl Storage<Key> for Instruments {
     }
 }
 
-/// An instrument with its labels, and with the last value of a gauge.
+/// An instrument of OpenTelemetry with its labels. For a gauge, also the gauge's last value.
 struct Instrument<I> {
     instrument: I,
     labels: Vec<KeyValue>,

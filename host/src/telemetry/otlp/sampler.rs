@@ -1,4 +1,4 @@
-//! Which requests are traced, as `OTEL_TRACES_SAMPLER` says.
+//! Decides which requests the host traces, as `OTEL_TRACES_SAMPLER` says.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceId};
@@ -8,7 +8,7 @@ use super::variables::Variables;
 
 const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 
-/// The sampler that the variables name. The default is `parentbased_always_on`.
+/// Returns the sampler that the variables name. The default is `parentbased_always_on`.
 pub(super) fn sampler(variables: &mut Variables<'_>) -> Sampler {
     let names = "one of \"always_on\", \"always_off\", \"traceidratio\", \"parentbased_always_on\", \
                  \"parentbased_always_off\", \"parentbased_traceidratio\"";
@@ -31,7 +31,7 @@ pub(super) fn sampler(variables: &mut Variables<'_>) -> Sampler {
     if parent { Sampler::ParentBased(Box::new(root)) } else { root }
 }
 
-/// Whether a request is traced. `parent` is its client's position in the trace, if it has one.
+/// Reports whether the host traces a request. `parent` is the trace context that the client sent, if there is one.
 pub(super) fn samples(sampler: &Sampler, trace: TraceId, parent: Option<&SpanContext>) -> bool {
     let parent = parent.map(|parent| Context::new().with_remote_span_context(parent.clone()));
     let result = sampler.should_sample(parent.as_ref(), trace, "", &SpanKind::Server, &[], &[]);

@@ -1,5 +1,5 @@
-//! Takes finished spans and sends them in batches. Spans are made from the records of requests, after the fact, so that a
-//! request is not slowed down by them.
+//! Takes finished spans and sends them in batches. The host makes spans from the timelines of requests, when the
+//! requests or their responses have ended. So spans do not slow down a request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::losses::{Counted, Losses};
 use super::sampler::{sampler, samples};
 use super::variables::{NAME, Signal, Variables};
 
-/// Takes finished spans.
+/// Takes finished spans and sends them to the collector.
 #[derive(Debug)]
 pub(crate) struct Spans {
     processor: BatchSpanProcessor,
     losses: Arc<Losses>,
     sampler: Sampler,
     scope: InstrumentationScope,
-    /// Whether a task's span is a child of its request's span, for systems that cannot follow links.
+    /// Whether a task's span is a child of its request's span. This is for systems that cannot follow links.
     pub(crate) tasks_are_children: bool,
 }
 
@@ -52,12 +52,13 @@ impl Spans {
         Self { processor, losses, sampler: sampler(variables), scope, tasks_are_children }
     }
 
-    /// Whether a request is traced. `parent` is its client's position in the trace, if it has one.
+    /// Reports whether the host traces a request. `parent` is the trace context that the client sent, if there is one.
     pub(crate) fn samples(&self, trace: TraceId, parent: Option<&SpanContext>) -> bool {
         samples(&self.sampler, trace, parent)
     }
 
-    /// Sends the `count` spans that `spans` makes. If there is no room for them, they are not made, and count as lost.
+    /// Sends the `count` spans that `spans` makes. If too many spans wait for the collector, the function does not call
+    /// `spans`, and counts the spans as lost.
     pub(crate) fn send<S: IntoIterator<Item = SpanData>>(&self, count: usize, spans: impl FnOnce() -> S) {
         if count > 0 && self.losses.reserve(count) {
             spans().into_iter().for_each(|span| self.processor.on_end(span));
@@ -89,7 +90,7 @@ impl Spans {
         }
     }
 
-    /// Sends what waits, and ends the thread.
+    /// Sends the spans that wait, and ends the thread.
     pub(super) fn end(&self, within: Duration) -> OTelSdkResult {
         let ended = self.processor.shutdown_with_timeout(within);
         self.losses.end(&ended);

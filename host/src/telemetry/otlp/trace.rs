@@ -1,8 +1,8 @@
-//! A request's place in its trace: the ids of its spans.
+//! Computes the ids of the spans of a request and its tasks.
 //!
-//! The ids are known before the spans exist, because the guest and the servers that it calls see them. The span of a
-//! request has the right half of the request's id. The span of a task is derived from it, so that another process can
-//! compute it.
+//! The ids are known before the spans exist, because the guest and the servers that the guest calls see the ids. The
+//! span id of a request is the right half of the request's id. The span id of a task is derived from the request's span
+//! id, so that another process can compute it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,30 +12,31 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 use super::spans::Spans;
 
-/// A request's place in its trace.
+/// The trace that a request or a batch is part of, and the span ids of the request or batch.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) spans: Arc<Spans>,
     /// The request's own span, or the span of a worker's batch.
     pub(crate) own: SpanContext,
-    /// The span that the request came from: the client's or, for a batch, that of the request that stored it.
+    /// The span that caused the request: the client's span. For a batch, the span of the request that stored the batch.
     pub(crate) parent: Option<SpanContext>,
     /// The numbers of the tasks of a batch. Empty for a request.
     batch: Vec<u64>,
-    /// The span to which the guest's calls belong now: the request's or that of a task.
+    /// The id of the span that the guest's calls are part of now: the request's span or the span of a task.
     current: AtomicU64,
 }
 
 impl Trace {
-    /// The place of a request whose client sent the headers `traceparent` and `tracestate`, if they are valid. `id` is the
-    /// request's id.
+    /// Makes the trace of a request. `client` has the headers `traceparent` and `tracestate` from the client. If they
+    /// are not valid, the request starts a new trace. `id` is the request's id.
     pub(crate) fn of_request(spans: Arc<Spans>, client: Option<(&str, Option<&str>)>, id: u128) -> Self {
         let parent = client.and_then(|(traceparent, tracestate)| remote(traceparent, tracestate));
         let trace = parent.as_ref().map_or(TraceId::from(id), SpanContext::trace_id);
         Self::new(spans, trace, parent, id as u64, Vec::new())
     }
 
-    /// The place of a batch with these tasks. `request` is the trace context of the request that stored them.
+    /// Makes the trace of a batch with these tasks. `request` is the trace context of the request that stored the
+    /// tasks.
     pub(crate) fn of_batch(spans: Arc<Spans>, request: (&str, Option<&str>), tasks: Vec<u64>) -> Self {
         let parent = remote(request.0, request.1);
         let trace = parent.as_ref().map_or_else(|| TraceId::from(fastrand::u128(1..)), SpanContext::trace_id);
@@ -53,26 +54,26 @@ impl Trace {
         self.own.is_sampled()
     }
 
-    /// The header `traceparent` for a span of the request.
+    /// Returns the header `traceparent` for a span of the request.
     pub(crate) fn traceparent(&self, span: SpanId) -> String {
         let mut text = String::with_capacity(55);
         _ = write!(text, "00-{}-{span}-{:02x}", self.own.trace_id(), self.own.trace_flags());
         text
     }
 
-    /// The context of another span of the request.
+    /// Returns the context of another span of the request.
     pub(crate) fn with(&self, span: SpanId) -> SpanContext {
         let own = &self.own;
         SpanContext::new(own.trace_id(), span, own.trace_flags(), false, own.trace_state().clone())
     }
 
-    /// The context of the span of a task that this process runs.
+    /// Returns the context of the span of a task that this process runs.
     pub(crate) fn task(&self, task: u64) -> SpanContext {
         self.with(derived(self.own.span_id(), task))
     }
 
-    /// The context of the span of the storing of a task. It is the same in the process that stores the task and in the
-    /// worker that runs it.
+    /// Returns the context of the span for storing a task. The context is the same in the process that stores the task
+    /// and in the worker that runs the task.
     pub(crate) fn stored(&self, task: u64) -> SpanContext {
         let request = self.request();
         let span = derived(request.span_id(), task);
@@ -85,17 +86,18 @@ impl Trace {
         )
     }
 
-    /// Where a task that this process runs or stores comes from: the request or, if it is a task of a batch, its storing.
+    /// Returns the span that caused a task. For a task of a leased batch, this is the span for storing the task. For
+    /// any other task, this is the request's span.
     pub(crate) fn origin(&self, task: u64) -> SpanContext {
         if self.is_of_batch(task) { self.stored(task) } else { self.request().clone() }
     }
 
-    /// Whether a task is one of the batch that a worker has leased.
+    /// Reports whether a task is part of the batch that a worker has leased.
     pub(crate) fn is_of_batch(&self, task: u64) -> bool {
         self.batch.contains(&task)
     }
 
-    /// The span of the request, also if another process has served it.
+    /// Returns the span of the request, even if another process has served the request.
     fn request(&self) -> &SpanContext {
         match &self.parent {
             Some(parent) if !self.batch.is_empty() => parent,
@@ -103,24 +105,25 @@ impl Trace {
         }
     }
 
-    /// The span to which the guest's calls belong now.
+    /// Returns the id of the span that the guest's calls are part of now.
     pub(crate) fn current(&self) -> SpanId {
         self.current.load(Relaxed).into()
     }
 
-    /// Makes the span of `task` the one to which the guest's calls belong or, if it is none, the request's.
+    /// Makes the guest's calls part of the span of `task` from now on. If `task` is `None`, the calls are part of the
+    /// request's span.
     pub(crate) fn enter(&self, task: Option<u64>) {
         let span = task.map_or(self.own.span_id(), |task| derived(self.own.span_id(), task));
         self.current.store(u64::from_be_bytes(span.to_bytes()), Relaxed);
     }
 }
 
-/// A new id for a span.
+/// Returns a new random id for a span.
 pub(crate) fn new_span() -> SpanId {
     fastrand::u64(1..).into()
 }
 
-/// The id that belongs to a span and a number, such as that of a task. It is spread as if by chance (SplitMix64).
+/// Derives a span id from another span id and a number, such as a task's number. The ids look random (SplitMix64).
 pub(crate) fn derived(span: SpanId, number: u64) -> SpanId {
     let mut id = u64::from_be_bytes(span.to_bytes()).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -128,7 +131,7 @@ pub(crate) fn derived(span: SpanId, number: u64) -> SpanId {
     (id ^ (id >> 31)).max(1).into()
 }
 
-/// Reads a valid `traceparent` of another process.
+/// Reads the trace context of another process. Returns `None` if `traceparent` is not valid.
 pub(super) fn remote(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let mut parts = traceparent.split('-').skip(1);
     let trace = TraceId::from_hex(parts.next()?).ok()?;

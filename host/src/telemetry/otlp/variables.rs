@@ -1,5 +1,5 @@
-//! Reads the variables `OTEL_…`. A bad value never stops the host: it is ignored, and the host logs a warning, as
-//! OpenTelemetry's specification asks.
+//! Reads the environment variables `OTEL_…`. A bad value never stops the host. The host ignores the value and logs a
+//! warning, as OpenTelemetry's specification asks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::uri::Scheme;
 use http::{HeaderName, Uri};
 
-/// The name of the instrumentation, and of the service if no variable names it.
+/// The name of the instrumentation. The service has the same name if no variable names the service.
 pub(super) const NAME: &str = "epilogue";
 
-/// A kind of telemetry. Each has its own variables and its own path at the collector.
+/// A kind of telemetry. Each kind has its own variables and its own path at the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Traces,
@@ -21,7 +21,7 @@ pub(crate) enum Signal {
 impl Signal {
     pub(super) const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
-    /// The signal's name in events and metrics.
+    /// Returns the signal's name in events and metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",
@@ -35,7 +35,7 @@ impl Signal {
     }
 }
 
-/// The collector of one signal.
+/// The collector that gets the telemetry of one signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) url: String,
@@ -44,7 +44,7 @@ pub(super) struct Target {
     pub(super) gzip: bool,
 }
 
-/// The variables of the process, with a warning for each bad value so far.
+/// The variables of the process, and a warning for each bad value so far.
 pub(super) struct Variables<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     pub(super) warnings: Vec<String>,
@@ -55,12 +55,13 @@ impl<'a> Variables<'a> {
         Self { get, warnings: Vec::new() }
     }
 
-    /// The value of a variable. An empty value counts as none.
+    /// Returns the value of a variable. An empty value counts as no value.
     fn text(&self, name: &str) -> Option<String> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// The value of a variable, if it has one that `parse` accepts. `form` describes such values for the warning.
+    /// Returns the value of a variable if `parse` accepts the value. Otherwise adds a warning, in which `form`
+    /// describes the values that are allowed.
     pub(super) fn read<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = parse(&text);
@@ -70,7 +71,7 @@ impl<'a> Variables<'a> {
         value
     }
 
-    /// Like [`Variables::read`], for a value that may be secret. The warning does not contain the value.
+    /// Reads a variable like [`Variables::read`]. The value may be a secret, so the warning does not contain the value.
     fn read_secret<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = parse(&self.text(name)?);
         if value.is_none() {
@@ -88,19 +89,19 @@ impl<'a> Variables<'a> {
         self.read(name, "\"true\" or \"false\"", truth).unwrap_or_default()
     }
 
-    /// A time of at least one millisecond. With less, a thread would never rest.
+    /// Reads a time of at least one millisecond. With a shorter time, a thread would never rest.
     pub(super) fn milliseconds(&mut self, name: &str) -> Option<Duration> {
         let positive = |text: &str| text.parse().ok().filter(|time| *time > 0).map(Duration::from_millis);
         self.read(name, "a number of milliseconds of at least 1", positive)
     }
 
-    /// A number of at least 1.
+    /// Reads a whole number of at least 1.
     pub(super) fn count(&mut self, name: &str) -> Option<usize> {
         self.read(name, "a whole number of at least 1", |text| text.parse().ok().filter(|count| *count > 0))
     }
 
-    /// Where to send a signal. None if no endpoint is set for it, if it is switched off, or if the collector would need
-    /// another protocol.
+    /// Returns the collector for a signal. Returns `None` if no variable names an endpoint for the signal, if the
+    /// signal is switched off, or if the collector would need another protocol.
     pub(super) fn target(&mut self, signal: Signal) -> Option<Target> {
         let exporter = format!("OTEL_{}_EXPORTER", signal.name().to_uppercase());
         let chosen = self.read(&exporter, "\"otlp\" or \"none\"", |text| match text {
@@ -149,12 +150,13 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Reads a signal's own variable or, if that is not set, the variable for all signals.
+    /// Reads a signal's own variable. If this variable is not set, reads the variable for all signals.
     fn of_signal<T>(&mut self, signal: Signal, end: &str, read: impl Fn(&mut Self, &str) -> Option<T>) -> Option<T> {
         read(self, &signal.variable(end)).or_else(|| read(self, &format!("OTEL_EXPORTER_OTLP_{end}")))
     }
 
-    /// The warnings, each once. A variable for all signals is read for each of them.
+    /// Returns each warning once. The host reads a variable for all signals several times, so there can be equal
+    /// warnings.
     pub(super) fn into_warnings(mut self) -> Vec<String> {
         let mut seen = Vec::new();
         self.warnings.retain(|warning| {

@@ -1,6 +1,6 @@
-//! Turns each line that guests write to stderr into an event, for a log in JSON.
+//! Turns each line that guests write to stderr into an event of the JSON log.
 //!
-//! Unlike other events, these are never lost: the guest waits until there is room, as it does for plain text.
+//! Unlike other events, these events are never lost. If the buffer is full, the guest waits, as it does for plain text.
 
 use std::io;
 use std::pin::Pin;
@@ -17,16 +17,16 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::{GUESTS, STDERR};
 use crate::telemetry::timestamp::timestamp;
 
-/// The largest number of bytes of a line in one event. A longer line goes on in the next event.
+/// The largest number of bytes of a line in one event. If a line is longer, the next event contains more of the line.
 const MAX_LINE: usize = 16 * 1024;
-/// The largest number of bytes that a guest writes at once. Each byte may be a line, and so an event.
+/// The largest number of bytes that a guest writes at once. Each byte may be a line, and each line becomes an event.
 const PIECE: usize = 4096;
 
 /// The stderr of one instance.
 #[derive(Clone)]
 pub(crate) struct Lines(Arc<Mutex<Open>>);
 
-/// The line that has not ended yet, and the request that it belongs to.
+/// The line that has not ended yet, and the request that the line is part of.
 struct Open {
     component: String,
     request: Option<String>,
@@ -42,7 +42,7 @@ struct Event<'a> {
     request: Option<&'a str>,
     stream: &'static str,
     line: &'a str,
-    /// Whether the next event has more of the line.
+    /// Whether the next event contains more of the same line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     continues: bool,
     target: &'static str,
@@ -54,8 +54,8 @@ impl Lines {
         Self(Arc::new(Mutex::new(Open { component: component.to_owned(), request: None, line: Vec::new() })))
     }
 
-    /// Makes this request the request of the guest's output from now on. First writes the line that has not ended,
-    /// because it belongs to the previous request.
+    /// Assigns the guest's further output to `request`. First writes the line that has not ended, because this line is
+    /// part of the previous request's output.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         let mut open = self.open();
         open.end();
@@ -68,7 +68,7 @@ impl Lines {
 }
 
 impl Open {
-    /// Turns bytes that the guest has written into events, one a line.
+    /// Turns bytes that the guest has written into events. Each line becomes one event.
     fn events(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut events = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -98,13 +98,13 @@ impl Open {
             continues,
             target: "epilogue::guest",
         };
-        // Texts and a number: there is nothing that could not be written.
+        // The event consists of texts and a number, so it can always be written.
         if serde_json::to_writer(&mut *events, &event).is_ok() {
             events.push(b'\n');
         }
     }
 
-    /// Writes the beginning of a line that will not be completed.
+    /// Writes the beginning of a line whose end will not come.
     fn end(&mut self) {
         if !self.line.is_empty() {
             _ = STDERR.print(&self.events(b"\n"), usize::MAX);
@@ -118,7 +118,7 @@ impl Drop for Open {
     }
 }
 
-/// How many of the bytes belong to complete characters. The last character may be incomplete.
+/// Returns how many of the bytes form complete characters. The last character may be incomplete.
 fn whole(bytes: &[u8]) -> usize {
     match bytes.utf8_chunks().last().map(|last| last.invalid()) {
         Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
@@ -147,8 +147,8 @@ impl StdoutStream for Lines {
 /// One stream of stderr that the guest has opened.
 struct Writer {
     lines: Lines,
-    /// Whether the guest has been told that there is room. It need not wait again, even if others have used the room
-    /// since.
+    /// Whether the host has told the guest that the guest may write. If so, the guest does not wait again, even if
+    /// other guests have filled the buffer since.
     admitted: bool,
 }
 
@@ -213,7 +213,7 @@ mod tests {
         Open { component: "app".to_owned(), request: Some("1".to_owned()), line: Vec::new() }
     }
 
-    /// The lines in these events, and whether each one continues in the next event.
+    /// Returns the lines in these events, and whether each line continues in the next event.
     fn lines(events: &[u8]) -> Vec<(String, bool)> {
         let events = std::str::from_utf8(events).unwrap().lines();
         let parsed = events.map(|event| serde_json::from_str::<Value>(event).unwrap());
