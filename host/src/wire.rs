@@ -1,4 +1,4 @@
-//! The body of an arriving request, and the response to the client.
+//! Receives request bodies and sends responses.
 
 pub(crate) mod activity;
 pub(crate) mod answer;

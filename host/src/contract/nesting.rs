@@ -1,23 +1,24 @@
-//! A limit on how deep components, and types of components, are nested within each other.
+//! Limits how deep a component may nest other components and types.
 //!
-//! Whatever reads a component calls itself for each level. A file of a few megabytes can have a million levels, which
-//! would take all of the stack and end the process. So the depth is found out first, with a list instead of calls.
+//! Code that reads a component calls itself for each level. A file of a few megabytes can have a million levels.
+//! Reading such a file would use up the stack and end the process. So the host first measures the depth with a list
+//! instead of recursive calls.
 
 use wasmparser::{BinaryReader, ComponentType, ComponentTypeDeclaration, Result};
 
 use super::sections::{COMPONENT, TYPES, sections};
 
-/// How deep components may be nested, and types of components. Composing nests a component a few levels deep.
+/// The largest depth of nested components, and of nested types. Composing a component adds a few levels.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// The bytes that begin the type of a component, and the type of an instance.
+/// The bytes that begin the type of a component and the type of an instance.
 const OF_COMPONENT: u8 = 0x41;
 const OF_INSTANCE: u8 = 0x42;
-/// The byte that begins a declaration of a type within such a type.
+/// The byte that begins a declaration of a type within another type.
 const DECLARATION: u8 = 0x01;
 
-/// Whether components, or their types, are nested within this component to more than [`MAX_DEPTH`]. What cannot be read
-/// is not: compiling the component reports what is wrong.
+/// Reports whether this component nests components or types deeper than [`MAX_DEPTH`]. Ignores unreadable parts,
+/// because compiling the component reports their errors.
 pub(super) fn is_too_deep(component: &[u8]) -> bool {
     is_deeper(component, MAX_DEPTH)
 }
@@ -30,10 +31,10 @@ fn is_deeper(component: &[u8], depth: usize) -> bool {
     })
 }
 
-/// Whether a section of types has types within types to more than this depth.
+/// Reports whether a section of types nests types deeper than `depth`.
 fn has_deeper_types(body: &[u8], depth: usize) -> Result<bool> {
     let mut reader = BinaryReader::new(body, 0);
-    // How many items are left of the section, and of each type that is being read.
+    // The number of unread items of the section, and of each type that is being read.
     let mut open = vec![reader.read_var_u32()?];
     while let Some(left) = open.last_mut() {
         if *left == 0 {
@@ -67,14 +68,14 @@ mod tests {
     use super::*;
     use crate::contract::sections::{HEADER, write_section};
 
-    /// A component with this section.
+    /// Makes a component that consists of this section.
     fn component(id: u8, body: &[u8]) -> Vec<u8> {
         let mut component = wat::parse_str("(component)").unwrap()[..HEADER].to_vec();
         write_section(&mut component, id, body);
         component
     }
 
-    /// A component with types in each other to this depth.
+    /// Makes a component whose types are nested to this depth.
     fn types(kind: u8, depth: usize) -> Vec<u8> {
         let mut body = vec![1, kind, 1];
         body.extend([DECLARATION, kind, 1].repeat(depth - 2));
@@ -106,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_comes_before_deep_types_is_read() {
-        // Each kind of declaration, and other types of the section. The parser of texts has a limit of its own.
+        // The text has each kind of declaration, and other types before the nested types. The text parser has its own
+        // depth limit.
         let text = r#"(component
             (type (func (param "a" u8) (result (list string))))
             (type (resource (rep i32)))

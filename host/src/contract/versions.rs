@@ -1,8 +1,9 @@
-//! Components for other versions of WASI 0.3: the release candidate that Spin 4.0's SDKs use, and versions after 0.3.0.
+//! Adapts components for other versions of WASI 0.3: the release candidate that Spin 4.0's SDKs use, and versions after
+//! 0.3.0.
 //!
 //! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of 0.3 only add to
-//! it. But wasmtime links a release candidate with nothing else, and `wac` links names that are equal. So the names are
-//! replaced, in those sections of a component that contain names. Core modules and their data stay as they are.
+//! 0.3.0. But wasmtime links a release candidate only with the same release candidate, and `wac` links only equal
+//! names. So the host replaces the names in a component's sections. It does not change core modules and their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,20 +19,20 @@ use super::sections::{
     ALIASES, COMPONENT, EXPORTS, HEADER, IMPORTS, INSTANCES, TYPES, sections, write_length, write_section,
 };
 
-/// The version that the host implements.
+/// The version of WASI that the host implements.
 const OWN: &str = "@0.3.0";
-/// The release candidate with the same types and functions.
+/// The release candidate that has the same types and functions as 0.3.0.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
-/// The release candidate's version in a component that also has the interface in version 0.3.0: a component cannot
-/// import a name twice. wasmtime links it with 0.3.0, because build metadata does not matter.
+/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. A component cannot
+/// import a name twice. wasmtime links this version with 0.3.0, because wasmtime ignores build metadata.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
-/// Replaces the names of WASI 0.3 in other versions by those in version 0.3.0. If the component cannot be read, it stays
-/// as it is: compiling it reports what is wrong.
+/// Replaces the names of other versions of WASI 0.3 by the names of version 0.3.0. If the component cannot be read,
+/// returns it unchanged, because compiling it reports the error.
 ///
 /// # Errors
 ///
-/// Returns an error if components or types are nested too deep. Reading them would take all of the stack.
+/// Returns an error if components or types are nested too deep. Reading such a component would use up the stack.
 pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     ensure!(!is_too_deep(&component), "its components or types are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();
@@ -52,7 +53,7 @@ pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     Ok(rewrite(&component, &replacements).unwrap_or(component))
 }
 
-/// What replaces `name` in a component that has the names `taken`, if anything.
+/// Returns the replacement for `name` in a component that has the names `taken`. Returns `None` if `name` stays.
 fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     let (interface, version) = name.split_at(name.find('@')?);
     let is_candidate = version == CANDIDATE;
@@ -68,7 +69,7 @@ fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// Adds the names in a component, and in the components within it, to `names`.
+/// Adds the names in a component, and in its nested components, to `names`.
 fn collect<'a>(component: &'a [u8], names: &mut BTreeSet<&'a str>) -> Result<()> {
     for section in sections(component) {
         let (id, body) = section?;
@@ -80,7 +81,7 @@ fn collect<'a>(component: &'a [u8], names: &mut BTreeSet<&'a str>) -> Result<()>
     Ok(())
 }
 
-/// Returns the component with names replaced.
+/// Returns the component with its names replaced.
 fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
     let mut rewritten = component.get(..HEADER).unwrap_or(component).to_vec();
     for section in sections(component) {
@@ -94,8 +95,8 @@ fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Ve
     Ok(rewritten)
 }
 
-/// Returns the component with renamed imports. If `rename` returns a name for an import, the import gets this name.
-/// Imports of components within it stay as they are.
+/// Returns the component with renamed imports. If `rename` returns a name for an import, the import gets that name. The
+/// imports of nested components stay as they are.
 ///
 /// # Errors
 ///
@@ -115,13 +116,13 @@ pub(crate) fn rename_imports(component: &[u8], rename: impl Fn(&str) -> Option<&
     Ok(renamed)
 }
 
-/// Returns a section's body in which the `names` that have a replacement are replaced.
+/// Returns a section's body with those of its `names` replaced that have a replacement.
 fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
     for name in names {
         let Some(replacement) = replacements.get(name) else { continue };
-        // A name is a part of the body, behind its length. Of the bytes of a number in LEB128 only the last is below 128,
-        // and so is the byte before the length: it ends a number or says a kind.
+        // In the body, a name follows its length, which is a number in LEB128. Only the last byte of such a number is
+        // below 128. The byte before the length is below 128 too, because it ends a number or encodes a kind.
         let start = name.as_ptr().addr() - body.as_ptr().addr();
         let length = body[..start - 1].iter().rposition(|byte| *byte < 0x80).map_or(0, |before| before + 1);
         rewritten.extend(&body[copied..length]);
@@ -133,7 +134,7 @@ fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>
     rewritten
 }
 
-/// The names in a section, in their order.
+/// Returns the names in a section, in their order.
 fn names_of(id: u8, body: &[u8]) -> Result<Vec<&str>> {
     let (reader, mut names) = (BinaryReader::new(body, 0), Vec::new());
     match id {
@@ -213,7 +214,8 @@ mod tests {
 
     use super::*;
 
-    /// The names of a component's imports and exports after its names were replaced. It is still valid.
+    /// Replaces the names in a component, checks that it is still valid, and returns the names of its imports and
+    /// exports.
     fn names(text: &str) -> Vec<String> {
         let engine = Engine::default();
         let component = Component::new(&engine, normalize(wat::parse_str(text).unwrap()).unwrap()).unwrap();
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn other_versions_are_replaced_wherever_they_are_names() {
         for version in ["0.3.0-rc-2026-03-15", "0.3.1", "0.3.12"] {
-            // A component within a component, with imports, exports, a type of an instance, aliases and arguments.
+            // The text has a nested component, with imports, exports, a type of an instance, aliases and arguments.
             let text = format!(
                 r#"(component
                 (import "wasi:io/own@0.2.6" (instance))
@@ -281,13 +283,13 @@ mod tests {
         for name in ["wasi:a/b@0.3.1", &name] {
             let mut component = wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap();
             let replaced = normalize(component.clone()).unwrap();
-            // The import section: its id and length, one import, its kind, the name with its length.
+            // The import section has its id and length, one import, the import's kind, and the name with its length.
             let start = memchr::memmem::find(&component, name.as_bytes()).unwrap();
             let section = component[..start].iter().rposition(|byte| *byte == IMPORTS).unwrap();
             let mut body = vec![1, 0, (name.len() & 0x7f) as u8 | 0x80, (name.len() >> 7) as u8 | 0x80, 0x80, 0];
             body.extend(component.split_off(start));
             component.truncate(section + 1);
-            // The type of the import, of two bytes, ends the section.
+            // The import's type, of two bytes, ends the section.
             write_length(&mut component, 6 + name.len() + 2);
             component.extend(body);
             assert_eq!(normalize(component).unwrap(), replaced, "{name}");

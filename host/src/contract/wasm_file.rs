@@ -1,4 +1,4 @@
-//! Reads a file that should be a WebAssembly component. If it is something else, the error says what.
+//! Reads a file that should be a WebAssembly component. If the file has another type, the error names that type.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,23 +6,24 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 
-/// How many bytes of a file are examined to find out its type.
+/// The number of bytes that the host examines to find out a file's type.
 const BEGINNING: usize = 512;
-/// How many characters of a text file are quoted in a message.
+/// The largest number of bytes of a text file that an error quotes.
 const QUOTED: usize = 40;
 
-/// Reads a component's file. If the file does not exist, the error has this `advice`.
+/// Reads a component's file. If the file does not exist, the error ends with `advice`.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, or is not a component. The message names it, and says what it is.
+/// Returns an error if the file cannot be read, or is not a component. The error names the file and the file's type.
 pub(crate) fn read(file: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let bytes = fs::read(file).map_err(|error| {
         let advice = if error.kind() == ErrorKind::NotFound { format!(": {advice}") } else { String::new() };
         anyhow::Error::from(error).context(format!("cannot read {name}{advice}"))
     })?;
-    // The eight bytes that begin a module: its magic and version, and, in a component's, the layer.
+    // A core module begins with these eight bytes: the magic number and the version. In a component, the last two bytes
+    // are the layer.
     ensure!(
         !bytes.starts_with(b"\0asm\x01\0\0\0"),
         "{name} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2"
@@ -61,7 +62,7 @@ fn describe(bytes: &[u8]) -> String {
     }
 }
 
-/// Whether two paths lead to the same file.
+/// Reports whether two paths lead to the same file.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let place = |file: &Path| fs::metadata(file).map(|found| (found.dev(), found.ino())).ok();

@@ -1,4 +1,4 @@
-//! Detects idle connections: those on which no request has been at work for some time.
+//! Detects idle connections. A connection is idle if none of its requests has been running for some time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,29 +9,29 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::budget::address::Address;
 
-/// The requests of one connection.
+/// Counts the running requests of one connection.
 pub(crate) struct Activity {
     at_work: Cell<usize>,
-    /// When the last request ended or, before the first one, when the connection began.
+    /// The time when the connection's last request ended. Before the first request, the time when the connection began.
     since: Cell<Instant>,
-    /// Whether the client has ever left a request of this connection before the response.
+    /// True if the client has left a request of this connection before its response.
     left: Cell<bool>,
     /// The counts of the client's address.
     pub(crate) address: Arc<Address>,
 }
 
-/// Marks a request as at work. It is dropped when the response is sent or has failed.
+/// Counts a request as running until this value is dropped. The host drops it when the response is sent or has failed.
 pub(crate) struct AtWork(Rc<Activity>);
 
 impl AtWork {
-    /// The connection's activity.
+    /// Returns the activity of the request's connection.
     pub(crate) fn activity(&self) -> &Activity {
         &self.0
     }
 }
 
 impl Activity {
-    /// Makes the state of a new connection whose client has this address.
+    /// Makes the state of a new connection. `address` has the counts of the client's address.
     pub(crate) fn new(address: Arc<Address>) -> Rc<Self> {
         Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(false), address })
     }
@@ -41,7 +41,7 @@ impl Activity {
         AtWork(self.clone())
     }
 
-    /// Whether no request of the connection is at work.
+    /// Reports whether the connection has no running request.
     pub(crate) fn is_idle(&self) -> bool {
         self.at_work.get() == 0
     }
@@ -52,8 +52,9 @@ impl Activity {
         self.left.set(true);
     }
 
-    /// Whether more than `max` requests are at work and the client has left some of them. Without such requests, the
-    /// protocol itself limits the number. A request whose response has just been sent may still count.
+    /// Reports whether more than `max` requests are running and the client has left some of the connection's requests.
+    /// If a client leaves no requests, the protocol itself limits their number. A request whose response has just been
+    /// sent may still count.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.left.get() && self.at_work.get() > max
     }
@@ -63,14 +64,14 @@ impl Activity {
         self.since.set(Instant::now());
     }
 
-    /// Returns when no request has been at work for `limit`.
+    /// Returns when the connection has had no running request for `limit`.
     pub(crate) async fn idle(&self, limit: Duration) {
         // Without a pause between two checks, the thread would do nothing else.
         let limit = limit.max(Duration::from_millis(1));
         loop {
             let now = Instant::now();
             let since = if self.at_work.get() > 0 { now } else { self.since.get() };
-            // A limit that overflows the clock has no end.
+            // A limit that overflows the clock never ends.
             let Some(end) = since.checked_add(limit) else { return std::future::pending().await };
             if self.at_work.get() == 0 && now >= end {
                 return;

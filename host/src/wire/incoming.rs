@@ -1,4 +1,4 @@
-//! The body of a request, with limits on its size and on the time between its parts.
+//! Limits the size of a request's body, and the time between the parts of the body.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,8 +15,10 @@ use wasmtime_wasi_http::Error;
 use crate::budget::address::{Address, STALLED_AFTER, Stalled};
 use crate::wire::sent::Unflushed;
 
-/// The state of a request's body, for code that does not read the body. A request without a body has none. The body itself
-/// does not keep the state: a guest may keep a body after its request, and then the request is no longer stalled.
+/// The state of a request's body, for code that does not read the body. A request without a body has no state.
+///
+/// The body has only a weak reference to this state, because a guest may keep the body after its request has ended.
+/// With a strong reference, the ended request would still count as stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -28,26 +30,26 @@ struct Observed {
 
 #[derive(Default)]
 struct Shared {
-    /// The time until which the guest waits for more of the body. None while it does not wait.
+    /// The time until which the guest waits for more of the body. `None` while the guest does not wait.
     until: Option<Instant>,
-    /// The count of this request among the stalled requests of its client's address, once it is stalled.
+    /// Counts the request as stalled for its client address. `None` while the request is not stalled.
     stalled: Option<Stalled>,
     failure: Option<BadUpload>,
 }
 
-/// The reason why a request's body broke off. The client is the cause.
+/// The reason why a request's body broke off. In each case, the client is the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
-    /// The body is larger than its component's `max-body-size`.
+    /// The body is larger than the component's `max-body-size`.
     TooLarge,
-    /// The next bytes of the body did not come in time.
+    /// The next bytes of the body did not come within `body-timeout`.
     TooSlow,
-    /// The body does not match the headers, or the client left before its end.
+    /// The body does not match the headers, or the client left before the body's end.
     Malformed,
 }
 
 impl BadUpload {
-    /// The status that the client gets if it still waits for an answer.
+    /// Returns the status of the response. The client gets it only if it still waits for a response.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -68,7 +70,7 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// Observes `body`, which comes over `connection` from a client of this address.
+    /// Makes the state of `body`. `connection` and `address` are those of the client that sends it.
     pub(crate) fn of(body: &impl Body, connection: &Unflushed, address: &Arc<Address>) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
@@ -78,18 +80,18 @@ impl Upload {
         Self(Some(Arc::new(Observed { connection, address, shared: Mutex::default() })))
     }
 
-    /// Whether the guest may be waiting for more of the body. The host does not learn when a guest stops waiting, so
-    /// this stays true until the longest wait is over.
+    /// Reports whether the guest may be waiting for more of the body. The host cannot see when a guest stops waiting.
+    /// So this stays true until the longest possible wait is over.
     pub(crate) fn is_awaited(&self) -> bool {
         self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
 
-    /// The reason why the body broke off, or none if it did not.
+    /// Returns the reason why the body broke off. Returns `None` if the body did not break off.
     pub(crate) fn failure(&self) -> Option<BadUpload> {
         self.shared(|shared| shared.failure).flatten()
     }
 
-    /// Whether the request has a body.
+    /// Reports whether the request has a body.
     pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
@@ -105,14 +107,14 @@ impl Observed {
     }
 }
 
-/// A request's body that ends with an error if it breaks a limit of its component.
+/// A request's body. If the body exceeds a limit of its component, it ends with an error.
 pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
     size: u64,
-    /// How long the guest may wait for the next frame of the body.
+    /// The longest time that the guest waits for the next frame of the body.
     patience: Duration,
-    /// The current wait. None while the guest does not wait.
+    /// The current wait. `None` while the guest does not wait.
     waiting: Option<Waiting>,
     connection: Option<Unflushed>,
     upload: Weak<Observed>,
@@ -125,7 +127,7 @@ struct Waiting {
 }
 
 impl<B: Body> IncomingBody<B> {
-    /// Wraps the body that `upload` observes.
+    /// Wraps a request's body. `upload` is the state of this body.
     pub(crate) fn new(inner: B, settings: &Settings, upload: &Upload) -> Self {
         let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
         let connection = upload.0.as_ref().map(|upload| upload.connection.clone());
@@ -133,19 +135,20 @@ impl<B: Body> IncomingBody<B> {
         Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, connection, upload }
     }
 
-    /// Whether the announced length breaks the limit, or is larger than any file can be.
+    /// Reports whether the announced length exceeds the limit, or is larger than any file can be.
     pub(crate) fn is_too_large(&self) -> bool {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
-    /// Records that nothing more of the body will come.
+    /// Records that the whole body has been read.
     fn ended(&self) {
         if let Some(connection) = &self.connection {
             connection.read_whole();
         }
     }
 
-    /// Waits until the guest's longest wait is over. During this wait, the request becomes a stalled one.
+    /// Waits until the guest's longest wait is over. If the wait takes longer than [`STALLED_AFTER`], counts the
+    /// request as stalled.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();
@@ -231,8 +234,8 @@ mod tests {
     use epilogue_manifest::values::{Size, Value as _};
     use tokio::time::timeout;
 
-    /// Reads a body that sends one byte after each pause in seconds, with a limit of `max` bytes and of one second per
-    /// byte.
+    /// Reads a body that sends one byte after each of the `pauses`, which are in milliseconds. The body may have `max`
+    /// bytes, and each byte may take one second.
     async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
         let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;

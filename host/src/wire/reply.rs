@@ -1,4 +1,4 @@
-//! Sends a response to the client.
+//! Sends the response of a request to the client.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,11 +22,11 @@ use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
-/// The header with a request's id, as proxies and frameworks name it.
+/// The header with a request's id. Proxies and frameworks use the same name.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that the host takes from a client.
+/// The longest request id that the host accepts from a client, in bytes.
 const MAX_ID: usize = 128;
-/// How often the host checks whether the client of a request with a body is still there.
+/// The time between two checks whether the client of a request with a body has left.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data that the requests of one connection share.
@@ -34,13 +34,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
     pub(crate) activity: Rc<Activity>,
-    /// How long the client may read nothing of a response before it counts as gone.
+    /// The longest time that the client may read nothing of a response. After that time, the client counts as gone.
     pub(crate) send_timeout: Duration,
-    /// Whether the client has closed its side of the connection, even if not all that it sent has been read.
+    /// Reports whether the client has closed its side of the connection, even if the host has not read everything that
+    /// the client sent.
     pub(crate) has_left: Rc<dyn Fn() -> bool>,
-    /// Who reads the timelines of requests.
+    /// The readers of the requests' timelines.
     pub(crate) readers: Readers,
-    /// What happens to the header `x-request-id`.
+    /// The setting for the header `x-request-id`.
     pub(crate) request_id: RequestId,
 }
 
@@ -53,17 +54,17 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. A component that serves the request takes it. None if nothing reads it.
+    /// The request's timeline. `None` if no reader wants it, or if a component serves the request.
     pub(crate) timeline: Option<Box<Timeline>>,
     readers: Readers,
-    /// The header `x-request-id` of the response. None if the host sets none.
+    /// The value of the response's header `x-request-id`. `None` if the host sets no such header.
     request_id: Option<HeaderValue>,
     mode: RequestId,
 }
 
 impl Reply {
-    /// Makes the reply for `request`, with its timeline if something reads it. Also returns the other end, from which
-    /// hyper's task `sender` takes the response.
+    /// Makes the reply for `request`, with its timeline if a reader wants it. Also returns the other end, from which
+    /// hyper gets the response. `sender` aborts the task that sends the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
@@ -96,25 +97,27 @@ impl Reply {
         (reply, awaited)
     }
 
-    /// Why the request's body broke off, or none if it did not.
+    /// Returns the reason why the request's body broke off. Returns `None` if the body did not break off.
     pub(crate) fn bad_upload(&self) -> Option<BadUpload> {
         self.upload.failure()
     }
 
-    /// The counts of the client's address.
+    /// Returns the counts of the client's address.
     pub(crate) fn address(&self) -> &Arc<Address> {
         &self.patience.at_work.activity().address
     }
 
-    /// Whether the client has more than `max` requests at work on this connection because it has left some of them.
+    /// Reports whether the client has more than `max` running requests on this connection because it has left some of
+    /// its requests.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.patience.at_work.activity().is_over(max)
     }
 
     /// Returns when the client has left.
     pub(crate) async fn left(&mut self) {
-        // hyper reads nothing of an HTTP/1 connection while the guest leaves a request's body unread, and the system
-        // wakes nobody for the end of what is unread. The timer is not set for a handler that returns at once.
+        // While the guest leaves a request's body unread, hyper reads nothing of an HTTP/1 connection. The system wakes
+        // no task when a connection with unread bytes ends. So the host checks with a timer, which a handler that
+        // returns at once never sets.
         let unread = async {
             while !(self.has_left)() {
                 sleep(LOOK_AGAIN).await;
@@ -126,14 +129,15 @@ impl Reply {
         }
     }
 
-    /// Answers with this id in the header `x-request-id`, unless the host sets no such header or trusts the client's.
+    /// Sets the response's header `x-request-id` to `id`. Changes nothing if the host sends no such header, or uses the
+    /// client's id.
     pub(crate) fn identify(&mut self, id: &str) {
         if self.request_id.is_none() && self.mode != RequestId::Off {
             self.request_id = HeaderValue::from_str(id).ok();
         }
     }
 
-    /// Passes the response to hyper. The returned value tells when the response has been sent.
+    /// Passes the response to hyper. The returned value waits until the response has been sent or has failed.
     pub(crate) fn send(mut self, mut response: Response<WasiBody>) -> Sent {
         if let Some(id) = self.request_id.take() {
             response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
@@ -147,7 +151,7 @@ impl Reply {
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);
         if self.response.is_closed() {
-            // hyper has dropped the request: the client is gone.
+            // If hyper has dropped the request, the client is gone.
             sent.refuse();
         }
         _ = self.response.send(response);
@@ -155,13 +159,14 @@ impl Reply {
     }
 }
 
-/// The id that the client has given its request, if it is a short text.
+/// Returns the client's request id if it is short and has only visible ASCII characters.
 fn clients_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let id = headers.get(X_REQUEST_ID)?;
     (!id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)).then_some(id)
 }
 
-/// The response that hyper waits for. hyper drops it early if the client leaves, or its stream is reset.
+/// A future for the response, which hyper awaits. hyper drops the future early if the client leaves or resets the
+/// stream.
 pub(crate) struct Awaited {
     receiver: oneshot::Receiver<Response<TrackedBody>>,
     answered: bool,

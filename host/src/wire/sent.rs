@@ -1,19 +1,20 @@
 //! Finds out when a response is *sent* (S2).
 //!
-//! Tasks may start when the operating system has taken the response's last byte. Neither the body nor hyper tells this
-//! time. If hyper knows the length of a body, it stops polling the body at the end, and it buffers the data. So three
-//! observers work together, for HTTP/1 and HTTP/2:
+//! Tasks may start when the operating system has taken the response's last byte. The body cannot show that moment, and
+//! hyper does not show it. If hyper knows the length of a body, it stops polling the body at the end, and it buffers
+//! the data. So three observers work together, for HTTP/1 and HTTP/2:
 //!
-//! - [`TrackedBody`] sees the end of the body. It ends the body with an empty frame, so that a buffer also carries
-//!   HTTP/2's END_STREAM;
-//! - [`TrackedBuf`] wraps each buffer that hyper gets, and sees when hyper has consumed or dropped it;
+//! - [`TrackedBody`] sees the end of the body. It ends the body with an empty frame, so that a buffer also carries the
+//!   `END_STREAM` of HTTP/2.
+//! - [`TrackedBuf`] wraps each buffer that hyper gets, and sees when hyper has consumed or dropped the buffer.
 //! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when its own buffers are empty. So after the
-//!   body has ended and all buffers are consumed, the connection's next successful flush means *sent*.
+//!   body has ended and all buffers are consumed, the connection's next successful flush means that the response is
+//!   *sent*.
 //!
-//! So *sent* means that the kernel has the bytes. The host does not know whether the client has read them.
+//! A *sent* response is in the kernel. The host does not know whether the client has read it.
 //!
-//! The same observers see when a client takes nothing more, and when a guest writes nothing more. [`Sent`] then ends
-//! the response.
+//! The three observers also see when a client reads nothing more, and when a guest writes nothing more. [`Sent`] then
+//! ends the response.
 
 mod buffer;
 mod io;
@@ -49,36 +50,36 @@ pub(crate) use unflushed::Unflushed;
 /// The state of one response.
 struct Delivery {
     connection: Unflushed,
-    /// How many of the response's buffers hyper holds.
+    /// The number of the response's buffers that hyper holds.
     held: AtomicUsize,
-    /// Whether hyper has read the body to its end.
+    /// True if hyper has read the body to its end.
     ended: AtomicBool,
-    /// Whether the body had nothing ready when hyper last asked for more.
+    /// True if the body had no data ready when hyper last asked for more.
     starved: AtomicBool,
-    /// How often hyper asked for more of the body, or took a part of a buffer.
+    /// Counts how often hyper has asked for more of the body, or has taken a part of a buffer.
     moves: AtomicUsize,
-    /// How many frames of the body the guest has written.
+    /// The number of frames of the body that the guest has written.
     frames: AtomicUsize,
-    /// How many bytes of the body the guest has written.
+    /// The number of bytes of the body that the guest has written.
     bytes: AtomicU64,
-    /// The number of flushes of the connection when the guest wrote its last frame.
+    /// The connection's number of flushes when the guest wrote its last frame.
     flushes: AtomicUsize,
-    /// Whether the connection sends no other response at the same time, as on HTTP/1.
+    /// True if the connection sends one response at a time, as with HTTP/1.
     alone: bool,
-    /// The reason why the guest will write no more of the body. None while it may still write.
+    /// The reason why the guest can write no more of the body. `None` while the guest can write.
     broken: Mutex<Option<String>>,
     end: Mutex<Option<End>>,
 }
 
-/// The actions at the end of a response.
+/// The actions that the host takes when a response ends.
 struct End {
     outcome: oneshot::Sender<ResponseOutcome>,
-    /// The request's place, which then counts as draining.
+    /// The request's place. When the response ends, the place counts as draining.
     place: Option<Arc<Place>>,
 }
 
 impl Delivery {
-    /// Settles the response's outcome. Only the first outcome counts.
+    /// Settles the response's outcome. Only the first call has an effect.
     fn settle(&self, outcome: ResponseOutcome) {
         if let Some(end) = self.end().take() {
             if let Some(place) = end.place {
@@ -88,7 +89,7 @@ impl Delivery {
         }
     }
 
-    /// The actions at the response's end. None after it has ended.
+    /// Returns the actions for the response's end. They are `None` after the response has ended.
     fn end(&self) -> MutexGuard<'_, Option<End>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,9 +108,10 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Whether the response waits for the guest: the client has everything that the guest has written, or the response
-    /// has ended and the guest still computes. hyper copies some buffers. These have left only after the connection's
-    /// next flush, so a flush must have happened since the guest's last frame.
+    /// Reports whether the response waits for the guest. This is true if the client has everything that the guest has
+    /// written, or if the response has ended and the guest still computes. hyper copies some buffers, and the copies
+    /// leave with the connection's next flush. So the result is true only if the connection has flushed since the
+    /// guest's last frame.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -118,8 +120,8 @@ impl Delivery {
         flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 
-    /// Checks whether the response counts as sent with the connection's next flush. Called when the body or a buffer is
-    /// dropped.
+    /// If the body has ended and hyper holds no buffer, counts the response as sent with the connection's next flush.
+    /// The host calls this when the body or a buffer is dropped.
     fn check(self: &Arc<Self>) {
         if self.ended.load(Relaxed) && self.held.load(Relaxed) == 0 {
             self.connection.push(self);
@@ -127,7 +129,7 @@ impl Delivery {
     }
 }
 
-/// Waits for a response and tells its outcome, when the response has been sent or has failed.
+/// Waits until a response has been sent or has failed, and returns its outcome.
 pub(crate) struct Sent {
     delivery: Arc<Delivery>,
     outcome: oneshot::Receiver<ResponseOutcome>,
@@ -142,13 +144,13 @@ impl Sent {
             Some(patience) => patience.wait(&self.delivery, &mut self.outcome).await,
             None => (&mut self.outcome).await,
         };
-        // Without the sender, the response can no longer be sent.
+        // If the sender was dropped, the response can no longer be sent.
         ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
     /// Ends the body with an error, because the guest died while it wrote the body. Without the error, a body of
-    /// unknown length would look complete. Returns none if the response ended in this way. Otherwise returns the
-    /// outcome: the client or the host had left before, or the body was complete.
+    /// unknown length would look complete. Returns `None` if the response ended with this error. Otherwise, returns the
+    /// response's outcome: the client or the host had left before, or the body was complete.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -158,19 +160,19 @@ impl Sent {
         self.delivery.ended.load(Relaxed).then_some(ended)
     }
 
-    /// Limits how long the client may read nothing of the response. Also sets `upload`, the request's body: a guest
-    /// that waits for more of it does not count as stalled.
+    /// Sets the limits for the client and the guest. `patience` limits how long the client may read nothing. `upload`
+    /// is the request's body. A guest that waits for more of the request's body does not count as stalled.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;
     }
 
-    /// How many bytes of the body the guest has written so far.
+    /// Returns the number of bytes of the body that the guest has written so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.delivery.bytes.load(Relaxed)
     }
 
-    /// Counts the request in this place as draining as soon as the response has ended.
+    /// Counts the request of `place` as draining as soon as the response has ended.
     pub(crate) fn free(&self, place: Arc<Place>) {
         match &mut *self.delivery.end() {
             Some(end) => end.place = Some(place),
@@ -184,8 +186,7 @@ impl Sent {
     }
 }
 
-/// Wraps `response` so that its delivery over `connection` is observed. It answers a request of this method and HTTP
-/// version.
+/// Wraps `response` to observe its delivery over `connection`. `method` and `version` are those of the request.
 pub(crate) fn track(
     connection: &Unflushed,
     method: &Method,
@@ -207,7 +208,7 @@ pub(crate) fn track(
         end: Mutex::new(Some(End { outcome: sender, place: None })),
     });
     let (parts, body) = response.into_parts();
-    // hyper's HTTP/2 side would send such a body, which RFC 9110 section 6.4.1 forbids.
+    // RFC 9110 section 6.4.1 forbids a body with status 205, but hyper's HTTP/2 code would send the body.
     let reset = parts.status == StatusCode::RESET_CONTENT;
     let bodyless =
         reset || *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -215,7 +216,8 @@ pub(crate) fn track(
     let body = TrackedBody {
         announced,
         remaining: announced,
-        // The headers of an answer to HEAD are those of an answer to GET. 205 has a length, which is 0; the others have none.
+        // A response to HEAD has the headers of a response to GET. Status 205 has the length 0, and 204 and 304 have no
+        // length.
         hint: match *method {
             _ if reset => SizeHint::with_exact(0),
             Method::HEAD if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
@@ -232,8 +234,8 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// The length of the body in bytes: its `content-length`, or else the length that the body itself reports. None if
-/// neither is known.
+/// Returns the length of the body in bytes: its `content-length`, or else the length that the body itself reports.
+/// Returns `None` if the body has no known length.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
@@ -241,17 +243,17 @@ fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
 
 /// A response body that observes its own end.
 pub(crate) struct TrackedBody {
-    /// The guest's body. None if the response must not have one.
+    /// The guest's body. `None` if the response must not have a body.
     inner: Option<WasiBody>,
-    /// The length to announce for a response without a body.
+    /// The length that hyper announces for a response without a body.
     hint: SizeHint,
-    /// The body's length in bytes, if it is known.
+    /// The body's length in bytes. `None` if the length is not known.
     announced: Option<u64>,
-    /// How many bytes of the body are still to come, if its length is known.
+    /// The number of bytes of the body that the guest has not written yet. `None` if the body's length is not known.
     remaining: Option<u64>,
-    /// Whether hyper drops the body without another poll after the announced number of bytes, as on HTTP/1.
+    /// True if hyper drops the body right after the announced number of bytes, as with HTTP/1.
     dropped_early: bool,
-    /// Whether hyper has got the empty last frame.
+    /// True if hyper has got the empty last frame.
     sealed: bool,
     /// The error that ends the body at the next poll.
     failure: Option<Error>,
@@ -259,8 +261,8 @@ pub(crate) struct TrackedBody {
 }
 
 impl TrackedBody {
-    /// Polls the guest's body, and skips empty pieces. hyper would queue an HTTP/2 frame for each without waiting for
-    /// room, so a guest could fill the host's memory with them (GHSA-f8mm-ggr3-89wh).
+    /// Polls the guest's body, and skips empty pieces. For each empty piece, hyper would queue an HTTP/2 frame without
+    /// a limit. So a guest could fill the host's memory with such frames (GHSA-f8mm-ggr3-89wh).
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -276,8 +278,8 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends the body with an error at the next poll. So hyper can first send the earlier data, which it would drop at
-    /// an error.
+    /// Ends the body with an error at the next poll. Before that poll, hyper can send the earlier data, which it would
+    /// drop after an error.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
             (Error::HttpResponseBodySize(Some(written)), Some(length)) => wrong_length(*written, length),
@@ -316,7 +318,8 @@ impl Body for TrackedBody {
                     Ok(self.buffer(bytes))
                 }
                 Err(frame) => {
-                    // Trailers end the stream by themselves. But a buffer cannot be attached if there are no trailers.
+                    // Trailers end the stream by themselves. If the map of trailers is empty, no trailer can carry a
+                    // buffer, so an empty buffer ends the stream.
                     self.sealed = true;
                     Ok(match frame.into_trailers() {
                         Ok(trailers) if !trailers.is_empty() => Frame::trailers(self.fence(trailers)),
@@ -357,13 +360,14 @@ impl Body for TrackedBody {
 }
 
 impl TrackedBody {
-    /// Attaches a buffer to one of the trailers until hyper has encoded it. No buffer of the body follows the trailers,
-    /// so this buffer shows when they are encoded.
+    /// Attaches a buffer to one of the trailers until hyper has encoded the trailers. The trailers are the last part of
+    /// the body, so only this buffer shows that hyper has encoded them.
     fn fence(&self, mut trailers: HeaderMap) -> HeaderMap {
         if let Some(value) = trailers.values_mut().next() {
             let fence = Fence(TrackedBuf::new(Bytes::new(), &self.delivery), value.clone());
             if let Ok(mut fenced) = HeaderValue::from_maybe_shared(Bytes::from_owner(fence)) {
-                // HTTP/2 would keep a copy of any other value in its compression table.
+                // A sensitive value stays out of HTTP/2's compression table. The table would keep a copy, and so the
+                // buffer.
                 fenced.set_sensitive(true);
                 *value = fenced;
             }

@@ -1,4 +1,4 @@
-//! The buffers of a response that hyper holds. They observe when hyper has consumed or dropped them.
+//! Observes when hyper has consumed or dropped the buffers of a response.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::Delivery;
 
-/// A piece of a response body that hyper holds.
+/// A piece of a response's body that hyper holds.
 pub(crate) struct TrackedBuf {
     bytes: Bytes,
     delivery: Arc<Delivery>,
@@ -47,7 +47,7 @@ impl Drop for TrackedBuf {
     }
 }
 
-/// A header value that holds a buffer until it is dropped.
+/// A header value that keeps a buffer until it is dropped.
 pub(super) struct Fence(
     #[expect(dead_code, reason = "its drop is what counts")] pub(super) TrackedBuf,
     pub(super) HeaderValue,

@@ -1,4 +1,4 @@
-//! The observed connection. A successful flush shows which responses have been sent.
+//! Observes a connection's flushes, to find out which responses have been sent.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,15 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Unflushed;
 
-/// A connection that, at each flush, settles the responses that have been sent.
+/// A connection that settles the sent responses at each flush.
 pub(crate) struct TrackedIo<T> {
     io: Rc<RefCell<T>>,
     unflushed: Unflushed,
 }
 
 impl<T> TrackedIo<T> {
-    /// Wraps a connection outside of TLS, because only bytes that have left the process count. hyper drops the wrapper.
-    /// Code that uses the connection afterwards must keep its own reference to `io`.
+    /// Wraps a connection. With TLS, `io` is the connection below TLS, because only bytes that have left the process
+    /// count. hyper drops the wrapper. Code that uses the connection afterwards must keep its own reference to `io`.
     pub(crate) fn new(io: Rc<RefCell<T>>, unflushed: Unflushed) -> Self {
         Self { io, unflushed }
     }

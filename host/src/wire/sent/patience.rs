@@ -14,12 +14,13 @@ use crate::budget::address::STALLED_AFTER;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
 
-/// The limit on how long a client may read nothing of a response, and the task that ends then.
+/// The longest time that a client may read nothing of a response, and the task that the host aborts after that time.
 pub(crate) struct Patience {
     limit: Duration,
-    /// The task that sends the response: the connection's on HTTP/1, the stream's on HTTP/2.
+    /// The task that sends the response. With HTTP/1, this is the connection's task. With HTTP/2, it is the stream's
+    /// task.
     sender: AbortHandle,
-    /// Prevents that the connection counts as idle before the response has ended.
+    /// Keeps the connection from counting as idle before the response has ended.
     pub(crate) at_work: AtWork,
 }
 
@@ -28,8 +29,8 @@ impl Patience {
         Self { limit, sender, at_work }
     }
 
-    /// Waits for the response's end. If the client reads nothing for a second or two, counts the request as stalled.
-    /// After the limit, ends the response by force.
+    /// Waits for the response's end. If the client reads nothing for a second or two, counts the request as stalled. If
+    /// the client reads nothing for the whole limit, aborts the response.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -56,9 +57,10 @@ impl Patience {
 }
 
 impl Delivery {
-    /// A value that changes when the client reads something, if the host can see that.
+    /// Returns a value that changes when the client reads something, as far as the host can see that.
     fn progress(&self) -> (usize, usize) {
-        // On HTTP/2, bytes of another stream are no progress of this one, until only the connection's flush is left.
+        // With HTTP/2, the connection also writes bytes of other streams. So its writes count as progress of this
+        // response only when nothing but the flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);
         let writes = if writes { self.connection.writes() } else { 0 };
         (self.moves.load(Relaxed), writes)

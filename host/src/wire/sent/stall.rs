@@ -10,9 +10,9 @@ use super::Sent;
 use super::standstill::{standstill, step};
 
 impl Sent {
-    /// Returns when the client has waited for more of the body for `limit`, while the guest did not wait for the
-    /// client. Calls `tell` with the deadline when a part of the limit has passed, and with none if the guest then goes
-    /// on.
+    /// Returns when the client has waited for more of the body for `limit`. Time in which the guest waits for the
+    /// client does not count. After a part of the limit, calls `tell` with the deadline. If the guest then goes on,
+    /// calls `tell` with `None`.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// The time between two checks, for callers that need not know sooner.
+/// Returns the time between two checks, for callers that need no quick result.
 pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }
 
-/// Returns when `stands_still` has been true at each check for `limit`. It may return one step later, because a step
-/// does not begin with the last movement.
+/// Returns when `stands_still` has been true at each check for `limit`. The result may come one step late, because a
+/// step does not begin with the last movement.
 ///
-/// Calls `tell` with the deadline when a part of the limit has passed, and with none if something moves after that.
+/// After the first check that finds a standstill, calls `tell` with the deadline. If something moves later, calls
+/// `tell` with `None`.
 pub(super) async fn standstill(
     limit: Duration,
     step: Duration,
@@ -43,7 +44,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(4);
 
-    /// What `tell` is called with while `looks` are made, in seconds from the start, and when the standstill is found.
+    /// Watches for a standstill with `looks` as the results of the checks. Returns the arguments of `tell` in seconds
+    /// from the start, and the second in which the standstill is found.
     async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
         let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
         let tell = |end: Option<Instant>| told.borrow_mut().push(end.map(|end| (end - begun).as_secs()));

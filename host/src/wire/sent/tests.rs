@@ -1,4 +1,4 @@
-//! hyper itself over a pipe that holds one byte: what the client has read is, but for that byte, what has been sent.
+//! Tests with hyper over a pipe that holds one byte. So the client has read everything that was sent, except one byte.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,9 +20,9 @@ use tokio::task::LocalSet;
 use super::unflushed::HOST_LEFT;
 use super::*;
 
-/// Larger than one HTTP/2 frame.
+/// A text that is larger than one HTTP/2 frame.
 const LONG: &str = include_str!("tests.rs");
-/// Large enough for h2 to write the buffer itself, and nothing beside it, instead of copying it.
+/// A text that is large enough for h2 to write its buffer alone, without copying it.
 const CHUNK: &str = LONG.split_at(1000).0;
 
 fn full(text: &'static str) -> Response<WasiBody> {
@@ -38,7 +38,7 @@ fn frames(frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync())
 }
 
-/// Frames that come, as the body's end does, while what came before is being written.
+/// Makes a body whose frames and end come while the connection writes the frames before.
 fn slow(pause: usize, frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     let frames = stream::unfold(frames.into_iter(), move |mut frames| async move {
         for _ in 0..pause {
@@ -64,8 +64,9 @@ fn with_length(mut response: Response<WasiBody>, length: u64) -> Response<WasiBo
     response
 }
 
-/// One HTTP/1 connection that answers with `response`. The client reads a byte at a time, `patience` bytes at most.
-/// Returns what it read, how much it had read when the response counted as sent, and as what.
+/// Serves one HTTP/1 connection, and answers with `response`. The client reads a byte at a time, and at most `patience`
+/// bytes. Returns the bytes that the client read, the number of these bytes when the response was settled, and the
+/// outcome.
 async fn read_bytewise(
     method: &'static str,
     response: Response<WasiBody>,
@@ -123,7 +124,7 @@ async fn s11_empty_pieces_of_a_body_are_no_frames() {
     while let Some(frame) = body.frame().await {
         sizes.push(frame.unwrap().into_data().unwrap_or_else(|_| panic!("there are no trailers")).remaining());
     }
-    // The last one tells that the body has ended.
+    // The last frame shows that the body has ended.
     assert_eq!(sizes, [1, 0]);
 }
 
@@ -201,7 +202,7 @@ fn s2_a_response_that_hyper_never_took_is_not_delivered() {
     for response in [empty(StatusCode::NO_CONTENT), with_length(full(""), 0)] {
         let connection = Unflushed::default();
         let (response, mut sent) = track(&connection, &Method::GET, Version::HTTP_2, response);
-        // As when the stream was reset just before.
+        // hyper drops the response in this way if the stream was reset just before.
         drop(response);
         connection.flushed();
         assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ClientGone)));
@@ -222,7 +223,7 @@ fn s7_a_client_that_leaves_leaves_a_dead_guest_too() {
     assert!(futures::executor::block_on(broken.into_body().collect()).is_err());
     assert!(matches!(ended.now_or_never(), Some(None)));
 
-    // It had written all.
+    // The guest had written the whole body.
     let (whole, mut sent) = tracked(full(""));
     drop(whole.into_body().collect().now_or_never());
     let mut ended = pin!(sent.break_off("it died"));
@@ -231,8 +232,9 @@ fn s7_a_client_that_leaves_leaves_a_dead_guest_too() {
     assert!(matches!(ended.now_or_never(), Some(Some(ResponseOutcome::ClientGone))));
 }
 
-/// One HTTP/2 connection that answers as many requests at once with `responses`, through a relay that takes a byte at
-/// a time. Returns what was relayed, and how much of it when each response counted as sent, and as what.
+/// Serves one HTTP/2 connection through a relay that takes a byte at a time. Sends one request for each of the
+/// `responses`, all at once. Returns the relayed bytes. For each response, also returns the number of relayed bytes
+/// when the response was settled, and its outcome.
 async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, ResponseOutcome)>) {
     let (client, client_end) = tokio::io::duplex(1 << 20);
     let (server_end, server) = tokio::io::duplex(1);
@@ -273,7 +275,7 @@ async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, Resp
     (relayed, all.into_iter().map(|(_, length, outcome)| (length, outcome)).collect())
 }
 
-/// Copies both ways; from the server, whose pipe holds one byte, byte by byte.
+/// Copies bytes in both directions. From the server, whose pipe holds one byte, it copies byte by byte.
 async fn relay(client: DuplexStream, server: DuplexStream, relayed: Arc<Mutex<Vec<u8>>>) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_server, mut to_server) = tokio::io::split(server);
@@ -289,14 +291,15 @@ async fn relay(client: DuplexStream, server: DuplexStream, relayed: Arc<Mutex<Ve
     tokio::join!(up, down);
 }
 
-/// Where the frames end that end a stream, in the order of the streams: RFC 9113, sections 4.1 and 6.
+/// Returns the positions of the ends of the frames that end a stream, in the order of the streams (RFC 9113, sections
+/// 4.1 and 6).
 fn stream_ends(mut frames: &[u8]) -> Vec<usize> {
     const END_STREAM: u8 = 1;
     let (mut ends, mut position) = (Vec::new(), 0);
     while let &[a, b, c, kind, flags, ref stream @ ..] = frames {
         let length = 9 + u32::from_be_bytes([0, a, b, c]) as usize;
         position += length;
-        // DATA and HEADERS.
+        // The kinds 0 and 1 are `DATA` and `HEADERS`.
         if kind <= 1 && flags & END_STREAM != 0 {
             ends.push((u32::from_be_bytes(stream[..4].try_into().unwrap()), position));
         }
@@ -360,7 +363,8 @@ fn s13_who_ended_the_connection_decides_whether_the_client_counts_as_gone() {
                 other => panic!("{other:?}"),
             }
         };
-        // Before hyper has taken anything, amid a buffer, and when all that is left is the flush.
+        // The response is lost before hyper has taken anything, in the middle of a buffer, and when only the flush is
+        // left.
         assert_eq!(lost(&|_, response| drop(response)), by_host);
         assert_eq!(lost(&|_, response| drop(frames_of(response))), by_host);
         assert_eq!(
@@ -373,7 +377,7 @@ fn s13_who_ended_the_connection_decides_whether_the_client_counts_as_gone() {
     }
 }
 
-/// All buffers of a response, taken and not yet sent.
+/// Returns all buffers of a response. hyper has taken the buffers, but has not sent them.
 fn frames_of(response: Response<TrackedBody>) -> Vec<TrackedBuf> {
     let mut body = pin!(response.into_body());
     let mut next = || body.as_mut().frame().now_or_never().flatten();

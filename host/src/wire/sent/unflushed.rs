@@ -1,4 +1,4 @@
-//! The responses of one connection that wait for the connection's next flush.
+//! Keeps the responses of a connection that wait for the connection's next flush.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Delivery;
 use crate::contract::bindings::ResponseOutcome;
 
-/// The error of a response whose connection was ended by the host.
+/// The error of a response if the host has ended its connection.
 pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
 
-/// The responses of one connection that hyper has taken completely but not yet flushed.
+/// The responses of one connection that hyper has taken completely but has not flushed.
 ///
-/// A connection lives on one thread. The lock is there only because header values, which trailers need, must be `Send`.
+/// All users of a connection are on one thread. The lock exists only because header values, which trailers need, must
+/// be `Send`.
 #[derive(Clone, Default)]
 pub(crate) struct Unflushed(Arc<Outgoing>);
 
@@ -20,9 +21,9 @@ struct Outgoing {
     waiting: Mutex<Waiting>,
     writes: AtomicUsize,
     flushes: AtomicUsize,
-    /// Whether the host ended the connection, and not the client.
+    /// True if the host ended the connection. False if the client ended it.
     left: AtomicBool,
-    /// Whether the client has sent bytes of a request that was not read to its end. Then the client may still be
+    /// True if the client has sent bytes of a request that the host has not read to its end. Such a client may still be
     /// sending.
     unread: AtomicBool,
 }
@@ -30,7 +31,7 @@ struct Outgoing {
 #[derive(Default)]
 struct Waiting {
     deliveries: Vec<Arc<Delivery>>,
-    /// Whether the connection has ended, so that nothing more will be flushed.
+    /// True if the connection has ended. Nothing more is flushed then.
     closed: bool,
 }
 
@@ -65,18 +66,19 @@ impl Unflushed {
         }
     }
 
-    /// How often the operating system has taken bytes from this connection.
+    /// Returns how often the operating system has taken bytes from this connection.
     pub(super) fn writes(&self) -> usize {
         self.0.writes.load(Relaxed)
     }
 
-    /// How often the connection was flushed: the operating system had then taken everything that hyper held.
+    /// Returns how often the connection was flushed. At each flush, the operating system had taken everything that
+    /// hyper held.
     pub(super) fn flushes(&self) -> usize {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Records that the host is about to end the connection. Without this, its responses would end as if the client had
-    /// left.
+    /// Records that the host is about to end the connection. Without this record, the connection's responses would end
+    /// as if the client had left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
     }
@@ -85,17 +87,17 @@ impl Unflushed {
         self.0.unread.store(true, Relaxed);
     }
 
-    /// Records that the current request has been read to its end.
+    /// Records that the host has read the current request to its end.
     pub(crate) fn read_whole(&self) {
         self.0.unread.store(false, Relaxed);
     }
 
-    /// Whether the client may be sending bytes that will not be read.
+    /// Reports whether the client may be sending bytes that the host will not read.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.unread.load(Relaxed)
     }
 
-    /// The outcome of a response on this connection that can no longer be sent.
+    /// Returns the outcome of a response on this connection that can no longer be sent.
     pub(super) fn loss(&self) -> ResponseOutcome {
         match self.0.left.load(Relaxed) {
             true => ResponseOutcome::ResponseFailed(HOST_LEFT.to_owned()),
