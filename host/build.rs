@@ -1,4 +1,4 @@
-//! Builds the adapters that `epilogue compose` puts around a guest. The host's executable contains them.
+//! Builds the adapters that `epilogue compose` puts around a guest. The host's executable contains the adapters.
 
 #[path = "../guest/cargo.rs"]
 mod cargo;
@@ -27,11 +27,11 @@ fn main() -> cargo::Result<()> {
     Ok(())
 }
 
-/// Removes the names of a component's parts, which only debuggers read. The linker strips a module's names, but not a
-/// component's. They are a twentieth of an adapter's size.
+/// Removes the names of a component's parts, which only debuggers read. These names are a twentieth of an adapter's
+/// size. The linker strips the names in a module, but not the names in a component.
 ///
-/// After its first eight bytes, a component is a list of sections. Each has a kind, a size in LEB128, and the contents.
-/// A section of kind 0 begins with its name. Returns `None` if the bytes are not such a list.
+/// After its first eight bytes, a component is a list of sections. Each section has a kind, a size in LEB128, and its
+/// contents. A section of kind 0 begins with its name. Returns `None` if the bytes are not a list of sections.
 fn without_names(component: &[u8]) -> Option<Vec<u8>> {
     let (preamble, mut rest) = component.split_at_checked(8)?;
     let mut kept = preamble.to_vec();

@@ -1,4 +1,5 @@
-//! `cargo bench --bench host`: the host's parts, each by itself. Seconds are of one machine; compare figures of one run.
+//! `cargo bench --bench host` measures the parts of the host separately. Compare only figures of one run on one
+//! machine.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should fail")]
 
@@ -14,12 +15,13 @@ use epilogue::bench::{App, AppOptions, Bench, small_engine};
 use epilogue::testing::{TestHost, compose};
 use epilogue_manifest::Manifest;
 
-/// Tasks of one request, and calls in a row.
+/// The number of tasks in one request, and of calls in a row.
 const TASKS: u32 = 100;
-/// Bytes of a body.
+/// The size of a response's body in bytes.
 const BODY: u64 = 16 << 20;
 
-/// A task, step by step: into the queue, and through the drain; and what wasmtime alone takes for the same call.
+/// Measures the steps of a task: adding tasks to the queue, and running them in the drain. For comparison, also
+/// measures the same calls with wasmtime alone.
 fn tasks(criterion: &mut Criterion) {
     let engine = small_engine(None).unwrap();
     let bench = Bench::load(&engine, Path::new(guests::BENCH)).unwrap();
@@ -34,7 +36,7 @@ fn tasks(criterion: &mut Criterion) {
     group.bench_function("warm, entered and left", |bencher| bencher.iter(|| bench.drain(0).unwrap()));
 }
 
-/// Whole requests, each over a connection of its own.
+/// Measures whole requests. Each request has its own connection.
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     for (name, reuse) in [("warm instance", "1000000"), ("cold instance", "1")] {
@@ -49,7 +51,7 @@ fn requests(criterion: &mut Criterion) {
     });
 }
 
-/// What comes before the first request. A whole start is measured by `compare/run`.
+/// Measures the work before the first request. `compare/run` measures the whole start of the host.
 fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20).measurement_time(Duration::from_secs(10));

@@ -1,5 +1,6 @@
-//! `cargo bench --bench imports`: how long each of the host's functions takes with the largest argument that it accepts.
-//! No other guest of the thread runs meanwhile, so that none should take more than a millisecond.
+//! `cargo bench --bench imports` measures each function that the host provides to guests, with the largest argument
+//! that the host accepts. While such a function runs, no other guest of the thread can run. So no function should take
+//! more than a millisecond.
 
 #[path = "parts/guests.rs"]
 mod guests;
@@ -9,7 +10,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail, ensure};
 use epilogue::testing::TestHost;
 
-/// The most that a function's median may be, in microseconds.
+/// The largest allowed median of a function's times, in microseconds.
 const MOST: u64 = 1_000;
 
 fn main() -> Result<()> {

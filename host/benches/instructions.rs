@@ -1,9 +1,10 @@
-//! `cargo bench --profile dev --bench instructions`: how many instructions a task takes, against what is written down in
-//! `instructions.txt`. Seconds are noisy, instructions are not, so this is what CI checks.
-//! It is in the profile of the tests, so that little is built for it: the host's code is not optimized there, and counts for more.
+//! `cargo bench --profile dev --bench instructions` counts the instructions of a task, and compares the counts with
+//! `instructions.txt`. CI runs this benchmark. Times vary from run to run, but counts of instructions do not. The
+//! benchmark uses the profile of the tests, so little must be built for it. With this profile the host's code is not
+//! optimized, so its part of the count is larger.
 //!
-//! The program runs itself under valgrind: once with few tasks, once with many. The difference is what the tasks took,
-//! whatever the start takes. `--bless` writes down what was counted.
+//! The program runs itself under valgrind, once with few tasks and once with many tasks. The difference is the count
+//! for the tasks alone, without the start. `--bless` writes the new counts to `instructions.txt`.
 
 #[path = "parts/guests.rs"]
 mod guests;
@@ -18,9 +19,10 @@ use epilogue::bench::{Bench, small_engine};
 
 const WRITTEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const PARTS: [&str; 3] = ["enqueue", "drain", "call"];
-/// In two runs.
+/// The numbers of tasks in the two runs.
 const TASKS: [u32; 2] = [100, 600];
-/// What a count may differ by, in percent: other versions of the C library and of Rust count otherwise.
+/// The largest allowed difference of a count, in percent. Other versions of the C library and of Rust give other
+/// counts.
 const TOLERANCE: u64 = 10;
 
 fn main() -> Result<()> {
@@ -31,9 +33,9 @@ fn main() -> Result<()> {
     }
 }
 
-/// What is counted.
+/// Does the work whose instructions are counted.
 fn run(part: &str, tasks: u32) -> Result<()> {
-    // The same code on every machine.
+    // The target is fixed, so that the guest's compiled code is the same on every machine.
     let engine = small_engine(Some("x86_64-unknown-linux-gnu"))?;
     let bench = Bench::load(&engine, Path::new(guests::BENCH))?;
     match part {
@@ -44,7 +46,7 @@ fn run(part: &str, tasks: u32) -> Result<()> {
 }
 
 fn check(bless: bool) -> Result<()> {
-    // Outside of valgrind, so that the guest is compiled, and in wasmtime's cache, before anything is counted.
+    // This run outside of valgrind compiles the guest and fills wasmtime's cache before anything is counted.
     run("drain", 1)?;
     let mut counted = String::new();
     for part in PARTS {
@@ -78,7 +80,7 @@ fn check(bless: bool) -> Result<()> {
     Ok(())
 }
 
-/// The instructions of a whole run.
+/// Counts the instructions of a whole run.
 fn count(part: &str, tasks: u32) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(env::current_exe()?);

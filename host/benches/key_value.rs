@@ -1,4 +1,4 @@
-//! `cargo bench --bench key_value`: how long a guest's call to a key-value store takes, beside SQLite itself.
+//! `cargo bench --bench key_value` measures a guest's calls to a key-value store, and SQLite alone for comparison.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should fail")]
 
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use epilogue::testing::TestHost;
 use rusqlite::Connection;
 
-/// Calls of one request.
+/// The number of calls in one request.
 const CALLS: u32 = 1_000;
-/// Requests, of which the shortest counts.
+/// The number of requests. The shortest request counts.
 const ROUNDS: usize = 15;
 
 fn main() {
@@ -32,7 +32,7 @@ fn main() {
     println!("{:<40} {get:>8.1} {set:>8.1}", "rusqlite itself, memory");
 }
 
-/// Microseconds for a call, in requests with many of them.
+/// Returns the microseconds for one call, measured in requests with many calls.
 fn of_guest(host: &TestHost, version: &str, call: &str) -> f64 {
     let path = |calls: u32| {
         let calls = vec![call; calls as usize].join(",");
@@ -46,7 +46,8 @@ fn of_guest(host: &TestHost, version: &str, call: &str) -> f64 {
     microseconds(took(&path(CALLS)).saturating_sub(took(&path(0))))
 }
 
-/// Microseconds for a read and for a write, each in its own transaction, as the store makes them.
+/// Returns the microseconds for a read and for a write with SQLite alone. As in the host's store, each runs in its own
+/// transaction.
 fn of_sqlite(connection: Connection) -> [f64; 2] {
     connection
         .execute_batch(

@@ -1,4 +1,5 @@
-//! hyper as the host uses it, a thread and a listener for each core, without WebAssembly: the ceiling.
+//! A server with hyper, without WebAssembly. Like the host, it has one thread and one listener for each core. It shows
+//! the highest possible rate.
 
 use std::convert::Infallible;
 use std::io;
@@ -33,7 +34,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The system spreads connections over all listeners of one address.
+/// Opens a listener on `address`. The system spreads connections over all listeners of one address.
 fn listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_port(true)?;
@@ -53,7 +54,7 @@ fn serve(listener: std::net::TcpListener) -> io::Result<()> {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service_fn(answer));
-            // How a client leaves is of no interest here.
+            // The result is ignored, because the way in which a client leaves does not matter here.
             tokio::task::spawn_local(connection);
         }
     })

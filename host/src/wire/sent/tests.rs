@@ -38,7 +38,8 @@ fn frames(frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync())
 }
 
-/// Makes a body whose frames and end come while the connection writes the frames before.
+/// Makes a body that yields `pause` times before each frame and before its end. Meanwhile the connection writes the
+/// earlier frames.
 fn slow(pause: usize, frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     let frames = stream::unfold(frames.into_iter(), move |mut frames| async move {
         for _ in 0..pause {
