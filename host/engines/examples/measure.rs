@@ -1,10 +1,10 @@
 //! Measures an engine, and prints a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL
 //! [BACKLOG]…`
 //!
-//! The store must be empty, and is emptied again. A batch has one task with 300 bytes of arguments. Compare ratios
-//! within one run only. `host/engines/examples/scale` runs this program for each engine, and starts the servers. Set
-//! `SERVER_PID` to the server's process id, and `STORE` to the server's file or folder, to add their sizes to the
-//! table.
+//! The store must be empty at the start, and this program empties it at the end. A batch has one task with 300 bytes of
+//! arguments. Compare only numbers of the same run, as ratios. `host/engines/examples/scale` starts the servers, and
+//! runs this program for each engine. To add the sizes of a server to the table, set `SERVER_PID` to the server's
+//! process id, and `STORE` to the server's file or folder.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use epilogue_engines::{Batch, BatchState, Options, Result, Task, TaskEngine, connect};
 use futures::future::try_join_all;
 
-/// How many clients enqueue at once, in the measurements with several.
+/// The number of clients that enqueue at once, in a measurement with several clients.
 const CLIENTS: usize = 32;
-/// How many calls a measurement with a backlog makes one after the other.
+/// The number of calls that a measurement with a backlog makes, one after the other.
 const CALLS: usize = 200;
 
 #[tokio::main]
@@ -23,7 +23,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let url = args.next().ok_or("usage: measure URL [BACKLOG]…, for example: measure sqlite:/tmp/measure.db 100000")?;
     let backlogs: Vec<usize> = args.map(|arg| arg.parse()).collect::<std::result::Result<_, _>>()?;
-    // What it takes to run against a busy server; nothing here is to expire.
+    // The timeouts are long, because the server is busy and nothing may expire during the measurement.
     let options =
         Options { visibility: Duration::from_secs(600), timeout: Duration::from_secs(60), ..Options::default() };
     let engine = connect(&url, options)?;
@@ -84,7 +84,7 @@ fn row(what: &str, took: Duration, count: usize, unit: &str) {
     println!("| {what} | {:.3} ms a {unit}, {:.0}/s |", each * 1e3, 1.0 / each);
 }
 
-/// The memory and disk space that the server takes.
+/// Prints the memory and the disk space that the server takes.
 fn sizes(backlog: usize) {
     let number = |command: &str, variable: &str, pattern: &str| -> Option<u64> {
         let argument = pattern.replace("{}", &std::env::var(variable).ok()?);
@@ -99,7 +99,7 @@ fn sizes(backlog: usize) {
     }
 }
 
-/// Enqueues for a while, and returns how many batches.
+/// Enqueues batches for the given time, and returns the number of batches.
 async fn enqueue(engine: &Arc<dyn TaskEngine>, clients: usize, time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let client = async || -> Result<usize> {
@@ -123,7 +123,7 @@ async fn fill(engine: &Arc<dyn TaskEngine>, count: usize) -> Result<()> {
     try_join_all((0..100).map(|_| client(count / 100))).await.map(drop)
 }
 
-/// Leases and acknowledges all batches, and returns how many. The workers belong to one process.
+/// Leases and acknowledges all batches, and returns the number of batches. All workers run in this process.
 async fn drain(engine: &Arc<dyn TaskEngine>, workers: usize) -> Result<usize> {
     let mut running = Vec::new();
     for number in 0..workers {

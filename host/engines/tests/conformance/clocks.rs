@@ -1,4 +1,4 @@
-//! SQLite while the machine's clock jumps, and after a restart of the machine.
+//! Tests SQLite while the machine's clock jumps, and after a restart of the machine.
 
 use std::env;
 use std::fs;
@@ -11,9 +11,9 @@ use rusqlite::{Connection, params};
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
 const URL: &str = "EPILOGUE_TEST_ENGINE";
-/// The file that tells libfaketime how far the clock is off.
+/// The variable with the path of the file from which libfaketime reads the offset of the clock.
 const OFFSET: &str = "FAKETIME_TIMESTAMP_FILE";
-/// The variable with the real time of the process that starts one with another clock.
+/// The variable with the real time of the parent process. The child process has another clock.
 const NOW: &str = "EPILOGUE_TEST_NOW";
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -25,16 +25,17 @@ fn file(fixture: &Fixture) -> Connection {
     Connection::open(path(fixture)).unwrap()
 }
 
-/// Runs one of the ignored tests below in a separate process. At first, the clock of this process is off by `offset`.
+/// Runs one of the ignored tests below in a child process. At first, the clock of the child process is off by `offset`.
 fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
     fs::write(&clock, offset).unwrap();
     let mut child = Command::new("faketime");
-    // `-m` for threads. `FAKETIME` would take precedence over the file, and the time that is given sets it: it is unset again.
+    // `-m` makes faketime work with threads. `-f` sets `FAKETIME`, which would take precedence over the file, so `env
+    // -u` removes this variable again.
     child.args(["-m", "-f", "+0", "env", "-u", "FAKETIME"]).arg(env::current_exe().unwrap());
     child.args(["--exact", &format!("clocks::{test}"), "--ignored", "--nocapture"]);
-    // The monotonic clocks are as real as those of the other processes.
+    // The monotonic clocks must be real, as in the other processes.
     child.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1");
     child.env(NOW, since_1970().as_secs().to_string());
     let output = child.env(OFFSET, &clock).env(URL, &fixture.url).output();
@@ -48,7 +49,7 @@ fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-/// Puts the wall clock forward or back. Checks that this clock is changed and the monotonic one is not.
+/// Sets the wall clock forward or back. Checks that the wall clock jumps, and that the monotonic clock does not jump.
 fn set_clock(offset: &str) {
     let (wall, steady) = (since_1970(), Instant::now());
     fs::write(env::var(OFFSET).unwrap(), offset).unwrap();
@@ -56,7 +57,7 @@ fn set_clock(offset: &str) {
     assert!(steady.elapsed() < HOUR / 2, "the steady clock jumps too");
 }
 
-/// A batch that was enqueued while the clock was an hour ahead is ready, and comes first.
+/// If a batch was enqueued while the clock was an hour ahead, the batch is ready at once, and comes first.
 #[tokio::test]
 async fn what_is_ready_waits_for_no_clock() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -85,7 +86,8 @@ async fn enqueues_and_gives_back() {
     engine.release(&first).await.unwrap();
 }
 
-/// In this process and in another one, held leases do not end early, and delays keep their length.
+/// If the clock jumps, held leases do not end early, and delays keep their length. This is true in this process and in
+/// other processes.
 #[tokio::test]
 async fn a_clock_that_jumps_ends_no_lease_and_no_delay() {
     let fixture = Fixture::visible_after(Kind::Sqlite, LONG);
@@ -124,12 +126,12 @@ fn now() -> i64 {
     since_1970().as_millis() as i64
 }
 
-/// After a restart of the machine, the stored times of the earlier clocks mean nothing.
+/// After a restart of the machine, the stored times have no meaning, because they come from the earlier clocks.
 #[tokio::test]
 async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_is_left() {
     let fixture = Fixture::new(Kind::Sqlite);
     let hour = HOUR.as_millis() as i64;
-    // When it was given back, and what is left of an hour.
+    // Each case has the time at which the batch was given back, and the rest of its delay of one hour.
     let cases = [(now() - hour / 2, hour / 2), (now() - 2 * hour, 0), (now() + 10 * hour, hour)];
     let leased = batch(&["leased"]);
     fixture.engine.enqueue(&leased).await.unwrap();
@@ -139,7 +141,7 @@ async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_i
         fixture.engine.enqueue(batch).await.unwrap();
         let lease = fixture.lease("w").await.unwrap();
         fixture.engine.retry(&lease, HOUR).await.unwrap();
-        // As far from now as the other start of the machine made it.
+        // This `due` is far from the present time of the clock, as after a restart of the machine.
         file(&fixture)
             .execute("UPDATE batches SET since = ?, due = 1 << 50 WHERE id = ?", params![since, batch.id])
             .unwrap();
@@ -181,7 +183,8 @@ async fn a_file_of_an_earlier_version_is_taken_over_once_nobody_uses_it() {
     file.execute_batch(VERSION_1).unwrap();
     let stored = ["ready", "early", "delayed", "leased", "dead"].map(|name| batch(&[name, "next"]));
     let hour = HOUR.as_millis() as i64;
-    // When it is due, its attempts, owner, and reason. `early` was enqueued while the clock was ahead.
+    // Each row has the due time, the attempts, the owner and the reason of a batch. `early` was enqueued while the
+    // clock was ahead.
     let rows = [
         (now() - 1000, 0, None, None),
         (now() + hour, 0, None, None),

@@ -1,5 +1,5 @@
-//! Failover of Redis, as with Sentinel or a managed service: the primary becomes a replica and goes on answering, and its name leads
-//! to the new primary.
+//! Tests the failover of Redis, as with Sentinel or a managed service. The primary becomes a replica and continues to
+//! answer. Its name then leads to the new primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// An address that leads new connections to one of two servers.
+/// An address that leads each new connection to one of two servers.
 struct Pair {
     servers: [Server; 2],
     leads_to: Arc<AtomicU16>,
@@ -52,7 +52,7 @@ impl Pair {
         call.query_async(&mut connection).await.unwrap()
     }
 
-    /// Makes one server the replica of another, or a primary.
+    /// Makes one server the replica of `primary`. If `primary` is `None`, makes the server a primary.
     async fn follow(&self, server: usize, primary: Option<usize>) {
         let Some(primary) = primary else {
             return self.ask(server, &["REPLICAOF", "NO", "ONE"]).await;
@@ -65,7 +65,8 @@ impl Pair {
         }
     }
 
-    /// The replica takes over with all written data, and the name leads to it. The old primary stays up as its replica.
+    /// Makes the replica the primary after it has all written data, and points the name to the new primary. The old
+    /// primary stays up as a replica.
     async fn fail_over(&self) {
         let synced = || self.ask::<String>(1, &["INFO", "replication"]);
         let offset = async |text: String, name: &str| -> String {
@@ -94,10 +95,10 @@ async fn a_primary_that_was_demoted_is_left_with_the_next_call() {
     }
     let mut held = engine.lease("w", LONG).await.unwrap().unwrap();
     let other = engine.lease("w", LONG).await.unwrap().unwrap();
-    // A connection that waits is among those that lead to the old primary.
+    // This call opens a connection for waiting calls, which also leads to the old primary.
     assert!(engine.lease("w", Duration::from_millis(10)).await.unwrap().is_none());
     pair.fail_over().await;
-    // Each kind of call finds out by itself.
+    // Each of these kinds of call must notice the failover without the others.
     engine.checkpoint(&mut held, 1).await.unwrap();
     engine.ack(&held).await.unwrap();
     engine.ack(&other).await.unwrap();
@@ -125,7 +126,7 @@ async fn a_lease_that_waits_at_a_demoted_primary_goes_on_at_the_new_one() {
     assert_eq!(waits.await.unwrap().unwrap().unwrap().batch.tasks[0].name, "late");
 }
 
-/// Until the address leads to the other server, each call fails in time and says why.
+/// While the address leads to a replica, each call fails in time and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_name_leads_to_a_replica_calls_say_so() {
     let pair = Pair::new().await;

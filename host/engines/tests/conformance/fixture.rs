@@ -1,4 +1,4 @@
-//! An empty engine, and the tests' functions for it.
+//! An engine with an empty store, and functions that tests call with the engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::servers::Server;
 
-/// Longer than any step of a test takes.
+/// A time that is longer than any step of a test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// An engine of this kind, whose leases last longer than a test.
+    /// Makes an engine of this kind whose leases last longer than a test.
     pub(crate) fn new(kind: Kind) -> Self {
         Self::with(kind, Options { visibility: LONG, ..Options::default() })
     }
 
-    /// An engine of this kind, whose leases end after `visibility`.
+    /// Makes an engine of this kind whose leases end after `visibility`.
     pub(crate) fn visible_after(kind: Kind, visibility: Duration) -> Self {
         Self::with(kind, Options { visibility, ..Options::default() })
     }
@@ -62,7 +62,7 @@ impl Fixture {
         }
     }
 
-    /// Leases a batch if one is ready now.
+    /// Leases a batch, if a batch is ready now.
     pub(crate) async fn lease(&self, worker: &str) -> Option<Lease> {
         self.engine.lease(worker, Duration::ZERO).await.unwrap()
     }
@@ -73,7 +73,7 @@ impl Fixture {
     }
 }
 
-/// A batch of tasks with these names, each with three attempts.
+/// Makes a batch of tasks with these names. Each task has three attempts.
 pub(crate) fn batch(names: &[&str]) -> Batch {
     let task = |(id, name): (usize, &&str)| Task {
         id: id as u64 + 1,

@@ -1,4 +1,5 @@
-//! A worker that is killed with `kill -9` while it holds batches. The server's kills are in `server_kills.rs`.
+//! Tests workers that are killed with `kill -9` while they hold batches. The file `server_kills.rs` tests killed
+//! servers.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -33,7 +34,7 @@ async fn what_a_killed_worker_held_is_resumed_where_it_stood(kind: Kind) {
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
 }
 
-/// SQLite knows that the process has died: the next one to open the file need not wait for the leases to end.
+/// SQLite notices that a process has died. So the next process that opens the file does not wait until the leases end.
 #[tokio::test]
 async fn sqlite_takes_up_at_once_what_a_killed_host_left() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -41,7 +42,7 @@ async fn sqlite_takes_up_at_once_what_a_killed_host_left() {
         fixture.engine.enqueue(&batch(&["one", "two"])).await.unwrap();
     }
     let mut child = start_child(&fixture);
-    // It lives, so opening the file takes nothing away from it.
+    // The child process is alive, so another process that opens the file does not get the child's batches.
     assert!(fixture.another().lease("restarted", Duration::ZERO).await.unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -80,6 +81,6 @@ async fn the_worker_that_is_killed() {
         leases.push(lease);
     }
     println!("all are held");
-    // The pipe closes with the parent, so that no child is left.
+    // If the parent process ends, the pipe closes. So the child process always ends, too.
     let _ = std::io::stdin().read(&mut [0]);
 }

@@ -1,4 +1,4 @@
-//! Many batches and several workers at once.
+//! Tests many batches with several workers at the same time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,13 +20,13 @@ async fn a_thousand_batches_are_each_acked_once_by_one_of_four_workers(kind: Kin
     let fixture = Fixture::new(kind);
     let sent: Vec<_> = (0..BATCHES).map(|_| batch(&["one", "two"])).collect();
     let acked = Arc::new(AtomicUsize::new(0));
-    // Of each batch: whether somebody holds it, and how often it was acked.
+    // For each batch: true if a worker holds the batch, and the number of times that the batch was acknowledged.
     let seen: Arc<Mutex<HashMap<String, (bool, u32)>>> = Arc::default();
     let workers = (0..4).map(|number| {
         let (engine, acked, seen) = (fixture.another(), acked.clone(), seen.clone());
         tokio::spawn(async move {
             let worker = format!("worker-{number}");
-            // Some wait, and some ask again and again.
+            // Half of the workers wait for a batch. The other workers ask again and again.
             let wait = Duration::from_millis(200) * (number % 2);
             let mut again = tokio::time::interval(Duration::from_millis(1));
             while acked.load(Ordering::SeqCst) < BATCHES {
@@ -49,7 +49,7 @@ async fn a_thousand_batches_are_each_acked_once_by_one_of_four_workers(kind: Kin
     for some in sent.chunks(32) {
         try_join_all(some.iter().map(|batch| fixture.engine.enqueue(batch))).await.unwrap();
     }
-    // The first that fails ends the test: the others would wait for its batches.
+    // If one worker fails, the test ends at once, because the other workers would wait for the batches of this worker.
     try_join_all(workers).await.unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), BATCHES);

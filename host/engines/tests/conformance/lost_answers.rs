@@ -1,4 +1,4 @@
-//! A connection that breaks after Redis has made a change, and before its answer arrives.
+//! Tests a connection that breaks after Redis has made a change, and before Redis's answer arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// Forwards to `server`, and returns the forwarder's address. Once `cut` is set, it breaks the connection on which the next answer
-/// comes.
+/// Starts a forwarder to `server`, and returns the forwarder's address. After the test has set `cut`, the forwarder
+/// drops the next answer and breaks its connection.
 async fn way_to(server: &Server, cut: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

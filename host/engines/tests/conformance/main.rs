@@ -1,16 +1,17 @@
-//! Tests the promises of every engine: memory, SQLite, and servers of Redis and NATS that the tests start themselves.
+//! Tests that every task engine keeps its promises: memory, SQLite, and servers of Redis and NATS that the tests start
+//! themselves.
 //!
-//! A test waits for time only if time is its subject: the end of a lease, or the delay of a retry. Then the engine
-//! waits in `lease`, and the bounds are generous.
+//! A test waits only if time is its subject, such as the end of a lease or the delay of a retry. The engine then waits
+//! in `lease`, and the limits for the time are generous.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
-/// Makes a test of each function, for each engine.
+/// Makes one test for each function and each engine.
 macro_rules! on_every_engine {
     ($($engine:ident: $kind:ident),*; $module:ident: $tests:tt) => {
         $( on_every_engine!(@ $engine $kind $module $tests); )*
     };
-    // One engine.
+    // This rule makes the tests for one engine.
     (@ $engine:ident $kind:ident $module:ident [$($test:ident),* $(,)?]) => {
         mod $engine {
             $(

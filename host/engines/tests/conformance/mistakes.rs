@@ -1,5 +1,5 @@
-//! If a configuration can never work, the error says what to do. If a server is down, it may come back, so the error is
-//! another one.
+//! Tests the errors of servers. If a configuration can never work, the error is [`Error::Config`], and says what to do.
+//! If a server may come back later, the error is [`Error::Unavailable`].
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use epilogue_engines::{Error, Options, connect};
 
 use crate::servers::Server;
 
-/// The error of a connection. It shows no password.
+/// Returns the error of a failed connection. Checks that the error shows no password.
 async fn error(url: &str) -> Error {
     let error = connect(url, Options::default()).unwrap().counts().await.unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
@@ -33,7 +33,7 @@ async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_
     refused(error(&format!("redis://{address}")).await, "Redis wants a password: put it into the URL");
     refused(error(&format!("redis://{address}/1")).await, "Redis wants a password: put it into the URL");
     refused(error(&format!("redis://:another%20secret@{address}")).await, "put the right ones into the URL");
-    // The empty label is no name, whatever a name server says.
+    // `a..b` has an empty label, so no name server knows this name.
     refused(error("redis://a..b").await, "Redis' host is not known: correct its name");
     let right = connect(&format!("redis://:a%20secret@{address}"), Options::default()).unwrap();
     right.counts().await.unwrap();
@@ -68,7 +68,7 @@ async fn a_server_that_may_come_is_no_mistake() {
     assert!(matches!(&error, Error::Unavailable(why) if why.contains("refused")), "{error:?}");
 }
 
-/// If the setup of a connection failed, the engine tries again.
+/// If the setup of a connection has failed, the engine tries the setup again at the next call.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_that_was_corrected_in_the_server_is_forgotten() {
     let server = Server::redis();

@@ -1,6 +1,7 @@
-//! Random histories: an engine does the same as the engine in memory.
+//! Runs random sequences of calls on an engine, and checks that the engine gives the same results as the engine in
+//! memory.
 //!
-//! NATS is left out, because it takes a moment until it delivers a returned batch again.
+//! NATS has no such test, because NATS takes a moment until it delivers a returned batch again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ enum Step {
     Bury,
     RetryDead,
     Remove,
-    /// Uses the lease before the last, as a worker does whose lease was lost.
+    /// Acknowledges with the lease before the last lease, as a worker does that has lost its lease.
     StaleAck,
     StaleCheckpoint,
 }
@@ -46,7 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, usize)>> {
     vec((step, 0..BATCHES), 1..60)
 }
 
-/// An engine, and the leases that it gave, by batch, in order.
+/// An engine, and the leases that it has given, in order, for each batch.
 struct Subject {
     engine: Arc<dyn TaskEngine>,
     leases: BTreeMap<String, Vec<Lease>>,
@@ -57,7 +58,7 @@ impl Subject {
         Self { engine, leases: BTreeMap::new() }
     }
 
-    /// Does one step, and returns its result.
+    /// Makes the call of one step, and returns its result as text.
     async fn step(&mut self, step: Step, batch: &Batch) -> String {
         let engine = self.engine.clone();
         let leases = self.leases.entry(batch.id.clone()).or_default();
@@ -87,12 +88,12 @@ impl Subject {
             leased.push(format!("{} next {} attempt {}", lease.batch.id, lease.next, lease.attempt));
             self.leases.entry(lease.batch.id.clone()).or_default().push(lease);
         }
-        // No order is promised between requests.
+        // An engine promises no order between requests.
         leased.sort();
         Ok(leased)
     }
 
-    /// All stored batches.
+    /// Returns all stored batches as text.
     async fn stored(&self) -> Vec<String> {
         let entries = self.engine.list(None, 100).await.unwrap();
         let counts = self.engine.counts().await.unwrap();
@@ -106,7 +107,7 @@ impl Subject {
     }
 }
 
-/// The state in which a batch was before it is retried or removed.
+/// Returns the batch's state before a retry or a removal, as text.
 fn at(entry: Option<Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }

@@ -1,4 +1,4 @@
-//! Tests for NATS alone: lost streams and consumers, messages that come again, and URLs.
+//! Tests only NATS: lost streams and consumers, messages that the server delivers again, and URLs.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use futures::TryStreamExt as _;
 use crate::fixture::{Fixture, Kind, LONG, batch};
 use crate::servers::Server;
 
-/// How long a test waits for something that must not come.
+/// The time for which a test waits for an event that must not happen.
 const SHORT: Duration = Duration::from_secs(1);
 
 async fn context(fixture: &Fixture) -> Context {
-    // Boxed, as it is large and in many tests' futures.
+    // The future is in a box, because it is large and part of many tests' futures.
     jetstream::new(Box::pin(async_nats::connect(&fixture.url)).await.unwrap())
 }
 
@@ -36,7 +36,7 @@ async fn run(engine: &dyn TaskEngine, lease: &mut Lease) -> Vec<String> {
     ran
 }
 
-/// The part of the store that is lost during the work.
+/// The part of the store that is lost while workers run tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     Everything,
@@ -65,7 +65,7 @@ async fn lose(fixture: &mut Fixture, lost: Lost) {
     }
 }
 
-/// Enqueues until the connection is back, as a client does that tries again after a 503.
+/// Enqueues a batch. Tries again until the connection is back, as a client does after a 503.
 async fn enqueue(fixture: &Fixture, lost: Lost, batch: &Batch) {
     let mut client = tokio::time::interval(Duration::from_millis(20));
     while let Err(error) = fixture.engine.enqueue(batch).await {
@@ -75,7 +75,7 @@ async fn enqueue(fixture: &Fixture, lost: Lost, batch: &Batch) {
     }
 }
 
-/// Whichever part is lost, the running processes go on: they store requests and run tasks.
+/// Whichever part of the store is lost, the running processes continue to store requests and to run tasks.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_lost_amid_work_is_made_anew_and_work_goes_on() {
     for lost in ALL {
@@ -93,7 +93,7 @@ async fn whatever_is_lost_amid_work_is_made_anew_and_work_goes_on() {
         while worker.counts().await.is_err() {
             tokio::task::yield_now().await;
         }
-        // What a worker holds it goes on with.
+        // A worker continues with the batches that it holds.
         worker.extend(&held).await.unwrap();
         assert_eq!(run(&*worker, &mut held).await, ["two", "three"], "{lost:?}");
         worker.bury(&doomed, "it failed").await.unwrap();
@@ -139,7 +139,7 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     for batch in &sent {
         new.enqueue(batch).await.unwrap();
     }
-    // By its number it confirms a batch that nobody has run.
+    // The old acknowledgment has the number of a message in the new queue, whose batch has not run.
     old.ack(&ends).await.unwrap();
     assert_eq!(new.counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
     for batch in &sent {
@@ -172,7 +172,7 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(fixture.engine.lease("w", SHORT).await.unwrap().is_none());
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { dead: 1, ..Counts::default() });
 
-    // An operator's retry is another life, and ends too.
+    // A retry by an operator starts another life of the batch, and this life ends, too.
     for attempt in 1..=2 {
         assert!(fixture.engine.retry_dead(&dead.id).await.unwrap().is_some());
         deliver_again(&fixture, &dead).await;
@@ -192,7 +192,7 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(left.iter().all(|(subject, _)| subject == "epilogue.state.~"), "{left:?}");
 }
 
-/// A new consumer delivers held batches at once, as a killed server does.
+/// A new consumer delivers held batches at once. A killed server does this, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_secs(4));
@@ -213,7 +213,7 @@ async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     assert_eq!(other.counts().await.unwrap(), Counts::default());
 }
 
-/// As after a pause of its process, for longer than a lease lasts.
+/// Before the second call, the time of the lease has ended, as during a long pause of the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_is_not_leased_what_it_holds() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_millis(500));
@@ -277,7 +277,8 @@ async fn what_stands_alone_before_the_host_is_a_token() {
     }
 }
 
-/// Answers each connection, either at once or after the client's first bytes.
+/// Listens on a port, and answers each connection with `says`. The answer comes at once if `first` is true, and after
+/// the client's first bytes otherwise.
 fn another_program(says: &'static [u8], first: bool) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Servers that are new, and that stop and come back.
+//! Tests new servers, and servers that stop and come back.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ on_every_engine!(redis: Redis, nats: Nats; outage: [
     a_server_that_does_not_answer_is_unavailable_in_bounded_time,
 ]);
 
-/// A call waits two seconds. A busy machine may add much to this time, and a call that hangs adds more.
+/// The time limit of a call. A busy machine may need much more time than this limit, but less than `BOUND`. A call that
+/// hangs needs more than `BOUND`.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -24,7 +25,7 @@ fn fixture(kind: Kind) -> Fixture {
     Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() })
 }
 
-/// Checks that every call fails in time.
+/// Checks that each call fails within the time limit.
 async fn unavailable(fixture: &Fixture) {
     let start = Instant::now();
     let error = fixture.engine.enqueue(&batch(&["lost"])).await.unwrap_err();
@@ -36,7 +37,7 @@ async fn unavailable(fixture: &Fixture) {
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
 }
 
-/// Enqueues until the engine accepts, as a client does that tries again after each 503.
+/// Enqueues a batch. Tries again until the engine accepts the batch, as a client does after a 503.
 async fn recovers(fixture: &Fixture) {
     let deadline = Instant::now() + LONG;
     let again = batch(&["again"]);
@@ -48,7 +49,7 @@ async fn recovers(fixture: &Fixture) {
     }
 }
 
-/// A host and its workers are started together, and none of them has made the streams yet.
+/// A host and its workers start together, before any of them has created the streams.
 async fn all_who_come_to_a_new_server_at_once_are_served(kind: Kind) {
     let fixture = Fixture::new(kind);
     let options = Options { timeout: LONG, ..Options::default() };
@@ -74,7 +75,8 @@ async fn a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_rec
     assert_eq!(lease.batch, sent, "what was accepted before is first");
     fixture.engine.ack(&lease).await.unwrap();
     let mut lease = fixture.wait("w").await;
-    // NATS' client may have sent it after all, once it was connected again: who was told of an error was promised nothing.
+    // The client of NATS may send the lost batch after it is connected again. This is correct, because the caller got
+    // an error, so the engine promised nothing.
     if kind == Kind::Nats && lease.batch.tasks[0].name == "lost" {
         fixture.engine.ack(&lease).await.unwrap();
         lease = fixture.wait("w").await;
@@ -109,7 +111,7 @@ async fn a_server_that_is_down_at_the_start_is_found_when_it_comes(kind: Kind) {
     fixture.engine.ack(&lease).await.unwrap();
 }
 
-/// Accepts connections and never answers, like a server that hangs or a network that drops packets.
+/// The listener accepts connections and never answers, like a server that hangs or a network that drops packets.
 async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if kind == Kind::Redis { "redis" } else { "nats" };
@@ -123,7 +125,7 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// Each connection was broken, and only its first use shows this.
+/// The restart breaks each connection, and the engine notices this only when it uses the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_redis_between_two_requests_costs_none() {
     let mut fixture = fixture(Kind::Redis);

@@ -1,4 +1,4 @@
-//! Lists that are longer than the page that an engine reads at once.
+//! Tests lists that are longer than the page that an engine reads at once.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis, nats: Nats; pages
     a_list_of_several_pages_is_whole_and_in_order,
 ]);
 
-/// More than two pages.
+/// A number of batches that fills more than two pages.
 const MANY: usize = 1_001;
 
 async fn a_list_of_several_pages_is_whole_and_in_order(kind: Kind) {

@@ -1,4 +1,4 @@
-//! A server that is killed with `kill -9` again and again, during the work.
+//! Tests a server that is killed with `kill -9` again and again while workers run tasks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,33 +17,35 @@ on_every_engine!(redis: Redis, nats: Nats; server_kills: [
 
 const BATCHES: usize = 1_000;
 const WORKERS: usize = 12;
-/// How many batches end between two kills.
+/// The number of batches that end between two kills of the server.
 const BETWEEN: usize = 80;
-/// The visibility timeout: far longer than the server is down. A batch whose lease was lost with its answer comes back after it.
+/// The visibility timeout, which is far longer than the time for which the server is down. If the answer to a lease was
+/// lost, the batch is ready again after this time.
 const VISIBILITY: Duration = Duration::from_secs(8);
-/// A worker's pause after a call that failed.
+/// The time for which a worker waits after a failed call.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Counts of events that must not happen.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Faults {
-    /// Tasks that began though their request had ended.
+    /// The number of tasks that began after their request had ended.
     repeated: usize,
-    /// Tasks that began out of order, or again after their end was confirmed.
+    /// The number of tasks that began in the wrong order, or began again after the engine had confirmed their end.
     reordered: usize,
-    /// Tasks that began while another worker ran one of the same request, and had its lease.
+    /// The number of tasks that began while another worker had a valid lease of the same request and ran one of its
+    /// tasks.
     doubled: usize,
 }
 
 /// What the workers have seen of one batch.
 #[derive(Default)]
 struct Seen {
-    /// How many tasks have begun.
+    /// The number of tasks that have begun.
     begun: u32,
-    /// How many tasks have ended, with the engine's confirmation.
+    /// The number of tasks whose end the engine has confirmed.
     done: u32,
     ended: bool,
-    /// The worker that runs the batch, and until when its lease is certain.
+    /// The worker that runs the batch, and the time until which the worker's lease is certainly valid.
     running: Option<(usize, Instant)>,
 }
 
@@ -54,7 +56,7 @@ struct Record {
 }
 
 impl Record {
-    /// A task is about to begin on a worker whose lease lasts until then.
+    /// Records that a task is about to begin. The lease of its worker lasts at least until `until`.
     fn begins(&self, worker: usize, lease: &Lease, until: Instant) {
         let (mut seen, mut faults) = (self.seen.lock().unwrap(), self.faults.lock().unwrap());
         let seen = seen.entry(lease.batch.id.clone()).or_default();
@@ -76,13 +78,14 @@ impl Record {
     }
 }
 
-/// Lets time pass that belongs to the scenario: a task's work, or a worker's pause. The test does not use it to wait
-/// for an event.
+/// Waits for the time that a task's work or a worker's pause takes. The test never calls this function to wait for an
+/// event.
 async fn pass(time: Duration) {
     tokio::time::interval_at(tokio::time::Instant::now() + time, time).tick().await;
 }
 
-/// Repeats a call until the engine has done it, as a worker does. Returns when the last call began.
+/// Makes a checkpoint, and repeats the call until the engine answers, as a worker does. Returns the time when the last
+/// call began.
 async fn checkpoint(engine: &dyn TaskEngine, lease: &mut Lease, next: u32) -> Result<Instant> {
     loop {
         let began = Instant::now();
@@ -93,7 +96,7 @@ async fn checkpoint(engine: &dyn TaskEngine, lease: &mut Lease, next: u32) -> Re
     }
 }
 
-/// As [`checkpoint`].
+/// Acknowledges a batch, and repeats the call until the engine answers.
 async fn ack(engine: &dyn TaskEngine, lease: &Lease) -> Result<()> {
     loop {
         match engine.ack(lease).await {
@@ -103,7 +106,7 @@ async fn ack(engine: &dyn TaskEngine, lease: &Lease) -> Result<()> {
     }
 }
 
-/// Runs one batch. Returns an error if the lease was lost. This may happen, if nothing else is wrong.
+/// Runs the tasks of one batch. Returns an error if the worker has lost its lease. A lost lease alone is not a fault.
 async fn work(
     engine: &dyn TaskEngine,
     worker: usize,
@@ -114,7 +117,7 @@ async fn work(
     let mut until = began + VISIBILITY;
     while lease.task().is_some() {
         record.begins(worker, lease, until);
-        // What the task does.
+        // This wait is the task's work.
         pass(Duration::from_millis(1 + u64::from(lease.next) * 4)).await;
         let next = lease.next + 1;
         match checkpoint(engine, lease, next).await {
@@ -140,7 +143,7 @@ async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind
     let record = Arc::new(Record::default());
     let (told, mut ended) = watch::channel(0);
     let told = Arc::new(told);
-    // Some are of one process.
+    // Three workers share each engine, as in one process.
     let engines: Vec<_> = (0..WORKERS / 3).map(|_| fixture.another()).collect();
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
@@ -150,7 +153,8 @@ async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind
                 let began = Instant::now();
                 match engine.lease(&format!("worker-{worker}"), Duration::from_millis(200)).await {
                     Ok(Some(mut lease)) => {
-                        // An end whose confirmation was lost is only known by the store.
+                        // If the engine's answer is lost, only the store knows whether the batch has ended. So the test
+                        // ignores the result.
                         _ = work(&*engine, worker, &record, &mut lease, began).await;
                         told.send_modify(|ended| *ended += 1);
                     }
@@ -165,8 +169,9 @@ async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind
         reached.expect("the workers do not go on").unwrap();
         fixture.server.as_mut().unwrap().restart();
     }
-    // Until all have ended, and what the server has forgotten was delivered again. It may count for ever a message that it has
-    // removed, so that takes no longer than a lease.
+    // The test waits until all batches have ended, and until the server has delivered again the messages whose end it
+    // forgot. The server may always count a message that it has removed. So after the list is empty, the test waits
+    // only a little longer than a lease lasts.
     let end = Instant::now() + LONG;
     let mut again = tokio::time::interval(Duration::from_millis(100));
     let all = |seen: &HashMap<String, Seen>| sent.iter().all(|batch| seen[&batch.id].begun == 3);

@@ -1,4 +1,5 @@
-//! Servers that the tests start: each has a free port and its own temporary folder, and ends by its process id.
+//! Starts servers for tests. Each server has a free port and its own temporary folder. The tests end a server by its
+//! process id.
 
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::net::TcpListener;
@@ -7,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How many separate stores a server has.
+/// The number of separate stores in a server.
 const APART: usize = 1_000;
 
 pub(crate) struct Server {
     program: &'static str,
-    /// The configuration of NATS.
+    /// The text of NATS's configuration file.
     config: String,
     scheme: &'static str,
     port: u16,
@@ -29,7 +30,7 @@ impl Server {
         Self::nats_with(accounts())
     }
 
-    /// Starts NATS with this configuration and the address.
+    /// Starts a NATS server with this configuration.
     pub(crate) fn nats_with(config: String) -> Self {
         Self::start("nats-server", "nats", config)
     }
@@ -38,7 +39,8 @@ impl Server {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// The URL of a store of its own in the same server, where `{}` stands for a number below [`APART`].
+    /// Returns the URL of a separate store in the same server. The text `{}` in the URL stands for a number below
+    /// [`APART`].
     pub(crate) fn url_apart(&self) -> String {
         match self.scheme {
             "redis" => format!("{}/{{}}", self.url()),
@@ -46,7 +48,7 @@ impl Server {
         }
     }
 
-    /// Kills the server as `kill -9` does. What is stored stays.
+    /// Kills the server as `kill -9` does. The stored data stays.
     pub(crate) fn kill(&mut self) {
         if let Some((mut child, _log)) = self.running.take() {
             child.kill().unwrap();
@@ -54,21 +56,23 @@ impl Server {
         }
     }
 
-    /// Kills the server, and removes what NATS has stored.
+    /// Kills the server, and removes the data that NATS has stored.
     #[allow(dead_code, reason = "the host's tests have this file too, and empty no server")]
     pub(crate) fn kill_and_empty(&mut self) {
         self.kill();
         std::fs::remove_dir_all(self.folder.path().join("jetstream")).unwrap();
     }
 
-    /// Stops the server as `SIGSTOP` does, until the result is dropped: it accepts connections and answers nothing.
+    /// Stops the server as `SIGSTOP` does, until the returned value is dropped. A stopped server accepts connections
+    /// and answers nothing.
     #[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
     pub(crate) fn stopped(&self) -> Stopped {
         let (child, _) = self.running.as_ref().unwrap();
         Stopped::new(child.id())
     }
 
-    /// Starts the server again, on the same port and folder. If another test has taken the port meanwhile, it waits for the port.
+    /// Starts the server again, with the same port and folder. If another test has taken the port meanwhile, waits for
+    /// the port.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let end = Instant::now() + Duration::from_secs(60);
@@ -77,7 +81,7 @@ impl Server {
         }
     }
 
-    /// Another process may take the free port first; then there is another.
+    /// Starts a server on a free port. If another process takes the port first, tries another port.
     fn start(program: &'static str, scheme: &'static str, config: String) -> Self {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -90,16 +94,16 @@ impl Server {
         panic!("{program} did not start five times");
     }
 
-    /// Starts the server, and waits until it is ready. False if it ended instead.
+    /// Starts the server, and waits until the server is ready. If the server ends instead, returns false.
     fn launch(&mut self) -> bool {
         let (folder, port) = (self.folder.path().to_str().unwrap(), self.port.to_string());
         let mut command = Command::new(self.program);
         let ready = match self.scheme {
             "redis" => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
-                // What is killed leaves to the system what it has written, so that only a power cut needs syncs.
+                // The system keeps the written data of a killed process. Only a power cut would need syncs.
                 command.args(["--appendonly", "yes", "--appendfsync", "no"]);
-                // A URL with one of these numbers is a store of its own.
+                // Each database number in a URL is a separate store.
                 command.args(["--databases", &APART.to_string()]);
                 "Ready to accept connections"
             }
@@ -113,14 +117,14 @@ impl Server {
         let (log, writer) = std::io::pipe().unwrap();
         command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
         let spawned = command.spawn();
-        // Ours would keep the pipe open after the server's end.
+        // Otherwise the write end of the pipe in this process would keep the pipe open after the server's end.
         drop(command);
         let child = spawned.unwrap_or_else(|error| {
             panic!("{0} cannot be run ({error}): install Debian's package {0}", self.program);
         });
         let mut log = BufReader::new(log);
         let started = log.by_ref().lines().map_while(Result::ok).any(|line| line.contains(ready));
-        // A server whose log nobody reads any more may end.
+        // The test keeps the pipe, because a server may end if nobody reads its log.
         self.running = Some((child, log));
         if !started {
             self.kill();
@@ -129,7 +133,7 @@ impl Server {
     }
 }
 
-/// A server that answers nothing.
+/// A stopped server, which answers nothing until this value is dropped.
 #[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
 pub(crate) struct Stopped(String);
 
@@ -153,7 +157,7 @@ impl Drop for Stopped {
     }
 }
 
-/// The accounts of NATS. A client without a user gets the first account.
+/// Returns NATS's configuration of the accounts. A client without a user gets the first account.
 fn accounts() -> String {
     let account = |number| {
         format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: \"a secret\" }}] }}\n")

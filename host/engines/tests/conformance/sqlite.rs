@@ -1,4 +1,4 @@
-//! SQLite's file: where it is, who may read it, and who locks it.
+//! Tests the file of SQLite: its place, its permissions, and its locks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ async fn all_its_files_are_their_owners_alone() {
     assert!(modes.iter().all(|(_, mode)| mode.mode() & 0o777 == 0o600), "{modes:?}");
 }
 
-/// The path is a link to a volume that is still empty.
+/// The path of the database is a link to a volume that is still empty.
 #[test]
 fn what_a_link_points_to_is_made_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
     assert!(dead[0].batch().is_err());
 }
 
-/// The file is locked for longer than a call waits, as by a backup that went wrong.
+/// Another program locks the file for longer than a call waits, for example a failed backup.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_stored() {
     let options = Options { timeout: Duration::from_secs(3), ..Options::default() };
@@ -101,7 +101,7 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     for error in try_join_all(failed).await.expect("it was locked") {
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     }
-    // Nobody waits any more for this one, which is not stored later.
+    // The caller of this enqueue stops waiting, so the engine does not store the batch later.
     let abandoned = fixture.engine.enqueue(&batches[1]);
     assert!(tokio::time::timeout(Duration::from_millis(50), abandoned).await.is_err());
     file.execute_batch("ROLLBACK").unwrap();
@@ -109,7 +109,7 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
 
-/// SQLite would go on writing to a file that the next process does not find.
+/// Without a check, SQLite would continue to write to a file that the next process does not find.
 #[tokio::test]
 async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -128,7 +128,7 @@ async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     assert_eq!(fixture.another().counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
 }
 
-/// A host and its workers are started together, and none of them has made the file yet.
+/// A host and its workers start together, before any of them has created the file.
 #[test]
 fn all_who_open_a_new_file_at_once_can() {
     let folder = tempfile::tempdir().unwrap();

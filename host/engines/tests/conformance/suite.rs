@@ -1,4 +1,4 @@
-//! The life of one batch: enqueued, leased, extended, retried, buried, removed.
+//! Tests the life of one batch: enqueue, lease, extend, retry, bury and remove.
 
 use std::time::{Duration, Instant};
 
@@ -98,7 +98,7 @@ async fn a_lease_that_ended_is_fenced(kind: Kind) {
     let mut current = other.lease("w2", LONG).await.unwrap().unwrap();
     assert_eq!((current.next, current.attempt), (0, 2));
 
-    // The stale owner still believes that it holds the batch.
+    // The worker of the stale lease still believes that it holds the batch.
     assert_eq!(engine.extend(&stale).await, Err(Error::LostLease));
     assert_eq!(engine.checkpoint(&mut stale, 1).await, Err(Error::LostLease));
     assert_eq!((stale.next, stale.attempt), (0, 1), "a refused checkpoint leaves the lease as it was");
@@ -118,7 +118,8 @@ async fn extending_holds_a_lease(kind: Kind) {
     let visibility = Duration::from_secs(2);
     let fixture = Fixture::visible_after(kind, visibility);
     fixture.engine.enqueue(&batch(&["long"])).await.unwrap();
-    // On a machine so busy that no heartbeat came in time nothing is shown; then once more.
+    // On a busy machine, a heartbeat may come too late, and the result says nothing. In this case, the test tries
+    // again.
     for _ in 0..10 {
         let lease = fixture.wait("w1").await;
         let mut longest = Duration::ZERO;
@@ -169,7 +170,7 @@ async fn a_checkpoint_is_where_the_next_worker_resumes(kind: Kind) {
 async fn attempts_count_at_delivery_and_anew_for_each_task(kind: Kind) {
     let fixture = Fixture::visible_after(kind, Duration::from_millis(500));
     fixture.engine.enqueue(&batch(&["killer", "next"])).await.unwrap();
-    // Three attempts, and each worker dies of it.
+    // The task has three attempts, and in each attempt the worker dies.
     for attempt in 1..=3 {
         let lease = fixture.wait("w").await;
         assert_eq!(lease.attempt, attempt);
@@ -258,7 +259,7 @@ async fn one_failed_task_can_be_buried_alone(kind: Kind) {
     let sent = batch(&["one", "two"]);
     fixture.engine.enqueue(&sent).await.unwrap();
     let mut lease = fixture.lease("w").await.unwrap();
-    // Twice, as a worker does that was killed in between.
+    // The test makes the call twice, like a worker that is killed after the first call and tries again.
     for _ in 0..2 {
         fixture.engine.enqueue_dead(&lease.batch.only(0), "it failed").await.unwrap();
     }
@@ -304,7 +305,7 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
     assert_eq!(shown.batch().unwrap(), *a);
     assert_eq!(operator.show(&b.id).await.unwrap().unwrap().state, BatchState::Dead);
     assert_eq!(operator.show(&c.id).await.unwrap().unwrap().state, BatchState::Ready);
-    // `*` and `>` are subjects of every batch to NATS.
+    // In NATS, `*` and `>` are subjects that match every batch.
     for id in ["nothing", "*", ">", "", "a b", "a.b"] {
         assert!(operator.show(id).await.unwrap().is_none(), "{id:?}");
         assert!(operator.retry_dead(id).await.unwrap().is_none(), "{id:?}");
@@ -324,7 +325,7 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
 async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     let fixture = Fixture::new(kind);
     let (engine, operator) = (&fixture.engine, fixture.another());
-    // One while a worker holds it, one that waits again, and one that is dead.
+    // A worker holds the first batch, the second batch waits for its next attempt, and the third batch is dead.
     for wait in [None, Some(false), Some(true)] {
         let sent = batch(&["one", "two", "three"]);
         engine.enqueue(&sent).await.unwrap();
@@ -340,7 +341,8 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
         assert_eq!(engine.checkpoint(&mut lease, 3).await, Err(Error::LostLease), "{wait:?}");
         assert!(operator.show(&sent.id).await.unwrap().is_none(), "{wait:?}");
     }
-    // A checkpoint and a removal at the same moment: the removal knows of the checkpoint, or the checkpoint is refused.
+    // A checkpoint and a removal run at the same moment. Either the removal includes the checkpoint, or the engine
+    // refuses the checkpoint.
     for _ in 0..20 {
         let sent = batch(&["one", "two"]);
         engine.enqueue(&sent).await.unwrap();
@@ -351,7 +353,7 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     }
 }
 
-/// The visibility timeout of the operator's command does not change when a lease ends.
+/// The visibility timeout of an operator's command does not change when the leases of workers end.
 async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
     let fixture = Fixture::visible_after(kind, LONG);
     let look = async || {
@@ -366,7 +368,7 @@ async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) 
     fixture.engine.enqueue(&batch(&["long"])).await.unwrap();
     let lease = fixture.lease("w1").await.unwrap();
     look().await;
-    // A lease of the operator's would have ended long ago.
+    // With the operator's short visibility timeout, the lease would have ended.
     assert!(other.lease("w2", Duration::from_secs(1)).await.unwrap().is_none());
     fixture.engine.ack(&lease).await.unwrap();
 }
