@@ -16,7 +16,7 @@ pub(crate) mod requests;
 /// A limit on the data that the host keeps for a guest or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Limits the header fields of an instance, in bytes. The host counts the names and values as it stores them.
+    /// Limits the header fields of an instance, in bytes. The size of a header field includes its name and its value.
     Fields,
     /// Limits the number of TCP and UDP sockets that an instance holds open.
     Sockets,

@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The body of an answer: a whole body, or a stream of events.
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The data sources of the dashboard, and the rules for its requests.
+/// The data sources of the dashboard, and the rules for requests to the dashboard.
 pub(crate) struct Dashboard {
     /// The state of the host. `None` if the dashboard runs without a host.
     pub(crate) host: Option<(Overview, History, Totals)>,

@@ -65,13 +65,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Binds the address in `options`, with a listener for each serving thread. `reports` reads the timelines of
-    /// requests. Clients can connect as soon as this function has returned. The server answers them when
+    /// requests. Clients can connect as soon as this function has returned. The server answers clients when
     /// [`Server::run`] runs.
     ///
     /// # Errors
     ///
     /// Returns an error if the address cannot be bound, for example because another process listens on the address.
-    /// Also returns an error if the process has too few file descriptors for the threads' event loops.
+    /// Returns an error too if the process has too few file descriptors for the threads' event loops.
     pub(crate) fn bind(
         app: App,
         options: HostOptions,
@@ -130,8 +130,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns an error if a thread cannot be started, or if a thread ends before the shutdown. In both cases, the
-    /// other threads have the grace to end.
+    /// Returns an error if a thread cannot be started, or if a thread ends before the shutdown. After a thread's early
+    /// end, the other threads have the grace to end.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();

@@ -1,7 +1,7 @@
 //! Counts the connections and the requests of each client address, on all threads.
 //!
-//! An entry exists as long as its address has a connection or a request. So the table never has more entries than the
-//! host has connections and requests.
+//! An entry exists as long as its address has a connection or a request. The number of entries is at most the number of
+//! connections and requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// A request is stalled if the host has waited for the request's client for longer than this. A request with a slow
-/// client is not stalled as long as bytes still move.
+/// A request is stalled if the host has waited for the request's client for longer than this duration. A request with a
+/// slow client is not stalled as long as bytes still move.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The table of all client addresses that have a connection or a request.
@@ -20,8 +20,8 @@ pub(crate) struct Addresses(Arc<Table>);
 
 type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
 
-/// The counts of one client address. All IPv6 addresses of a /64 network share one entry, because one machine can use
-/// all addresses of its /64 network.
+/// Counts the connections and requests of one client address. All IPv6 addresses of a /64 network share one entry,
+/// because one machine can use all addresses of its /64 network.
 pub(crate) struct Address {
     network: IpAddr,
     connections: AtomicUsize,

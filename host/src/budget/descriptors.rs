@@ -47,7 +47,7 @@ pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
 }
 
 /// Reports whether the next free descriptor is below `first_reserved`. The system always gives out the lowest free
-/// number. So the number of a new descriptor shows that all lower numbers are in use.
+/// number. If the system gives out a number, all lower numbers are in use.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)

@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 use super::Limit;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// How many bytes a new file, folder or link counts for.
+/// How many bytes the host counts for a new file, folder or link.
 pub(crate) const ENTRY: u64 = 4096;
 /// The shortest time between the beginnings of two measurements. Without this pause, a guest near the limit could cause
 /// a measurement with each write.
@@ -54,7 +54,7 @@ pub(crate) struct Writing {
     bytes: u64,
 }
 
-/// The error of a write after which a component's files would take more than `max-transient-write`.
+/// The error that refuses a write, because a component's files would take more than `max-transient-write`.
 #[derive(Debug)]
 pub(crate) struct DiskFull;
 
@@ -111,7 +111,8 @@ impl Disk {
         DiskFull
     }
 
-    /// Measures the size of the files. If a measurement has begun after `asked`, this function only waits for its end.
+    /// Measures the size of the files. If a measurement has begun after `asked`, this function only waits for the end
+    /// of that measurement.
     async fn count_since(self: Arc<Self>, asked: Instant) {
         let mut counted_at = self.counted_at.lock().await;
         if counted_at.is_some_and(|begun| begun > asked) {

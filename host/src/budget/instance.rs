@@ -14,8 +14,7 @@ use super::places::{Exceeded, Places};
 /// about ten handles, and so does each request that a guest sends.
 pub(crate) const MAX_HANDLES: usize = 4096;
 /// How many handles an instance may keep open after its first request. Some handles stay open, such as stdout and a
-/// pool of connections. A guest that keeps more handles than this would probably leave more handles open at each
-/// request.
+/// pool of connections. A guest that keeps more handles would probably leave more handles open at each request.
 pub(crate) const MAX_KEPT: usize = 64;
 /// How many bytes of header fields one `fields` resource may hold. The value is wasmtime's own default.
 pub(crate) const MAX_MAP: usize = 128 << 10;
@@ -35,8 +34,8 @@ const ABOVE_TASK_ARGS: usize = 512 << 10;
 const MAX_VALUES: usize = 16 << 20;
 
 /// Returns how many bytes a guest may pass in one call. A guest that passes more bytes traps. wasmtime copies the bytes
-/// before the host sees them, and nothing else runs on the thread meanwhile. A text takes longest, because wasmtime
-/// checks that the text is UTF-8: 1.5 MiB take up to 0.8 ms.
+/// before the host sees them, and nothing else runs on the thread meanwhile. Copying a text takes longest, because
+/// wasmtime checks that the text is UTF-8. Copying a text of 1.5 MiB takes up to 0.8 ms.
 pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
     let values = if has_stores { MAX_VALUES } else { 0 };
     max_task_args.bytes().max(values).saturating_add(ABOVE_TASK_ARGS)
@@ -45,8 +44,8 @@ pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
 /// Counts the header fields, open files and open sockets that the host keeps for an instance.
 ///
 /// The host counts the header fields that a guest makes, and does not subtract the header fields that the guest drops.
-/// So no resource needs a wrapper. When the count reaches the limit, the host counts the header fields in the
-/// instance's table, and continues from that number.
+/// No resource needs a wrapper for this count. When the count reaches the limit, the host counts the header fields in
+/// the instance's table, and continues from that number.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceBudget {
     fields: usize,
@@ -100,8 +99,8 @@ pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
     fields.iter().map(|(name, value)| size_of_field(name.as_str().len(), value.len())).sum()
 }
 
-/// Returns how many bytes the host keeps for a header field. `name` and `value` are the lengths of its name and value.
-/// wasmtime counts header fields with the same formula.
+/// Returns how many bytes the host keeps for a header field. `name` and `value` are the lengths of the field's name and
+/// value. wasmtime counts header fields with the same formula.
 pub(crate) fn size_of_field(name: usize, value: usize) -> usize {
     name + size_of::<http::HeaderName>() + value + size_of::<http::HeaderValue>()
 }

@@ -2,8 +2,8 @@
 //! component.
 //!
 //! The system's resolver blocks its thread. If a name server does not answer, the resolver blocks the thread for many
-//! seconds, and the host cannot interrupt the resolver. So a lookup counts until its thread is free again, even if its
-//! guest no longer exists.
+//! seconds, and the host cannot interrupt the resolver. A lookup counts until its thread is free again, even if the
+//! lookup's guest no longer exists.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -43,7 +43,7 @@ impl ComponentLookups {
     }
 }
 
-/// The lookups of one instance, which the instance's and the component's limits apply to.
+/// Looks up names for one instance, within the limits of the instance and of its component.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookups {
     instance: Arc<Semaphore>,

@@ -1,8 +1,8 @@
 //! Limits the memory of the process, and tells whether enough memory is left for another instance.
 //!
 //! The system takes memory for a guest when the guest first writes to its linear memory, not when the linear memory
-//! grows. So the host adds two figures: the memory of the process, as the system counts it, and the last growth of each
-//! instance.
+//! grows. The host adds two figures to know the memory that is taken or promised: the memory of the process, as the
+//! system counts it, and the last growth of each instance.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -16,7 +16,8 @@ use super::Limit;
 
 /// The most memory that the process may take, in bytes.
 static MAX: OnceLock<u64> = OnceLock::new();
-/// By how many bytes instances have grown recently. The guests may or may not have written to these bytes.
+/// How many bytes of linear memory instances have added recently. The guests may or may not have written to these
+/// bytes.
 static GROWN: AtomicU64 = AtomicU64::new(0);
 /// Whether the process used less than half of [`MAX`] when the last instance started.
 static AMPLE: AtomicBool = AtomicBool::new(true);
@@ -48,7 +49,8 @@ pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Reports whether an instance may grow by `bytes`. If not, the function counts a hit of [`Limit::Memory`].
+/// Reports whether an instance may grow by `bytes`. If the instance may not grow, the function counts a hit of
+/// [`Limit::Memory`].
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
     if !left {
@@ -57,8 +59,8 @@ pub(crate) fn left_for_growth(bytes: u64) -> bool {
     left
 }
 
-/// Counts the bytes by which one instance has grown recently. The guest may or may not have written to these bytes.
-/// Dropping the value ends the count.
+/// Counts the bytes of linear memory that one instance has added recently. The guest may or may not have written to
+/// these bytes. Dropping the value ends the count.
 #[derive(Default)]
 pub(crate) struct Grown(u64);
 
@@ -69,7 +71,7 @@ impl Grown {
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Ends the count of the growth so far. From now on, the system counts the memory that the guest has written to.
+    /// Stops counting the growth so far. From now on, the system counts the memory that the guest has written to.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -91,8 +93,8 @@ pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 
-/// Returns how many bytes of memory belong to this process alone. The rest of its memory shows the content of files,
-/// such as compiled components. The system can take the rest back.
+/// Returns how many bytes of memory belong to this process alone. The process's other memory shows the content of
+/// files, such as compiled components, and the system can take this memory back.
 fn own_memory() -> u64 {
     // The file `status` shows this figure too, but the system takes five times as long to write that file.
     let mut text = [0; 128];

@@ -1,4 +1,4 @@
-//! Reads queries and bodies of the dashboard's requests, and makes its JSON answers.
+//! Reads queries and bodies of the dashboard's requests, and makes JSON answers.
 
 use std::collections::HashMap;
 

@@ -37,7 +37,7 @@ const FILES: [(&str, &str, &str); 15] = [
     ("/timeline.js", JS, include_str!("page/timeline.js")),
     ("/waterfall.js", JS, include_str!("page/waterfall.js")),
 ];
-/// How many requests a list has by default. A query can ask for up to five times as many.
+/// How many requests a list has by default. A query can ask for up to five times as many requests.
 const LIST: usize = 200;
 
 /// Answers a request that the guard has allowed.

@@ -62,7 +62,7 @@ impl Choice {
     }
 }
 
-/// One page of the list of dead batches, and all groups.
+/// One page of the list of dead batches, and all groups of dead batches with the same task and error.
 #[derive(Default)]
 struct Listing {
     groups: BTreeMap<(String, String), usize>,

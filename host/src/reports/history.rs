@@ -16,7 +16,8 @@ use crate::tasks::timeline::{Fate, Shared, Timeline};
 /// How many requests each list keeps. Each list also keeps the same number of failed requests, so failed requests stay
 /// longer.
 const KEPT: usize = 1_000;
-/// How many lists there are. Each thread has its own list. If more threads exist than lists, some threads share a list.
+/// The number of lists. Each thread has its own list. If the process has more threads than lists, some threads share a
+/// list.
 const LISTS: usize = 16;
 
 thread_local! {
@@ -49,9 +50,9 @@ impl History {
         self.0.ended.load(Relaxed)
     }
 
-    /// Returns the kept requests whose number is greater than `count`, the newest first. Also returns how many requests
-    /// have ended so far. The caller passes that number to its next call. The two calls together return each kept
-    /// request once.
+    /// Returns the kept requests whose number is greater than `count`, the newest first. The second value is the number
+    /// of requests that have ended so far. If the caller passes this number to its next call, the two calls together
+    /// return each kept request once.
     pub(crate) fn after(&self, count: u64) -> (Vec<Arc<Shared>>, u64) {
         let upto = self.ended_so_far();
         let mut found = Vec::new();

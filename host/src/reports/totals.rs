@@ -212,7 +212,7 @@ impl Percentiles {
     }
 }
 
-/// Makes a sketch for times in microseconds. Its percentiles are exact to 1 %.
+/// Makes a sketch for times in microseconds. The sketch's percentiles are exact to 1 %.
 fn sketch() -> DDSketch {
     DDSketch::new(Config::defaults())
 }

@@ -18,7 +18,8 @@ pub(crate) struct Summary {
     /// When the request arrived, as RFC 3339.
     pub(crate) time: String,
     pub(crate) component: String,
-    /// Whether this is a batch of durable tasks on a worker. A batch has no method, path, route, status or response.
+    /// Whether the summary describes a batch of durable tasks on a worker. A batch has no method, path, route, status
+    /// or response.
     pub(crate) batch: bool,
     pub(crate) method: Option<String>,
     pub(crate) path: Option<String>,

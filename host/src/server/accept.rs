@@ -25,7 +25,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 struct AddressFull;
 
 impl ServerThread {
-    /// Accepts connections until the shutdown begins. Afterwards, waits until each request and its tasks have ended.
+    /// Accepts connections until the shutdown begins. After the shutdown has begun, waits until each request and its
+    /// tasks have ended.
     pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut shutdown = self.shutdown.clone();
@@ -66,8 +67,8 @@ impl ServerThread {
         }
     }
 
-    /// Waits until closed connections have freed file descriptors. Meanwhile, further connections wait in the kernel's
-    /// backlog.
+    /// Waits until closed connections have freed file descriptors. While this thread waits, further connections wait in
+    /// the kernel's backlog.
     async fn wait_for_descriptors(&self) {
         if let Some(times) = self.host.shortages.due() {
             tracing::warn!(target: "epilogue::connection", times, "few file descriptors are left: further connections wait");
@@ -86,8 +87,9 @@ impl ServerThread {
         }
     }
 
-    /// Accepts the next connection, and waits until `max-connections` allows the connection. Meanwhile, further
-    /// connections wait in the kernel's backlog. If the host rejected a client, the client would only try again.
+    /// Accepts the next connection, and waits until `max-connections` allows the connection. While this thread waits,
+    /// further connections wait in the kernel's backlog. If the host rejected a client, the client would only try
+    /// again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();

@@ -4,8 +4,8 @@
 //! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
 //! ```
 //!
-//! A call is like a request from outside. It has its own record, limits and deadlines. Its tasks start when the pipe
-//! has taken the whole response.
+//! A call is like a request from outside: a call has its own record, limits and deadlines. The tasks of a call start
+//! when the pipe has taken the whole response.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};

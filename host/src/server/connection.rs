@@ -33,8 +33,8 @@ const PING: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// Aborts the tokio task that sends the responses. On HTTP/1, the connection has one such task. On HTTP/2, each
-    /// stream has its own task.
+    /// Aborts the tokio task that sends the responses. An HTTP/1 connection has one sending task. On HTTP/2, each
+    /// stream has its own sending task.
     static SENDER: AbortHandle;
 }
 
@@ -168,8 +168,8 @@ fn pass_on(thread: &Rc<ServerThread>, arrival: Arrival) {
     }
 }
 
-/// Returns the status of the host's own answer to a path under [`RESERVED`]: 200 for the health path, 404 for other
-/// paths. Returns `None` for all other paths.
+/// Returns the status of the host's own answer to a path under [`RESERVED`]: 200 for the health path, 404 for any other
+/// path under [`RESERVED`]. Returns `None` for all paths that are not under [`RESERVED`].
 fn own_answer(path: &str) -> Option<StatusCode> {
     match path.strip_prefix(RESERVED)? {
         "health" => Some(StatusCode::OK),

@@ -1,6 +1,6 @@
 //! Ends a connection whose client still sends. If the host simply closed the connection, the system would answer the
-//! client's next bytes with a reset. The reset could destroy the answer before the client has read it. So the host
-//! closes only its own side, and goes on reading for a while, like nginx with `lingering_close`.
+//! client's next bytes with a reset. The reset could destroy the answer before the client has read the answer. To avoid
+//! the reset, the host closes only its own side, and goes on reading for a while, like nginx with `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

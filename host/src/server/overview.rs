@@ -22,7 +22,7 @@ use crate::telemetry::timestamp;
 /// How long the host waits for the task engine's counts of stored batches.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Reads the state of the process from the process's parts. Cloning is cheap.
+/// Collects the state of the process from the process's parts. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Overview(Arc<Sources>);
 

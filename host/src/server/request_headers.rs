@@ -1,4 +1,4 @@
-//! Normalizes a request's headers before other code reads them. A request then has one `host` header, at most one
+//! Normalizes a request's headers before other code reads them. A normalized request has one `host` header, at most one
 //! `cookie` header, and no transport headers. The host refuses a request if its headers contradict each other, or if
 //! the host cannot find the end of the request's body.
 
@@ -25,8 +25,8 @@ pub(crate) type Refusal = (StatusCode, &'static str);
 ///
 /// # Errors
 ///
-/// Returns an error if the request names no host or several hosts, or if the request asks for a tunnel. Also returns an
-/// error if the request has a body (`has_body`) in a transfer coding other than `chunked`.
+/// Returns an error if the request names no host or several hosts, or if the request asks for a tunnel. Returns an
+/// error too if the request has a body (`has_body`) in a transfer coding other than `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((StatusCode::NOT_IMPLEMENTED, "this host opens no tunnels"));
@@ -54,8 +54,8 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     Ok(())
 }
 
-/// Refuses a transfer coding that the host does not know (RFC 9112 section 6.1: 501). hyper checks only the last
-/// coding, and would pass the body on without decoding the other codings.
+/// Refuses a transfer coding that the host does not know, with status 501 (RFC 9112 section 6.1). hyper checks only the
+/// last coding, and would pass the body on without decoding the other codings.
 fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

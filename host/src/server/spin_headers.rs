@@ -16,7 +16,7 @@ const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 static NAMES: [HeaderName; 7] =
     [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, RAW_COMPONENT_ROUTE, COMPONENT_ROUTE, CLIENT_ADDR];
 
-/// The URL and the client of a request. Spin's headers contain both.
+/// The URL and the client of a request. Spin's headers contain the URL and the client's address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     /// The request's whole URI.
@@ -25,8 +25,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) client: SocketAddr,
 }
 
-/// Removes the client's headers that have the names of Spin's headers, so that a component can trust these names.
-/// Afterwards, sets Spin's headers if `origin` is given.
+/// Removes the client's headers that have the names of Spin's headers, so that a component can trust these names. If
+/// `origin` is given, sets Spin's headers.
 pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin<'_>>, matched: &RouteMatch<'_, T>) {
     for name in headers.keys().filter(|name| is_spins(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);

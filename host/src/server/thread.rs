@@ -113,7 +113,8 @@ impl ServerThread {
         thread
     }
 
-    /// Makes the data of a thread. Also returns the receiver for the calls that the thread's components make.
+    /// Makes the data of a thread. Returns the thread, and the receiver for the calls that the thread's components
+    /// make.
     pub(super) fn new(host: Arc<Host>, shutdown: Shutdown) -> (Self, UnboundedReceiver<Call>) {
         let mut versions = host.versions.clone();
         let (chaining, calls) = Chaining::channel();
@@ -144,7 +145,8 @@ impl ServerThread {
         self.serving.borrow().clone()
     }
 
-    /// Starts a request if the limits admit it, and answers 503 otherwise. The request runs in its own tokio task.
+    /// Starts a request if the limits admit the request, and answers 503 if they do not. The request runs in its own
+    /// tokio task.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let slot = match self.admit(&reply) {
             Ok(slot) => slot,

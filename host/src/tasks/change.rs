@@ -15,8 +15,8 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Changes one batch, and logs the change of each of the batch's tasks. No host logs the change, because no host
-    /// learns of it. Returns false if no batch has this id, or if the batch to retry is not dead.
+    /// Changes one batch, and logs the change of each of the batch's tasks. No host can log the change, because hosts
+    /// do not see the operator's changes. Returns false if no batch has this id, or if the batch to retry is not dead.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The queue of one request's tasks: first in, first out, within limits (S1, S5, S11).
 //!
-//! The queue uses the contract's types. It does not depend on wasmtime or on task engines.
+//! The queue uses the contract's types. The queue does not depend on wasmtime or on task engines.
 
 #[cfg(test)]
 mod tests;
@@ -64,8 +64,8 @@ pub(crate) struct Queue {
     closed: bool,
     /// How many durable tasks have been appended to this queue.
     durable: u32,
-    /// Whether the handler has ended. Before this moment, the host queues durable tasks. Afterwards, the host stores
-    /// each durable task when the guest adds it.
+    /// Whether the handler has ended. Before the handler's end, the host queues durable tasks. After the handler's end,
+    /// the host stores each durable task when the guest adds the task.
     handler_ended: bool,
     stored: Vec<StoredTask>,
     durability: Durability,
@@ -84,8 +84,8 @@ struct Durability {
     attempts: u32,
     /// The default waits between the attempts of a durable task.
     backoff: Backoff,
-    /// The generation of new durable tasks: 0 for tasks that a request adds. A durable task that a durable task adds
-    /// has the next higher generation.
+    /// The generation of new durable tasks. Tasks that a request adds have generation 0. If a durable task adds a
+    /// durable task, the new task has the next higher generation.
     generation: u32,
 }
 
@@ -185,8 +185,8 @@ impl Queue {
     }
 
     /// Reports whether the host must store a task. If the setting `durable` makes all tasks durable, the setting does
-    /// not apply to a task that only this process can run. If the guest asks for such a task to be durable, the host
-    /// refuses the task.
+    /// not apply to a task that only this process can run. If the guest asks the host to store a task that only this
+    /// process can run, the host refuses the task.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
@@ -206,8 +206,8 @@ impl Queue {
         id
     }
 
-    /// Reports whether the host must store an accepted task at once instead of queueing the task. This is the case if
-    /// the task is durable and the handler has ended.
+    /// Reports whether the host must store an accepted task at once instead of queueing the task. The host stores the
+    /// task at once if the task is durable and the handler has ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
         task.durable && self.handler_ended
     }

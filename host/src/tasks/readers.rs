@@ -8,29 +8,29 @@ use crate::telemetry::otlp::spans::Spans;
 /// A reader of the timelines of requests and batches. Serving threads and workers call its functions, so each function
 /// must be short and must not block.
 pub(crate) trait Reader: Send + Sync {
-    /// The host calls this when a request has an instance and its handler is about to run, or when a batch is about to
-    /// run.
+    /// The host calls this function when a request has an instance and its handler is about to run, or when a batch is
+    /// about to run.
     fn began(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 
-    /// The host calls this when it has answered a request without a component.
+    /// The host calls this function when the host has answered a request without a component.
     fn answered(&self, timeline: &Timeline) {
         _ = timeline;
     }
 
-    /// The host calls this when the response is sent or has failed.
+    /// The host calls this function when the response is sent or has failed.
     fn sent(&self, timeline: &Timeline) {
         _ = timeline;
     }
 
-    /// The host calls this when the request or the batch has ended with all its tasks and teardowns.
+    /// The host calls this function when the request or the batch has ended with all its tasks and teardowns.
     fn ended(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 }
 
-/// All readers of the process. Cloning is cheap. If there is no reader, the host records no timelines.
+/// All readers of timelines in this process. Cloning is cheap. If there is no reader, the host records no timelines.
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,

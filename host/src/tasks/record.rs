@@ -21,7 +21,7 @@ pub struct TaskRecord {
     pub name: String,
     /// The id of the component that added and ran the task. The component has handled the request, or is a middleware.
     pub component: Arc<str>,
-    /// The final state of the task. If the task is dead, this is the state in which the task's last attempt ended.
+    /// The final state of the task. If the task is dead, the state is that of the task's last attempt.
     pub state: TaskState,
     /// Whether the task is dead. A dead task is durable and has failed for good. A dead task has not ended: it waits in
     /// the dead letter until an operator retries or drops it. With the failure policy `stop`, the tasks behind a dead
@@ -32,7 +32,8 @@ pub struct TaskRecord {
     /// The time from the start of the first attempt to the task's end, or zero if the task never started.
     pub elapsed: Duration,
     /// The reason why the task did not succeed. For a panic in Rust, the reason is `panicked at src/lib.rs:1:2:
-    /// message`. For any other trap, it is the trap's reason and the last text that the task wrote to stderr.
+    /// message`. For any other trap, the text contains the trap's reason and the last text that the task wrote to
+    /// stderr.
     pub error: Option<String>,
 }
 
@@ -51,8 +52,8 @@ impl TaskRecord {
         }
     }
 
-    /// Logs the task's end as one event, and counts the end once (S3). For a dead task, the event and the count are
-    /// different.
+    /// Logs the task's end as one event, and counts the end once (S3). A dead task has its own kind of event, and a
+    /// count of its own.
     pub(crate) fn announce(&self, request: &str) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
@@ -175,7 +176,7 @@ pub struct RequestRecord {
     pub outcome: ResponseOutcome,
     /// The tasks that were accepted and not stored, in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that were stored, in the order in which they run. These tasks end later, on a worker.
+    /// The tasks that were stored, in the order in which they run. Stored tasks end later, on a worker.
     pub stored: Vec<StoredTask>,
     /// The number of teardowns that ran (S9). The number is zero if the guest registered no teardown, or if the
     /// instance had died. The number is more than one if a teardown added a task that registered another teardown.

@@ -1,4 +1,4 @@
-//! The scope of a request: the identity and the queue of the request, which the request's tasks use too.
+//! The scope of a request contains the request's identity and queue. The request's tasks use the same scope.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 

@@ -1,12 +1,13 @@
-//! Durable tasks: the host stores them in a task engine before the host confirms them. A worker leases and runs them.
+//! The host stores durable tasks in a task engine before the host confirms the tasks. A worker leases and runs durable
+//! tasks.
 //!
 //! ```text
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! The host stores the durable tasks of a handler together, as one batch. The host does this after the handler has
-//! returned, and before the host sends the response headers. If the guest adds a durable task later, the host stores
-//! the task at once. `worker/lease.rs` describes how a worker runs a batch.
+//! The host stores the durable tasks of a handler together, as one batch. The host stores the batch after the handler
+//! has returned, and before the host sends the response headers. If the guest adds a durable task later, the host
+//! stores the task at once. `worker/lease.rs` describes how a worker runs a batch.
 
 mod full;
 
@@ -45,9 +46,9 @@ impl TaskStore {
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Also returns an
-    /// error if a later attempt cannot succeed either, for example because of a wrong password, an unknown host name, a
-    /// database that does not exist, or another kind of server.
+    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Returns an
+    /// error too if a later attempt cannot succeed either, for example because of a wrong password, an unknown host
+    /// name, a database that does not exist, or another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -170,7 +171,7 @@ fn named(address: &str, error: Error) -> Error {
 pub(crate) enum NotStored {
     /// The task engine refused the tasks, or is not available.
     TaskEngine(Error),
-    /// Already as many requests as `max-backlog` allows have waiting durable tasks.
+    /// The limit `max-backlog` is reached: the durable tasks of this number of requests already wait.
     BacklogFull(u64),
 }
 
@@ -185,7 +186,8 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// Adds to an error that the task engine cannot be used. An error that says this already stays the same.
+/// Adds to an error that the task engine cannot be used. If the error already says that the task engine cannot be used,
+/// the error stays the same.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),

@@ -16,7 +16,8 @@ const MAX_LINES: usize = 200;
 /// How many letters a timeline keeps of each line of output.
 const MAX_LINE: usize = 500;
 
-/// What happened to a request from its arrival to the end of its teardown, or to a batch of durable tasks on a worker.
+/// Lists what happened to a request from its arrival to the end of its teardown, or to a batch of durable tasks on a
+/// worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
     /// What the client asked for. `None` for a batch on a worker.
@@ -136,7 +137,8 @@ pub(crate) struct TaskEnd {
 pub(crate) enum Fate {
     /// The task ended in this state.
     Ended(TaskState),
-    /// The durable task failed for good. The state is that of its last attempt. The task waits in the dead letter.
+    /// The durable task failed for good. The state is the state of the task's last attempt. The task waits in the dead
+    /// letter.
     Dead(TaskState),
     /// The host stored the task in the task engine, and a worker runs the task.
     Stored,
@@ -188,7 +190,7 @@ impl Timeline {
     }
 
     /// Returns how long a task waited for its first attempt, which began at `began`. The wait starts when the response
-    /// was sent, or when the task was added if that was later.
+    /// was sent, or when the task was added, whichever is later.
     pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
         let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
         began.saturating_duration_since(ready)
@@ -279,7 +281,7 @@ impl Timeline {
     }
 
     /// Finds a task, or adds the task now. The timeline does not know a task yet if the host stores the task at once,
-    /// or if a worker's task adds it.
+    /// or if a task on a worker adds the task.
     fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
         let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
             self.added(id, name, component, Instant::now());

@@ -70,8 +70,9 @@ pub(crate) fn warn(warning: &str) {
 }
 
 /// Reports whether the log may contain an event. At `debug` and `trace`, events of libraries can contain secrets, such
-/// as passwords in URLs and clients' headers. So these levels are only for the project's own events. The log contains
-/// no events of the HTTP/2 library, because a client can cause any number of warnings in this library.
+/// as passwords in URLs and clients' headers. For this reason, the log contains only the project's own events at
+/// `debug` and `trace`. The log contains no events of the HTTP/2 library, because a client can cause any number of
+/// warnings in this library.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")

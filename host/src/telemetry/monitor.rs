@@ -39,8 +39,8 @@ pub(crate) type Gauges = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 pub(crate) struct Readiness(Arc<OnceLock<(Shutdown, Gauges)>>);
 
 impl Readiness {
-    /// Makes the host ready until `shutdown` begins. The host calls this when the application is loaded. From now on,
-    /// `gauges` sets the gauges of `/metrics`.
+    /// Makes the host ready until `shutdown` begins. The host calls this function when the application is loaded. From
+    /// now on, `gauges` sets the gauges of `/metrics`.
     pub(crate) fn loaded(&self, shutdown: &Shutdown, gauges: Gauges) {
         _ = self.0.set((shutdown.clone(), gauges));
     }

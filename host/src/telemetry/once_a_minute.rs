@@ -25,7 +25,7 @@ struct Pace {
 
 impl OnceAMinute {
     /// Counts the event. If the event was not logged within the last minute, returns how often the event has happened
-    /// since it was last logged, including this time. In this case, the caller logs the event.
+    /// since it was last logged, including this time. If this function returns a number, the caller logs the event.
     pub(crate) fn due(&self) -> Option<u64> {
         self.note().ok()
     }
@@ -41,8 +41,9 @@ impl OnceAMinute {
         }
     }
 
-    /// Counts the event. If the event may be logged now, returns how often it has happened since it was last logged. If
-    /// not, returns the same count and the time at which the event may be logged again, as an error.
+    /// Counts the event. If the event may be logged now, returns the count: how often the event has happened since it
+    /// was last logged. If the event may not be logged now, returns an error with the count, and with the time at which
+    /// the event may be logged again.
     fn note(&self) -> Result<u64, (u64, Instant)> {
         let (now, mut pace) = (Instant::now(), self.pace());
         pace.times += 1;

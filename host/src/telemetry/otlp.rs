@@ -57,8 +57,8 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Starts a thread for each signal that has an endpoint in the process's environment variables. Also returns a
-    /// warning for each variable with a bad value. `tasks_are_children` is the setting `task-spans`.
+    /// Starts a thread for each signal that has an endpoint in the process's environment variables. The second value
+    /// has a warning for each variable with a bad value. `tasks_are_children` is the setting `task-spans`.
     pub(crate) fn start(tasks_are_children: bool) -> (Self, Vec<String>) {
         let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let mut variables = Variables::new(&get);

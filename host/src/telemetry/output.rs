@@ -3,8 +3,8 @@
 //!
 //! The host writes as many bytes as the system takes at once. The host buffers the rest, and the stream's thread writes
 //! the buffer. If a guest prints more than a pipe holds, only this guest waits. An event cannot wait, because the
-//! event's request would wait too. So the buffer for events is larger. If this buffer is full, further events are lost.
-//! The host counts lost events, and reports them as soon as a process reads the stream again (S3).
+//! event's request would wait too. Events have a larger buffer than guests. If the buffer for events is full, further
+//! events are lost. The host counts lost events, and reports them as soon as a process reads the stream again (S3).
 
 mod lines;
 
@@ -264,7 +264,7 @@ impl StdoutStream for GuestOutput {
 /// One stream that a guest has opened. The host writes the guest's output to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// Whether the host has told the guest that the guest may write. If so, the guest does not wait again, even if
+    /// Whether the host has told the guest that the guest may write. An admitted guest does not wait again, even if
     /// other guests have filled the buffer since.
     admitted: bool,
 }

@@ -31,9 +31,9 @@ pub(super) struct Failures {
 pub(super) struct Held {
     task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
-    /// When the worker asked for the lease or for its last extension. Only calls that succeeded count.
+    /// When the worker sent its last successful call for the lease or for an extension of the lease.
     confirmed: Cell<Moment>,
-    /// Limits the log lines. All leases of the process share this value.
+    /// Limits the log lines about failed calls. All leases of the process share this value.
     failures: Arc<Failures>,
 }
 
@@ -84,7 +84,7 @@ impl Held {
         Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
-    /// Extends the lease again and again until the lease is lost. Returns the error that says why.
+    /// Extends the lease again and again until the lease is lost. Returns the error that ended the lease.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -106,8 +106,8 @@ impl Held {
         }
     }
 
-    /// Extends the lease now if the lease may have ended, for example after a pause of this process. So this process
-    /// does not start a task that another worker has taken over.
+    /// Extends the lease now if the lease may have ended, for example after a pause of this process. With this check,
+    /// this process starts no task that another worker has taken over.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),

@@ -1,8 +1,8 @@
 //! Runs a leased batch: an attempt and a checkpoint for each task, and the teardown at the end.
 //!
-//! The process may end between any two lines of this file. So the task engine stores which tasks must still run, and
-//! how many attempts each task has had. The worker logs the end of a task right after the task engine has confirmed the
-//! end. A worker that has lost its lease does not log the end of the task.
+//! The process may end between any two lines of this file. For this reason, the task engine stores which tasks must
+//! still run, and how many attempts each task has had. The worker logs the end of a task right after the task engine
+//! has confirmed the end. A worker that has lost its lease does not log the end of the task.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ struct LeasedBatch<'a> {
 enum NotBegun {
     /// The host has no capacity for another instance now, or the host stops. The batch loses no attempt.
     NoRoom,
-    /// The application has no such component or task, or the host cannot start the component. This counts as a failed
-    /// attempt.
+    /// The application has no such component or task, or the host cannot start the component. The failed start counts
+    /// as a failed attempt.
     Failed(String),
 }
 
@@ -71,13 +71,14 @@ enum NotBegun {
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not started. Another worker may run the task, or this worker with a new budget.
+    /// The next task has not started. Another worker may run the task, or this worker may run the task with a new time
+    /// budget.
     Interrupted,
-    /// The next task has failed, as the record `failed` says. A worker retries the task after `pause`.
+    /// The next task has failed. `failed` is the record of the attempt. A worker retries the task after `pause`.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
     /// The host stops, and has interrupted the next task. Another worker may run the task at once.
     CutShort,
-    /// The next task has failed for good, as the record says.
+    /// The next task has failed for good, with this record.
     Failed(TaskRecord),
 }
 
@@ -174,9 +175,9 @@ impl<'a> LeasedBatch<'a> {
     }
 
     /// Handles a task that has failed for good. The failure policy decides whether only this task goes to the dead
-    /// letter, or also the tasks behind it. If the worker is killed between `bury_apart` and `checkpoint`, the task is
-    /// in the dead letter and in the batch. The next worker then finds that the task has no attempts left, and calls
-    /// this function again.
+    /// letter, or also the tasks behind this task. If the worker is killed between `bury_apart` and `checkpoint`, the
+    /// task is in the dead letter and in the batch. The next worker then finds that the task has no attempts left, and
+    /// calls this function again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {

@@ -1,5 +1,5 @@
-//! A clock that goes on while the machine is suspended. A task engine on another machine ends leases meanwhile, but
-//! tokio's clock stands still.
+//! A clock that goes on while the machine is suspended. While the machine is suspended, a task engine on another
+//! machine ends leases, but tokio's clock stands still.
 
 use std::time::Duration;
 

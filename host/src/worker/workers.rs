@@ -40,7 +40,7 @@ struct Shared {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     task_store: TaskStore,
-    /// This process's name as a worker. No other process has the same name.
+    /// The name under which this process leases batches. No other process has the same name.
     name: String,
     threads: usize,
     concurrency: usize,

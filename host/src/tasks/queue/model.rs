@@ -51,8 +51,8 @@ struct Entry {
 }
 
 impl Model {
-    /// Returns the number of the task if the model accepts the task. Otherwise returns the beginning of the error's
-    /// name.
+    /// Returns the number of the task if the model accepts the task. If the model refuses the task, returns the
+    /// beginning of the error's name.
     fn add(&mut self, args: usize, name: usize, instance_bound: bool, durable: bool) -> Result<u64, &'static str> {
         let (tasks, task_args, request_args) = self.limits;
         let reasons = [

@@ -12,7 +12,7 @@ use super::TaskStore;
 /// The largest age of the task engine's answer.
 const AGE: Duration = Duration::from_secs(1);
 
-/// This process's estimate of how many batches wait in the task engine.
+/// This process's estimate of the number of waiting batches in the task engine.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     batches: AtomicU64,
@@ -41,7 +41,8 @@ impl Known {
 
 impl TaskStore {
     /// Reports whether the task engine holds fewer than `limit` batches. Dead batches do not count. If the task engine
-    /// does not answer, the last estimate decides. A later attempt to store a batch fails and returns the reason.
+    /// does not answer, the last estimate decides. If the task engine is still unavailable, the attempt to store a
+    /// batch fails and returns the reason.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {

@@ -1,5 +1,5 @@
 //! The HTTP client for the collector. The client blocks its thread, because OpenTelemetry's exporters run on separate
-//! threads without an event loop. A client that needs an event loop would hang or panic on these threads.
+//! threads without an event loop. A client that needs an event loop would hang or panic on the exporters' threads.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Takes finished spans and sends them in batches. The host makes spans from the timelines of requests, when the
-//! requests or their responses have ended. So spans do not slow down a request.
+//! requests or their responses have ended. Spans do not slow down a request, because the host makes them later.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub(crate) struct Spans {
     losses: Arc<Losses>,
     sampler: Sampler,
     scope: InstrumentationScope,
-    /// Whether a task's span is a child of its request's span. This is for systems that cannot follow links.
+    /// Whether a task's span is a child of its request's span. Some tracing systems cannot follow links, and need child
+    /// spans.
     pub(crate) tasks_are_children: bool,
 }
 

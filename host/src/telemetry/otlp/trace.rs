@@ -27,8 +27,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Makes the trace of a request. `client` has the headers `traceparent` and `tracestate` from the client. If they
-    /// are not valid, the request starts a new trace. `id` is the request's id.
+    /// Makes the trace of a request. `client` has the headers `traceparent` and `tracestate` from the client. If the
+    /// client sent no valid `traceparent`, the request starts a new trace. `id` is the request's id.
     pub(crate) fn of_request(spans: Arc<Spans>, client: Option<(&str, Option<&str>)>, id: u128) -> Self {
         let parent = client.and_then(|(traceparent, tracestate)| remote(traceparent, tracestate));
         let trace = parent.as_ref().map_or(TraceId::from(id), SpanContext::trace_id);
@@ -86,8 +86,8 @@ impl Trace {
         )
     }
 
-    /// Returns the span that caused a task. For a task of a leased batch, this is the span for storing the task. For
-    /// any other task, this is the request's span.
+    /// Returns the span that caused a task. A task of a leased batch comes from the span for storing the task. Any
+    /// other task comes from the request's span.
     pub(crate) fn origin(&self, task: u64) -> SpanContext {
         if self.is_of_batch(task) { self.stored(task) } else { self.request().clone() }
     }

@@ -60,8 +60,8 @@ impl<'a> Variables<'a> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// Returns the value of a variable if `parse` accepts the value. Otherwise adds a warning, in which `form`
-    /// describes the values that are allowed.
+    /// Returns the value of a variable if `parse` accepts the value. If `parse` refuses the value, adds a warning, in
+    /// which `form` describes the allowed values.
     pub(super) fn read<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = parse(&text);

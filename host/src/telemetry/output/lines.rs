@@ -147,7 +147,7 @@ impl StdoutStream for Lines {
 /// One stream of stderr that the guest has opened.
 struct Writer {
     lines: Lines,
-    /// Whether the host has told the guest that the guest may write. If so, the guest does not wait again, even if
+    /// Whether the host has told the guest that the guest may write. An admitted guest does not wait again, even if
     /// other guests have filled the buffer since.
     admitted: bool,
 }
