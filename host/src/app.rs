@@ -1,4 +1,4 @@
-//! The application: its components and their routes.
+//! The loaded application: its components and their routes.
 
 mod downloads;
 pub(crate) mod version;
@@ -31,7 +31,7 @@ pub(crate) use crate::tasks::store::TaskStore;
 
 /// A loaded application.
 pub struct App {
-    /// Finds what answers the requests of a path.
+    /// Finds the route for the path of a request.
     pub(crate) router: Router<Route>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
@@ -39,12 +39,12 @@ pub struct App {
     pub(crate) stores: Stores,
 }
 
-/// What answers the requests of a route.
+/// The part of the application that answers the requests of a route.
 #[derive(Clone)]
 pub(crate) enum Route {
-    /// The component at this place in [`App::components`].
+    /// The component with this index in [`App::components`].
     Component(usize),
-    /// The host itself, with this response.
+    /// The host itself answers, with this fixed response.
     Static(Response<Bytes>),
 }
 
@@ -66,11 +66,12 @@ pub struct AppOptions {
 }
 
 impl App {
-    /// Loads the application that a manifest describes. A component that was not compiled before takes a while to load.
+    /// Loads the application that a manifest describes. The first load of a component takes longer, because the host
+    /// compiles the component.
     ///
     /// # Errors
     ///
-    /// Returns an error if a component cannot run on this host. The message names the component and the reason.
+    /// Returns an error if a component cannot run on this host. The error message names the component and the reason.
     pub fn load(engine: &Engine, manifest: &Manifest, options: AppOptions) -> anyhow::Result<Self> {
         downloads::fetch(&manifest.downloads)?;
         let scratch = match manifest.components.iter().all(|component| component.files.is_empty()) {
@@ -120,7 +121,8 @@ impl App {
             let own_address = own_address.clone();
             components.push(Component::load(&linker, source, middleware, dependencies, config, own_address)?);
         }
-        // After all slow steps. If a signal ends the process before the host handles signals, the copies stay.
+        // The host copies files after all slow steps. If a signal ends the process before the host handles signals, the
+        // copies stay.
         if let Some(scratch) = &scratch {
             for (place, (loaded, (component, _))) in components.iter_mut().zip(&services).enumerate() {
                 let folder = scratch.path().join(place.to_string());
@@ -144,13 +146,13 @@ impl App {
         Ok(Self { router, components, own_address, task_store: options.task_store, stores: options.stores })
     }
 
-    /// Sets the address at which the application is reached, for the requests that it sends to itself.
+    /// Sets the address of the host. Components use this address when they send requests to their own application.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         _ = self.own_address.set(address);
     }
 }
 
-/// What of a component's configuration may contain variables, with their values.
+/// The parts of a component's configuration that can contain variables, with the variables replaced by their values.
 struct Filled {
     environment: BTreeMap<String, String>,
     allowed_outbound_hosts: AllowedHosts,

@@ -1,4 +1,5 @@
-//! Functions for `benches/`: single parts of a request's life, without a socket. Not part of the API.
+//! Functions for the benchmarks in `benches/`. Each function runs one part of a request's life, without a socket. This
+//! module is not part of the API.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -31,7 +32,7 @@ use crate::tasks::observer::Observer;
 use crate::tasks::queue::Queue;
 use crate::tasks::record::TaskState;
 
-/// The task of `tests/guests/examples/bench.rs`, and its arguments.
+/// The name of the task in `tests/guests/examples/bench.rs`.
 const NAME: &str = "count";
 const ARGS: &[u8] = b"[0,0]";
 
@@ -45,19 +46,20 @@ const OPTIONS: TaskOptions = TaskOptions {
     instance_bound: false,
 };
 
-/// One component on one thread.
+/// A loaded component that runs on one thread, for measurements.
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Admits the requests. It is made only once, because its defaults ask the system for the number of processors.
+    /// Admits the requests of all measurements. [`Bench::load`] makes this value only once, because its default options
+    /// ask the system for the number of processors.
     admission: Arc<Admission>,
     address: Arc<Address>,
     _trigger: ShutdownTrigger,
 }
 
-/// Makes an engine with room for only a few instances. So several engines fit into one process, and one engine fits
-/// into valgrind. No clock interrupts the engine's guests. With a `target`, such as `x86_64-unknown-linux-gnu`, the
-/// code runs on any processor of that kind.
+/// Makes a wasmtime engine for at most four instances. Several such engines fit into one process, and one such engine
+/// fits into valgrind. No clock interrupts the guests of this engine. With a `target`, such as
+/// `x86_64-unknown-linux-gnu`, the compiled code runs on any processor of this target.
 ///
 /// # Errors
 ///
@@ -71,7 +73,7 @@ pub fn small_engine(target: Option<&str>) -> anyhow::Result<Engine> {
 }
 
 impl Bench {
-    /// Loads `bench.wasm`.
+    /// Loads the component in `file`.
     ///
     /// # Errors
     ///
@@ -101,7 +103,7 @@ impl Bench {
         fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
     }
 
-    /// Adds `tasks` tasks to a queue.
+    /// Adds `tasks` tasks to an empty queue.
     ///
     /// # Errors
     ///
@@ -110,7 +112,8 @@ impl Bench {
         fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
     }
 
-    /// Runs what follows the response of a request: adds `tasks` tasks, drains them, and tears down.
+    /// Runs the part of a request's life after the response: adds `tasks` tasks, drains the queue, and runs the
+    /// teardown.
     ///
     /// # Errors
     ///
@@ -134,7 +137,7 @@ impl Bench {
         self.runtime.block_on(drained)
     }
 
-    /// Calls the task function of [`Bench::drain`] `calls` times, and does nothing else.
+    /// Calls the guest's task function `calls` times. Runs no other part of a request's life.
     ///
     /// # Errors
     ///

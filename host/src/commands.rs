@@ -1,4 +1,4 @@
-//! The command `epilogue`: one module for each subcommand, and shared parts.
+//! The command `epilogue`. Each subcommand has its own module. The other modules are for several subcommands.
 
 mod build;
 mod cli;
@@ -23,11 +23,11 @@ use self::cli::Command;
 use crate::process::scratch;
 use crate::telemetry::{logging, output};
 
-/// Runs the command that the command line names, until it ends. A mistake on the command line ends the process with
-/// exit code 2.
+/// Runs the command that the command line names, and returns the command's exit code. If the command line has a
+/// mistake, the process ends with exit code 2.
 pub fn run() -> ExitCode {
     let command = variables::command_line().command;
-    // The other commands log their warnings.
+    // `up` and `worker` log these warnings themselves.
     if matches!(command, Command::Tasks(_) | Command::Build(_) | Command::Status(_)) {
         variables::warnings().iter().for_each(|warning| logging::warn(warning));
     }

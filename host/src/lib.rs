@@ -1,17 +1,17 @@
-//! Epilogue runs WebAssembly HTTP components. After each response has been sent, it runs the background tasks that the
-//! handler enqueued, in order, and records each of them. Then it tears down the request's resources.
+//! Epilogue runs WebAssembly HTTP components. After Epilogue has sent a response, it runs the background tasks that the
+//! handler enqueued, in order, and records each task. After the last task, Epilogue tears down the request's resources.
 //!
-//! The life of a request is one function, `request::serve`:
+//! The function `request::serve` handles a request from beginning to end:
 //!
-//! 1. a request gets an instance of its component, from its thread's pool;
-//! 2. **handle**: the guest's handler runs, and adds tasks to the request's queue. The host then stores the durable
-//!    tasks;
-//! 3. **send**: the response goes out, until the operating system has its last byte;
-//! 4. **drain**: the tasks run, in order, one at a time. Each ends in exactly one recorded state;
+//! 1. the request gets an instance of its component, from its thread's pool;
+//! 2. **handle**: the guest's handler runs, and adds tasks to the request's queue. After the handler, the host stores
+//!    the durable tasks;
+//! 3. **send**: the host sends the response, and waits until the operating system has the response's last byte;
+//! 4. **drain**: the host runs the tasks in order, one at a time. Each task ends in exactly one recorded state;
 //! 5. **tear down**: the guest closes the request's scope, and the instance returns to the pool.
 //!
-//! The binary `epilogue` is [`run`]; guest authors test with [`testing`]. The numbers
-//! S1 to S18 in the documentation are the promises in `docs/guide/reference/promises.md`.
+//! The binary `epilogue` calls [`run`]. Authors of guests write tests with [`testing`]. The numbers S1 to S18 in the
+//! documentation are the promises in `docs/guide/reference/promises.md`.
 
 mod app;
 #[doc(hidden)]

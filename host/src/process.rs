@@ -1,4 +1,4 @@
-//! The process: its threads, its shutdown, and the files that it deletes at its end.
+//! The host's process: its threads, its shutdown, and the temporary folders that it deletes at its end.
 
 pub(crate) mod scratch;
 pub(crate) mod shutdown;

@@ -1,4 +1,4 @@
-//! A host for tests. It is the real host on a free port of this machine, and a test can wait for each request to end.
+//! A host for tests: the real host, on a free port of this machine. A test can wait until a request and its tasks end.
 //!
 //! ```no_run
 //! use epilogue::testing::TestHost;
@@ -13,15 +13,14 @@
 //! ```
 //!
 //! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
-//! `sqlite:/tmp/tasks-{}.db`. The host replaces `{}` with a number that no other host of the process has. With a task
-//! engine:
+//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number. With a task engine, hosts work as follows:
 //!
-//! - All tasks that can be stored are durable, and workers of the same host run them.
-//! - The record of a request is complete when its tasks have ended. It has the tasks in the order of their numbers.
-//! - A task has one attempt, unless its options allow more. A retry comes 10 ms after the failure.
+//! - All tasks that can be stored are durable, and the host itself runs these tasks as a worker.
+//! - The record of a request is complete when its tasks have ended. The record sorts the tasks by their numbers.
+//! - A task has one attempt, unless its options allow more. The first retry comes 10 ms after the failure.
 //!
-//! All functions block, so that any test can use them. They panic with a reason if they cannot continue, or after they have
-//! waited for a minute.
+//! All functions block, so that any test can use them. A function that cannot continue, or that has waited for a
+//! minute, panics.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
@@ -65,12 +64,12 @@ pub use crate::server::raise_open_files;
 pub use crate::tasks::observer::Summary;
 pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 
-/// How long a test waits for anything.
+/// Longest time that a test waits for a response or for a record.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many bytes of the guests' output are kept.
+/// Number of bytes that a host keeps of the guests' stdout, and of the guests' stderr.
 const MAX_OUTPUT: usize = 16 << 20;
 
-/// The variable that moves tasks to a task engine.
+/// The environment variable that names a task engine for the tasks of all tests.
 const ENGINE: &str = "EPILOGUE_TEST_ENGINE";
 
 /// A running host. Dropping this value stops the host at once.
@@ -81,11 +80,11 @@ pub struct TestHost {
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
     records: Records,
-    /// The records of the batches that the host's workers ran, if they must be added to the requests' records.
+    /// The records of the batches that the host's workers ran. None without [`ENGINE`].
     worked: Option<Records>,
 }
 
-/// The configuration of a [`TestHost`] before it starts.
+/// The configuration of a [`TestHost`]. [`TestHostBuilder::start`] starts this host.
 pub struct TestHostBuilder {
     manifest: Source,
     host: HostOverlay,
@@ -101,12 +100,12 @@ enum Source {
 }
 
 impl TestHost {
-    /// Starts a host with one component on all paths and the default settings.
+    /// Starts a host with the default settings. The host serves one component on all paths.
     pub fn start(component: impl AsRef<Path>) -> Self {
         Self::component(component).start()
     }
 
-    /// Configures a host with one component on all paths.
+    /// Returns the configuration of a host that serves one component on all paths.
     pub fn component(component: impl AsRef<Path>) -> TestHostBuilder {
         let source = std::path::absolute(component).expect("the component's path should be valid");
         let text = format!(
@@ -117,7 +116,7 @@ impl TestHost {
         TestHostBuilder::new(Source::Text(text))
     }
 
-    /// Configures a host with the application of a manifest.
+    /// Returns the configuration of a host that serves the application of a manifest.
     pub fn manifest(manifest: impl AsRef<Path>) -> TestHostBuilder {
         TestHostBuilder::new(Source::File(manifest.as_ref().to_owned()))
     }
@@ -137,8 +136,7 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. A `traceparent` header stays
-    /// unchanged.
+    /// Sends a request over HTTP/1.1, on a new connection. The URI is a path. A `traceparent` header stays unchanged.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -153,12 +151,12 @@ impl TestHost {
 
     /// Waits until the request with this trace id and its tasks have ended, and returns the request's record.
     ///
-    /// You can take each record once. A request that no component served has no record.
+    /// A test can take each record only once. If no component served a request, the request has no record.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
         self.find(|record| record.trace_id == trace_id)
     }
 
-    /// Returns the oldest record that was not taken yet. If there is none, waits until the next request has ended.
+    /// Returns the oldest record that the test has not taken yet. If there is none, waits for the end of a request.
     pub fn next_record(&self) -> RequestRecord {
         self.find(|_| true)
     }
@@ -169,7 +167,7 @@ impl TestHost {
         let (mut stored, mut ended) = (record.stored.len(), 0);
         while ended < stored {
             let more = self.next(worked, |more| more.id == record.id);
-            // Tasks that its tasks have stored belong to the request too.
+            // If a task of the request has stored further tasks, these tasks are part of the request too.
             stored += more.stored.len();
             ended += more.tasks.len();
             record.tasks.extend(more.tasks);
@@ -186,22 +184,22 @@ impl TestHost {
         found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
-    /// Returns the guests' stdout so far.
+    /// Returns everything that the guests have printed to stdout.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
-    /// Returns the guests' stderr so far.
+    /// Returns everything that the guests have printed to stderr.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.contents()).into_owned()
     }
 
-    /// Begins the shutdown, like a first signal.
+    /// Begins the shutdown, like the first SIGTERM to `epilogue up`.
     pub fn begin_shutdown(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
 
-    /// Stops the host at once, like a second signal.
+    /// Stops the host at once, like a second SIGTERM to `epilogue up`.
     pub fn stop(&self) {
         self.trigger.stop();
     }
@@ -237,7 +235,7 @@ impl TestHostBuilder {
         .threads(2)
     }
 
-    /// Sets the setting `name` of the manifest, for the host or for all components. `epilogue up --help` lists the names.
+    /// Sets a setting of the host or of all components. `epilogue up --help` lists the names of the settings.
     ///
     /// # Panics
     ///
@@ -266,7 +264,7 @@ impl TestHostBuilder {
         self
     }
 
-    /// Adds lines to the component's table in the manifest. The host must have exactly one component.
+    /// Adds lines to the component's table in the manifest. Panics if the host is from [`TestHost::manifest`].
     pub fn more(mut self, lines: &str) -> Self {
         match &mut self.manifest {
             Source::Text(text) => text.push_str(&format!("{lines}\n")),
@@ -275,19 +273,19 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, like an entry of `allowed_outbound_hosts`. The host must have exactly one
-    /// component.
+    /// Allows requests to a destination, as `allowed_outbound_hosts` does. Panics if the host is from
+    /// [`TestHost::manifest`].
     pub fn allow(self, destination: &str) -> Self {
         self.more(&format!("allowed_outbound_hosts = [{destination:?}]"))
     }
 
-    /// Sets the number of serving threads. Default: two.
+    /// Sets the number of serving threads. The default is two.
     pub fn threads(mut self, threads: usize) -> Self {
         self.host.threads = NonZeroUsize::new(threads);
         self
     }
 
-    /// Starts the host.
+    /// Starts the host. Panics if the application cannot run.
     pub fn start(self) -> TestHost {
         self.try_start().unwrap_or_else(|error| panic!("the application cannot run: {error:#}"))
     }
@@ -344,8 +342,8 @@ impl TestHostBuilder {
         })
     }
 
-    /// Moves the tasks to the engine that [`ENGINE`] names, unless the host has another one. Returns whether it has
-    /// moved them.
+    /// Makes all tasks durable in the engine that [`ENGINE`] names, unless the test has set `engine` or `durable`.
+    /// Returns true if this function has made the tasks durable.
     fn move_tasks(&mut self) -> bool {
         static HOSTS: AtomicUsize = AtomicUsize::new(0);
         let Ok(url) = std::env::var(ENGINE) else { return false };
@@ -370,7 +368,7 @@ pub struct Exchange<'host> {
 }
 
 impl<'host> Exchange<'host> {
-    /// Sends a request whose trace has this id.
+    /// Starts a thread that sends a request. The request's trace has the id `trace_id`.
     fn begin(host: &'host TestHost, trace_id: String, request: Request<Bytes>) -> Self {
         let address = host.address;
         let client = Mutex::new(Some(thread::spawn(move || exchange(address, request, PATIENCE))));
@@ -393,7 +391,7 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request's tasks and teardown have ended, and returns its record. You can take each record once.
+    /// Waits until the request's tasks and teardown have ended. Returns the request's record. Call this function once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

@@ -1,4 +1,4 @@
-//! Downloads components. Each file is downloaded once, verified, and kept in the user's cache folder.
+//! Downloads components. The host downloads each file once, checks its digest, and keeps it in the user's cache folder.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -20,21 +20,22 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody};
 use crate::budget::lookups::{ComponentLookups, Lookups};
 use crate::interfaces::send::{ResponseBody, send};
 
-/// How long a download may take until the host logs it.
+/// Time after which the host logs that a download still runs.
 const LONG: Duration = Duration::from_secs(2);
-/// How long the host waits for a connection, for a response, and for the next part of it.
+/// Longest time that the host waits for a connection, for the response's headers, and for each part of the response's
+/// body.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The largest file, in bytes.
+/// Largest size of a downloaded file, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
-/// How many redirections the host follows.
+/// Largest number of redirections that the host follows for one download.
 const MAX_REDIRECTIONS: usize = 10;
 
 /// Downloads the files that are not in the cache yet.
 ///
 /// # Errors
 ///
-/// Returns an error if a file cannot be downloaded, has another digest, or cannot be stored. The message names its
-/// address.
+/// Returns an error if a file cannot be downloaded, has another digest, or cannot be stored. The error message names
+/// the file's address.
 pub(super) fn fetch(downloads: &[Download]) -> anyhow::Result<()> {
     let missing: Vec<&Download> = downloads.iter().filter(|download| !is_cached(download)).collect();
     if missing.is_empty() {
@@ -48,7 +49,7 @@ pub(super) fn fetch(downloads: &[Download]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the file is in the cache, and whole.
+/// Reports whether the cache has the file, with the digest that the manifest names.
 fn is_cached(download: &Download) -> bool {
     let digest = || {
         let mut file = fs::File::open(&download.file).ok()?;
@@ -63,7 +64,8 @@ fn is_cached(download: &Download) -> bool {
     digest().is_some_and(|digest| digest == download.sha256)
 }
 
-/// Downloads a file. Logs if it takes long, because nothing else happens meanwhile.
+/// Downloads a file. If the download takes longer than [`LONG`], logs this, because the host does nothing else
+/// meanwhile.
 async fn patiently(download: &Download, lookups: Lookups) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut fetched = Box::pin(one(download, lookups));
@@ -120,7 +122,7 @@ fn request(url: &Url) -> anyhow::Result<Request<WasiBody>> {
     Ok(Request::get(uri).header(HOST, host).header(USER_AGENT, agent).body(body)?)
 }
 
-/// The address that the response redirects to. None if the response is the file.
+/// Returns the address that the response redirects to, or none if the response contains the file.
 fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<Option<Url>> {
     let status = response.status();
     if status.is_redirection()
@@ -134,7 +136,8 @@ fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<O
     Ok(None)
 }
 
-/// Writes the file into the cache under its final name once it is whole and has the right digest.
+/// Writes a downloaded file into the cache, and returns its size in bytes. The file gets its final name only if it has
+/// the right digest.
 async fn store(download: &Download, response: Response<ResponseBody>) -> anyhow::Result<u64> {
     let folder = download.file.parent().unwrap_or(Path::new("/"));
     let cannot_store = || format!("cannot store it in {}", folder.display());

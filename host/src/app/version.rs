@@ -1,4 +1,4 @@
-//! The versions of an application. Each reload makes a new one.
+//! The versions of an application. Each reload makes a new version.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,20 +10,20 @@ use tokio_rustls::TlsAcceptor;
 
 use super::App;
 
-/// How many reloads are remembered.
+/// Number of reloads whose times the host remembers.
 const KEPT: usize = 1_000;
 
-/// A version of the application. A reload replaces it.
+/// A version of the application and, for https, of its certificate. A reload replaces the version.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
-    /// When the version was loaded.
+    /// The time at which the version was loaded.
     pub(crate) loaded: SystemTime,
 }
 
 impl Version {
-    /// Sets the address at which the application is reached. Does nothing if the application serves https, because its
-    /// requests to itself cannot use https.
+    /// Tells the application the address of the host, for requests to the application itself. If the host serves https,
+    /// does nothing, because such requests cannot use https.
     fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -31,20 +31,21 @@ impl Version {
     }
 }
 
-/// Replaces the application of a process, while it runs.
+/// Replaces the application of a running process.
 #[derive(Clone)]
 pub(crate) struct Replacer {
-    /// The address at which the application is reached. None if it does not serve.
+    /// The address that the host serves. None in a worker, which serves no requests.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
-    /// All versions that something still uses, the oldest first.
+    /// All versions that are still in use, the oldest first.
     living: Arc<Mutex<Vec<Weak<Version>>>>,
-    /// When the newest reloads were.
+    /// The times of the newest reloads, the oldest first.
     reloads: Arc<Mutex<VecDeque<SystemTime>>>,
 }
 
 impl Replacer {
-    /// Starts with `app`, which is reached at `address`. Without an address it serves no requests.
+    /// Starts with the application `app`. A host passes the address that it serves. A worker has no address, because it
+    /// serves no requests.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
         let version = Version { app, tls, loaded: SystemTime::now() };
         version.publish_address(address);
@@ -53,13 +54,13 @@ impl Replacer {
         Self { address, versions: watch::Sender::new(version), living, reloads: Arc::default() }
     }
 
-    /// The current version of the application, and each one that replaces it.
+    /// Returns a receiver of the current version of the application, and of each later version.
     pub(crate) fn versions(&self) -> watch::Receiver<Arc<Version>> {
         self.versions.subscribe()
     }
 
-    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https:
-    /// without a new certificate, it keeps the old one.
+    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https. If
+    /// `tls` is none, a server for https keeps its old certificate.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         if reloads.len() == KEPT {
@@ -78,18 +79,19 @@ impl Replacer {
         });
     }
 
-    /// When the versions were loaded that something still uses. The last one is the current one.
+    /// Returns the load times of all versions that are still in use. The last time is the load time of the current
+    /// version.
     pub(crate) fn loaded(&self) -> Vec<SystemTime> {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         living.iter().filter_map(Weak::upgrade).map(|version| version.loaded).collect()
     }
 
-    /// When the newest reloads were, the oldest first.
+    /// Returns the times of the newest reloads, the oldest first.
     pub(crate) fn reloads(&self) -> Vec<SystemTime> {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    /// The components of the current version, by their ids.
+    /// Returns the ids of the current version's components.
     pub(crate) fn components(&self) -> Vec<String> {
         let mut ids: Vec<String> =
             self.versions.borrow().app.components.iter().map(|component| component.id.clone()).collect();
@@ -97,7 +99,7 @@ impl Replacer {
         ids
     }
 
-    /// Whether the process serves https.
+    /// Reports whether the process serves https.
     pub(crate) fn is_https(&self) -> bool {
         self.versions.borrow().tls.is_some()
     }

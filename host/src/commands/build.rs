@@ -1,7 +1,7 @@
 //! Runs the build commands of a manifest.
 //!
-//! Everything is printed to stderr, including the output of the commands. stdout is reserved for the output of the
-//! running host.
+//! The host prints everything to stderr, including the output of the build commands. stdout is only for the output of
+//! the running host.
 
 use std::{
     env,
@@ -24,8 +24,8 @@ pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     build(&manifest, &component_ids)
 }
 
-/// Builds the components that `only` names, or all components if `only` is empty. Builds in the manifest's order, and
-/// stops at the first failure.
+/// Builds the components that `only` names, or all components if `only` is empty. The build follows the manifest's
+/// order, and stops at the first failure.
 pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));
@@ -55,7 +55,7 @@ fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// What a user may have forgotten if the command failed.
+/// Returns a hint for the error message of a failed build command. The hint says what the user may have forgotten.
 fn hint(command: &str) -> &'static str {
     let is_active = ["CONDA_PREFIX", "VIRTUAL_ENV"].iter().any(|variable| env::var_os(variable).is_some());
     if command.starts_with("python") && !is_active {
@@ -66,8 +66,8 @@ fn hint(command: &str) -> &'static str {
     }
 }
 
-/// The variable `PATH` with the folder of this command first, so that build commands can call `epilogue` even if it is
-/// not installed.
+/// Returns the variable `PATH` with the folder of this command at the beginning. With this `PATH`, build commands can
+/// call `epilogue` even if `epilogue` is not installed.
 fn path_to_this_command() -> Option<(&'static str, OsString)> {
     let own = env::current_exe().ok()?.parent()?.to_owned();
     let others = env::var_os("PATH").unwrap_or_default();
@@ -75,7 +75,7 @@ fn path_to_this_command() -> Option<(&'static str, OsString)> {
     Some(("PATH", path))
 }
 
-/// The Rust targets that a command mentions.
+/// Returns the Rust targets for WebAssembly that a build command mentions.
 fn wasm_targets(command: &str) -> Vec<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let mut targets: Vec<&str> = command.split(|c| !is_name(c)).filter(|word| word.starts_with("wasm32-")).collect();
@@ -84,8 +84,8 @@ fn wasm_targets(command: &str) -> Vec<&str> {
     targets
 }
 
-/// Installs a target's standard library if the toolchain of `workdir` does not have it. rustup itself does this only if
-/// its automatic installation is on, and only for targets in the toolchain file.
+/// Installs a target's standard library if the toolchain of `workdir` does not have this library. rustup alone installs
+/// a library only if its automatic installation is on, and only for targets in the toolchain file.
 fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Result<()> {
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])
@@ -94,7 +94,7 @@ fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Resu
         .output();
     let folder = match rustc {
         Ok(output) if output.status.success() => output.stdout,
-        // If there is no rustc, or it does not know the target, the build command prints a better error.
+        // If there is no rustc, or if rustc does not know the target, the build command prints a better error.
         _ => return Ok(()),
     };
     if Path::new(String::from_utf8_lossy(&folder).trim()).is_dir() {
@@ -129,7 +129,8 @@ mod tests {
 
     use super::*;
 
-    /// Makes a manifest of components with a name and a build command each, in a folder that has a `sub` folder.
+    /// Makes a folder with a manifest and a subfolder `sub`. Each pair in `components` is a component's id and a line
+    /// of the component's table.
     fn manifest(components: &[(&str, &str)]) -> (tempfile::TempDir, Manifest) {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();

@@ -30,43 +30,45 @@ pub(super) enum Command {
     /// Runs an application.
     ///
     /// SIGHUP reloads the application: running requests end on the old version, and new requests go to the new version.
-    /// On SIGTERM or SIGINT, the host accepts no new requests, and stops when the running requests and tasks have
-    /// ended. The same signal again stops it at once.
+    /// On SIGTERM or SIGINT, the host accepts no new requests. The host stops when the running requests and tasks have
+    /// ended. The same signal again stops the host at once.
     ///
-    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run, and 2
-    /// after a mistake on the command line. The exit code is 3 if the stop abandoned a task, or if the process ended by
-    /// force.
+    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run. The exit
+    /// code is 2 if the command line has a mistake. The exit code is 3 if the stop abandoned a task, or if the process
+    /// ended by force.
     ///
-    /// Each option has an environment variable. You can also set most options in the manifest, under the option's name.
-    /// Use `[component.ID.tool.epilogue]` for one component, and `[application.tool.epilogue]` for all components. The
-    /// command line overrides the variable. The variable overrides the component's table. The component's table
-    /// overrides the application's table.
+    /// Each option except `--env`, `--variable` and `--key-value` has an environment variable. You can also set most
+    /// options in the manifest, under the option's name. The table `[component.ID.tool.epilogue]` is for one component,
+    /// and the table `[application.tool.epilogue]` is for all components. If an option is set in several places, the
+    /// first place of this list counts: the command line, the variable, the component's table, the application's table.
     Up(Box<UpArgs>),
     /// Runs an application's durable tasks, and serves no requests.
     ///
-    /// A worker leases the tasks that `epilogue up` with the same engine has stored. There may be any number of
-    /// workers, on any machines. A worker has the same options and signals as `epilogue up`. The list below leaves out
-    /// the options about clients.
+    /// A worker leases the tasks that `epilogue up` with the same engine has stored. Any number of workers can run, on
+    /// any machines. A worker has the same options and signals as `epilogue up`. The list of options below leaves out
+    /// the options about clients, which have no effect on a worker.
     ///
     /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
-    /// number of threads that run the tasks. `epilogue up --work` serves requests and also runs durable tasks.
+    /// number of threads on which a worker runs tasks. `epilogue up --work` serves requests and also runs durable
+    /// tasks.
     Worker(Box<UpArgs>),
     /// Shows, retries and removes the tasks in the task engine.
     Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
-    /// Composes a guest with adapters, so that it runs with its tasks on any WASI 0.3 host.
+    /// Composes a guest with adapters, so that the guest runs with its tasks on any WASI 0.3 host.
     ///
-    /// The result runs on Spin, Fermyon and `wasmtime serve`. The result reads its settings from the same environment
-    /// variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
+    /// The composed component runs on Spin, Fermyon and `wasmtime serve`. The composed component reads its settings
+    /// from the same environment variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
-    /// Serves the dashboard of a task engine, without a host: its durable tasks, and what failed for good.
+    /// Serves the dashboard of a task engine, without a host. The dashboard shows the durable tasks, and the tasks that
+    /// failed for good.
     ///
     /// `epilogue up --dashboard` serves the dashboard of a host, which also shows requests.
     Dashboard(DashboardArgs),
     /// Shows what a running host does: its requests, tasks and limits.
     ///
-    /// The host must run on this machine, as the same user. On SIGUSR1, a host logs its state.
+    /// The host must run on this machine, as the same user. If a host gets the signal SIGUSR1, the host logs its state.
     Status(StatusArgs),
     /// Creates a project: an app with background tasks, which runs on this host and on Spin.
     New(NewArgs),
@@ -99,7 +101,8 @@ const ABOUT_CLIENTS: [&str; 23] = [
     "work",
 ];
 
-/// The command line's definition. The help of `epilogue worker` leaves out the options that have no effect there.
+/// Returns the definition of the command line. The help of `epilogue worker` leaves out the options that have no effect
+/// on a worker.
 pub(super) fn command() -> clap::Command {
     let hide = |argument: clap::Arg| {
         let hidden = argument.get_long().is_some_and(|name| ABOUT_CLIENTS.contains(&name));
@@ -108,7 +111,7 @@ pub(super) fn command() -> clap::Command {
     Cli::command().mut_subcommand("worker", |worker| worker.mut_args(hide))
 }
 
-/// Reads a command line, whose first argument is the program.
+/// Reads a command line. The first argument is the program's name.
 ///
 /// # Errors
 ///
@@ -134,7 +137,7 @@ pub(super) struct UpArgs {
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
 
-    // No variable: a component's environment is in its manifest, and values may contain any separator.
+    // `--env` has no variable of its own, because values may contain any separator.
     /// Set an environment variable for all components. May be repeated.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
@@ -167,11 +170,11 @@ pub(crate) struct ComposeArgs {
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
 
-    /// A middleware to compose around the guest. May be repeated, the outermost first.
+    /// A middleware to compose around the guest. May be repeated: the first middleware is the outermost.
     #[arg(long, value_name = "FILE.wasm")]
     pub middleware: Vec<PathBuf>,
 
-    /// The file to write.
+    /// The file for the composed component.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
 }
@@ -198,7 +201,7 @@ pub(super) struct NewArgs {
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Clone of Epilogue whose SDK the project uses. The default is the clone that this command was built
+    /// Folder of the clone of Epilogue whose SDK the project uses. The default is the clone that this command was built
     /// from.
     #[arg(long, value_name = "CLONE")]
     pub sdk: Option<PathBuf>,
@@ -207,8 +210,9 @@ pub(super) struct NewArgs {
 /// The application of a command, and the components to use.
 #[derive(Args, Debug)]
 pub(super) struct ApplicationArgs {
-    /// The application: a manifest, or a folder with a spin.toml. The default is the spin.toml in the current folder, or
-    /// the nearest one above it in the same git repository.
+    /// The application: a manifest, or a folder with a spin.toml. The default is the spin.toml in the current folder.
+    /// If there is no spin.toml in the current folder, the default is the nearest spin.toml above it in the same git
+    /// repository.
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 

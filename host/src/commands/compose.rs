@@ -1,6 +1,6 @@
-//! `epilogue compose`: makes a component for hosts without background tasks from a guest with tasks.
+//! `epilogue compose`: turns a guest with background tasks into a component for hosts that do not run background tasks.
 //!
-//! The guest is put between two adapters, `guest/adapter/queue` and `guest/adapter/responder`:
+//! The command puts the guest between two adapters, `guest/adapter/queue` and `guest/adapter/responder`:
 //!
 //! ```text
 //! host ──handle──▶ responder ──handle, run, teardown──▶ guest
@@ -25,16 +25,16 @@ use crate::contract::wasm_file;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
-/// The adapter with which several guests share a queue. Each guest gets its own copy.
+/// The adapter `guest/adapter/layer`. If several guests share a queue, each guest gets its own copy of this adapter.
 const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
 const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
 const LAYERS: &str = "epilogue:adapter/layers@0.1.0";
-/// A component for any WASI 0.3 host.
+/// A composed component, which runs on any WASI 0.3 host.
 pub struct Composed {
-    /// The component.
+    /// The component's file.
     pub bytes: Vec<u8>,
-    /// Whether the component is the unchanged guest, because the guest has no tasks.
+    /// True if the component is the unchanged guest, because the guest has no tasks.
     pub unchanged: bool,
 }
 
@@ -42,7 +42,8 @@ pub struct Composed {
 ///
 /// # Errors
 ///
-/// Returns an error if the guest cannot be composed, or the result cannot be written. The message names the file.
+/// Returns an error if the guest cannot be composed, or if the output file cannot be written. The error message names
+/// the file.
 pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
     if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
@@ -62,12 +63,13 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Composes the guest in `file` with the adapters and with this middleware. The first middleware is the outermost.
+/// Composes the guest in `file` with the adapters and with the middleware in the files `middleware`. The first
+/// middleware is the outermost.
 ///
 /// # Errors
 ///
-/// Returns an error if `file` is not a guest, or if a file of `middleware` is not a middleware. The message names the
-/// file, and says what to do.
+/// Returns an error if `file` is not a guest, or if a file of `middleware` is not a middleware. The error message names
+/// the file, and says what to do.
 pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> {
     let mut graph = CompositionGraph::new();
     let mut guests = Vec::new();
@@ -84,7 +86,7 @@ pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> 
     }
 }
 
-/// One component of the composition, which was built separately.
+/// A guest or a middleware that becomes a part of the composed component.
 struct Guest {
     package: PackageId,
     imports: Vec<String>,
@@ -96,7 +98,7 @@ impl Guest {
         let name = file.display();
         let bytes = read(file, "is it built?", "cannot be composed")?;
         ensure!(!is_composed(&bytes), "{name} is composed already: it runs on any WASI 0.3 host as it is");
-        // Each package has a unique name, even if the same middleware occurs twice.
+        // Each package needs a unique name, because the same middleware may occur twice.
         let identity = format!("guest{}", graph.packages().count());
         let package = Package::from_bytes(&identity, None, bytes, graph.types_mut())
             .with_context(|| format!("{name} is not a valid WebAssembly component"))?;
@@ -116,7 +118,7 @@ impl Guest {
     }
 }
 
-/// Puts the guests, the outermost first, between the adapters.
+/// Puts the guests between the adapters, and returns the composed component. The first guest is the outermost.
 fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>> {
     let mut instances = Vec::new();
     let mut handler = None;
@@ -157,11 +159,15 @@ fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>
     Ok(graph.encode(EncodeOptions { processor: Some(processor), ..Default::default() })?)
 }
 
-/// Makes several guests, the outermost first, share a queue. Returns the runner of all of them.
+/// Connects several guests to one queue. The first guest is the outermost. Returns one runner, which runs the tasks of
+/// all these guests.
 ///
 /// ```text
-/// queue ◀── layer 0 ◀── layer 1 ◀── … the owner of a task: counted from layer to layer ▲ ▲ guest 0 guest 1 ▲ ▲
-/// responder ▶ router 0 ─▶ router 1 ─▶ … the owner of the next task: the layers know it
+/// queue ◀── layer 0 ◀── layer 1 ◀── …      Each layer adds 1 to the place of a task's owner.
+///              ▲           ▲
+///           guest 0     guest 1
+///              ▲           ▲
+/// responder ▶ router 0 ─▶ router 1 ─▶ …    Each router asks the layers for the next task's owner.
 /// ```
 fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)]) -> anyhow::Result<NodeId> {
     let layer = adapter(graph, "epilogue:layer", LAYER)?;
@@ -190,7 +196,8 @@ fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)
     runner.context("no guest has tasks")
 }
 
-/// Connects a guest's imports of `epilogue:background`: its queue to `queue`, and the others to `host`.
+/// Connects a guest's imports of `epilogue:background`. The interface `queue` comes from the instance `queue`. The
+/// other interfaces come from the instance `host`.
 fn provide(
     graph: &mut CompositionGraph,
     queue: NodeId,
@@ -200,7 +207,7 @@ fn provide(
 ) -> anyhow::Result<()> {
     for import in guest.imports.iter().filter(|name| name.starts_with(CONTRACT)) {
         let from = if import == QUEUE { queue } else { host };
-        // Interfaces that they do not export contain only types, and need no implementation.
+        // An interface that `from` does not export contains only types, and needs no implementation.
         if graph.alias_instance_export(from, import).is_ok() {
             connect(graph, from, import, instance)?;
         }
@@ -213,7 +220,7 @@ fn adapter(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> anyhow::Re
     Ok(graph.register_package(package)?)
 }
 
-/// Connects an interface that one instance exports to another instance that imports it.
+/// Connects the export `interface` of the instance `from` with the import `interface` of the instance `to`.
 fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: NodeId) -> anyhow::Result<()> {
     let export = graph.alias_instance_export(from, interface)?;
     graph.set_instantiation_argument(to, interface, export)?;
@@ -224,7 +231,7 @@ fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: Node
 mod tests {
     use super::*;
 
-    /// Says why a file of this content cannot be composed.
+    /// Returns the error of composing a file that has this content.
     fn refusal(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");
@@ -237,7 +244,7 @@ mod tests {
     fn the_adapters_add_at_most_160_kib() {
         let (queue, responder) = (QUEUE_ADAPTER.len(), RESPONDER.len());
         assert!(queue + responder <= 160 << 10, "{queue} + {responder}");
-        // Only for guests that share a queue.
+        // Only compositions of several guests contain these two adapters.
         assert!(LAYER.len() + ROUTER.len() < 64 << 10, "{} + {}", LAYER.len(), ROUTER.len());
     }
 

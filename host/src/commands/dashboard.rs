@@ -1,4 +1,4 @@
-//! `epilogue dashboard`: the dashboard of a task engine, without a host.
+//! `epilogue dashboard`: serves the dashboard of a task engine, without a host.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,13 +20,14 @@ pub(crate) struct DashboardArgs {
     /// URL of the task engine: `sqlite:PATH`, `redis://HOST` or `nats://HOST`.
     #[arg(long, env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
     engine: String,
-    /// Address to listen on, by default a free port. An address that other machines can reach needs `--token`.
+    /// Address to listen on. The default is a free port of 127.0.0.1. An address that other machines can reach needs
+    /// `--token`.
     #[arg(long, env = "EPILOGUE_DASHBOARD", value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Allow to retry and to drop dead tasks.
+    /// Allow the dashboard to retry and to drop dead tasks.
     #[arg(long, env = "EPILOGUE_DASHBOARD_ACTIONS", value_parser = BoolishValueParser::new())]
     actions: bool,
-    /// Password. The dashboard then opens at `/?token=TOKEN`.
+    /// Password of the dashboard. If you set a password, open the dashboard at `/?token=TOKEN`.
     #[arg(long, env = "EPILOGUE_DASHBOARD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -35,7 +36,7 @@ pub(crate) struct DashboardArgs {
 ///
 /// # Errors
 ///
-/// If the engine cannot be used, or the address cannot be bound.
+/// Returns an error if the task engine cannot be used, or if the host cannot listen on the address.
 pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
     let given =
         HostOverlay { dashboard: Some(args.listen), dashboard_token: args.token.clone(), ..HostOverlay::default() };
@@ -56,14 +57,14 @@ pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Serves a dashboard from now on, and prints its address.
+/// Starts to serve a dashboard, and prints the dashboard's address.
 ///
 /// # Errors
 ///
-/// If the address cannot be bound.
+/// Returns an error if the host cannot listen on the address.
 pub(crate) fn announce(dashboard: Dashboard, address: SocketAddr) -> anyhow::Result<()> {
     let url = dashboard.serve(address)?;
-    // An error means that stdout is closed. It can be ignored.
+    // If stdout is closed, there is nobody to tell about the error.
     _ = writeln!(std::io::stdout(), "Dashboard {url}");
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! `epilogue new`: a project that can be built, run, tested and deployed.
+//! `epilogue new`: creates a project that a user can build, run, test and deploy.
 //!
-//! The project's files are copies of a template in `host/templates`, with another name.
+//! The project's files are copies of a template in `host/templates`. In the copies, the project's name replaces the
+//! template's name.
 
 use std::env;
 use std::fs;
@@ -17,19 +18,19 @@ mod template;
 
 use template::{PYTHON, PYTHON_PLAIN, RUST, TYPESCRIPT, Template};
 
-/// The template's name as a package, and in the name of the file that cargo builds.
+/// The template's name in two forms: as the name of a package, and as a part of the name of the file that cargo builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
-/// The text in lines that mark a part of a template for the guide.
+/// Texts that mark a part of a template for the guide. A project does not get the lines with these texts.
 const MARKS: [&str; 2] = ["// ANCHOR", "# ANCHOR"];
-/// The path in the template from which the project takes Epilogue's packages.
+/// The path that stands for the folder of Epilogue's source in a template.
 const SOURCE: &str = "/epilogue";
 
 /// Runs `epilogue new`.
 ///
 /// # Errors
 ///
-/// Returns an error if the name cannot be a project's, the folder is in use or cannot be written, or the source of the
-/// SDK is not found.
+/// Returns an error if the project's name is not valid, if the folder is not empty or cannot be written, or if the
+/// source of the SDK does not exist.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     let name = args.name.as_str();
     let template = match args {
@@ -65,7 +66,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that a name can be a component's and a package's.
+/// Checks that a project's name is valid for a component and for a package.
 fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
     let fits = |name: &str| check_id(name).is_ok() && name == name.to_ascii_lowercase();
     if !fits(name) {
@@ -100,7 +101,8 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The folder of Epilogue's source: `named`, or else the folder that this command was built from.
+/// Returns the folder of Epilogue's source. This folder is `named` or, if `named` is none, the folder that this command
+/// was built from.
 fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
@@ -117,7 +119,8 @@ fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     folder.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
 }
 
-/// Fills a file of the template in, for a project of this name that takes Epilogue's packages from `source`.
+/// Fills in a file of the template: the project's name is `name`, and the project takes Epilogue's packages from the
+/// folder `source`.
 fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String {
     // The guide includes the parts between these marks.
     let lines = text.split_inclusive('\n').filter(|line| !MARKS.iter().any(|mark| line.contains(mark)));
@@ -134,7 +137,7 @@ fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String 
     }
 }
 
-/// The command line that runs this command again.
+/// Returns what a user types to run this command again: `epilogue`, `spin epilogue`, or the path of the command's file.
 fn this_command() -> String {
     let Ok(own) = env::current_exe() else { return "epilogue".to_owned() };
     let found = || {

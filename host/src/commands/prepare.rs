@@ -1,4 +1,4 @@
-//! The start of the process, which `epilogue up` and `epilogue worker` share.
+//! The startup code of `epilogue up` and `epilogue worker`.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -41,16 +41,16 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Manifest,
     pub(crate) host: HostOptions,
     pub(crate) engine: Engine,
-    /// The number of instances: `max-instances`, or less if the system does not allow so many.
+    /// The largest number of instances: `max-instances`, or less if the system allows less.
     instances: NonZeroU32,
     /// The task engine for durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
     /// The exporters for an OpenTelemetry collector.
     pub(crate) otlp: Otlp,
     readiness: Readiness,
-    /// What reads the timelines of requests and batches.
+    /// The reports about requests and batches, such as the access log.
     pub(crate) reports: Reports,
-    /// The state of the process, once its application is loaded.
+    /// The overview of the process, for SIGUSR1. Empty until the application is loaded.
     overview: Arc<OnceLock<Overview>>,
     /// The watched files, if the host runs with `--watch`.
     watching: Option<Watching>,
@@ -59,20 +59,21 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares the process before the application is loaded: its logs, the application's build, the engines.
+    /// Prepares the process, and loads no application yet. Starts the logs, builds the application if `--build` is set,
+    /// and opens the task engine.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of these steps fails. The message says why.
+    /// Returns an error if a step fails. The error message gives the reason.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (manifest, mut host, otlp) = args.set_up(&readiness)?;
         if args.watch && host.dashboard.is_none() && std::io::stdout().is_terminal() {
-            // Someone is working on the application here.
+            // `--watch` on a terminal means that somebody develops the application.
             host.dashboard = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         }
         let (causes, reloads) = mpsc::channel();
-        // Before the files are read, so that every later change is seen.
+        // The host watches the files before it reads them, so that it sees every later change.
         let watching = args.watch.then(|| Watching::start(&manifest, args.build, causes.clone())).transpose()?;
         let (engine, instances) = engine::engine(host.max_instances)?;
         let task_store = TaskStore::of(&host)?;
@@ -98,7 +99,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// Returns an error if the application cannot run on this host. The message says why.
+    /// Returns an error if the application cannot run on this host. The error message gives the reason.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         let (app, tls) = self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())?;
         self.args.runtime.set_key_values(&app.stores)?;
@@ -108,7 +109,7 @@ impl Prepared {
         Ok((app, tls))
     }
 
-    /// Warns if workers on other machines would find other key-value stores.
+    /// Logs a warning for each key-value store that workers on other machines cannot reach.
     fn warn_of_local_stores(&self, stores: &Stores) {
         let mut labels: Vec<_> =
             self.manifest.components.iter().flat_map(|component| &component.key_value_stores).collect();
@@ -124,13 +125,14 @@ impl Prepared {
         }
     }
 
-    /// The host's options. `max_instances` is the number of instances that the system allows.
+    /// Returns the host's options. In the returned options, `max_instances` is the number of instances that the system
+    /// allows.
     pub(crate) fn options(&self) -> HostOptions {
         HostOptions { max_instances: self.instances, ..self.host.clone() }
     }
 
-    /// Handles signals from now on. A signal to stop begins the returned shutdown. The host then logs `progress`, the
-    /// requests and tasks that are left.
+    /// Starts to handle signals. SIGTERM and SIGINT begin the returned shutdown. During the shutdown, the host logs the
+    /// remaining requests and tasks of `progress`.
     ///
     /// # Errors
     ///
@@ -141,8 +143,8 @@ impl Prepared {
         Ok(shutdown)
     }
 
-    /// Makes the process ready until the shutdown begins, tells its state to `epilogue status`, and reloads the application from now on. Called once the
-    /// application is loaded.
+    /// Marks the process as ready. Starts to serve `epilogue status` and the dashboard, and to reload the application.
+    /// Call this function after the application is loaded.
     ///
     /// # Errors
     ///
@@ -197,7 +199,7 @@ impl Prepared {
     }
 }
 
-/// Sets the gauges to the state of the process, whenever they are read.
+/// Returns a function that sets the gauges among the metrics to the current state of the process.
 fn gauges(overview: Overview) -> Gauges {
     Arc::new(move || {
         let overview = overview.clone();
@@ -230,9 +232,10 @@ fn gauges(overview: Overview) -> Gauges {
 }
 
 impl UpArgs {
-    /// Prepares the process before the application is loaded: its logs, its limits, and the application's build.
+    /// Reads the manifest, starts the logs and the metrics, sets the limits of the process, and builds the application
+    /// if `--build` is set.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions, Otlp)> {
-        // For errors before the manifest is read.
+        // Errors before the manifest is read need a format too.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
         let manifest = self.manifest()?;
         let host = self.host_options(&manifest)?;
@@ -252,14 +255,15 @@ impl UpArgs {
         Ok((manifest, host, otlp))
     }
 
-    /// The application as its manifest describes it now.
+    /// Reads the manifest of the application.
     pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
         let application = &self.application;
         Manifest::load_profile(&Manifest::find(application.from.as_deref())?, application.profile.as_deref())?
             .select(&application.component_ids)
     }
 
-    /// The host's options. Options of the command line take precedence over Spin's variables, and those over the manifest.
+    /// Returns the host's options. The command line and the host's own variables override Spin's variables. Spin's
+    /// variables override the manifest.
     ///
     /// # Errors
     ///

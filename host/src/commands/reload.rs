@@ -1,6 +1,7 @@
-//! Reloads the application: reads its manifest and components again. Running requests and tasks end on the old version.
+//! Reloads the application: the host reads the manifest and the components again. Running requests and tasks end on the
+//! old version of the application.
 //!
-//! If the new version cannot be loaded, the host logs the reason, and the old version goes on.
+//! If the new version cannot be loaded, the host logs the reason, and keeps the old version.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -20,9 +21,9 @@ use crate::commands::watch::{Cause, Concern, Watching};
 pub(crate) struct Reloader {
     pub(crate) args: UpArgs,
     pub(crate) engine: Engine,
-    /// The options that the host was started with. A reload does not change them.
+    /// The options with which the host started. A reload does not change these options.
     pub(crate) host: HostOptions,
-    /// The task engine for durable tasks. A reload does not change it.
+    /// The task engine for durable tasks. A reload keeps the same task engine.
     pub(crate) task_store: Option<TaskStore>,
     pub(crate) replacer: Replacer,
     /// The watched files, if the host runs with `--watch`.
@@ -30,11 +31,11 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads at each cause from now on, on a separate thread.
+    /// Starts a thread that reloads or builds the application at each cause that `causes` receives.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {
-                // One reload handles all causes that have come meanwhile.
+                // One reload handles all causes that `causes` has received meanwhile.
                 let all: Vec<Cause> = iter::once(first).chain(causes.try_iter()).collect();
                 if let Err(error) = self.heed(all) {
                     tracing::error!(target: "epilogue::reload", "{error:#}; the application goes on as it was");
@@ -72,7 +73,7 @@ impl Reloader {
             let components: Vec<String> = build.into_iter().collect();
             build::build(&self.args.manifest()?, &components)?;
             tracing::info!(target: "epilogue::reload", "rebuilt {}", components.join(", "));
-            // If the build changes a component's file, this causes a reload.
+            // If the build changes a component's file, this change causes a reload.
         }
         if reload {
             let reloaded = self.reload().context("cannot reload the application");
@@ -86,7 +87,8 @@ impl Reloader {
     fn reload(&mut self) -> anyhow::Result<()> {
         let manifest = self.args.manifest()?;
         if let Some(watching) = &mut self.watching {
-            // Before the files are read. Also if a file is wrong, because it will change when it is corrected.
+            // The host must watch the new files before it reads them. If a file is wrong, its correction then causes a
+            // reload.
             watching.follow(&manifest)?;
         }
         let host = self.args.host_options(&manifest)?;
@@ -108,8 +110,8 @@ impl Reloader {
         Ok(())
     }
 
-    /// The names of the options that differ but that a reload does not change. The options of the certificate's files
-    /// are left out, because a reload reads the certificate again.
+    /// Returns the names of the options that have a new value, and that a reload does not change. If the host serves
+    /// https, leaves out `tls-cert` and `tls-key`, because a reload reads the certificate again.
     fn fixed(&self, host: &HostOptions) -> Vec<String> {
         let https = |options: &HostOptions| options.tls_cert.is_some();
         let mut differing = self.host.differing(host);

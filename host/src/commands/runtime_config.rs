@@ -1,5 +1,5 @@
-//! The operator's configuration of an application beside its manifest: the values of its variables, and its key-value
-//! stores.
+//! The configuration that an operator gives an application in addition to the manifest: the values of variables, and
+//! the key-value stores.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -34,21 +34,21 @@ pub(crate) struct RuntimeArgs {
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
 
-    /// Folder for the application's data, such as its default key-value store. With an empty name, the host keeps the
+    /// Folder for the application's data, such as its default key-value store. If the name is empty, the host keeps the
     /// data in memory. The default is the folder .spin beside the manifest.
     #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<OsString>,
 
-    /// Set a key of the default key-value store at the start. May be repeated.
+    /// Set a key of the default key-value store when the host starts. May be repeated.
     #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = key_value)]
     key_values: Vec<(String, String)>,
 
-    /// What is open, for reloads.
+    /// The open key-value stores, which a reload keeps.
     #[arg(skip)]
     backends: Backends,
 }
 
-/// Where `--variable` takes values from.
+/// The source of the values of an option `--variable`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum VariableSource {
     Value(String, String),
@@ -57,16 +57,16 @@ enum VariableSource {
     Toml(PathBuf),
 }
 
-/// What an application finds at run time.
+/// The variables and the key-value stores of an application.
 pub(crate) struct Runtime {
-    /// The values of its variables.
+    /// The values of the application's variables.
     pub(crate) variables: Resolver,
-    /// The key-value stores that it can have.
+    /// The key-value stores that the application can use.
     pub(crate) stores: Stores,
 }
 
 impl RuntimeArgs {
-    /// What the operator sets now. Warnings are logged.
+    /// Reads the values of the variables and the key-value stores that the operator has set. Logs warnings.
     ///
     /// # Errors
     ///
@@ -87,11 +87,11 @@ impl RuntimeArgs {
         Ok(Runtime { variables: self.variables(manifest, config.variables_providers)?, stores })
     }
 
-    /// Sets the keys of `--key-value`.
+    /// Sets the keys of `--key-value` in the default key-value store.
     ///
     /// # Errors
     ///
-    /// Returns an error if the default store cannot be opened, or does not take them.
+    /// Returns an error if the default store cannot be opened, or if the store refuses a key.
     pub(crate) fn set_key_values(&self, stores: &Stores) -> anyhow::Result<()> {
         if self.key_values.is_empty() {
             return Ok(());
@@ -117,7 +117,7 @@ impl RuntimeArgs {
                 }
             });
         }
-        // Spin reads the file from the current folder. It need not be meant for this application.
+        // Spin reads the file from the current folder. The file may belong to another application.
         let dotenv = read_dotenv(Path::new(".env")).unwrap_or_else(|error| {
             if !manifest.variables.is_empty() {
                 tracing::warn!(target: "epilogue::up", "variables are not taken from .env: {error:#}");
@@ -132,7 +132,7 @@ impl RuntimeArgs {
 
     fn own_values(&self, manifest: &Manifest) -> anyhow::Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
-        // Not read by clap, whose errors would repeat the value.
+        // clap does not read these values, because its errors would show them.
         for text in &self.variables {
             let source: VariableSource = text.parse().context("--variable is wrong")?;
             values.extend(source.read()?);

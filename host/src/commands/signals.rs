@@ -1,4 +1,5 @@
-//! Signals: SIGTERM and SIGINT stop the host in order (S13), SIGHUP reloads the application, SIGUSR1 logs the state of the process.
+//! Handles signals. SIGTERM and SIGINT shut the host down (S13). SIGHUP reloads the application. SIGUSR1 logs the state
+//! of the process.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -19,16 +20,16 @@ use crate::process::threads::STUCK;
 use crate::server::overview::Overview;
 use crate::server::progress::Progress;
 
-/// How often the host logs what is left, if stderr is a terminal.
+/// Time between two log lines about the remaining requests and tasks, if stderr is a terminal.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// How often the host logs what is left, if stderr is not a terminal.
+/// Time between two log lines about the remaining requests and tasks, if stderr is not a terminal.
 const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
-/// Handles signals from now on, on a separate thread.
+/// Starts a thread that handles signals.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown, and a second signal of the same kind ends it at once (S13). One
-/// SIGINT and one SIGTERM count as one signal. The reason: after Ctrl-C, all processes get SIGINT from the terminal,
-/// and a process manager also sends SIGTERM to its processes, as Spin does to its plugins.
+/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (S13). One
+/// SIGINT and one SIGTERM together do not stop the host at once, because Ctrl-C often sends both signals: the terminal
+/// sends SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -45,13 +46,13 @@ pub(crate) fn handle(
         let mut kinds = loop {
             match signals.next().await {
                 Told::Stop(kind) => break vec![kind],
-                // Its receiver lives as long as the process.
+                // The receiver of `reloads` lives as long as the process.
                 Told::Reload => _ = reloads.send(Cause::Signal),
                 Told::Status => log_status(overview.get()).await,
             }
         };
-        // Logged before the shutdown begins, because the process may end at once, and "stopped after" must be the last
-        // line.
+        // This line must come before the shutdown begins. The process may end at once, and "stopped after" must be its
+        // last line.
         let report = Report::start(progress, grace);
         trigger.drain(grace);
         let second = async {
@@ -67,7 +68,7 @@ pub(crate) fn handle(
         tokio::select! {
             () = sleep(grace) => {}
             () = second => {
-                // Logged first, because the process may end with the stop.
+                // This line comes first, because the process may end with the stop.
                 tracing::warn!(target: "epilogue::signals", "stopping at once");
                 trigger.stop();
             }
@@ -83,19 +84,19 @@ pub(crate) fn handle(
     Ok(())
 }
 
-/// Logs the state of the process: a line of text for each line of the table that `epilogue status` prints.
+/// Logs the state of the process, with one event for each line that `epilogue status` prints.
 async fn log_status(overview: Option<&Overview>) {
     let Some(overview) = overview else {
         tracing::info!(target: "epilogue::signals", "the application is not loaded yet");
         return;
     };
     for line in table(&overview.status().await).lines().filter(|line| !line.is_empty()) {
-        // A field, because clients and guests have chosen some of its words.
+        // The line is a field, because clients and guests have chosen some words of the line.
         tracing::info!(target: "epilogue::signals", line, "status");
     }
 }
 
-/// The meaning of a signal.
+/// The action that a signal asks for.
 enum Told {
     Stop(SignalKind),
     Reload,
@@ -107,7 +108,7 @@ struct Signals {
     terminate: Signal,
     hangup: Signal,
     user: Signal,
-    /// Whether there was a terminal when the process started.
+    /// True if the process had a terminal when it started.
     terminal: bool,
 }
 
@@ -127,7 +128,7 @@ impl Signals {
             _ = self.interrupt.recv() => Told::Stop(SignalKind::interrupt()),
             _ = self.terminate.recv() => Told::Stop(SignalKind::terminate()),
             _ = self.user.recv() => Told::Status,
-            // The signal's first meaning: the terminal has been closed.
+            // The system also sends SIGHUP when the terminal closes.
             _ = self.hangup.recv() => match self.terminal && !has_terminal() {
                 true => Told::Stop(SignalKind::hangup()),
                 false => Told::Reload,
@@ -140,7 +141,7 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Logs the requests and tasks that a shutdown still waits for.
+/// Logs the requests and tasks that the shutdown still waits for.
 struct Report {
     progress: Progress,
     grace: Duration,
@@ -148,14 +149,14 @@ struct Report {
 }
 
 impl Report {
-    /// Logs what is left now. The grace begins here.
+    /// Logs the remaining requests and tasks. The grace begins with this call.
     fn start(progress: Progress, grace: Duration) -> Self {
         let report = Self { progress, grace, start: Instant::now() };
         report.log("; the same signal again stops them at once");
         report
     }
 
-    /// Logs what is left at regular intervals, while something is left. Does not return.
+    /// Logs the remaining requests and tasks at regular intervals, while any request remains. Never returns.
     async fn repeat(&self) {
         let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
         loop {

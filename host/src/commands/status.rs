@@ -1,4 +1,4 @@
-//! `epilogue status`: what a running host does now.
+//! `epilogue status`: shows what a running host does now.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -14,19 +14,19 @@ use crate::reports::view::{Phase, Summary};
 use crate::server::control;
 use crate::server::overview::{Durable, State, Status};
 
-/// The time between two states with `--watch`.
+/// With `--watch`: the time after which the command asks the host again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The options of `epilogue status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Number of the process to ask. Needed if several hosts of this user run.
+    /// Process ID of the host. Needed if several hosts of this user run.
     #[arg(value_name = "PID")]
     pid: Option<u32>,
-    /// Prints the state as one JSON object.
+    /// Print the state as one JSON object.
     #[arg(long)]
     json: bool,
-    /// Asks again every second, until the host has ended.
+    /// Print the state every second, until the host has ended.
     #[arg(long)]
     watch: bool,
 }
@@ -35,7 +35,8 @@ pub(crate) struct StatusArgs {
 ///
 /// # Errors
 ///
-/// Returns an error if no host runs, if several run and none is named, or if the host does not answer.
+/// Returns an error if no host of this user runs, if several hosts run and `args` has no PID, or if the host does not
+/// answer.
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let pid = match (args.pid, &*control::processes()) {
         (Some(pid), _) => pid,
@@ -55,7 +56,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             table(&status)
         };
         if args.watch && out.is_terminal() {
-            // Clears the screen, and begins at its top.
+            // These codes clear the screen, and move the cursor to the top.
             write!(out, "\x1b[H\x1b[2J")?;
         }
         out.write_all(text.as_bytes())?;
@@ -70,7 +71,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The state as a table for people.
+/// Formats the state as a table for people.
 pub(crate) fn table(status: &Status) -> String {
     let State { name, pid, state, started, requests, draining, batches, instances, .. } = &status.state;
     let mut text = String::new();
@@ -137,7 +138,7 @@ fn row(text: &mut String, request: &Summary) {
     let tasks: Vec<_> = request.tasks.iter().flatten().map(|(state, count)| format!("{count} {state}")).collect();
     let age = Shown(Duration::from_millis(request.now / 1000)).to_string();
     let what = match (&request.method, &request.path) {
-        // Escaped, because a client has chosen it.
+        // The path is escaped, because a client has chosen it.
         (Some(method), Some(path)) => format!("{method} {}", path.escape_default()),
         _ => "durable tasks".to_owned(),
     };

@@ -18,11 +18,11 @@ use crate::app::TaskStore;
 use crate::commands::cli::{TasksArgs, TasksCommand};
 use crate::telemetry::logging::{self, Escaped};
 
-/// Runs `epilogue tasks`. The exit code is 1 if a named batch does not exist.
+/// Runs `epilogue tasks`. If the command line names a batch that does not exist, the exit code is 1.
 ///
 /// # Errors
 ///
-/// Returns an error if the engine cannot be used.
+/// Returns an error if the task engine cannot be used.
 pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let host = settings(&args)?;
     let which = "no task engine is named: use --engine, EPILOGUE_ENGINE, or --from with a manifest that sets engine";
@@ -32,7 +32,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
         "no other process can read the engine \"memory:\": use sqlite:PATH, redis://HOST or nats://HOST"
     );
     let options = Options { visibility: host.visibility_timeout, operator: true, ..Options::default() };
-    // Not the manifest's filter, because the operator wants to see events here that the host does not log.
+    // The manifest's filter does not count, because the operator wants to see events here that the host does not log.
     let log = args.log.clone().unwrap_or_else(LogFilter::tasks);
     logging::init(&HostOptions { log, ..host.clone() }, None)?;
     let store = TaskStore::open(url, options)?;
@@ -54,8 +54,8 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The options of the command line. The manifest's options fill in missing ones, unless the command line names an
-/// engine but no manifest.
+/// Returns the options of the command line, and takes missing options from the manifest. If the command line names an
+/// engine and no manifest, this function reads no manifest.
 fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
         engine: args.engine.clone(),
@@ -74,7 +74,7 @@ fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     }
 }
 
-/// A batch as programs read it.
+/// A batch in the output of `--json`.
 #[derive(Serialize)]
 struct Row<'a> {
     id: &'a str,
@@ -85,7 +85,7 @@ struct Row<'a> {
     component: Option<&'a str>,
     /// The names of the batch's tasks, including tasks that have ended.
     tasks: Vec<&'a str>,
-    /// How many of the batch's tasks have ended.
+    /// The number of the batch's tasks that have ended.
     ended: u32,
     /// The numbers of the tasks that have not ended.
     waiting: Vec<u64>,
@@ -94,12 +94,12 @@ struct Row<'a> {
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
-    /// The time until the batch's lease ends or, if it is delayed, until it is ready.
+    /// The time in milliseconds until the lease of a leased batch ends, or until a delayed batch is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-    /// The whole batch, with the tasks' arguments in base 64. None in a list, or if the envelope cannot be read.
+    /// The whole batch, with the tasks' arguments in base64. None in a list, or if the stored batch cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<&'a Batch>,
 }
@@ -214,7 +214,7 @@ fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Describes which worker holds a batch and for how long, or when the batch is ready.
+/// Describes the lease of a leased batch, or the time until a delayed batch is ready.
 fn waits(entry: &Entry) -> Option<String> {
     let left = entry.left.map(seconds);
     match (&entry.worker, left) {
@@ -239,12 +239,12 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-/// The first line of a text, cut to 80 characters.
+/// Returns the first line of a text, cut to 80 characters.
 fn one_line(why: &str) -> String {
     harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
 }
 
-/// Escapes a text that a guest or a client has chosen, so that it can neither begin a new line nor control the
+/// Escapes a text that a guest or a client has chosen. The escaped text has no line breaks, and cannot control the
 /// terminal.
 fn harmless(text: &str) -> String {
     let mut harmless = String::new();

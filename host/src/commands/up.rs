@@ -1,4 +1,4 @@
-//! `epilogue up`: load the application, serve it, and end it in order.
+//! `epilogue up`: loads the application, serves it, and shuts it down.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use super::prepare::Prepared;
 use crate::server::Server;
 use crate::server::progress::Count;
 
-/// Runs an application until a signal ends it.
+/// Runs an application until a signal stops the host.
 ///
 /// # Errors
 ///
-/// Returns an error if the application cannot run. The message says why.
+/// Returns an error if the application cannot run. The error message gives the reason.
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let (app, tls) = prepared.load()?;
@@ -37,10 +37,11 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Ok(summary.exit_code())
 }
 
-/// Prints the application's address and its routes. The first line has a fixed form, for programs.
+/// Prints the application's address and its routes. The first line always has the form `Serving URL`, so that programs
+/// can read the address.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
-    // An error means that stdout is closed. It can be ignored.
+    // If stdout is closed, there is nobody to tell about the error.
     _ = writeln!(out, "Serving {url}");
     _ = writeln!(out, "Available Routes:");
     for (route, trigger) in manifest.routes() {

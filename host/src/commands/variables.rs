@@ -1,4 +1,5 @@
-//! The environment variables for options: which names are known, and which variable a wrong value came from.
+//! The environment variables that set options. This module warns of unknown variables, and names the variable in an
+//! error about a variable's value.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,27 +13,28 @@ use epilogue_manifest::settings::HostOverlay;
 use crate::commands::cli::{Cli, command, parse};
 
 const PREFIX: &str = "EPILOGUE_";
-/// The variables of `spin up` for options that the host has, too.
+/// Environment variables of `spin up`, each with the option of this host that the variable sets.
 const OF_SPIN: [(&str, &str); 3] =
     [("SPIN_HTTP_LISTEN_ADDR", "listen"), ("SPIN_TLS_CERT", "tls-cert"), ("SPIN_TLS_KEY", "tls-key")];
-/// The prefixes of variables that only the project's own tests read.
+/// The parts after `EPILOGUE_` with which variables of the project's own tests begin.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
-/// Reads the command line. If there is a mistake in it, the process ends with exit code 2 and a message.
+/// Reads the command line. If the command line has a mistake, the process prints a message and ends with exit code 2.
 pub(super) fn command_line() -> Cli {
     parse(env::args_os()).unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
-/// Warnings about unknown variables whose names look like the host's own. They are probably misspelled.
+/// Returns a warning for each unknown variable whose name begins with `EPILOGUE_`. Such a name is probably misspelled.
 pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
 }
 
-/// The options that Spin's own variables set. The host's own variables and options take precedence.
+/// Returns the options that Spin's environment variables set. The host's own variables and options override these
+/// options.
 ///
 /// # Errors
 ///
-/// Returns an error if a value cannot be read. The message names the variable.
+/// Returns an error if a variable has a wrong value. The error message names the variable.
 pub(super) fn of_spin() -> anyhow::Result<HostOverlay> {
     of_spin_from(|name| env::var_os(name))
 }
@@ -66,8 +68,8 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Changes the error about a wrong value: it then names the variable that the value came from, because the option is
-/// not on the command line.
+/// Changes an error about a wrong value. If the value comes from an environment variable, and not from the command
+/// line, the changed error names the variable instead of the option.
 fn name_variable(
     mut error: Error,
     arguments: impl Iterator<Item = OsString>,
@@ -100,7 +102,7 @@ fn name_variable(
     error
 }
 
-/// The options of all commands.
+/// Returns the options of all subcommands.
 fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_subcommands().flat_map(Command::get_arguments)
 }
@@ -142,7 +144,7 @@ mod tests {
         assert!(error.starts_with("the variable SPIN_HTTP_LISTEN_ADDR is wrong: "), "{error}");
     }
 
-    /// The error of these arguments, if this variable has this value.
+    /// Returns the error for `arguments` if the environment variable `variable` has the value `value`.
     fn error(arguments: &[&str], variable: &str, value: &str) -> String {
         let arguments: Vec<_> = ["epilogue", "up"].iter().chain(arguments).map(OsString::from).collect();
         let error = parse(&arguments).unwrap_err();

@@ -1,4 +1,4 @@
-//! HashiCorp Vault as a source of variables: version 2 of its key-value secrets engine, over its HTTP API.
+//! HashiCorp Vault as a source of variables. The host reads version 2 of Vault's key-value secrets engine over HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::budget::lookups::ComponentLookups;
 use crate::interfaces::send::send;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// How long an answer may take.
+/// Longest time that the host waits for an answer of Vault.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest answer, in bytes. It is Vault's own limit for a secret.
+/// Largest answer that the host reads, in bytes. Vault itself limits a secret to this size.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// A server of Vault. Its requests are made on one thread, so that any thread can ask for a variable.
+/// A Vault server. One thread sends all requests to the server, so that any thread can ask for a variable.
 pub(super) struct Vault {
     url: Url,
     token: HeaderValue,
@@ -34,7 +34,7 @@ pub(super) struct Vault {
     failures: Arc<OnceAMinute>,
 }
 
-/// What Vault answers to a request for a secret.
+/// Vault's answer to a request for a secret.
 #[derive(Deserialize)]
 struct Answer {
     data: Versioned,
@@ -51,15 +51,15 @@ struct Secret {
 }
 
 impl Vault {
-    /// Prepares requests to the server at `url`. A variable is the field `value` of the secret `prefix/NAME`, or `NAME`
-    /// without a prefix, in the secrets engine at `mount`.
+    /// Makes a client for the Vault server at `url`. The value of the variable `NAME` is the field `value` of the
+    /// secret `prefix/NAME` in the secrets engine at `mount`. If `prefix` is none, the secret is `NAME`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL or the token cannot be used. The message does not contain the token.
+    /// Returns an error if the URL or the token cannot be used. The error message never contains the token.
     pub(super) fn new(url: &str, token: &str, mount: String, prefix: Option<String>) -> anyhow::Result<Self> {
         let url = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        // Not repeated, because it may have a password.
+        // The error does not show the URL, because the URL may contain a password.
         let url = url.context("the url of the variables provider vault must be like https://vault.example.com:8200")?;
         let token = HeaderValue::from_str(token)
             .ok()
@@ -89,7 +89,7 @@ impl Vault {
         let answer = async move {
             let (response, connection) = send(request, None, lookups).await?;
             let status = response.status();
-            // The next provider may have it.
+            // The next provider may have the variable.
             if status == StatusCode::NOT_FOUND {
                 return Ok(None);
             }

@@ -11,58 +11,59 @@ use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
-/// How long the host waits after a change, because another change often follows.
+/// Time that the host waits after a change, because another change often follows.
 const REST: Duration = Duration::from_millis(200);
 
-/// How patterns match: `*` within one folder, and `**` in all folders below, as in Spin.
+/// The rules for patterns, which are the same as in Spin. `*` matches within one folder. `**` also matches in all
+/// folders below.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
-/// The reason to reload or build the application.
+/// A reason to reload or to build the application.
 pub(crate) enum Cause {
-    /// The operator has sent the signal.
+    /// The operator has sent SIGHUP to the host.
     Signal,
-    /// These files have changed.
+    /// The listed files have changed.
     Files(Vec<PathBuf>),
 }
 
 /// Watches the files that a manifest names.
 pub(crate) struct Watching {
     watcher: Debouncer<RecommendedWatcher, NoCache>,
-    /// Whether to also watch the source files of components.
+    /// True if the host also watches the source files of components.
     build: bool,
     watched: Watched,
 }
 
-/// The files to watch.
+/// The files and folders that the host watches.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Watched {
     /// The folder of the manifest.
     root: PathBuf,
     folders: BTreeMap<PathBuf, RecursiveMode>,
-    /// The manifest, and the components' files.
+    /// The files that the host loads: the manifest and the components' files.
     loaded: BTreeSet<PathBuf>,
-    /// The source files of components: the component's id, its pattern as the manifest writes it, and the pattern of
-    /// the absolute path.
+    /// The patterns for the source files of components. Each entry contains a component's id, the pattern as it is in
+    /// the manifest, and the pattern as an absolute path.
     built: Vec<(String, String, Pattern)>,
 }
 
-/// The role of a file in the application.
+/// The role of a changed file in the application.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Concern {
-    /// The file is read when the application is loaded.
+    /// The host reads the file when it loads the application.
     Loaded,
-    /// These components are built from the file.
+    /// The listed components are built from the file.
     Built(Vec<String>),
 }
 
 impl Watching {
-    /// Sends changes to `causes` from now on: changes of the files that the host loads and, with `build`, of the source
-    /// files.
+    /// Starts to watch files, and sends each change to `causes`. Watches the files that the host loads. If `build` is
+    /// set, also watches the components' source files.
     ///
     /// # Errors
     ///
-    /// Returns an error if the manifest has an invalid pattern, or the system cannot watch so many folders.
+    /// Returns an error if the manifest has an invalid pattern, or if the system cannot watch so many folders.
     pub(crate) fn start(manifest: &Manifest, build: bool, causes: Sender<Cause>) -> anyhow::Result<Self> {
         let tell = move |changes: DebounceEventResult| match changes {
             Ok(changes) => {
@@ -101,7 +102,7 @@ impl Watching {
             }
         }
         for folder in self.watched.folders.keys().filter(|folder| !watched.folders.contains_key(*folder)) {
-            // It may never have existed.
+            // The folder may never have existed.
             _ = self.watcher.unwatch(folder);
         }
         tracing::info!(target: "epilogue::watch", "watching {}", watched.names());
@@ -109,12 +110,12 @@ impl Watching {
         Ok(())
     }
 
-    /// The role of a file in the application. None if it has no role.
+    /// Returns the role of a file in the application, or none if the application does not use the file.
     pub(crate) fn concern(&self, file: &Path) -> Option<Concern> {
         self.watched.concern(file)
     }
 
-    /// A file's name in messages.
+    /// Returns a file's name for messages: the path relative to the manifest's folder.
     pub(crate) fn name(&self, file: &Path) -> String {
         self.watched.name(file)
     }
@@ -127,7 +128,7 @@ impl Watched {
         let sources = manifest.sources().filter(|source| manifest.download(source).is_none());
         let mut loaded: BTreeSet<PathBuf> = sources.map(Path::to_owned).collect();
         loaded.extend(manifest.path.file_name().map(|name| root.join(name)));
-        // Watches the folder and not the file, because build tools and editors replace files.
+        // The host watches the folder and not the file, because build tools and editors replace files.
         let folder = |file: &PathBuf| Some((file.parent()?.to_owned(), RecursiveMode::NonRecursive));
         let mut folders: BTreeMap<PathBuf, RecursiveMode> = loaded.iter().filter_map(folder).collect();
         let mut built = Vec::new();
@@ -172,7 +173,8 @@ impl Watched {
     }
 }
 
-/// The folder that contains all possible matches of a pattern, and whether folders below it can contain matches too.
+/// Returns the folder that contains all possible matches of a pattern. The returned mode is recursive if folders below
+/// this folder can contain matches too.
 fn reach(workdir: &Path, pattern: &str) -> (PathBuf, RecursiveMode) {
     let (fixed, open) = pattern.split_at(pattern.find(['*', '?', '[']).unwrap_or(pattern.len()));
     let base = fixed.rsplit_once('/').map_or("", |(base, _)| base);

@@ -16,11 +16,11 @@ use crate::server::thread::Host;
 use crate::tasks::observer::Observer;
 use crate::worker::Workers;
 
-/// Runs durable tasks until a signal ends it.
+/// Runs durable tasks until a signal stops the worker.
 ///
 /// # Errors
 ///
-/// Returns an error if the application cannot run. The message says why.
+/// Returns an error if the application cannot run. The error message gives the reason.
 pub(crate) fn worker(args: UpArgs) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(args)?;
     let task_store = prepared.task_store.clone();

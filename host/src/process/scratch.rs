@@ -1,8 +1,9 @@
-//! Folders for the copies of components' files. The host deletes them when the process stops in order. If a process was
-//! killed, the next process deletes its folders.
+//! Temporary folders for the copies of components' files. When the host stops in order, it deletes its folders. If a
+//! host was killed, the next host deletes the folders of the killed host.
 //!
-//! Each folder has a file that its process keeps locked. When the process ends in any way, the system removes the lock.
-//! So a folder whose file is not locked belongs to no living process.
+//! Each folder has a lock file. The host keeps the lock file locked. When the host's process ends in any way, the
+//! operating system removes the lock. If the lock file of a folder is not locked, the process that made the folder is
+//! dead.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -14,32 +15,34 @@ use anyhow::Context as _;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-/// The start of a folder's name.
+/// The first part of each folder's name.
 const PREFIX: &str = "epilogue-";
-/// The file in a folder that its process keeps locked. No other program uses this name. So the host may delete a folder
-/// that has such a file.
+/// The name of a folder's lock file. No other program uses this name, so the host may delete a folder that has a file
+/// of this name.
 const LOCK: &str = ".epilogue-lock";
-/// The name of the lock file before it is locked. So no other process treats the new folder as one of a dead process.
+/// The name of the lock file until the host has locked the file. Because of this other name, no other process mistakes
+/// the new folder for the folder of a dead process.
 const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
 
-/// All folders of the process. A thread that never ends, such as the reload thread, may hold a folder that is then
+/// All folders of the process. A thread that never ends, such as the reload thread, can hold a [`Scratch`] that is
 /// never dropped.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// How often the host tries to delete a folder into which a guest still writes.
+/// Number of attempts to delete a folder. An attempt can fail because a guest still writes into the folder.
 const ATTEMPTS: usize = 3;
 
-/// A temporary folder. It is deleted when this value is dropped, or by [`delete_all`], or by the next process.
+/// A temporary folder. The drop of this value deletes the folder. If this value is never dropped, [`delete_all`] or the
+/// next process deletes the folder.
 pub(crate) struct Scratch {
     path: PathBuf,
-    /// Locked for as long as the process lives.
+    /// The lock file, which stays locked while this value lives.
     _lock: File,
 }
 
 impl Scratch {
-    /// Makes an empty folder in `$TMPDIR`, which only this user can enter. The first call also deletes the folders of
+    /// Makes an empty folder in `$TMPDIR` that only this user can enter. The first call also deletes the folders of
     /// dead processes.
     pub(crate) fn new() -> anyhow::Result<Self> {
         TIDIED.call_once(|| delete_abandoned(&std::env::temp_dir()));
@@ -64,7 +67,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Deletes all folders. Called when the process is about to end.
+/// Deletes all folders of this process. The host calls this function just before the process ends.
 pub(crate) fn delete_all() {
     let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
     folders.iter().for_each(|folder| delete(folder));
@@ -89,8 +92,8 @@ fn delete_abandoned(parent: &Path) {
     }
 }
 
-/// Locks a folder that a dead process of this user has left. None if it is anything else, because in a shared `/tmp`
-/// other users can make files and links with any name.
+/// Locks a folder that a dead process of this user has left. Returns none for everything else, because other users can
+/// make files and links with any name in a shared `/tmp`.
 fn lock_abandoned(folder: &Path) -> io::Result<Option<File>> {
     let own = |what: &fs::Metadata| what.uid() == geteuid().as_raw();
     let what = fs::symlink_metadata(folder)?;

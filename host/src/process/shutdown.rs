@@ -1,11 +1,12 @@
-//! Graceful shutdown: stop accepting, finish, and stop by force at the deadline (S13).
+//! Graceful shutdown (S13). The host accepts no new work, finishes the running work, and stops by force at the end of
+//! the grace.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The exit code of a process whose stop has abandoned tasks, or that had to end by force.
+/// Exit code of a process that abandoned tasks when it stopped, or that ended by force.
 pub(crate) const ABANDONED: u8 = 3;
 
 /// The stage of the shutdown.
@@ -16,11 +17,11 @@ enum Stage {
     Stopped,
 }
 
-/// Starts the shutdown of the servers that hold the matching [`Shutdown`], or stops them at once.
+/// Begins the shutdown of the servers that hold the matching [`Shutdown`], or stops these servers at once.
 #[derive(Debug, Clone)]
 pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
-/// The shutdown, as a server sees it.
+/// Tells a server whether the shutdown has begun, and when the grace ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Shutdown {
     stage: watch::Receiver<Stage>,
@@ -35,7 +36,8 @@ pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
 }
 
 impl ShutdownTrigger {
-    /// Lets requests and their tasks finish for as long as `grace`, and accepts no more. Later calls change nothing.
+    /// Begins the shutdown. Running requests and their tasks may finish within `grace`, and the servers accept no new
+    /// work. Later calls change nothing.
     pub(crate) fn drain(&self, grace: Duration) {
         self.0.send_if_modified(|stage| {
             let begins = matches!(stage, Stage::Running);
@@ -48,7 +50,7 @@ impl ShutdownTrigger {
         });
     }
 
-    /// Stops at once. Tasks that have not ended are abandoned.
+    /// Stops the servers at once. The servers abandon all tasks that have not ended.
     pub(crate) fn stop(&self) {
         self.0.send_replace(Stage::Stopped);
     }
@@ -60,12 +62,12 @@ impl Shutdown {
         self.trigger.drain(grace);
     }
 
-    /// Whether the shutdown has begun.
+    /// Reports whether the shutdown has begun.
     pub(crate) fn has_begun(&self) -> bool {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// The end of the grace. None before the shutdown.
+    /// Returns the time at which the grace ends, or none if the shutdown has not begun.
     pub(crate) fn end(&self) -> Option<Instant> {
         match *self.stage.borrow() {
             Stage::Running => None,
@@ -74,7 +76,8 @@ impl Shutdown {
         }
     }
 
-    /// Whether everything must end, because at the time `now` the grace has passed or was cut short.
+    /// Reports whether all work must have ended at the time `now`, because the grace has passed or
+    /// [`ShutdownTrigger::stop`] has cut the grace short.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {
             Stage::Running => false,
@@ -83,7 +86,8 @@ impl Shutdown {
         }
     }
 
-    /// The rest of the grace. Zero if it was cut short, or if the shutdown has not begun.
+    /// Returns the rest of the grace. Returns zero if the shutdown has not begun, or if [`ShutdownTrigger::stop`] has
+    /// cut the grace short.
     pub(crate) fn left(&self) -> Duration {
         match *self.stage.borrow() {
             Stage::Draining { until } => until.saturating_duration_since(Instant::now()),
@@ -102,7 +106,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits until everything must end: the grace has passed, or was cut short.
+    /// Waits until the grace has passed, or until [`ShutdownTrigger::stop`] cuts the grace short. All work must have
+    /// ended at this time.
     pub(crate) async fn stopped(&mut self) {
         let until = self.begun().await;
         tokio::select! {

@@ -1,4 +1,5 @@
-//! The server's threads. If one of them ends early, by an error or a panic, the others shut down in order.
+//! The threads of a server or of a worker. If a thread ends early with an error or a panic, the other threads shut down
+//! in order.
 
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -10,12 +11,12 @@ use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
-/// How long after the grace a thread may take to end, including a worker's last calls of the task engine. After that,
+/// Time that a thread has to end after the grace, including a worker's last calls of the task engine. After this time,
 /// the thread counts as stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
-/// A thread's event loop. It is made before the thread, so that what it needs of the system, such as its file
-/// descriptors, is missed before the host says that it is ready.
+/// A thread's event loop. The host makes the event loop before the thread. So if the system has no file descriptor left
+/// for the event loop, the host does not report itself ready.
 pub(crate) struct EventLoop(Runtime);
 
 impl EventLoop {
@@ -23,14 +24,14 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses a file descriptor that it needs.
+    /// Returns an error if the system refuses a file descriptor that an event loop needs.
     pub(crate) fn for_each(threads: usize) -> anyhow::Result<Vec<Self>> {
         let make = |_| tokio::runtime::Builder::new_current_thread().enable_all().build().map(Self);
         (0..threads).map(make).collect::<Result<_, _>>().context("cannot make an event loop")
     }
 
-    /// Runs a future, and the local tasks that it spawns, on this thread until the future has ended. `begin` is called
-    /// within the event loop.
+    /// Calls `begin` within the event loop. Runs the future that `begin` returns, and the local tasks that this future
+    /// spawns, on the current thread until the future has ended.
     pub(crate) fn block_on<F: Future>(self, begin: impl FnOnce() -> F) -> F::Output {
         let Self(runtime) = self;
         let local = LocalSet::new();
@@ -42,12 +43,13 @@ impl EventLoop {
     }
 }
 
-/// Runs each of `works` on a thread, until all have ended. If one ends with an error or a panic the others get `grace`.
+/// Runs each item of `works` on its own thread, and waits until all threads have ended. If a thread ends with an error
+/// or a panic, the other threads have the time `grace` to end.
 pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()>
 where
     W: FnOnce() -> anyhow::Result<()> + Send + 'static,
 {
-    // Dropped at the thread's end, also after a panic.
+    // The thread drops this value when it ends, also after a panic.
     struct End(Sender<usize>, usize);
     impl Drop for End {
         fn drop(&mut self) {
@@ -86,7 +88,7 @@ where
             None => ends.recv().ok(),
             Some(until) => ends.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
         };
-        // All have ended, or one of them is stuck.
+        // All threads have ended, or a thread is stuck.
         let Some(index) = end else { return result };
         let Some(thread) = threads.get_mut(index).and_then(Option::take) else { continue };
         if let Err(error) = thread.join().map_err(|_| anyhow!("it panicked")).flatten() {

@@ -1,12 +1,12 @@
-//! The engine of the tests' hosts.
+//! The wasmtime engine that the hosts of a test process share.
 
 use std::sync::{Mutex, OnceLock};
 
 use epilogue_manifest::settings::HostOptions;
 use wasmtime::Engine;
 
-/// Returns the engine that all hosts of a test process share, except hosts that set a number of instances. They share it
-/// because each engine reserves address space for thousands of instances.
+/// Returns the wasmtime engine that the hosts of a test process share. A host that sets `max-instances` has its own
+/// engine. The other hosts share an engine, because each engine reserves address space for thousands of instances.
 pub(super) fn engine() -> anyhow::Result<&'static Engine> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());

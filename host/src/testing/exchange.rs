@@ -1,4 +1,4 @@
-//! One request of a test, over a connection of its own.
+//! Sends one request of a test, on a new connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 
-/// Sends a request and reads its response, which may take as long as `patience`.
+/// Sends a request and reads the whole response. Returns an error if the response takes longer than `patience`.
 pub(super) fn exchange(
     address: SocketAddr,
     request: Request<Bytes>,

@@ -1,4 +1,4 @@
-//! The records of ended requests, and how tests wait for them.
+//! Keeps the records of ended requests until tests take them.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use crate::tasks::record::RequestRecord;
 
-/// Keeps records in the order in which they came, until a test takes them. Several threads may wait.
+/// Keeps records in the order of their arrival, until a test takes them. Several threads can wait for records at the
+/// same time.
 pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
 
 #[derive(Default)]
 struct Kept {
     waiting: Vec<RequestRecord>,
-    /// Whether no more records will come.
+    /// True if no more records will come.
     ended: bool,
 }
 
 impl Records {
-    /// Keeps the records that come from `incoming`, on a separate thread.
+    /// Starts a thread that keeps the records from `incoming`.
     pub(super) fn keep(incoming: Receiver<RequestRecord>) -> Self {
         let kept = Arc::new((Mutex::new(Kept::default()), Condvar::new()));
         let records = Self(kept.clone());
@@ -34,8 +35,8 @@ impl Records {
         records
     }
 
-    /// Takes the first record that is `wanted`, and waits for it. Returns none if it does not come within `patience`,
-    /// or can never come.
+    /// Takes the first record for which `wanted` returns true. If there is no such record yet, waits for the record.
+    /// Returns none if the record does not come within `patience`, or if no more records will come.
     pub(super) fn take(&self, patience: Duration, wanted: impl Fn(&RequestRecord) -> bool) -> Option<RequestRecord> {
         let (kept, changed) = &*self.0;
         let looks = |kept: &mut Kept| !kept.ended && !kept.waiting.iter().any(&wanted);

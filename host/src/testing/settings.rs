@@ -1,13 +1,14 @@
-//! The settings that a `TestHost` may have.
+//! The settings that a `TestHost` can have.
 
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
-/// The settings that `epilogue up` applies to its process. The hosts of a test share one process.
+/// The settings that `epilogue up` applies to its whole process. A `TestHost` cannot have these settings, because all
+/// hosts of a test share one process.
 const OF_THE_PROCESS: [&str; 9] =
     ["grace", "log", "log-format", "max-memory", "metrics-listen", "quiet", "task-spans", "tls-cert", "tls-key"];
 
-/// Sets the setting `name`, for the host or for all components. Panics if a `TestHost` cannot have this setting, or if
-/// the value is not valid.
+/// Sets the setting with the name `name`, for the host or for all components. Panics if a `TestHost` cannot have this
+/// setting, or if the value is not valid.
 pub(super) fn set(host: &mut HostOverlay, components: &mut SettingsOverlay, name: &str, value: &str) {
     assert!(
         !OF_THE_PROCESS.contains(&name),

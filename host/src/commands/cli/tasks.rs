@@ -48,7 +48,8 @@ pub(crate) struct TasksArgs {
     pub command: TasksCommand,
 }
 
-/// What to do with stored tasks. An engine stores the tasks of one request together, under one ID.
+/// What to do with stored tasks. A task engine stores the durable tasks of one request together, as a batch with one
+/// ID.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TasksCommand {
     /// Lists the stored tasks, the oldest first.
@@ -56,39 +57,41 @@ pub(crate) enum TasksCommand {
         /// List only batches in this state.
         #[arg(long, value_enum)]
         state: Option<StateArg>,
-        /// Largest number of lines.
+        /// Largest number of batches to list.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
     /// Lists the batches that failed for good and wait in the dead letter, with the reasons.
     Dead {
-        /// Largest number of lines.
+        /// Largest number of batches to list.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
     /// Shows one request's tasks, with their arguments.
     Show {
-        /// The ID that the list shows.
+        /// ID of the batch, as `epilogue tasks list` shows it.
         id: String,
     },
-    /// Retries dead batches. The failed task and the tasks behind it run again. Each of these tasks gets its full
-    /// number of attempts.
+    /// Retries dead batches. In each batch, the failed task and the tasks behind it run again, with their full number
+    /// of attempts.
     Retry {
-        /// IDs, as the list shows them.
+        /// IDs of the batches, as `epilogue tasks list` shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// Instead of IDs, a filter.
+        /// A filter for batches, instead of IDs.
         #[command(flatten)]
         choice: ChoiceArgs,
     },
-    /// Removes batches in any state. The host neither starts nor retries the unfinished tasks of these batches.
+    /// Removes batches in any state. No worker starts or retries the unfinished tasks of a removed batch.
     ///
-    /// Each such task is recorded as `dropped`. If a worker runs one of these tasks, the worker stops it.
+    /// The command records each unfinished task of a removed batch as `dropped`. If a worker already runs a task of a
+    /// removed batch, the worker stops the task.
     Drop {
-        /// IDs, as the list shows them.
+        /// IDs of the batches, as `epilogue tasks list` shows them.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// Instead of IDs, a filter. The command shows how many batches match, and asks before it removes them.
+        /// A filter for batches, instead of IDs. The command shows the number of matching batches, and asks the
+        /// operator before it removes the batches.
         #[command(flatten)]
         choice: ChoiceArgs,
         /// Remove only batches in this state.
@@ -100,22 +103,22 @@ pub(crate) enum TasksCommand {
     },
 }
 
-/// The filter for the batches that a command changes, instead of IDs.
+/// The filter that chooses the batches for a command, instead of IDs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
     /// Choose all batches.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-    /// Choose the batches in which a task of this name has not ended. The command changes all tasks of these batches.
+    /// Choose the batches that have an unfinished task of this name. The command changes each chosen batch as a whole.
     #[arg(long, conflicts_with = "ids", value_name = "NAME")]
     pub task: Option<String>,
-    /// Choose batches that this component enqueued.
+    /// Choose the batches that this component enqueued.
     #[arg(long, conflicts_with = "ids", value_name = "ID")]
     pub component: Option<String>,
 }
 
 impl ChoiceArgs {
-    /// Whether the command line has a filter.
+    /// Reports whether the command line has a filter.
     pub(crate) fn is_made(&self) -> bool {
         self.all || self.task.is_some() || self.component.is_some()
     }
@@ -126,7 +129,7 @@ impl ChoiceArgs {
 pub enum StateArg {
     /// A worker can run the tasks now.
     Ready,
-    /// The tasks will be ready after a pause.
+    /// The tasks wait for a time, for example before a retry.
     Delayed,
     /// A worker runs the tasks.
     Leased,

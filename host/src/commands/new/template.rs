@@ -6,21 +6,21 @@ macro_rules! files {
     };
 }
 
-/// The files of a project in one language, and what a project takes from Epilogue.
+/// A template for projects in one language: the project's files, and the package of Epilogue that the project uses.
 pub(super) struct Template {
     /// The name and the text of each file.
     pub(super) files: &'static [(&'static str, &'static str)],
-    /// The package that a guest uses, as messages name it.
+    /// The name of Epilogue's package in messages, such as `epilogue-sdk`.
     pub(super) sdk: &'static str,
-    /// The file of Epilogue's source without which there is no such package.
+    /// A file of Epilogue's source. If the file does not exist, the source does not contain Epilogue's package.
     pub(super) sdk_file: &'static str,
-    /// The file of the project that names the package.
+    /// The file of the project that names Epilogue's package.
     pub(super) manifest: &'static str,
     /// The strings in `manifest` that name a folder of Epilogue's source.
     pub(super) paths: &'static [&'static str],
-    /// The commands that prepare the project, each with a line end.
+    /// The shell commands that prepare the project. Each command ends with a line break.
     pub(super) setup: &'static str,
-    /// Whether the project uses a package of this name.
+    /// Reports whether the project uses a package with the given name.
     pub(super) uses: fn(&str) -> anyhow::Result<bool>,
 }
 

@@ -9,14 +9,14 @@ use super::{TaskStore, note};
 use crate::commands::cli::ChoiceArgs;
 use crate::tasks::change::Change;
 
-/// A batch that was chosen, and how many of its tasks have not ended.
+/// A chosen batch, and the number of its unfinished tasks.
 struct Chosen {
     id: String,
     tasks: usize,
 }
 
-/// Makes dead batches ready again: the named batches, or those that pass the filter. Returns false if a named batch is
-/// not dead.
+/// Makes dead batches ready again. If `choice` has a filter, changes the dead batches that match the filter. Otherwise
+/// changes the batches with the IDs `ids`. Returns false if a batch of `ids` is not dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
         true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
@@ -24,8 +24,9 @@ pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> a
     }
 }
 
-/// Removes batches: the named batches or, after a question, those that pass the filter. Returns false if a named batch
-/// is not stored.
+/// Removes batches. If `choice` has a filter, removes the batches that match the filter, and asks the operator first
+/// unless `yes` is set. Otherwise removes the batches with the IDs `ids`. Returns false if a batch of `ids` is not
+/// stored, or if the operator answers no.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
@@ -53,7 +54,7 @@ pub(super) fn drop(
     all(store, Change::Drop, &chosen)
 }
 
-/// The batches that are stored now and pass the filter.
+/// Returns the stored batches that match the filter and the state.
 fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
     let choice = choice.clone();
     let chosen = store.wait(|task_engine| async move {
@@ -64,12 +65,12 @@ fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> 
     Ok(chosen?)
 }
 
-/// The choice of a batch, or none if it does not pass the filter.
+/// Returns the batch of `entry` if the batch matches the filter, and none otherwise.
 fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     let batch = entry.batch().ok();
     let (tasks, component) = match &batch {
         Some(batch) => (batch.tasks.get(entry.next as usize..).unwrap_or_default(), Some(&batch.component)),
-        // It can be chosen only by its state.
+        // A batch that cannot be read can be chosen only by its state.
         None => (&[][..], None),
     };
     let of_component = choice.component.as_ref().is_none_or(|wanted| component == Some(wanted));
@@ -78,7 +79,7 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches. Skips a batch that has changed since it was chosen.
+/// Changes the chosen batches. If another command has retried or removed a batch meanwhile, skips this batch.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), did(change));
     let mut done = 0;
@@ -95,7 +96,8 @@ fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<b
     Ok(true)
 }
 
-/// Changes the named batches, and prints for each whether it was changed. Returns whether all were changed.
+/// Changes the batches with the IDs `ids`, and prints the result for each batch. Returns true if all batches were
+/// changed.
 fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<bool> {
     ensure!(!ids.is_empty(), "choose the tasks: name IDs that `epilogue tasks list` shows");
     let mut all = true;
@@ -107,7 +109,7 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch. Returns false if there is no such batch.
+/// Changes one batch. Returns false if the batch is not stored or, for a retry, if the batch is not dead.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     futures::executor::block_on(change.make(store, id))
 }
@@ -130,7 +132,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks the operator whether to go on. Any answer other than yes means no.
+/// Asks the operator whether to go on. Every answer except `y` and `yes` means no.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();
