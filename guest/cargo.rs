@@ -9,8 +9,9 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// `cargo build` for the target, as a user would call it, without the variables that the outer cargo has set for this
-/// script. It needs a separate target directory, because the outer cargo holds the lock of the usual one.
+/// Returns the command `cargo build` for the guests' target, without the variables that the outer cargo has set for the
+/// build script. The command needs its own target directory, because the outer cargo holds the lock of the usual target
+/// directory.
 pub(crate) fn cargo_build(root: &Path, target: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -18,7 +19,7 @@ pub(crate) fn cargo_build(root: &Path, target: &Path) -> Command {
     cargo
 }
 
-/// Installs the target if it is missing, because automatic installation may be off.
+/// Installs the guests' target if it is missing, because rustup's automatic installation may be off.
 pub(crate) fn add_target() -> Result<()> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let libraries = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;

@@ -1,11 +1,11 @@
-//! The value of `backoff = "1s..5m"`.
+//! Parses the value of the option `backoff = "1s..5m"`.
 
 use syn::{Error, LitStr, Result};
 
-/// The milliseconds in each unit. `ms` comes before `m` and `s`, so that it is matched first.
+/// The milliseconds in each unit. `ms` comes before `m` and `s`, so that the parser matches `ms` first.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// A task's wait after its first failed attempt, and its longest wait, in milliseconds.
+/// A task's wait after its first failed attempt, and the task's longest wait, in milliseconds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) first: u64,

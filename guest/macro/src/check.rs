@@ -1,4 +1,4 @@
-//! The rules for a function that can be a task. Each error says what to do instead.
+//! Checks whether a function can be a task. Each error says what to do instead.
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
@@ -6,7 +6,7 @@ use syn::{Error, FnArg, Item, ItemFn, Lifetime, Pat, Result, Type, TypeImplTrait
 
 use crate::expand::source;
 
-/// Returns the function in `item`, or an error if it cannot be a task.
+/// Returns the function in `item`, or an error if the item cannot be a task.
 pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
     let Item::Fn(function) = item else {
         return Err(Error::new_spanned(item, "`#[task]` goes on a function"));
@@ -40,7 +40,7 @@ pub(crate) fn task(item: &Item) -> Result<&ItemFn> {
 
 fn argument(argument: &FnArg) -> Result<()> {
     let FnArg::Typed(argument) = argument else {
-        return Ok(()); // `self`, which is refused above.
+        return Ok(()); // The argument is `self`, which `task` has already refused.
     };
     if !matches!(&*argument.pat, Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none())
         && !matches!(&*argument.pat, Pat::Wild(_))
@@ -52,7 +52,8 @@ fn argument(argument: &FnArg) -> Result<()> {
     check.0
 }
 
-/// Looks for references and lifetimes anywhere in a type. A borrowed value would not live until the task runs.
+/// Searches a type for references and lifetimes. A task cannot borrow a value, because the value would not live until
+/// the task runs.
 struct OwnedType(Result<()>);
 
 impl OwnedType {

@@ -1,4 +1,4 @@
-//! The code that a checked function expands to.
+//! Generates the code for a function that passed the checks.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -7,8 +7,8 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 use crate::backoff::Backoff;
 
-/// Expands a checked function to a unit struct with the function's name. Code can pass the struct to `add_task`, and
-/// can call it like the function.
+/// Expands a checked function to a unit struct with the function's name. The guest's code can pass the struct to
+/// `add_task`, and can call the struct like the function.
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;
@@ -17,7 +17,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
 
     let arguments: Vec<&PatType> = function.sig.inputs.iter().filter_map(typed).collect();
     let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
-    // The compiler points here if serde cannot serialize or deserialize an argument.
+    // The compiler's error points to this span if serde cannot serialize or deserialize an argument.
     let args = quote_spanned!(function.sig.paren_token.span.join()=> (#(#types,)*));
     let values: Vec<_> = (0..types.len()).map(|index| format_ident!("a{index}")).collect();
 
@@ -39,7 +39,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
     });
     let signature = signature(&bare_name, &arguments);
 
-    // Not with the task's own name, so that a task's body can enqueue the task itself.
+    // The inner function has another name than the task, so that the task's body can enqueue the task itself.
     let body = format_ident!("__{bare_name}");
     let mut inner = function.sig.clone();
     inner.ident = body.clone();
@@ -108,7 +108,7 @@ fn typed(argument: &FnArg) -> Option<&PatType> {
     }
 }
 
-/// Returns the task's signature as its author wrote it: `write_log(message: String)`.
+/// Returns the task's signature in the form of the source code, such as `write_log(message: String)`.
 fn signature(name: &str, arguments: &[&PatType]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|PatType { pat, ty, .. }| source(quote!(#pat: #ty))).collect();
     format!("{name}({})", arguments.join(", "))

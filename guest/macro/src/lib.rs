@@ -1,4 +1,4 @@
-//! The attribute `task`. Use it as `epilogue_sdk::task`, which documents it.
+//! The attribute `task`. Guests use the attribute as `epilogue_sdk::task`, which also has its documentation.
 
 mod backoff;
 mod check;
@@ -46,7 +46,7 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);
     match check::task(&item) {
         Ok(function) => expand::task(function, name, durable, backoff).into(),
-        // The item stays, so that the compiler does not also report "cannot find function".
+        // The output keeps the item, so that the compiler does not also report "cannot find function".
         Err(error) => {
             let error = error.into_compile_error();
             quote::quote!(#error #item).into()

@@ -1,7 +1,7 @@
 //! FastAPI's tutorial on background tasks, as a WASI HTTP component.
 //!
 //! `POST /send-notification/{email}?q=…` answers at once. After the response, the tasks print their lines in the order
-//! in which they were added. The request's database session closes last.
+//! in which they were added. The host closes the request's session after the last task.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -32,7 +32,7 @@ async fn help() -> &'static str {
      and about the query if there is one, comes after.\n"
 }
 
-/// A task, which runs after the response. The code below enqueues it with its arguments, and the host calls it.
+/// A task that prints a line. The host runs the task after the response.
 #[epilogue_sdk::task]
 fn write_log(message: String) {
     println!("{message}");
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
 // ANCHOR_END: query
 
 // ANCHOR: session
-/// A dependency that is closed after the last task, so that tasks may still use it.
+/// A dependency that closes after the last task, so that tasks may still use the session.
 struct Session;
 
 impl<S: Send + Sync> FromRequestParts<S> for Session {

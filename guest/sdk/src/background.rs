@@ -1,4 +1,4 @@
-//! The request's queue, and a task on its way there.
+//! The queue of the current request, and tasks that are not in a queue yet.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use crate::options::{FailurePolicy, TaskOptions};
 use crate::registry;
 use crate::task::{Task, TaskResult};
 
-/// The queue of the current request (S5). A request has one queue, and every value of this type refers to it.
+/// The queue of the current request (S5). A request has one queue, and every `BackgroundTasks` value refers to this
+/// queue.
 ///
-/// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. All of these
-/// add to the same queue: the handler, its dependencies, libraries, running tasks and the teardown.
+/// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
+/// handler, its dependencies, libraries, running tasks and the teardown all add tasks to the same queue.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -44,7 +45,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the task is not accepted. Such a task never runs.
+    /// Returns an error if the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///
@@ -58,7 +59,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the task is not accepted. Such a task never runs.
+    /// Returns an error if the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///
@@ -72,7 +73,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the task is not accepted. The future is then dropped.
+    /// Returns an error if the host refuses the task. A refused future is dropped and never runs.
     pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -84,8 +85,8 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the task is not accepted. The future is then dropped. Options with more than one attempt are
-    /// refused, because the first attempt consumes the future.
+    /// Returns an error if the host refuses the task, or if `options` allows more than one attempt. The first attempt
+    /// consumes the future, so a second attempt is impossible. A refused future is dropped and never runs.
     pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -93,28 +94,29 @@ impl BackgroundTasks {
         defer::enqueue(name, options, future)
     }
 
-    /// Cancels a task that has not started. The host records it as `cancelled`.
+    /// Cancels a task that has not started. The host records the task as `cancelled`.
     ///
-    /// Returns false if the task has started or ended, or was never accepted. If the task is a deferred future, the
-    /// values that it captured are dropped when the teardown begins.
+    /// Returns false if the task has already started, ended or been cancelled, or if the request has no task with this
+    /// number. If the task is a deferred future, the teardown drops the future and the values that it captured.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }
 
     /// Sets whether the remaining tasks of this request run after a task has failed (S4).
     ///
-    /// Without this call, the operator's setting `on-failure` decides. Its default is [`FailurePolicy::Stop`].
+    /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of the
+    /// setting is [`FailurePolicy::Stop`].
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
 }
 
-/// A task with its arguments, before it is in a queue. A response can carry such a task, like Starlette's
+/// A task with its arguments that is not in a queue yet. A response can carry a `BackgroundTask`, like Starlette's
 /// `Response(background=…)`.
 ///
 /// With axum, put the task before the body in the response tuple, as you would put headers. When axum builds the
-/// response, the task is added at the end of the request's queue. If the task is not accepted, the client gets the
-/// response of the [`EnqueueError`]. Without axum, call [`enqueue`](Self::enqueue).
+/// response, the task is added at the end of the request's queue. If the host refuses the task, axum sends the response
+/// of the [`EnqueueError`] instead. Without axum, call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -132,15 +134,16 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
-    /// Whether the function is a `#[task(durable)]`. Such a task is durable, even if the options do not say so.
+    /// Whether the function is a `#[task(durable)]`. If true, the task is durable even if the options are not
+    /// `durable`.
     durable: bool,
-    /// The function's own backoff. It is used if the options have none.
+    /// The function's own backoff, which applies if the options have no backoff.
     backoff: Option<(Duration, Duration)>,
 }
 
 impl BackgroundTask {
-    /// Creates a task that calls `task` with `args` and has the default options. `args` is the function's arguments as a
-    /// tuple.
+    /// Creates a task with the default options. The task calls the given function with the arguments `args`. `args` is
+    /// a tuple of the function's arguments, or `()` for a function without arguments.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
         Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE, backoff: T::BACKOFF }
@@ -156,7 +159,7 @@ impl BackgroundTask {
     ///
     /// # Errors
     ///
-    /// Returns an error if the task is not accepted. Such a task never runs.
+    /// Returns an error if the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///
@@ -174,7 +177,7 @@ impl BackgroundTask {
     }
 }
 
-/// A task's number within its request: 1 for the task that was added first, then 2, 3 and so on.
+/// The number of a task within its request. The numbers are 1, 2, 3 and so on, in the order of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 

@@ -1,5 +1,5 @@
-//! The code that wit-bindgen generates from `wit/`, and the export that the host calls. All other code in this crate is
-//! safe.
+//! The code that wit-bindgen generates from `wit/`, and the export that the host calls. Only this module of the crate
+//! has unsafe code.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! The context of running code: its request, its task, and the host's signal to stop.
+//! The current request, the running task, and the host's signal to stop.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,19 +12,20 @@ use crate::bindings::epilogue::background::{context, stop_signal, types};
 pub use stop_signal::StopReason;
 pub use types::{ResponseOutcome, TraceContext};
 
-/// The identity of the current request, for a handler, a task or a teardown (S16).
+/// The identifier and the trace context of the current request (S16). Handlers, tasks and teardowns can get a
+/// `RequestContext`.
 #[derive(Clone, Debug)]
 pub struct RequestContext(Arc<types::RequestContext>);
 
 impl RequestContext {
     /// Asks the host for the current request. Returns none if the instance serves no request.
     ///
-    /// In a composed component, spawned work may outlive its request. So get the context before you spawn the work, and
-    /// move the context into the work.
+    /// In a composed component, spawned work may run longer than its request. Get the context before you spawn the
+    /// work, and move the context into the work.
     ///
     /// # Panics
     ///
-    /// Panics outside a component, as in a native unit test.
+    /// Panics outside a component, for example in a native unit test.
     pub fn current() -> Option<Self> {
         context::request().map(|request| Self(Arc::new(request)))
     }
@@ -51,8 +52,8 @@ pub struct TaskContext {
 impl TaskContext {
     /// Asks the host for the running task. Returns none in a handler or a teardown.
     ///
-    /// Work that a task spawns is not part of the task. So get the context before you spawn the work, and move the
-    /// context into the work.
+    /// Work that a task spawns is not part of the task. Get the context before you spawn the work, and move the context
+    /// into the work.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();
@@ -69,18 +70,18 @@ impl TaskContext {
         &self.task.name
     }
 
-    /// Returns the number of the running attempt: 1 for the first, 2 for the second.
+    /// Returns the number of the running attempt. The first attempt has the number 1.
     pub fn attempt(&self) -> u32 {
         self.task.attempt
     }
 
-    /// Returns a key that is the same for every attempt of this task. No other task has the same key. Send the key to
-    /// services that ignore a second request with the same key.
+    /// Returns the task's idempotency key. Every attempt of the task has the same key, and two tasks never have the
+    /// same key. Send the key to services that ignore a second request with the same key.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
 
-    /// Returns the outcome of the response (S2).
+    /// Returns how the response to the request ended (S2).
     pub fn outcome(&self) -> &ResponseOutcome {
         &self.task.outcome
     }
@@ -95,7 +96,7 @@ impl TaskContext {
         self.request.trace_context()
     }
 
-    /// Waits until the task should stop, like the function [`stopping`].
+    /// Waits until the running task should stop, like the function [`stopping`].
     pub async fn stopping(&self) -> Stop {
         stopping().await
     }
@@ -104,16 +105,16 @@ impl TaskContext {
 /// The host's signal that the running handler, task or teardown should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The reason for the signal.
+    /// The reason why the host sends the signal.
     pub reason: StopReason,
     /// The time from now until the host stops the instance by force.
     pub grace: Duration,
 }
 
-/// Waits until the running handler, task or teardown should stop (S10): its deadline is near, or the host is shutting
-/// down.
+/// Waits until the running handler, task or teardown should stop (S10), because its deadline is near or because the
+/// host is shutting down.
 ///
-/// Wait for this future and for the work at the same time, as in the example. To stop waiting, drop the future.
+/// Wait for this future and for the work at the same time, for example with `select`. To stop waiting, drop the future.
 ///
 /// ```no_run
 /// # use std::pin::pin;
@@ -134,7 +135,7 @@ pub async fn stopping() -> Stop {
     Stop { reason, grace: Duration::from_nanos(grace) }
 }
 
-/// The reason why the host has called this instance: a task or a teardown.
+/// The task or the teardown that this instance is running.
 #[derive(Clone)]
 pub(crate) enum Running {
     Task(Arc<types::Task>),
@@ -148,8 +149,9 @@ impl Running {
 
     /// Runs `future` as part of this task or teardown.
     ///
-    /// The task or teardown is current only during each poll of the future. So it does not stay current if the future
-    /// is dropped before its end, and other code of the instance never sees it.
+    /// The task or teardown is current only during each poll of the future. If the future is dropped before its end,
+    /// the task or teardown does not stay current. Other code of the instance never sees this task or teardown as
+    /// current.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -160,7 +162,7 @@ impl Running {
     }
 }
 
-/// The task that is running.
+/// Returns the running task. Returns none in a handler or a teardown.
 fn running_task() -> Option<Arc<types::Task>> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.clone()),
@@ -168,7 +170,7 @@ fn running_task() -> Option<Arc<types::Task>> {
     })
 }
 
-/// The outcome of the response. None while it is not known.
+/// Returns the outcome of the response. Returns none while the handler is running.
 pub(crate) fn outcome() -> Option<ResponseOutcome> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.outcome.clone()),

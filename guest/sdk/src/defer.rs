@@ -1,4 +1,5 @@
-//! Futures as tasks. The host keeps a number, and this instance keeps the future for that number.
+//! Deferred tasks, which are futures. The host's queue keeps a number, and this instance keeps the future with that
+//! number.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use crate::error::EnqueueError;
 use crate::options::TaskOptions;
 use crate::task::{TaskResult, Work, work};
 
-/// A deferred task's arguments: `{"closure": 7}`. The arguments of every other task are a list, which serde never reads as
-/// an `enum`.
+/// The arguments of a deferred task, such as `{"closure": 7}`. The arguments of a named task are a list, which serde
+/// never reads as an `enum`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Args {
@@ -34,7 +35,7 @@ where
             "a closure can be tried only once, because its first run consumes it".to_owned(),
         ));
     }
-    // Never the same twice in an instance, so that no request can run a future of an earlier request.
+    // An instance never uses a number twice, so that no request can run a future of an earlier request.
     let closure = NEXT.replace(NEXT.get() + 1);
     let args = serde_json::to_vec(&Args::Closure(closure)).map_err(|error| EnqueueError::Other(error.to_string()))?;
     let id = queue::add_task(name, &args, options.into_wit(true))?;
@@ -42,19 +43,19 @@ where
     Ok(TaskId(id))
 }
 
-/// What a task's arguments say about the task.
+/// The kind of a task, according to the task's arguments.
 pub(crate) enum Taken {
-    /// The task is a named function, and these are its arguments.
+    /// The task is a named function, and the arguments are a list.
     Named,
-    /// The task is a closure, and this is its future.
+    /// The task is a deferred future, which this variant holds.
     Closure(Work),
-    /// The task is a closure that is not in this instance.
+    /// The task is a deferred future that this instance does not have.
     Gone,
 }
 
-/// Takes the closure that a task's arguments name, if the task is a deferred future.
+/// Removes and returns the future whose number is in the arguments of a deferred task.
 pub(crate) fn take(args: &[u8]) -> Taken {
-    // The arguments of a named task are a list. Finding this out from an error would take as long as reading them.
+    // The arguments of a named task are a list. This check is faster than an attempt to read a long list as a closure.
     if !args.starts_with(b"{") {
         return Taken::Named;
     }
@@ -64,7 +65,7 @@ pub(crate) fn take(args: &[u8]) -> Taken {
 
 /// Drops the futures of deferred tasks that were cancelled, skipped or discarded.
 pub(crate) fn forget() {
-    // Taken out of the cell first, because a captured value may use the cell again while it is dropped.
+    // The futures are taken out of the cell first, because a captured value may use the cell while it is dropped.
     drop(WAITING.take());
 }
 

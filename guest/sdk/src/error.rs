@@ -1,16 +1,16 @@
-//! The reasons why a task is not accepted.
+//! The reasons why a task is refused.
 
 use std::fmt;
 
 use crate::bindings::epilogue::background::types;
 
-/// The reason why a task was not accepted. Such a task never runs.
+/// The reason why a task is refused. A refused task never runs.
 ///
 /// With axum, a handler may return `Result<_, EnqueueError>`. The client then gets a response with the status that
 /// [`status`](Self::status) returns.
 ///
-/// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of spin-sdk
-/// returns such an error, the whole request fails.
+/// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of
+/// spin-sdk returns an `anyhow::Error`, the whole request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnqueueError {
@@ -24,53 +24,54 @@ pub enum EnqueueError {
         /// The largest size of one task's arguments as JSON, in bytes.
         limit: u64,
     },
-    /// The arguments of all the request's tasks together would be too large (S11).
+    /// The arguments of all tasks of the request would be too large together (S11).
     RequestArgsTooLarge {
-        /// The largest size of the arguments of all the request's tasks together as JSON, in bytes.
+        /// The largest size of the arguments of all tasks of one request together as JSON, in bytes.
         limit: u64,
     },
     /// JSON cannot hold the arguments without a change, for example because a float is not a number. The documentation
-    /// of the attribute [`task`](macro@crate::task#arguments) lists all such arguments.
+    /// of the attribute [`task`](macro@crate::task#arguments) lists the arguments that JSON cannot hold.
     BadArgs {
         /// The task's name.
         task: &'static str,
-        /// The reason, which names the part of the arguments.
+        /// The reason why JSON cannot hold the arguments.
         reason: String,
     },
-    /// The component does not export `runner`, so the host cannot run the task. The component was built without this SDK's
-    /// export, or a tool removed it.
+    /// The component does not export `runner`, so the host cannot run the task. The component was built without this
+    /// SDK's export of `runner`, or a tool has removed the export.
     NoRunner,
     /// The host is shutting down and accepts no more tasks (S13).
     ShuttingDown,
-    /// There is no open request. The request has been torn down, or none has begun.
+    /// The instance serves no request. The request has been torn down, or no request has begun.
     Closed,
-    /// The host cannot run a task with these options, or a deferred future cannot have them. The text names the option and
-    /// the reason.
+    /// The host does not support an option of the task, or a deferred future cannot have the option. The text names the
+    /// option and the reason.
     Unsupported(String),
-    /// Durable tasks have added durable tasks for as many generations as the operator allows. Without this limit, a
-    /// task that adds itself could multiply forever.
+    /// The durable task is one generation too far from its request. A durable task that another durable task adds is
+    /// one generation further from the request. Without this limit, a durable task that adds itself would run again and
+    /// again without end.
     TooManyGenerations {
         /// The largest number of generations of durable tasks after a request.
         limit: u32,
     },
-    /// The task is durable, and the durable tasks of as many requests as the operator allows are already waiting.
+    /// The task is durable, but the durable tasks of too many requests are already waiting in the task engine.
     BacklogFull {
         /// The largest number of requests whose durable tasks may wait.
         limit: u64,
     },
-    /// Another reason, which the text describes.
+    /// The host refuses the task for another reason, which the text describes.
     Other(String),
 }
 
 impl EnqueueError {
-    /// Returns the HTTP status for the client. To use another status, match the error. For example, return 413 if the client
-    /// sent too much.
+    /// Returns the HTTP status that axum's response of this error has. To use another status, match the error in the
+    /// handler. For example, return 413 if the client sent too much.
     ///
-    /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may succeed
-    ///   later or on another host, so axum's response also has `retry-after: 1`. The host sends the same status itself while
-    ///   the task engine is down.
-    /// - 500 for all other errors, such as a limit. If the client sends the same request again, it fails again, until
-    ///   the guest or the host is changed.
+    /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may
+    ///   succeed later or on another host, so axum's response also has `retry-after: 1`. While the task engine is down,
+    ///   the host itself also answers with the status 503.
+    /// - 500 for all other errors, such as a limit. If the client sends the same request again, the request fails
+    ///   again, until somebody changes the guest or the host.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

@@ -1,7 +1,7 @@
 //! Background tasks for WASI HTTP components in Rust, like FastAPI's `BackgroundTasks`. A handler adds tasks. The host
 //! runs the tasks after it has sent the response.
 //!
-//! This is the example of FastAPI's tutorial, with axum and spin-sdk:
+//! The following example is the example of FastAPI's tutorial, with axum and spin-sdk:
 //!
 //! ```no_run
 //! use std::sync::LazyLock;
@@ -37,8 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency is an extractor. An extractor that takes [`BackgroundTasks`] adds tasks to the same queue as the
-//! handler. To close a resource after the last task, an extractor calls [`Scope::on_teardown`].
+//! A dependency is an extractor. An extractor can take [`BackgroundTasks`], and can then add tasks to the handler's
+//! queue. An extractor calls [`Scope::on_teardown`] to close a resource after the last task.
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -55,20 +55,21 @@
 //! # fn main() {}
 //! ```
 //!
-//! A guest needs only this crate and its HTTP SDK. This crate exports the functions that the host calls after the response.
+//! A guest needs only this crate and an HTTP SDK. This crate exports the functions that the host calls after the
+//! response.
 //!
-//! A panic in a task or elsewhere ends the instance. The host records the panic and continues in another instance. A
-//! deadlock ends the instance too. In a deadlock, all code of the guest waits for other code of the guest, for example
-//! on a channel. No code waits for the host, for example for a clock or a response.
+//! A panic in a task or in other code of the guest ends the instance. The host records the panic and continues in
+//! another instance. A deadlock also ends the instance. In a deadlock, all code of the guest waits for other code of
+//! the guest, for example on a channel, and no code waits for the host.
 //!
-//! Numbers such as S5 name the host's rules. Each rule has tests.
+//! Numbers such as S5 in this documentation name the host's rules. Each of the host's rules has tests.
 //!
 //! # Features
 //!
 //! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] is part of a
 //!   response, and [`EnqueueError`] is a response.
 
-// `#[task]` uses this crate under its public name.
+// The code that `#[task]` generates refers to this crate by its public name.
 #[cfg(test)]
 extern crate self as epilogue_sdk;
 
@@ -95,8 +96,8 @@ pub use task::{Task, TaskResult};
 
 /// Turns a function into a background task for [`BackgroundTasks::add_task`].
 ///
-/// The function may be `async` or not (S17). A function that is not `async` blocks only its own instance. The function
-/// returns `()`, or a `Result<(), E>` whose error implements `Display`. You can still call the function directly.
+/// The function may be an `async fn` or a plain `fn` (S17). A plain `fn` blocks only its own instance. The function
+/// returns `()`, or a `Result<(), E>` whose error implements `Display`. The guest can still call the function directly.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -114,14 +115,16 @@ pub use task::{Task, TaskResult};
 ///
 /// # Names
 ///
-/// The host knows a task by its name. The name consists of the path of the module within the crate and the name of the
-/// function, such as `mail::send`. A task at the crate's root has only the name of its function.
+/// The host knows a task by its name. The default name is the path of the module within the crate and the name of the
+/// function, such as `mail::send`. For a task at the crate's root, the default name is only the name of the function.
 ///
-/// The host finds a stored task by its name, even after the guest has changed. Use `name` to set a name that survives
-/// refactoring.
+/// The host finds the function of a stored task by the task's name. If you rename or move the function, the default
+/// name changes, and the host cannot run tasks that were stored under the old name. Set a fixed name with `name` to
+/// avoid this problem.
 ///
 /// Two tasks of a guest cannot share a name. `epilogue up` and `epilogue compose` refuse a component with two tasks of
-/// one name. The message names both functions. Other hosts do not check this. There, the first use of any task panics.
+/// one name. The error message names both functions. Other hosts do not check the names. On other hosts, a guest with
+/// two tasks of one name panics when it first enqueues or runs a task.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -135,40 +138,40 @@ pub use task::{Task, TaskResult};
 ///
 /// A task owns its arguments. The types of the arguments implement [`serde`]'s `Serialize` and `Deserialize`, because
 /// the host keeps the arguments as JSON until the task runs. The task gets exactly the values that were enqueued,
-/// including each bit of a float. If that is not possible, `add_task` refuses the arguments:
+/// including each bit of a float. If JSON cannot keep the values exactly, `add_task` refuses the arguments. The
+/// compiler and `add_task` make these checks:
 ///
 /// - The compiler checks the number and the types of the arguments. The compiler also checks that the types implement
 ///   `Serialize` and `Deserialize`.
 /// - `add_task` checks the values. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON cannot hold: a
 ///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
 /// - `add_task` reads the arguments back and compares them. If the task would get another value, or no value,
-///   `add_task` returns `BadArgs`. A debug build does this for all arguments. A release build does this only for
-///   arguments that serde often changes. These are arguments with an `Option` inside an `Option`, with a field that
-///   `skip_serializing_if` has left out, with a field marked `flatten`, with an integer of 128 bits, or with a map
-///   whose keys are not strings.
+///   `add_task` returns `BadArgs`. A debug build compares all arguments. A release build compares only arguments that
+///   serde often changes: arguments with an `Option` inside an `Option`, with a field that `skip_serializing_if` has
+///   left out, with a field marked `flatten`, with an integer of 128 bits, or with a map whose keys are not strings.
 ///
-/// A release build can miss one mistake: a type whose `Serialize` and `Deserialize` do not match for another reason. If
-/// the task then cannot read its arguments, it ends as `failed` with the error `bad arguments`.
+/// A release build can miss a type whose `Deserialize` reads a value otherwise than its `Serialize` writes it. If a
+/// task cannot read its arguments, the task ends as `failed` with the error `bad arguments`.
 ///
-/// serde's own limits apply. An integer of 128 bits cannot be within `flatten`, within an `untagged` enum, or within an
-/// enum that has its `tag` inside. In these places, `add_task` refuses such an integer.
+/// serde's own limits apply. `add_task` refuses an integer of 128 bits within `flatten`, within an `untagged` enum, or
+/// within an enum that has its `tag` inside.
 ///
-/// `#[task(durable)]` makes the task durable wherever it is enqueued. See [`TaskOptions::durable`].
+/// `#[task(durable)]` makes every enqueued task of the function durable. See [`TaskOptions::durable`].
 ///
 /// # Retries
 ///
-/// `#[task(backoff = "15s..1h")]` sets the waits between attempts: 15 s after the first failure, then twice as long each
-/// time, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a task only if
+/// `#[task(backoff = "15s..1h")]` sets the waits between attempts. The first wait is 15 s, and each further wait is
+/// twice as long, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a task only if
 /// [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt. See [`TaskOptions::backoff`].
 ///
 /// # Limits
 ///
-/// The attribute makes a type with the function's name, so no variable in the same scope can have this name. The future
-/// of an `async` task must be [`Send`], because axum requires this of everything that a handler awaits. For a future
-/// that is not `Send`, use [`BackgroundTasks::defer`].
+/// The attribute `task` makes a type with the function's name, so no variable in the same scope can have the function's
+/// name. The future of an `async` task must be [`Send`], because axum requires `Send` of every future that a handler
+/// awaits. For a future that is not `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
-/// Returns the output of a future that is ready at its first poll.
+/// Polls a future once and returns its output. Panics if the future is not ready.
 #[cfg(test)]
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -178,7 +181,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Items for the code that `#[task]` generates. These items can change in any version.
+/// Items for the code that `#[task]` generates. The items of this module can change in any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__note as note_task;

@@ -6,7 +6,7 @@ use crate::bindings::epilogue::background::types;
 
 pub use types::{FailurePolicy, RunWhen};
 
-/// The options of one task: when it runs, how often, and for how long.
+/// The options of one task, which say when, how often and how long the task runs.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,8 +30,9 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// Creates the default options. The task runs once, within the host's timeout. The task runs only if the handler
-    /// returns a response. The task runs even if the client leaves.
+    /// Creates the default options. With the default options, the task has one attempt, with the host's timeout. With
+    /// the default options, the task runs only if the handler returns a response. With the default options, the task
+    /// runs even if the client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -43,17 +44,18 @@ impl TaskOptions {
         }
     }
 
-    /// Sets when the task runs: only after a response, only after a failure of the handler, or always (S6). The default
-    /// is [`RunWhen::Success`]: the task runs after a response of any status.
+    /// Sets whether the task runs after the handler has succeeded, after the handler has failed, or in both cases (S6).
+    /// The default is [`RunWhen::Success`], which means that the task runs after a response of any status.
     pub const fn run_when(mut self, when: RunWhen) -> Self {
         self.run_when = when;
         self
     }
 
-    /// Sets the timeout of one attempt (S10). If an attempt takes longer, the host stops it and records it as `timed-out`.
+    /// Sets the timeout of one attempt (S10). If an attempt takes longer, the host stops the attempt, and the attempt
+    /// ends as `timed-out`.
     ///
-    /// Without this option, the operator's setting `task-timeout` counts. Its default is 30 s. A timeout that is longer
-    /// than this setting has no effect.
+    /// Without this option, the operator's setting `task-timeout` applies, which is 30 s by default. A timeout that is
+    /// longer than `task-timeout` has no effect.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -61,20 +63,22 @@ impl TaskOptions {
 
     /// Sets the largest number of attempts. Zero counts as one.
     ///
-    /// The default is one attempt. For a durable task, the default is the operator's setting `durable-attempts`.
-    /// [`backoff`](Self::backoff) sets the waits between attempts.
+    /// By default, a task has one attempt. By default, a durable task has as many attempts as the operator's setting
+    /// `durable-attempts` allows. [`backoff`](Self::backoff) sets the waits between attempts.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Sets the waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
+    /// Sets the waits between attempts. The wait after the first failed attempt is `first`. Each further wait is twice
+    /// as long as the wait before it, up to `max`.
     ///
-    /// The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
+    /// The host shortens each wait at random, by up to half, so that tasks that failed together do not retry together.
     ///
-    /// The default is the backoff in the task's attribute `#[task(backoff = "…")]`. Without that attribute, a task
-    /// waits 100 ms to 10 s. A durable task without that attribute waits as long as the operator's settings say. Their
-    /// default is 15 s to one hour.
+    /// The default is the backoff in the task's attribute `#[task(backoff = "…")]`. If the attribute has no `backoff`,
+    /// a task waits 100 ms to 10 s. If the attribute of a durable task has no `backoff`, the operator's settings
+    /// `durable-backoff` and `durable-max-backoff` apply. By default, `durable-backoff` is 15 s and
+    /// `durable-max-backoff` is one hour.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self
@@ -87,41 +91,44 @@ impl TaskOptions {
     }
 
     /// Sets whether the task is durable. The host stores a durable task in the task engine, where it survives the
-    /// process. Any host or worker of the application may run it.
+    /// process. Any host or worker of the application may run a durable task.
     ///
-    /// A durable task runs at least once, and may run again after a crash. Use the
-    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key) to do the work only once. By default, a
-    /// task is durable only if it is a `#[task(durable)]` or if the operator makes all tasks durable.
+    /// A durable task runs at least once, and may run again after a crash. Use
+    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key) to do the task's work only once. By
+    /// default, a task is durable only if it is a `#[task(durable)]` or if the operator makes all tasks durable.
     ///
-    /// The host stores the handler's durable tasks before the response begins. If that fails, the client gets 503. A
-    /// task or a teardown can add durable tasks too. The host then stores the task before `add_task` returns.
+    /// The host stores the handler's durable tasks before it sends the response. If the host cannot store them, the
+    /// client gets 503. A task or a teardown can also add a durable task. In a task or a teardown, the host stores the
+    /// durable task before `add_task` returns.
     ///
-    /// Without `max_attempts`, the operator's setting limits the attempts. Its default is ten. If the host crashes
-    /// during an attempt, the attempt counts. So a task with one attempt does not run again after a crash.
+    /// Without `max_attempts`, the operator's setting `durable-attempts` limits the attempts, which is ten by default.
+    /// If the host crashes during an attempt, the attempt counts. A durable task with one attempt does not run again
+    /// after a crash.
     ///
-    /// In these cases the host refuses the task with [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported):
+    /// If the operator has set no task engine, the host refuses a durable task with
+    /// [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported). The host refuses these tasks too:
     ///
-    /// - The operator has set no task engine.
-    /// - The task is a closure.
-    /// - The task has [`cancel_on_disconnect`](Self::cancel_on_disconnect). When the host stores a durable task, it
-    ///   cannot know yet whether the client will leave.
+    /// - a durable closure, because a closure cannot be stored;
+    /// - a durable task with [`cancel_on_disconnect`](Self::cancel_on_disconnect), because the host stores the task
+    ///   before it knows whether the client will leave.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
     }
 
-    /// Adds the task's own backoff, unless these options have one.
+    /// Sets the backoff to the task's own backoff, unless the options already have a backoff.
     pub(crate) fn or_backoff(mut self, own: Option<(Duration, Duration)>) -> Self {
         self.backoff = self.backoff.or(own);
         self
     }
 
-    /// Whether these options ask for more than one attempt.
+    /// Reports whether these options allow more than one attempt.
     pub(crate) const fn retries(&self) -> bool {
         matches!(self.max_attempts, Some(2..))
     }
 
-    /// Converts these options for the host. `instance_bound` means that the arguments refer to this instance's memory.
+    /// Converts these options to the type that the host expects. `instance_bound` means that the task's arguments refer
+    /// to this instance's memory.
     pub(crate) fn into_wit(self, instance_bound: bool) -> types::TaskOptions {
         types::TaskOptions {
             run_when: self.run_when,
@@ -143,7 +150,7 @@ impl Default for TaskOptions {
     }
 }
 
-/// Converts a duration to nanoseconds. More than 584 years become 584 years.
+/// Converts a duration to nanoseconds. A duration above 584 years becomes 584 years.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The tasks of this guest, by name.
+//! Finds the tasks of this guest by their names.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::args;
 use crate::task::{Task, Work};
 
-/// One `#[task]` function of the guest. The linker collects all of them.
+/// One `#[task]` function of the guest. The linker collects the registrations of all such functions.
 pub struct Registration {
     name: &'static str,
     signature: &'static str,
@@ -15,12 +15,12 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The registration that the attribute `#[task]` submits for `T`.
+    /// Creates the registration that the attribute `#[task]` submits for the task `T`.
     pub const fn of<T: Task>(signature: &'static str, location: &'static str) -> Self {
         Self { name: T::NAME, signature, location, start: |json| Ok(Box::pin(T::run(args::read(json)?))) }
     }
 
-    /// Returns the future that runs the task with `args`. The error says why the arguments do not fit.
+    /// Returns the future that runs the task with `args`. The error names the reason why the arguments do not fit.
     pub(crate) fn start(&self, args: &[u8]) -> Result<Work, String> {
         (self.start)(args).map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
     }
@@ -28,7 +28,7 @@ impl Registration {
 
 inventory::collect!(Registration);
 
-/// Finds the task of this name.
+/// Finds the task with the name `name`.
 ///
 /// # Panics
 ///
@@ -37,13 +37,13 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name, because the wrong task might run. Called before anything is
-/// enqueued.
+/// Panics if two tasks of this guest share a name, because the wrong task might run. The SDK calls this function before
+/// it enqueues a task.
 pub(crate) fn check() {
     tasks();
 }
 
-/// Removes the crate's name from a path. So the name of a task at the crate's root is the name of its function.
+/// Removes the crate's name from a path. For a task at the crate's root, only the name of the function remains.
 pub const fn without_crate(path: &'static str) -> &'static str {
     let bytes = path.as_bytes();
     let mut at = 0;
@@ -56,14 +56,14 @@ pub const fn without_crate(path: &'static str) -> &'static str {
     path
 }
 
-/// The length of a task's [`note`], in bytes.
+/// Returns the length of a task's [`note`], in bytes.
 pub const fn note_length(name: &str, location: &str) -> usize {
     8 + name.len() + location.len()
 }
 
-/// One task's entry in a section of the component's file. The entry contains the lengths of two texts, in four bytes
-/// each, and then the texts. When the host loads a component, it reads this section. The host refuses a component in
-/// which two tasks have the same name.
+/// Returns one task's entry for the section `epilogue-tasks` of the component's file. The entry contains the lengths of
+/// the name and the location, in four bytes each, and then both texts. When the host loads a component, it reads the
+/// section `epilogue-tasks`. If two tasks in the section have the same name, the host refuses the component.
 pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGTH] {
     let mut note = [0; LENGTH];
     let (lengths, texts) = note.split_at_mut(8);
@@ -76,7 +76,7 @@ pub const fn note<const LENGTH: usize>(name: &str, location: &str) -> [u8; LENGT
     note
 }
 
-/// Puts the [`note`] of a task into the component's file.
+/// Writes the [`note`] of a task into the section `epilogue-tasks` of the component's file.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __note {

@@ -1,4 +1,4 @@
-//! The functions that the host calls after the response.
+//! Implements the functions that the host calls after the response.
 
 use crate::bindings::epilogue::background::types::{ResponseOutcome, Task, TaskError};
 use crate::bindings::exports::epilogue::background::runner::Guest;

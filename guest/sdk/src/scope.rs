@@ -8,8 +8,8 @@ use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
 
-/// The scope of the current request (S9). Futures that are registered here run after the request's last task, so tasks may
-/// use what the handler opened. In FastAPI, the code after a dependency's `yield` does the same.
+/// The scope of the current request (S9). The scope keeps futures that run after the request's last task, so tasks may
+/// still use resources that the handler opened. In FastAPI, the code after a dependency's `yield` has this purpose.
 ///
 /// ```no_run
 /// # use epilogue_sdk::Scope;
@@ -26,29 +26,29 @@ impl Scope {
         Self(())
     }
 
-    /// Registers `future` to run at the end of the request, before the futures that were registered earlier.
+    /// Registers `future` to run at the end of the request. The futures run in reverse order of registration.
     ///
-    /// - The future may add tasks, which then run after the future. The future may also register more futures. They run
-    ///   next.
-    /// - If the future returns an error, the host records the error, and the other futures still run.
-    /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs this. A
-    ///   composed component runs such a future with its next teardown.
+    /// - The future may add tasks, which then run after the future. If the future registers another future, the new
+    ///   future runs next.
+    /// - If the future returns an error, the host logs the error, and the other futures still run.
+    /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs an error.
+    ///   A composed component runs the late future with its next teardown.
     ///
     /// # Panics
     ///
-    /// Panics outside a component, such as in a native unit test, because there is no host to run the teardown.
+    /// Panics outside a component, for example in a native unit test, because no host can run the teardown.
     pub fn on_teardown<F>(&self, future: F)
     where
         F: Future<Output: TaskResult> + 'static,
     {
         register(future);
-        // A running teardown also runs this future.
+        // A teardown that is already running also runs this future.
         if !CLOSING.get() {
             queue::needs_teardown();
         }
     }
 
-    /// Returns the outcome of the response, to a task or a teardown. Returns none while the handler is running.
+    /// Returns how the response to the request ended. Tasks and teardowns get the outcome. A running handler gets none.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }
@@ -61,11 +61,12 @@ where
     TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
 }
 
-/// Closes the scope: runs the registered futures, the last first. Joins their errors, if there are any.
+/// Closes the scope: runs the registered futures in reverse order, and joins their errors.
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
     CLOSING.set(true);
     let _clear = Clear;
-    // All tasks that can run have run. A waiting future will never run, and may hold a resource that is closed now.
+    // All tasks that can run have run. A deferred future that still waits will never run, and may hold a resource that
+    // is closed now.
     defer::forget();
     Running::Teardown(Arc::new(outcome)).scope(run_all()).await
 }
@@ -87,14 +88,15 @@ thread_local! {
     static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Empties the scope when it is dropped. So nothing is left for the next request, even if the host stops a teardown
-/// before its end.
+/// Empties the scope when this value is dropped. Even if the host stops a teardown before its end, the next request
+/// starts with an empty scope.
 struct Clear;
 
 impl Drop for Clear {
     fn drop(&mut self) {
         CLOSING.set(false);
-        // Taken out of the cell first, because a captured value may register again while it is dropped.
+        // The futures are taken out of the cell first, because a captured value may register a future while it is
+        // dropped.
         drop(TEARDOWNS.take());
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A function that can run after the response. The attribute [`#[task]`](macro@crate::task) implements it.
+/// A function that can run after the response. The attribute [`#[task]`](macro@crate::task) implements this trait for a
+/// function.
 ///
-/// Do not implement this trait by hand. The attribute also registers the task under its name, and the host calls it by this
-/// name.
+/// Do not implement this trait by hand. The attribute also registers the task under its name, and the host calls the
+/// task by its name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a background task",
     label = "not a background task",
@@ -25,14 +26,14 @@ pub trait Task: Copy + 'static {
     /// The name under which the host knows and logs the task.
     const NAME: &'static str;
 
-    /// Whether the function is a `#[task(durable)]`. Such a task is durable wherever it is enqueued.
+    /// Whether the function is a `#[task(durable)]`. If true, every enqueued task of the function is durable.
     const DURABLE: bool = false;
 
-    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. The backoff in the task's
-    /// options overrides this backoff. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. A backoff in the task's
+    /// options overrides this constant. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
     const BACKOFF: Option<(Duration, Duration)> = None;
 
-    /// Runs the task. If the task fails, returns the text of the error that the host records.
+    /// Runs the task. If the task fails, returns the error text that the host records.
     #[doc(hidden)]
     #[allow(async_fn_in_trait, reason = "nobody but the runner calls it, and on one thread")]
     async fn run(args: Self::Args) -> Result<(), String>;
@@ -62,14 +63,14 @@ impl<E: std::fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-/// The future that you get if you call the function of an `async` task directly. This future is `Send`, so an axum
-/// handler can await it.
+/// The future that a direct call of an `async` task's function returns. The future is `Send`, so an axum handler can
+/// await it.
 pub type Called<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The future of a deferred task or a teardown, which this instance runs later.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
-/// Boxes a future whose output may be any [`TaskResult`].
+/// Boxes a future, and converts its output to the result that the host expects.
 pub(crate) fn work<F>(future: F) -> Work
 where
     F: Future<Output: TaskResult> + 'static,

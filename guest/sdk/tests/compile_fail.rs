@@ -1,4 +1,5 @@
-//! Mistakes that must not compile, and the compiler's messages about them. `TRYBUILD=overwrite` renews the messages.
+//! Tests mistakes that must not compile, and the compiler's messages about these mistakes. `TRYBUILD=overwrite` updates
+//! the expected messages.
 
 #[test]
 fn mistakes_do_not_compile() {

@@ -1,4 +1,4 @@
-//! Walks over a value as serde would write it, and finds the parts that JSON cannot express or may change.
+//! Walks over a value as serde would write it, and finds parts of the value that JSON cannot express or may change.
 
 use std::fmt::{self, Display};
 
@@ -7,46 +7,46 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// How deep lists and objects may be nested: serde_json stops reading at the 128th.
+/// The largest depth of nested lists and objects. serde_json refuses to read at the depth 128.
 const MAX_DEPTH: u32 = 127;
-/// The prefix of serde_json's internal names for structs that stand for a piece of JSON.
+/// The prefix of serde_json's internal names for structs that represent a piece of JSON.
 const JSON: &str = "$serde_json::private::";
-/// The bits of 7.038531e-26. It is the only `f32` that changes if its shortest text is read as `f64` and then rounded
-/// to `f32`. All values were tried.
+/// The bits of 7.038531e-26. A test of all values has shown that no other `f32` changes if its shortest text is read as
+/// `f64` and then rounded to `f32`.
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
 /// The state and the results of the walk over a value.
 pub(crate) struct Look {
     depth: u32,
-    /// Whether the next value is within `Some`.
+    /// Whether the next value of the walk is within `Some`.
     in_some: bool,
-    /// Whether the next value is a map's key.
+    /// Whether the next value of the walk is a map's key.
     is_key: bool,
-    /// Whether the value may change when it is read back.
+    /// Whether the whole value may change when it is read back.
     doubtful: bool,
-    /// The sum of the hashes of the value's parts. A sum does not depend on their order, which is random in a
-    /// `HashMap`. None if the caller does not need it.
+    /// The sum of the hashes of the value's parts. A sum does not depend on the order of the parts, which is random in
+    /// a `HashMap`. None if the caller does not need the sum.
     sum: Option<u64>,
 }
 
 impl Look {
-    /// Walks over a value before it is written. The error says why it cannot be written.
+    /// Walks over a value before the value is written. The error names the reason why JSON cannot hold the value.
     pub(crate) fn at(value: &impl Serialize) -> Result<Self, String> {
         Self::of(value, None)
     }
 
-    /// Whether this value should be read back, because it contains something that can change:
+    /// Reports whether the value should be read back, because it contains one of these parts, which can change:
     ///
-    /// - nothing in `Some`, which is read as `None`;
+    /// - an empty value in `Some`, which is read as `None`;
     /// - a field that `skip_serializing_if` left out, but that `Deserialize` may require;
-    /// - a number of 128 bits, a map's key that is not a string, or one certain `f32`: none of these can be read within
+    /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26, which cannot be read within
     ///   `flatten`, within an untagged enum, or within an enum that has its tag inside;
-    /// - a struct with `flatten`: serde writes it as a map and does not give its length.
+    /// - a struct with `flatten`, which serde writes as a map without a length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
-    /// Returns a hash of the value.
+    /// Returns a hash of the whole value.
     pub(crate) fn sum(value: &impl Serialize) -> Result<u64, String> {
         Ok(Self::of(value, Some(0))?.sum.unwrap_or_default())
     }
@@ -57,7 +57,7 @@ impl Look {
         Ok(look)
     }
 
-    /// Adds a part of the value to the sum.
+    /// Adds the hash of a part of the value to the sum.
     fn add(&mut self, kind: u8, bytes: &[u8]) {
         let Some(sum) = &mut self.sum else { return };
         // FNV-1a is enough, because no attacker gains anything from two values with the same hash here.
@@ -102,7 +102,7 @@ impl Look {
     }
 }
 
-/// The reason why a value cannot be written.
+/// The reason why JSON cannot hold a value.
 #[derive(Debug)]
 pub(crate) struct Refused(String);
 
@@ -283,7 +283,7 @@ impl<'a> Serializer for &'a mut Look {
     }
 }
 
-/// A list or an object whose parts are being checked.
+/// The list or the object whose parts the walk checks now.
 pub(crate) struct Within<'a> {
     look: &'a mut Look,
     levels: u32,

@@ -1,10 +1,11 @@
-//! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled its feature
+//! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled serde_json's feature
 //! `arbitrary_precision`.
 //!
-//! With this feature, serde_json passes a float as a map with one secret key, if the reader accepts any type. serde's
-//! own buffer is such a reader, which `flatten`, `untagged` and `tag` use. It treats the value as a normal map, so it
-//! cannot read floats (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested readers, and turns such
-//! maps back into floats. It leaves a number that does not fit a float, such as one of 30 digits, as it is.
+//! With `arbitrary_precision`, serde_json passes a float as a map with one secret key, if the reader accepts any type.
+//! serde's own buffer, which `flatten`, `untagged` and `tag` use, accepts any type. The buffer treats the float as a
+//! normal map, so it cannot read floats (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested
+//! readers, and turns serde_json's maps for numbers back into floats. [`Plain`] does not change a number that does not
+//! fit a float, such as a number of 30 digits.
 
 use std::fmt;
 use std::iter;
@@ -15,10 +16,10 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Seq
 /// The secret key of the map that serde_json uses for a number that it keeps as text.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Wraps a reader of serde, or a part of one. It turns serde_json's maps for numbers back into floats.
+/// Wraps a reader of serde, or a part of a reader. The wrapper turns serde_json's maps for numbers back into floats.
 pub(crate) struct Plain<T> {
     inner: T,
-    /// Whether the visitor did not say which type it expects.
+    /// Whether the visitor accepts any type.
     any: bool,
 }
 
@@ -159,8 +160,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// Reads a float from its text. None if writing the float gives another text, because the text then has more digits
-/// than the float. An `f32` may be written with an exponent where an `f64` is not.
+/// Reads a float from its text. Returns none if writing the float gives another text, because then the text has more
+/// digits than the float. serde_json may write an `f32` with an exponent where it writes the same `f64` without an
+/// exponent.
 fn float(text: &str) -> Option<f64> {
     let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
     let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);
@@ -211,7 +213,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Plain<A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Plain<A> {
     type Error = A::Error;
 
-    // A key is a string. A reader that needs another type asks for it.
+    // A key of an object is always a string, so the seed is not wrapped.
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         self.inner.next_key_seed(seed)
     }

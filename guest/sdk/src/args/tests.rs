@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Whether these arguments arrive as they are, in a debug build and in a release build. An error if they are refused.
+/// Reports whether the arguments arrive unchanged, in a debug build and in a release build. Returns an error if the
+/// arguments are refused.
 fn arrives<T: Serialize + DeserializeOwned + PartialEq>(args: T) -> Result<bool, String> {
     let json = write_checked(&args, false)?;
     write_checked(&args, true)?;
     Ok(read::<T>(&json).is_ok_and(|arrived| arrived == args))
 }
 
-/// Returns the reason why these arguments are refused. A debug build refuses them. If `late`, a release build does not
-/// find the fault; otherwise it refuses them too.
+/// Returns the reason why a debug build refuses the arguments. If `late`, a release build must accept the arguments. If
+/// not `late`, a release build must refuse the arguments too.
 fn refused<T: Serialize + DeserializeOwned + Debug>(args: T, late: bool) -> String {
     let refusal = write_checked(&args, true).expect_err("it should be refused");
     let in_release = write_checked(&args, false).err();
@@ -36,7 +37,7 @@ struct Leaf {
     maybe: Option<i64>,
 }
 
-/// The forms of an enum that serde knows.
+/// An enum with each form of variant that serde knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum External {
     Unit,
@@ -81,7 +82,7 @@ struct Flat {
     rest: BTreeMap<String, f64>,
 }
 
-/// Any number, with zeros, infinities and the smallest of each kind more often than by chance.
+/// Generates any finite number, with zeros and very small numbers more often than by chance.
 fn float() -> impl Strategy<Value = f64> + Clone {
     prop_oneof![any::<u64>().prop_map(f64::from_bits), proptest::num::f64::ANY, Just(-0.0), -1e17..1e17]
         .prop_filter("JSON has it", |float| float.is_finite())
@@ -137,7 +138,7 @@ fn external() -> impl Strategy<Value = External> {
     })
 }
 
-/// Any value that serde_json's `Value` can hold.
+/// Generates any value that serde_json's `Value` can hold.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -192,7 +193,7 @@ proptest! {
         prop_assert_eq!(arrives((wide, letters, bytes, set, truth)), Ok(true));
     }
 
-    /// serde cannot buffer a number of 128 bits. The task would get a float, or nothing.
+    /// serde cannot buffer a number of 128 bits. Without the refusal, the task would get a float or no value.
     #[test]
     fn wide_numbers_in_an_untagged_enum_are_refused(wide: i128) {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -211,7 +212,7 @@ fn numbers_at_the_edges_arrive() {
             assert_eq!(read::<(f64,)>(&json).unwrap().0.to_bits(), float.to_bits(), "{float:e}");
         }
     }
-    // Written with an exponent, as the same `f64` is not.
+    // serde_json writes this `f32` with an exponent, but the same `f64` without an exponent.
     let leaf = Leaf { float: 1.5e14, single: 1.5e14, number: 0, letter: 'a', maybe: None };
     assert_eq!(arrives((Internal::New(leaf),)), Ok(true));
     assert_eq!(write(&(-0.0,)).unwrap(), b"[-0.0]");
@@ -232,7 +233,7 @@ struct Nest(Vec<Self>);
 #[test]
 fn nesting_is_refused_where_it_cannot_be_read() {
     let nest = |depth: usize| (1..depth).fold(Nest(vec![]), |inner, _| Nest(vec![inner]));
-    // One list more: that of the arguments.
+    // The list of the arguments adds one level.
     assert_eq!(arrives((nest(126),)), Ok(true));
     for depth in [127, 1000] {
         assert_eq!(refused((nest(depth),), false), "they are nested more than 127 deep");
@@ -252,7 +253,7 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// A field that may be missing is often an `Option` within an `Option`, with an attribute. Such a field arrives
+/// Reads a field that may be missing, as code often does with an `Option` within an `Option`. The field arrives
 /// unchanged.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
