@@ -1,8 +1,9 @@
-//! The adapter between the queue of a composed component and one of several guests that share the queue. It passes the
-//! guest's tasks on, and marks them as this guest's tasks.
+//! The adapter between the queue of a composed component and one of several guests that share the queue. The adapter
+//! passes the guest's tasks to the queue, and marks them as the guest's tasks.
 //!
-//! An adapter does not know its own place. The adapter of the outermost guest calls the queue. Each other adapter calls
-//! the adapter around it. Each adapter adds one to the place of a task that comes from further in.
+//! An adapter does not know its own layer number. The adapter of the outermost guest calls the queue, and each other
+//! adapter calls the adapter around it. Each adapter adds one to the layer number of a task that comes from an inner
+//! adapter.
 
 #![no_std]
 
@@ -47,7 +48,7 @@ impl adapter::layers::Guest for Adapter {
     }
 
     fn current() -> u32 {
-        // Only called if the task is not of this layer.
+        // The inner adapter asks only if the running task does not belong to this adapter's guest.
         outer::current().wrapping_sub(1)
     }
 }

@@ -1,8 +1,8 @@
-//! The queue of a composed component. It provides the host's `queue`, `context` and `stop-signal` to the guests, and `drain` to
-//! the responder beside it.
+//! The queue of a composed component. The queue adapter provides the host's interfaces `queue`, `context` and
+//! `stop-signal` to the guests, and the interface `drain` to the responder.
 //!
-//! An instance serves one request at a time, so there is one queue. It has the same rules as the native host's queue
-//! (`host/src/tasks/queue.rs`).
+//! An instance serves one request at a time, so the adapter has one queue. The queue has the same rules as the native
+//! host's queue (`host/src/tasks/queue.rs`).
 
 #![no_std]
 
@@ -31,14 +31,14 @@ use epilogue_rules::notice::notice;
 
 use crate::queue::Queue;
 
-/// The request that is being handled.
+/// The request that the instance serves now.
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
-/// The queue of that request.
+/// The queue of the current request.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
-/// Whether the guest has asked for a teardown. This stays after the request, because the guest's callbacks stay in its
-/// memory.
+/// Whether the guest has asked for a teardown. The value does not change at the end of the request, because the guest's
+/// callbacks stay in the guest's memory.
 static NEEDS_TEARDOWN: Shared<bool> = Shared::new(false);
-/// The start of the running call, and how long it may take.
+/// The start of the running call and its time limit, in nanoseconds. None if the call has no time limit.
 static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
 
 struct Adapter;
@@ -120,7 +120,8 @@ impl stop_signal::Guest for Adapter {
     async fn wait() -> Stop {
         let Some((start, time)) = PHASE.with(|phase| *phase) else {
             loop {
-                // Not `pending()`: a guest that waits for nothing from the host traps (wit-bindgen 0.57 in guests).
+                // `pending()` would not work here, because a guest that waits for nothing from the host traps
+                // (wit-bindgen 0.57).
                 monotonic_clock::wait_until(u64::MAX).await;
             }
         };

@@ -1,4 +1,4 @@
-//! One request's tasks: first in, first out, within limits (S1, S5, S11).
+//! The queue of one request's tasks, which leave in the order of registration (S1, S5). The queue has limits (S11).
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::VecDeque;
@@ -11,11 +11,11 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    /// The waiting tasks, each with the layer that added it.
+    /// The waiting tasks. Each task has the number of the layer that added the task.
     waiting: VecDeque<(u32, QueuedTask)>,
-    /// The layer that adds the next task. It is the first one unless several guests share the queue.
+    /// The layer that adds the next task. If only one guest uses the queue, the layer is always 0.
     pub(crate) adding: u32,
-    /// The layer of the task that left last.
+    /// The layer of the task that left the queue last.
     pub(crate) current: u32,
     accepted: Accepted,
     closed: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Creates a queue that is closed, because there is no request.
+    /// Creates the closed queue of an instance that serves no request.
     pub(crate) const fn closed() -> Self {
         let limits = Limits { tasks: 0, task_args: 0, request_args: 0, policy: FailurePolicy::Stop };
         Self {
@@ -36,12 +36,12 @@ impl Queue {
         }
     }
 
-    /// Creates the queue of a request that begins.
+    /// Creates the open, empty queue of a new request.
     pub(crate) fn open(limits: Limits) -> Self {
         Self { closed: false, limits, ..Self::closed() }
     }
 
-    /// Adds a task behind all others. The error says why the task is refused.
+    /// Adds a task at the end of the queue. The error says why the queue refuses the task.
     pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
@@ -74,7 +74,7 @@ impl Queue {
         Ok(id)
     }
 
-    /// Cancels a task that has not started. Returns false if there is no such task.
+    /// Cancels a task that has not started. Returns false if no waiting task has the number `id`.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         let mut tasks = self.waiting.iter_mut().map(|(_, task)| task);
         let Some(task) = tasks.find(|task| task.id == id && !task.cancelled) else { return false };

@@ -1,8 +1,8 @@
-//! The export that the host calls.
+//! The function `handle`, which this component exports and the host calls.
 //!
-//! The code that wit-bindgen generates returns the response at the end of the handler. After that, only spawned work
-//! can go on, and spawning needs std. So this export is written by hand. It returns the response in the middle of a
-//! request's life.
+//! The code that wit-bindgen generates returns the response at the end of the handler. After the response, only spawned
+//! work could go on, and spawning needs std. So this module has an export that is written by hand. The export returns
+//! the response to the host and then runs the tasks.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 
@@ -13,9 +13,9 @@ use wit_bindgen::rt::async_support::{TaskCancelOnDrop, callback, start_task};
 
 use crate::bindings::wasi::http::types::{Request, Response};
 
-/// The host, which waits for the response.
+/// The host's call of `handle`, which waits for the response.
 pub(crate) struct Caller {
-    /// If it is dropped, the host learns that there will be no response.
+    /// If this value is dropped, the host learns that no response will come.
     unanswered: TaskCancelOnDrop,
 }
 
@@ -24,7 +24,7 @@ impl Caller {
     pub(crate) fn respond(self, response: Response) {
         #[link(wasm_import_module = "[export]wasi:http/handler@0.3.0")]
         unsafe extern "C" {
-            /// A `result<response, error-code>` as the canonical ABI flattens it.
+            /// Takes a `result<response, error-code>` in the form into which the canonical ABI flattens it.
             #[link_name = "[task-return]handle"]
             fn task_return(
                 is_error: i32,
@@ -38,14 +38,14 @@ impl Caller {
             );
         }
         self.unanswered.forget();
-        // SAFETY: these are the canonical ABI's types, and the host now owns the handle.
+        // SAFETY: the argument types are the canonical ABI's types, and the host owns the handle after this call.
         unsafe {
             task_return(0, response.take_handle(), 0, MaybeUninit::zeroed(), null_mut(), null_mut(), 0, 0);
         }
     }
 }
 
-// SAFETY: the name is that of the canonical ABI for this export, and so is the signature.
+// SAFETY: the canonical ABI prescribes this name and this signature for the export `handle`.
 #[unsafe(export_name = "[async-lift]wasi:http/handler@0.3.0#handle")]
 extern "C" fn handle(request: u32) -> i32 {
     wit_bindgen::rt::run_ctors_once();
@@ -57,7 +57,7 @@ extern "C" fn handle(request: u32) -> i32 {
     })
 }
 
-// SAFETY: as above.
+// SAFETY: the canonical ABI prescribes this name and this signature for the callback of the export `handle`.
 #[unsafe(export_name = "[callback][async-lift]wasi:http/handler@0.3.0#handle")]
 unsafe extern "C" fn handle_callback(event: u32, waitable: u32, code: u32) -> u32 {
     // SAFETY: the host calls back for the task that `handle` has started.

@@ -1,4 +1,4 @@
-//! The time of the host's monotonic clock.
+//! Deadlines and time limits, with the host's monotonic clock.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -9,12 +9,12 @@ use crate::bindings::wasi::clocks::monotonic_clock::{now, wait_for};
 
 pub(crate) type Nanoseconds = u64;
 
-/// A duration in the unit of the contract and of the clock.
+/// Converts a duration to nanoseconds, the unit of the WIT interfaces.
 pub(crate) fn nanoseconds(duration: Duration) -> Nanoseconds {
     duration.as_nanos() as Nanoseconds
 }
 
-/// A moment in the future.
+/// The moment at which a time limit ends.
 pub(crate) struct Deadline(Nanoseconds);
 
 impl Deadline {
@@ -27,8 +27,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work` for at most `limit`, and then cancels it. Its instance goes on. Only work that waits can be cancelled. A
-/// guest that computes cannot be stopped.
+/// Runs `work` for at most `limit`, and then cancels `work`. The guest's instance stays alive. This function can cancel
+/// work that waits, but cannot stop a guest that computes.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

@@ -1,5 +1,5 @@
-//! The drain runs a request's tasks one after the other. Each task ends in exactly one final state. The native host's
-//! drain (`host/src/request/drain.rs`) has the same rules.
+//! The drain, which runs a request's tasks one after the other. The drain records exactly one final state for each
+//! task. The native host's drain (`host/src/request/drain.rs`) has the same rules.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -22,7 +22,8 @@ use crate::record::{TaskRecord, will_be_retried};
 use crate::settings::settings;
 
 impl Life {
-    /// Runs the tasks in the order of registration, until none is left. This includes tasks that are added meanwhile.
+    /// Runs the request's tasks in the order of registration, until the queue is empty. The drain also runs tasks that
+    /// are added during the drain.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = next().await {
@@ -36,16 +37,16 @@ impl Life {
         }
     }
 
-    /// Returns the state of a task that must not run, and the reason. None if the task must run.
+    /// Returns the final state of a task that must not run, and the reason. Returns none if the task must run.
     fn verdict(&mut self, task: &QueuedTask, failed: bool) -> Option<(TaskState, &'static str)> {
         let situation = Situation {
             handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.outcome, ResponseOutcome::ClientGone),
             failed,
-            // The policy matters only then, and asking for it is a call of another component.
+            // The drain reads the policy only after a failure, because each read is a call of another component.
             stop_on_failure: failed && drain::policy() == FailurePolicy::Stop,
             late: self.budget() == 0,
-            // The adapters refuse durable tasks, and end with their instance and their host.
+            // The adapters refuse durable tasks, and the adapters end when their instance or their host ends.
             not_stored: None,
             stopped: false,
         };
@@ -62,7 +63,7 @@ impl Life {
         })
     }
 
-    /// Runs a task, with retries if necessary and allowed, and returns how it ended.
+    /// Runs a task, retries it if necessary and allowed, and returns the record of the task's end.
     async fn run(&mut self, task: &QueuedTask) -> TaskRecord {
         let start = now();
         let mut attempt = 0;
@@ -97,8 +98,9 @@ impl Life {
     }
 }
 
-/// Takes the next task from the queue. If there is none, the guest first gets the events that have happened, for example
-/// that the client has left. It may then add a task, and a teardown that began before would drop the task's closure.
+/// Takes the next task from the queue. If the queue is empty, this function first lets the guest receive pending
+/// events, for example that the client has left, because the guest may then add a task. If the teardown began before
+/// the guest adds a closure task, the teardown would drop the closure.
 async fn next() -> Option<QueuedTask> {
     if let Some(task) = drain::next() {
         return Some(task);

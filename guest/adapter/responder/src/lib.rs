@@ -1,9 +1,8 @@
-//! The outermost part of a composed component. To the host, it looks like the whole application. To the guest, it looks
-//! like the host.
+//! The adapter that serves the requests of a composed component. To the host, the responder looks like the whole
+//! application. To the guest, the responder looks like the host.
 //!
-//! A host without background tasks calls `handle`. The guest's handler runs, then its response is sent, and then its
-//! tasks run. Epilogue's own host goes through the same steps (`host/src/request.rs`), as far as a component can do
-//! them.
+//! A host without background tasks calls `handle`. The responder calls the guest's handler, then sends the response,
+//! and then runs the tasks. Epilogue's own host goes through the same steps (`host/src/request.rs`).
 
 #![no_std]
 

@@ -22,21 +22,21 @@ use crate::settings::settings;
 pub(crate) struct Life {
     pub(crate) identity: Identity,
     pub(crate) outcome: ResponseOutcome,
-    /// The deadline for all tasks. None before the drain begins.
+    /// The deadline for all tasks of the request together. None before the drain begins.
     deadline: Option<Deadline>,
-    /// Whether the response to the request has no body, because the method is HEAD.
+    /// Whether the request's method is HEAD, so that the response has no body.
     head: bool,
     status: u16,
     pub(crate) tasks: u32,
     teardowns: u32,
-    /// Closes the request's queue when this value is dropped, at any end of the request.
+    /// Closes the request's queue when this value is dropped, however the request ends.
     _door: Door,
 }
 
 /// The reason why the guest has no response that can be sent.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
-    /// The guest returned a response with this 1xx status.
+    /// The guest returned a response with this status, which is from 100 to 199.
     NotFinal(u16),
     TimedOut(Nanoseconds),
 }
@@ -56,7 +56,7 @@ impl Life {
         }
     }
 
-    /// Runs the guest's handler until it returns its response, or its time is over.
+    /// Runs the guest's handler until the handler returns a response or the request timeout has passed.
     pub(crate) async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
         let limit = settings().request_timeout;
         drain::allow(Some(limit));
@@ -66,9 +66,10 @@ impl Life {
         }
     }
 
-    /// Returns the response for the host, and the work that remains to send it. If the guest has no response, the adapter creates one.
+    /// Returns the response for the host, and the remaining work of sending the response. If the guest returned no
+    /// response that can be sent, this function creates a response with the status 500 or 504.
     pub(crate) async fn reply(&mut self, handled: Result<Response, HandlerError>) -> (Response, Sending) {
-        // The body may take as long as it likes.
+        // The response's body has no time limit.
         drain::allow(None);
         let error = match handled {
             Ok(response) if matches!(response.get_status_code(), 100..=199) => {
@@ -95,7 +96,8 @@ impl Life {
         Sending::text(status, text, self.head)
     }
 
-    /// Waits until the host has taken the response's last byte, or does not want the rest (S2).
+    /// Sends the response. Waits until the host has taken the response's last byte or refuses the rest of the response
+    /// (S2).
     pub(crate) async fn send(&mut self, sending: Sending) {
         let outcome = sending.finish().await;
         if matches!(self.outcome, ResponseOutcome::HandlerFailed(_)) {
@@ -107,7 +109,7 @@ impl Life {
         self.outcome = outcome;
     }
 
-    /// Closes the guest's request scope, if the guest has asked for it (S9).
+    /// Calls the guest's teardown, if the guest has asked for it (S9).
     pub(crate) async fn tear_down(&mut self) {
         if !drain::needs_teardown() {
             return;
@@ -122,12 +124,12 @@ impl Life {
         }
     }
 
-    /// Closes the queue if no task is left. Returns whether it is closed.
+    /// Closes the queue if no task is left. Returns whether the queue is closed.
     pub(crate) fn is_over(&self) -> bool {
         drain::close_if_empty()
     }
 
-    /// Allows the next request into this instance.
+    /// Logs the end of the request, and lets the next request into this instance.
     pub(crate) async fn end(self) {
         let (word, error) = match &self.outcome {
             ResponseOutcome::Delivered => ("delivered", None),
@@ -146,7 +148,8 @@ impl Life {
         record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
     }
 
-    /// The rest of the time for all tasks. The time starts with the first call.
+    /// Returns the remaining time for all tasks of the request together. The time starts with the first call of this
+    /// function.
     pub(crate) fn budget(&mut self) -> Nanoseconds {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }
@@ -161,8 +164,8 @@ fn still_running(limit: Nanoseconds) -> String {
     words::still_running(Duration::from_nanos(limit))
 }
 
-/// Keeps other requests out of this instance while it serves one, so that no request uses the queue or the scope of
-/// another.
+/// Keeps other requests out of this instance while the instance serves a request. So no request uses the queue or the
+/// scope of another request.
 struct Door;
 
 impl Door {

@@ -1,4 +1,4 @@
-//! The records of tasks: lines on stderr, with the same words as the native host's log (S3).
+//! Writes the records of tasks as lines on stderr, with the same words as the native host's log (S3).
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -51,11 +51,11 @@ impl Level {
     }
 }
 
-/// The stream to stderr, which is kept between two lines.
+/// The stream to stderr, which stays open between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
-/// Writes a line in one piece, because the guest writes to stderr too. The message is the adapter's own text. A text of
-/// the guest is a field.
+/// Writes a line to stderr with one write, because the guest may write to stderr at the same time. `message` is the
+/// adapter's own text. A text that the guest chose is a field.
 pub(crate) async fn log(
     level: Level,
     target: &str,
@@ -83,17 +83,17 @@ pub(crate) async fn log(
         drop(write_via_stream(reader));
         writer
     });
-    // An error means that stderr is closed. It can be ignored.
+    // An error means that stderr is closed, so the adapter ignores the error.
     _ = stderr.write_all(line.into_bytes()).await;
     STDERR.with(|kept| *kept = Some(stderr));
 }
 
-/// Writes a text in quotes, as the native host's log does.
+/// Returns a text in quotes, in the format of the native host's log.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// Logs that an attempt has failed and another will follow.
+/// Logs that an attempt has failed and that the task will be retried.
 pub(crate) async fn will_be_retried(
     request: &Identity,
     task: &QueuedTask,
@@ -106,7 +106,7 @@ pub(crate) async fn will_be_retried(
         ("task", task.id.to_string()),
         ("name", quoted(&task.name)),
         ("attempt", attempt.to_string()),
-        // Whole milliseconds are exact enough for people.
+        // Whole milliseconds are exact enough for readers of the log.
         ("retry_in", format!("\"{}\"", Shown(Duration::from_millis(pause / 1_000_000)))),
     ];
     log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;
@@ -115,7 +115,7 @@ pub(crate) async fn will_be_retried(
 /// The record of one task's end.
 pub(crate) struct TaskRecord {
     pub(crate) state: TaskState,
-    /// The number of the last attempt. 0 if the task never started.
+    /// The number of the task's last attempt. The number is 0 if the task never started.
     pub(crate) attempt: u32,
     pub(crate) elapsed: Nanoseconds,
     pub(crate) error: Option<String>,

@@ -1,8 +1,9 @@
 //! Sends the response (S2, S8).
 //!
-//! A host without background tasks does not tell when a response has been sent. The future that `Response.new` returns
-//! resolves long before. So the adapter copies the body through its own stream. The last write ends when the host has
-//! taken the last byte. If the host does not take a whole write, the client has left.
+//! A host without background tasks does not tell the component when it has sent a response. The future that
+//! `Response.new` returns resolves long before the end of the response. So the adapter copies the body through its own
+//! stream. The last write ends when the host has taken the last byte. If the host does not take a whole write, the
+//! client has left.
 
 use alloc::format;
 use alloc::string::String;
@@ -23,12 +24,12 @@ const CHUNK: usize = 64 * 1024;
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// A response whose body is still to be sent.
+/// The rest of a response whose body the adapter still has to send.
 pub(crate) struct Sending {
     source: Source,
     body: StreamWriter<u8>,
     trailers: FutureWriter<TrailersResult>,
-    /// Whether the host takes no body with this response.
+    /// Whether the response has no body, because of its status or because of the method HEAD.
     bodyless: bool,
 }
 
@@ -36,19 +37,19 @@ enum Source {
     Guest {
         body: StreamReader<u8>,
         trailers: FutureReader<TrailersResult>,
-        /// The body's length, if the headers announce one.
+        /// The length of the body, if the response has the header `content-length`.
         length: Option<u64>,
     },
     Text(&'static str),
 }
 
 impl Sending {
-    /// Creates a copy of the guest's response. Its body is copied later. If HTTP does not allow a body, the headers
-    /// announce none.
+    /// Creates a copy of the guest's response. [`Sending::finish`] copies the body later. If HTTP does not allow a body
+    /// for the status, the copy does not announce a body.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, mut headers) = (response.get_status_code(), response.get_headers());
         if let 204 | 205 | 304 = status {
-            // A copy is mutable.
+            // The response's headers are immutable, but a copy of the headers is mutable.
             headers = headers.clone();
             let zero = [b"0".to_vec()];
             _ = headers.set("content-length", if status == 205 { &zero } else { &[] });
@@ -60,7 +61,7 @@ impl Sending {
         })
     }
 
-    /// Creates a response whose body is the name of its status.
+    /// Creates a response with the body `text`, which is the name of the status.
     pub(crate) fn text(status: u16, text: &'static str, head: bool) -> (Response, Self) {
         Self::start(status, Fields::new(), head, |_transmitted| Source::Text(text))
     }
@@ -73,16 +74,16 @@ impl Sending {
     ) -> (Response, Self) {
         let (body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        // The reader is dropped, so this body is never read.
+        // If the status allows no body, the reader is dropped, and the host never reads the body.
         let contents = (!matches!(status, 204 | 205 | 304)).then_some(body_reader);
         let (response, transmitted) = Response::new(headers, contents, trailers_reader);
-        // It comes from another response, so it is valid.
+        // The status is valid, because it comes from another response.
         _ = response.set_status_code(status);
         let bodyless = head || matches!(status, 204 | 205 | 304);
         (response, Self { source: source(transmitted), body, trailers, bodyless })
     }
 
-    /// Sends the body, and returns the outcome.
+    /// Sends the body, and returns the outcome of the response.
     pub(crate) async fn finish(self) -> ResponseOutcome {
         let Self { source, mut body, trailers, bodyless } = self;
         let taken = match source {
@@ -109,14 +110,14 @@ impl Sending {
     }
 }
 
-/// Reads a body's length from its headers.
+/// Reads the length of a body from the header `content-length`.
 fn length(headers: &Fields) -> Option<u64> {
     let values = headers.get("content-length");
     core::str::from_utf8(values.first()?).ok()?.parse().ok()
 }
 
-/// The reason why a body broke off. If the body does not have the announced length, the text is the same as on the
-/// native host.
+/// Returns the reason why a body ended early. If the body does not have the announced length, the text is the same as
+/// on the native host.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
         (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
@@ -124,8 +125,8 @@ fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     }
 }
 
-/// Copies a body to its end. Returns the trailers, or the error that ended the body. A body without the announced
-/// `length` is an error. Returns none if the host does not take the rest.
+/// Copies a body to its end. Returns the trailers, or the error that ended the body. If the body does not have the
+/// announced `length`, returns an error. Returns none if the host does not take the rest of the body.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,
@@ -138,7 +139,8 @@ async fn copy(
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let mut read = pin!(body.read(chunk));
-        // The guest may report an error before the stream has ended. It then waits until the error is read.
+        // The guest may report an error before the end of the stream. The guest then waits until the adapter reads the
+        // error.
         let read = poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
                 return Poll::Ready(Some(read));

@@ -1,5 +1,5 @@
-//! The settings that the operator can change. They have the same names as on the native host, and are variables in the
-//! component's environment.
+//! The settings that the operator of a composed component can change. The settings are environment variables of the
+//! component, and have the same names as on the native host.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,10 +12,10 @@ use crate::bindings::wasi::cli::environment::get_environment;
 use crate::clock::{Nanoseconds, nanoseconds};
 use crate::record::Level;
 
-/// The settings of this instance, after they have been read.
+/// The settings of this instance. None before the first read.
 static SETTINGS: Shared<Option<Settings>> = Shared::new(None);
 
-/// The settings of an instance.
+/// Returns the settings of this instance. The first call of this function reads the settings from the environment.
 pub(crate) fn settings() -> Settings {
     SETTINGS.with(|settings| *settings.get_or_insert_with(Settings::read))
 }
@@ -59,7 +59,8 @@ impl Settings {
 struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// Reads a variable's value. Ignores a value that cannot be parsed, because a component cannot refuse to start.
+    /// Reads the value of an environment variable. If the value is missing or cannot be parsed, returns `default`,
+    /// because a component cannot refuse to start.
     fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.and_then(|(_, value)| parse(value)).unwrap_or(default)

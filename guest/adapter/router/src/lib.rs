@@ -1,5 +1,5 @@
-//! The adapter between the responder of a composed component and one of its several guests. It calls the guest for the
-//! guest's own tasks, and passes other tasks on to the guests further in.
+//! The adapter between the responder of a composed component and one of its several guests. The router calls its guest
+//! for the guest's own tasks, and passes other tasks on to the inner guests.
 
 #![no_std]
 
@@ -28,7 +28,7 @@ impl Guest for Adapter {
         }
     }
 
-    /// Tears down the guests further in first, and then this one. Joins the errors, like the native host.
+    /// Tears down the inner guests first, and then the router's own guest. Joins the errors, like the native host.
     async fn teardown(outcome: ResponseOutcome) -> Result<(), String> {
         let inner = inner::teardown(outcome.clone()).await;
         let own = own::teardown(outcome).await;

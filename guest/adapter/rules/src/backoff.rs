@@ -1,37 +1,37 @@
-//! How long a task waits between two attempts.
+//! Calculates how long a task waits between two attempts.
 
 use core::time::Duration;
 
-/// The wait doubles with each failed attempt, from `first` up to `max`.
+/// The waits between the attempts of a task. The wait doubles with each failed attempt, from `first` up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The wait after the first failed attempt. A wait below one millisecond counts as one millisecond.
     pub first: Duration,
-    /// The longest wait. A value below `first` counts as `first`.
+    /// The longest wait between two attempts. If `max` is shorter than `first`, every wait is `first`.
     pub max: Duration,
 }
 
-/// The shortest first wait. A first wait of zero would stay zero, however often it is doubled.
+/// The shortest first wait. A first wait of zero would stay zero after each doubling.
 const LEAST: Duration = Duration::from_millis(1);
 
 impl Backoff {
     /// The default backoff of a task that is not durable.
     pub const IN_PROCESS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(10) };
 
-    /// The default backoff of a durable task. The operator can set another one. With ten attempts the task is
-    /// retried for up to two hours.
+    /// The default backoff of a durable task. The operator can set another backoff. With ten attempts, all waits
+    /// together take at most about two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// The wait after this attempt: a random time from half of [`Backoff::longest`] up to the whole. Because of this,
-    /// tasks that failed at the same time are not all retried at the same time. `random` is a new random number for
-    /// each wait.
+    /// Returns the random wait that follows the attempt with the number `attempt`. The wait is at least half of
+    /// [`Backoff::longest`], and at most [`Backoff::longest`]. Because the waits are random, tasks that failed at the
+    /// same time are retried at different times. The caller passes a new random number `random` for each wait.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);
-        // In whole numbers: floating point would cost the adapters some KiB.
+        // Whole numbers are enough. Floating point would make each adapter some KiB larger.
         longest.saturating_sub(longest.saturating_mul(random >> 16) / (2 << 16))
     }
 
-    /// The longest wait after this attempt. The first attempt has the number 1.
+    /// Returns the longest wait after the attempt with the number `attempt`. The first attempt has the number 1.
     pub fn longest(self, attempt: u32) -> Duration {
         let first = self.first.max(LEAST);
         first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(self.max.max(first))
@@ -47,7 +47,7 @@ mod tests {
         let longest = |attempt| Backoff::IN_PROCESS.longest(attempt);
         assert_eq!([1, 2, 3].map(longest), [100, 200, 400].map(Duration::from_millis));
         assert_eq!(longest(u32::MAX), Duration::from_secs(10));
-        // The same as in the documentation's table.
+        // The guide has a table with the same numbers.
         let durable = (1..10).map(|attempt| Backoff::DURABLE.longest(attempt).as_secs());
         assert!(durable.eq([15, 30, 60, 120, 240, 480, 960, 1_920, 3_600]));
     }

@@ -1,7 +1,7 @@
 //! Reads durations that an operator writes, and formats durations for the log.
 //!
-//! The crate humantime does the same, but needs std, which the adapters do not have. This module has humantime's
-//! grammar and format. A test compares the two.
+//! This module has the grammar and the format of the crate humantime. humantime needs std, which the adapters do not
+//! have. A test compares this module with humantime.
 
 use core::fmt;
 use core::time::Duration;
@@ -9,11 +9,11 @@ use core::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The longest duration that a setting may have. Libraries add durations to the present time, and some panic if the sum
-/// overflows. With this limit, the sum never overflows.
+/// The longest duration that a setting may have. Libraries add durations to the present time, and some libraries panic
+/// if the sum overflows. `MAX` is so short that the sum never overflows.
 pub const MAX: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
-/// The names of the units, and the nanoseconds in each. A month is 30.44 days, a year 365.25.
+/// The names of the units, and the nanoseconds in each unit. A month has 30.44 days, and a year has 365.25 days.
 const UNITS: [(&str, u64); 10] = [
     ("ns nsec nanos", 1),
     ("us usec µs", 1_000),
@@ -33,14 +33,14 @@ const HOUR: u64 = 3_600 * SECOND;
 /// The reason why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoDuration {
-    /// The text is not a number with a unit, or a list of such numbers.
+    /// The text is not a list of numbers with units.
     Malformed,
-    /// The duration is longer than [`MAX`], or its fraction is too fine. A fraction may be as fine as a nanosecond or,
-    /// with hours and longer units, a second.
+    /// The duration is longer than [`MAX`], or its fraction is too fine. The finest fraction is a nanosecond. For hours
+    /// and longer units, the finest fraction is a second.
     TooLong,
 }
 
-/// Reads `500ms`, `1.5s`, or several such parts, for example `1m 30s` or `1h30m`. `0` needs no unit.
+/// Reads a duration, for example `500ms`, `1.5s`, `1m 30s` or `1h30m`. The number `0` needs no unit.
 pub fn parse(text: &str) -> Result<Duration, NoDuration> {
     let duration = if text == "0" { Duration::ZERO } else { sum(text)? };
     if duration <= MAX { Ok(duration) } else { Err(NoDuration::TooLong) }
@@ -58,7 +58,8 @@ fn sum(text: &str) -> Result<Duration, NoDuration> {
     }
 }
 
-/// Reads a number and its unit, and returns what follows them. There may be spaces among the digits, but not in the unit.
+/// Reads a number and its unit, and returns the duration and the rest of the text. The digits may contain spaces, but
+/// the unit cannot.
 fn part(text: &str) -> Result<(Duration, &str), NoDuration> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(NoDuration::Malformed);
@@ -89,7 +90,8 @@ fn part(text: &str) -> Result<(Duration, &str), NoDuration> {
     Ok((part, rest))
 }
 
-/// A number of units, divided by `scale`, in whole seconds, or else in whole nanoseconds.
+/// Multiplies `count` by `unit` and divides the product by `scale`. If `in_seconds`, the calculation uses whole
+/// seconds. Otherwise, the calculation uses whole nanoseconds.
 fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duration, NoDuration> {
     let unit = if in_seconds { unit / SECOND } else { unit };
     match count.checked_mul(unit) {
@@ -99,7 +101,8 @@ fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duratio
     }
 }
 
-/// Reads digits. Returns the number, ten to the power of the count of digits if that fits, and the rest of the text.
+/// Reads digits. Returns the number, the power of ten with as many zeros as the number has digits, and the rest of the
+/// text. The power is none if it does not fit 64 bits.
 fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     let (digits, rest) = split(text, |c| c.is_ascii_digit() || c.is_whitespace());
     let (mut number, mut scale) = (0_u64, Some(1_u64));
@@ -111,12 +114,12 @@ fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     Ok((number, scale, rest))
 }
 
-/// Splits a text after the matching characters at its beginning.
+/// Splits a text in two: the matching characters at the text's beginning, and the rest of the text.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// Shows a duration exactly, as `1m 30s`. [`parse`] reads it back.
+/// Displays a duration exactly, for example as `1m 30s`. [`parse`] reads this format.
 pub struct Shown(pub Duration);
 
 impl fmt::Display for Shown {

@@ -1,10 +1,10 @@
 //! The rules that must be the same in the native host and in the adapters of a composed component.
 //!
-//! A guest must behave in the same way on both. So each rule is here once, and both the host and the adapters call it.
-//! The crate depends neither on wasmtime nor on wit-bindgen. Each side converts its own generated types to the small
-//! types of this crate.
+//! A guest must behave in the same way on the native host and in a composed component. So this crate has each rule
+//! once, and the host and the adapters call this crate. The crate does not depend on wasmtime or wit-bindgen. The host
+//! and the adapters convert their own generated types to the small types of this crate.
 //!
-//! It uses no std, because std would make an adapter several times as large.
+//! This crate does not use std, because std would make an adapter several times as large.
 
 #![no_std]
 

@@ -1,23 +1,24 @@
-//! Limits on the tasks of one request, and on texts of a guest (S11).
+//! Limits on the tasks of one request, and on texts that a guest chooses (S11).
 
 use alloc::format;
 use alloc::string::String;
 
-/// The largest size of a task's name, in bytes. The host keeps the name in the task's record, and writes it to each
-/// event of the task.
+/// The largest size of a task's name, in bytes. The host writes the name into the task's record and into each event of
+/// the task.
 pub const MAX_NAME: usize = 1024;
-/// The largest number of bytes of an error's text that the host keeps. The guest chooses the text, which may be longer.
+/// The host keeps at most this many bytes of an error's text. The guest chooses the text, so the text may be longer.
 pub const MAX_ERROR: usize = 4096;
 
-/// The reason to refuse a durable task if there is no task engine.
+/// The reason for refusing a durable task on a host without a task engine.
 pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
 
-/// The reason to refuse a task whose name has this size. `None` if the name may have this size.
+/// Returns the reason for refusing a task whose name has `bytes` bytes. Returns `None` if a name may have this size.
 pub fn refuses_name(bytes: usize) -> Option<&'static str> {
     if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
 }
 
-/// The reason why a task with these options cannot be durable on any host. `None` if it can be durable.
+/// Returns the reason why a task with these options cannot be durable on any host. Returns `None` if the task can be
+/// durable.
 pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Option<&'static str> {
     if instance_bound {
         Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
@@ -31,7 +32,7 @@ pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Opti
 /// The limits on the tasks of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The largest number of tasks.
+    /// The largest number of tasks of one request.
     pub tasks: u32,
     /// The largest size of one task's arguments, in bytes.
     pub task_args: u64,
@@ -42,26 +43,26 @@ pub struct Limits {
 /// The tasks that one request has enqueued so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted {
-    /// The number of tasks.
+    /// The number of accepted tasks.
     pub tasks: u32,
-    /// The size of the arguments of all these tasks together, in bytes.
+    /// The size of the arguments of all accepted tasks of the request together, in bytes.
     pub args: u64,
 }
 
-/// The limit that one more task would exceed.
+/// The limit that one more task would exceed. Each variant has the value of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
-    /// The number of tasks.
+    /// The largest number of tasks of one request.
     Tasks(u32),
-    /// The bytes of one task's arguments.
+    /// The largest size of one task's arguments, in bytes.
     TaskArgs(u64),
-    /// The bytes of the arguments of all tasks together.
+    /// The largest size of the arguments of all tasks of a request together, in bytes.
     RequestArgs(u64),
 }
 
 impl Limits {
-    /// Counts one more task, with arguments of this size. If the task would exceed a limit, this function counts
-    /// nothing and returns the limit.
+    /// Counts one more task, whose arguments have `args` bytes. If the task would exceed a limit, this function does
+    /// not count the task, and returns the limit.
     pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
         let args = args as u64;
         if accepted.tasks >= self.tasks {

@@ -1,13 +1,14 @@
-//! When the guest is told that its deadline is near (S10).
+//! Calculates when the host tells the guest that a deadline is near (S10).
 
 use core::time::Duration;
 
-/// The host announces a stop when one tenth of the call's time is left.
+/// The host announces a deadline when one tenth of the call's time is left.
 const PART: u32 = 10;
-/// The longest time between the announcement and the deadline.
+/// The longest time between the announcement of a deadline and the deadline.
 const MAX: Duration = Duration::from_secs(5);
 
-/// The time between the announcement of a call's deadline and the deadline. `time` is the total time of the call.
+/// Returns the time between the announcement of a call's deadline and the deadline. `time` is the time from the start
+/// of the call to the deadline.
 pub fn notice(time: Duration) -> Duration {
     (time / PART).min(MAX)
 }

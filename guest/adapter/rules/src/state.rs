@@ -2,35 +2,35 @@
 
 use core::fmt;
 
-/// How a task ended. Every accepted task ends in exactly one of these states (S3). A dead durable task has not ended,
-/// because an operator can still retry it.
+/// The final state of a task. Every accepted task ends in exactly one final state (S3). A durable task in the dead
+/// letters has not ended, because an operator can still retry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// The task ran and returned without an error.
     Succeeded,
-    /// The task ran and returned an error. Or the guest had no such task, or the arguments did not fit the task.
+    /// The task ran and returned an error, the guest had no task with this name, or the arguments did not fit the task.
     Failed,
-    /// The task trapped, for example because it panicked. The trap ended its instance. A composed component cannot
-    /// record this state.
+    /// The task trapped, for example because it panicked. The trap ended the task's instance. A composed component
+    /// cannot record the state `trapped`.
     Trapped,
-    /// The task was stopped at its deadline (S10).
+    /// The host stopped the task at the task's deadline (S10).
     TimedOut,
     /// The task did not run, because a task before it did not succeed and the policy is `stop` (S4).
     Skipped,
-    /// The task did not run. Its `run-when` does not match the result of the handler (S6), or the task is durable and
-    /// could not be stored.
+    /// The task did not run, because its option `run-when` does not match the result of the handler (S6), or because
+    /// the host could not store the durable task.
     Discarded,
-    /// The task was cancelled before it started, by the guest or because the client had left (S7).
+    /// The task did not run, because the guest cancelled it or because the client left (S7).
     Cancelled,
-    /// The task did not run to its end. The host stopped, the time for all tasks was used up, or the instance of its
-    /// closure had ended (S13, S10, S15).
+    /// The task did not run to its end, because the host stopped (S13), because the time for all tasks of the request
+    /// was over (S10), or because the instance of the task's closure had ended (S15).
     Abandoned,
-    /// The task was durable, and an operator removed it before it ended.
+    /// An operator removed the durable task before the task ended.
     Dropped,
 }
 
 impl TaskState {
-    /// The state's name in events, metrics and JSON.
+    /// Returns the state's name in events, metrics and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -45,7 +45,8 @@ impl TaskState {
         }
     }
 
-    /// Whether this state is a failure for the failure policy (S4): `failed`, `trapped` and `timed-out` are failures.
+    /// Reports whether the state is a failure for the failure policy (S4). The states `failed`, `trapped` and
+    /// `timed-out` are failures.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }

@@ -3,24 +3,26 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
-/// A request's position in a distributed trace. The position consists of the values of two headers.
+/// A request's position in a distributed trace, as the values of two headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The header `traceparent`.
+    /// The value of the header `traceparent`.
     pub traceparent: String,
-    /// The header `tracestate`, if there is one.
+    /// The value of the header `tracestate`. `None` if the request has no such header.
     pub tracestate: Option<String>,
 }
 
 /// Returns the request's trace context, from the values of its headers `traceparent` and `tracestate`. If the request
-/// does not have exactly one valid `traceparent`, makes a new one from the two halves of the request's id.
+/// does not have exactly one valid `traceparent`, this function makes a new `traceparent` from the two halves of the
+/// request's id.
 pub fn context<'a>(
     parents: impl IntoIterator<Item = &'a [u8]>,
     states: impl IntoIterator<Item = &'a [u8]>,
     id: (u64, u64),
 ) -> TraceContext {
     let mut parents = parents.into_iter();
-    // With two headers, it is unknown which one is right. W3C's test suite expects a new trace then.
+    // With two `traceparent` headers, nobody knows which header is right. W3C's test suite expects a new trace in this
+    // case.
     let parent = parents.next().filter(|_| parents.next().is_none());
     match parent.and_then(text).filter(|parent| is_valid(parent)) {
         Some(traceparent) => {
@@ -36,17 +38,18 @@ pub fn context<'a>(
             }
             TraceContext { traceparent: traceparent.to_owned(), tracestate }
         }
-        // The recommendation asks for a trace id whose right half is random. This is so in a UUID of version 7.
+        // The recommendation asks for a trace id whose right half is random. The right half of a UUID of version 7 is
+        // random.
         None => TraceContext { traceparent: new(id), tracestate: None },
     }
 }
 
-/// The trace id in a context that [`context`] has made.
+/// Returns the trace id in a `traceparent` that [`context`] has returned.
 pub fn id(traceparent: &str) -> &str {
     traceparent.get(3..35).unwrap_or_default()
 }
 
-/// A header's value, if it is text: visible ASCII, spaces and tabs.
+/// Returns a header's value as text. Returns none if the value has other bytes than visible ASCII, spaces and tabs.
 fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
     if is_text { core::str::from_utf8(value).ok() } else { None }
@@ -71,8 +74,9 @@ pub fn hex(text: &mut String, number: u64) {
     }
 }
 
-/// Checks the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All parts are lower-case
-/// hexadecimal, and an id must not be all zeros. Later versions may append fields.
+/// Checks the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All four parts are
+/// lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation may append
+/// fields.
 fn is_valid(traceparent: &str) -> bool {
     let mut fields = traceparent.split('-');
     let mut field = |length: usize| {

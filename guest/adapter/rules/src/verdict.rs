@@ -1,59 +1,61 @@
-//! The verdict on the next task: it runs, or it ends in a state without running (S3, S4, S6, S7, S13, S15).
+//! Decides whether the next task runs. If the task must not run, the verdict is the task's final state (S3, S4, S6, S7,
+//! S13, S15).
 
 #[cfg(test)]
 mod model;
 
 use crate::state::TaskState;
 
-/// The results of the handler after which a task runs.
+/// Says whether a task runs after the handler has succeeded, after the handler has failed, or in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunWhen {
-    /// Only after the handler returned a response and its durable tasks were stored.
+    /// The task runs only if the handler returned a response and the host stored the handler's durable tasks.
     Success,
-    /// Only after the handler failed, or its durable tasks could not be stored.
+    /// The task runs only if the handler failed, or if the host could not store the handler's durable tasks.
     Failure,
-    /// After every result of the handler.
+    /// The task runs after every result of the handler.
     Always,
 }
 
-/// The properties of a task that the verdict depends on.
+/// The properties of a task on which the verdict depends.
 #[derive(Debug, Clone, Copy)]
 pub struct Task {
-    /// The results of the handler after which the task runs.
+    /// Says after which results of the handler the task runs.
     pub run_when: RunWhen,
-    /// The guest cancelled the task.
+    /// True if the guest cancelled the task.
     pub cancelled: bool,
-    /// The task has the option that cancels it if the client leaves.
+    /// True if the task has the option `cancel-on-disconnect`.
     pub cancel_on_disconnect: bool,
-    /// The task is durable. A durable task leaves the queue when it is stored, so a durable task in the queue could not
-    /// be stored.
+    /// True if the task is durable. When the host stores a durable task, the task leaves the queue. If a durable task
+    /// is still in the queue, it was not stored.
     pub durable: bool,
-    /// The task was bound to an instance that has died.
+    /// True if the task was bound to an instance that has died.
     pub orphaned: bool,
 }
 
-/// The state of the request and of the host that the verdict depends on.
+/// The state of the request and of the host on which the verdict depends.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// The handler returned no response.
+    /// True if the handler returned no response.
     pub handler_failed: bool,
-    /// The reason why the request's durable tasks were not stored. In this case, the response was not sent. `None` if
-    /// the tasks were stored, or if the request had no durable tasks.
+    /// The reason why the host could not store the request's durable tasks. If there is a reason, the host did not send
+    /// the response. `None` if the host stored the tasks, or if the request had no durable tasks.
     pub not_stored: Option<&'a str>,
-    /// The client left before the response was complete.
+    /// True if the client left before the response was complete.
     pub client_gone: bool,
-    /// A task before this one failed.
+    /// True if an earlier task of the request failed.
     pub failed: bool,
-    /// The failure policy is `stop`.
+    /// True if the failure policy is `stop`.
     pub stop_on_failure: bool,
-    /// The host has stopped.
+    /// True if the host has stopped.
     pub stopped: bool,
-    /// The time for all tasks of the request is used up.
+    /// True if the time for all tasks of the request is over.
     pub late: bool,
 }
 
 impl<'a> Situation<'a> {
-    /// The final state of a task that must not run, and the reason for its record. `None` if the task must run.
+    /// Returns the final state of a task that must not run, and the reason for the task's record. Returns `None` if the
+    /// task must run.
     pub fn verdict(&self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
@@ -74,7 +76,8 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// The reason why a task is discarded after this end of the handler (S6). `None` if it is not discarded.
+    /// Returns the reason why the host discards the task after this end of the handler (S6). Returns `None` if the host
+    /// does not discard the task.
     fn discards(&self, task: &Task) -> Option<&'a str> {
         let unsent = self.not_stored.is_some() && !task.durable;
         match task.run_when {

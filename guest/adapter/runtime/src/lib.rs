@@ -1,5 +1,5 @@
-//! The adapters' replacement for std: an allocator, a panic handler, and a cell for state. With std they would be several times as
-//! large.
+//! The adapters' replacement for std: an allocator, a panic handler, and a cell for state. With std, each adapter would
+//! be several times as large.
 
 #![no_std]
 #![expect(
@@ -21,13 +21,13 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// Allocates arguments for the canonical ABI. On this target std defines it, and the adapters have no std.
+/// Allocates memory for the canonical ABI. On this target std defines this function, but the adapters have no std.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
     if size == 0 {
         return core::ptr::without_provenance_mut(align);
     }
-    // SAFETY: the canonical ABI passes a valid alignment, and a pointer that this function returned before.
+    // SAFETY: the canonical ABI passes a valid alignment, and a pointer that an earlier call of this function returned.
     let memory = unsafe {
         match old_size {
             0 => alloc(Layout::from_size_align_unchecked(size, align)),
@@ -37,11 +37,11 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, s
     if memory.is_null() { core::arch::wasm32::unreachable() } else { memory }
 }
 
-// `memcmp` and its like, which on this target are libc's. What is not used is not linked.
+// On this target, libc has the functions `memcmp`, `memcpy` and so on. The linker links only functions that are used.
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// A cell for the state of the instance.
+/// A cell that holds state of the instance.
 pub struct Shared<T>(RefCell<T>);
 
 // SAFETY: the target has no threads.
@@ -53,7 +53,7 @@ impl<T> Shared<T> {
         Self(RefCell::new(value))
     }
 
-    /// Lends the state to `f`. `f` must not borrow the same cell again.
+    /// Calls `f` with the state. `f` must not borrow the same cell again.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }

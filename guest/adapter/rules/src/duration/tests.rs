@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reads a duration with humantime, as the host did before.
+/// Reads a duration with humantime, as earlier versions of the host did.
 fn humantime(text: &str) -> Result<Duration, NoDuration> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= MAX => Ok(duration),
@@ -49,7 +49,8 @@ fn each_unit_is_as_humantime_has_it() {
     }
 }
 
-/// Texts that are nearly durations: most of them contain only parts of durations, and some contain other parts.
+/// Generates texts that are nearly durations. Most of these texts contain only parts of durations, and some contain
+/// other characters.
 fn text() -> impl Strategy<Value = String> {
     let names: Vec<&str> = UNITS.iter().flat_map(|(names, _)| names.split(' ')).collect();
     let number = prop_oneof![
@@ -73,8 +74,8 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 50_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The host read durations with humantime before. Each text still has the same meaning, or is refused for the same
-    /// reason.
+    /// Earlier versions of the host read durations with humantime. Each text must keep its meaning, or the same reason
+    /// for the refusal.
     #[test]
     fn texts_are_read_as_humantime_reads_them(text in text()) {
         prop_assert_eq!(parse(&text), humantime(&text), "{:?}", text);
