@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The version of the format of envelopes. This program writes and reads no other version.
+/// The version of the envelope format. This program writes and reads only this version.
 pub const VERSION: u32 = 1;
 
 /// The largest size of an envelope, in bytes. Arguments take a third more bytes in an envelope than in memory. An
@@ -38,7 +38,7 @@ pub struct Batch {
     /// value is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The policy: what happens to the remaining tasks after a task has failed for good.
+    /// The policy for the remaining tasks after a task has failed for good.
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
@@ -63,7 +63,7 @@ pub struct Task {
     /// The task's arguments, as the guest wrote them.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub args: Vec<u8>,
-    /// The largest number of attempts for the task. Zero counts as one.
+    /// The largest number of attempts for the task. A value of zero counts as one attempt.
     pub max_attempts: u32,
     /// The timeout of one attempt, in milliseconds. If the value is `None`, the host's `task-timeout` applies.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
@@ -85,8 +85,7 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// The outcome of the response of the request that enqueued the tasks. A variant with a text names the reason in the
-/// text.
+/// The outcome of the response of the request that enqueued the tasks. The text of a variant names the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -100,7 +99,7 @@ pub enum Outcome {
     HandlerFailed(String),
 }
 
-/// The policy: what happens to a request's remaining tasks after a task has failed for good.
+/// The policy for a request's remaining tasks after a task has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
@@ -137,7 +136,8 @@ impl Batch {
 
     /// Creates a batch with only the task at `index`, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
     ///
-    /// Two calls for the same task create batches with the same id. The task keeps its idempotency key.
+    /// Two calls for the same task create batches with the same id. In the new batch, the task keeps its idempotency
+    /// key.
     pub fn only(&self, index: u32) -> Self {
         let tasks = self.tasks.get(index as usize).cloned().into_iter().collect();
         Self { id: format!("{}_{index}", self.id), tasks, ..self.clone() }
@@ -227,7 +227,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Serializes a duration as whole milliseconds, which can be read in any language.
+/// Serializes a duration as whole milliseconds, which programs in any language can read.
 mod whole_millis {
     use super::*;
 

@@ -12,8 +12,8 @@ pub struct Options {
     pub visibility: Duration,
     /// The time limit of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// If true, an operator inspects the stored batches: the engine creates no file, and does not change the
-    /// configuration that workers have made in a server. Default: false.
+    /// If true, the engine creates no file, and does not change the configuration that workers have made in a server.
+    /// The commands of operators set this option. Default: false.
     pub operator: bool,
 }
 

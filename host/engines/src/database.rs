@@ -35,8 +35,9 @@ struct Operation {
     run: Run,
 }
 
-/// The work of one operation. The function gets the connection, or the error that there is none. The function returns
-/// another function, which the thread calls after the transaction has been committed or has failed.
+/// The work of one operation. The function gets the connection, or an error if the thread cannot use the connection.
+/// The function returns another function, which the thread calls after the transaction has been committed or has
+/// failed.
 type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 

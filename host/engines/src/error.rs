@@ -5,7 +5,7 @@ use std::fmt;
 /// The result of a call to an engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The reason why a call to an engine failed. No message contains a password.
+/// The reason why a call to an engine failed. No error message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The process cannot reach the engine, or the engine did not answer in time. The caller can repeat the call.

@@ -15,7 +15,7 @@ use crate::{Batch, Result, Task};
 pub struct Lease {
     /// The batch that the worker leases.
     pub batch: Batch,
-    /// The index of the first task that has not ended. If all tasks have ended, the number of tasks.
+    /// The index of the first task that has not ended. If all tasks have ended, the value is the number of tasks.
     pub next: u32,
     /// The number of the current attempt of the task at [`Lease::next`]. The first attempt is number 1.
     pub attempt: u32,
@@ -26,12 +26,12 @@ pub struct Lease {
 /// The data that an engine compares before each change, to check that the lease is still valid.
 #[derive(Debug)]
 pub(crate) enum Token {
-    /// For SQLite and the memory engine: a row, and the number of times that the row was leased.
+    /// A lease in SQLite or in memory: a row, and the number of times that the row was leased.
     Row { seq: i64, generation: i64, _held: Arc<()> },
-    /// For Redis: an entry of the stream, its consumer, its next task, and the number of times that the entry was
-    /// leased.
+    /// A lease in Redis: an entry of the stream, its consumer, its next task, and the number of times that the entry
+    /// was leased.
     Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
-    /// For NATS: a message and the stored state of its batch.
+    /// A lease in NATS: a message and the stored state of its batch.
     Message(Box<crate::nats::Held>),
 }
 
@@ -114,7 +114,7 @@ pub struct Entry {
     pub id: String,
     /// The state of the batch.
     pub state: BatchState,
-    /// The index of the first task that has not ended. If all tasks have ended, the number of tasks.
+    /// The index of the first task that has not ended. If all tasks have ended, the value is the number of tasks.
     pub next: u32,
     /// The number of attempts that the task at `next` has had so far.
     pub attempt: u32,
@@ -153,7 +153,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the number of batches in one state, so that the caller can change it.
+    /// Returns a mutable reference to the number of batches in one state.
     pub(crate) fn of(&mut self, state: BatchState) -> &mut u64 {
         match state {
             BatchState::Ready => &mut self.ready,

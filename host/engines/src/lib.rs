@@ -1,10 +1,10 @@
 //! Task engines, which store durable tasks until the tasks have run.
 //!
 //! A [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of one request's tasks. A worker leases a whole
-//! batch, so the tasks of a request run in order on every engine. The batches of two requests have no order.
+//! batch, so the tasks of a request run in order on every engine. Tasks of different requests have no fixed order.
 //!
-//! The engines store batches in SQLite, Redis Streams or NATS JetStream. The engine [`Memory`] is for tests. Its short
-//! code shows what each engine must do.
+//! The engines store batches in SQLite, Redis Streams or NATS JetStream. The engine [`Memory`] is for tests. The short
+//! code of [`Memory`] shows what each engine must do.
 //!
 //! # The life of a batch
 //!
@@ -91,12 +91,13 @@ const PAGE: usize = 500;
 /// because the answer may have been lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
-    /// Stores a batch. When the call returns, the batch is as safe as all data in the engine. After an error, the
-    /// caller can repeat the call, because the engine stores a batch with the same id only once.
+    /// Stores a batch. When the call returns, the engine has stored the batch. The configuration of the engine decides
+    /// how durable a stored batch is. After an error, the caller can repeat the call, because the engine stores a batch
+    /// with the same id only once.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
     /// Stores a batch in the dead letter, with the reason `why`. Use this call for a single task that has failed for
-    /// good while the other tasks of its batch continue. [`Batch::only`] creates the batch for this task.
+    /// good while the other tasks of its batch continue. [`Batch::only`] creates the batch for such a task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
     /// Leases the batch that has waited longest. If no batch is ready, waits up to `wait` for a batch. `worker` is a
@@ -105,8 +106,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// If this process still has a [`Lease`] of a batch under the same name, the call never returns this batch. If the
     /// time of such a lease is over, for example after a pause of the process, the call extends the lease.
     ///
-    /// Poll the future to its end. If you drop the future earlier, a batch may stay leased while no worker runs it,
-    /// until its lease ends.
+    /// Poll the future to its end. If you drop the future before its end, a batch may be leased while no worker runs
+    /// it. After the end of the lease, the batch is ready again.
     ///
     /// If a batch's envelope is damaged, or newer than this program, the call buries the batch and leases the next
     /// batch.
@@ -117,7 +118,7 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
     /// Records that the tasks before `next` have ended, and that the first attempt of the task at `next` is about to
-    /// start. Also extends the lease.
+    /// start. The checkpoint also extends the lease.
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()>;
 
     /// Removes a batch whose tasks have all ended.
@@ -169,7 +170,7 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     async fn counts(&self) -> Result<Counts>;
 
     /// Returns the number of stored batches that are not dead. This call is cheaper than [`TaskEngine::counts`], and
-    /// its number is as accurate.
+    /// the number is as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)

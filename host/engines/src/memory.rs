@@ -1,5 +1,5 @@
-//! A task engine in the memory of this process, for tests. Its code shows in the simplest form what each engine must
-//! do.
+//! A task engine in the memory of this process, for tests. The code of this engine shows in the simplest form what each
+//! engine must do.
 //!
 //! Each call looks through all stored batches, so the engine is slow with very many batches.
 

@@ -21,9 +21,9 @@
 //! ends when the write is as old as the visibility timeout, by the server's clock. If the server delivers the message
 //! earlier, the engine gives the message back to the server for the rest of the time.
 //!
-//! **The end** of a batch goes to the batch's state first, and then to `EPILOGUE_DONE`. Afterwards, the engine removes
-//! the state. If the server delivers the message again, the engine finds the batch in `EPILOGUE_DONE`, and only
-//! acknowledges the message.
+//! The engine writes **the end** of a batch first to the batch's state, and then to `EPILOGUE_DONE`. Afterwards, the
+//! engine removes the state. If the server delivers the message again, the engine finds the batch in `EPILOGUE_DONE`,
+//! and only acknowledges the message.
 //!
 //! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record of the
 //! end contain the number of the life.

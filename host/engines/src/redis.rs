@@ -1,8 +1,8 @@
 //! The task engine that stores batches in Redis Streams, for many machines. All workers are in one consumer group.
 //!
-//! The server knows which worker holds an entry, since when, and how often the server has delivered the entry. The
-//! server delivers new entries, and entries that a worker did not acknowledge in time. Each change of a leased batch is
-//! one script, which changes the batch only if the lease is still valid.
+//! For each entry, the server knows the worker that holds the entry, the time since the delivery, and the number of
+//! deliveries. The server delivers new entries, and entries that a worker did not acknowledge in time. Each change of a
+//! leased batch is one script, which changes the batch only if the lease is still valid.
 //!
 //! | key | |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | `{epilogue}:delayed` | the ids of delayed batches, sorted by the end of the delay, in the server's time |
 //! | `{epilogue}:dead` | the dead letter, which is also a stream |
 //!
-//! A delayed batch has no worker. Its entry stays in the stream until the batch is due. The server's setting
-//! `appendfsync` decides whether an accepted batch survives a power cut.
+//! A delayed batch has no worker. The entry of a delayed batch stays in the stream until the batch is due. The server's
+//! setting `appendfsync` decides whether an accepted batch survives a power cut.
 
 mod admin;
 mod connections;

@@ -1,7 +1,7 @@
 //! The task engine that stores batches in one SQLite file, for one machine. The file is in WAL mode.
 //!
-//! One thread writes. The thread puts all waiting operations into one transaction. So for example 32 requests share the
-//! cost of one `fsync`.
+//! One thread writes. The thread puts all waiting operations into one transaction. For example, 32 waiting requests
+//! share the cost of one `fsync`.
 //!
 //! Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an [`owner::Owner`]. The
 //! next process that opens the file finds the owners whose process has died, and frees their batches at once.

@@ -54,7 +54,7 @@ pub struct Manifest {
     pub folder: PathBuf,
     /// The application's name.
     pub name: String,
-    /// The application's version. It may be empty.
+    /// The application's version. The version may be empty.
     pub version: String,
     /// The name of the profile that the user chose with `--profile`, if any.
     pub profile: Option<String>,
@@ -104,7 +104,7 @@ pub struct Component {
     /// The middleware that `middleware` of `tool.epilogue` puts around the component, for every trigger. This
     /// middleware is inside the middleware that a trigger adds.
     pub middleware: Vec<Middleware>,
-    /// The components that satisfy imports of the component.
+    /// The other components that satisfy imports of this component.
     pub dependencies: Vec<Dependency>,
     /// The commands that build the component, if the manifest has any.
     pub build: Option<Build>,
@@ -157,8 +157,8 @@ pub enum Target {
 /// A component around another component. A middleware gets each request first, and may pass the request on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
-    /// The middleware's id in the manifest. A middleware without an id has its file as its id, as the manifest writes
-    /// the file.
+    /// The middleware's id in the manifest. If the manifest names a file or an address instead of a component, this is
+    /// the file or the address.
     pub id: String,
     /// The absolute path of the middleware's WebAssembly file.
     pub source: PathBuf,

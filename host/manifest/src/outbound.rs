@@ -1,5 +1,6 @@
-//! The destinations that a component may connect to. The component's `allowed_outbound_hosts` lists them, and has the
-//! same meaning as in Spin. A component may connect to a destination only if an entry allows this destination.
+//! The destinations that a component may connect to. The component's `allowed_outbound_hosts` lists the destinations,
+//! and has the same meaning as in Spin. A component may connect to a destination only if an entry allows this
+//! destination.
 
 #[cfg(test)]
 mod tests;
@@ -97,8 +98,8 @@ impl AllowedHosts {
     }
 
     /// Returns the ids of the components that the entries allow calls to. The entry `http://shop.spin.internal` allows
-    /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components, and its id is
-    /// `*`.
+    /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components, and yields the
+    /// id `*`.
     pub fn chained(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|entry| match &entry.host {
             HostPattern::Exact(Host::Domain(domain)) => chained_component(domain),

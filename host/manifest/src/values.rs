@@ -13,7 +13,7 @@ use epilogue_rules::size::{self, NoSize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The type of a setting, which can read and show values.
+/// The type of a setting, whose values an operator writes as text.
 pub trait Value: Sized {
     /// Reads a value from the text that the operator wrote. The error says what is wrong with the text.
     fn parse(text: &str) -> Result<Self, String>;
@@ -98,7 +98,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What the host does with a request's remaining tasks after one of the tasks has failed.
+    /// The policy for a request's remaining tasks after one of the tasks has failed.
     OnFailure {
         /// The host skips the remaining tasks.
         Stop = "stop",
@@ -128,8 +128,8 @@ words! {
 }
 
 words! {
-    /// What the host does with the header `x-request-id` of a response. If the component has set the header, the host
-    /// does not change the header.
+    /// The mode in which the host sets the header `x-request-id` of a response. If the component has set the header,
+    /// the host does not change the header.
     RequestId {
         /// The host sets the header to the request's id.
         Return = "return",
@@ -237,8 +237,8 @@ impl<T: Value> Value for Maximum<T> {
 }
 
 impl Value for SocketAddr {
-    /// Reads an address and a port. The text may also contain a host name: then the function looks up the host's
-    /// addresses, and prefers 127.0.0.1, as Spin does.
+    /// Reads an address and a port. The text may contain a host name instead of an address. For a host name, the
+    /// function looks up the addresses, and prefers 127.0.0.1, as Spin does.
     fn parse(text: &str) -> Result<Self, String> {
         let addresses: Vec<SocketAddr> = text
             .to_socket_addrs()

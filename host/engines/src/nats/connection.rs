@@ -19,7 +19,8 @@ use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
 /// The time limit of a request that should not wait. Without a limit, the server would keep the request if other
-/// workers take the last messages at the same moment. The server would later deliver a message that no worker expects.
+/// workers take the last messages at the same moment. For the kept request, the server would later deliver a message
+/// that no worker expects.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The pause before the engine creates a removed stream or consumer again.
@@ -124,7 +125,8 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Creates missing streams and consumers again. If another call has created them since `seen`, does nothing.
+    /// Creates missing streams and consumers again. Does nothing if another call has already replaced the streams and
+    /// consumers of `seen`.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
@@ -147,7 +149,8 @@ impl Nats {
         Ok(())
     }
 
-    /// Makes a call within the timeout. If a stream or the consumer is missing, creates it and repeats the call.
+    /// Makes a call within the timeout. If a stream or the consumer is missing, creates the stream or consumer, and
+    /// repeats the call.
     pub(super) async fn call<T, C, F>(&self, call: C) -> Result<T>
     where
         C: Fn(Arc<Connected>) -> F,
@@ -233,8 +236,8 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
 }
 
 /// Returns true if an error means that a stream or the consumer is missing. Each kind of call has its own error type,
-/// so this function looks for words in the error's text. The words come from the server. If the subject has no
-/// listener, the words come from the client.
+/// so this function looks for words in the error's text. The words are in the server's errors. If the subject has no
+/// listener, the words are in the client's error.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

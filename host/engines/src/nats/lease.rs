@@ -1,4 +1,4 @@
-//! Leases batches: turns a message into a lease, and changes or ends the lease.
+//! Turns a delivered message into a lease, and changes or ends the lease.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,7 +34,7 @@ impl Holding {
     }
 }
 
-/// Marks a batch as held by this process, until the mark is dropped.
+/// The mark that this process holds a batch. After the drop of the mark, the process no longer holds the batch.
 #[derive(Debug)]
 struct Hold {
     holding: Holding,
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-/// The engine's decision about a delivered message. The stored state of the batch decides.
+/// The engine's decision about a delivered message. The decision depends on the stored state of the batch.
 enum Delivered {
     /// The worker that asked for a batch leases this batch.
     Leased(Kept),
@@ -96,7 +96,8 @@ enum Delivered {
     Ending(Kept),
     /// The batch has ended.
     Ended,
-    /// No worker can lease the batch for this long. Another worker holds the batch, or the batch is delayed.
+    /// Until this time has passed, no worker can lease the batch. Another worker holds the batch, or the batch is
+    /// delayed.
     NotYet(Duration),
 }
 
@@ -200,7 +201,7 @@ impl Nats {
         }
     }
 
-    /// Returns how long no worker can lease the batch. A killed server may deliver the batch too early.
+    /// Returns the time for which no worker can lease the batch. A killed server may deliver the batch too early.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -208,8 +209,8 @@ impl Nats {
         }
     }
 
-    /// Changes the state of a valid lease, and writes the state. If this lease has already ended the batch, returns
-    /// false.
+    /// Changes the state of a valid lease, and writes the state to the server. If this lease has already ended the
+    /// batch, returns false.
     async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);

@@ -1,4 +1,5 @@
-//! Classifies connection errors. If the operator has made a mistake, the host must not start. Other errors may pass.
+//! Classifies connection errors. If the operator has made a mistake, the host must not start. Other errors may be
+//! temporary.
 
 use std::error::Error as _;
 use std::io;
@@ -41,7 +42,7 @@ impl Nats {
         }
     }
 
-    /// Returns the error for an operator's mistake. The error contains the URL, which has no password here.
+    /// Returns the error for an operator's mistake. The error contains the server's URL without a password.
     fn mistake(&self, why: &str) -> Error {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }

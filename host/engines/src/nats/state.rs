@@ -37,8 +37,8 @@ pub(super) struct Progress {
     /// or the batch is delayed.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// The way in which the batch ends, after the decision. The batch's message is about to be removed. Any process
-    /// that finds this state completes the end.
+    /// The way in which the batch ends, if the end is decided. The engine is about to remove the batch's message. Any
+    /// process that finds this state completes the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Returns how long after the time `now` no other worker can lease the batch.
+    /// Returns the time from `now` for which no other worker can lease the batch.
     pub(super) fn rest(&self, now: Duration) -> Duration {
         (self.at + Duration::from_millis(self.progress.wait_ms)).saturating_sub(now)
     }

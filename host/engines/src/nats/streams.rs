@@ -106,8 +106,8 @@ impl Streams {
 
 /// Returns the name for the consumer of this queue. An acknowledgment contains the consumer's name and a number in the
 /// queue, and the server checks nothing else. If a queue is lost and created again, the numbers start again. If the
-/// consumers of both queues had the same name, a worker could end a batch of the old queue and thereby remove a batch
-/// of the new queue that has not run.
+/// consumers of both queues had the same name, an acknowledgment for a batch of the old queue could remove a batch of
+/// the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }

@@ -249,8 +249,9 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    /// Returns the entries of a stream after the entry `behind`, or from the beginning. Entries that are added later
-    /// are not included. Otherwise a list would never end if entries are added faster than the engine reads them.
+    /// Prepares to read a stream from the entry after `behind`, or from the beginning. The reading ends at the entry
+    /// that is the last entry now. Otherwise the reading would never end if entries arrive faster than the engine reads
+    /// them.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;

@@ -67,8 +67,8 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call. If a second try may help, repeats the call once: over another connection, or after the creation of
-    /// the consumer group in a new server.
+    /// Makes a call. If a second try may help, the function repeats the call once. The second try uses another
+    /// connection, or comes after the creation of the consumer group in a new server.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -177,9 +177,9 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
     }
 }
 
-/// Returns true if a new connection may lead to a better server. The error says that this server is no longer a
-/// primary, has no primary or is not ready, or that the connection's setup failed. A [`ConnectionManager`] does not try
-/// a failed setup again.
+/// Returns true if a new connection may lead to a better server. Such an error says that the present server is no
+/// longer a primary, has no primary or is not ready, or that the setup of the connection failed. A
+/// [`ConnectionManager`] does not try a failed setup again.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {

@@ -3,7 +3,7 @@
 //! The wall clock can jump, so the engine uses the wall clock only where no other clock works.
 //!
 //! Leases use a clock that stops while the machine is suspended, because the worker is suspended, too. Delays use a
-//! clock that continues during this time. Both clocks start again when the machine starts.
+//! clock that continues while the machine is suspended. Both clocks start again when the machine starts.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

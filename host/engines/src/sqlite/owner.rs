@@ -72,7 +72,7 @@ pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::R
 }
 
 /// Returns true if a process holds the lock of an owner's file. If the function cannot find out, the owner counts as
-/// alive. The leases of a dead owner then end after their time.
+/// alive. If such an owner is dead, its leases end after the visibility timeout.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

@@ -86,8 +86,8 @@ async fn enqueues_and_gives_back() {
     engine.release(&first).await.unwrap();
 }
 
-/// If the clock jumps, held leases do not end early, and delays keep their length. This is true in this process and in
-/// other processes.
+/// If the clock jumps, held leases do not end early and delays keep their length, in this process and in other
+/// processes.
 #[tokio::test]
 async fn a_clock_that_jumps_ends_no_lease_and_no_delay() {
     let fixture = Fixture::visible_after(Kind::Sqlite, LONG);

@@ -1,5 +1,5 @@
 //! Tests the failover of Redis, as with Sentinel or a managed service. The primary becomes a replica and continues to
-//! answer. Its name then leads to the new primary.
+//! answer. The name of the old primary then leads to the new primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

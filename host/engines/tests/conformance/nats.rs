@@ -149,7 +149,7 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     }
 }
 
-/// Puts a message of a batch into the queue again. A killed server does this if it has forgotten the batch's end.
+/// Puts a message of a batch into the queue again, as a killed server does after it has forgotten the batch's end.
 async fn deliver_again(fixture: &Fixture, sent: &Batch) {
     let subject = format!("epilogue.ready.{}", sent.id);
     let envelope = sent.to_envelope().unwrap();
@@ -192,7 +192,7 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(left.iter().all(|(subject, _)| subject == "epilogue.state.~"), "{left:?}");
 }
 
-/// A new consumer delivers held batches at once. A killed server does this, too.
+/// A new consumer delivers held batches at once, as a killed server does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_secs(4));

@@ -61,8 +61,8 @@ impl Later<'_> {
     }
 }
 
-/// Reads a component's table and adds the component to the manifest. Returns the parts that the caller reads after all
-/// components are known.
+/// Reads a component's table and adds the component to the manifest. Returns the parts of the table that the caller
+/// must read after all components are known.
 pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manifest) -> anyhow::Result<Later<'a>> {
     let mut warnings = Vec::new();
     let has_other_source = profile::apply(&mut table, manifest)?;
@@ -165,8 +165,8 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. Returns entries with variables separately. If this host cannot read
-/// an entry, a build of the application continues, but the application does not start.
+/// Reads the entries of `allowed_outbound_hosts`. Returns the entries that contain variables separately. If this host
+/// cannot read an entry, a build of the application continues, but the application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

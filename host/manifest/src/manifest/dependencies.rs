@@ -17,7 +17,8 @@ pub struct Dependency {
     /// stands for one interface. Either name may end with a version, as in `a:b@1.0.0`. A plain name stands for the
     /// import with the same name.
     pub name: String,
-    /// The dependency's id in the manifest. A dependency without an id has its file or its address as its id.
+    /// The dependency's id in the manifest. If the manifest names a file or an address instead of a component, this is
+    /// the file or the address.
     pub id: String,
     /// The absolute path of the dependency's WebAssembly file.
     pub source: PathBuf,

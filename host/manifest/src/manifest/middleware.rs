@@ -6,8 +6,8 @@ use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, download, reader::Section, tool::OwnMiddleware, triggers};
 
-/// The configuration that a middleware can inherit in Spin. This host ignores the keys of features that it does not
-/// support.
+/// The keys of the configuration that a middleware can inherit in Spin. This host ignores the keys of features that the
+/// host does not support.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",

@@ -10,9 +10,9 @@ use super::{
 /// The keys that a profile may have. In a profile, `build` may have only `command`.
 const KEYS: [&str; 4] = ["source", "environment", "dependencies", "build"];
 
-/// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. If a
-/// profile has `environment` or `dependencies`, the values are added to the component's own values. Returns true if the
-/// chosen profile has a `source`.
+/// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. The
+/// function adds the entries of the profile's `environment` and `dependencies` to the component's own entries. Returns
+/// true if the chosen profile has a `source`.
 pub(super) fn apply(component: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<bool> {
     let Some(mut profiles) = component.section("profile")? else { return Ok(false) };
     let mut has_source = false;

@@ -46,7 +46,7 @@ pub enum VariablesProvider {
     Static(BTreeMap<String, String>),
     /// The host's environment variables contain the values.
     Environment {
-        /// The prefix of the names of these environment variables. The default prefix is `SPIN_VARIABLE`.
+        /// The prefix of the names of the environment variables. The default prefix is `SPIN_VARIABLE`.
         prefix: Option<String>,
         /// A file in the `.env` format, whose lines the host reads like environment variables.
         dotenv: Option<PathBuf>,

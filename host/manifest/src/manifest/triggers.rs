@@ -15,16 +15,16 @@ use super::{HttpTrigger, Manifest, Notice, Target, component, middleware, reader
 #[serde(untagged)]
 enum Route {
     Path(String),
-    /// `{ private = true }`
+    /// A table, which must be `{ private = true }`.
     Options(toml::Table),
 }
 
-/// How a trigger calls its component.
+/// The way in which a trigger calls its component.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Executor {
     Name(String),
-    /// `{ type = "http" }`
+    /// A table, such as `{ type = "http" }`.
     Options(toml::Table),
 }
 

@@ -80,8 +80,8 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Reads a component's environment. Spin replaces no templates in it. So a value stays as it is, unless the value is a
-/// template of declared variables.
+/// Reads a component's environment. Spin replaces no templates in the environment. This host replaces the templates in
+/// a value if the application declares all their variables. Otherwise the value stays as it is.
 pub(super) fn environment(
     component: &mut Section<'_>,
     declared: &Variables,
