@@ -1,4 +1,4 @@
-// The frame of all screens: which one is shown, the keys, and the line at the top.
+// The frame of all screens: chooses the screen, handles the keys, and shows the line at the top.
 
 import { count, hideTip, setText } from "./dom.js";
 import { dead } from "./dead.js";
@@ -17,7 +17,10 @@ const main = by("main");
 let shown = new AbortController();
 let opened = 0;
 
-/** A screen is a function of the place that it fills, its part of the address, and a signal at which it ends. */
+/**
+ * Shows the screen that the address names. A screen is a function: its arguments are the element that the screen fills,
+ * the screen's part of the address, and a signal that ends the screen.
+ */
 function show() {
 	const [path, query] = location.hash.slice(1).split("?");
 	const [name, id] = path.split("/");

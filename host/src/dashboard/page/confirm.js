@@ -1,4 +1,4 @@
-// A retry or a drop: the host first counts what it would change, then somebody confirms this number.
+// Retries or drops dead batches: the host first counts the batches, and a person confirms this number.
 
 import { h, plural, setText, visible } from "./dom.js";
 import { post } from "./live.js";
@@ -11,7 +11,10 @@ export const VERBS = {
 const [dialog, heading, text, errors, act] = ["", "-title", "-text", "-errors", "-do"].map((part) => document.getElementById(`confirm${part}`));
 const batches = (number) => plural(number, "batch", "batches");
 
-/** Asks, and acts on the batches that `which` names. Returns a sentence about what was done, or nothing. */
+/**
+ * Asks the person, and retries or drops the batches that `which` names. Returns a sentence about the result, or nothing
+ * if the person declines.
+ */
 export async function confirmed(verb, which) {
 	const { name, will, done, danger } = VERBS[verb];
 	let matches = 0;

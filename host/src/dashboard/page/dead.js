@@ -1,4 +1,4 @@
-// Durable tasks that failed for good: in groups by task and error, and one by one.
+// Lists the durable tasks that failed for good, in groups by task and error, and one by one.
 
 import { age, clip, count, h, plural, setText, table, visible } from "./dom.js";
 import { confirmed, VERBS } from "./confirm.js";
@@ -45,7 +45,7 @@ export function dead(main, { query, signal }) {
 	function draw() {
 		const actions = live.host?.actions === true;
 		notice.hidden = actions || !last;
-		// Nothing is replaced while it is the same: the focus stays.
+		// If nothing has changed, the page replaces nothing, so that the focus stays.
 		const now = JSON.stringify([last, actions, Math.floor(Date.now() / 60_000)]);
 		if (!last || now === before) return;
 		before = now;

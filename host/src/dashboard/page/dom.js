@@ -1,9 +1,9 @@
-// Elements, and the form in which the pages show texts, times and counts.
+// Makes elements, and formats texts, times and counts for the pages.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Makes an element from a name with classes, such as "td.number", attributes, which may be left out, and children. Children
-// become text nodes unless they are nodes, so a guest's text is never read as markup.
+// Makes an element from a name with classes, such as "td.number", optional attributes, and children. A child that is
+// not a node becomes a text node, so the browser never reads a guest's text as markup.
 const maker = (create) => (name, ...children) => {
 	const [tag, ...classes] = name.split(".");
 	const element = create(tag);
@@ -22,7 +22,7 @@ const maker = (create) => (name, ...children) => {
 export const h = maker((tag) => document.createElement(tag));
 export const svg = maker((tag) => document.createElementNS(SVG, tag));
 
-/** A table. Each column has a name, and may have classes such as "number" and an explanation. */
+/** Makes a table. Each column has a name, and may have classes such as "number" and an explanation. */
 export const table = (classes, columns, ...bodies) =>
 	h("table", { class: classes }, h("thead", h("tr", columns.map(([name, look, title]) => h("th", { class: look, title, scope: "col" }, name)))), bodies);
 
@@ -33,17 +33,17 @@ export function setText(element, text) {
 // Control characters, and characters that have no width or change the direction of a text.
 const HIDDEN = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
-/** A guest's text with all hidden characters written out. */
+/** Returns a guest's text in which each hidden character is replaced by its escape sequence. */
 export const visible = (text) =>
 	String(text).replace(HIDDEN, (c) => (c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`));
 
-/** A guest's text on one line, cut where the space ends. The title has all of it. */
+/** Shows a guest's text on one line, cut where the space ends. The title contains the whole text. */
 export const clip = (text, attributes) => {
 	const shown = visible(text);
 	return h("bdi", { ...attributes, class: `clip ${attributes?.class ?? ""}`, title: shown }, shown);
 };
 
-/** A time in µs, with three digits and a unit. */
+/** Formats a time in µs with three digits and a unit. */
 export function duration(us) {
 	if ((us ?? null) === null) return "–";
 	if (us < 1000) return `${Math.round(us)} µs`;
@@ -70,7 +70,10 @@ const number = new Intl.NumberFormat("en-US");
 export const count = (value) => ((value ?? null) === null ? "–" : number.format(value));
 export const plural = (value, word, words = `${word}s`) => `${count(value)} ${value === 1 ? word : words}`;
 
-/** Updates rows in place: `make(item)` returns a row with a function `update(item)`. `rows` keeps it by the item's key. */
+/**
+ * Updates rows in place: `make(item)` returns a row with a function `update(item)`. `rows` keeps the rows by their
+ * items' keys.
+ */
 export const keyed = (body, rows = new Map()) => (items, key, make) => {
 	const gone = new Map(rows);
 	rows.clear();
@@ -94,13 +97,16 @@ export function ticks(from, to, most) {
 	return values;
 }
 
-/** The next larger number of the form 1, 2 or 5 times a power of ten, at least 1. */
+/** Rounds `value` up to 1, 2 or 5 times a power of ten. The result is at least 1. */
 export function nice(value) {
 	const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
 	return power * ([1, 2, 5].find((factor) => factor * power >= value) ?? 10);
 }
 
-/** Runs a function at most once a frame of the screen, and at most every `rest` ms. */
+/**
+ * Returns a function that asks for a drawing. `draw` runs at most once a frame of the screen, and at most every `rest`
+ * ms.
+ */
 export function framed(draw, signal, rest = 0) {
 	let asked = false;
 	let last = 0;
@@ -116,7 +122,7 @@ export function framed(draw, signal, rest = 0) {
 	};
 }
 
-/** Draws now and each time an element changes its size. Returns a function that draws again. */
+/** Calls `draw` now and each time the element changes its size. Returns a function that draws again. */
 export function resized(element, signal, draw) {
 	const again = framed(draw, signal);
 	const observer = new ResizeObserver(again);
@@ -127,7 +133,7 @@ export function resized(element, signal, draw) {
 
 const tip = document.getElementById("tip");
 
-/** Shows an element's `lines` of text beside it while the pointer or the focus is on it. */
+/** Shows an element's `lines` of text beside the element while the pointer or the focus is on the element. */
 export function withTip(element) {
 	const show = () => {
 		const [first, ...rest] = element.lines;

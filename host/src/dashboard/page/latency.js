@@ -1,4 +1,5 @@
-// How long requests take until their response is sent, and until their tasks have ended: percentiles on a logarithmic scale.
+// Shows how long requests take until their response is sent, and until their tasks have ended. The charts show
+// percentiles on a logarithmic scale.
 
 import { clock, duration, h, plural, resized, setText, svg } from "./dom.js";
 import { get, live, polled } from "./live.js";
@@ -62,7 +63,7 @@ const sample = (p) => svg("svg.sample", { viewBox: "0 0 24 8", "aria-hidden": "t
 
 function viewOf({ points, reloads, step }, minutes, width) {
 	const end = Math.max(Date.parse(points.at(-1).time), Date.parse(live.host?.now) || 0);
-	// A chart of a young host begins with its first request.
+	// If the host is young, the chart begins with the host's first request.
 	const start = Math.max(end - minutes * 60_000, Math.min(Date.parse(points[0].time), end - 60_000));
 	const seen = points.filter((point) => Date.parse(point.time) >= start);
 	const all = seen.flatMap((point) => CURVES.map((curve) => curve.of(point))).filter((us) => us > 0);
@@ -95,7 +96,7 @@ function axes(view) {
 	return marks;
 }
 
-/** The curve of a percentile. It breaks where steps have no requests. */
+/** Makes the curve of a percentile. The curve has gaps where steps have no requests. */
 function curveOf({ points, step, x, y }, { name, p, of }) {
 	let before = -Infinity;
 	let d = "";

@@ -1,4 +1,4 @@
-// The host's limits and their use, its versions, its durable tasks, and how far it has come with stopping.
+// Shows the host's limits and their use, its versions, its durable tasks, and the progress of a shutdown.
 
 import { age, clock, count, h, keyed, plural, setText, table } from "./dom.js";
 import { get, live, polled } from "./live.js";
@@ -77,7 +77,7 @@ function limitRow({ name }) {
 const BYTES = /memory|disk|size/;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** A number of a limit. Limits of memory and of files count bytes. */
+/** Formats a number of a limit. Limits of memory and of files count bytes. */
 function amount(name, value) {
 	if (!value || !BYTES.test(name)) return count(value);
 	const power = Math.floor(Math.log2(value) / 10);

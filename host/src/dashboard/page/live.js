@@ -1,8 +1,8 @@
-// The host's interface: calls, and its stream of events.
+// Calls the host's JSON interface, and follows the host's stream of events.
 
 const PATIENCE = 10_000;
 
-/** Calls the host. The error of an answer that is not a success has the HTTP status in `status`. */
+/** Calls the host. If the answer is not a success, throws an error with the HTTP status in `status`. */
 async function ask(path, options, signal) {
 	const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
 	const response = await fetch(`api/${path}`, { ...options, signal: AbortSignal.any(signals) });
@@ -24,8 +24,8 @@ const events = new EventTarget();
 const send = (kind, detail) => events.dispatchEvent(new CustomEvent(kind, { detail }));
 
 /**
- * Sends `requests` and `host` as they come from the host, and `connection` with true or false. While the page is
- * hidden there are no events. `resume` asks the screens to load anew.
+ * Sends the events `requests` and `host` when they come from the host, and `connection` with true or false. While the
+ * page is hidden, no events come. The event `resume` asks the screens to load their data again.
  */
 export const live = {
 	paused: false,
@@ -40,7 +40,7 @@ export const live = {
 let source = null;
 let again = 0;
 
-/** Follows the host's events, and begins anew when the page is seen again. */
+/** Follows the host's events. When a hidden page is shown again, opens a new stream. */
 export function follow() {
 	clearTimeout(again);
 	source?.close();
@@ -52,7 +52,7 @@ export function follow() {
 	};
 	source.onerror = () => {
 		send("connection", false);
-		// The browser tries again by itself, unless the host has refused.
+		// The browser connects again by itself, unless the host has refused the connection.
 		if (source.readyState === EventSource.CLOSED) again = setTimeout(follow, 1000);
 	};
 	for (const kind of ["host", "requests"]) {
@@ -67,7 +67,7 @@ document.addEventListener("visibilitychange", follow);
 
 /**
  * Calls `load` now, each time the page continues, and every `period` ms unless the page is paused or hidden. A call never
- * begins while another one runs. Returns a function that asks for a call ahead of time.
+ * begins while another call runs. Returns a function that asks for a call at once.
  */
 export function polled(load, period, signal) {
 	let busy = false;
@@ -76,7 +76,7 @@ export function polled(load, period, signal) {
 		again = busy;
 		if (busy || signal.aborted) return;
 		busy = true;
-		// The notice about the connection shows that the host does not answer.
+		// If the host does not answer, the notice about the connection shows it.
 		await load().catch((error) => error.status && console.warn(error.message));
 		busy = false;
 		if (again) run();

@@ -1,4 +1,4 @@
-// One request: what its client waited for, what ran after the response, and what the guest printed.
+// Shows one request: the part that its client waited for, the part after the response, and the guest's output.
 
 import { clip, clock, count, duration, framed, h, plural, setText, table, visible } from "./dom.js";
 import { get, live, polled } from "./live.js";
@@ -45,7 +45,7 @@ export function request(main, { id, query, signal }) {
 	};
 	const ask = polled(load, LIVE_PERIOD, signal);
 	live.on("requests", signal, (frame) => live.paused || ended || (frame.requests.some((item) => item.id === id) && ask()));
-	// A running request grows between the host's answers.
+	// The chart of a running request grows between the host's answers.
 	const grow = framed(() => {
 		if (ended) return;
 		if (!live.paused) chart.draw();
@@ -85,7 +85,9 @@ function tell(timeline) {
 	return `The client had the whole response after ${duration(sent)}. ${then}`;
 }
 
-/** The table of the tasks, each with its lines, between what the handler and the teardown printed. */
+/**
+ * Shows the output of the handler, the table of the tasks with the output of each task, and the output of the teardown.
+ */
 function detail(timeline) {
 	const of = (owner) => timeline.lines.filter((line) => ownerOf(line, timeline) === owner);
 	const part = (name, printed) => printed.length > 0 && h("section", h("h2", name), output(printed));

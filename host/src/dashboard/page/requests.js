@@ -1,4 +1,4 @@
-// The list of requests, newest first. It keeps its rows in place while somebody points at it.
+// The list of requests, newest first. While a person points at the list, the rows stay in place.
 
 import { clip, clock, count, duration, framed, h, keyed, plural, setText, table } from "./dom.js";
 import { get, live, polled } from "./live.js";
@@ -8,7 +8,7 @@ const MOST_ROWS = 1000;
 const FIRST_ROWS = 200;
 const REST = 250; // ms between two changes, so that the list can be read
 const FAST = 50; // new rows in one change: nobody reads so many, so fewer old ones stay
-// With a filter, the host chooses the requests: it knows more of them than the events tell.
+// With a filter, the host chooses the requests, because the host knows more requests than the events contain.
 const FILTERED_PERIOD = 1000;
 
 // The request that was opened last, so that the list returns to it.
@@ -109,7 +109,10 @@ export function requests(main, { query, signal }) {
 	live.on("requests", signal, (frame) => live.paused || take(frame.requests));
 }
 
-/** A request and the batches of its durable tasks have the same id. */
+/**
+ * Returns a row's key. A request and the batches of its durable tasks have the same id, so the key of a batch has a
+ * time.
+ */
 const keyOf = ({ id, batch, time }) => (batch ? `${id} ${time}` : id);
 
 function row(item) {
@@ -138,7 +141,9 @@ function row(item) {
 	return { element, update };
 }
 
-/** The form that filters. Its values are the query of the address, so that a filter can be sent to somebody. */
+/**
+ * Makes the filter form. The form's values are the query of the address, so that a person can share a filter as a link.
+ */
 function filters(query) {
 	const text = h("input", { type: "search", "data-filter": true, placeholder: "Path or id  ( / )", "aria-label": "Path or id", value: query.path ?? query.id ?? "", spellcheck: "false" });
 	const option = (value) => h("option", { value, selected: query.state === value }, value || "Any state");

@@ -1,8 +1,8 @@
-// The states of tasks and requests: one name, one sign and one color each, on all screens.
+// The states of tasks and requests. Each state has one name, one sign and one color on all screens.
 
 import { count, h, svg } from "./dom.js";
 
-// What each state means. Its color is in the class `s-NAME` of the style sheet, and its sign is below.
+// The meaning of each state. A state's color is in the class `s-NAME` of the style sheet, and its sign is below.
 export const STATES = {
 	waiting: "has not begun",
 	running: "runs now",
@@ -37,7 +37,7 @@ const SIGNS = {
 };
 const sign = (state) => svg("svg.sign", { viewBox: "0 0 12 12", "aria-hidden": "true" }, svg("path", { d: SIGNS[state] ?? "" }));
 
-// The state whose color and sign an outcome has, and what it means.
+// The outcomes of responses. Each outcome has a state, whose color and sign the outcome uses, and a meaning.
 export const OUTCOMES = {
 	delivered: ["succeeded", "the client has the whole response"],
 	"client-gone": ["abandoned", "the client left before it had the whole response"],
@@ -51,7 +51,7 @@ const PHASES = {
 	draining: "the response was sent, and the tasks run",
 };
 
-/** A state with its sign, such as "✓ succeeded". */
+/** Shows a state with its sign, such as "✓ succeeded". */
 export const chip = (state, label = state, title = `${state}: the task ${STATES[state]}`, attributes = {}) =>
 	h("span", { class: `chip s-${state}`, title, ...attributes }, sign(state), label);
 
@@ -69,15 +69,15 @@ export const tally = (tasks) =>
 		return chip(state, count(tasks[state]), label, { "aria-label": label, role: "img" });
 	});
 
-/** What a request is: its method and path, or the batch of a worker. */
+/** Returns the title of a request: its method and path. A worker's batch has a fixed title. */
 export const title = (summary) =>
 	summary.batch ? "Batch of durable tasks" : `${summary.method} ${summary.path}`;
 
-/** A link to a request's timeline, or to that of a batch of its durable tasks. */
+/** Makes a link to the timeline of a request, or to the timeline of a batch of its durable tasks. */
 export const requestLink = (id, child, batch) =>
 	h("a", { href: `#request/${encodeURIComponent(id)}${batch ? "?batch=true" : ""}`, "data-item": true }, child);
 
-/** Patterns that fill bars, so that no state is told by its color alone. */
+/** Makes the patterns of bars, so that a person can recognize a state without its color. */
 export const patterns = () =>
 	svg("defs", pattern("failed", 6, "M-1 1 1 -1M0 6 6 0M5 7 7 5"),
 		pattern("trapped", 6, "M0 0 6 6M6 0 0 6"),

@@ -1,4 +1,4 @@
-// Tasks by name and state, and their errors. A cell opens the requests behind it.
+// Tasks by name and state, and their errors. A click on a cell opens the requests that the cell counts.
 
 import { clip, count, duration, h, keyed, plural, setText, table } from "./dom.js";
 import { get, live, polled } from "./live.js";

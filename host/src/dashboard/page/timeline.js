@@ -1,15 +1,16 @@
-// A request's timeline as rows from top to bottom: handler, body, tasks, teardown. Each row has a name and its marks.
+// Turns a request's timeline into rows from top to bottom: handler, body, tasks, teardown. Each row has a name and its
+// marks.
 
-/** The state of a task in a timeline. */
+/** Returns the state of a task in a timeline. */
 export const stateOf = (task) => task.end?.state ?? (task.attempts.some((attempt) => attempt.ended === null) ? "running" : "waiting");
 
-/** The moment from which a task waits: it was added, and the response was sent. */
+/** Returns the moment from which a task waits: when the task was added and the response was sent. */
 export const waitsFrom = (task, timeline) => Math.max(task.added, timeline.sent ?? 0);
 
-/** The row of a line that the guest printed: the id of a task, "handler" or "teardown". */
+/** Returns the key of the row for a line that the guest printed: the id of a task, "handler" or "teardown". */
 export const ownerOf = (line, timeline) => line.task ?? (line.at >= (timeline.teardowns.at(-1)?.[0] ?? Infinity) ? "teardown" : "handler");
 
-/** A bar from one moment to another. It is open while it has no end. */
+/** Makes a bar from one moment to another. A bar without an end is open. */
 const bar = (began, ended, now, look, name, ...more) => ({ kind: "bar", began, ended: ended ?? now, open: ended === null, look, name, more: more.filter(Boolean) });
 const tick = (at, look, name) => ({ kind: "tick", at, look, name });
 const gap = (began, ended, name) => ({ kind: "gap", began, ended, name });
@@ -18,7 +19,7 @@ export function rowsOf(timeline, now) {
 	const rows = [];
 	const { responded, sent, phase, batch, teardowns } = timeline;
 	if (!batch) {
-		// A response that was not sent ended before the first task began.
+		// If a response was not sent, the response ended before the first task began.
 		const begins = timeline.tasks.flatMap((task) => task.attempts.slice(0, 1).map((first) => first.began));
 		const fell = Math.min(timeline.ended ?? now, ...begins, ...teardowns.map(([began]) => began));
 		const handled = responded ?? (phase === "handling" ? null : (sent ?? fell));
@@ -40,7 +41,10 @@ export function rowsOf(timeline, now) {
 	return rows;
 }
 
-/** `instances` are those that have been seen in rows above. The first attempt in another one is marked. */
+/**
+ * Makes the marks of a task. `instances` are the instances in the rows above. The first attempt in a new instance gets
+ * a mark.
+ */
 function marksOf(task, timeline, now, instances) {
 	const marks = [tick(task.added, "added", `${task.name}: added`)];
 	let from = waitsFrom(task, timeline);
@@ -48,7 +52,7 @@ function marksOf(task, timeline, now, instances) {
 		const state = ended === null ? "running" : result;
 		const fresh = instance > 0;
 		marks.push(gap(from, began, number === 1 ? "waited" : "paused before the next attempt"));
-		// A timed-out attempt was stopped at its deadline.
+		// The host stopped a timed-out attempt at the attempt's deadline.
 		const deadline = task.timeout ? began + task.timeout : state === "timed-out" && ended;
 		if (deadline) marks.push(tick(deadline, "deadline", `${task.name}: deadline of attempt ${number}`));
 		const look = `s-${state}${fresh ? " fresh" : ""}`;
@@ -61,7 +65,7 @@ function marksOf(task, timeline, now, instances) {
 	if (!end) {
 		marks.push(gap(from, now, "waits"));
 	} else if (task.attempts.at(-1)?.state !== end.state) {
-		// An end without an attempt of its own, such as that of a skipped task, has no length.
+		// If a task ends without an attempt, such as a skipped task, its end has no length.
 		marks.push(gap(from, end.at, "waited"));
 		marks.push({ kind: "end", at: end.at, look: `s-${end.state}`, name: `${task.name}: ${end.state}`, more: end.error ? [end.error] : [] });
 	}

@@ -1,5 +1,5 @@
-// The picture of one request: time runs from left to right, and the line "sent" parts what the client waited for from
-// what ran after the response.
+// Draws one request. Time runs from left to right. The line "sent" separates the part that the client waited for from
+// the part after the response.
 
 import { clip, duration, h, hideTip, nice, resized, setText, svg, ticks, withTip } from "./dom.js";
 import { chip, patterns } from "./states.js";
@@ -70,7 +70,7 @@ export function waterfall(signal) {
 	};
 }
 
-/** What the marks mean that are not states. */
+/** Makes the key of the chart: the meaning of the marks that are not states. */
 function key() {
 	const upright = (look) => svg(`path.${look}`, { d: "M9 0V14" });
 	const samples = {
@@ -86,9 +86,11 @@ function key() {
 	return h("span.key", Object.entries(samples).map(sample));
 }
 
-/** Where a moment stands. Each side of "sent" gets a scale of its own if it would be too narrow to be seen. */
+/**
+ * Makes the scale from moments to positions. If one side of "sent" would be too narrow, each side gets its own scale.
+ */
 function scaleOf({ sent, ended }, now, width, zoom) {
-	// The end of a running request is rounded up, so that the picture moves rarely.
+	// The end of a running request is rounded up, so that the chart moves rarely.
 	const [from, to] = zoom ?? [0, Math.max(1, ended ?? nice(now * 1.1))];
 	const [left, right] = [EDGE, Math.max(EDGE + 1, width - EDGE)];
 	const share = sent / to;
@@ -118,7 +120,7 @@ function label(rows, { key, name, task }, height) {
 	made.firstChild.replaceChildren(chip(state, h("span.hidden", state)));
 }
 
-/** What lies behind the rows: the two sides, the axis, and the lines "sent" and "stop". */
+/** Draws the background of the rows: the two sides, the axis, and the lines "sent" and "stop". */
 function ground(kept, map, { sent, stop, batch, phase }, bottom) {
 	const waits = phase === "handling" || phase === "sending";
 	const boundary = sent !== null && !batch ? map.x(Math.min(Math.max(sent, map.from), map.to)) : waits ? map.right : null;
@@ -180,7 +182,10 @@ const draws = {
 	},
 };
 
-/** A bar or an end: its times and its error are shown on hover and on focus, and read aloud. */
+/**
+ * Makes a bar or an end focusable. The page shows the mark's times and error on hover and on focus. Screen readers read
+ * them aloud.
+ */
 function focusable(element, mark, look) {
 	const { name, at, began, ended, open, more } = mark;
 	const times = at === undefined ? `${duration(began)} to ${open ? "now" : duration(ended)}, ${duration(ended - began)} long` : `at ${duration(at)}`;
@@ -209,7 +214,10 @@ function set(element, attributes) {
 	return element;
 }
 
-/** Elements that are drawn again and again: each is made once by its key, and removed when a drawing has not taken it. */
+/**
+ * Keeps elements that are drawn again and again. Each element is made once for its key. If a drawing does not use an
+ * element, the element is removed.
+ */
 function keep(parent) {
 	const elements = new Map();
 	const taken = new Set();
