@@ -15,7 +15,7 @@ use epilogue::bench::{App, AppOptions, Bench, small_engine};
 use epilogue::testing::{TestHost, compose};
 use epilogue_manifest::Manifest;
 
-/// The number of tasks in one request, and of calls in a row.
+/// The number of tasks in one request, and the number of calls in a row.
 const TASKS: u32 = 100;
 /// The size of a response's body in bytes.
 const BODY: u64 = 16 << 20;

@@ -1,7 +1,7 @@
 //! `cargo bench --profile dev --bench instructions` counts the instructions of a task, and compares the counts with
 //! `instructions.txt`. CI runs this benchmark. Times vary from run to run, but counts of instructions do not. The
-//! benchmark uses the profile of the tests, so little must be built for it. With this profile the host's code is not
-//! optimized, so its part of the count is larger.
+//! benchmark uses the profile of the tests, so little must be built for the benchmark. With the profile of the tests,
+//! the host's code is not optimized, so the host's part of the count is larger.
 //!
 //! The program runs itself under valgrind, once with few tasks and once with many tasks. The difference is the count
 //! for the tasks alone, without the start. `--bless` writes the new counts to `instructions.txt`.

@@ -52,7 +52,7 @@ use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
-/// If a component takes longer than this to compile, the host logs that it compiles.
+/// If compiling a component takes longer than this time, the host logs a message.
 const LONG: Duration = Duration::from_secs(2);
 
 /// The configuration of a component: its settings, and the resources that it may use.
@@ -69,7 +69,7 @@ pub(crate) struct ComponentConfig {
     /// The task engine for the component's durable tasks. `None` if the host has no task engine.
     pub(crate) task_store: Option<TaskStore>,
     /// The folder with copies of the component's files. `None` if the component has no copies. The host deletes the
-    /// folder with the last component that uses it.
+    /// folder when it drops the last component that uses the folder.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
@@ -93,8 +93,9 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Compiles the component in `file`, or takes it from the cache, and checks that the host can run it. `around` is
-    /// its middleware, from the outside in. `dependencies` are the components that satisfy its imports.
+    /// Compiles the component in `file`, or takes it from the cache, and checks that the host can run the component.
+    /// `around` is the component's middleware, from the outside in. `dependencies` are the components that satisfy the
+    /// component's imports.
     pub(crate) fn load(
         linker: &Linker<State>,
         file: &Path,
@@ -190,7 +191,7 @@ impl Component {
         }
     }
 
-    /// Logs that a request has no instance. If the host is full, it logs each reason only once a minute, because
+    /// Logs that a request has no instance. If the host is full, it logs each reason once a minute at most, because
     /// clients often try again at once.
     pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
         let (request, component, full, error) =
@@ -233,7 +234,7 @@ impl Component {
     }
 }
 
-/// Counts the failure in the metric of [`Limit::Instances`] and makes the error.
+/// Counts a refused instance in the metric of [`Limit::Instances`], and makes the error.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)
@@ -243,7 +244,7 @@ fn beyond_limit(full: Full) -> NoInstance {
 ///
 /// # Errors
 ///
-/// Returns an error if the host has a task engine, because the host cannot store the component's tasks in it.
+/// Returns an error if the host has a task engine, because the host cannot store the tasks of a composed component.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
     let advice = "set tool.epilogue.source of the component to the guest itself, which is not composed";
     ensure!(
@@ -261,7 +262,7 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
 }
 
 /// Finds the `runner` that the layer `id` exports. If the component is joined with its middleware, `place` is the
-/// layer's position. Logs a warning if a layer can enqueue tasks but cannot run them.
+/// layer's position, and 0 is the outermost layer. Logs a warning if a layer can enqueue tasks but cannot run them.
 fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
     let name = |label: &str, alone: &str| match place {
         Some(place) => middleware::label(label, place),

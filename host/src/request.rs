@@ -47,7 +47,7 @@ const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 /// The error in the record of a request that is dropped before its end, for example because the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
-/// Serves `request` until its teardown has ended, and passes its record to `observer`.
+/// Serves `request` until its teardown has ended, and passes the request's record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
@@ -72,7 +72,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
-    /// The request's instance. If the instance dies, this is `None` until a task needs a new instance.
+    /// The request's instance. If the instance dies, this field is `None` until a task needs a new instance.
     instance: Option<Instance>,
     /// The time when the drain began. `None` before the drain.
     drain_start: Option<Instant>,
@@ -81,7 +81,8 @@ pub(crate) struct Life {
     pub(crate) record: RequestRecord,
     /// The record of the running task. If the request is dropped before the task ends, the host uses this record.
     running: Option<TaskRecord>,
-    /// The reason why the handler's durable tasks could not be stored. `None` if there is no such error.
+    /// The reason why the handler's durable tasks could not be stored. `None` if the tasks were stored, or if the
+    /// handler added no durable tasks.
     not_stored: Option<String>,
     /// The slot that admission gave to the request. `None` for a batch on a worker.
     slot: Option<Slot>,
@@ -118,7 +119,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Takes an instance for a batch of stored tasks. A batch has no client.
+    /// Begins the life of a batch of stored tasks, and takes an instance for the batch. A batch has no client.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -146,7 +147,7 @@ impl Life {
         }
     }
 
-    /// Runs the guest's handler until it returns its response.
+    /// Runs the guest's handler until the handler returns its response.
     async fn handle(&mut self, request: Request) -> Result<Response<WasiBody>, HandlerError> {
         let limit = self.pool.component.settings.request_timeout;
         let Some(instance) = &mut self.instance else {
@@ -166,8 +167,8 @@ impl Life {
         handled.and_then(|response| response::checked(response, &self.scope.id, &self.record.component))
     }
 
-    /// Sends the guest's response, or an error response of the host. Then waits until the response's last byte is sent
-    /// (S2).
+    /// Sends the guest's response, or an error response of the host. After that, waits until the response's last byte
+    /// is sent (S2).
     async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
@@ -232,7 +233,7 @@ impl Life {
         outcome
     }
 
-    /// Drains the queue and runs the teardown, and repeats both until the queue stays empty. Then releases the
+    /// Drains the queue and runs the teardown, and repeats both until the queue stays empty. At the end, releases the
     /// instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
@@ -311,8 +312,8 @@ impl Life {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// Starts the clock of the drain's budget, which is the time for all tasks of the request. Later calls change
-    /// nothing.
+    /// Starts the clock of the drain's budget, which is the time for all tasks of the request. Only the first call for
+    /// a request has an effect.
     pub(crate) fn start_drain(&mut self, now: Instant) {
         self.drain_start.get_or_insert(now);
     }
@@ -346,7 +347,7 @@ impl Life {
         self.instance.is_some()
     }
 
-    /// Drops the instance, because the host must never enter an instance again after an interrupted call.
+    /// Drops the instance after an interrupted call, because the host must never enter such an instance again.
     fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
@@ -356,8 +357,8 @@ impl Life {
         }
     }
 
-    /// Records and logs an error outside of any task. `error` becomes a field of the event, because the guest may have
-    /// chosen its text. As part of the message, the text could look like other fields.
+    /// Records and logs an error outside of any task. `error` is a field of the event and not part of the message,
+    /// because the guest may have chosen its text. In the message, the guest's text could look like other fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
@@ -368,7 +369,7 @@ impl Life {
 
 impl Drop for Life {
     /// Passes the request's record to the observer. If the request has not reached its end, for example because the
-    /// host panics, this records the remaining tasks as abandoned (S3).
+    /// host panics, the host records the remaining tasks as abandoned (S3).
     fn drop(&mut self) {
         if self.responding {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());

@@ -1,8 +1,9 @@
-//! Composes components into one component. Each component gets only the configuration that it inherits.
+//! Composes components into one component. Each part gets only the configuration that it inherits.
 //!
 //! The components of a composition share the data of one instance: environment, files, hosts, variables and key-value
-//! stores. If a component does not inherit one of these, the composition gives the component a separate import. The
-//! host implements this import with an empty environment, no files, and so on.
+//! stores. If a component inherits no environment, files, variables or key-value stores, the composition gives the
+//! component a separate import. The host's implementation of the separate import gives nothing, such as an empty
+//! environment or no files.
 
 use std::borrow::Cow;
 
@@ -28,13 +29,13 @@ const PREOPENS: [(&str, &str); 2] =
 /// The interfaces that let a component connect to other hosts.
 const OUTBOUND: [&str; 3] = ["wasi:http/client@", "wasi:http/outgoing-handler@", "wasi:sockets/"];
 
-/// The error message for a file that is not a component.
+/// The error for a file that is not a component.
 const INVALID: &str = "it is not a valid WebAssembly component";
 
 /// The result of a composition: one component, made from several.
 pub(crate) struct Composed {
     pub(crate) bytes: Vec<u8>,
-    /// The linker for the composed component. It also has the separate imports of its parts.
+    /// The linker for the composed component. The linker also has the separate imports of single parts.
     pub(crate) linker: Linker<State>,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Composition {
 }
 
 impl Composition {
-    /// Begins a composition. `linker` provides the imports of its components.
+    /// Begins a composition. `linker` provides the imports of the composed components.
     pub(super) fn new(linker: &Linker<State>) -> Self {
         Self { graph: CompositionGraph::new(), linker: linker.clone() }
     }
@@ -68,8 +69,8 @@ impl Composition {
         Ok((self.graph.instantiate(package), world))
     }
 
-    /// Replaces an import of an instance by an empty implementation, if the instance does not inherit that
-    /// configuration. `place` names the instance's position in the composition, such as `0`.
+    /// If an instance does not inherit the configuration that an import gives, replaces the import by an empty
+    /// implementation. `place` names the instance's position in the composition, such as `0`.
     ///
     /// # Errors
     ///

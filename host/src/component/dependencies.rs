@@ -1,5 +1,5 @@
 //! Composes a component of the application with its dependencies, which are components that satisfy its imports. Spin
-//! does the same.
+//! composes dependencies in the same way.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::component::composition::{Composed, Composition};
 use crate::component::state::State;
 use crate::contract::check::{UNBUILT, read};
 
-/// Composes the component in `bytes` with its dependencies. Returns `None` if it has no dependencies.
+/// Composes the component in `bytes` with its dependencies. Returns `None` if the component has no dependencies.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn compose(
     composition.finish().map(Some)
 }
 
-/// Adds an instance of a dependency, and returns the exports that satisfy these imports.
+/// Adds an instance of a dependency, and returns the exports that satisfy `imports`.
 fn provide(
     composition: &mut Composition,
     place: usize,

@@ -36,15 +36,17 @@ pub(crate) async fn turn() {
     .await;
 }
 
-/// If a guest computes for less than this and asks to be polled again, the host polls the guest again at once. Each
-/// guest with a response body asks once. A round of the event loop would cost more than the rest of the guest's work.
+/// If a guest computes for less than this time and asks to be polled again, the host polls the guest again at once.
+/// Each guest with a response body asks to be polled again once. A round of the event loop would cost more than the
+/// rest of the guest's work.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future`. If it computes for longer than [`SHORT`], the thread's timers, sockets and other tasks run first.
-/// Then one of the computing guests goes on.
+/// Polls `future`. If the future computes for longer than [`SHORT`], the thread handles its timers, sockets and other
+/// tasks before it polls one of the computing guests again.
 ///
 /// A busy guest yields at each epoch, and asks to be polled again at once. A tokio `LocalSet` would poll the guest 61
-/// times before it checks timers and sockets. This delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
+/// times before it checks timers and sockets. These polls delayed other requests by 56 ms. With `fair`, other requests
+/// are delayed by 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
@@ -130,7 +132,7 @@ mod tests {
     }
 
     /// Counts how often the thread has handled its timers and sockets. After a yield, a task wakes only when the thread
-    /// has handled them.
+    /// has handled its timers and sockets.
     fn rounds() -> (Rc<Cell<usize>>, JoinHandle<()>) {
         let rounds = Rc::<Cell<usize>>::default();
         let counter = rounds.clone();
@@ -143,7 +145,8 @@ mod tests {
         (rounds, counting)
     }
 
-    /// Lets guests compute until there have been `slices` slices. Returns the round and the guest of each slice.
+    /// Lets guests compute until they have had `slices` slices of computation together. For each slice, returns the
+    /// round of the event loop and the guest.
     async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {

@@ -88,7 +88,7 @@ pub(crate) enum HandlerError {
     /// The handler returned an error because the client did not send the whole request body.
     BadUpload(BadUpload),
     /// The handler returned a response, but its durable tasks could not be stored. The host must not send the response,
-    /// because it would tell the client that the tasks were accepted.
+    /// because a response tells the client that the tasks were accepted.
     NotStored(NotStored),
 }
 
@@ -105,7 +105,8 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Replaces an error that the handler returned by `upload`, which is the reason why the request's body broke off.
+    /// If the handler returned an error and `upload` is set, replaces the error by `upload`, the reason why the
+    /// request's body broke off.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -114,7 +115,7 @@ impl HandlerError {
     }
 }
 
-/// An instance of a component, with its wasmtime store. It serves one request at a time.
+/// An instance of a component, with its wasmtime store. An instance serves one request at a time.
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
@@ -149,7 +150,7 @@ impl Instance {
         self.store.data_mut().wasi.printed.belong_to(scope.output());
     }
 
-    /// Ends the instance's current request. The guest's later work is part of no request.
+    /// Ends the instance's current request. Later work of the guest is part of no request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
@@ -159,8 +160,8 @@ impl Instance {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
 
-    /// Calls the guest's handler and returns its response. The guest may still write the response's body after the
-    /// return.
+    /// Calls the guest's handler and returns its response. After the return, the guest may still write the response's
+    /// body.
     pub(crate) async fn handle(
         &mut self,
         request: Request,
@@ -188,7 +189,7 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// Returns the last status that the handler set, if that status is not valid in HTTP. Resets it to none.
+    /// Returns the last status that the handler set, if that status is not valid in HTTP. Forgets this status.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
@@ -291,7 +292,7 @@ impl Instance {
     }
 }
 
-/// If spawned work computes, the host interrupts its instance this long after the limit.
+/// If spawned work still computes this long after its time limit, the host interrupts the instance.
 const BUSY: Duration = Duration::from_millis(250);
 
 /// Runs `call` in the store's event loop, for at most `limit`. The host tells the guest when the limit is near.

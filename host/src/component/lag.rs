@@ -1,10 +1,11 @@
-//! Limits the requests in flight on a thread that is late (S12). The host refuses new requests at once instead of
-//! serving them late.
+//! Limits the requests in flight on a thread that is late (S12). On a late thread, the host refuses new requests at
+//! once instead of serving them late.
 //!
 //! The number of requests alone does not show that a thread is late. A thousand requests that wait for a database are
-//! no load, but a few requests that compute are. So the host measures how long computing guests wait for their turns.
-//! From these waits it computes how many requests may be in flight on the thread. While the thread is late, the host
-//! lowers this limit. Later it raises the limit again, as TCP does with its congestion window.
+//! no load, but a few requests that compute are a load. Therefore, the host measures how long computing guests wait for
+//! their turns. From these waits, the host computes the limit of requests in flight on the thread. While the thread is
+//! late, the host lowers the limit. When the thread is no longer late, the host raises the limit again, as TCP does
+//! with its congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The shortest time between two adjustments of the limit.
+/// The shortest time between two adjustments of the limit of requests in flight.
 const STEP: Duration = Duration::from_millis(25);
-/// The lowest value of the limit. If a thread is late with so few requests, refusing more requests would not help.
+/// The lowest limit of requests in flight. If a thread is late with so few requests, refusing more requests would not
+/// help.
 const FEW: usize = 8;
 
 thread_local! {
@@ -23,8 +25,8 @@ thread_local! {
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Returns the present time when a guest of this thread begins to wait for its turn. Returns `None` if the thread does
-/// not measure waits.
+/// Returns the start time for a guest of this thread that begins to wait for its turn. Returns `None` if the thread
+/// does not measure waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
@@ -44,9 +46,9 @@ pub(crate) struct Lag {
     late: Cell<bool>,
 }
 
-/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count. If they
-/// only wait, counting them would leave no places for other requests. If they compute, they delay the requests in
-/// flight, and the limit falls anyway.
+/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count against the
+/// limit. If draining requests only wait, counting them would leave no places for other requests. If draining requests
+/// compute, they delay the requests in flight, so the limit falls anyway.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {

@@ -5,9 +5,9 @@ use wasmtime::ResourceLimiterAsync;
 use crate::budget::memory::{Grown, left_for_growth};
 use crate::component::fair;
 
-/// If a guest grows its memory by at least this number of bytes, it first waits for its turn. Most guests then write to
-/// all of these bytes at once. The system zeroes each page at the first write. For this number of bytes, zeroing takes
-/// a millisecond, and no epoch can interrupt it.
+/// If a guest grows its memory by at least this number of bytes, the guest first waits for its turn. Most guests write
+/// to all of the new bytes at once. The system zeroes each page at the first write. For 4 MiB, the zeroing takes a
+/// millisecond, and no epoch can interrupt it.
 const LARGE: usize = 4 << 20;
 
 /// Limits the linear memories of one instance.
@@ -20,7 +20,7 @@ pub(crate) struct LinearMemory {
 }
 
 impl LinearMemory {
-    /// Makes the limits of an instance that is about to start. Each of its memories may have up to `most` bytes.
+    /// Makes the limits of an instance that is about to start. Each memory of the instance may have up to `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, grown: Grown::default(), started: false }
     }
@@ -30,7 +30,7 @@ impl LinearMemory {
         self.started = true;
     }
 
-    /// Records that the guest has done its current work. By now, the guest has written to the memory that it needs.
+    /// Records that the guest has done its current work. The guest has now written to the memory that it needs.
     pub(crate) fn settle(&mut self) {
         self.grown.settle();
     }
@@ -38,7 +38,7 @@ impl LinearMemory {
 
 #[async_trait::async_trait]
 impl ResourceLimiterAsync for LinearMemory {
-    /// Decides whether the guest's `memory.grow` succeeds. If it fails, the guest can still send a response.
+    /// Decides whether the guest's `memory.grow` succeeds. If `memory.grow` fails, the guest can still send a response.
     async fn memory_growing(
         &mut self,
         current: usize,

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each layer gets its own import of `queue`, such as `queue-0`, and its own export of `runner`, such as `runner-0`.
-//! All layers add tasks to one queue, the request's. The host knows which layer added a task, and calls that layer to
-//! run the task.
+//! All layers add their tasks to the queue of the request. The host knows which layer added a task, and calls that
+//! layer to run the task.
 
 use std::path::Path;
 
@@ -21,8 +21,8 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// Returns the name of a layer's own import or export. The name is a plain label. If it were the name of an interface,
-/// such as `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
+/// Returns the name of a layer's own import or export. The name is a plain label. If the name were the name of an
+/// interface, such as `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }

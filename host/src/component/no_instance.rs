@@ -14,7 +14,7 @@ pub(crate) enum NoInstance {
     Stopped,
     /// The instance did not start within this time.
     TimedOut(Duration),
-    /// The instance could not start.
+    /// Starting the instance failed with this error.
     Failed(wasmtime::Error),
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Full {
     Memory,
     /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Tasks that have lost their instance already wait for a new one. Such tasks go before new requests.
+    /// Tasks that have lost their instance already wait for a new instance. They go before new requests.
     TasksWait,
 }
 
@@ -37,7 +37,8 @@ impl NoInstance {
         self.is_full() || matches!(self, Self::TimedOut(_))
     }
 
-    /// Reports whether the host is full. If it is, the next attempt can succeed when another instance is gone.
+    /// Reports whether the host is full. If the host is full, the next attempt can succeed when another instance is
+    /// gone.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -13,7 +13,7 @@ use crate::interfaces::chaining::Chaining;
 use crate::process::shutdown::Shutdown;
 
 /// The largest number of idle instances in a pool. Each idle instance takes some memory, and a thread rarely serves
-/// more requests at the same time.
+/// more than this number of requests at the same time.
 const MAX_IDLE: usize = 128;
 
 /// Returns how many idle instances each of `pools` pools may keep. All pools together keep at most half of
@@ -29,10 +29,10 @@ pub(crate) struct Pool {
     /// Connects the component to other components of the application.
     chaining: Chaining,
     idle: RefCell<Vec<Instance>>,
-    /// The number of idle instances that the pool keeps. 0 if no more requests will come.
+    /// The number of idle instances that the pool keeps. The number is 0 if no more requests will come.
     max_idle: Cell<usize>,
-    /// The number of requests that have lost their instance and wait for another one. They have priority over new
-    /// requests.
+    /// The number of requests that have lost their instance and wait for another one. Waiting requests have priority
+    /// over new requests.
     waiting: Cell<usize>,
 }
 
@@ -60,8 +60,8 @@ impl Pool {
         self.component.instantiate(self.shutdown.clone(), self.chaining.clone()).await
     }
 
-    /// Keeps an instance for another request, if the instance may serve one and the pool may keep it. Otherwise drops
-    /// the instance. Call this after the teardown of the instance's last request.
+    /// Keeps an instance for another request, if the instance may serve another request and the pool may keep the
+    /// instance. If not, drops the instance. Call this function after the teardown of the instance's last request.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
@@ -85,7 +85,7 @@ impl Pool {
     }
 }
 
-/// A request's place in the line for an instance. Dropping this value leaves the line.
+/// A request's place in the line for an instance. Dropping this value gives up the place.
 pub(crate) struct InLine(Rc<Pool>);
 
 impl Drop for InLine {

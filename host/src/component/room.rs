@@ -13,7 +13,7 @@ const OTHER_MAPPINGS: u64 = 2_000;
 /// stack. The pool has 5 % more stacks than instances.
 const MAPPINGS_OF_TEN: u64 = 61;
 /// The address space that must stay free after the pool is made, in bytes. Threads, compiled components and guests'
-/// files need it.
+/// files need this address space.
 const OTHER_ADDRESSES: usize = 1 << 30;
 
 /// Makes an engine with `make`, for up to `max_instances` instances. If the system has fewer mappings or addresses,
@@ -56,8 +56,8 @@ pub(super) fn largest_engine(
     Ok((engine, instances))
 }
 
-/// Reports whether an error means that the system has no memory, mapping, address or file descriptor left. Another
-/// attempt may succeed when other instances have ended.
+/// Reports whether an error means that the system has no memory, mapping, address or file descriptor left. After such
+/// an error, another attempt may succeed when other instances have ended.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {
@@ -67,18 +67,18 @@ pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     })
 }
 
-/// Returns the number of mappings that a process may have. Returns `None` if the system does not show it.
+/// Returns the number of mappings that a process may have. Returns `None` if the system does not show this number.
 fn mappings() -> Option<u64> {
     fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
-/// Returns the number of instances that fit into these mappings. Returns at least 1.
+/// Returns the number of instances for which `mappings` mappings are enough, but at least 1.
 fn fitting(mappings: u64) -> NonZeroU32 {
     let instances = mappings.saturating_sub(OTHER_MAPPINGS).saturating_mul(10) / MAPPINGS_OF_TEN;
     NonZeroU32::new(u32::try_from(instances).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
-/// Returns the number of mappings that this number of instances needs.
+/// Returns the number of mappings that `instances` instances need.
 fn needed(instances: NonZeroU32) -> u64 {
     (u64::from(instances.get()) * MAPPINGS_OF_TEN).div_ceil(10) + OTHER_MAPPINGS
 }

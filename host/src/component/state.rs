@@ -36,7 +36,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Makes the data of an instance. `memory` limits the size of its linear memory, in bytes.
+    /// Makes the data of an instance. `memory` is the largest size of the instance's linear memory, in bytes.
     pub(crate) fn new(
         wasi: Wasi,
         outgoing: Outgoing,

@@ -13,26 +13,27 @@ use super::{names, versions, wasm_file};
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// The prefix of the names of the contract's interfaces.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
-/// The interface through which a guest enqueues tasks. This is the name in a component that is not composed.
+/// The interface through which a guest enqueues tasks, under its name in a component that is not composed.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-/// The interface through which a guest runs its tasks. This is the name in a component that is not composed.
+/// The interface through which a guest runs its tasks, under its name in a component that is not composed.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
-/// The interface between the adapters of a composed component. Only composed components contain this name.
+/// The interface between the adapters of a composed component. Only composed components contain the name of this
+/// interface.
 pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 
-/// The advice in the error about a missing component file.
+/// The advice in the error for a missing component file.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
 /// Reads a component's file, and checks the names of the component's tasks. Replaces the names of other versions of
 /// WASI 0.3 by the names of version 0.3.0.
 ///
-/// If the file does not exist, the error ends with `advice`. If two tasks have the same name, the error contains
-/// `cannot`, such as `cannot be composed`.
+/// If the file does not exist, the error ends with `advice`. If two tasks have the same name, the error contains the
+/// text `cannot`, for example "cannot be composed".
 ///
 /// # Errors
 ///
-/// Returns an error that names the file in these cases: the file cannot be read, the file is not a component, the file
-/// nests components or types too deep, or two tasks have the same name.
+/// Returns an error if the file cannot be read, is not a component, nests components or types too deep, or has two
+/// tasks with the same name. The error names the file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("{} {cannot}", file.display());
     let bytes = versions::normalize(wasm_file::read(file, advice)?).with_context(cannot)?;
@@ -45,8 +46,8 @@ pub(crate) fn is_composed(component: &[u8]) -> bool {
     memmem::find(component, DRAIN.as_bytes()).is_some()
 }
 
-/// Checks that a component with these imports and exports is a guest. A guest exports a handler. If a guest can enqueue
-/// tasks, it also exports a `runner`.
+/// Checks that a component with these imports and exports is a guest. A guest exports a handler. If a guest imports an
+/// interface of the contract, the guest also exports a `runner`.
 ///
 /// # Errors
 ///
@@ -83,7 +84,7 @@ pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>)
     bail!("it does not export {HANDLER}");
 }
 
-/// Checks that a component with this world can pass requests on, as a middleware does.
+/// Checks that a component with this world can pass requests on to the next handler, as a middleware does.
 ///
 /// # Errors
 ///

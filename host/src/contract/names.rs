@@ -1,8 +1,9 @@
 //! Reads the names of a guest's tasks from the guest's file, to find two tasks with the same name.
 //!
 //! For each task, the SDK writes an entry into a custom section of the guest's core module. An entry has two lengths of
-//! four bytes, with the least significant byte first. Then come the task's name and the place of the task's function in
-//! the source. Two tasks of a guest cannot have the same name, because the host calls a task by its name.
+//! four bytes, with the least significant byte first. After the lengths come the task's name and the place of the
+//! task's function in the source. Two tasks of a guest cannot have the same name, because the host calls a task by its
+//! name.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Limits how deep a component may nest other components and types.
 //!
-//! Code that reads a component calls itself for each level. A file of a few megabytes can have a million levels.
-//! Reading such a file would use up the stack and end the process. So the host first measures the depth with a list
-//! instead of recursive calls.
+//! Parsers of components call themselves for each nested level. A file of a few megabytes can have a million levels.
+//! Parsing such a file would use up the stack and end the process. To prevent this, the host first measures the depth
+//! with a list instead of recursive calls.
 
 use wasmparser::{BinaryReader, ComponentType, ComponentTypeDeclaration, Result};
 

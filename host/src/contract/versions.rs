@@ -1,9 +1,10 @@
 //! Adapts components for other versions of WASI 0.3: the release candidate that Spin 4.0's SDKs use, and versions after
 //! 0.3.0.
 //!
-//! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of 0.3 only add to
-//! 0.3.0. But wasmtime links a release candidate only with the same release candidate, and `wac` links only equal
-//! names. So the host replaces the names in a component's sections. It does not change core modules and their data.
+//! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of WASI 0.3 only
+//! add types and functions to 0.3.0. But wasmtime links a release candidate only with the same release candidate, and
+//! `wac` links only equal names. For this reason, the host replaces the names in a component's sections. The host does
+//! not change core modules and their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,16 +24,17 @@ use super::sections::{
 const OWN: &str = "@0.3.0";
 /// The release candidate that has the same types and functions as 0.3.0.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
-/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. A component cannot
-/// import a name twice. wasmtime links this version with 0.3.0, because wasmtime ignores build metadata.
+/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. A different name is
+/// necessary, because a component cannot import a name twice. The replacement links with 0.3.0, because wasmtime
+/// ignores build metadata.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
 /// Replaces the names of other versions of WASI 0.3 by the names of version 0.3.0. If the component cannot be read,
-/// returns it unchanged, because compiling it reports the error.
+/// returns it unchanged, because compiling the component reports the error.
 ///
 /// # Errors
 ///
-/// Returns an error if components or types are nested too deep. Reading such a component would use up the stack.
+/// Returns an error if components or types are nested too deep. Reading a deeper component would use up the stack.
 pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     ensure!(!is_too_deep(&component), "its components or types are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();
@@ -53,7 +55,8 @@ pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     Ok(rewrite(&component, &replacements).unwrap_or(component))
 }
 
-/// Returns the replacement for `name` in a component that has the names `taken`. Returns `None` if `name` stays.
+/// Returns the replacement for `name` in a component that has the names `taken`. Returns `None` if `name` does not
+/// change.
 fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     let (interface, version) = name.split_at(name.find('@')?);
     let is_candidate = version == CANDIDATE;
@@ -116,7 +119,7 @@ pub(crate) fn rename_imports(component: &[u8], rename: impl Fn(&str) -> Option<&
     Ok(renamed)
 }
 
-/// Returns a section's body with those of its `names` replaced that have a replacement.
+/// Returns a section's body after replacing all `names` that have a replacement.
 fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
     for name in names {
@@ -214,8 +217,8 @@ mod tests {
 
     use super::*;
 
-    /// Replaces the names in a component, checks that it is still valid, and returns the names of its imports and
-    /// exports.
+    /// Replaces the names in a component, checks that the component is still valid, and returns the names of its
+    /// imports and exports.
     fn names(text: &str) -> Vec<String> {
         let engine = Engine::default();
         let component = Component::new(&engine, normalize(wat::parse_str(text).unwrap()).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Reads a file that should be a WebAssembly component. If the file has another type, the error names that type.
+//! Reads a file that should be a WebAssembly component. If the file has another type, the error names the file's type.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,8 @@ const QUOTED: usize = 40;
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, or is not a component. The error names the file and the file's type.
+/// Returns an error if the file cannot be read, or is not a component. The error names the file, and the type of its
+/// contents.
 pub(crate) fn read(file: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let bytes = fs::read(file).map_err(|error| {

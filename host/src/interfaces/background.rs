@@ -1,7 +1,7 @@
-//! Implements the interfaces `queue`, `context` and `stop-signal` of `epilogue:background`. Guests call them to enqueue
-//! tasks, and to learn about their request and its deadline.
+//! Implements the interfaces `queue`, `context` and `stop-signal` of `epilogue:background`. Guests call these
+//! interfaces to enqueue tasks, and to read their request's id and deadline.
 //!
-//! The implementation uses only the context [`Background`]. As with wasmtime's own host interfaces, the caller of
+//! The interfaces use only the context [`Background`]. As with wasmtime's own host interfaces, the caller of
 //! [`add_to_linker`] passes a function that finds the context in the store's data.
 
 use std::cell::Cell;
@@ -29,7 +29,7 @@ pub(crate) struct Background {
     layers: Arc<[Layer]>,
     /// The task engine for durable tasks. `None` if the host has no task engine.
     task_store: Option<TaskStore>,
-    /// The current request. `None` before the request starts and after its teardown.
+    /// The current request. `None` before the request's start and after its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
     /// True if the guest has asked for a teardown.
     pub(crate) needs_teardown: Cell<bool>,
@@ -38,7 +38,7 @@ pub(crate) struct Background {
     pub(crate) shutdown: Shutdown,
 }
 
-/// The time frame of one call into an instance.
+/// The start and the deadline of one call into an instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phase {
     pub(crate) start: Instant,
@@ -122,16 +122,17 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// The next step for a task that the queue has accepted.
+/// What the host does with a task that the queue has accepted.
 enum Added {
-    /// The task waits in the queue. The value is the task's id.
+    /// The task waits in the queue. This variant holds the task's id.
     Waits(TaskId),
-    /// The host must store the task before the guest gets its id. The future stores the task.
+    /// The host must store the task before the guest gets its id. The future in this variant stores the task.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
 impl Background {
-    /// Makes the context of an instance that serves no request yet. `layers` are the layers of its component.
+    /// Makes the context of an instance that serves no request yet. `layers` are the layers of the instance's
+    /// component.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,
@@ -143,7 +144,7 @@ impl Background {
         }
     }
 
-    /// Begins a phase. Wakes the guest's calls of `stop-signal.wait`, which most guests never make.
+    /// Begins a phase. Wakes the guest's calls of `stop-signal.wait`, if the guest has made any.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {

@@ -1,5 +1,5 @@
 //! Records the spans of the requests that guests send. The attributes follow OpenTelemetry's conventions for HTTP
-//! clients. The spans leave out the path and the query of a URL, because they may be secret.
+//! clients. The spans do not contain the path and the query of a URL, because a path or a query may be secret.
 
 use std::sync::Arc;
 use std::time::SystemTime;

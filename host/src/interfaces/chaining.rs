@@ -1,5 +1,5 @@
-//! Calls between components of one application, within the process. A component calls another with a request to
-//! `http://ID.spin.internal`.
+//! Calls between components of one application, within the process. To call another component, a component sends a
+//! request to `http://ID.spin.internal`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::process::shutdown::Shutdown;
 #[derive(Clone)]
 pub(crate) struct Chaining(mpsc::UnboundedSender<Call>);
 
-/// A component's wish for a connection to another component.
+/// A request of one component for a connection to another component.
 pub(crate) struct Call {
     /// The id of the component that is called.
     pub(crate) component: String,
@@ -23,8 +23,8 @@ pub(crate) struct Call {
     pub(crate) connected: oneshot::Sender<Result<DuplexStream, Error>>,
 }
 
-/// Starts to serve the calls between the components of the current thread. The server provides this function to
-/// workers, because only the server can serve requests.
+/// A function that starts to serve the calls between the components of the current thread. The server passes this
+/// function to the workers, because only the server can serve requests.
 pub(crate) type ServeCalls = Arc<dyn Fn(&Shutdown) -> Served + Send + Sync>;
 
 /// The handles of a thread that serves calls between its components.
@@ -41,12 +41,13 @@ impl Chaining {
         (Self(sender), calls)
     }
 
-    /// Connects to a component for one request. If the host is full, this returns an error at once.
+    /// Connects to a component for one request. If the host has no place for another request, returns an error without
+    /// waiting.
     ///
     /// # Errors
     ///
-    /// Returns `DestinationNotFound` if there is no such component. Returns `ConnectionLimitReached` if the host cannot
-    /// take another request.
+    /// Returns `DestinationNotFound` if the application has no component with this id. Returns `ConnectionLimitReached`
+    /// if the host cannot take another request.
     pub(super) async fn connect(&self, component: String) -> Result<DuplexStream, Error> {
         let (connected, connection) = oneshot::channel();
         let sent = self.0.send(Call { component, connected });

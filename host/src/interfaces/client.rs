@@ -1,4 +1,4 @@
-//! Replaces functions of `wasi:http/client`, so that the headers of responses that a guest receives count against its
+//! Replaces functions of `wasi:http/client`, so that the headers of received responses count against the guest's
 //! budget.
 
 use epilogue_manifest::outbound::SELF_HOST;
@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 65_534;
 /// headers exceed the instance's budget, the guest gets `error-code.HTTP-response-header-section-size`.
 ///
 /// Also replaces `request.set-method` and `request.set-authority`, which would need milliseconds to parse a long text.
-/// The replacements refuse a text longer than [`MAX_TEXT`].
+/// The new functions refuse a text that is longer than [`MAX_TEXT`].
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
@@ -61,7 +61,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Completes the URI of a request that has only a path. Such a request goes to the application itself.
+/// Completes the URI of a request that has only a path. A request with only a path goes to the application itself.
 fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasmtime::Result<()> {
     let request = state.http().table.get_mut(request)?;
     if request.authority.is_none() {

@@ -93,8 +93,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Links a place of the budget to a file that the guest has opened. The place stays taken until the guest closes the
-/// file.
+/// Counts an opened file against the guest's budget. The file takes `place` until the guest has closed it.
 fn keep<T: WasiView + Budgeted>(
     state: &mut T,
     descriptor: Resource<Descriptor>,

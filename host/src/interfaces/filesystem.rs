@@ -12,17 +12,17 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
 use crate::budget::disk::{Disk, DiskFull, Writing};
 
-/// The longest path, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a final zero. A longer
-/// path takes more time, and its thread does nothing else during that time.
+/// The longest path, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a final zero. wasmtime
+/// needs more time for a longer path, and the thread does nothing else during that time.
 const MAX_PATH: usize = 4095;
 
-/// Reports whether one of these paths is too long.
+/// Reports whether one of `paths` is longer than [`MAX_PATH`].
 pub(super) fn are_too_long<const N: usize>(paths: [&String; N]) -> bool {
     paths.into_iter().any(|path| path.len() > MAX_PATH)
 }
 
-/// Counts `bytes` against the component's disk budget. If `disk` is `None`, the guest may not write to files. Nothing
-/// is counted, because wasmtime refuses the guest's writes.
+/// Counts `bytes` against the component's disk budget. If `disk` is `None`, the guest may not write to files. If the
+/// guest may not write, nothing is counted, because wasmtime refuses the writes.
 pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option<Writing>, DiskFull> {
     match disk {
         Some(disk) => disk.charge(bytes).await.map(Some),

@@ -1,4 +1,4 @@
-//! Copies a guest's stdout and stderr for the last words and the timeline, and passes the text on to the real output.
+//! Copies a guest's stdout and stderr to [`LastWords`] and to the timeline, and passes the text on to the real output.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -44,13 +44,14 @@ pub(crate) struct Printed(Arc<Current>);
 
 #[derive(Default)]
 struct Current {
-    /// True if there is a timeline. Most requests have no timeline, and a check of this flag costs almost nothing.
+    /// True if the current request has a timeline. Most requests have no timeline, and a check of this flag costs
+    /// almost nothing.
     any: AtomicBool,
     timeline: Mutex<Option<Arc<Shared>>>,
 }
 
 impl Printed {
-    /// Records the guest's output in this timeline from now on. `None` stops the recording.
+    /// Records the guest's output in this timeline from now on. If `timeline` is `None`, the recording stops.
     pub(crate) fn belong_to(&self, timeline: Option<&Arc<Shared>>) {
         if timeline.is_some() || self.0.any.load(Relaxed) {
             self.0.any.store(timeline.is_some(), Relaxed);

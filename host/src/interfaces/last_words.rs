@@ -1,5 +1,5 @@
-//! Keeps the last text that a guest wrote to stderr. If a call traps, this text shows the reason, because a language's
-//! runtime prints a panic's message before the trap.
+//! Keeps the last text that a guest wrote to stderr. If a call traps, the text on stderr shows the reason, because a
+//! language's runtime prints a panic's message before the trap.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,13 +19,14 @@ pub(crate) struct LastWords(Arc<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// True if there is any text. Most calls write nothing, and a check of this flag costs almost nothing.
+    /// True if the current call has written any text. Most calls write nothing, and a check of this flag costs almost
+    /// nothing.
     any: AtomicBool,
     text: Mutex<Vec<u8>>,
 }
 
 impl LastWords {
-    /// Deletes the text. The host calls this when another call of the instance begins.
+    /// Deletes the text. The host calls this function when another call of the instance begins.
     pub(crate) fn forget(&self) {
         if self.0.any.load(Relaxed) {
             self.0.any.store(false, Relaxed);
@@ -34,7 +35,7 @@ impl LastWords {
     }
 
     /// Returns the message of the call's last panic, such as `panicked at src/lib.rs:1:2: message`. If the call has not
-    /// panicked, returns `stderr: ` followed by the last text. Returns `None` if the call has written nothing.
+    /// panicked, returns the last text with the prefix `stderr`. Returns `None` if the call has written nothing.
     pub(crate) fn said(&self) -> Option<String> {
         let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&text);
@@ -48,8 +49,8 @@ impl LastWords {
         }
     }
 
-    /// Adds `bytes` to the text, and drops the oldest bytes beyond [`KEPT`]. Keeps a panic's message from its
-    /// beginning.
+    /// Adds `bytes` to the text, and drops the oldest bytes beyond [`KEPT`]. If the text has a panic's message, keeps
+    /// the message from its beginning.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);

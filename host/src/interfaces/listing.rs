@@ -1,8 +1,8 @@
 //! Replaces the functions of `wasi:filesystem` that list a folder.
 //!
-//! In WASI 0.2, wasmtime's own `read-directory` reads the whole folder into memory. In WASI 0.3, it blocks a thread
-//! until the guest has read the whole stream. The replacement reads some entries at a time, when the guest asks for
-//! them. A running listing counts as an open file.
+//! In WASI 0.2, wasmtime's own `read-directory` reads the whole folder into memory. In WASI 0.3, wasmtime's own
+//! `read-directory` blocks a thread until the guest has read the whole stream. The host's replacement reads some
+//! entries at a time, when the guest asks for them. A running listing counts as an open file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -86,7 +86,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
 /// The type and the name of a file.
 type Entry = (FileType, String);
 
-/// A folder that is being listed.
+/// The state of one listing of a folder.
 struct Listing {
     /// The open folder. `None` while the host reads entries, and after the last entry.
     folder: Option<Dir>,
@@ -111,7 +111,7 @@ impl Listing {
         Ok(folder.map(|folder| Self { folder: Some(folder), reading: None, entries: VecDeque::new(), _place: place }))
     }
 
-    /// Returns the next entry, or none after the last one.
+    /// Returns the next entry of the folder. Returns `None` after the last entry.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Entry>>> {
         loop {
             if let Some(entry) = self.entries.pop_front() {
@@ -163,7 +163,7 @@ fn told(folder: &Dir, entry: &DirEntry) -> io::Result<Entry> {
     Ok((kind, name))
 }
 
-/// The stream of WASI 0.3 with the entries of a folder.
+/// A stream of WASI 0.3 that gives the guest the entries of a folder.
 struct Entries {
     listing: Listing,
     end: Option<oneshot::Sender<Result<(), preview3::ErrorCode>>>,

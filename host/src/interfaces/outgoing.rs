@@ -23,7 +23,7 @@ use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
 use crate::telemetry::otlp::trace::Trace;
 
-/// The application's own address. The host sets the address when it begins to serve. If the application serves https,
+/// The application's own address. The host sets this address when it begins to serve. If the application serves https,
 /// the host never sets the address, because a component cannot trust the certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
@@ -70,7 +70,8 @@ impl Outgoing {
         }
     }
 
-    /// Returns the URI that a request is sent to. Returns an error if the manifest does not allow the request.
+    /// Returns the URI to which the host sends a request for `uri`. Returns an error if the manifest does not allow the
+    /// request.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -135,13 +136,13 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Reports whether guests may not set this header. Such a header describes the connection, which the host manages.
+/// Reports whether guests may not set this header. A forbidden header describes the connection, which the host manages.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes the headers that a guest may not set. A guest has such headers if it forwards the headers of the request
-/// that it handles.
+/// Removes the headers that a guest may not set. A guest has forbidden headers if it forwards the headers of the
+/// request that it handles.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
         headers.remove(name);

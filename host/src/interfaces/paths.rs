@@ -1,7 +1,7 @@
 //! Replaces the functions of `wasi:filesystem` that take paths. `files.rs` replaces `open-at`.
 //!
 //! If a path is too long, the guest gets `error-code.name-too-long`. If a guest makes a folder or a link, the new entry
-//! counts against the component's disk budget. If the budget is used up, the guest gets `error-code.quota`.
+//! counts against the component's disk budget. If the disk budget is used up, the guest gets `error-code.quota`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
@@ -105,7 +105,7 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     Ok(())
 }
 
-/// Returns the WIT name of a method of `descriptor`. `method` is its name in Rust.
+/// Returns the WIT name of a method of `descriptor`. `method` is the method's name in Rust.
 fn name_of(method: &str) -> String {
     format!("[method]descriptor.{}", method.replace('_', "-"))
 }

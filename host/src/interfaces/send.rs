@@ -1,6 +1,6 @@
 //! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
 //!
-//! The host does not use wasmtime's `default_send_request`. That function looks names up on the threads that read
+//! The host does not use wasmtime's `default_send_request`. wasmtime's function looks names up on the threads that read
 //! files, without a limit. It also reads all root certificates again for each request over TLS.
 
 use std::io::{self, ErrorKind};
@@ -119,7 +119,7 @@ async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dy
     Ok(Box::new(stream))
 }
 
-/// Looks up the addresses of a host and connects to it.
+/// Looks up the addresses of `host`, and connects to one of these addresses.
 async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream, Error> {
     let addresses = match host.parse() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -131,7 +131,7 @@ async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream
     connect_to_one(&addresses).await.map_err(Error::Connect)
 }
 
-/// Tries these addresses in order. Returns the connection to the first address that accepts one.
+/// Tries to connect to `addresses` in order. Returns the first connection that succeeds.
 async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in addresses {

@@ -1,7 +1,8 @@
-//! Replaces functions of `wasi:sockets`, so that a socket counts as open as long as it has streams.
+//! Replaces functions of `wasi:sockets`, so that a socket counts as open until its streams have ended.
 //!
-//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. So the socket keeps its place in
-//! the budget until its streams have ended. Only connections have streams, because a guest never listens.
+//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. Therefore, a socket counts
+//! against the guest's budget until its streams have ended. Only connections have streams, because a guest never
+//! listens.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Keeps `place` taken until a stream has ended. wasmtime completes `end` at the stream's end.
+/// Counts a socket against the budget, with `place`, until a stream has ended. At the stream's end, wasmtime completes
+/// `end`.
 fn until<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     end: FutureReader<Result<(), ErrorCode>>,
@@ -52,7 +54,8 @@ fn until<T: 'static>(
     FutureReader::new(store, told)
 }
 
-/// Waits for the end of a stream. Then frees the socket's place and passes the result to the guest.
+/// Waits for the end of a stream. At the end, frees the socket's place in the budget and passes the stream's result to
+/// the guest.
 struct Ending {
     place: Option<Arc<Place>>,
     tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,

@@ -84,7 +84,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Takes a place of the budget for a socket that the guest wants to open. Returns an error if the guest may not open
+/// Takes a place in the budget for a socket that the guest wants to open. Returns an error if the guest may not open
 /// the socket.
 fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
@@ -134,8 +134,7 @@ fn told3<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Links a place of the budget to a socket that the guest has opened. The place stays taken as long as the socket is
-/// open.
+/// Counts an opened socket against the guest's budget. The socket takes `place` as long as it is open.
 fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
     state.budget().0.sockets.opened(socket.rep(), place);
     socket

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::p3::Response;
 pub(crate) struct RefusedStatus(Option<u16>);
 
 impl RefusedStatus {
-    /// Returns the refused status and resets it to none.
+    /// Returns the refused status, and forgets it.
     pub(crate) fn take(&mut self) -> Option<u16> {
         self.0.take()
     }
@@ -20,9 +20,9 @@ impl RefusedStatus {
 /// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime, the replacement returns an error for a
 /// status that HTTP does not have.
 ///
-/// Many guests ignore this error, also guests with wasip3 or spin-sdk. With wasmtime's own function, their response
-/// would have status 200. So the host sets status 500 and keeps the refused status in the store's data, where `get`
-/// finds it. If the guest then sets a valid status, the response gets that status.
+/// Many guests ignore this error, also guests with wasip3 or spin-sdk. With wasmtime's own function, the response of
+/// such a guest would have status 200. The replacement sets status 500 instead. It keeps the refused status in the
+/// store's data, where `get` finds it. If the guest sets a valid status afterwards, the response gets the valid status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,

@@ -25,13 +25,13 @@ pub enum Output {
     Inherit,
     /// The host's own stdout and stderr. Each line of stderr becomes an event in JSON.
     Json,
-    /// The host discards the output.
+    /// The host discards the guest's output.
     Silent,
-    /// The host keeps the output in memory.
+    /// The host keeps the guest's output in memory.
     Captured {
-        /// The text on stdout.
+        /// The text that the guest wrote to stdout.
         stdout: MemoryOutputPipe,
-        /// The text on stderr.
+        /// The text that the guest wrote to stderr.
         stderr: MemoryOutputPipe,
     },
 }
@@ -67,8 +67,8 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// Reports whether the guest may open a socket. This needs at least one address that the guest may connect or send
-    /// to. `scheme` is `tcp` or `udp`.
+    /// Reports whether the guest may open a socket. A guest may open a socket if it may connect or send to at least one
+    /// address. `scheme` is `tcp` or `udp`.
     pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
@@ -85,13 +85,14 @@ impl Wasi {
         allowed
     }
 
-    /// Returns the guest's name lookups. Returns `None` if the guest may not connect to anything: such a guest needs no
-    /// lookups, and could leak data through the names that it looks up.
+    /// Returns the guest's name lookups. Returns `None` if the guest may not connect to anything. A guest without
+    /// connections needs no lookups, and could leak data through the names that it looks up.
     pub(crate) fn lookups(&self) -> Option<Lookups> {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
 
-    /// Adds this request's id to the lines that the guest prints from now on. `None` adds no id.
+    /// Adds this request's id to the lines that the guest prints from now on. If `request` is `None`, the lines get no
+    /// id.
     pub(crate) fn belong_to(&self, request: Option<&str>) {
         if let Some(lines) = &self.lines {
             lines.belong_to(request);

@@ -1,7 +1,8 @@
 //! Replaces the functions of `wasi:filesystem` that write to files, to limit the size of a guest's files.
 //!
-//! A function that makes a file larger first counts the bytes against the component's [`Disk`] budget. If the budget is
-//! used up, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create entries.
+//! A function that makes a file larger first counts the bytes against the component's [`Disk`] budget. If the disk
+//! budget is used up, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create
+//! entries.
 
 use std::fs::File;
 use std::io;
@@ -88,7 +89,8 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     )
 }
 
-/// Makes a stream of WASI 0.2 that writes to a file from `offset` on. If `offset` is `None`, the stream appends.
+/// Makes a stream of WASI 0.2 that writes to a file from `offset` on. If `offset` is `None`, the stream appends to the
+/// file.
 fn output_stream<T: WasiView>(
     state: &mut T,
     get: fn(&mut T) -> &Wasi,
@@ -103,7 +105,7 @@ fn output_stream<T: WasiView>(
     Ok(Ok(state.filesystem().table.push(stream)?))
 }
 
-/// Writes a stream of WASI 0.3 to a file from `offset` on. If `offset` is `None`, the bytes are appended.
+/// Writes a stream of WASI 0.3 to a file from `offset` on. If `offset` is `None`, the host appends to the file.
 fn write_stream<T: WasiView + 'static>(
     store: &mut StoreContextMut<'_, T>,
     get: fn(&mut T) -> &Wasi,
@@ -149,8 +151,8 @@ impl Writable {
         })
     }
 
-    /// Writes all of `bytes` from `offset` on. If `offset` is `None`, the bytes are appended. If the guest ends, the
-    /// write goes on.
+    /// Writes all of `bytes` to the file from `offset` on. If `offset` is `None`, the host appends to the file. The
+    /// write goes on even if the guest ends.
     async fn write(self, bytes: Vec<u8>, offset: Option<u64>) -> io::Result<()> {
         let writing = self.disk.charge(bytes.len() as u64).await?;
         let write = spawn_blocking(move || {
@@ -165,7 +167,8 @@ impl Writable {
     }
 }
 
-/// Appends to a file that was opened for writing. The position is right even if the file has grown since.
+/// Appends to a file that was opened for writing. The bytes go to the file's end, even if the file has grown since it
+/// was opened.
 fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match pwritev2(file, &[io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND) {
@@ -181,7 +184,7 @@ fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
 /// Writes a stream to a file, piece by piece.
 struct Sink {
     file: Writable,
-    /// The position of the next byte. `None` means the end of the file.
+    /// The position of the next byte in the file. `None` means the end of the file.
     offset: Option<u64>,
     /// The running write of a piece, and the length of the piece.
     writing: Option<(BoxFuture<'static, io::Result<()>>, usize)>,
@@ -217,7 +220,7 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Sends the result of the writing to the guest.
+    /// Sends the result of the write to the guest.
     fn end(&mut self, result: Result<(), Error3>) -> StreamResult {
         if let Some(end) = self.end.take() {
             // If the guest does not wait for the result, it has dropped the receiver.

@@ -1,13 +1,13 @@
 //! Limits the number of running requests and the number of draining requests (S12).
 //!
-//! A request counts as running until the host has sent its response. Then the request counts as draining until its
-//! teardown has ended. Because the host counts these two groups separately, slow tasks take no places from new
-//! requests. If too many requests drain, the host refuses new requests, but it still runs every accepted task. All
-//! threads share the two counts, because the kernel spreads connections unevenly over the threads. With a count for
-//! each thread, a full thread would refuse requests while other threads are idle.
+//! A request counts as running until the host has sent its response. From then on, the request counts as draining until
+//! its teardown has ended. The host counts running and draining requests separately, so slow tasks take no places from
+//! new requests. If too many requests drain, the host refuses new requests, but still runs every accepted task. All
+//! threads share the counts, because the kernel spreads connections unevenly over the threads. With a count for each
+//! thread, a full thread would refuse requests while other threads are idle.
 //!
-//! The host also counts the running requests of each client address. Without this count, one client could use up the
-//! limit of the whole host. It would only have to send requests and leave.
+//! The host also counts the running requests of each client address. Without a count for each address, one client could
+//! use up the limit of the whole host. To do this, the client would only have to send requests and leave.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::budget::address::{Address, Stalled};
 use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
-/// The limits on the requests of a host, and their counts.
+/// The host's limits on requests, and the counts that they limit.
 pub(crate) struct Admission {
     max_requests: usize,
     max_draining: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Admission {
 pub(crate) struct Refused {
     /// The limit's name.
     pub(crate) limit: &'static str,
-    /// True if the limit applies to one client. False if it applies to the whole host.
+    /// True if the limit applies to one client. False if the limit applies to the whole host.
     pub(crate) is_clients: bool,
 }
 
@@ -64,8 +64,9 @@ impl Admission {
         }
     }
 
-    /// Admits a request from this client address, or returns the limit that refuses it. `in_flight` counts the request
-    /// against its thread's limit, if the thread has one. The request keeps `in_flight` until the request drains.
+    /// Admits a request from this client address, or returns the limit that refuses the request. `in_flight` counts the
+    /// request against its thread's limit, if the thread has a limit. The request keeps `in_flight` until the request
+    /// drains.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -86,31 +87,32 @@ impl Admission {
         (self.requests.at_work(), self.requests.draining())
     }
 
-    /// Returns the number of requests whose tasks and teardown have not ended.
+    /// Returns the number of running and draining requests together.
     pub(crate) fn requests(&self) -> usize {
         self.requests.all()
     }
 }
 
-/// Counts an admitted request against each limit. Dropping the slot ends all these counts.
+/// Counts an admitted request against each limit. Dropping the slot ends the counting.
 pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// Counts the request as stalled for its client address. Set when the client leaves while the handler runs.
+    /// Counts the request as stalled for its client address. The host sets this field if the client leaves while the
+    /// handler runs.
     stalled: Option<Stalled>,
 }
 
 impl Slot {
     /// Returns the request's place. When the response's last byte leaves, the connection uses the place to count the
-    /// request as draining. It cannot wait for the request's own task, because the client's next request may come
-    /// first.
+    /// request as draining. The connection does not wait for the request's own task, because the client's next request
+    /// may come first.
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
 
-    /// Counts the request as draining from now on, even if too many requests drain already. The caller has sent the
-    /// response.
+    /// Counts the request as draining from now on, even if too many requests drain already. The host calls this
+    /// function when it has sent the response.
     pub(crate) fn drain(&mut self) {
         self.place.drain();
         (self.in_flight, self.stalled) = (None, None);
@@ -118,7 +120,7 @@ impl Slot {
 
     /// Records that the client, which has this address, has left while the handler runs. The handler goes on, and the
     /// request still counts as running. If the address has too many stalled requests, the request counts as draining
-    /// from now on. No client waits for such a request, so it must not take a place from other requests.
+    /// from now on. No client waits for this request, so it must not take a place from other requests.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {
@@ -149,7 +151,7 @@ mod tests {
             self.1.of([10, 0, 0, client].into())
         }
 
-        /// Admits a request of this client, or returns the limit that refuses it.
+        /// Admits a request of this client, or returns the limit that refuses the request.
         fn admit(&self, client: u8) -> Result<Slot, &'static str> {
             self.0.admit(None, &self.address(client)).map_err(|refused| refused.limit)
         }

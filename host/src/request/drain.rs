@@ -59,9 +59,9 @@ impl Life {
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
-    /// Returns the next task of the queue. First waits until spawned work of earlier calls has ended, but no longer
-    /// than [`SETTLE`]. If the queue is empty, the spawned work may use the rest of the drain's budget, because it may
-    /// add a task (S18).
+    /// Returns the next task of the queue. Before that, waits until spawned work of earlier calls has ended, but no
+    /// longer than [`SETTLE`]. If the queue is empty, the spawned work may use the rest of the drain's budget, because
+    /// spawned work may add a task (S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -81,8 +81,8 @@ impl Life {
         self.scope.queue().next()
     }
 
-    /// Decides whether a task runs. Returns `None` if the task must run. Otherwise returns the task's final state and
-    /// the reason.
+    /// Decides whether a task runs. Returns `None` if the task must run. If the task must not run, returns the task's
+    /// final state and the reason.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let stop_on_failure = self.scope.queue().policy() == FailurePolicy::Stop;
         let late = self.budget_left(now).is_zero();

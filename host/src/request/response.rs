@@ -10,10 +10,10 @@ use crate::interfaces::outgoing::remove_forbidden;
 use crate::tasks::store::NotStored;
 use crate::wire::answer::{plain, unavailable};
 
-/// Changes the guest's `response` so that HTTP allows it. If the status allows no body, removes `content-length` (RFC
-/// 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. If the guest announced a body, the host
-/// logs a warning, except for status 304. HTTP allows a response of status 304 to have the length of the missing body,
-/// but some HTTP/2 clients would wait for that body.
+/// Changes the guest's `response` so that it conforms to HTTP. If the status allows no body, removes `content-length`
+/// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. If the guest announced a body, the
+/// host logs a warning, except for status 304. HTTP allows a response of status 304 to have the length of the missing
+/// body, but some HTTP/2 clients would wait for the missing body.
 ///
 /// # Errors
 ///
@@ -44,8 +44,8 @@ pub(crate) fn checked(
 }
 
 /// Makes the host's response for a request whose handler returned no response, or a response that must not be sent. The
-/// response does not contain the reason, which is only for the operator. If the tasks are too large for the task
-/// engine, the status is 500 instead of 503, because a retry would not help.
+/// response does not contain the reason of the failure, which is only for the operator. If the tasks are too large for
+/// the task engine, the status is 500 instead of 503, because a retry would not help.
 pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

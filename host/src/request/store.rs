@@ -11,8 +11,8 @@ use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
     /// Stores the durable tasks that run after this end of the handler. The host sends the response headers only after
-    /// this step. So if a client gets the response, the tasks are stored. If the tasks cannot be stored, the host does
-    /// not send the guest's response.
+    /// this step. If a client gets the response, the tasks are stored. If the tasks cannot be stored, the host does not
+    /// send the guest's response.
     pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,

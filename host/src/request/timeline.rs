@@ -1,4 +1,4 @@
-//! Writes the timeline of a request, if a reader such as the dashboard wants it.
+//! Writes the timeline of a request, if a reader such as the dashboard wants the timeline.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -23,8 +23,8 @@ impl Life {
         }
     }
 
-    /// Records the timeline of a batch from now on, if a reader wants it. `waiting` are the tasks of the batch that
-    /// have not ended.
+    /// Records the timeline of a batch from now on, if a reader wants the timeline. `waiting` are the tasks of the
+    /// batch that have not ended.
     pub(crate) fn follow_batch(&mut self, batch: &Batch, waiting: &[engines::Task]) {
         if !self.observer.readers.any() {
             return;

@@ -1,4 +1,4 @@
-//! Detects idle connections. A connection is idle if none of its requests has been running for some time.
+//! Detects idle connections. A connection is idle if it has had no running request for some time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,15 +12,17 @@ use crate::budget::address::Address;
 /// Counts the running requests of one connection.
 pub(crate) struct Activity {
     at_work: Cell<usize>,
-    /// The time when the connection's last request ended. Before the first request, the time when the connection began.
+    /// The time when the connection's last request ended. Before the end of the first request, this is the time when
+    /// the connection began.
     since: Cell<Instant>,
-    /// True if the client has left a request of this connection before its response.
+    /// True if the client has ever left a request of this connection before the response.
     left: Cell<bool>,
-    /// The counts of the client's address.
+    /// The counts of the client's address, which its connections share.
     pub(crate) address: Arc<Address>,
 }
 
-/// Counts a request as running until this value is dropped. The host drops it when the response is sent or has failed.
+/// Counts a request as running until this value is dropped. The host drops this value when the response is sent or has
+/// failed.
 pub(crate) struct AtWork(Rc<Activity>);
 
 impl AtWork {
@@ -46,15 +48,15 @@ impl Activity {
         self.at_work.get() == 0
     }
 
-    /// Records that the client has left a request of this connection before the response, for example by a reset of its
-    /// stream.
+    /// Records that the client has left a request of this connection before the response, for example by a reset of the
+    /// request's stream.
     pub(crate) fn leave(&self) {
         self.left.set(true);
     }
 
-    /// Reports whether more than `max` requests are running and the client has left some of the connection's requests.
-    /// If a client leaves no requests, the protocol itself limits their number. A request whose response has just been
-    /// sent may still count.
+    /// Reports whether more than `max` requests are running although the client has left some of the connection's
+    /// requests. If a client leaves no requests, the protocol itself limits the number of requests. A request whose
+    /// response has just been sent may still count.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.left.get() && self.at_work.get() > max
     }

@@ -6,21 +6,21 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::WasiBody;
 
-/// Makes the response of a host that is full: 503, with `retry-after: 1`.
+/// Makes the response of a host that is full, with status 503 and `retry-after` set to 1 second.
 pub(crate) fn unavailable() -> Response<WasiBody> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-/// Makes a response whose body is the name of its status.
+/// Makes a response whose body is the name of `status`.
 pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
     let mut response = Response::new(Bytes::from_static(status.canonical_reason().unwrap_or_default().as_bytes()));
     *response.status_mut() = status;
     whole(response)
 }
 
-/// Converts a response with a complete body to the type of a guest's response.
+/// Converts a response with a complete body to the type that guests' responses have.
 pub(crate) fn whole(response: Response<Bytes>) -> Response<WasiBody> {
     response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }

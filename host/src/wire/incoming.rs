@@ -17,8 +17,8 @@ use crate::wire::sent::Unflushed;
 
 /// The state of a request's body, for code that does not read the body. A request without a body has no state.
 ///
-/// The body has only a weak reference to this state, because a guest may keep the body after its request has ended.
-/// With a strong reference, the ended request would still count as stalled.
+/// [`IncomingBody`] has only a weak reference to this state, because a guest may keep the body after its request has
+/// ended. With a strong reference, the ended request would still count as stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -37,7 +37,7 @@ struct Shared {
     failure: Option<BadUpload>,
 }
 
-/// The reason why a request's body broke off. In each case, the client is the cause.
+/// The reason why a request's body broke off. In all these cases, the client is the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
     /// The body is larger than the component's `max-body-size`.
@@ -49,7 +49,7 @@ pub(crate) enum BadUpload {
 }
 
 impl BadUpload {
-    /// Returns the status of the response. The client gets it only if it still waits for a response.
+    /// Returns the response status for this reason. A client that has left gets no response.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -70,7 +70,8 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// Makes the state of `body`. `connection` and `address` are those of the client that sends it.
+    /// Makes the state of a request's body. `connection` and `address` are the connection and the address of the client
+    /// that sends the body.
     pub(crate) fn of(body: &impl Body, connection: &Unflushed, address: &Arc<Address>) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
@@ -81,7 +82,7 @@ impl Upload {
     }
 
     /// Reports whether the guest may be waiting for more of the body. The host cannot see when a guest stops waiting.
-    /// So this stays true until the longest possible wait is over.
+    /// Therefore, the result stays true until the longest possible wait is over.
     pub(crate) fn is_awaited(&self) -> bool {
         self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
@@ -107,7 +108,7 @@ impl Observed {
     }
 }
 
-/// A request's body. If the body exceeds a limit of its component, it ends with an error.
+/// A request's body. If the body exceeds a limit of its component, the body ends with an error.
 pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
@@ -127,7 +128,7 @@ struct Waiting {
 }
 
 impl<B: Body> IncomingBody<B> {
-    /// Wraps a request's body. `upload` is the state of this body.
+    /// Wraps a request's body. `upload` is the state of the wrapped body.
     pub(crate) fn new(inner: B, settings: &Settings, upload: &Upload) -> Self {
         let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
         let connection = upload.0.as_ref().map(|upload| upload.connection.clone());
@@ -147,8 +148,8 @@ impl<B: Body> IncomingBody<B> {
         }
     }
 
-    /// Waits until the guest's longest wait is over. If the wait takes longer than [`STALLED_AFTER`], counts the
-    /// request as stalled.
+    /// Waits until the guest has waited for the longest allowed time. If the wait takes longer than [`STALLED_AFTER`],
+    /// counts the request as stalled.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();
@@ -235,7 +236,7 @@ mod tests {
     use tokio::time::timeout;
 
     /// Reads a body that sends one byte after each of the `pauses`, which are in milliseconds. The body may have `max`
-    /// bytes, and each byte may take one second.
+    /// bytes, and the wait for each byte may take one second.
     async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
         let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -26,7 +26,7 @@ use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that the host accepts from a client, in bytes.
 const MAX_ID: usize = 128;
-/// The time between two checks whether the client of a request with a body has left.
+/// The time between two checks that the client of a request with a body is still connected.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data that the requests of one connection share.
@@ -34,12 +34,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
     pub(crate) activity: Rc<Activity>,
-    /// The longest time that the client may read nothing of a response. After that time, the client counts as gone.
+    /// The longest time that the client may read nothing of a response. If the client reads nothing for longer than
+    /// this time, it counts as gone.
     pub(crate) send_timeout: Duration,
     /// Reports whether the client has closed its side of the connection, even if the host has not read everything that
     /// the client sent.
     pub(crate) has_left: Rc<dyn Fn() -> bool>,
-    /// The readers of the requests' timelines.
+    /// The readers that get the timelines of requests.
     pub(crate) readers: Readers,
     /// The setting for the header `x-request-id`.
     pub(crate) request_id: RequestId,
@@ -54,17 +55,17 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. `None` if no reader wants it, or if a component serves the request.
+    /// The request's timeline. `None` if no reader wants the timeline, or after a component has taken it.
     pub(crate) timeline: Option<Box<Timeline>>,
     readers: Readers,
-    /// The value of the response's header `x-request-id`. `None` if the host sets no such header.
+    /// The value of the response's header `x-request-id`. `None` if the host does not set the header.
     request_id: Option<HeaderValue>,
     mode: RequestId,
 }
 
 impl Reply {
-    /// Makes the reply for `request`, with its timeline if a reader wants it. Also returns the other end, from which
-    /// hyper gets the response. `sender` aborts the task that sends the response.
+    /// Makes the reply for `request`. `timeline` is set if a reader wants the request's timeline. Also returns the
+    /// future from which hyper gets the response. `sender` aborts the task that sends the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
@@ -107,8 +108,8 @@ impl Reply {
         &self.patience.at_work.activity().address
     }
 
-    /// Reports whether the client has more than `max` running requests on this connection because it has left some of
-    /// its requests.
+    /// Reports whether the client has left requests on this connection and still has more than `max` running requests
+    /// there.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.patience.at_work.activity().is_over(max)
     }
@@ -129,8 +130,8 @@ impl Reply {
         }
     }
 
-    /// Sets the response's header `x-request-id` to `id`. Changes nothing if the host sends no such header, or uses the
-    /// client's id.
+    /// Sets the response's header `x-request-id` to `id`. If the host does not send the header, or uses the client's
+    /// id, changes nothing.
     pub(crate) fn identify(&mut self, id: &str) {
         if self.request_id.is_none() && self.mode != RequestId::Off {
             self.request_id = HeaderValue::from_str(id).ok();

@@ -1,20 +1,20 @@
 //! Finds out when a response is *sent* (S2).
 //!
-//! Tasks may start when the operating system has taken the response's last byte. The body cannot show that moment, and
-//! hyper does not show it. If hyper knows the length of a body, it stops polling the body at the end, and it buffers
-//! the data. So three observers work together, for HTTP/1 and HTTP/2:
+//! Tasks may start when the operating system has taken the response's last byte. Neither the body nor hyper reports
+//! that moment: hyper buffers the data, and if it knows the length of a body, it stops polling the body at the end. So
+//! three observers work together, for HTTP/1 and HTTP/2:
 //!
-//! - [`TrackedBody`] sees the end of the body. It ends the body with an empty frame, so that a buffer also carries the
-//!   `END_STREAM` of HTTP/2.
+//! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] ends the body with an empty frame, so that a buffer also
+//!   carries the `END_STREAM` of HTTP/2.
 //! - [`TrackedBuf`] wraps each buffer that hyper gets, and sees when hyper has consumed or dropped the buffer.
-//! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when its own buffers are empty. So after the
-//!   body has ended and all buffers are consumed, the connection's next successful flush means that the response is
-//!   *sent*.
+//! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when its own buffers are empty. After the
+//!   body has ended and hyper has consumed all buffers, the connection's next successful flush means that the response
+//!   is *sent*.
 //!
-//! A *sent* response is in the kernel. The host does not know whether the client has read it.
+//! The kernel has all bytes of a *sent* response. The host does not know whether the client has read these bytes.
 //!
-//! The three observers also see when a client reads nothing more, and when a guest writes nothing more. [`Sent`] then
-//! ends the response.
+//! The three observers also see when a client reads nothing more, and when a guest writes nothing more. If a client or
+//! a guest stands still for too long, [`Sent`] ends the response.
 
 mod buffer;
 mod io;
@@ -79,7 +79,7 @@ struct End {
 }
 
 impl Delivery {
-    /// Settles the response's outcome. Only the first call has an effect.
+    /// Settles the response's outcome. Only the first call for a response has an effect.
     fn settle(&self, outcome: ResponseOutcome) {
         if let Some(end) = self.end().take() {
             if let Some(place) = end.place {
@@ -89,7 +89,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the actions for the response's end. They are `None` after the response has ended.
+    /// Returns the actions for the response's end. After the response has ended, the returned value is `None`.
     fn end(&self) -> MutexGuard<'_, Option<End>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,10 +108,10 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Reports whether the response waits for the guest. This is true if the client has everything that the guest has
-    /// written, or if the response has ended and the guest still computes. hyper copies some buffers, and the copies
-    /// leave with the connection's next flush. So the result is true only if the connection has flushed since the
-    /// guest's last frame.
+    /// Reports whether the response waits for the guest. A response waits for the guest if the client has everything
+    /// that the guest has written, or if the response has ended and the guest still computes. If hyper copies a buffer,
+    /// the copy leaves with the connection's next flush. Therefore, the result is true only if the connection has
+    /// flushed since the guest's last frame.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -121,7 +121,7 @@ impl Delivery {
     }
 
     /// If the body has ended and hyper holds no buffer, counts the response as sent with the connection's next flush.
-    /// The host calls this when the body or a buffer is dropped.
+    /// The host calls this function when the body or a buffer is dropped.
     fn check(self: &Arc<Self>) {
         if self.ended.load(Relaxed) && self.held.load(Relaxed) == 0 {
             self.connection.push(self);
@@ -149,8 +149,8 @@ impl Sent {
     }
 
     /// Ends the body with an error, because the guest died while it wrote the body. Without the error, a body of
-    /// unknown length would look complete. Returns `None` if the response ended with this error. Otherwise, returns the
-    /// response's outcome: the client or the host had left before, or the body was complete.
+    /// unknown length would look complete. Returns `None` if the response ended with this error. If the client or the
+    /// host had already left, or if the body was complete, returns the response's outcome.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -161,7 +161,7 @@ impl Sent {
     }
 
     /// Sets the limits for the client and the guest. `patience` limits how long the client may read nothing. `upload`
-    /// is the request's body. A guest that waits for more of the request's body does not count as stalled.
+    /// is the state of the request's body. A guest that waits for more of the request's body does not count as stalled.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;
@@ -186,7 +186,8 @@ impl Sent {
     }
 }
 
-/// Wraps `response` to observe its delivery over `connection`. `method` and `version` are those of the request.
+/// Wraps `response` to observe its delivery over `connection`. `method` and `version` are the method and the HTTP
+/// version of the request.
 pub(crate) fn track(
     connection: &Unflushed,
     method: &Method,
@@ -234,8 +235,8 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// Returns the length of the body in bytes: its `content-length`, or else the length that the body itself reports.
-/// Returns `None` if the body has no known length.
+/// Returns the length of the body in bytes. The header `content-length` has priority over the length that the body
+/// itself reports. Returns `None` if the body has no known length.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
@@ -262,7 +263,7 @@ pub(crate) struct TrackedBody {
 
 impl TrackedBody {
     /// Polls the guest's body, and skips empty pieces. For each empty piece, hyper would queue an HTTP/2 frame without
-    /// a limit. So a guest could fill the host's memory with such frames (GHSA-f8mm-ggr3-89wh).
+    /// a limit, so a guest could fill the host's memory with empty pieces (GHSA-f8mm-ggr3-89wh).
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -278,8 +279,8 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends the body with an error at the next poll. Before that poll, hyper can send the earlier data, which it would
-    /// drop after an error.
+    /// Ends the body with an error at the next poll. Before the next poll, hyper can send the earlier data, which it
+    /// would drop after an error.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
             (Error::HttpResponseBodySize(Some(written)), Some(length)) => wrong_length(*written, length),

@@ -1,5 +1,5 @@
-//! A server with hyper, without WebAssembly. Like the host, it has one thread and one listener for each core. It shows
-//! the highest possible rate.
+//! A server with hyper, without WebAssembly. Like the host, this server has one thread and one listener for each core.
+//! The benchmark compares the host with this server, because its rate is the highest possible rate.
 
 use std::convert::Infallible;
 use std::io;

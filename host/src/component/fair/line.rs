@@ -1,7 +1,7 @@
-//! The waiting line of computing guests on one thread. One guest at a time has its turn. Between two turns, the thread
-//! does its other work.
+//! The waiting line of computing guests on one thread. Only one guest at a time computes, which is its turn. Between
+//! two turns, the thread does its other work.
 //!
-//! The turns alternate between responses and tasks, so that both go on.
+//! The turns alternate between responses and tasks, so that responses and tasks both make progress.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,17 +16,17 @@ thread_local! {
 /// The purpose of a guest's computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The guest computes for a response. A client waits for it.
+    /// The guest computes for a response, and a client waits for the response.
     Response,
-    /// The guest computes for a request's tasks or its teardown.
+    /// The guest computes for a request's tasks or for the request's teardown.
     Tasks,
 }
 
 struct Line {
     /// True if a guest has its turn now. When the guest yields, it passes the turn to the next guest.
     moving: Cell<bool>,
-    /// The waiting guests that compute for a response. If a guest has left the line, its reference can no longer be
-    /// upgraded.
+    /// The waiting guests that compute for a response. If a guest has left the line, upgrading its weak reference
+    /// fails.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
@@ -52,7 +52,7 @@ impl Line {
         std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Gives the turn to the next guest. `after` is the purpose of the previous guest.
+    /// Gives the turn to the next guest. `after` is the purpose of the guest that had the previous turn.
     fn go_on(&self, after: Purpose) {
         let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
@@ -79,7 +79,7 @@ impl Waiter {
     }
 }
 
-/// A guest's place in its thread's line. Dropping it gives the turn to the next guest.
+/// A guest's place in its thread's line. Dropping the first guest's place gives the turn to the next guest.
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
@@ -96,7 +96,8 @@ impl Place {
         Self(waiter)
     }
 
-    /// Reports whether the guest has its turn. If not, `waker` is woken when the guest gets its turn.
+    /// Reports whether the guest has its turn. If the guest does not have its turn, the line wakes `waker` when the
+    /// guest gets its turn.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()

@@ -57,8 +57,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Takes the same steps as [`Life::drain`], with plans instead of a guest. The handler adds the first plans. Each
-    /// task that runs adds some of the remaining plans.
+    /// Takes the same steps as [`Life::drain`], with planned tasks instead of a guest. The handler adds the first
+    /// planned tasks. Each task that runs adds some of the remaining tasks.
     #[test]
     fn s1_s3_every_accepted_task_ends_once_and_in_order(
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool

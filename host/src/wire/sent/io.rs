@@ -18,7 +18,8 @@ pub(crate) struct TrackedIo<T> {
 
 impl<T> TrackedIo<T> {
     /// Wraps a connection. With TLS, `io` is the connection below TLS, because only bytes that have left the process
-    /// count. hyper drops the wrapper. Code that uses the connection afterwards must keep its own reference to `io`.
+    /// count. When hyper is done with the connection, it drops the wrapper. Code that uses the connection afterwards
+    /// must keep its own reference to `io`.
     pub(crate) fn new(io: Rc<RefCell<T>>, unflushed: Unflushed) -> Self {
         Self { io, unflushed }
     }

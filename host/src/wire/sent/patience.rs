@@ -17,8 +17,8 @@ use crate::wire::activity::AtWork;
 /// The longest time that a client may read nothing of a response, and the task that the host aborts after that time.
 pub(crate) struct Patience {
     limit: Duration,
-    /// The task that sends the response. With HTTP/1, this is the connection's task. With HTTP/2, it is the stream's
-    /// task.
+    /// The task that sends the response. With HTTP/1, this task serves the whole connection. With HTTP/2, this task
+    /// serves one stream.
     sender: AbortHandle,
     /// Keeps the connection from counting as idle before the response has ended.
     pub(crate) at_work: AtWork,
@@ -57,7 +57,7 @@ impl Patience {
 }
 
 impl Delivery {
-    /// Returns a value that changes when the client reads something, as far as the host can see that.
+    /// Returns a value that changes when the client reads something, if the host can see that the client reads.
     fn progress(&self) -> (usize, usize) {
         // With HTTP/2, the connection also writes bytes of other streams. So its writes count as progress of this
         // response only when nothing but the flush is left.

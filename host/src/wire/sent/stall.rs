@@ -11,8 +11,8 @@ use super::standstill::{standstill, step};
 
 impl Sent {
     /// Returns when the client has waited for more of the body for `limit`. Time in which the guest waits for the
-    /// client does not count. After a part of the limit, calls `tell` with the deadline. If the guest then goes on,
-    /// calls `tell` with `None`.
+    /// client does not count. After a part of the limit, calls `tell` with the deadline. If the guest goes on after
+    /// that, calls `tell` with `None`.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,

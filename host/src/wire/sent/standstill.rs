@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Returns the time between two checks, for callers that need no quick result.
+/// Returns the time between two checks for callers that need no quick result, which is a quarter of the limit.
 pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }

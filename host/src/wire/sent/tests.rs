@@ -1,4 +1,5 @@
-//! Tests with hyper over a pipe that holds one byte. So the client has read everything that was sent, except one byte.
+//! Tests with hyper over a pipe that holds one byte. With this pipe, the client has read everything that was sent,
+//! except one byte.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -38,8 +39,8 @@ fn frames(frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync())
 }
 
-/// Makes a body that yields `pause` times before each frame and before its end. Meanwhile the connection writes the
-/// earlier frames.
+/// Makes a body that yields `pause` times before each frame and before its end. During these yields, the connection
+/// writes the earlier frames.
 fn slow(pause: usize, frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     let frames = stream::unfold(frames.into_iter(), move |mut frames| async move {
         for _ in 0..pause {
@@ -276,7 +277,7 @@ async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, Resp
     (relayed, all.into_iter().map(|(_, length, outcome)| (length, outcome)).collect())
 }
 
-/// Copies bytes in both directions. From the server, whose pipe holds one byte, it copies byte by byte.
+/// Copies bytes in both directions. From the server, whose pipe holds one byte, the relay copies byte by byte.
 async fn relay(client: DuplexStream, server: DuplexStream, relayed: Arc<Mutex<Vec<u8>>>) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_server, mut to_server) = tokio::io::split(server);

@@ -21,17 +21,17 @@ struct Outgoing {
     waiting: Mutex<Waiting>,
     writes: AtomicUsize,
     flushes: AtomicUsize,
-    /// True if the host ended the connection. False if the client ended it.
+    /// True if the host ended the connection. False if the client ended the connection.
     left: AtomicBool,
-    /// True if the client has sent bytes of a request that the host has not read to its end. Such a client may still be
-    /// sending.
+    /// True if the client has sent bytes of a request that the host has not read to its end. A client with unread bytes
+    /// may still be sending.
     unread: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
     deliveries: Vec<Arc<Delivery>>,
-    /// True if the connection has ended. Nothing more is flushed then.
+    /// True if the connection has ended. An ended connection flushes nothing more.
     closed: bool,
 }
 
