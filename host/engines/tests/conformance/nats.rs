@@ -213,7 +213,7 @@ async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     assert_eq!(other.counts().await.unwrap(), Counts::default());
 }
 
-/// Before the second call, the time of the lease has ended, as during a long pause of the process.
+/// The process does not extend its lease in time, as during a long pause of the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_is_not_leased_what_it_holds() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_millis(500));
