@@ -73,8 +73,8 @@ impl Disk {
         Self { component, folder, most, spent, counted_at: tokio::sync::Mutex::default(), warnings: Arc::default() }
     }
 
-    /// Counts `bytes` that a guest is about to write. If the limit does not allow that many bytes, the host first
-    /// measures the real size of the files. The caller drops the returned value when the bytes are on the disk.
+    /// Counts `bytes` that a guest is about to write. If the limit does not allow this write, the host first measures
+    /// the real size of the files. The caller drops the returned value when the bytes are on the disk.
     ///
     /// # Errors
     ///

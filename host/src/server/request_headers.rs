@@ -99,7 +99,8 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     }
 }
 
-/// Reports whether an authority is a host with or without a port, without a user and a password.
+/// Reports whether an authority consists of a host, with or without a port. If the authority has a user name or a
+/// password, the result is false.
 fn is_host(authority: &Authority) -> bool {
     let host = authority.host();
     let Some(rest) = authority.as_str().strip_prefix(host).filter(|_| !host.is_empty()) else { return false };

@@ -1,9 +1,9 @@
 //! Runs a timer on each thread that expires before the timers of the thread's requests.
 //!
 //! If a new tokio timer expires before all others, tokio wakes its driver with a system call, because the driver may
-//! sleep on another thread. In this host, the driver is always on the same thread, but tokio does not know that. A
-//! request sets three timers. Without this tick, each of the three timers would be the first to expire, and would cost
-//! a system call.
+//! sleep on another thread. In this host, tokio's driver always runs on the same thread as the timers, but tokio does
+//! not use this fact. A request sets three timers. Without this tick, each of the three timers would be the first to
+//! expire, and would cost a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -34,7 +34,7 @@ impl Summary {
         }
     }
 
-    /// Returns the exit code of a process that was told to stop. The code only depends on tasks that the shutdown
+    /// Returns the exit code of a process that was told to stop. The exit code only depends on tasks that the shutdown
     /// abandoned.
     pub(crate) fn exit_code(self) -> ExitCode {
         if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }

@@ -222,7 +222,7 @@ impl Queue {
     }
 
     /// Records that the handler has ended. From now on, the host stores a new durable task at once. Returns copies of
-    /// the waiting durable tasks that run after this end of the handler. The caller stores these tasks together.
+    /// the waiting durable tasks that run after this end of the handler. The caller stores the copied tasks together.
     /// If no durable task waits, the function allocates nothing.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;
@@ -232,8 +232,8 @@ impl Queue {
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. The host has stored these tasks,
-    /// and workers run them.
+    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. The host has stored the returned
+    /// tasks, and workers run them.
     pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
         let (stored, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
@@ -262,7 +262,8 @@ impl Queue {
         mem::take(&mut self.stored)
     }
 
-    /// Cancels a task that has not started. Returns false if no such task waits.
+    /// Cancels a task that has not started. Returns false if no waiting task has this id, or if the task is cancelled
+    /// already.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         match self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) {
             Some(task) => {
@@ -292,7 +293,7 @@ impl Queue {
         self.policy = policy;
     }
 
-    /// Removes and returns the first waiting task. Tasks leave in the order of registration.
+    /// Removes and returns the first waiting task. Tasks leave the queue in the order of registration.
     pub(crate) fn next(&mut self) -> Option<Task> {
         self.waiting.pop_front()
     }

@@ -164,7 +164,7 @@ impl StoredTask {
 /// The record of a request. The host makes the record when the request's teardown has ended.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
-    /// The request's id. The request's tasks and events have the same id.
+    /// The request's id. The events of the request and of its tasks contain this id.
     pub id: String,
     /// The id of the request's trace: the client's trace id, or a new id.
     pub trace_id: String,

@@ -30,7 +30,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// Makes the scope of a request that arrived with `headers`. If the host exports traces to `spans`, the request has
-    /// a span of its own. The guest sees this span instead of the client's span.
+    /// a span of its own. The guest sees the request's span instead of the client's span.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
@@ -54,7 +54,7 @@ impl Scope {
         }
     }
 
-    /// Makes the scope of a request with stored tasks. The idempotency keys of these tasks begin with `key`.
+    /// Makes the scope of a request with stored tasks. The idempotency keys of the stored tasks begin with `key`.
     pub(crate) fn resume(
         id: String,
         key: String,

@@ -115,7 +115,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     pub(crate) began: Instant,
     pub(crate) ended: Option<Instant>,
-    /// The instance that ran the attempt: 0 is the handler's instance, 1 is the first fresh instance.
+    /// The number of the instance that ran the attempt. The handler's instance has number 0, and the first fresh
+    /// instance has number 1.
     pub(crate) instance: u32,
     /// The state in which the attempt ended, and the reason if the attempt did not succeed. `None` while the attempt
     /// runs.

@@ -1,7 +1,8 @@
 //! Writes the host's log: events on stderr.
 //!
 //! Events contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes these
-//! texts, so a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON strings.
+//! texts, so a text cannot begin a new line or control a terminal. In a JSON log, the texts of guests and clients are
+//! JSON strings.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -78,7 +79,7 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
 }
 
-/// Writes an error as a line of JSON. The filter of the log does not apply.
+/// Writes an error as a line of JSON. The filter of the log does not apply to this line.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
     struct Event<'a> {

@@ -166,8 +166,8 @@ impl Held {
         self.insist(Call::Bury(why.to_owned())).await
     }
 
-    /// Stores a task that has failed for good in the dead letter, as a separate batch. The tasks behind the failed task
-    /// go on.
+    /// Stores a task in the dead letter, as a separate batch. The task has failed for good. The tasks behind the failed
+    /// task go on.
     pub(super) async fn bury_apart(&self, task: Batch, why: &str) -> engines::Result<()> {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }

@@ -86,7 +86,7 @@ fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
 }
 
 /// Describes why a task or an attempt did not succeed. A skipped, discarded or cancelled task is no error. The span of
-/// such a task only has the reason.
+/// a skipped, discarded or cancelled task only has the reason.
 fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) {
     let Some(state) = state.filter(|state| *state != TaskState::Succeeded) else { return };
     if state.is_failure() || state == TaskState::Abandoned {

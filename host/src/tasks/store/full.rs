@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::TaskStore;
 
-/// The largest age of the task engine's answer.
+/// How old the task engine's answer may be before the host asks again.
 const AGE: Duration = Duration::from_secs(1);
 
 /// This process's estimate of the number of waiting batches in the task engine.
