@@ -1,4 +1,4 @@
-"""The clients: what drives a system, and what they saw."""
+"""The clients. They send requests to a system, and return what they measured."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ import time
 from running import PATIENCE, Failure
 
 CONNECTIONS = 32
-TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client"}  # and their packages in Debian
+TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client"}  # the tools, and their packages in Debian
 
 
 def missing():
@@ -28,7 +28,7 @@ def call(command, seconds):
 
 
 def wrk(url, seconds, connections=CONNECTIONS):
-    """As fast as the system answers: requests and bytes per second, latencies in milliseconds."""
+    """Sends requests as fast as the system answers. Returns requests per second, and latencies in milliseconds."""
     out = call(["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "--latency", url], seconds)
     if re.search(r"Non-2xx|Socket errors", out):
         raise Failure(f"not every request was answered well:\n{out}")
@@ -46,8 +46,8 @@ def milliseconds(text):
 
 
 def paced(url, seconds, rate):
-    """So many requests per second, for so long, and until all are answered: how many, latencies in milliseconds."""
-    # h2load paces each connection by itself, in whole requests per second.
+    """Sends `rate` requests per second for `seconds`. Returns the number of answers, and latencies in milliseconds."""
+    # h2load paces each connection separately, in whole requests per second.
     connections = min(CONNECTIONS, max(1, int(rate)))
     each = max(1, round(rate / connections))
     with tempfile.NamedTemporaryFile("r") as log:
@@ -66,7 +66,7 @@ def quantile(ordered, share):
 
 
 def counted(url, requests):
-    """Exactly so many requests: the seconds that it took."""
+    """Sends exactly `requests` requests, and returns the seconds that they took."""
     out = call(["h2load", "--h1", f"-c{CONNECTIONS}", f"-n{requests}", url], 0)
     if f" {requests} 2xx" not in out:
         raise Failure(f"not every request was answered well:\n{out}")
@@ -74,8 +74,8 @@ def counted(url, requests):
 
 
 class Ticking:
-    """So many requests, one at each tick, whatever became of the last: on a connection of its own, as other clients'
-    would be."""
+    """Sends `count` requests, one every `interval` seconds, even if earlier requests have no answer yet. Each request
+    has its own connection, like a request of another client."""
 
     def __init__(self, run, path, interval, count):
         self.run, self.path, self.interval, self.count = run, path, interval, count

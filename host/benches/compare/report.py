@@ -1,4 +1,4 @@
-"""What came of it: one table, the targets, and a chart."""
+"""Writes the results: a table of figures, a table of targets, and a chart."""
 
 import os
 import platform
@@ -11,8 +11,8 @@ from systems import HERE
 
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
-# What it is, how the two figures relate ("≥" or "≤"), by which factor, the first figure, the second.
-# A figure is a scenario, a key and a system; the second may be a number.
+# A target has a description, a relation ("≥" or "≤"), a factor, the first figure, and the second figure.
+# A figure is a scenario, a key and a system. The second figure may be a number.
 TARGETS = [
     ("no tasks: workerd", "≥", 1.8, ("no-tasks", "rate", OURS), ("no-tasks", "rate", WORKERD)),
     ("no tasks: plain guest on wasmtime serve", "≥", 2, ("no-tasks", "rate", OURS), ("no-tasks", "rate", PLAIN)),
@@ -95,7 +95,7 @@ def write(text, results):
 
 
 def chart(results):
-    """Requests per second as bars: without tasks, and with three."""
+    """Draws the requests per second as bars, without tasks and with three tasks."""
     bars = [(system.name, scenario, figure(results, scenario, "rate", system))
             for system in SCENARIOS["no-tasks"][1] for scenario in ("no-tasks", "tasks")]
     bars = [bar for bar in bars if bar[2]]

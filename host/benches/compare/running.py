@@ -1,4 +1,4 @@
-"""A system's process, from its start to its end."""
+"""Starts a system's process, measures it, and stops it."""
 
 import os
 import re
@@ -14,7 +14,7 @@ PATIENCE = 60
 
 
 class Failure(Exception):
-    """What made a run worthless, for the reader."""
+    """The reason why a run has no valid figures."""
 
 
 def free_port():
@@ -33,7 +33,7 @@ class Running:
         if cache:
             environment["XDG_CACHE_HOME"] = str(cache)
         begin = time.monotonic()
-        # A process group of its own: a system with children is told to end as a terminal would, and leaves none behind.
+        # The system gets its own session, so that the tool can find and kill all its processes.
         self.process = subprocess.Popen(
             [str(part) for part in system.command(self.port, logged)], env=environment,
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True,
@@ -61,29 +61,30 @@ class Running:
             return response.read().decode()
 
     def stats(self):
-        """What the system says of each of its processes, which are all of its session: see `man proc_pid_stat`, from
-        the third field on."""
+        """Returns the kernel's figures for each process of the system's session. The figures begin with the third field
+        of `man proc_pid_stat`."""
         mine = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, *fields = stat.read_text().rsplit(")", 1)[1].split()
             except OSError:
-                continue  # It has ended.
+                continue  # The process has ended.
             if int(fields[2]) == self.process.pid and state != "Z":
                 mine[int(stat.parent.name)] = [state, *map(int, fields)]
         return mine
 
     def memory(self):
-        """Resident bytes of all its processes."""
+        """Returns the resident bytes of all processes of the system."""
         return sum(fields[21] for fields in self.stats().values()) * os.sysconf("SC_PAGE_SIZE")
 
     def memory_shared_once(self):
-        """The same, but pages that are mapped more than once, as the initial memory of instances is, count once."""
+        """Returns the resident bytes of all processes of the system. A page that is mapped more than once counts once, such
+        as a page of the instances' initial memory."""
         sizes = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.stats()]
         return sum(int(re.search(r"^Pss: +(\d+) kB", size, re.M)[1]) * 1024 for size in sizes)
 
     def cpu(self):
-        """Seconds that all its processes have computed."""
+        """Returns the seconds that all processes of the system have computed."""
         return sum(fields[11] + fields[12] for fields in self.stats().values()) / os.sysconf("SC_CLK_TCK")
 
     def log(self):
@@ -91,7 +92,7 @@ class Running:
         return self.output.read().decode(errors="replace")
 
     def stop(self):
-        """Asks it to end, and says all it has printed."""
+        """Asks the system to end, and returns everything that it has printed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

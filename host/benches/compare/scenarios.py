@@ -1,4 +1,4 @@
-"""What is measured: each scenario drives one started system once, and says what came of it."""
+"""The scenarios. A scenario starts one system, sends it requests, and returns the figures of one run."""
 
 import os
 import tempfile
@@ -18,11 +18,11 @@ QUIET_RATE = 200  # task-free requests per second beside the burning ones
 
 
 def check(run, tasks, answered):
-    """Ends the run. Every task of every request must have run, also of those that the client did not wait for."""
+    """Ends the run. Fails unless every task of every request ran, also of requests that the client did not wait for."""
     counts = run.system.counts(run)
     if counts is None:
         return
-    # The one request that the start makes has no tasks.
+    # `Running` sends one request at the start, which has no tasks.
     asked = counts.get("asked", tasks * (counts.get("requests", 0) - 1))
     if counts["ran"] != asked or asked < tasks * answered:
         raise Failure(f"{run.system.name}: {answered} requests with {tasks} tasks each were answered, "
@@ -43,17 +43,17 @@ def throughput(tasks):
 
 
 def count_composed(system, tasks, requests=2000):
-    """Counted apart from the measured run, since what a stock host can tell is a line for each task."""
+    """Counts the tasks in a separate run, because a stock host can only log a line for each task."""
     with system.start(logged=True) as run:
         load.counted(run.url(f"/?tasks={tasks}"), requests)
-        time.sleep(1)  # Its stop would cut what runs.
+        time.sleep(1)  # A stop would end running tasks.
         ran = system.counts(run)["ran"]
     if ran != tasks * requests:
         raise Failure(f"{system.name}: {ran} of {tasks * requests} tasks ran")
 
 
 def latency(tasks):
-    """At half of what the system can do without tasks, which its first run finds out."""
+    """Measures latencies at half of the system's highest rate without tasks. The first run measures this rate."""
 
     def measure(system, seconds, known):
         key = ("half", system.name)
@@ -89,8 +89,8 @@ def busy(burning):
 
 
 def rounds(run, known):
-    """How many rounds of the computation take 200 ms of a core. A clock in the guest would not do: workerd's stands still
-    while it computes, and tasks side by side would end together."""
+    """Finds out how many rounds of the computation take 200 ms of a core. A clock in the guest cannot replace this:
+    workerd's clock stands still while it computes, and with a clock, parallel tasks would end together."""
     key = ("rounds", run.system.name)
     count = known.get(key, 20_000)
     for _ in range(30):
@@ -98,13 +98,14 @@ def rounds(run, known):
         if abs(seconds - BURN) < BURN / 5:
             known[key] = count
             return count
-        # Too short to be measured, or as many as it takes at this speed: a compiler may still make it faster.
+        # If the run was too short to measure, try three times as many rounds. Otherwise try the number for this speed.
+        # A compiler may still make the loop faster, so the next run measures again.
         count = int(count * BURN / seconds) if seconds > BURN / 4 else 3 * count
     raise Failure(f"{run.system.name} computes at no even speed: no number of rounds takes {BURN} s of a core")
 
 
 def compute(run, count):
-    """The seconds of computing that so many rounds take, once a compiler has had its chance to make them faster."""
+    """Returns the seconds of computing for `count` rounds. A compiler may optimize the loop during the first runs."""
     for _ in range(5):
         before = run.cpu()
         run.fetch(f"/?work={count}")
@@ -113,7 +114,7 @@ def compute(run, count):
 
 def draining(system, seconds, known):
     with system.start() as run:
-        # As much as it needs for a load without tasks is not what draining costs.
+        # Memory that the system needs for a load without tasks must not count as memory of draining requests.
         load.counted(run.url("/"), 2000)
         before = run.memory_shared_once()
         begin = time.monotonic()
@@ -163,10 +164,10 @@ OURS, _, BARE, FRESH, COMPOSED, PLAIN, WORKERD, FASTAPI, HYPER = ALL
 TASKED = [system for system in ALL if system.tasks]
 PEERS = [OURS, WORKERD, FASTAPI]
 
-# A figure is a key of what a measurement returns, its unit, and its digits.
+# A figure is a key of a measurement's result, the unit, and the number of digits.
 RATES = [("rate", "requests/s", 0), ("p50", "ms p50", 2), ("p99", "ms p99", 2)]
 LATENCIES = [("p50", "ms p50", 2), ("p99", "ms p99", 2)]
-# By name: what it is, the systems, how, and its figures.
+# Each scenario by name: its description, its systems, its function, and its figures.
 SCENARIOS = {
     "no-tasks": ("no tasks", ALL, throughput(0), RATES),
     "tasks": ("3 tasks each", TASKED, throughput(3), RATES),

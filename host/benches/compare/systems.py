@@ -1,4 +1,4 @@
-"""The systems side by side: how to get each, start it, and learn which tasks it ran."""
+"""The compared systems: how to install a system, start it, and count the tasks that it ran."""
 
 import os
 import re
@@ -22,15 +22,15 @@ WASMTIME_FEATURES = "cache,component-model-async,cranelift,parallel-compilation,
 
 
 class System:
-    """A system that is not running. Its subclasses say what differs."""
+    """A system that is not running. A subclass describes one system."""
 
     name = ""
-    needs = None  # the program, if it is not our own
+    needs = None  # the name of the program, if it is not our own
     get = []  # the commands that install it into target/compare
     tasks = True
 
     def program(self):
-        """Where its program is, or None."""
+        """Returns the path of the system's program, or None."""
         path = os.pathsep.join([str(INSTALLED / folder) for folder in ("bin", "venv/bin", "node_modules/.bin")])
         return shutil.which(self.needs, path=path + os.pathsep + os.environ.get("PATH", ""))
 
@@ -41,7 +41,7 @@ class System:
         return {}
 
     def counts(self, run):
-        """How many tasks were asked for and how many ran, None if it cannot tell. Ends the run."""
+        """Ends the run. Returns how many tasks were asked for and how many ran, or None if the system cannot count tasks."""
         run.stop()
         return None
 
@@ -67,7 +67,8 @@ class Epilogue(System):
         return [self.program(), "up", "-f", manifest, "--listen", f"127.0.0.1:{port}", "--quiet", *self.options]
 
     def environment(self):
-        # No event for each task, as the others write no access logs. Any task that failed would still be an event.
+        # The other systems write no access logs, so the host logs no event for a task that succeeded. It still logs an
+        # event for a task that failed.
         return {"EPILOGUE_LOG": "warn,epilogue::up=info"}
 
     def counts(self, run):
@@ -81,14 +82,14 @@ class Epilogue(System):
 
 
 class Unprofiled(Epilogue):
-    """As anyone builds it in one command."""
+    """The host as a user builds it with one command."""
 
     name = "Epilogue, without a profile"
     binary = TARGET / "dist/epilogue"
 
 
 class Bare(Epilogue):
-    """As the others are: a guest learns no more of a request than what the client sent."""
+    """The host without extra headers. As in the other systems, a guest gets only the headers that the client sent."""
 
     name = "Epilogue, no Spin headers"
     options = ["--spin-headers=false"]

@@ -1,4 +1,4 @@
-"""`tests/guests/examples/bench.rs` for FastAPI. Each worker prints at its end how many tasks it was asked for, and ran."""
+"""`tests/guests/examples/bench.rs` for FastAPI. At its end, a worker prints how many tasks were asked for and ran."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,6 +1,6 @@
-// `tests/guests/examples/bench.rs` for workerd. `/counts` says how many tasks it was asked for, and ran.
+// `tests/guests/examples/bench.rs` for workerd. `/counts` returns how many tasks were asked for and ran.
 
-// Without `result` the compiler would leave the computation out.
+// Without `result`, the compiler would remove the computation.
 let asked = 0, ran = 0, result = 0;
 
 async function count(sleep, burn) {
@@ -9,7 +9,7 @@ async function count(sleep, burn) {
   ran += 1;
 }
 
-// In short calls, all alike: of one long loop V8 makes something else each time.
+// The computation consists of short equal calls, because V8 compiles one long loop differently each time.
 function compute(rounds) {
   for (; rounds > 0; rounds -= 1000) result = thousand(result);
 }

@@ -1,4 +1,4 @@
-# The address comes from the command line.
+# The command line gives the address.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
