@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Refreshes wit/deps from the WASI 0.3.0 packages that the locked wasmtime-wasi-http ships, so that what
-# guests are built against is what the host implements.
+# Copies the WASI 0.3.0 packages of the locked wasmtime-wasi-http into wit/deps, so that guests are built against the
+# interfaces that the host implements.
 #
 #   wit/vendor.sh          copy them
 #   wit/vendor.sh --check [FOLDER]

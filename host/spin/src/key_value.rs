@@ -1,7 +1,8 @@
-//! Key-value stores: bytes under keys, in stores with labels.
+//! Spin's key-value stores. A store has a label, and keeps bytes under keys.
 //!
-//! `key_value_stores` of a component in the manifest lists the labels that the component may open. The operator's
-//! runtime configuration says what is behind a label. The label `default` always has something behind it.
+//! In the manifest, `key_value_stores` of a component lists the labels of the stores that the component may open. The
+//! operator's runtime configuration says where the store of a label keeps its data. A store with the label `default`
+//! always exists.
 
 mod interfaces;
 mod redis;
@@ -20,7 +21,7 @@ pub use stores::{Backend, Backends, ComponentStores, Stores};
 /// The label of the store that every application has.
 pub const DEFAULT: &str = "default";
 
-/// How many bytes one call may return: Spin's limit.
+/// The largest number of bytes that one call may return. Spin has the same limit.
 pub(crate) const MAX_RESULT: usize = 128 << 20;
 
 /// The reason why a call to a store failed.
@@ -31,13 +32,14 @@ pub enum Error {
     /// The instance may not open another store, because too many are open.
     StoreTableFull,
     /// The store cannot be used now. The text is for the operator only, because the text may name a file or a server.
-    /// It never contains a password.
+    /// The text never contains a password.
     Unavailable(String),
-    /// Any other reason, which the text describes. The text never contains a password or a stored value.
+    /// The call failed for another reason, which the text describes. The text never contains a password or a stored
+    /// value.
     Other(String),
 }
 
-/// What a component learns of a store that is not available.
+/// The error message that a component gets if a store is not available.
 pub(crate) const UNAVAILABLE: &str = "the key-value store is not available";
 
 /// The result of a call to a store.
@@ -46,28 +48,28 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// One page of a store's list of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys of this page. If the store changes between two pages, a key may be on both.
+    /// The keys of this page. If the store changes between two pages, a key may be on both pages.
     pub keys: Vec<String>,
-    /// The place where the next page begins. None if this is the last page.
+    /// The position where the next page begins. None if this is the last page.
     pub next: Option<String>,
 }
 
-/// The version of a key's value: the SHA-1 digest of the value, in hexadecimal. None if the key has no value.
+/// The version of a key's value, which is the SHA-1 digest of the value in hexadecimal. None if the key has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(Option<String>);
 
 impl Version {
-    /// The version of a key with this value.
+    /// Returns the version of a key with this value.
     pub fn of(value: Option<&[u8]>) -> Self {
         Self(value.map(|value| sha1_smol::Sha1::from(value).digest().to_string()))
     }
 }
 
-/// A key-value store. A caller may drop the future of a call at any time. The change may then happen or not, and the
-/// store stays usable.
+/// A key-value store. A caller may drop the future of a call at any time. If a caller drops the future of a change, the
+/// change may still happen, and the store stays usable.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The value of a key, if it has one.
+    /// Returns the value of a key. Returns none if the key has no value.
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>>;
 
     /// Sets the value of a key.
@@ -75,35 +77,34 @@ pub trait Store: Send + Sync {
         self.set_many(vec![(key, value)]).await
     }
 
-    /// Removes a key, if there is one.
+    /// Removes a key and its value. Does nothing if the key has no value.
     async fn delete(&self, key: String) -> Result<()> {
         self.delete_many(vec![key]).await
     }
 
-    /// Whether a key has a value.
+    /// Reports whether a key has a value.
     async fn exists(&self, key: String) -> Result<bool>;
 
-    /// One page of the store's keys. `from` is [`Page::next`] of the page before, or none for the first page.
+    /// Returns one page of the store's keys. `from` is [`Page::next`] of the page before, or none for the first page.
     async fn keys(&self, from: Option<String>) -> Result<Page>;
 
-    /// The values of these keys, in the same order.
+    /// Returns these keys with their values, in the order of `keys`.
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>>;
 
-    /// Sets the values of all these keys. If the call fails, sets none of them.
+    /// Sets the values of all these keys. If the call fails, it sets no value.
     async fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<()>;
 
-    /// Removes these keys.
+    /// Removes these keys and their values.
     async fn delete_many(&self, keys: Vec<String>) -> Result<()>;
 
-    /// Adds `delta` to the number that the key has as its value, and returns the sum. A key without a value counts as
-    /// zero.
+    /// Adds `delta` to the number in the key's value, and returns the sum. A key without a value counts as zero.
     async fn increment(&self, key: String, delta: i64) -> Result<i64>;
 
-    /// Sets the value of a key, but only if the old value still has this version. Returns whether the value was set.
+    /// Sets the value of a key if the old value still has this version. Returns whether the store has set the value.
     async fn swap(&self, key: String, version: Version, value: Vec<u8>) -> Result<bool>;
 }
 
-/// All keys of a store.
+/// Returns all keys of a store.
 ///
 /// # Errors
 ///
@@ -126,21 +127,21 @@ pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// The size of a result, as it grows.
+/// The size of a growing result, in bytes.
 #[derive(Default)]
 pub(crate) struct Size(usize);
 
 impl Size {
-    /// Adds to the size.
+    /// Adds `bytes` to the size.
     ///
     /// # Errors
     ///
-    /// Returns an error if the result is then larger than it may be.
+    /// Returns an error if the result becomes larger than [`MAX_RESULT`].
     pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
         self.0 = self.0.saturating_add(bytes);
         match self.0 <= MAX_RESULT {
             true => Ok(()),
-            // Spin's words.
+            // Spin's error has the same words.
             false => Err(Error::Other(format!("query result exceeds limit of {MAX_RESULT} bytes"))),
         }
     }

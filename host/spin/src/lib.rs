@@ -1,8 +1,8 @@
 //! The interfaces of Spin that a component can import.
 //!
-//! Each capability has a module. Its core is plain Rust that does not know wasmtime. Around it is a file for each version
-//! of its WIT, because SDKs of different age import different versions. The WIT is in `wit/deps`, copied from the
-//! releases of spin-sdk.
+//! Each of Spin's capabilities has a module. The core of a module is plain Rust that does not use wasmtime. The folder
+//! `interfaces` of a module has a file for each version of the capability's WIT, because SDKs of different age import
+//! different versions. The script `wit/vendor.sh` copies the WIT from the releases of spin-sdk to `wit/deps`.
 
 mod bindings;
 pub mod key_value;

@@ -1,7 +1,8 @@
-//! The names of interfaces, with their versions.
+//! Compares the names of interfaces, with their versions.
 
-/// Whether a component that imports `name` gets the interface `own`. As wasmtime does, it regards versions as equal that
-/// differ behind the first number other than zero.
+/// Reports whether the interface `own` can satisfy a component's import of `name`. Two versions of an interface are
+/// compatible if they have the same first number, as in wasmtime. Versions that start with 0 or have a suffix must be
+/// equal.
 pub(crate) fn provides(own: &str, name: &str) -> bool {
     let track = |name: &str| {
         let (interface, version) = name.split_once('@')?;

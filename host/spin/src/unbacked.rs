@@ -1,7 +1,8 @@
-//! Interfaces of Spin that this host knows but has nothing behind.
+//! Satisfies imports of Spin's interfaces that this host does not implement.
 //!
-//! An SDK's world imports more than its guests use. Python's, for example, imports everything. So a component with such
-//! an import is loaded. It traps when it calls one of the functions, with a message that names the function.
+//! An SDK's world imports more than its guests use. For example, the world of Spin's SDK for Python imports all of
+//! Spin's interfaces. So the host loads a component that imports an interface which the host does not implement. If the
+//! component calls a function of this interface, the component traps, with a message that names the function.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
@@ -9,18 +10,19 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use crate::{key_value, variables};
 
-/// The packages whose interfaces are known: Spin's own packages, and the packages of WASI that only Spin has.
+/// The packages of the interfaces that a component may import: Spin's own packages, and the packages of WASI that only
+/// Spin implements.
 const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config", "wasi:otel"];
 
 /// The type of a resource that never exists.
 struct Never;
 
-/// Lets a component import those interfaces of Spin that this host does not implement. A call of one of their functions
-/// traps.
+/// Lets a component import interfaces of Spin that this host does not implement. A call of a function of these
+/// interfaces traps.
 ///
 /// # Errors
 ///
-/// Returns an error if such an interface contains anything but functions, types and resources.
+/// Returns an error if an unimplemented interface contains anything but functions, types and resources.
 pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
     for (name, item) in component.component_type().imports(&engine) {
@@ -63,7 +65,7 @@ fn add_interface<T: 'static>(
     Ok(())
 }
 
-/// Whether the host has an interface that a component can use under this name.
+/// Reports whether the host implements the interface with this name.
 fn is_backed(name: &str) -> bool {
     variables::Interface::of(name).is_some() || key_value::Interface::of(name).is_some()
 }

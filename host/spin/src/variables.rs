@@ -1,7 +1,7 @@
-//! Variables: texts that the operator sets and a component asks for by name.
+//! Spin's variables. A variable is a text that the operator sets and that a component reads by name.
 //!
-//! `[variables]` of the manifest declares the application's variables. `[component.ID.variables]` says under which names
-//! the component gets them. A component cannot ask for anything else.
+//! In the manifest, `[variables]` declares the application's variables. `[component.ID.variables]` gives values of
+//! these variables to the component `ID`, under names of the component. A component cannot read any other variable.
 
 mod interfaces;
 mod provider;
@@ -19,9 +19,9 @@ pub use provider::{Environment, Provider, Server, read_dotenv};
 /// The reason why a component does not get the value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The name is not valid for a variable.
+    /// The name is not a valid name of a variable.
     InvalidName(String),
-    /// The component has no variable of this name.
+    /// The component has no variable with this name.
     Undefined(String),
     /// No provider has a value, or a provider failed. The text never contains the value of a variable.
     Provider(String),
@@ -31,34 +31,34 @@ pub enum Error {
 #[derive(Default)]
 pub struct Resolver {
     declared: Variables,
-    /// The first provider that has a value decides.
+    /// The providers of values. The resolver uses the value of the first provider that has a value.
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can ask for. The default value has no variables. Each instance has a clone, so
-/// cloning is cheap.
+/// The variables that one component can read. The default value has no variables. Each instance of the component has a
+/// cheap clone.
 #[derive(Clone, Default)]
 pub struct ComponentVariables(Option<Arc<Known>>);
 
-/// The names of a component's variables, and what their values are made of.
+/// The names of a component's variables, and the templates of their values.
 struct Known {
     templates: BTreeMap<String, Template>,
     resolver: Arc<Resolver>,
 }
 
 impl Resolver {
-    /// Makes a resolver for the variables that an application declares. The resolver asks the providers in this order.
-    /// If no provider has a value, the resolver uses the variable's default.
+    /// Creates a resolver for the variables that an application declares. The resolver asks the providers in the order
+    /// of `providers`. If no provider has a value, the resolver uses the variable's default.
     pub fn new(declared: Variables, providers: Vec<Provider>) -> Self {
         Self { declared, providers }
     }
 
-    /// The value of a variable that the application declares.
+    /// Returns the value of a variable that the application declares.
     ///
     /// # Errors
     ///
-    /// Returns an error if the variable is not declared, if a provider fails, or if the variable has neither a value
-    /// nor a default.
+    /// Returns an error if the variable is not declared, if a provider fails, or if the variable has no value and no
+    /// default.
     pub async fn variable(&self, name: &str) -> Result<String, Error> {
         for provider in &self.providers {
             if let Some(value) = provider.get(name).await.map_err(Error::Provider)? {
@@ -69,11 +69,11 @@ impl Resolver {
         declared.default.clone().ok_or_else(|| Error::Provider(format!("no provider has a value for {name:?}")))
     }
 
-    /// The value of a template.
+    /// Fills a template with the values of its variables, and returns the text.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of its variables has no value.
+    /// Returns an error if a variable of the template has no value.
     pub async fn fill(&self, template: &Template) -> Result<String, Error> {
         let mut values = Vec::new();
         for name in template.variables() {
@@ -83,9 +83,9 @@ impl Resolver {
         template.fill(|_| Ok(values.next().unwrap_or_default()))
     }
 
-    /// The names of required variables for which no provider has a value. If there is a server among the providers, no
-    /// name is missing, because the server may have a value. As in Spin, the server is asked only when a value is
-    /// needed.
+    /// Returns the names of required variables for which no provider has a value. If one of the providers is a server,
+    /// this function returns no names, because the server may have the values. As in Spin, the host asks the server
+    /// only when a component reads a variable.
     pub async fn missing(&self) -> Vec<&str> {
         let mut missing = Vec::new();
         if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {
@@ -101,12 +101,12 @@ impl Resolver {
 }
 
 impl ComponentVariables {
-    /// The variables with these names and values.
+    /// Creates the variables of a component, with their names and the templates of their values.
     pub fn new(templates: BTreeMap<String, Template>, resolver: Arc<Resolver>) -> Self {
         Self((!templates.is_empty()).then(|| Arc::new(Known { templates, resolver })))
     }
 
-    /// The value of one of the component's variables.
+    /// Returns the value of one of the component's variables.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl ComponentVariables {
         known.resolver.fill(known.templates.get(name).ok_or_else(undefined)?).await
     }
 
-    /// The names and values of all variables of the component.
+    /// Returns the names and values of all variables of the component.
     ///
     /// # Errors
     ///

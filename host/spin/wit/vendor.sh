@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Copies the WIT of Spin's interfaces into host/spin/wit/deps. It comes from the releases of spin-sdk in the registry:
-# version 7 has the newest interfaces, version 5.2 has those of earlier SDKs. Their license is Apache-2.0 with the LLVM
-# exception.
+# Copies the WIT of Spin's interfaces into host/spin/wit/deps. The source is the releases of spin-sdk in the registry.
+# Version 7 has the newest interfaces, and version 5.2 has the interfaces of earlier SDKs. The license of spin-sdk is
+# Apache-2.0 with the LLVM exception.
 #
 #   host/spin/wit/vendor.sh          copy them
 #   host/spin/wit/vendor.sh --check  change nothing; say what differs and exit 1

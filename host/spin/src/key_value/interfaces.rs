@@ -1,4 +1,4 @@
-//! The WIT versions of key-value stores.
+//! The WIT interfaces of key-value stores, in all versions.
 
 mod keys;
 mod v1;
@@ -14,7 +14,8 @@ use super::{ComponentStores, Error, Result, Store, Version};
 use crate::bindings;
 use crate::names::provides;
 
-/// How many stores an instance may have open at a time, and how many comparisons: Spin's capacity.
+/// The largest number of stores that an instance may have open at a time, and the largest number of comparisons that it
+/// may hold. Spin has the same limits.
 const MAX_OPEN: usize = 256;
 
 /// An interface for key-value stores, in one of its versions.
@@ -35,15 +36,16 @@ pub enum Interface {
 }
 
 impl Interface {
-    /// All of them.
+    /// All interfaces for key-value stores.
     pub const ALL: [Self; 6] = [Self::V1, Self::V2, Self::V3, Self::WasiStore, Self::WasiBatch, Self::WasiAtomics];
 
-    /// The interface that provides an import of this name. The versions may differ if they are compatible.
+    /// Returns the interface that satisfies an import of this name. The version in the name may be another, compatible
+    /// version.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
 
-    /// The name under which components import the interface.
+    /// Returns the name under which components import the interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1 => "fermyon:spin/key-value",
@@ -55,8 +57,8 @@ impl Interface {
         }
     }
 
-    /// The name of an empty implementation of the interface, which opens no store. The name has the form of an
-    /// interface's name, because some interfaces use a resource of another interface.
+    /// Returns the name of an empty implementation of the interface, which cannot open a store. The name has the form
+    /// of an interface's name, because some interfaces use a resource of another interface.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "nothing:key-value-v1/key-value@1.0.0",
@@ -68,7 +70,7 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to this instance of a linker, so that components can import them. `getter`
+    /// Adds the interface's functions to an instance of a linker, so that components can import the functions. `getter`
     /// returns the stores of a component's instance.
     ///
     /// # Errors
@@ -99,11 +101,11 @@ pub struct KeyValue {
     comparisons: Counter,
 }
 
-/// [`KeyValue`], and the table that holds the instance's handles.
+/// The stores of an instance, and the table with the instance's handles.
 pub struct KeyValueView<'a> {
-    /// The stores.
+    /// The stores that the instance may open.
     pub key_value: &'a mut KeyValue,
-    /// The table.
+    /// The table with the instance's handles.
     pub table: &'a mut ResourceTable,
 }
 
@@ -120,7 +122,8 @@ pub struct Opened {
     _counted: Arc<()>,
 }
 
-/// A comparison for `swap`: a key of a store, and the version of its value at the beginning.
+/// The data of a later `swap`: a key of a store, and the version that the key's value has when the guest makes the
+/// comparison.
 pub struct Comparison {
     store: Arc<dyn Store>,
     key: String,
@@ -129,14 +132,14 @@ pub struct Comparison {
 }
 
 impl KeyValue {
-    /// An instance that may open these stores.
+    /// Creates the state of an instance that may open these stores.
     pub fn new(stores: ComponentStores) -> Self {
         Self { stores, open: Counter::default(), comparisons: Counter::default() }
     }
 }
 
 impl KeyValueView<'_> {
-    /// Opens a store, and gives it a handle.
+    /// Opens the store with this label, and returns a handle for the store.
     fn open(&mut self, label: &str) -> wasmtime::Result<Result<Resource<Opened>>> {
         let store = match self.key_value.stores.open(label) {
             Ok(store) => store,
@@ -148,18 +151,18 @@ impl KeyValueView<'_> {
         }
     }
 
-    /// The store of a handle.
+    /// Returns the store to which a handle refers.
     fn store(&self, handle: &Resource<Opened>) -> wasmtime::Result<Arc<dyn Store>> {
         Ok(self.table.get(handle)?.store.clone())
     }
 
-    /// Closes a store.
+    /// Closes the store to which a handle refers.
     fn close(&mut self, handle: Resource<Opened>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }
 
-    /// Gives a comparison with this version a handle.
+    /// Creates a comparison with this version, and returns a handle for the comparison.
     fn compare(
         &mut self,
         store: Arc<dyn Store>,
@@ -173,12 +176,13 @@ impl KeyValueView<'_> {
     }
 }
 
-/// Counts what an instance has open. Each has a clone of the first.
+/// Counts the open stores or comparisons of an instance. Each open store or comparison holds a clone of the counter's
+/// `Arc`.
 #[derive(Default)]
 struct Counter(Option<Arc<()>>);
 
 impl Counter {
-    /// Counts one more. None if the instance may not have more.
+    /// Counts one more open store or comparison. Returns none if the limit [`MAX_OPEN`] is reached.
     fn count(&mut self) -> Option<Arc<()>> {
         let counter = self.0.get_or_insert_default();
         (Arc::strong_count(counter) <= MAX_OPEN).then(|| counter.clone())

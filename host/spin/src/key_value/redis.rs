@@ -1,7 +1,8 @@
-//! A store in Redis. Keys are the component's keys, unchanged. Numbers are texts, as in Redis and in Spin.
+//! A key-value store in Redis. The keys in Redis are the component's keys, unchanged. Numbers are stored as texts, as
+//! in Spin.
 //!
-//! One thread makes all calls, over one connection. A call goes on there if its caller no longer waits, so the connection
-//! stays usable.
+//! One thread makes all calls, over one connection. If the caller stops waiting, the thread still finishes the call, so
+//! the connection stays usable.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,15 +17,16 @@ use tokio::time;
 use super::stores::Open;
 use super::{Error, Page, Result, Size, Store, Version};
 
-/// The time for one call, including the time to connect.
+/// The timeout of one call, including the time to connect.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many keys the server looks at for a page.
+/// The number of keys that the Redis server examines for one page.
 const PAGE: usize = 1_000;
 
-/// The codes of the server's errors about a call and the value that it finds. All others are about the server.
+/// The codes of errors about a single call and its value. All other errors of Redis are about the server.
 const OF_VALUES: [&str; 2] = ["ERR", "WRONGTYPE"];
 
-/// Sets a key if the SHA-1 of its value is the expected one. An empty one means that there is no value.
+/// Sets the value of a key if the SHA-1 digest of the old value is `ARGV[1]`. An empty `ARGV[1]` means that the key has
+/// no value.
 static SWAP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local now = redis.call('GET', KEYS[1])
@@ -35,7 +37,7 @@ static SWAP: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A server. The first call connects to it.
+/// A Redis server. The first call connects to the server.
 pub(super) struct Redis(Arc<Server>);
 
 struct Server {
@@ -44,14 +46,14 @@ struct Server {
     address: String,
     io: IoThread,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// Held while a connection is made, so that calls at the same time share it.
+    /// Locked while a call connects, so that other calls wait for the new connection and share it.
     connecting: tokio::sync::Mutex<()>,
 }
 
 impl Redis {
     /// Prepares the connection to the server at this URL.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        // An error of the client's could show the URL, which may have a password.
+        // The client's own error is not shown, because it could contain the URL, which may have a password.
         let client =
             Client::open(url).ok().context("its url is not of the form redis://[user:password@]host[:port][/db]")?;
         let io = IoThread::start("epilogue-redis").context("no thread could be started")?;
@@ -59,7 +61,7 @@ impl Redis {
         Ok(Self(Arc::new(Server { client, address: address(url), io, connection, connecting })))
     }
 
-    /// Makes a call on the server's thread.
+    /// Makes a call on the thread that talks to the server.
     async fn call<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -78,7 +80,7 @@ impl Redis {
 }
 
 impl Server {
-    /// The open connection, or a new one.
+    /// Returns the open connection, or opens a new connection.
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         if let Some(connection) = self.known() {
             return Ok(connection);
@@ -87,14 +89,15 @@ impl Server {
         if let Some(connection) = self.known() {
             return Ok(connection);
         }
-        // The call has its own timeout.
+        // The connection needs no timeout, because each call has a timeout.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         *self.open() = Some(connection.clone());
         Ok(connection)
     }
 
-    /// Converts an error. If the server did not answer with it, the next call makes a new connection.
+    /// Converts an error of the client. If the error is not an answer of the server, the next call makes a new
+    /// connection.
     fn explain(&self, error: &RedisError) -> Error {
         match error.kind() {
             redis::ErrorKind::Server(_) if error.code().is_some_and(|code| OF_VALUES.contains(&code)) => {

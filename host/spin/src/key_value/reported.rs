@@ -1,4 +1,5 @@
-//! A store that tells the operator why it is not available. The component learns only that it is not.
+//! A store that tells the operator why the store is not available. The component learns only that the store is not
+//! available.
 
 use std::sync::Arc;
 
@@ -6,10 +7,10 @@ use async_trait::async_trait;
 
 use super::{Error, Page, Result, Store, Version};
 
-/// A function that gets the label of a store that is not available, and the cause.
+/// A function that the host calls if a store is not available, with the store's label and the cause.
 pub type Report = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
-/// A store with a label, whose failures are reported.
+/// A store with a label. If the store is not available, `report` gets the label and the cause.
 pub(super) struct Reported {
     pub(super) store: Arc<dyn Store>,
     pub(super) label: String,

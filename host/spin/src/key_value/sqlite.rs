@@ -1,5 +1,5 @@
-//! Stores in a file of SQLite, or in memory. The file is Spin's: an application keeps its data when it moves between the
-//! two hosts.
+//! Key-value stores in a SQLite file, or in memory. The file has the same format as Spin's file, so an application
+//! keeps its data when it moves from or to Spin.
 
 use std::fs;
 use std::path::Path;
@@ -14,16 +14,17 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::stores::Open;
 use super::{Error, Page, Result, Size, Store, Version};
 
-/// The time for one call, including the time that it waits for others.
+/// The timeout of one call, including the time that the call waits for other calls.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQLite waits for other processes that write. Shorter than the timeout, so that the call returns this error.
+/// The longest time that SQLite waits for other processes that write. This time is shorter than [`TIMEOUT`], so that
+/// the call returns SQLite's error.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How many keys a page has.
+/// The largest number of keys on one page.
 const PAGE: usize = 1_000;
-/// How many bytes of keys a page has, except for its last key.
+/// The largest size of the keys on one page in bytes, not counting the last key.
 const PAGE_SIZE: usize = 1 << 20;
 
-/// Spin's schema.
+/// The schema of the table, which is the same as Spin's schema.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
     key   TEXT NOT NULL,
@@ -36,24 +37,24 @@ const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?, ?, 
     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
 const DELETE: &str = "DELETE FROM spin_key_value WHERE store = ? AND key = ?";
 
-/// An open database. A thread makes all calls to it.
+/// An open SQLite database. One thread makes all calls of the database.
 pub(super) struct Sqlite(Database);
 
-/// A store in a database.
+/// A store with a label in a database.
 struct Labeled {
     database: Arc<Sqlite>,
     label: Arc<str>,
 }
 
 impl Sqlite {
-    /// Opens a database that is lost with the process.
+    /// Opens a database in memory, whose data is lost when the process ends.
     pub(super) fn in_memory() -> anyhow::Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.execute(SCHEMA, [])?;
         Ok(Self(Database::start(connection, None, TIMEOUT)?))
     }
 
-    /// Opens the file, or makes it and its folder.
+    /// Opens the database file `path`. Creates the file and its folder if they do not exist.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         if path.is_dir() {
@@ -168,7 +169,7 @@ impl Store for Labeled {
                 connection.prepare_cached(GET)?.query_row([label, &key], |row| row.get(0)).optional()?;
             let sum = match old.map(<[u8; 8]>::try_from) {
                 None => Ok(delta),
-                // Spin's form of a number.
+                // Spin stores a number as eight bytes in little-endian order.
                 Some(Ok(bytes)) => i64::from_le_bytes(bytes).checked_add(delta).ok_or("would leave the range of s64"),
                 Some(Err(_)) => Err("is not a number"),
             };
@@ -194,7 +195,7 @@ impl Store for Labeled {
     }
 }
 
-/// The value of a key, unless the result then is too large.
+/// Returns the value of a key, and adds its size to `size`. Returns an error if the result becomes too large.
 fn value(
     connection: &Connection,
     label: &str,
@@ -228,7 +229,7 @@ mod tests {
         let mut set = store.set("a".to_owned(), b"2".to_vec());
         _ = futures::poll!(&mut set);
         drop(set);
-        // It either happened or not.
+        // The change may have happened before the future was dropped.
         let value = store.get("a".to_owned()).await.unwrap();
         assert!(value.is_none_or(|value| value == b"2"));
         store.set("a".to_owned(), b"3".to_vec()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The stores of an application and of its components, by label.
+//! The key-value stores of an application and of its components, by label.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,35 +13,35 @@ use super::reported::{Report, Reported};
 use super::sqlite::Sqlite;
 use super::{DEFAULT, Error, Store};
 
-/// The name of the file of the default store in the state directory. It is Spin's.
+/// The file name of the default store in the state directory. Spin uses the same file name.
 const FILE: &str = "sqlite_key_value.db";
 
 /// The place where a store keeps its data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
-    /// Memory of this process.
+    /// The store keeps its data in the memory of this process.
     Memory,
-    /// A SQLite file at this path.
+    /// The store keeps its data in the SQLite file with this path.
     File(PathBuf),
-    /// A Redis server at this URL.
+    /// The store keeps its data on the Redis server with this URL.
     Redis(String),
 }
 
 impl Backend {
-    /// Whether processes on other machines find the same data.
+    /// Reports whether processes on other machines can use the same data.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Redis(_))
     }
 }
 
-/// The open databases and connections. All clones share them, so a reload uses the databases and connections that are
-/// already open.
+/// The open databases and connections. All clones of a `Backends` share its databases and connections, so a reload uses
+/// the databases and connections that are already open.
 #[derive(Clone, Default)]
 pub struct Backends(Arc<Mutex<BTreeMap<Backend, Weak<dyn Open>>>>);
 
 /// An open database or connection, which can hold several stores.
 pub(super) trait Open: Send + Sync {
-    /// The store with this label.
+    /// Returns the store with this label.
     fn store(self: Arc<Self>, label: &str) -> Arc<dyn Store>;
 }
 
@@ -64,12 +64,12 @@ impl Backends {
 
 impl fmt::Debug for Backends {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URLs may have passwords.
+        // The URLs of the backends are not shown, because they may have passwords.
         formatter.debug_struct("Backends").finish_non_exhaustive()
     }
 }
 
-/// The stores of an application, by label. A store is opened when the first component needs it.
+/// The stores of an application, by label. The host opens a store when the first component needs the store.
 #[derive(Clone)]
 pub struct Stores {
     backends: Backends,
@@ -77,7 +77,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Makes the configured stores and the default store. Without a state directory, the default store is in memory.
+    /// Creates the configured stores and the default store. Without a state directory, the default store keeps its data
+    /// in memory.
     pub fn new(backends: Backends, configured: BTreeMap<String, KeyValueStore>, state_dir: Option<&Path>) -> Self {
         let backend = |store| match store {
             KeyValueStore::Sqlite(None) => Backend::Memory,
@@ -90,7 +91,7 @@ impl Stores {
         Self { backends, configured: stores }
     }
 
-    /// The place where the store with this label keeps its data. None if there is no such store.
+    /// Returns the place where the store with this label keeps its data. Returns none if no store has this label.
     pub fn backend(&self, label: &str) -> Option<&Backend> {
         self.configured.get(label)
     }
@@ -99,8 +100,8 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no store with this label, or if its file cannot be opened. If the store is on a
-    /// server, this function does not connect yet.
+    /// Returns an error if no store has this label, or if the store's file cannot be opened. If the store is on a
+    /// server, this function does not connect to the server yet.
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(
@@ -113,11 +114,11 @@ impl Stores {
         Ok(opened.with_context(|| format!("the key-value store {label:?} cannot be opened"))?.store(label))
     }
 
-    /// Opens the stores that a component may use. If a store is not available, `report` gets the cause.
+    /// Opens the stores that a component may use. If a store is not available later, `report` gets the cause.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of them cannot be opened.
+    /// Returns an error if one of the stores cannot be opened.
     pub fn of_component(&self, labels: &[String], report: &Report) -> anyhow::Result<ComponentStores> {
         if labels.is_empty() {
             return Ok(ComponentStores::default());
@@ -141,12 +142,12 @@ impl Default for Stores {
 pub struct ComponentStores(Option<Arc<BTreeMap<String, Arc<dyn Store>>>>);
 
 impl ComponentStores {
-    /// Whether the component may open no store.
+    /// Reports whether the component may not open any store.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// The store with this label.
+    /// Returns the store with this label.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The WIT versions of variables: `fermyon:spin/config`, `fermyon:spin/variables@2.0.0`, `spin:variables@3.0.0` and
-//! `wasi:config`.
+//! The WIT interfaces of variables, in all versions: `fermyon:spin/config`, `fermyon:spin/variables@2.0.0`,
+//! `spin:variables@3.0.0` and `wasi:config`.
 
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance};
 
@@ -23,15 +23,16 @@ pub enum Interface {
 }
 
 impl Interface {
-    /// All of them.
+    /// All interfaces for variables.
     pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::Wasi];
 
-    /// The interface that provides an import of this name. The versions may differ if they are compatible.
+    /// Returns the interface that satisfies an import of this name. The version in the name may be another, compatible
+    /// version.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
 
-    /// The name under which components import the interface.
+    /// Returns the name under which components import the interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1 => "fermyon:spin/config",
@@ -41,7 +42,7 @@ impl Interface {
         }
     }
 
-    /// The label of an empty implementation of the interface, which has no variables.
+    /// Returns the name of an empty implementation of the interface, which has no variables.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "variables-v1",
@@ -51,7 +52,7 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to this instance of a linker, so that components can import them. `getter`
+    /// Adds the interface's functions to an instance of a linker, so that components can import the functions. `getter`
     /// returns the variables of a component's instance.
     ///
     /// # Errors
@@ -108,7 +109,7 @@ impl wasi::Host for ComponentVariables {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, wasi::Error>> {
         Ok(match ComponentVariables::get(self, &key).await {
             Ok(value) => Ok(Some(value)),
-            // WASI's guidance for a key that cannot exist: WebAssembly/wasi-runtime-config#19.
+            // WASI asks for this result if a key cannot exist (WebAssembly/wasi-runtime-config#19).
             Err(Error::Undefined(_) | Error::InvalidName(_)) => Ok(None),
             Err(Error::Provider(message)) => Err(wasi::Error::Upstream(message)),
         })

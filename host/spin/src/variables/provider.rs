@@ -1,4 +1,4 @@
-//! Where the values of variables come from.
+//! The providers of the values of variables.
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -14,47 +14,47 @@ pub enum Provider {
     Static(BTreeMap<String, String>),
     /// Environment variables of the host's process.
     Environment(Environment),
-    /// A server. The provider asks it each time a variable is needed.
+    /// A server. The provider asks the server each time a component reads a variable.
     Server(Arc<dyn Server>),
 }
 
 /// A server that has the values of variables.
 #[async_trait]
 pub trait Server: Send + Sync {
-    /// The value that the server has for a variable, if it has one.
+    /// Returns the server's value of a variable. Returns none if the server has no value.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server cannot be asked. The message contains no secret.
+    /// Returns an error if the server does not answer. The message of the error contains no secret.
     async fn get(&self, name: &str) -> Result<Option<String>, String>;
 }
 
-/// Values from environment variables. The value of the variable `name` is in the environment variable `PREFIX_NAME`, in
-/// upper case.
+/// A provider that reads values from environment variables. The value of the variable `name` is in the environment
+/// variable `PREFIX_NAME`, in upper case.
 pub struct Environment {
     prefix: String,
-    /// What a `.env` file sets. The process's own environment takes precedence.
+    /// The values from a `.env` file. The environment variables of the process take precedence over these values.
     dotenv: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// The prefix of Spin's variables in the environment.
+    /// The default prefix of the environment variables, as in Spin.
     pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-    /// Reads environment variables with this prefix. `dotenv` contains the values of a `.env` file. The environment
-    /// takes precedence over these values.
+    /// Creates a provider for environment variables with this prefix. `dotenv` contains the values of a `.env` file.
+    /// The environment takes precedence over the values in `dotenv`.
     pub fn new(prefix: impl Into<String>, dotenv: BTreeMap<String, String>) -> Self {
         Self { prefix: prefix.into(), dotenv }
     }
 }
 
 impl Provider {
-    /// The value that this provider has for a variable, if it has one.
+    /// Returns the provider's value of a variable. Returns none if the provider has no value.
     ///
     /// # Errors
     ///
-    /// Returns an error if the provider has a value that cannot be used, or is a server that cannot be asked. The message
-    /// does not contain the value.
+    /// Returns an error if the provider's value is not UTF-8, or if the provider's server does not answer. The message
+    /// of the error does not contain the value.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<String>, String> {
         match self {
             Self::Server(server) => server.get(name).await,
@@ -71,13 +71,13 @@ impl Provider {
     }
 }
 
-/// Reads a `.env` file: lines `NAME=VALUE`, with quotes, comments and substitutions as usual. If the file does not
-/// exist, the result is empty.
+/// Reads a `.env` file. The file has lines `NAME=VALUE`, and may have quotes, comments and substitutions. If the file
+/// does not exist, the result is empty.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, or if a line has another form. The message names the file, but does not
-/// show the line, because the line may contain a secret.
+/// Returns an error if the file cannot be read, or if a line does not have the form `NAME=VALUE`. The message of the
+/// error names the file, but does not show the line, because the line may contain a secret.
 pub fn read_dotenv(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let cannot = || format!("cannot read {}", file.display());
     match file.try_exists() {

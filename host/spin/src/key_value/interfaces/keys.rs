@@ -1,4 +1,4 @@
-//! The stream of a store's keys. The host reads a page when the guest has taken the one before.
+//! The stream of a store's keys. When the guest has taken one page of keys, the host reads the next page.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ type Reading = Pin<Box<dyn Future<Output = Result<Page>> + Send>>;
 /// The keys that the guest has not taken yet.
 pub(super) struct Keys {
     store: Arc<dyn Store>,
-    /// The page that is being read. None after the last one.
+    /// The read of the next page. None after the last page.
     reading: Option<Reading>,
     end: Option<oneshot::Sender<std::result::Result<(), v3::Error>>>,
 }
 
 impl Keys {
-    /// The keys of a store. `end` gets the result when there are no more.
+    /// Creates the stream of all keys of a store. At the end of the stream, `end` gets the result.
     pub(super) fn new(store: Arc<dyn Store>, end: oneshot::Sender<std::result::Result<(), v3::Error>>) -> Self {
         let reading = Some(read(&store, None));
         Self { store, reading, end: Some(end) }
@@ -32,7 +32,7 @@ impl Keys {
     fn end(&mut self, result: Result<()>) {
         self.reading = None;
         if let Some(end) = self.end.take() {
-            // A guest that does not wait for it has dropped the receiver.
+            // A guest that does not wait for the result has dropped the receiver.
             _ = end.send(result.map_err(told));
         }
     }

@@ -1,4 +1,4 @@
-//! `fermyon:spin/key-value`. Its handles are the numbers of the entries in the instance's table.
+//! `fermyon:spin/key-value`. The handles of this version are the numbers of the entries in the instance's table.
 
 use wasmtime::component::Resource;
 
@@ -37,7 +37,7 @@ impl v1::Host for KeyValueView<'_> {
     }
 
     async fn close(&mut self, store: u32) -> wasmtime::Result<()> {
-        // A number that is no open store has no effect.
+        // A number without an open store has no effect.
         _ = KeyValueView::close(self, Resource::new_own(store));
         Ok(())
     }

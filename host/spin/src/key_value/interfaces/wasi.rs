@@ -1,5 +1,5 @@
-//! `wasi:keyvalue@0.2.0-draft2`. Unlike Spin, `get-many` returns each key in the order of the question, also those
-//! without a value, as the interface says.
+//! `wasi:keyvalue@0.2.0-draft2`. Unlike Spin, this host's `get-many` returns all requested keys in the order of the
+//! request, also keys without a value. The WIT interface demands this result.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl wasi::HostBucket for KeyValueView<'_> {
     }
 
     async fn list_keys(&mut self, bucket: Resource<Opened>, cursor: Option<String>) -> Answer<wasi::KeyResponse> {
-        // As in Spin, all keys are on one page, because guests that were written for it ask for one page only.
+        // All keys are on one page, as in Spin, because guests for Spin ask for one page only.
         if cursor.is_some() {
             return Ok(Err(wasi::Error::Other("list_keys: cursor not supported".to_owned())));
         }
@@ -111,7 +111,7 @@ impl atomics::HostCas for KeyValueView<'_> {
 }
 
 impl KeyValueView<'_> {
-    /// A comparison with the value that a key has now.
+    /// Creates a comparison with the current value of a key.
     async fn compare_now(
         &mut self,
         store: Arc<dyn Store>,
