@@ -1,4 +1,4 @@
-"""Answers at once, and does the rest after the response. An ASGI app without a framework."""
+"""An ASGI app without a framework. The app answers at once, and runs tasks after the response."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,7 +21,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             tasks.add_task(write_log, f"message to {email}")
             await answer(send, 200, "Notification sent\n")
         case "POST", ["orders", order]:
-            # Runs after the request's last task in this process.
+            # The teardown runs this function after the request's last task.
             on_teardown(lambda: print(f"order {order}: closed"))
             tasks.add_task(reserve, order)
             tasks.add_task(send_receipt, order)
@@ -36,13 +36,13 @@ async def answer(send: Send, status: int, text: str) -> None:
 
 
 def write_log(message: str) -> None:
-    """Runs after the response has been sent."""
+    """The host runs this task after it has sent the response."""
     print(message)
 
 
 @task(max_attempts=5, backoff=Backoff(1, 60))
 async def reserve(order: str) -> None:
-    """If an attempt fails, the host waits at most 1 s before the next one, then 2 s, 4 s, and so on, up to 1 minute."""
+    """If an attempt fails, the host waits at most 1 s before the next attempt, then 2 s, 4 s, up to 1 minute."""
     context = TaskContext.current()
     assert context is not None
     if context.attempt == 1:
@@ -52,9 +52,9 @@ async def reserve(order: str) -> None:
 
 @task(name="send_receipt", durable=True)
 async def send_receipt(order: str) -> None:
-    """The host stores this task before the response, so it survives a crash."""
+    """The host stores this task before the response, so the task survives a crash."""
     print(f"order {order}: receipt")
 
 
-# What the host calls. Under uvicorn this line does nothing.
+# The host calls `Handler` and `Runner`. Under uvicorn, this line does nothing.
 Handler, Runner = serve(app)

@@ -1,4 +1,4 @@
-"""Answers at once, and does the rest after the response."""
+"""Answers each request at once, and runs tasks after the response."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -13,7 +13,7 @@ app = FastAPI(title="my-app")
 
 # ANCHOR: first
 def write_log(message: str) -> None:
-    """Runs after the response has been sent."""
+    """The host runs this task after it has sent the response."""
     print(message)
 
 
@@ -31,14 +31,14 @@ class Order(BaseModel):
 
 # ANCHOR: dependency
 async def order_book() -> AsyncIterator[list[Order]]:
-    """Stands for a database session. FastAPI closes it after the last task."""
+    """Stands for a database session. FastAPI closes the session after the last task."""
     book: list[Order] = []
     yield book
     print(f"order book closed with {len(book)} order")
 
 
 async def write_order(book: list[Order], order: Order) -> None:
-    """Uses what the handler opened, because this task runs in the same instance."""
+    """Uses the order book that the handler opened, because this task runs in the same instance."""
     book.append(order)
 # ANCHOR_END: dependency
 
@@ -46,7 +46,7 @@ async def write_order(book: list[Order], order: Order) -> None:
 # ANCHOR: retry
 @task(max_attempts=5, backoff=Backoff(1, 60))
 async def reserve(order_id: int) -> None:
-    """If an attempt fails, the host waits at most 1 s before the next one, then 2 s, 4 s, and so on, up to 1 minute."""
+    """If an attempt fails, the host waits at most 1 s before the next attempt, then 2 s, 4 s, up to 1 minute."""
     context = TaskContext.current()
     assert context is not None
     if context.attempt == 1:
@@ -58,7 +58,7 @@ async def reserve(order_id: int) -> None:
 # ANCHOR: durable
 @task(name="send_receipt", durable=True)
 async def send_receipt(order: dict[str, object]) -> None:
-    """The host stores this task before the response, so it survives a crash."""
+    """The host stores this task before the response, so the task survives a crash."""
     print(f"order {order['id']}: receipt to {order['email']}")
 # ANCHOR_END: durable
 
@@ -67,7 +67,7 @@ async def send_receipt(order: dict[str, object]) -> None:
 async def place_order(
     order: Order, book: Annotated[list[Order], Depends(order_book)], background_tasks: BackgroundTasks
 ) -> Order:
-    # Runs after the request's last task in this process.
+    # The teardown runs this function after the request's last task.
     on_teardown(lambda: print(f"order {order.id}: closed"))
     background_tasks.add_task(write_order, book, order)
     background_tasks.add_task(reserve, order.id)
@@ -76,6 +76,6 @@ async def place_order(
 
 
 # ANCHOR: serve
-# What the host calls. Under uvicorn this line does nothing.
+# The host calls `Handler` and `Runner`. Under uvicorn, this line does nothing.
 Handler, Runner = serve(app)
 # ANCHOR_END: serve

@@ -1,4 +1,4 @@
-"""The app as it was built last, on the real host."""
+"""Tests the app's last build on the real host."""
 
 from epilogue.testing import Host
 

@@ -1,7 +1,7 @@
-//! Answers at once, and does the rest after the response.
+//! Answers each request at once, and runs tasks after the response.
 //!
 //! `spin_sdk::time::sleep` waits without blocking. `spin_sdk::http::get`, `post` and `send` call
-//! other servers: list these in spin.toml, under `allowed_outbound_hosts`.
+//! other servers. List the other servers in spin.toml, under `allowed_outbound_hosts`.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use tower_service::Service;
 
-/// Each instance creates the router once. All of its requests share it.
+/// Each instance creates the router once, for all of its requests.
 static APP: LazyLock<Router> = LazyLock::new(|| {
     Router::new()
         .route("/send-notification/{email}", post(send_notification))
@@ -35,7 +35,7 @@ async fn send_notification(
     Ok("Notification sent\n")
 }
 
-/// Runs after the response has been sent.
+/// The host runs this task after it has sent the response.
 #[epilogue_sdk::task]
 async fn write_log(message: String) -> anyhow::Result<()> {
     println!("{message}");
@@ -60,7 +60,7 @@ async fn place_order(
     Json(order): Json<Order>,
 ) -> Result<Json<Order>, EnqueueError> {
     let id = order.id;
-    // Runs after the request's last task in this process.
+    // The teardown runs this future after the request's last task.
     Scope::current().on_teardown(async move { println!("order {id}: closed") });
     add_receipt(order.clone())?;
     if let Some(url) = search.callback {
@@ -71,8 +71,8 @@ async fn place_order(
 }
 
 // ANCHOR: retry
-/// Calls another server. If an attempt fails, the host waits at most 1 s before the next one, then
-/// 2 s, 4 s, and so on, up to 1 minute.
+/// Calls another server. If an attempt fails, the host retries the task. The waits between attempts
+/// are at most 1 s, then 2 s, then 4 s, and so on, up to 1 minute.
 #[epilogue_sdk::task(backoff = "1s..1m")]
 async fn call_back(url: String, order: Order) -> anyhow::Result<()> {
     let response = spin_sdk::http::post(url, serde_json::to_vec(&order)?).await?;
@@ -82,19 +82,19 @@ async fn call_back(url: String, order: Order) -> anyhow::Result<()> {
 }
 // ANCHOR_END: retry
 
-/// Stands for the other server, so that the project can be tried alone.
+/// Stands for the other server, so that you can try the project without another server.
 async fn callback(order: String) {
     println!("called back: {order}");
 }
 
 // ANCHOR: durable
-/// Adds the receipt as a durable task. The host stores it before the response, so it survives a
-/// crash.
+/// Adds the receipt as a durable task. The host stores the task before the response, so the task
+/// survives a crash.
 fn add_receipt(order: Order) -> Result<TaskId, EnqueueError> {
     let receipt = BackgroundTask::new(send_receipt, (order,));
     let options = TaskOptions::new().durable(true);
     match receipt.clone().options(options).enqueue() {
-        // The host has no task engine, as on Spin. The task then runs in this process.
+        // Without a task engine, for example on Spin, the task runs in this process.
         Err(EnqueueError::Unsupported(_)) => receipt.enqueue(),
         added => added,
     }

@@ -1,4 +1,4 @@
-//! The app as it was built last, on the real host.
+//! Tests the app's last build on the real host.
 
 use epilogue::testing::TestHost;
 use http::Request;
@@ -14,7 +14,8 @@ fn the_log_is_written_after_the_answer() {
     assert_eq!(host.stdout(), "message to a@b.c\n");
 }
 
-/// Here the app calls itself. `TestHost` has no task engine unless a test sets one, so all tasks run in order.
+/// In this test, the app calls itself. `TestHost` has no task engine by default, so all tasks run
+/// in order.
 #[test]
 fn an_order_has_a_receipt_and_a_callback() {
     let host = TestHost::manifest("spin.toml").start();
