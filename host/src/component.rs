@@ -66,10 +66,10 @@ pub(crate) struct ComponentConfig {
     pub(crate) variables: ComponentVariables,
     /// The key-value stores that the component may open.
     pub(crate) stores: ComponentStores,
-    /// The task engine for the component's durable tasks. `None` if the host has no task engine.
+    /// The task engine for the component's durable tasks. The value is `None` if the host has no task engine.
     pub(crate) task_store: Option<TaskStore>,
-    /// The folder with copies of the component's files. `None` if the component has no copies. The host deletes the
-    /// folder when it drops the last component that uses the folder.
+    /// The folder with copies of the component's files. The value is `None` if the component has no copies. The host
+    /// deletes the folder when it drops the last component that uses the folder.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 

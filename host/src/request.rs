@@ -74,17 +74,17 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// The request's instance. If the instance dies, this field is `None` until a task needs a new instance.
     instance: Option<Instance>,
-    /// The time when the drain began. `None` before the drain.
+    /// The time when the drain began. The value is `None` before the drain.
     drain_start: Option<Instant>,
     /// The number of resources that the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
     /// The record of the running task. If the request is dropped before the task ends, the host uses this record.
     running: Option<TaskRecord>,
-    /// The reason why the handler's durable tasks could not be stored. `None` if the tasks were stored, or if the
-    /// handler added no durable tasks.
+    /// The reason why the handler's durable tasks could not be stored. The value is `None` if the tasks were stored, or
+    /// if the handler added no durable tasks.
     not_stored: Option<String>,
-    /// The slot that admission gave to the request. `None` for a batch on a worker.
+    /// The slot that admission gave to the request. The value is `None` for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
     /// True until the response is sent. Always false for a batch.

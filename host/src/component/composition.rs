@@ -19,11 +19,12 @@ use wasmtime_wasi::filesystem::Descriptor;
 use crate::component::state::State;
 use crate::contract::versions::rename_imports;
 
-/// The interfaces that give a component its environment. The second value is the label of an implementation with an
-/// empty environment.
+/// The interfaces that give a component its environment. In each pair, the second text is the label of an
+/// implementation with an empty environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. The second value is the label of an implementation without files.
+/// The interfaces that give a component its files. In each pair, the second text is the label of an implementation
+/// without files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to other hosts.

@@ -20,8 +20,8 @@ const STEP: Duration = Duration::from_millis(25);
 const FEW: usize = 8;
 
 thread_local! {
-    /// The waits of this thread's guests since the last adjustment: the total time, and the number of turns. `None` if
-    /// the thread has no limit to adjust.
+    /// The waits of this thread's guests since the last adjustment: the total time, and the number of turns. The value
+    /// is `None` if the thread has no limit to adjust.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 

@@ -27,9 +27,9 @@ use crate::tasks::store::TaskStore;
 /// The state of `queue`, `context` and `stop-signal` for one instance.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
-    /// The task engine for durable tasks. `None` if the host has no task engine.
+    /// The task engine for durable tasks. The value is `None` if the host has no task engine.
     task_store: Option<TaskStore>,
-    /// The current request. `None` before the request's start and after its teardown.
+    /// The current request. The value is `None` before the request's start and after its teardown.
     pub(crate) scope: Option<Arc<Scope>>,
     /// True if the guest has asked for a teardown.
     pub(crate) needs_teardown: Cell<bool>,

@@ -17,7 +17,7 @@ use crate::tasks::timeline::Shared;
 /// Copies one output stream of a guest to [`LastWords`] and to the timeline of the current request.
 #[derive(Clone)]
 pub(crate) struct Ear {
-    /// The buffer for the end of stderr. `None` for stdout.
+    /// The buffer for the end of stderr. The value is `None` for stdout.
     pub(crate) words: Option<LastWords>,
     pub(crate) printed: Printed,
     /// The stream's name: `stdout` or `stderr`.

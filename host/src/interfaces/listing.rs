@@ -88,7 +88,7 @@ type Entry = (FileType, String);
 
 /// The state of one listing of a folder.
 struct Listing {
-    /// The open folder. `None` while the host reads entries, and after the last entry.
+    /// The open folder. The value is `None` while the host reads entries, and after the last entry.
     folder: Option<Dir>,
     reading: Option<JoinHandle<(Dir, VecDeque<io::Result<Entry>>)>>,
     /// The entries that the host has read and the guest has not taken.

@@ -45,7 +45,7 @@ pub(crate) struct Outgoing {
     /// Limits the number of requests that the instance sends at the same time.
     requests: Places,
     warnings: Arc<Warnings>,
-    /// The trace context of the current request. `None` if the host exports no traces.
+    /// The trace context of the current request. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
 }
 

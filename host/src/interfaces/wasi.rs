@@ -58,7 +58,8 @@ pub(crate) struct Wasi {
     warnings: Arc<Warnings>,
     pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
-    /// Turns each line of the guest's stderr into an event. `None` if the host does not log stderr as JSON.
+    /// Turns each line of the guest's stderr into an event. The value is `None` if the host does not log stderr as
+    /// JSON.
     lines: Option<Lines>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,

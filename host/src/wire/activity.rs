@@ -17,7 +17,7 @@ pub(crate) struct Activity {
     since: Cell<Instant>,
     /// True if the client has ever left a request of this connection before the response.
     left: Cell<bool>,
-    /// The counts of the client's address, which its connections share.
+    /// The counts of the client's address. All connections of the address share these counts.
     pub(crate) address: Arc<Address>,
 }
 

@@ -30,9 +30,9 @@ struct Observed {
 
 #[derive(Default)]
 struct Shared {
-    /// The time until which the guest waits for more of the body. `None` while the guest does not wait.
+    /// The time until which the guest waits for more of the body. The value is `None` while the guest does not wait.
     until: Option<Instant>,
-    /// Counts the request as stalled for its client address. `None` while the request is not stalled.
+    /// Counts the request as stalled for its client address. The value is `None` while the request is not stalled.
     stalled: Option<Stalled>,
     failure: Option<BadUpload>,
 }
@@ -115,7 +115,7 @@ pub(crate) struct IncomingBody<B> {
     size: u64,
     /// The longest time that the guest waits for the next frame of the body.
     patience: Duration,
-    /// The current wait. `None` while the guest does not wait.
+    /// The current wait. The value is `None` while the guest does not wait.
     waiting: Option<Waiting>,
     connection: Option<Unflushed>,
     upload: Weak<Observed>,

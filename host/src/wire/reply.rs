@@ -55,10 +55,10 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. `None` if no reader wants the timeline, or after a component has taken it.
+    /// The request's timeline. The value is `None` if no reader wants the timeline, or after a component has taken it.
     pub(crate) timeline: Option<Box<Timeline>>,
     readers: Readers,
-    /// The value of the response's header `x-request-id`. `None` if the host does not set the header.
+    /// The value of the response's header `x-request-id`. The value is `None` if the host does not set the header.
     request_id: Option<HeaderValue>,
     mode: RequestId,
 }

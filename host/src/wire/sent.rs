@@ -66,7 +66,7 @@ struct Delivery {
     flushes: AtomicUsize,
     /// True if the connection sends one response at a time, as with HTTP/1.
     alone: bool,
-    /// The reason why the guest can write no more of the body. `None` while the guest can write.
+    /// The reason why the guest can write no more of the body. The value is `None` while the guest can write.
     broken: Mutex<Option<String>>,
     end: Mutex<Option<End>>,
 }
@@ -244,13 +244,14 @@ fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
 
 /// A response body that observes its own end.
 pub(crate) struct TrackedBody {
-    /// The guest's body. `None` if the response must not have a body.
+    /// The guest's body. The value is `None` if the response must not have a body.
     inner: Option<WasiBody>,
     /// The length that hyper announces for a response without a body.
     hint: SizeHint,
-    /// The body's length in bytes. `None` if the length is not known.
+    /// The body's length in bytes. The value is `None` if the length is not known.
     announced: Option<u64>,
-    /// The number of bytes of the body that the guest has not written yet. `None` if the body's length is not known.
+    /// The number of bytes of the body that the guest has not written yet. The value is `None` if the body's length is
+    /// not known.
     remaining: Option<u64>,
     /// True if hyper drops the body right after the announced number of bytes, as with HTTP/1.
     dropped_early: bool,
