@@ -136,7 +136,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system starts no thread for it.
+    /// Returns an error if the system cannot start a thread for the signals.
     pub(crate) fn handle_signals(&self, progress: Progress) -> anyhow::Result<Shutdown> {
         let (trigger, shutdown) = shutdown::channel();
         signals::handle(trigger, self.host.grace, progress, self.causes.clone(), self.overview.clone())?;
@@ -148,7 +148,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system starts no thread for it.
+    /// Returns an error if the address of the dashboard cannot be used, or if the system cannot start a thread.
     pub(crate) fn ready(
         self,
         shutdown: &Shutdown,
