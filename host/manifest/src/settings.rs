@@ -30,18 +30,18 @@ settings! {
     /// The settings of a component as a manifest or a command line sets them. Each setting may be missing.
     pub struct SettingsOverlay {
         /// Number of requests that one instance serves, one after the other, before the host drops the instance. With
-        /// 1, each request gets a fresh instance.
+        /// `1`, each request gets a fresh instance.
         #[arg(help_heading = "Guests", env = "EPILOGUE_REUSE", value_name = "COUNT")]
         reuse: NonZeroU32 = nonzero_u32(128);
-        /// What happens after a failed task, unless the guest decides: `stop` skips the tasks behind it, `continue` runs
-        /// them.
+        /// Policy after a failed task. With `stop`, the host skips the tasks behind the failed task. With `continue`,
+        /// the host runs the tasks behind the failed task. The guest can choose another policy.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
         on_failure: OnFailure = OnFailure::Stop;
-        /// Time within which a handler must return its response headers. The body may take longer.
+        /// Time within which a handler must return its response headers. The response body may take longer.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Longest pause of a guest while the client waits for more of the response body. After such a pause, the host
-        /// stops the guest and aborts the response.
+        /// Longest pause of a guest while the client waits for more of the response body. If the guest pauses longer,
+        /// the host stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Time for one attempt of a task. The guest can set a shorter timeout for a task.
@@ -53,20 +53,20 @@ settings! {
         /// Time for the teardown of one request.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
         teardown_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Number of tasks that one request may enqueue.
+        /// Largest number of tasks that one request may enqueue.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_TASKS", value_name = "COUNT")]
         max_tasks: u32 = 1_000;
-        /// Size of the arguments of one task.
+        /// Largest size of the arguments of one task.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_TASK_ARGS", value_name = "SIZE")]
         max_task_args: Size = Size::mebibytes(1), least NO_ARGUMENTS;
-        /// Size of the arguments of all tasks of one request together.
+        /// Largest size of the arguments of all tasks of one request together.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
-        /// Size of a request body. If a body is larger, the host answers 413. If the guest already reads the body, the
-        /// guest gets an error instead. By default there is no limit.
+        /// Largest size of a request body. If a request body is larger, the host answers 413. If the guest already
+        /// reads the larger body, the guest gets an error instead. By default, the size of a body has no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
-        /// Time for which a handler waits for the next bytes of its request body.
+        /// Longest time for which a handler waits for the next bytes of its request body.
         #[arg(help_heading = "Limits", env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Makes all tasks durable, except closures and tasks with `cancel_on_disconnect`. Needs `engine`.
@@ -80,40 +80,43 @@ settings! {
         /// attempt, the attempt counts.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = nonzero_u32(10);
-        /// Time before the second attempt of a durable task. This time doubles before each further attempt.
+        /// Time before the second attempt of a durable task. The time doubles before each further attempt, up to
+        /// `durable-max-backoff`.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
         durable_backoff: Duration = Backoff::DURABLE.first;
         /// Longest time between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Length of a chain in which each durable task adds the next one. Beyond this length, `add_task` returns an
-        /// error.
+        /// Largest length of a chain in which each durable task adds the next durable task. If the chain is longer,
+        /// `add_task` returns an error.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Approximate number of requests whose durable tasks may wait or run. Beyond this number, the host answers 503
-        /// to a request that adds durable tasks.
+        /// Approximate largest number of requests whose durable tasks wait or run. If this number is reached, the host
+        /// answers 503 to a request that adds durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
         /// Adds the same request headers as Spin: `spin-path-info` and six others, and `spin-path-match-…` for route
-        /// parameters. With `false`, guests get none of these headers. The host then serves about a tenth more requests
-        /// if they are short.
+        /// parameters. With `false`, guests get none of these headers. If requests are short, the host serves about a
+        /// tenth more requests with `false`.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Memory of one instance. The value must be at least the memory that the component has at its start.
+        /// Largest memory of one instance. The value must be at least the memory with which the component starts.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
-        /// Allows components to write to a copy of their files. The copy is in $TMPDIR until the host stops.
+        /// Allows components to write to a copy of their files. The host keeps the copy in $TMPDIR, and deletes the
+        /// copy when the host stops.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_ALLOW_TRANSIENT_WRITE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         allow_transient_write: bool = false;
-        /// Size of the copy that a component may write to. A write beyond this size fails.
+        /// Largest size of the copy of files that a component may write to. If a write exceeds this size, the write
+        /// fails.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
         max_transient_write: Size = Size::mebibytes(256);
     }
@@ -136,70 +139,74 @@ settings! {
         /// Time that running requests and tasks have to end when the host stops.
         #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
-        /// Number of threads that run guests, each with its own instances. The default is the number of cores.
+        /// Number of threads that run guests. Each thread has its own instances. The default is the number of cores.
         #[arg(help_heading = "Server", env = "EPILOGUE_THREADS", value_name = "COUNT")]
         threads: NonZeroUsize = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        /// Number of open connections. Beyond this number, the next connection waits until another one closes.
+        /// Largest number of open connections. If this number is reached, the next connection waits until another
+        /// connection closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
-        /// Number of open connections of one client address. Beyond this number, the host closes the next connection of
-        /// the address. All IPv6 addresses of a /64 network count as one. By default there is no limit, because all
-        /// clients behind a reverse proxy have the proxy's address.
+        /// Largest number of open connections of one client address. If this number is reached, the host closes the
+        /// next connection of the address. All IPv6 addresses of a /64 network count as one address. By default, an
+        /// address has no limit, because all clients behind a reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
         max_connections_per_address: NonZeroUsize;
-        /// Number of requests at work. A request counts until its response is sent. Beyond this number, the host
-        /// answers 503.
+        /// Largest number of requests at work. A request is at work until its response is sent. If this number is
+        /// reached, the host answers 503 to the next request.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
-        /// Number of requests at work of one client address. Beyond this number, the host answers 503. All IPv6
-        /// addresses of a /64 network count as one. By default there is no limit, because all clients behind a reverse
-        /// proxy have the proxy's address.
+        /// Largest number of requests at work of one client address. If this number is reached, the host answers 503 to
+        /// the next request of the address. All IPv6 addresses of a /64 network count as one address. By default, an
+        /// address has no limit, because all clients behind a reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
         max_requests_per_address: NonZeroUsize;
-        /// Number of stalled requests of one client address. A request is stalled if its client has left while the
-        /// handler runs. A request is also stalled while it waits for the client to send or read more. Beyond this
-        /// number, the host answers 503 to the address. The default is a quarter of `max-requests`.
+        /// Largest number of stalled requests of one client address. A request is stalled if its client has left while
+        /// the handler runs. A request is also stalled while it waits for the client to send or read more. If this
+        /// number is reached, the host answers 503 to the next request of the address. The default is a quarter of
+        /// `max-requests`.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
         max_stalled_per_address: NonZeroUsize;
-        /// Number of requests whose tasks run. A request counts until its teardown has ended. Beyond this number, the
-        /// host answers 503 to new requests, but refuses no task.
+        /// Largest number of draining requests. A request drains from the end of its response to the end of its
+        /// teardown. If this number is reached, the host answers 503 to new requests. The tasks of accepted requests
+        /// still run.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
-        /// Time that a computing guest may wait for its turn on its thread. While a guest waits longer, the host
-        /// answers 503 to new requests. Even then, each thread accepts up to eight requests. `10ms` keeps the latency
-        /// low in an overload. `none` turns the limit off.
+        /// Longest time that a computing guest may wait for its turn on its serving thread. While a guest waits longer,
+        /// the host answers 503 to new requests. A serving thread with fewer than eight requests at work still accepts
+        /// new requests. With `10ms`, the latency stays low in an overload. With `none`, the waiting time has no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
-        /// Number of instances. Up to half of them may be idle. If a request needs one more, the host answers 503. If a
-        /// task needs one more, the task waits.
+        /// Largest number of instances. Up to half of the instances may be idle. If a request needs one more instance,
+        /// the host answers 503. If a task needs one more instance, the task waits.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
-        /// Memory that the process may take. If seven eighths of it are taken, the host starts no new instance: a
-        /// request that needs one gets 503, and a task that needs one waits. If all of it is taken, guests cannot grow
-        /// their memory. The default is three quarters of the memory of the machine or of its control group.
+        /// Largest memory of the process. If the process has taken seven eighths of this memory, the host starts no new
+        /// instance. A request that needs a new instance then gets 503, and a task that needs a new instance waits. If
+        /// the process has taken all of this memory, guests cannot grow their memory. The default is three quarters of
+        /// the memory of the machine or of its control group.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
         max_memory: Size;
-        /// Number of open HTTP/2 streams of one connection. A reset stream also counts until its request ends. Beyond
-        /// this number, the host answers 503.
+        /// Largest number of open HTTP/2 streams of one connection. A reset stream counts as open until its request
+        /// ends. If more streams are open, the host answers 503 to the newest request.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
-        /// Size of the request headers, at least 8KiB. Beyond this size, the host answers 431. On HTTP/1, the host also
-        /// answers 431 to more than 100 headers.
+        /// Largest size of the request headers. The value must be at least 8KiB. If the headers are larger, the host
+        /// answers 431. On HTTP/1, the host also answers 431 to more than 100 headers.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Time for which an idle connection waits for the headers of the next request. After this time, the host
-        /// closes the connection.
+        /// Longest time for which an idle connection waits for the headers of the next request. After this time, the
+        /// host closes the connection.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Longest time in which a client takes nothing of a response. After this time, the host treats the client as
-        /// gone.
+        /// Longest time for which a client may take no data of a response. After this time, the host treats the client
+        /// as gone.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST`
         /// or `tls://HOST`. Without an engine, the host refuses durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
-        /// Also runs durable tasks in this process, beside the requests. Without this setting, only `epilogue worker`
+        /// Runs durable tasks in this process too, beside the requests. Without this setting, only `epilogue worker`
         /// runs durable tasks.
         #[arg(
             help_heading = "Durable tasks",
@@ -207,14 +214,15 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         work: bool = false;
-        /// Number of requests whose durable tasks this process runs at the same time.
+        /// Largest number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
         /// First part of the name that this process has in `epilogue tasks`. The host adds the process id and a random
-        /// part. The default is the machine's name.
+        /// part to this name. The default is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
-        /// Time after which a lease ends if its worker does not renew it. Another worker then runs the durable tasks.
+        /// Time after which a lease ends if its worker does not renew it. After the end of the lease, another worker
+        /// runs the durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Format of the log: `text` for people, or `json` with one object on each line. With `json`, each line that a
@@ -222,16 +230,17 @@ settings! {
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
         /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored. `epilogue::task=off`
-        /// hides all events of tasks. `debug` and `trace` events of libraries are never logged, because they could show
-        /// passwords and headers.
+        /// hides all events of tasks. The host never logs `debug` and `trace` events of libraries, because such events
+        /// could show passwords and headers.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: LogFilter = LogFilter::info();
-        /// Address for `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default the host does not serve
-        /// them.
+        /// Address at which the host serves `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default, the
+        /// host does not serve these paths.
         #[arg(help_heading = "Server", env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
-        /// Address for the dashboard. The default is a free port of 127.0.0.1. If other machines can reach the address,
-        /// the dashboard needs `dashboard-token`. With `--watch` on a terminal, the dashboard is on by default.
+        /// Address of the dashboard. The option `--dashboard` without an address chooses a free port of 127.0.0.1. If
+        /// other machines can reach the address, the dashboard needs `dashboard-token`. By default, the dashboard is on
+        /// only with `--watch` on a terminal.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD", value_name = "ADDR",
@@ -245,14 +254,14 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         dashboard_actions: bool = false;
-        /// Password of the dashboard, which opens at `/?token=TOKEN`.
+        /// Password of the dashboard. With a password, open the dashboard at `/?token=TOKEN`.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD_TOKEN", value_name = "TOKEN",
             hide_env_values = true
         )]
         dashboard_token: String;
-        /// Logs one event for each request, when its tasks and teardowns have ended. The event's target is
+        /// Logs one event for each request after the request's tasks and teardown have ended. The event's target is
         /// `epilogue::access`.
         #[arg(
             help_heading = "Server",
@@ -260,13 +269,15 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         access_log: bool = false;
-        /// The header `x-request-id` of responses. `return` sets the header to the request's id. `trust` returns the
-        /// client's value of this header, or the request's id if the client sent none. `off` never sets the header. If
-        /// the component has set the header, the host does not change it.
+        /// The response header `x-request-id`. With `return`, the host sets the header to the request's id. With
+        /// `trust`, the host returns the `x-request-id` of the request, or the request's id if the client sent no such
+        /// header. With `off`, the host never sets the header. If the component has set the header, the host does not
+        /// change the header.
         #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
         request_id: RequestId = RequestId::Return;
-        /// How the span of a task belongs to the span of its request, if traces are exported: `link`, because the task
-        /// begins after the response, or `child`, for systems that cannot follow links.
+        /// The relation of a task's span to its request's span in exported traces. With `link`, a link connects the two
+        /// spans, because the task begins after the response. With `child`, the task's span is a child of the request's
+        /// span, for systems that cannot follow links.
         #[arg(help_heading = "Server", env = "EPILOGUE_TASK_SPANS", value_name = "HOW")]
         task_spans: TaskSpans = TaskSpans::Link;
         /// Discards what components print to stdout and stderr.
@@ -323,7 +334,7 @@ const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
 const MOMENT: Duration = Duration::from_millis(1);
 /// The size of the arguments of a task without arguments, which are `[]`.
 const NO_ARGUMENTS: Size = Size::new(2);
-/// The size of a page of WebAssembly memory.
+/// Size of a page of WebAssembly memory.
 pub const PAGE: Size = Size::kibibytes(64);
 
 /// Makes a parser that refuses values below `least`.
