@@ -27,8 +27,8 @@ fn main() -> cargo::Result<()> {
     Ok(())
 }
 
-/// Removes the names of a component's parts, which only debuggers read. These names are a twentieth of an adapter's
-/// size. The linker strips the names in a module, but not the names in a component.
+/// Removes the names of a component's parts, which only debuggers read. The names of its parts are a twentieth of an
+/// adapter's size. The linker strips the names in a module, but not the names in a component.
 ///
 /// After its first eight bytes, a component is a list of sections. Each section has a kind, a size in LEB128, and its
 /// contents. A section of kind 0 begins with its name. Returns `None` if the bytes are not a list of sections.

@@ -37,8 +37,8 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// The longest time that a task waits for spawned work of an earlier call. Without this wait, a trap in the spawned
-/// work would look like a trap of the task.
+/// The longest time that a task waits for spawned work of an earlier call. If the task did not wait, a trap in the
+/// spawned work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// The error in the record of a request whose instance dies while spawned work is still running.

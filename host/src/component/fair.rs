@@ -45,8 +45,8 @@ const SHORT: Duration = Duration::from_micros(100);
 /// tasks before it polls one of the computing guests again.
 ///
 /// A busy guest yields at each epoch, and asks to be polled again at once. A tokio `LocalSet` would poll the guest 61
-/// times before it checks timers and sockets. These polls delayed other requests by 56 ms. With `fair`, other requests
-/// are delayed by 2 ms.
+/// times before it checks timers and sockets. With a `LocalSet`, one busy guest delayed other requests by 56 ms. With
+/// `fair`, a busy guest delays other requests by 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());

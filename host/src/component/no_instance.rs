@@ -27,7 +27,7 @@ pub(crate) enum Full {
     Memory,
     /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Tasks that have lost their instance already wait for a new instance. They go before new requests.
+    /// Tasks that have lost their instance already wait for a new instance. Waiting tasks go before new requests.
     TasksWait,
 }
 

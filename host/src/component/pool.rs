@@ -61,7 +61,8 @@ impl Pool {
     }
 
     /// Keeps an instance for another request, if the instance may serve another request and the pool may keep the
-    /// instance. If not, drops the instance. Call this function after the teardown of the instance's last request.
+    /// instance. An instance that is not kept is dropped. Call this function after the teardown of the instance's last
+    /// request.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();

@@ -2,9 +2,9 @@
 //! 0.3.0.
 //!
 //! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of WASI 0.3 only
-//! add types and functions to 0.3.0. But wasmtime links a release candidate only with the same release candidate, and
-//! `wac` links only equal names. For this reason, the host replaces the names in a component's sections. The host does
-//! not change core modules and their data.
+//! add types and functions to 0.3.0. However, wasmtime links a release candidate only with the same release candidate,
+//! and `wac` links only equal names. For this reason, the host replaces the names in a component's sections. The host
+//! does not change core modules and their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 

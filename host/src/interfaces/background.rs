@@ -122,9 +122,9 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// What the host does with a task that the queue has accepted.
+/// The next step of the host for a task that the queue has accepted.
 enum Added {
-    /// The task waits in the queue. This variant holds the task's id.
+    /// The task waits in the queue. The variant has the task's id.
     Waits(TaskId),
     /// The host must store the task before the guest gets its id. The future in this variant stores the task.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),

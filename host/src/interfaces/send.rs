@@ -1,7 +1,7 @@
 //! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
 //!
 //! The host does not use wasmtime's `default_send_request`. wasmtime's function looks names up on the threads that read
-//! files, without a limit. It also reads all root certificates again for each request over TLS.
+//! files, without a limit. wasmtime's function also reads all root certificates again for each request over TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

@@ -21,8 +21,9 @@ impl RefusedStatus {
 /// status that HTTP does not have.
 ///
 /// Many guests ignore this error, also guests with wasip3 or spin-sdk. With wasmtime's own function, the response of
-/// such a guest would have status 200. The replacement sets status 500 instead. It keeps the refused status in the
-/// store's data, where `get` finds it. If the guest sets a valid status afterwards, the response gets the valid status.
+/// such a guest would have status 200. The replacement sets status 500 instead. The replacement keeps the refused
+/// status in the store's data, where `get` finds it. If the guest sets a valid status afterwards, the response gets the
+/// valid status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,

@@ -1,8 +1,8 @@
 //! Finds out when a response is *sent* (S2).
 //!
-//! Tasks may start when the operating system has taken the response's last byte. Neither the body nor hyper reports
-//! that moment: hyper buffers the data, and if it knows the length of a body, it stops polling the body at the end. So
-//! three observers work together, for HTTP/1 and HTTP/2:
+//! Tasks may start when the operating system has taken the response's last byte. hyper does not report that moment,
+//! because it buffers the data. The body does not see its end if hyper knows the body's length, because hyper then
+//! stops polling the body. Three observers together find that moment, for HTTP/1 and HTTP/2:
 //!
 //! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] ends the body with an empty frame, so that a buffer also
 //!   carries the `END_STREAM` of HTTP/2.

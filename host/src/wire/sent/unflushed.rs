@@ -77,7 +77,7 @@ impl Unflushed {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Records that the host is about to end the connection. Without this record, the connection's responses would end
+    /// Records that the host is about to end the connection. Without the record, the connection's responses would end
     /// as if the client had left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
