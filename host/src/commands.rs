@@ -1,4 +1,5 @@
-//! The command `epilogue`. Each subcommand has its own module. The other modules are for several subcommands.
+//! The command `epilogue`. Each subcommand has its own module. The other modules contain code that several subcommands
+//! share.
 
 mod build;
 mod cli;

@@ -37,20 +37,20 @@ settings! {
         /// the host runs the tasks behind the failed task. The guest can choose another policy.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
         on_failure: OnFailure = OnFailure::Stop;
-        /// Time within which a handler must return its response headers. The response body may take longer.
+        /// Longest time until a handler returns its response headers. The response body may take longer.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Longest pause of a guest while the client waits for more of the response body. If the guest pauses longer,
         /// the host stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Time for one attempt of a task. The guest can set a shorter timeout for a task.
+        /// Longest time for one attempt of a task. The guest can set a shorter timeout for a task.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Time for all tasks of one request together.
+        /// Longest time for all tasks of one request together.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
         drain_timeout: Duration = Duration::from_secs(300), least MOMENT;
-        /// Time for the teardown of one request.
+        /// Longest time for the teardown of one request.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
         teardown_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Largest number of tasks that one request may enqueue.
@@ -202,8 +202,8 @@ settings! {
         /// as gone.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// URL of the engine that stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`, `nats://HOST`
-        /// or `tls://HOST`. Without an engine, the host refuses durable tasks.
+        /// URL of the task engine, which stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`,
+        /// `nats://HOST` or `tls://HOST`. Without a task engine, the host refuses durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
         /// Runs durable tasks in this process too, beside the requests. Without this setting, only `epilogue worker`

@@ -64,8 +64,8 @@ fn is_cached(download: &Download) -> bool {
     digest().is_some_and(|digest| digest == download.sha256)
 }
 
-/// Downloads a file. If the download takes longer than [`LONG`], logs this, because the host does nothing else
-/// meanwhile.
+/// Downloads a file. If the download takes longer than [`LONG`], the host logs the download, because the host does
+/// nothing else meanwhile.
 async fn patiently(download: &Download, lookups: Lookups) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut fetched = Box::pin(one(download, lookups));
@@ -136,8 +136,8 @@ fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<O
     Ok(None)
 }
 
-/// Writes a downloaded file into the cache, and returns its size in bytes. The file gets its final name only if it has
-/// the right digest.
+/// Writes a downloaded file into the cache, and returns its size in bytes. The file gets its final name only if the
+/// file has the right digest.
 async fn store(download: &Download, response: Response<ResponseBody>) -> anyhow::Result<u64> {
     let folder = download.file.parent().unwrap_or(Path::new("/"));
     let cannot_store = || format!("cannot store it in {}", folder.display());

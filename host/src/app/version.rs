@@ -13,7 +13,7 @@ use super::App;
 /// Number of reloads whose times the host remembers.
 const KEPT: usize = 1_000;
 
-/// A version of the application and, for https, of its certificate. A reload replaces the version.
+/// A loaded version of the application and, for https, its certificate. A reload replaces the current version.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -34,7 +34,7 @@ impl Version {
 /// Replaces the application of a running process.
 #[derive(Clone)]
 pub(crate) struct Replacer {
-    /// The address that the host serves. None in a worker, which serves no requests.
+    /// The address that the host serves. None in the process of a worker, because a worker serves no requests.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
     /// All versions that are still in use, the oldest first.
@@ -44,8 +44,7 @@ pub(crate) struct Replacer {
 }
 
 impl Replacer {
-    /// Starts with the application `app`. A host passes the address that it serves. A worker has no address, because it
-    /// serves no requests.
+    /// Starts with the application `app`. `address` is the address that the host serves, or none in a worker.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
         let version = Version { app, tls, loaded: SystemTime::now() };
         version.publish_address(address);

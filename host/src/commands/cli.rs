@@ -48,8 +48,8 @@ pub(super) enum Command {
     /// any machines. A worker has the same options and signals as `epilogue up`. The list of options below leaves out
     /// the options about clients, which have no effect on a worker.
     ///
-    /// `--concurrency` is the number of requests whose tasks one worker runs at the same time. `--threads` is the
-    /// number of threads on which a worker runs tasks. `epilogue up --work` serves requests and also runs durable
+    /// `--concurrency` is the largest number of requests whose tasks one worker runs at the same time. `--threads` is
+    /// the number of threads on which a worker runs tasks. `epilogue up --work` serves requests and also runs durable
     /// tasks.
     Worker(Box<UpArgs>),
     /// Shows, retries and removes the tasks in the task engine.
@@ -132,7 +132,7 @@ pub(super) struct UpArgs {
     #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
     pub build: bool,
 
-    /// Reload the application when its manifest or a component's file changes. With --build, also build the application
+    /// Reload the application when its manifest or a component's file changes. With --build, also build the components
     /// when a file that `build.watch` names changes.
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
@@ -216,7 +216,7 @@ pub(super) struct ApplicationArgs {
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Use the values of this profile in the manifest, such as another build command.
+    /// Use the values of this profile in the manifest. A profile can, for example, have another build command.
     #[arg(long, env = "EPILOGUE_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
 

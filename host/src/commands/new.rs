@@ -20,9 +20,9 @@ use template::{PYTHON, PYTHON_PLAIN, RUST, TYPESCRIPT, Template};
 
 /// The template's name in two forms: as the name of a package, and as a part of the name of the file that cargo builds.
 const NAME: (&str, &str) = ("my-app", "my_app");
-/// Texts that mark a part of a template for the guide. A project does not get the lines with these texts.
+/// Texts that mark the parts of a template that the guide shows. A project does not get the lines with these texts.
 const MARKS: [&str; 2] = ["// ANCHOR", "# ANCHOR"];
-/// The path that stands for the folder of Epilogue's source in a template.
+/// The path that a template has in place of the folder of Epilogue's source.
 const SOURCE: &str = "/epilogue";
 
 /// Runs `epilogue new`.

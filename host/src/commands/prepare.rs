@@ -50,7 +50,8 @@ pub(crate) struct Prepared {
     readiness: Readiness,
     /// The reports about requests and batches, such as the access log.
     pub(crate) reports: Reports,
-    /// The overview of the process, for SIGUSR1. Empty until the application is loaded.
+    /// The overview of the process, which the host logs on SIGUSR1. The overview is empty until the application is
+    /// loaded.
     overview: Arc<OnceLock<Overview>>,
     /// The watched files, if the host runs with `--watch`.
     watching: Option<Watching>,

@@ -27,9 +27,9 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
 /// Starts a thread that handles signals.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (S13). One
-/// SIGINT and one SIGTERM together do not stop the host at once, because Ctrl-C often sends both signals: the terminal
-/// sends SIGINT, and a process manager such as Spin sends SIGTERM.
+/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (S13).
+/// After one SIGINT and one SIGTERM, the shutdown goes on, because Ctrl-C can cause both signals: the terminal sends
+/// SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -156,7 +156,7 @@ impl Report {
         report
     }
 
-    /// Logs the remaining requests and tasks at regular intervals, while any request remains. Never returns.
+    /// Logs the remaining requests and tasks at regular intervals, until no request remains. Never returns.
     async fn repeat(&self) {
         let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
         loop {

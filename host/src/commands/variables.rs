@@ -16,7 +16,7 @@ const PREFIX: &str = "EPILOGUE_";
 /// Environment variables of `spin up`, each with the option of this host that the variable sets.
 const OF_SPIN: [(&str, &str); 3] =
     [("SPIN_HTTP_LISTEN_ADDR", "listen"), ("SPIN_TLS_CERT", "tls-cert"), ("SPIN_TLS_KEY", "tls-key")];
-/// The parts after `EPILOGUE_` with which variables of the project's own tests begin.
+/// The beginnings, after `EPILOGUE_`, of the names of variables that only the project's own tests read.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
 /// Reads the command line. If the command line has a mistake, the process prints a message and ends with exit code 2.
@@ -144,7 +144,7 @@ mod tests {
         assert!(error.starts_with("the variable SPIN_HTTP_LISTEN_ADDR is wrong: "), "{error}");
     }
 
-    /// Returns the error for `arguments` if the environment variable `variable` has the value `value`.
+    /// Parses `arguments` while the environment variable `variable` has the value `value`, and returns the error.
     fn error(arguments: &[&str], variable: &str, value: &str) -> String {
         let arguments: Vec<_> = ["epilogue", "up"].iter().chain(arguments).map(OsString::from).collect();
         let error = parse(&arguments).unwrap_err();

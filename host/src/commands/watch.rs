@@ -14,8 +14,8 @@ use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debounc
 /// Time that the host waits after a change, because another change often follows.
 const REST: Duration = Duration::from_millis(200);
 
-/// The rules for patterns, which are the same as in Spin. `*` matches within one folder. `**` also matches in all
-/// folders below.
+/// The rules for patterns, which are the same as in Spin. `*` matches within one folder. `**` also matches in
+/// subfolders.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -81,7 +81,7 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Watches the files that `manifest` names, and stops watching all others.
+    /// Watches the files that `manifest` names, and stops watching all other files.
     pub(crate) fn follow(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let watched = Watched::of(manifest, self.build)?;
         if watched == self.watched {

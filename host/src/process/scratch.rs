@@ -20,8 +20,8 @@ const PREFIX: &str = "epilogue-";
 /// The name of a folder's lock file. No other program uses this name, so the host may delete a folder that has a file
 /// of this name.
 const LOCK: &str = ".epilogue-lock";
-/// The name of the lock file until the host has locked the file. Because of this other name, no other process mistakes
-/// the new folder for the folder of a dead process.
+/// The name of the lock file until the host has locked the file. If a folder has only a file of this name, other
+/// processes do not treat the folder as the folder of a dead process.
 const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
