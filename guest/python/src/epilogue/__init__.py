@@ -1,14 +1,14 @@
-"""Background tasks for WASI HTTP components in Python. A handler adds tasks, and the host runs them after it has sent the
-response, like FastAPI's `BackgroundTasks`.
+"""Background tasks for WASI HTTP components in Python, like FastAPI's `BackgroundTasks`. A handler adds tasks. The host
+runs the tasks after it has sent the response.
 
-An app of FastAPI, Starlette or any other ASGI framework needs two lines, see `epilogue.asgi`:
+An app of FastAPI, Starlette or any other ASGI framework needs these two lines, which `epilogue.asgi` describes:
 
     from epilogue.asgi import serve
 
     Handler, Runner = serve(app)
 
-You can import everything outside a component too, such as in an editor, in pytest or under uvicorn. There, no request
-exists: `add_task` raises EnqueueError, and the contexts are None.
+You can also import this package outside a component, for example in an editor, in pytest or under uvicorn. Outside a
+component, no request exists: `add_task` raises EnqueueError, and the contexts are None.
 """
 
 import sys
@@ -27,12 +27,13 @@ if _host.IN_COMPONENT:
 
     _calls.install()
     _shims.install()
-    # A line leaves as a whole. Other instances print to the same stdout.
+    # Each line is written with one write, because other instances print to the same stdout.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
 else:
 
     class Runner:  # type: ignore[no-redef]
-        """Runs the tasks. The app's module must have this class under this name. Outside a component it does nothing."""
+        """Runs the tasks. The app's module must have this class under the name `Runner`. Outside a component, the class
+        does nothing."""
 
 
 __version__ = "0.1.0"

@@ -1,7 +1,8 @@
-"""The arguments of a task, as the host keeps them.
+"""Converts the arguments of tasks to the bytes that the host keeps, and back.
 
-A task's arguments are JSON if JSON keeps them exactly: the list of the positional ones or, with keyword arguments, an object
-with both. All other arguments stay in this instance's memory, and the host keeps their number: `{"closure": 7}`."""
+If JSON keeps a task's arguments exactly, the host keeps them as JSON. The JSON is a list of the positional arguments.
+If the call has keyword arguments, the JSON is an object with both. All other arguments stay in this instance's memory,
+and the host keeps only a number: `{"closure": 7}`."""
 
 import itertools
 import json
@@ -21,13 +22,14 @@ class Closure(NamedTuple):
     kwargs: dict[str, Any]
 
 
-# Never the same number twice in an instance, so that no request can run what an earlier one left behind.
+# An instance never uses a number twice, so that no request can run a closure of an earlier request.
 _numbers = itertools.count(1)
 _closures: dict[int, Closure] = {}
 
 
 def lossy(value: Any) -> str | None:
-    """The type of the first value inside `value` that JSON would lose or change. None if JSON keeps all of it."""
+    """Returns the type of the first value inside `value` that JSON would lose or change. Returns None if JSON keeps
+    `value` exactly."""
     kind = type(value)
     if kind in _SCALARS:
         return None
@@ -46,13 +48,13 @@ def lossy(value: Any) -> str | None:
 
 
 def write(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """The arguments as JSON. They must not be lossy."""
+    """Returns the arguments as JSON. The arguments must not be `lossy`."""
     value = {"args": args, "kwargs": kwargs} if kwargs else args
     return _encode(value).encode()
 
 
 def read(text: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments that `write` has written. Raises ValueError if the text is something else."""
+    """Reads arguments that `write` has written. Raises ValueError if `write` cannot have written the text."""
     match json.loads(text):
         case list(args):
             return args, {}
@@ -62,24 +64,25 @@ def read(text: bytes) -> tuple[list[Any], dict[str, Any]]:
 
 
 def keep(closure: Closure) -> bytes:
-    """Keeps a call in this instance's memory until the teardown, and returns what the host keeps."""
+    """Keeps a call in this instance's memory until the teardown, and returns the closure's number as JSON for the
+    host."""
     number = next(_numbers)
     _closures[number] = closure
     return b'{"closure":%d}' % number
 
 
 def is_closure(text: bytes) -> bool:
-    """Whether the host keeps a closure's number."""
+    """Whether `text` is the number of a closure."""
     return text.startswith(b'{"closure":')
 
 
 def kept(text: bytes) -> Closure | None:
-    """The closure of this number. None if it is not in this instance."""
+    """Returns the closure with the number in `text`. Returns None if this instance does not have the closure."""
     return _closures.get(json.loads(text)["closure"])
 
 
 def forget(text: bytes | None = None) -> None:
-    """Drops one closure, or all of them."""
+    """Drops the closure with the number in `text`. Without `text`, drops all closures."""
     if text is None:
         _closures.clear()
     elif is_closure(text):

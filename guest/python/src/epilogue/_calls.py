@@ -1,11 +1,12 @@
-"""The host's calls, and what each waits for, in place of componentize-py's own bookkeeping.
+"""Serves the host's calls of exports. This module replaces componentize-py's own code for calls.
 
-componentize-py has a state for each call. It has no timers, a cancelled `await` traps when its result comes, and an
-exception that leaves a call traps. Here one event loop serves all calls of the instance. Whichever call the host is in
-drives the loop, also for what other calls have begun.
+componentize-py keeps a state for each call. In componentize-py, there are no timers, a cancelled `await` traps when its
+result comes, and an exception that leaves a call traps. In this module, one event loop serves all calls of the
+instance. When the host enters a call, this call drives the loop, also for the work of other calls.
 
-A waitable is what the host reports events of. It always belongs to an open call, because the host reports events only to
-calls. A call that ends hands its waitables over to another one, or leaves them for the next."""
+A waitable is an object of which the host reports events, such as a future or a stream. The host reports events only to
+open calls, so each waitable is joined to an open call. A call that ends joins its waitables to another open call, or
+leaves them for the next call."""
 
 import asyncio
 import contextvars
@@ -26,16 +27,16 @@ loop = _loop.Loop()
 
 _open: list["Call"] = []
 _driver: "Call | None" = None
-# Waitables that wait for their event: the future and what the host's answer is read from.
+# The waitables that wait for an event. Each has its future, and the promise that the host's answer is read from.
 _pending: dict[int, tuple[asyncio.Future[Any], Any]] = {}
-# Waitables that belong to no call, as none was open.
+# The waitables that are joined to no call, because no call was open.
 _orphans: set[int] = set()
-# The times at which the host wakes the loop for its timers.
+# The times at which the host will wake the loop for its timers.
 _alarms: list[float] = []
 
 
 class Call:
-    """One call of an export. It ends when its coroutine and all tasks that were created in it have ended."""
+    """One call of an export. The call ends when its coroutine and all tasks that the call has created have ended."""
 
     def __init__(self, export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.is_open = True
@@ -48,22 +49,23 @@ class Call:
         context = contextvars.Context()
         context.run(_loop._owner.set, self)
         self.main: asyncio.Task[Any] = _loop.hide(context.run(asyncio.Task, coroutine, loop=loop))
-        # The call goes before everything that is ready already. So no task is added between the host's last look at the
-        # queue and the start of the teardown.
+        # The new call runs before all callbacks that are ready already. So no task is added between the host's last
+        # check of the queue and the start of the teardown.
         loop._ready.rotate(1)
 
     def part(self) -> None:
-        """Lets the call end although tasks are left. The next calls drive them, and the teardown waits for them."""
+        """Lets the call end although it has unfinished tasks. The next calls drive the unfinished tasks, and the
+        teardown waits for them."""
         if not self.parted.done():
             self.parted.set_result(None)
 
     @property
     def is_over(self) -> bool:
-        """Whether the call has nothing more to do."""
+        """Whether the call has ended its work."""
         return self.main.done() and (self.parted.done() or not self.tasks)
 
     def drive(self) -> int:
-        """Runs the loop, and returns to the host what it should do with this call."""
+        """Runs the loop, and returns the code that tells the host to wait or to end this call."""
         global _driver
         _driver = self
         try:
@@ -79,8 +81,8 @@ class Call:
                 if other is not self and other.is_over:
                     other.wake()
             if not is_idle:
-                # After a pause, and not by an event that is there at once. Of several events the host delivers the one
-                # with the lowest handle first, so that the others might never come.
+                # The host wakes the loop after a pause. An immediate event would be wrong, because the host delivers
+                # the event with the lowest handle first, so events with higher handles might never come.
                 _wake_at(loop.time() + 0.001)
         finally:
             _driver = None
@@ -88,7 +90,8 @@ class Call:
         return int(support._CallbackCode.WAIT | (self._waitable_set() << 4))
 
     def _run(self) -> bool:
-        """Runs the loop, and returns the call's result when there is one. Returns False if more is ready."""
+        """Runs the loop, and passes the call's result to the host as soon as the call has a result. Returns False if
+        more callbacks are ready."""
         is_idle = loop.run_ready()
         if self.main.done() and not self.has_returned:
             self._return()
@@ -101,12 +104,12 @@ class Call:
         runtime.waitable_join(waitable, self._waitable_set())
 
     def leave(self, waitable: int) -> None:
-        """The waitable's event has come."""
+        """Removes a waitable from this call, because the waitable's event has come."""
         self._waitables.discard(waitable)
         runtime.waitable_join(waitable, 0)
 
     def wake(self) -> None:
-        """Sends this call an event, because it can end only when the host is in it."""
+        """Sends this call an event, because a call can end only when the host enters it."""
         writer, reader = bindings.byte_stream()
         answer = runtime.stream_read(reader.type_, reader.handle, 1)
         waitable, promise = answer.value
@@ -147,7 +150,7 @@ class Call:
 
 
 def _as_err(export: str, error: BaseException) -> Any:
-    """The error of an export's own type: a value of another type, or an exception, would trap."""
+    """Converts an exception to the error type of an export. A value of another type, or an exception, would trap."""
     types = _host.types
     kinds, wrap = {
         "handle": (http.ErrorCode, http.ErrorCode_InternalError),
@@ -163,26 +166,26 @@ def _as_err(export: str, error: BaseException) -> Any:
 
 
 def describe(error: BaseException) -> str:
-    """The exception in one line, as the host records it."""
+    """Returns the exception in one line, in the form that the host records."""
     return "".join(traceback.format_exception_only(error)).strip()
 
 
 def current() -> Call:
-    """The call that the host is in."""
+    """Returns the call that the host has entered."""
     if _driver is None:
         raise RuntimeError("this runs in the build, outside a call of the host's")
     return _driver
 
 
 def unfinished() -> set[asyncio.Future[Any]]:
-    """What other open calls wait for: the end of their tasks, or that they part."""
+    """Returns the futures for which other open calls wait: the ends of their tasks, and their `parted`."""
     here = current()
     calls = [call for call in _open if call is not here and call.tasks and not call.parted.done()]
     return {future for call in calls for future in (call.parted, *call.tasks)}
 
 
 def first_poll(export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -> int:
-    """Begins a call. The generated code calls it."""
+    """Begins a call of an export. The generated code calls this function."""
     _host.is_there = True
     call = Call(export, borrows, coroutine)
     _open.append(call)
@@ -190,7 +193,7 @@ def first_poll(export: int, borrows: int, coroutine: Coroutine[Any, Any, Any]) -
 
 
 def callback(event: int, waitable: int, result: int) -> int:
-    """Continues a call after an event. The generated code calls it."""
+    """Continues a call after an event. The generated code calls this function."""
     call: Call = runtime.context_get()
     runtime.context_set(None)
     kinds, statuses = support._Event, support._Status
@@ -204,7 +207,7 @@ def callback(event: int, waitable: int, result: int) -> int:
             runtime.subtask_drop(waitable)
         future, promise = _pending.pop(waitable)
         if future.done():
-            # The wait was cancelled. The answer is read nevertheless, because that frees its memory.
+            # The wait was cancelled. The answer is read nevertheless, because reading frees the answer's memory.
             runtime.promise_get_result(result, promise)
         else:
             future.set_result(result)
@@ -212,7 +215,7 @@ def callback(event: int, waitable: int, result: int) -> int:
 
 
 async def await_result(answer: Any) -> Any:
-    """Waits for the host's answer to a call of an import. The generated code calls it."""
+    """Waits for the host's answer to a call of an import. The generated code calls this function."""
     if isinstance(answer, Ok):
         return answer.value
     waitable, promise = answer.value
@@ -225,20 +228,20 @@ async def await_result(answer: Any) -> Any:
 
 
 def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Runs a coroutine as a part of the current call. The generated code calls it."""
+    """Runs a coroutine as a part of the current call. The generated code calls this function."""
     loop.create_task(coroutine)
 
 
 def _set_alarm() -> bool:
-    """Asks the host to wake the loop for its earliest timer. Returns False if the timer is due already."""
+    """Asks the host to wake the loop for the earliest timer. Returns False if the timer is already due."""
     when = loop.next_timer()
     return when is None or _wake_at(when)
 
 
 def _wake_at(when: float) -> bool:
-    """Asks the host to wake the loop at this time. Returns False if it is that late already.
+    """Asks the host to wake the loop at the time `when`. Returns False if this time has already passed.
 
-    A wait cannot be taken back, so an earlier one is used again.
+    A wait at the host cannot be taken back. If the host already waits for an earlier time, the loop uses that wait.
     """
     if any(alarm <= when for alarm in _alarms):
         return True
@@ -253,12 +256,12 @@ async def _alarm(when: float) -> None:
     try:
         await monotonic_clock.wait_for(max(0, int((when - loop.time()) * 1e9)))
     finally:
-        # Also if the app cancels all tasks that there are: a later timer needs an alarm of its own then.
+        # This also runs if the app cancels all tasks. A later timer then needs a new alarm.
         _alarms.remove(when)
 
 
 def run_in_build(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine that does not wait for the host, before there is a host."""
+    """Runs a coroutine in the build, where no host exists. The coroutine must not wait for the host."""
     task = loop.create_task(coroutine)
     loop.run_ready()
     if not task.done():
@@ -269,7 +272,7 @@ def run_in_build(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def install() -> None:
-    """Replaces componentize-py's loop and bookkeeping."""
+    """Replaces componentize-py's event loop, and its functions that serve calls."""
     replaced: dict[str, Callable[..., Any] | _loop.Loop] = {
         "_loop": loop,
         "first_poll": first_poll,

@@ -1,4 +1,4 @@
-"""The context of running code: its request, its task, and the host's signal to stop."""
+"""The current request, the running task, and the host's signal to stop."""
 
 import asyncio
 from contextvars import ContextVar
@@ -11,26 +11,27 @@ from epilogue import _host
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The request's position in a distributed trace, as defined by W3C Trace Context."""
+    """The request's position in a distributed trace, as W3C Trace Context defines it."""
 
     traceparent: str
-    """The `traceparent` header that the client sent. If the client sent none, the host creates one."""
+    """The value of the header `traceparent` for requests to other services. If the client sent a valid `traceparent`,
+    the value has the client's trace id. If not, the host starts a new trace."""
     tracestate: str | None
-    """The `tracestate` header, if the client sent one."""
+    """The client's header `tracestate`. None if the client sent no `tracestate` or no valid `traceparent`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The identity of the current request, for a handler, a task or a teardown."""
+    """The identifier and the trace context of the current request. Handlers, tasks and teardowns can read them."""
 
     id: str
-    """The request's identifier. All of the request's tasks and the host's events use it."""
+    """The request's identifier. The host writes the identifier into every event about the request and its tasks."""
     trace_context: TraceContext
-    """The request's position in a distributed trace. Send it with requests to other services."""
+    """The request's position in a distributed trace. Send this position with requests to other services."""
 
     @staticmethod
     def current() -> "RequestContext | None":
-        """Asks the host for the current request. None outside a request, and outside a component."""
+        """Asks the host for the current request. Returns None outside a request and outside a component."""
         request = _host.context.request() if _host.is_there else None
         if request is None:
             return None
@@ -40,13 +41,14 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class ResponseOutcome:
-    """The outcome of the request's response."""
+    """Says how the response to the request ended."""
 
     kind: Literal["delivered", "client-gone", "response-failed", "handler-failed"]
-    """`delivered`: the operating system has the last byte. `client-gone`: the client left before. `response-failed`:
-    the response was not sent completely. `handler-failed`: there was no response."""
+    """`delivered`: the operating system has the response's last byte. `client-gone`: the client left before the end of
+    the response. `response-failed`: the host did not send the whole response. `handler-failed`: the handler returned no
+    response."""
     reason: str | None = None
-    """The reason of a failure."""
+    """The reason for the failure of the response or of the handler."""
 
     @staticmethod
     def from_wit(outcome: Any) -> "ResponseOutcome":
@@ -67,22 +69,22 @@ class TaskContext:
     """The context of the running task: its number, name, attempt and request."""
 
     id: int
-    """The task's number within its request: 1, 2, 3 … in the order of registration."""
+    """The task's number within its request. The numbers are 1, 2, 3 and so on, in the order of registration."""
     name: str
     """The name under which the host knows the task."""
     attempt: int
-    """The number of the running attempt: 1 for the first, 2 for the second."""
+    """The number of the running attempt. The first attempt has the number 1."""
     outcome: ResponseOutcome
-    """The outcome of the response."""
+    """Says how the response to the request ended."""
     idempotency_key: str
-    """A key that is the same for every attempt of this task. No other task anywhere has it. Pass it on to systems that
-    deduplicate."""
+    """A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key to
+    services that ignore a second request with the same key."""
     request: RequestContext = field(repr=False)
     """The request that added the task."""
 
     @staticmethod
     def current() -> "TaskContext | None":
-        """Returns the running task. None in a handler or a teardown, and outside a component."""
+        """Returns the context of the running task. Returns None in a handler, in a teardown and outside a component."""
         task = running.get()
         if task is None:
             return None
@@ -93,7 +95,7 @@ class TaskContext:
 
 
 running: ContextVar[Any] = ContextVar("epilogue_task", default=None)
-"""The task that runs, as the host has passed it."""
+"""The running task, in the form in which the host has passed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +103,21 @@ class Stop:
     """The host's signal that the running handler, task or teardown should stop."""
 
     reason: Literal["deadline", "shutdown"]
-    """Why: the deadline is near, or the host is shutting down."""
+    """The reason for the signal: the deadline is near, or the host is shutting down."""
     grace: timedelta
-    """The time until the host stops the instance by force."""
+    """The time from now until the host stops the instance by force."""
 
 
 async def stopping() -> Stop:
-    """Returns when the running handler, task or teardown should stop, and not earlier.
+    """Waits until the running handler, task or teardown should stop, and returns the host's signal.
 
-    Race it against the work:
+    Wait for this function and for the work at the same time:
 
         work, stop = asyncio.create_task(copy_rows()), asyncio.create_task(stopping())
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
 
-    Outside a component it never returns.
+    Outside a component, this function never returns.
     """
     if not _host.is_there:
         await asyncio.Event().wait()

@@ -1,34 +1,38 @@
-"""The reasons why a task is not accepted."""
+"""The reasons why a task is refused."""
 
 from enum import StrEnum
 from typing import Any
 
 
 class EnqueueErrorKind(StrEnum):
-    """The kind of an [`EnqueueError`]."""
+    """The kind of an EnqueueError."""
 
     QUEUE_FULL = "queue-full"
-    """The request already has the largest allowed number of tasks. The error's `limit` is this number."""
+    """The request already has the largest allowed number of tasks. The error's `limit` is the largest allowed
+    number."""
     ARGS_TOO_LARGE = "args-too-large"
-    """The task's arguments are too large. The error's `limit` is in bytes."""
+    """The task's arguments are too large. The error's `limit` is the limit for one task, in bytes."""
     REQUEST_ARGS_TOO_LARGE = "request-args-too-large"
-    """The arguments of all the request's tasks together are too large. The error's `limit` is in bytes."""
+    """The arguments of all tasks of the request would be too large together. The error's `limit` is the limit for all
+    of them, in bytes."""
     BAD_ARGS = "bad-args"
     """The task is durable, and its function or its arguments cannot be stored as JSON."""
     NO_RUNNER = "no-runner"
-    """The component does not export `runner`: the app's module has no class `Runner`."""
+    """The component does not export `runner`, because the app's module has no class `Runner`."""
     SHUTTING_DOWN = "shutting-down"
     """The host is shutting down and accepts no more tasks."""
     CLOSED = "closed"
-    """There is no open request. The request has been torn down, or none has begun."""
+    """The instance serves no request. The request has been torn down, or no request has begun."""
     UNSUPPORTED = "unsupported"
     """The host does not support an option of the task. The message names the option and the reason."""
     TOO_MANY_GENERATIONS = "too-many-generations"
-    """Durable tasks added durable tasks, up to the limit. The error's `limit` is the number of generations."""
+    """The durable task is one generation too far from its request. The error's `limit` is the largest number of
+    generations."""
     BACKLOG_FULL = "backlog-full"
-    """The durable tasks of too many requests are waiting. The error's `limit` is the number of requests."""
+    """The task is durable, but the durable tasks of too many requests are already waiting in the task engine. The
+    error's `limit` is the largest number of requests whose tasks may wait."""
     OTHER = "other"
-    """Another reason. The message names it."""
+    """The host refuses the task for another reason. The message names the reason."""
 
 
 _MESSAGES = {
@@ -56,12 +60,12 @@ _MESSAGES = {
 
 
 class EnqueueError(Exception):
-    """The reason why a task was not accepted. Such a task never runs."""
+    """The reason why a task is refused. A refused task never runs."""
 
     kind: EnqueueErrorKind
-    """The kind of the reason."""
+    """The kind of the reason for the refusal."""
     limit: int | None
-    """The limit that the task would exceed. None if the reason is not a limit."""
+    """The limit that the task would exceed. None if the task would not exceed a limit."""
 
     def __init__(self, kind: EnqueueErrorKind, value: int | str | None = None) -> None:
         super().__init__(_MESSAGES[kind].format(value=value))
@@ -70,7 +74,8 @@ class EnqueueError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status for the client: 503 if the same request may succeed later, 500 otherwise."""
+        """The HTTP status for the client. The status is 503 if the same request may succeed later, and otherwise
+        500."""
         later = (EnqueueErrorKind.SHUTTING_DOWN, EnqueueErrorKind.BACKLOG_FULL)
         return 503 if self.kind in later else 500
 

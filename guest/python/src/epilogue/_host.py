@@ -1,14 +1,14 @@
-"""The host's interfaces. Outside a component, as in an editor, in pytest or under uvicorn, there is no host."""
+"""The host's interfaces. Outside a component, for example in an editor, in pytest or under uvicorn, no host exists."""
 
 import importlib
 import sys
 from typing import Any
 
 IN_COMPONENT: bool = sys.platform == "wasi"
-"""Whether this code is in a component, or is being built into one."""
+"""Whether this code runs in a component, or in the build of a component."""
 
 is_there = False
-"""Whether there is a host to call: this code is in a component, and is not being built into one."""
+"""Whether this code can call a host. This code can call a host in a component, but not in the build of a component."""
 
 
 def _interface(name: str) -> Any:

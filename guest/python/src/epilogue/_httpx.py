@@ -1,10 +1,10 @@
-"""httpx in an app of `epilogue.asgi`."""
+"""Makes httpx in an app of `epilogue.asgi` send its requests through the host."""
 
 from typing import Any, NoReturn
 
 from epilogue import _outgoing
 
-# What only a client with sockets of its own can do.
+# The options of httpx that need a client with its own sockets.
 _OF_SOCKETS = ("cert", "proxy", "uds", "local_address", "socket_options")
 
 

@@ -1,4 +1,4 @@
-"""What happens once in each instance, before its first request or task."""
+"""Runs callbacks once in each instance, before the instance's first request or task."""
 
 import os
 import random
@@ -10,18 +10,20 @@ _has_started = False
 
 
 def on_start(callback: Callable[[], Awaitable[None]]) -> None:
-    """Registers what runs before the instance's first request or task."""
+    """Registers a callback that runs before the instance's first request or task."""
     _callbacks.append(callback)
 
 
 async def start() -> None:
-    """Runs what was registered, in the instance's first call. If it raises, the next call tries again."""
+    """Runs the registered callbacks in the instance's first call. If a callback raises, the next call runs the
+    callbacks again."""
     global _has_started
     if _has_started:
         return
-    # The build's seed is in every instance.
+    # Each instance needs a new seed, because the snapshot of the build contains one seed for all instances.
     random.seed()
-    # The host drops an instance that opens something at a later request and keeps it, so these are opened at the first.
+    # The streams are opened at the first request. The host drops an instance that opens a handle at a later request and
+    # keeps it.
     for stream in (sys.stdout, sys.stderr):
         os.write(stream.fileno(), b"")
     for callback in _callbacks:

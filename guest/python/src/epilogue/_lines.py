@@ -1,4 +1,4 @@
-"""The lines that a composed component prints to stderr about its requests and tasks."""
+"""Reads the lines that a composed component prints to stderr about its requests and tasks."""
 
 import re
 from typing import Any
@@ -10,20 +10,21 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 def event(line: str) -> dict[str, Any] | None:
-    """The event that the host would have logged in place of this line. None if the line is the app's own."""
+    """Returns the event that the native host would log instead of this line. Returns None if the app itself has printed
+    the line."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
     fields = {name: _value(text) for name, text in _FIELD.findall(found["fields"])}
     if "trace" in fields:
-        # The end of a request. Nothing in a composed component is stored.
+        # This event is the end of a request. A composed component stores no tasks.
         fields |= {"trace_id": fields.pop("trace"), "stored": 0}
     message = {"message": found["message"]} if found["message"] else {}
     return {"level": found["level"], "target": found["target"]} | message | fields
 
 
 def _value(text: str) -> str | int:
-    """Reads a number, or a string as Rust quotes it."""
+    """Reads a number, or a string that Rust has quoted."""
     if not text.startswith('"'):
         return int(text) if text.isdecimal() else text
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2]), text[1:-1])

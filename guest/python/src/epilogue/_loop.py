@@ -1,4 +1,5 @@
-"""The event loop: asyncio's own, without a selector. The host's calls drive it, see `_calls`."""
+"""The event loop, which is asyncio's loop without a selector. The host's calls drive the loop, as `_calls`
+describes."""
 
 import asyncio
 import contextvars
@@ -11,13 +12,13 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
 _T = TypeVar("_T")
-# So many rounds the loop runs at once. A program that never waits, such as `while True: await asyncio.sleep(0)`, then lets
-# the host deliver its events.
+# The largest number of rounds that the loop runs in one go. After these rounds, the host can deliver events, even if
+# the program never waits, as in `while True: await asyncio.sleep(0)`.
 _ROUNDS = 1000
 
 
 class Owner(Protocol):
-    """A call of the host's that waits for the tasks that were created in it."""
+    """A call of the host. The call waits for the tasks that were created in it."""
 
     is_open: bool
     tasks: set[asyncio.Task[Any]]
@@ -26,12 +27,13 @@ class Owner(Protocol):
 _owner: contextvars.ContextVar[Owner | None] = contextvars.ContextVar("epilogue_owner", default=None)
 
 loose: set[asyncio.Task[Any]] = set()
-"""Tasks that were still running when their call ended. The teardown waits for them."""
+"""The tasks that were still running when their call ended. The teardown waits for these tasks."""
 
 
 @contextmanager
 def owned_by(owner: Owner | None) -> Iterator[None]:
-    """Tasks that are created inside belong to this call. None: nothing waits for them."""
+    """Makes `owner` the owner of tasks that are created inside the `with` block. If `owner` is None, no call waits for
+    these tasks."""
     token = _owner.set(owner)
     try:
         yield
@@ -40,15 +42,16 @@ def owned_by(owner: Owner | None) -> Iterator[None]:
 
 
 def hide(task: asyncio.Task[_T]) -> asyncio.Task[_T]:
-    """Leaves a task of this package out of `asyncio.all_tasks()`, because apps cancel all tasks that are in there."""
+    """Removes a task of this package from `asyncio.all_tasks()`, because some apps cancel all tasks in
+    `asyncio.all_tasks()`."""
     asyncio._unregister_task(task)
     return task
 
 
 class Loop(base_events.BaseEventLoop):
-    """The instance's event loop. It is always running, so `asyncio.run` raises RuntimeError."""
+    """The instance's event loop. The loop is always running, so `asyncio.run` raises RuntimeError."""
 
-    # Of asyncio, and without types.
+    # asyncio has these attributes, but declares no types for them.
     _ready: deque[asyncio.Handle]
     _scheduled: list[Any]
     _timer_cancelled_count: int
@@ -61,7 +64,8 @@ class Loop(base_events.BaseEventLoop):
         self._clock_resolution = 1e-6
 
     def run_ready(self) -> bool:
-        """Runs everything that is ready and everything that becomes ready. Returns False if it gives up before the end."""
+        """Runs all callbacks that are ready or become ready. Returns False if callbacks are left after the largest
+        number of rounds."""
         for _ in range(_ROUNDS):
             self._queue_due_timers()
             if not self._ready:
@@ -72,12 +76,12 @@ class Loop(base_events.BaseEventLoop):
                     try:
                         handle._run()
                     except (SystemExit, KeyboardInterrupt) as error:
-                        # A task that exits has this error as its result. The instance goes on.
+                        # A task that tries to exit has this error as its result. The instance goes on.
                         self.call_exception_handler({"message": "a task tried to exit", "exception": error})
         return False
 
     def next_timer(self) -> float | None:
-        """The time of the earliest timer."""
+        """Returns the time of the earliest timer. Returns None if the loop has no timer."""
         while self._scheduled and self._scheduled[0]._cancelled:
             self._pop_timer()
         return self._scheduled[0].when() if self._scheduled else None
@@ -115,7 +119,7 @@ class Loop(base_events.BaseEventLoop):
         return task
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Calls the function now: a component has no threads."""
+        """Calls the function at once, because a component has no threads."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
@@ -124,7 +128,8 @@ class Loop(base_events.BaseEventLoop):
         return future
 
     def _write_to_self(self) -> None:
-        """Wakes the loop from other threads, of which there are none."""
+        """Does nothing. asyncio calls this method to wake the loop from other threads, but a component has no other
+        threads."""
 
 
 def _unsupported(*_: Any, **__: Any) -> NoReturn:

@@ -5,19 +5,19 @@ from datetime import timedelta
 from typing import Literal, TypedDict
 
 RunWhen = Literal["success", "failure", "always"]
-"""The results of the handler after which a task runs: a response of any status, a failure, or both."""
+"""Says whether a task runs after a response of any status, after a failure of the handler, or in both cases."""
 
 FailurePolicy = Literal["stop", "continue"]
-"""Whether a request's remaining tasks run after one did not succeed."""
+"""Says whether a request's remaining tasks run after a task has failed, trapped or timed out."""
 
 Seconds = float | timedelta
-"""A duration: a number of seconds or a `timedelta`."""
+"""A duration, as a number of seconds or a `timedelta`."""
 
 _LONGEST = 2**64 - 1
 
 
 def nanoseconds(duration: Seconds) -> int:
-    """Converts a duration to nanoseconds. More than 584 years become 584 years."""
+    """Converts a duration to nanoseconds. A duration above 584 years becomes 584 years."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if not seconds >= 0:
         raise ValueError(f"a duration cannot be negative or NaN: {duration!r}")
@@ -26,15 +26,15 @@ def nanoseconds(duration: Seconds) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The waits between the attempts of a task. The wait doubles after each failed attempt.
+    """The waits between the attempts of a task. Each wait is twice as long as the wait before it, up to `max`.
 
-    The host shortens each wait at random, by up to half, so that tasks that failed together do not all retry together.
+    The host shortens each wait at random, by up to half, so that tasks that failed together do not retry together.
     """
 
     first: Seconds
     """The wait after the first failed attempt. A value below one millisecond counts as one millisecond."""
     max: Seconds
-    """The longest wait. A value below `first` counts as `first`."""
+    """The longest wait between two attempts. If `max` is shorter than `first`, every wait is `first`."""
 
     def __post_init__(self) -> None:
         nanoseconds(self.first)
@@ -42,7 +42,7 @@ class Backoff:
 
 
 class Options(TypedDict, total=False):
-    """The options as keyword arguments. `TaskOptions` describes each."""
+    """The options of a task as keyword arguments. `TaskOptions` describes each option."""
 
     run_when: RunWhen
     timeout: Seconds | None
@@ -54,21 +54,25 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """The options of one task: when it runs, how often, and for how long."""
+    """The options of one task, which say when, how often and how long the task runs."""
 
     run_when: RunWhen = "success"
-    """The results of the handler after which the task runs. `"success"` is a response of any status."""
+    """Says after which results of the handler the task runs. `"success"` means a response of any status."""
     timeout: Seconds | None = None
-    """The timeout of one attempt. Default, and upper bound: the host's setting `task-timeout`, 30 s unless changed."""
+    """The timeout of one attempt. The operator's setting `task-timeout`, which is 30 s by default, is the default and
+    the upper bound."""
     max_attempts: int | None = None
-    """The largest number of attempts. Default: one or, for a durable task, the host's setting `durable-attempts`."""
+    """The largest number of attempts. Default: one attempt. For a durable task, the default is the operator's setting
+    `durable-attempts`."""
     backoff: Backoff | None = None
-    """The waits between attempts. Default: 100 ms to 10 s or, for a durable task, the host's settings."""
+    """The waits between attempts. Default: 100 ms to 10 s. For a durable task, the default is the operator's settings
+    `durable-backoff` and `durable-max-backoff`."""
     cancel_on_disconnect: bool = False
-    """Cancel the task if the client leaves before the response is complete."""
+    """If true, the host cancels the task if the client leaves before the response is complete."""
     durable: bool = False
-    """Store the task where it survives the host. The task then runs at least once, on this host or in a worker. Its
-    function must be a function of a module, and its arguments must be JSON: str, int, float, bool, None, list, dict."""
+    """If true, the host stores the task in the task engine, where the task survives a crash of the host. A durable task
+    runs at least once, on this host or in a worker. The function of a durable task must be a function of a module. The
+    arguments of a durable task must be JSON: str, int, float, bool, None, list, dict."""
 
     def __post_init__(self) -> None:
         if self.run_when not in ("success", "failure", "always"):

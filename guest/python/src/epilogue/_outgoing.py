@@ -30,7 +30,7 @@ _METHODS = {
 
 
 async def send(request: httpx.Request) -> httpx.Response:
-    """Sends a request. The returned response still has to be read."""
+    """Sends a request, and returns the response before its body has been read."""
     if not _host.is_there:
         raise library(request).ConnectError("there is no host in the build that could send requests", request=request)
     length = request.headers.get("content-length", "0")
@@ -44,7 +44,8 @@ async def send(request: httpx.Request) -> httpx.Response:
     try:
         return await _wait_for(request, answer, sent, _timeout(request, "read") if is_long else None)
     finally:
-        # The server may read on after its answer. But if there is none, nobody waits for one any more.
+        # The server may read the body on after its response. If the server has not answered, no code waits for the
+        # response any more.
         if not answer.done():
             answer.cancel()
             sent.cancel()
@@ -54,10 +55,10 @@ async def send(request: httpx.Request) -> httpx.Response:
 async def _wait_for(
     request: httpx.Request, answer: asyncio.Task[httpx.Response], sent: asyncio.Task[None], seconds: float | None
 ) -> httpx.Response:
-    """Waits for the answer, which may come before the body has been sent."""
+    """Waits for the server's response, which may come before the whole request has been sent."""
     await asyncio.wait((answer, sent), return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
-        # Raises what the app's iterator has raised.
+        # This raises the exception that the app's iterator has raised.
         await sent
         await asyncio.wait((answer,), timeout=seconds)
         if not answer.done():
@@ -66,7 +67,7 @@ async def _wait_for(
 
 
 def _outgoing(request: httpx.Request, body: _RequestBody | None, is_long: bool) -> tuple[Any, Any]:
-    """The request for the host, and the writer of its trailers."""
+    """Returns the request for the host, and the writer of the request's trailers."""
     try:
         fields = _fields.to_wit(request.headers.raw)
     except Err as error:
@@ -80,7 +81,8 @@ def _outgoing(request: httpx.Request, body: _RequestBody | None, is_long: bool) 
     if read is not None:
         options.set_between_bytes_timeout(nanoseconds(read))
         if not is_long:
-            # Otherwise the time begins when the body has been sent, and the host would count from the connection on.
+            # With a long body, the time begins after the body has been sent, but the host would count from the
+            # connection on.
             options.set_first_byte_timeout(nanoseconds(read))
     trailers, read_trailers = _trailers_future(_ok)
     outgoing, sent = http.Request.new(fields, body and body.reader, read_trailers, options)
@@ -108,14 +110,14 @@ async def _answer(request: httpx.Request, sending: Coroutine[Any, Any, Any]) -> 
 
 
 class _RequestBody:
-    """Writes the body that httpx has for a request."""
+    """Writes the body of a request of httpx to the host."""
 
     def __init__(self, request: httpx.Request) -> None:
         self._request = request
         self._writer, self.reader = bindings.byte_stream()
 
     async def send(self, trailers: Any) -> None:
-        """Writes all of it. If the app's iterator raises, the host breaks the request off."""
+        """Writes the whole body. If the app's iterator raises, the host aborts the request."""
         result: Any = Err(http.ErrorCode_InternalError("the request's body broke off"))
         try:
             stream: Any = self._request.stream
@@ -132,7 +134,7 @@ class _RequestBody:
         if not part:
             return
         timeout = _timeout(self._request, "write")
-        # A write cannot be taken back.
+        # A write at the host cannot be taken back, so the write goes on after the timeout.
         writing = _spawn(self._writer.write_all(part))
         await asyncio.wait((writing,), timeout=timeout)
         if not writing.done():
@@ -161,7 +163,7 @@ class _ResponseBody:
 
 @functools.cache
 def _stream_class(base: type) -> type:
-    """The class of responses' bodies, as a subclass of the package's own."""
+    """Returns the class of response bodies, which is a subclass of httpx's or httpx2's class."""
     return type("ResponseBody", (_ResponseBody, base), {})
 
 
@@ -171,7 +173,7 @@ def _timeout(request: httpx.Request, name: str) -> float | None:
 
 
 def _spawn(coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-    """Runs a coroutine, for whose end no call of the host's waits."""
+    """Runs a coroutine. No call of the host waits for the end of the coroutine."""
     with _loop.owned_by(None):
         return _loop.hide(_calls.loop.create_task(coroutine))
 

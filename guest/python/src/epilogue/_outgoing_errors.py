@@ -1,4 +1,4 @@
-"""The host's errors of outgoing requests, as httpx's exceptions."""
+"""Converts the host's errors of outgoing requests to the exceptions of httpx."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _KINDS = {
 
 
 def library(request: httpx.Request) -> Any:
-    """The package that a request is of: httpx, or its successor httpx2."""
+    """Returns the package of a request, which is httpx or its successor httpx2."""
     *_, kind, _object = type(request).__mro__
     return sys.modules[kind.__module__.partition(".")[0]]
 
 
 def exception(code: Any, request: httpx.Request) -> httpx.TransportError:
-    """The exception for a value of the WIT's variant `error-code`."""
+    """Returns the exception for a value of the WIT's variant `error-code`."""
     case = type(code).__name__.removeprefix("ErrorCode_")
-    # All others are about what one of the two sides has sent.
+    # All other errors are about data that the app or the server has sent.
     wrong = "LocalProtocolError" if case.startswith("HttpRequest") else "RemoteProtocolError"
     kind: type[httpx.TransportError] = getattr(library(request), _KINDS.get(case, wrong))
     return kind(_message(case, code, request.url), request=request)

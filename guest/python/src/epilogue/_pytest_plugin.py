@@ -1,5 +1,5 @@
-"""The fixtures of `epilogue.testing`. pytest loads this module by the package's entry point, in every project that has the
-package, so it imports nothing else.
+"""The fixtures of `epilogue.testing`. pytest loads this module in every project that has the package installed, so this
+module imports no other module of the package.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def host_options() -> Sequence[str]:
-    """The options of `epilogue up` for the fixture `host`. A project's fixture of this name replaces it."""
+    """The options of `epilogue up` for the fixture `host`. A project can replace this fixture with its own fixture
+    `host_options`."""
     return ()
 
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest, host_options: Sequence[str]) -> "Iterator[Host]":
-    """A host with the app of the nearest `spin.toml`, as it was built last."""
+    """A host that serves the last build of the app of the nearest `spin.toml`."""
     from epilogue.testing import Host
 
     with Host(_find_manifest(request.path.parent), *host_options) as host:

@@ -1,4 +1,4 @@
-"""The request's queue."""
+"""The queue of the current request."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec
@@ -12,34 +12,35 @@ P = ParamSpec("P")
 
 
 class BackgroundTasks:
-    """The queue of the current request. A request has one queue, and every object of this class refers to it.
+    """The queue of the current request. A request has one queue, and every object of this class refers to this queue.
 
     The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
     handler and its dependencies, libraries, running tasks and the teardown all add to the same queue.
 
-    In a handler of FastAPI use FastAPI's own `BackgroundTasks` as the parameter. Its tasks go to the same queue when the
-    handler has returned its response.
+    In a handler of FastAPI, use FastAPI's own `BackgroundTasks` as the parameter. When the handler has returned its
+    response, FastAPI's tasks go to the same queue.
     """
 
     __slots__ = ()
 
     def add_task(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> int:
-        """Adds a task that calls `function(*args, **kwargs)`, and returns its number within the request.
+        """Adds a task that calls `function(*args, **kwargs)`, and returns the task's number within the request.
 
-        `function` may be `def` or `async def`. `@task` and `with_options` set its options.
+        `function` may be `def` or `async def`. `@task` and `with_options` set the options of the task.
 
         A function of a module whose arguments are JSON can run in any instance. All other tasks, such as lambdas and
-        methods, stay in this instance's memory. If the instance dies before such a task has run, the host records the
-        task as `abandoned`.
+        methods, stay in this instance's memory. If the instance dies before a task in its memory has run, the host
+        records the task as `abandoned`.
 
-        Raises EnqueueError if the task is not accepted. Such a task never runs.
+        Raises EnqueueError if the host refuses the task. A refused task never runs.
         """
         return enqueue(definition_of(function), args, kwargs)
 
     def cancel(self, id: int) -> bool:  # noqa: A002
-        """Cancels a task that has not started. The host records it as `cancelled`.
+        """Cancels a task that has not started. The host records the task as `cancelled`.
 
-        Returns False if the task has started or ended, or was never accepted.
+        Returns False if the task has already started, ended or been cancelled, or if the request has no task with this
+        number.
         """
         cancelled = bool(_host.is_there and _host.queue.cancel(id))
         if cancelled:
@@ -47,9 +48,9 @@ class BackgroundTasks:
         return cancelled
 
     def on_failure(self, policy: FailurePolicy) -> None:
-        """Sets whether the remaining tasks of this request run after one has failed: `"continue"` or `"stop"`.
+        """Sets whether the remaining tasks of this request run after a task has failed: `"continue"` or `"stop"`.
 
-        Without this call, the host's setting decides. Its default is `"stop"`.
+        Without a call of this method, the operator's setting `on-failure` decides, which is `"stop"` by default.
         """
         if policy not in ("stop", "continue"):
             raise ValueError(f'the policy is "stop" or "continue", not {policy!r}')
@@ -72,7 +73,7 @@ def enqueue(task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         id_: int = _host.queue.add_task(task.name, text, _wit_options(task.options, reason is not None))
     except Exception as error:
         _args.forget(text)
-        # componentize-py's `Err` holds the value of the WIT.
+        # The exception is componentize-py's `Err`, which holds the host's `enqueue-error`.
         if not hasattr(error, "value"):
             raise
         raise EnqueueError.from_wit(error.value) from None
@@ -80,7 +81,8 @@ def enqueue(task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _reason_to_keep(task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """Why the task must stay in this instance's memory. None if it can run in any instance."""
+    """Returns the reason why the task must stay in this instance's memory. Returns None if the task can run in any
+    instance."""
     if find(task.name) is not task.function:
         return "its function is not found by this name in its module. It must be a function of a module"
     for value in (*args, *kwargs.values()):

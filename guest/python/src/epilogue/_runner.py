@@ -12,12 +12,12 @@ from componentize_py_types import Err
 from epilogue import _args, _calls, _context, _host, _instance, _loop, _task, _teardown, _waiting
 from epilogue.bindings import exports
 
-# Seconds for which a teardown waits for work that may never end.
+# The longest time that a teardown waits for unfinished work, in seconds.
 _PATIENCE = 5.0
 
 
 class Runner(exports.Runner):  # type: ignore[misc]
-    """Runs the tasks. The app's module must have this class under this name."""
+    """Runs the tasks. The app's module must have this class under the name `Runner`."""
 
     async def run(self, task: Any) -> None:
         """Runs one task."""
@@ -27,7 +27,7 @@ class Runner(exports.Runner):  # type: ignore[misc]
         try:
             await _call(function, *args, **kwargs)
         except asyncio.CancelledError:
-            # A composed component takes the call back at the task's deadline.
+            # A composed component cancels the call at the task's deadline.
             _waiting.end(task.id, TimeoutError(f"the task {task.name!r} took longer than its timeout"), task.attempt)
             raise
         except Exception as error:
@@ -41,12 +41,12 @@ class Runner(exports.Runner):  # type: ignore[misc]
         _args.forget(task.args)
 
     async def teardown(self, outcome: Any) -> None:
-        """Runs the request's cleanup."""
+        """Runs the callbacks that were registered with `on_teardown`."""
         _waiting.end_all()
         _args.forget()
         await _wait_for_work()
         if _waiting.is_any():
-            # An app has added its tasks meanwhile. They run before the callbacks.
+            # The app has added tasks meanwhile. These tasks run before the callbacks.
             _host.queue.needs_teardown()
             return
         errors = await _teardown.close(_call)
@@ -57,13 +57,14 @@ class Runner(exports.Runner):  # type: ignore[misc]
 
 
 async def _wait_for_work() -> None:
-    """Waits for what calls have begun, but not so long that there is no time for the callbacks.
+    """Waits for unfinished work of earlier calls, but leaves enough time for the callbacks.
 
-    The host has waited for the open calls already. A composed component has not.
+    The native host has already waited for the open calls, but a composed component has not.
     """
     end = _calls.loop.time() + _PATIENCE
     while (work := _loop.loose | _calls.unfinished()) and _calls.loop.time() < end:
-        # In short steps, because a timer cannot be taken back. Without an open call there is none.
+        # The waits are short, because a timer at the host cannot be taken back. Without an open call, the wait needs no
+        # timer.
         step = 0.1 if _calls.unfinished() else None
         await asyncio.wait(work, timeout=step, return_when=asyncio.FIRST_COMPLETED)
 
@@ -91,7 +92,7 @@ async def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None
 
 
 def _is_of_the_call(error: Exception, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether the function cannot be called with these arguments."""
+    """Whether the error says that the function cannot be called with these arguments."""
     if not isinstance(error, TypeError):
         return False
     try:

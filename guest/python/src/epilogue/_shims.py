@@ -1,4 +1,4 @@
-"""Clear messages for what componentize-py's Python lacks and libraries use: `ssl` and threads."""
+"""Replaces `ssl` and threads, which componentize-py's Python lacks, with code that raises clear errors."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _MissingError(OSError):
-    """A class of `ssl`. Libraries name it, and cannot make an object of it."""
+    """A stand-in for the classes of `ssl`. Libraries can name the class, but cannot create an object of the class."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise OSError("a component has no `ssl`: use httpx.AsyncClient, whose requests the host sends, with TLS")
@@ -30,7 +30,8 @@ def _start(self: threading.Thread) -> None:
 
 
 def install() -> None:
-    """Makes `import ssl` succeed. The use of `ssl` and the start of a thread raise an exception that names the reason."""
+    """Makes `import ssl` succeed. After this call, the use of `ssl` and the start of a thread raise an exception that
+    names the reason."""
     if importlib.util.find_spec("_ssl") is None:
         sys.modules["ssl"] = _Ssl("ssl")
     threading.Thread.start = _start  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Functions as tasks: their names, their options, and the functions behind the names."""
+"""The tasks of an app: their names, their options and their functions."""
 
 import dataclasses
 import functools
@@ -16,14 +16,14 @@ _MARK = "__epilogue_task__"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Definition:
-    """The task that a function stands for."""
+    """A function as a task, with the task's name and options."""
 
     name: str
     function: Callable[..., Any]
     options: TaskOptions
 
 
-# Only the tasks that `@task` has named. All others are found in their module.
+# The tasks with the decorator `@task`. The functions of other tasks are found in their modules.
 _named: dict[str, Callable[..., Any]] = {}
 
 
@@ -37,22 +37,25 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
         @task(durable=True, max_attempts=5, timeout=10)
         async def send_welcome(email: str) -> None: ...
 
-    The function stays as it is: a direct call runs it now. It may be `def` or `async def`.
+    The decorator does not change the function, so the app can also call the function directly. The function may be
+    `def` or `async def`.
 
-    `name` is the name under which the host knows and stores the task. Default: the module and the function, such as
-    `mail:send_welcome`. The host finds a stored task by this name, also after the app has changed. Set a name that
-    survives refactoring.
+    `name` is the name under which the host knows and stores the task. The default name is the module and the function,
+    such as `mail:send_welcome`. If you rename or move the function, the default name changes, and the host cannot run
+    tasks that were stored under the old name. Set a fixed `name` to avoid this problem.
 
-    Every function can be a task, also without this decorator. A function without it has the default options.
+    Every function can be a task, also without this decorator. A function without this decorator has the default
+    options.
 
-    Raises ValueError if two functions have the same name, or if an option has no valid value.
+    Raises ValueError if two tasks have the same name, or if the value of an option is not valid.
     """
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
         definition = Definition(name or default_name(function), function, TaskOptions(**options))
         setattr(function, _MARK, definition)
         if "<locals>" in function.__qualname__:
-            # Each call of the outer function makes another one, with other variables: it stays in this instance.
+            # Each call of the outer function makes a new inner function with its own variables, so the inner function
+            # stays in this instance.
             return function
         other = _named.setdefault(definition.name, function)
         if other is not function and default_name(other) != default_name(function):
@@ -60,7 +63,7 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
                 f"two tasks are named {definition.name!r}, {default_name(other)} and {default_name(function)}: "
                 'name one of them with @task(name="…")'
             )
-        # A reload of the module defines the same task again.
+        # After a reload of the module, the new function replaces the old function.
         _named[definition.name] = function
         return function
 
@@ -68,22 +71,22 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
 
 def with_options(function: Callable[P, R], /, **options: Unpack[Options]) -> Callable[P, R]:
-    """Returns the function with other options, for one `add_task`.
+    """Returns a copy of the function with other options, for one call of `add_task`.
 
         tasks.add_task(with_options(write_log, run_when="always", timeout=5), "message")
 
-    The options replace those of `@task`, one by one. The result works with the `add_task` of `epilogue`, of FastAPI and
-    of Starlette. You can also call the result like the function.
+    Each given option replaces the same option of `@task`. The result works with the `add_task` of `epilogue`, of
+    FastAPI and of Starlette. You can also call the result like the function.
     """
     own = definition_of(function)
-    # Starlette looks through a `partial` to see whether the function is `async`.
+    # The copy is a `partial`, because Starlette finds out whether the function inside a `partial` is `async`.
     call = functools.partial(own.function)
     setattr(call, _MARK, dataclasses.replace(own, options=dataclasses.replace(own.options, **options)))
     return cast("Callable[P, R]", call)
 
 
 def default_name(function: Callable[..., Any]) -> str:
-    """The name of a function without `@task`: `module:qualified.name`."""
+    """Returns the name of a task without `name`, in the form `module:qualified.name`."""
     if isinstance(function, functools.partial):
         return default_name(function.func)
     owner = function if hasattr(function, "__qualname__") else type(function)
@@ -94,18 +97,19 @@ _DEFAULTS = TaskOptions()
 
 
 def definition_of(function: Callable[..., Any]) -> Definition:
-    """The task that `function` stands for, also without `@task`."""
+    """Returns the task's definition for `function`, also for a function without `@task`."""
     definition = getattr(function, _MARK, None)
     if isinstance(definition, Definition):
         if isinstance(function, functools.partial) or definition.function is function:
             return definition
-        # A bound method, or a wrapper that has copied the attributes of the function.
+        # The function is a bound method, or a wrapper that has copied the attributes of a task's function.
         return dataclasses.replace(definition, function=function)
     return Definition(default_name(function), function, _DEFAULTS)
 
 
 def find(name: str) -> Callable[..., Any] | None:
-    """The function of this name: a task that `@task` has named, or a function of a module that has been imported."""
+    """Returns the function of the task with this name, from the tasks with `@task` or from an imported module. Returns
+    None if the app has no such function."""
     if name in _named:
         return _named[name]
     module, _, path = name.partition(":")

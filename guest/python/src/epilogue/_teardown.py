@@ -10,11 +10,12 @@ _closing = False
 
 
 def on_teardown(callback: Callable[[], Awaitable[object] | object]) -> None:
-    """Registers `callback` to run at the end of the request, before the callbacks that were registered earlier.
+    """Registers `callback` to run at the end of the request. The callbacks run in reverse order of registration.
 
-    The callback runs after the request's last task, so tasks may use what the handler opened. It may be `def` or `async
-    def`. A callback may add tasks, which run after it. A callback may also register more callbacks, which run next. If
-    a callback raises, the host records the error, and the other callbacks still run.
+    The callback runs after the request's last task, so tasks may still use resources that the handler opened. The
+    callback may be `def` or `async def`. The callback may add tasks, which run after the callback. If the callback
+    registers another callback, the new callback runs next. If a callback raises an exception, the host logs the error,
+    and the other callbacks still run.
 
     Outside a component, this function does nothing.
     """
@@ -26,7 +27,7 @@ def on_teardown(callback: Callable[[], Awaitable[object] | object]) -> None:
 
 
 async def close(call: Callable[[Callable[[], Any]], Awaitable[None]]) -> list[Exception]:
-    """Runs what was registered, the last first, and returns the errors."""
+    """Runs the registered callbacks in reverse order, and returns their errors."""
     global _closing
     _closing = True
     errors = []

@@ -1,4 +1,5 @@
-"""Futures of tasks that something in this instance waits for, such as FastAPI's dependencies that close after the tasks."""
+"""Futures of tasks. Code in this instance waits for these futures, for example FastAPI's dependencies, which close
+after the tasks."""
 
 import asyncio
 
@@ -8,14 +9,14 @@ _MARK = "__epilogue_logged__"
 
 
 def wait_for(id_: int, max_attempts: int) -> asyncio.Future[None]:
-    """The future of the task with this number. It ends with the task's last attempt."""
+    """Returns a future that ends with the last attempt of the task with this number."""
     _attempts[id_] = max_attempts
     _futures[id_] = future = asyncio.get_running_loop().create_future()
     return future
 
 
 def end(id_: int, error: Exception | None = None, attempt: int | None = None) -> None:
-    """Ends the wait for a task that has succeeded, was cancelled, or has failed in its last attempt."""
+    """Ends the wait for a task that has succeeded, has been cancelled, or has failed in its last attempt."""
     if error is not None and attempt is not None and attempt < _attempts.get(id_, 1):
         return
     _attempts.pop(id_, None)
@@ -30,16 +31,16 @@ def end(id_: int, error: Exception | None = None, attempt: int | None = None) ->
 
 
 def is_any() -> bool:
-    """Whether something waits for a task."""
+    """Whether any code waits for a task."""
     return bool(_futures)
 
 
 def end_all() -> None:
-    """Ends all waits. The tasks were skipped or discarded, or another instance runs them."""
+    """Ends all waits. The remaining tasks were skipped or discarded, or another instance runs them."""
     for id_ in list(_futures):
         end(id_)
 
 
 def has_raised(error: BaseException) -> bool:
-    """Whether the exception is that of a task, which has been logged."""
+    """Whether a task has raised this exception. The exceptions of tasks have been logged."""
     return getattr(error, _MARK, False) is True

@@ -9,11 +9,11 @@ pytest finds the fixture `host` by itself:
         record = host.drained(response)
         assert [task.state for task in record.tasks] == ["succeeded"]
 
-The fixture serves the app of the nearest `spin.toml`, as it was built last. Each test has a host of its own, with an empty
-task engine. The host is the command `epilogue`, or the one that the environment variable `EPILOGUE` names.
+The fixture serves the last build of the app of the nearest `spin.toml`. Each test has its own host, with an empty task
+engine. The fixture runs the command `epilogue`, or the command in the environment variable `EPILOGUE`.
 
-Each wait ends with an AssertionError after a minute. The wait for the host's start ends after five minutes. The error
-contains what the host and the app printed.
+Each wait of a test has a timeout of one minute. The wait for the host's start has a timeout of five minutes. After the
+timeout, the test gets an AssertionError with the output of the host and the app.
 """
 
 import json
@@ -34,54 +34,54 @@ import httpx
 from epilogue import _lines
 
 SECONDS = 60.0
-"""How long a test waits for anything but the host's start."""
+"""The timeout of every wait except the wait for the host's start, in seconds."""
 _SECONDS_TO_START = 300.0
 
 _T = TypeVar("_T")
-# The states of a task that has more to come.
+# The messages of a task's events that are not the task's last event.
 _OPEN = ("stored", "will be retried")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """The end of one task."""
+    """The record of a task that has ended."""
 
     id: int
-    """The task's number within its request, from 1."""
+    """The task's number within its request. The first task has the number 1."""
     name: str
     """The name under which the task was added."""
     state: str
-    """The final state, such as `succeeded`, or `dead` for a durable task that has failed for good."""
+    """The task's final state, such as `succeeded`. The state is `dead` if a durable task has failed for good."""
     attempt: int
-    """The number of the last attempt. 0 if the task never started."""
+    """The number of the task's last attempt. The number is 0 if the task never started."""
     error: str | None
-    """Why the task did not succeed."""
+    """The reason why the task did not succeed. None if the task succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request whose tasks and teardown have ended."""
+    """The record of a request whose tasks and teardown have ended."""
 
     id: str
-    """The request's id, which is in all its events."""
+    """The request's id, which is in all events about the request."""
     tasks: list[TaskRecord]
-    """The tasks in the order of their ends, durable ones too."""
+    """The request's tasks in the order in which they ended. The list includes durable tasks."""
 
 
 class Host:
-    """A running host, on a free port of this machine. At the end of the `with` block it is killed.
+    """A running host, on a free port of this machine. The end of the `with` block kills the host.
 
         with Host("spin.toml", "--max-requests", "10") as host:
             assert host.get("/").status_code == 200
 
-    `app` is a manifest, or a folder that has a `spin.toml`. `options` are those of `epilogue up`. `env` are environment
-    variables of the host, beside those of this process. Unless `options` has another engine, durable tasks are stored in
-    a temporary folder and run by this host.
+    `app` is a manifest, or a folder with a `spin.toml`. `options` are options of `epilogue up`. `env` has environment
+    variables for the host, in addition to the variables of this process. If `options` names no task engine, the host
+    stores durable tasks in a temporary folder, and runs them.
 
-    `composed` says that the component comes from `epilogue compose`. Such a component prints its records itself, and
+    Set `composed` if the component comes from `epilogue compose`. A composed component prints its records itself, and
     has no durable tasks.
 
-    Raises AssertionError if the app cannot run. The error contains what the host printed.
+    Raises AssertionError if the app cannot run. The error contains the output of the host.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Host:
 
     @property
     def url(self) -> str:
-        """The URL of the host, such as `http://127.0.0.1:41879`. A restart changes it."""
+        """The URL of the host, such as `http://127.0.0.1:41879`. A restart changes the URL."""
         return self._url
 
     @property
@@ -113,16 +113,16 @@ class Host:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What the host has logged so far. The app's lines on stderr are events too."""
+        """The events that the host has logged so far. The app's lines on stderr are also events."""
         with self._changed:
             return list(self._events)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """Sends a GET request. The options are those of `httpx.request`."""
+        """Sends a GET request, with options of `httpx.request`."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        """Sends a POST request. The options are those of `httpx.request`."""
+        """Sends a POST request, with options of `httpx.request`."""
         return self.request("POST", path, **options)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -133,7 +133,7 @@ class Host:
         return httpx.request(method, self.url + path, headers=headers, **options)
 
     def drained(self, response: httpx.Response) -> RequestRecord:
-        """Waits until the tasks and the teardown of the response's request have ended, durable tasks too."""
+        """Waits until the request of the response has ended, with all its tasks, its durable tasks and its teardown."""
         trace_id = response.request.headers["traceparent"].split("-")[1]
 
         def find() -> RequestRecord | None:
@@ -149,7 +149,8 @@ class Host:
             return [record for record in map(self._record, requests) if record]
 
     def stdout(self, count: int = 0) -> list[str]:
-        """Waits until the app has printed `count` lines to stdout, and returns all lines so far, before restarts too."""
+        """Waits until the app has printed `count` lines to stdout, and returns all lines so far, also lines before a
+        restart."""
         return self._wait(lambda: list(self._stdout) if len(self._stdout) >= count else None, f"{count} lines on stdout")
 
     def printed(self, text: str) -> str:
@@ -157,21 +158,21 @@ class Host:
         return self._wait(lambda: next((line for line in self._stdout if text in line), None), repr(text))
 
     def logged(self, text: str) -> dict[str, Any]:
-        """Waits for an event that contains the text in any field, and returns it."""
+        """Waits for an event that contains the text in any field, and returns the event."""
         return self._wait(lambda: next((e for e in self._events if text in str(e)), None), f"an event with {text!r}")
 
     def stop(self) -> int:
-        """Stops the host when its requests and tasks have ended, and returns its exit code."""
+        """Stops the host after its requests and tasks have ended, and returns the host's exit code."""
         self._process.terminate()
         return self._wait_for_exit()
 
     def kill(self) -> None:
-        """Kills the host at once, as a crash does."""
+        """Kills the host at once, like a crash."""
         self._process.kill()
         self._wait_for_exit()
 
     def restart(self) -> None:
-        """Kills the host if it runs, and starts another one with the same stored tasks."""
+        """Kills the host if it is running, and starts a new host with the same stored tasks."""
         self.kill()
         self._start()
 
@@ -204,7 +205,7 @@ class Host:
         for reader in self._readers:
             reader.start()
         try:
-            # It compiles a component that it has not seen before.
+            # The host needs some time to compile a component that it has not compiled before.
             routes = self._wait(lambda: addresses[:] if len(addresses) > 1 else None, "the host's start", _SECONDS_TO_START)
         except BaseException:
             self.kill()
@@ -212,7 +213,7 @@ class Host:
         self._url = routes[0]
 
     def _keep_line(self, addresses: list[str]) -> Callable[[str], None]:
-        """Keeps the app's lines. The host prints its own before them: its address, and a line for each route."""
+        """Keeps the app's lines. Before the app's lines, the host prints its address and a line for each route."""
 
         def keep(line: str) -> None:
             if line.startswith("Serving ") and not addresses:
@@ -227,7 +228,7 @@ class Host:
     def _keep_event(self, line: str) -> None:
         event: dict[str, Any] = json.loads(line) if line.startswith("{") else {"message": line}
         if self._composed:
-            # The host's own record of the request knows nothing of its tasks.
+            # The host's own record of the request does not contain the tasks of a composed component.
             event.pop("trace_id", None)
             event = _lines.event(event.get("line", "")) or event
         self._events.append(event)
@@ -237,20 +238,21 @@ class Host:
             with self._changed:
                 keep(line.rstrip("\n"))
                 self._changed.notify_all()
-        # Who waits for something of this process waits no longer.
+        # The process has ended, so all waits for its output end.
         self._process.wait()
         with self._changed:
             self._changed.notify_all()
 
     def _record(self, request: str) -> RequestRecord | None:
-        """The record of a request, if it has ended with its tasks."""
+        """Returns the record of a request. Returns None if the request or one of its tasks has not ended."""
         events = [event for event in self._events if event.get("request") == request]
         tasks = [event for event in events if event["target"] == "epilogue::task"]
         ends = {event["task"]: event for event in tasks if event.get("message") not in _OPEN}
         stored = {event["task"] for event in tasks if event.get("message") == "stored"}
-        # The request and each batch of its durable tasks have an end of their own. Those that stored tasks say how many.
+        # The request and each batch of its durable tasks log an event at their end. The event says how many tasks were
+        # stored.
         counted = sum(event["stored"] for event in events if "trace_id" in event)
-        # The tasks behind a dead one wait for an operator.
+        # The tasks behind a dead task wait for an operator.
         is_stuck = any(event["state"] == "dead" for event in ends.values())
         if counted < len(stored) or not (is_stuck or stored <= ends.keys()):
             return None

@@ -7,8 +7,9 @@
     ...
     Handler, Runner = serve(app)
 
-The app's `BackgroundTasks` become tasks of the request. They run after the last byte of the response, each with a recorded
-state. The same file runs under uvicorn, where the two classes do nothing and the tasks are FastAPI's own.
+The app's `BackgroundTasks` become tasks of the host. The host runs the tasks after the last byte of the response, and
+records the state of each task. The same file runs under uvicorn. Under uvicorn, the classes `Handler` and `Runner` do
+nothing, and FastAPI runs the tasks.
 """
 
 from typing import Any
@@ -21,16 +22,16 @@ from epilogue.asgi._check import check
 def serve(app: Any, *, root_path: str | None = None) -> tuple[type, type]:
     """Returns the classes `Handler` and `Runner` of the component that serves `app`.
 
-    The app's module must give them these two names:
+    The app's module must give the classes the names `Handler` and `Runner`:
 
         Handler, Runner = serve(app)
 
-    `root_path` is the prefix of the URL under which the app is served. The app's routes do not contain it. Default: the
-    part of the route in the manifest before `/...`, so an app with the route `/api/...` serves `/api/items` as `/items`.
-    `""` makes the app see the whole path.
+    `root_path` is the prefix of the URL under which the host serves the app. The app's routes do not contain the
+    prefix. The default is the part of the manifest's route before `/...`. For example, an app with the route `/api/...`
+    serves `/api/items` as `/items`. With `""`, the app sees the whole path.
 
-    In the build this function loads what the app needs, and sends it one request for `GET /.epilogue`, because a component
-    can import nothing later.
+    In the build, this function loads the modules that the app needs, and sends the app one request for `GET
+    /.epilogue`. A component cannot import new modules after the build.
 
     Raises AppError if the app has a WebSocket route.
     """

@@ -1,4 +1,4 @@
-"""Starlette's and FastAPI's `BackgroundTasks` as tasks of the host."""
+"""Makes Starlette's and FastAPI's `BackgroundTasks` tasks of the host."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ def install() -> None:
 
 
 def _replace(kind: Any) -> None:
-    # A class of the app's own keeps its method, which in the end calls one of these.
+    # A class of the app keeps its own method, which in the end calls a method of Starlette or FastAPI.
     if "__call__" in vars(kind) and kind.__module__.partition(".")[0] in ("starlette", "fastapi"):
         kind.__call__ = _after_response(kind.__call__)
     for subclass in kind.__subclasses__():
@@ -27,10 +27,10 @@ def _replace(kind: Any) -> None:
 
 def _after_response(run_now: Any) -> Any:
     async def call(self: Any) -> None:
-        """Enqueues the tasks, lets the response go, and waits for the tasks.
+        """Enqueues the tasks, sends the last part of the response, and waits for the tasks.
 
-        What is open around the response, such as a dependency with `yield`, stays open until the last task has ended. It
-        sees the exception of the first task that fails, as in Starlette.
+        A dependency with `yield` and other code around the response stay open until the last task has ended. As in
+        Starlette, this code sees the exception of the first task that fails.
         """
         exchange = current.get()
         if exchange is None:
@@ -38,12 +38,12 @@ def _after_response(run_now: Any) -> Any:
             return
         tasks, done = getattr(self, "tasks", [self]), 0
         if not exchange.is_complete:
-            # The method of several tasks calls that of each.
+            # The original method of several tasks calls the method of each task.
             if tasks != [self] or not _enqueue_before_the_response(self):
                 await run_now(self)
             return
         first: BaseException | None = None
-        # A task may append further ones.
+        # A running task may append further tasks.
         while new := tasks[done:]:
             done += len(new)
             try:
@@ -66,9 +66,11 @@ def _after_response(run_now: Any) -> Any:
 
 
 def _enqueue_before_the_response(task: Any) -> bool:
-    """Enqueues a durable task, although the response is not complete. Another one must run now.
+    """Enqueues a durable task, although the response is not complete. Returns False for other tasks, which must run
+    now.
 
-    A middleware waits for the app's end, and the app for its tasks. So the host cannot run them after the response.
+    A middleware waits for the end of the app, and the app waits for its tasks. So the host cannot run the tasks after
+    the response.
     """
     definition = definition_of(task.func)
     if definition.options.durable:
@@ -84,7 +86,8 @@ def _enqueue_before_the_response(task: Any) -> bool:
 
 
 def _enqueue_all(tasks: list[Any]) -> list[Any]:
-    """Enqueues all tasks or none, and returns the futures of those that this request runs."""
+    """Enqueues all tasks, and returns the futures of the tasks that are not durable. If the host refuses a task, no
+    task is enqueued."""
     ids, futures = [], []
     try:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""What happens in the build, because it cannot happen later."""
+"""Prepares the app in the build, because a component cannot import new modules later."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from typing import Any
 from epilogue import _calls
 from epilogue.asgi._scope import ASGI
 
-# Packages whose modules import each other only when they need each other.
+# The packages whose modules import each other only when they need each other.
 _LAZY_PACKAGES = (
     "anyio",
     "starlette",
@@ -22,7 +22,7 @@ _LAZY_PACKAGES = (
     "httpx",
     "httpx2",
 )
-# Modules of the standard library that others import when they need them.
+# The modules of the standard library that other modules import only when they need them.
 _LAZY_MODULES = ("encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "asyncio.taskgroups")
 _NOT_FOR_APPS = (
     "testclient",
@@ -39,7 +39,8 @@ _NOT_FOR_APPS = (
 
 
 def prepare(app: Any) -> None:
-    """Loads what the app needs at its first request, because a component can import nothing later."""
+    """Loads the modules that the app needs at its first request, because a component cannot import new modules
+    later."""
     for name in _LAZY_MODULES:
         importlib.import_module(name)
     for name in _LAZY_PACKAGES:
@@ -64,7 +65,8 @@ def prepare(app: Any) -> None:
             "consequence if the app needs its lifespan or the network for it.",
             file=sys.stderr,
         )
-    # Otherwise each instance would look through all of this again and again, and so have a copy of its memory.
+    # After this, the garbage collector ignores the loaded objects. If not, each collection would write to these
+    # objects, and each instance would have its own copy of their memory.
     gc.collect()
     gc.freeze()
 
@@ -85,7 +87,7 @@ def _import_all(package: str) -> None:
             try:
                 importlib.import_module(found.name)
             except Exception:  # noqa: S112
-                # It needs a package that is not installed, or that a component cannot have.
+                # The module needs a package that is not installed, or that a component cannot have.
                 continue
 
 

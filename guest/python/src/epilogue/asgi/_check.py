@@ -1,17 +1,17 @@
-"""What a component cannot serve."""
+"""Checks whether a component can serve the app."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 
 class AppError(Exception):
-    """The app uses something that a component cannot have. It is raised in the build."""
+    """The error of an app that uses something that a component cannot have. The build raises this error."""
 
 
 def check(app: Any) -> None:
     """Raises AppError if a component cannot serve the app."""
     for path, route in _routes("", getattr(app, "routes", ())):
-        # By name, because an app of another framework does not have Starlette.
+        # The class is compared by its name, because an app of another framework does not have Starlette.
         if any(kind.__name__ == "WebSocketRoute" for kind in type(route).__mro__):
             raise AppError(
                 f"the app has the WebSocket route {path}, and WASI HTTP has no WebSockets: remove the route, or serve it "
@@ -24,7 +24,7 @@ def _routes(prefix: str, routes: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         path = prefix + getattr(route, "path", "")
         yield path, route
         yield from _routes(path, getattr(route, "routes", None) or ())
-        # FastAPI keeps a router that was included as it is, behind a route of its own.
+        # FastAPI keeps an included router unchanged, in a route for this router.
         included = getattr(route, "original_router", None)
         if included is not None:
             yield from _routes(path + getattr(getattr(route, "include_context", None), "prefix", ""), included.routes)

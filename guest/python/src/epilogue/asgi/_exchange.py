@@ -1,4 +1,4 @@
-"""One request on its way through the app."""
+"""Passes one request to the app, and the app's response to the host."""
 
 import asyncio
 import traceback
@@ -14,7 +14,7 @@ from epilogue._errors import EnqueueError
 from epilogue.bindings.imports import wasi_http_types as http
 
 current: ContextVar["Exchange | None"] = ContextVar("epilogue_exchange", default=None)
-"""The request that the running code serves."""
+"""The exchange of the request that the running code serves."""
 
 _CHUNK = 64 * 1024
 
@@ -25,18 +25,19 @@ _trailers_future = bindings.result_option_wasi_http_types_fields_wasi_http_types
 class Exchange:
     """Receives the request's body for the app, and sends its response to the host.
 
-    The last part of the response is held back until the app has ended or has handed over its background tasks. So a task
-    that the host refuses can still become an error response, and a durable task is stored before the response leaves.
+    The exchange holds back the last part of the response until the app has ended or has enqueued its background tasks.
+    So if the host refuses a task, the client still gets an error response. A durable task is stored before the end of
+    the response.
     """
 
     def __init__(self, request: Any) -> None:
         self.call = _calls.current()
         self.response: asyncio.Future[Any] = _calls.loop.create_future()
-        # Whether the app has sent its whole response, or the client has left.
+        # Whether the app has sent its whole response or the client has left.
         self.is_complete = False
         self._request = request
         self._body: Any = None
-        # The host says here whether the body has come whole.
+        # The future with which the host says whether the whole body has come.
         self._ended: Any = None
         self._reading: asyncio.Task[bytes | None] | None = None
         self._is_read = False
@@ -44,7 +45,7 @@ class Exchange:
         self._last = b""
         self._missing: int | None = None
         self._is_gone = False
-        # Whether the host has refused the response, such as for a header's value.
+        # Whether the host has refused the response, for example because of a header's value.
         self._is_refused = False
         self._writer: Any = None
         self._writing: asyncio.Task[int] | None = None
@@ -80,7 +81,7 @@ class Exchange:
         """The app's `send`."""
         kind = message["type"]
         if self._is_gone:
-            # As uvicorn: the app learns it from `receive`.
+            # The app learns from `receive` that the client has left, as with uvicorn.
             await asyncio.sleep(0)
         elif kind == "http.response.start" and self._start is None:
             self._start = message
@@ -96,10 +97,12 @@ class Exchange:
         if self._missing is not None:
             self._missing -= len(data)
         self.is_complete = not more
-        # Starlette's middleware sends a body of a known length as a stream. Its end is known before the last message.
+        # Starlette's middleware sends a body of a known length as a stream. The end of this stream is known before the
+        # last message.
         if more and self._missing != 0:
             if self._writer is None:
-                # After the client has left, a composed component does not wait for the app. Its teardown does.
+                # After the client has left, a composed component does not wait for the app, but the teardown waits for
+                # the app.
                 _host.queue.needs_teardown()
                 self._begin(has_body=True)
             data, self._last = self._last, b""
@@ -107,7 +110,7 @@ class Exchange:
                 await self._write(data)
 
     def release(self) -> asyncio.Task[None]:
-        """Lets the held-back part of the response go. The returned task ends when the host has taken all of it."""
+        """Sends the last part of the response. The returned task ends when the host has taken the whole response."""
         if self._sent is None:
             if self._writer is None:
                 self._begin(has_body=bool(self._last))
@@ -120,15 +123,16 @@ class Exchange:
             self._body, self._ended = http.Request.consume_body(self._request, reader)
             self._spawn(accepted.write(Ok(None)))
         if self._reading is None:
-            # Nothing waits for a client that does not send the rest of its body.
+            # No call waits for this read, because a client may never send the rest of its body.
             self._reading = self._spawn(self._read_part(), waited_for=False)
-        # The app may give up waiting, as `request.is_disconnected()` does. The next call has the data then.
+        # The app may stop waiting, as `request.is_disconnected()` does. The next call of `receive` then returns the
+        # data.
         data = await asyncio.shield(self._reading)
         self._reading = None
         return data
 
     async def _read_part(self) -> bytes | None:
-        """Reads the next part of the request's body. Returns None if the body broke off."""
+        """Reads the next part of the request's body. Returns None if the body ended early."""
         data: bytes = await self._body.read(_CHUNK)
         if self._body.writer_dropped and self._ended is not None:
             ended, self._ended = self._ended, None
@@ -140,7 +144,7 @@ class Exchange:
         if self._writing is not None:
             await asyncio.shield(self._writing)
         if not self._writer.reader_dropped:
-            # A write cannot be taken back, so it goes on if the app gives up waiting.
+            # A write at the host cannot be taken back, so the write goes on if the app stops waiting.
             self._writing = self._spawn(self._writer.write_all(data))
             await asyncio.shield(self._writing)
             self._writing = None
@@ -149,7 +153,7 @@ class Exchange:
             self._over.set()
 
     def _begin(self, has_body: bool) -> None:
-        """Hands the response to the host. If the host refuses it, the handler fails."""
+        """Passes the response to the host. If the host refuses the response, the handler fails."""
         try:
             self._hand_over(has_body)
         except Exception as error:
@@ -174,7 +178,7 @@ class Exchange:
         self.response.set_result(response)
 
     async def _finish(self, result: Any) -> None:
-        """Writes the last part, and ends the body. An error as the result makes the host break the response off."""
+        """Writes the last part, and ends the body. If `result` is an error, the host aborts the response."""
         if self._writer is not None:
             if self._last:
                 await self._write(self._last)
@@ -191,7 +195,7 @@ class Exchange:
         if isinstance(error, EnqueueError):
             self.refuse(error)
         if self.is_complete:
-            # The app has answered, and then raised, as Starlette's ServerErrorMiddleware does.
+            # The app has sent a response and then raised an exception, as Starlette's ServerErrorMiddleware does.
             if not _waiting.has_raised(error):
                 traceback.print_exception(error)
             self.release()
@@ -206,7 +210,8 @@ class Exchange:
             self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
 
     def refuse(self, error: Exception) -> None:
-        """Replaces the response, because a task was not accepted. Breaks it off if it has begun to leave."""
+        """Replaces the response with an error response, because a task was refused. If the host has begun to send the
+        response, aborts it."""
         if self.response.done():
             self._break_off(error)
             return
@@ -231,7 +236,7 @@ class Exchange:
             ended.__exit__(None, None, None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], *, waited_for: bool = True) -> asyncio.Task[Any]:
-        """Runs a coroutine. The host's call waits for it, or nothing does."""
+        """Runs a coroutine. If `waited_for`, the host's call waits for the end of the coroutine."""
         with _loop.owned_by(self.call if waited_for else None):
             return _loop.hide(asyncio.create_task(coroutine, eager_start=True))  # type: ignore[call-arg]
 

@@ -1,4 +1,4 @@
-"""The export that serves requests."""
+"""The exported class that serves requests."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ from epilogue.bindings import exports
 
 
 def handler(app: Any, root_path: str | None) -> type:
-    """The class `Handler` of the component that serves `app`."""
+    """Returns the class `Handler` of the component that serves `app`."""
     lifespan = Lifespan(app)
     _instance.on_start(lifespan.startup)
     _background.install()

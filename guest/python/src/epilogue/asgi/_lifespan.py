@@ -1,4 +1,4 @@
-"""The app's lifespan: startup in each instance, before its first request or task."""
+"""Runs the startup of the app's lifespan in each instance, before the instance's first request or task."""
 
 import asyncio
 import contextlib
@@ -20,18 +20,19 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
-        """Returns when the app has started. Raises RuntimeError if its startup has failed."""
+        """Runs the app's startup. Raises RuntimeError if the startup fails."""
         self.state.clear()
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked = False
-        # The task lives as long as the instance. Nothing waits for its end.
+        # The task lives as long as the instance, so no call waits for the task's end.
         with _loop.owned_by(None):
             self._task = _loop.hide(asyncio.create_task(self._run()))
         await self._started
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
-        # An app without a lifespan raises. One whose startup has failed has said so before.
+        # An app without a lifespan raises an exception here. An app whose startup fails has already sent
+        # `lifespan.startup.failed`.
         with contextlib.suppress(Exception):
             await self._app(scope, self._receive, self._send)
         if not self._started.done():

@@ -6,16 +6,18 @@ from urllib.parse import unquote
 from epilogue import _fields
 from epilogue.bindings.imports import wasi_http_types as http
 
-# As uvicorn. From 2.4 on, Starlette does not run the background tasks of a stream whose client has left.
+# uvicorn has the same version. With a version from 2.4 on, Starlette does not run the background tasks of a stream
+# whose client has left.
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> dict[str, Any]:
-    """The scope of a request of the host's. WASI does not tell the version of HTTP, so it is always 1.1."""
+    """Returns the ASGI scope of a request. WASI does not tell the guest the version of HTTP, so `http_version` is
+    always 1.1."""
     path, _, query = (request.get_path_with_query() or "/").partition("?")
     headers = _fields.from_wit(request)
     known = dict(headers)
-    # The host's own headers have most of it, and each question costs a call.
+    # The host's own headers contain most of the data, and each question to the host would cost a call.
     host = known.get(b"host", b"").decode("latin-1")
     if not host:
         host = request.get_authority() or "localhost"
@@ -52,7 +54,8 @@ def _method(method: Any) -> str:
 
 
 def _route_prefix(path: str, headers: dict[bytes, bytes]) -> str:
-    """The part of the path before what `/...` of the route has matched. Empty for a route without `/...`."""
+    """Returns the part of the path before the part that the route's `/...` matches. Returns an empty text for a route
+    without `/...`."""
     if not headers.get(b"spin-matched-route", b"").endswith(b"/..."):
         return ""
     rest = headers.get(b"spin-path-info", b"").decode("latin-1")
@@ -60,7 +63,7 @@ def _route_prefix(path: str, headers: dict[bytes, bytes]) -> str:
 
 
 def _address(text: str, default_port: int | None) -> tuple[str, int] | None:
-    """The host and the port of `127.0.0.1:80`, `[::1]:80` or `example.com`."""
+    """Returns the host and the port of an address such as `127.0.0.1:80`, `[::1]:80` or `example.com`."""
     host, colon, port = text.rpartition(":")
     if colon and port.isdigit():
         return host.strip("[]"), int(port)

@@ -1,4 +1,5 @@
-"""The generated bindings to the WIT. componentize-py puts its own package in this place when it builds a component."""
+"""A placeholder for the generated bindings to the WIT. When componentize-py builds a component, it replaces this
+package with the generated bindings."""
 
 from typing import Any
 

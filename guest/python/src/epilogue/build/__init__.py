@@ -12,10 +12,11 @@ __all__ = ["BuildError", "build"]
 def build(module: str, output: Path) -> None:
     """Builds the component of the module `module`, and writes it to `output`.
 
-    The module and all that it imports come from the folders of `sys.path`. If pydantic is among them, the first build also
-    compiles pydantic-core for WebAssembly, which takes some minutes, and keeps it in the user's cache folder.
+    The module and all modules that it imports come from the folders of `sys.path`. If pydantic is installed, the first
+    build also compiles pydantic-core for WebAssembly, which takes some minutes. The build keeps the compiled
+    pydantic-core in the user's cache folder.
 
-    Raises BuildError if the component cannot be built. The error's text says why, and what to do.
+    Raises BuildError if the component cannot be built. The text of the error says why, and what to do.
     """
     folders = search_path()
     compiled = _pydantic.for_webassembly()

@@ -14,7 +14,8 @@ from epilogue.build._errors import BuildError, say
 from epilogue.build._packages import find_module, is_native, packages_with_wit
 
 _WORLD = "epilogue:background/service"
-# componentize-py reports all errors as this one. Its text is the guest's traceback, if there is one, and then the cause.
+# componentize-py reports all errors as an AssertionError. The text of the AssertionError has the guest's traceback, if
+# there is one, and then the cause.
 _DRIVER = """
 import sys, componentize_py
 try:
@@ -25,7 +26,7 @@ except AssertionError as error:
 
 
 def run(module: str, output: Path, folders: list[Path]) -> None:
-    """Writes the component of `module` to `output`. Its modules come from `folders`."""
+    """Writes the component of `module` to `output`. The component's modules come from `folders`."""
     if find_module(module) is None:
         raise BuildError(f"there is no module {module} in {Path.cwd()}: run the build in the folder of {module}.py")
     say(f"building {output} from the module {module}")
@@ -33,13 +34,15 @@ def run(module: str, output: Path, folders: list[Path]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".epilogue-") as scratch:
         package, app = Path(scratch, "package"), Path(scratch, "app")
-        # In a clone of Epilogue the package's WIT is a link to another folder, which componentize-py does not follow.
+        # In a clone of Epilogue, the package's folder `wit` is a symbolic link, which componentize-py does not follow.
         shutil.copytree(Path(__file__).parents[1], package / "epilogue")
-        # componentize-py looks into all folders below, and a virtual environment has packages of the same names.
+        # componentize-py searches all folders below, and a virtual environment there may have packages of the same
+        # names.
         shutil.copytree(Path.cwd(), app, ignore=_not_the_app)
         copies = {Path.cwd(): app}
         folders = [package, *folders]
-        # componentize-py adds the packages of the folder in VIRTUAL_ENV by itself. `folders` has them already.
+        # componentize-py adds the packages of the folder in VIRTUAL_ENV by itself, but `folders` already has these
+        # packages.
         Path(scratch, "lib", "site-packages").mkdir(parents=True)
         built = Path(scratch, "built.wasm")
         paths = [part for folder in folders for part in ("--python-path", str(copies.get(folder, folder)))]
@@ -55,21 +58,22 @@ def run(module: str, output: Path, folders: list[Path]) -> None:
         if ended.returncode != 0:
             raise BuildError(_explain(module, _with_real_paths(ended.stderr.strip(), folders)))
         sys.stderr.write(ended.stdout + ended.stderr)
-        # Whole or not at all: a host with --watch may read it at any time.
+        # The file appears in one step, because a host with --watch may read the file at any time.
         built.replace(output)
     size = output.stat().st_size / 1e6
     say(f"built {output}, {size:.0f} MB, in {time.monotonic() - began:.0f} s")
 
 
 def _not_the_app(folder: str, names: list[str]) -> set[str]:
-    """The names in a folder that are not the app's: virtual environments, caches, and what was built."""
+    """Returns the names in a folder that do not belong to the app: virtual environments, caches and built
+    components."""
     hidden = {name for name in names if name.startswith(".") or name in ("__pycache__", "node_modules")}
     environments = {name for name in names if Path(folder, name, "pyvenv.cfg").is_file()}
     return hidden | environments | {name for name in names if name.endswith(".wasm")}
 
 
 def _with_real_paths(traceback: str, folders: list[Path]) -> str:
-    """Replaces the paths of the guest, in which each folder has a number."""
+    """Replaces the guest's paths in a traceback with the real paths. In the guest's paths, each folder has a number."""
 
     def real(found: re.Match[str]) -> str:
         number = int(found[1])

@@ -1,12 +1,12 @@
-"""The error of a build, and what a build prints."""
+"""The error of a build, and the function that prints the progress of a build."""
 
 import sys
 
 
 class BuildError(Exception):
-    """The component cannot be built. The text says why, and what to do."""
+    """The error of a component that cannot be built. The text says why, and what to do."""
 
 
 def say(message: str) -> None:
-    """Prints what the build does."""
+    """Prints a message about the build to stderr."""
     print(f"epilogue: {message}", file=sys.stderr, flush=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def search_path() -> list[Path]:
-    """Returns the folders of `sys.path` without those of Python itself, because a component has its own Python."""
+    """Returns the folders of `sys.path`, without the folders of Python itself, because a component has its own
+    Python."""
     own = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
     own |= {folder / "lib-dynload" for folder in own}
     folders = (Path(entry or ".").absolute() for entry in sys.path)
@@ -26,11 +27,11 @@ def find_module(name: str) -> Path | None:
 
 
 def is_native(file: Path) -> bool:
-    """Whether a module's file has machine code of this computer."""
+    """Whether a module's file has machine code for this computer."""
     return file.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
 
 
 def packages_with_wit() -> list[str]:
-    """Returns the other packages with a WIT that componentize-py adds to each component, such as spin_sdk."""
+    """Returns the names of other packages, such as spin_sdk, whose WIT componentize-py adds to each component."""
     files = (file for folder in search_path() for file in folder.glob("*/componentize-py.toml"))
     return sorted({file.parent.name for file in files} - {"epilogue"})

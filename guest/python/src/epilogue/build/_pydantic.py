@@ -1,6 +1,8 @@
-"""pydantic-core for WebAssembly, which nobody publishes: compiled once from its source, and kept in the user's cache folder.
+"""Compiles pydantic-core for WebAssembly, because nobody publishes such a package. The result stays in the user's cache
+folder.
 
-The recipe uses an ordinary Rust toolchain. The result is a shared library that componentize-py links with its Python.
+The compilation needs an ordinary Rust toolchain. The result is a shared library that componentize-py links with its
+Python.
 """
 
 import contextlib
@@ -21,11 +23,12 @@ from pathlib import Path
 from epilogue.build import _sections, _toolchain
 from epilogue.build._errors import BuildError, say
 
-# The sdists of pydantic-core that the recipe was tested with, by version: pydantic's version, and the sdist's SHA-256.
+# The tested source packages of pydantic-core, by version. Each has pydantic's version, and the SHA-256 of the source
+# package.
 _SDISTS = {
     "2.50.5": ("2.14.4", "1e740886083ff95530d694e6a3f09ed914bcf92a496d16acd307c6c3484fc36d"),
 }
-# What pyo3 would otherwise ask the Python that it is built for.
+# The configuration of Python for pyo3. Without this file, pyo3 would ask the target's Python for its configuration.
 _PYTHON = """\
 implementation=CPython
 version=3.14
@@ -36,8 +39,8 @@ pointer_width=32
 build_flags=
 suppress_build_script_link_lines=true
 """
-# The linker makes a shared library, whose symbols componentize-py resolves when it links everything. libc is among them, so
-# an empty one stands in for it.
+# The linker makes a shared library. componentize-py later resolves the library's symbols, also the symbols of libc, so
+# the linker gets an empty libc.
 _RUSTFLAGS = (
     "--cfg=pyo3_disable_reference_pool",
     "-Clink-self-contained=n",
@@ -54,9 +57,11 @@ _EMPTY_ARCHIVE = b"!<arch>\n"
 
 
 def for_webassembly() -> Path | None:
-    """Returns a folder with pydantic-core's package, compiled for WebAssembly. Returns None if it is not installed.
+    """Returns a folder with pydantic-core's package, compiled for WebAssembly. Returns None if pydantic-core is not
+    installed.
 
-    The first call compiles it. If another process does so already, it waits for that one.
+    The first call compiles pydantic-core. If another process is already compiling pydantic-core, the call waits for
+    that process.
     """
     try:
         version = importlib.metadata.version("pydantic-core")
@@ -82,7 +87,7 @@ def _cache() -> Path:
 
 
 def _key(version: str) -> str:
-    """Identifies the result: another recipe, or another source, has another one."""
+    """Returns a text that identifies the result. If the recipe or the source changes, the text changes."""
     recipe = "\0".join((*_SDISTS[version], _PYTHON, *_RUSTFLAGS, *_COMMAND, _sections.CALLED))
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
@@ -105,11 +110,11 @@ def _make(version: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pydantic-core-") as scratch:
         source = _unpack(_download(version, Path(scratch)))
         library = _compile(source, Path(scratch))
-        # From the source and not the installed package, whose folder has the library for this computer.
+        # The files come from the source, because the installed package contains the library for this computer.
         result = Path(scratch, "result")
         package = shutil.copytree(source / "python" / "pydantic_core", result / "pydantic_core")
         (package / _LIBRARY).write_bytes(_sections.drop_component_types(library.read_bytes()))
-        # Whole or not at all.
+        # The folder appears in one step, so that other builds never see an unfinished folder.
         result.rename(folder)
     say(f"compiled pydantic-core in {time.monotonic() - began:.0f} s, and kept it in {folder}")
 
@@ -135,7 +140,7 @@ def _unpack(archive: Path) -> Path:
 
 
 def _compile(source: Path, scratch: Path) -> Path:
-    """Runs cargo, whose progress is the user's to see, and returns the library."""
+    """Runs cargo, shows its progress to the user, and returns the library."""
     empty_libc, python, target = scratch / "libc", scratch / "python.txt", scratch / "target"
     empty_libc.mkdir()
     (empty_libc / "libc.a").write_bytes(_EMPTY_ARCHIVE)

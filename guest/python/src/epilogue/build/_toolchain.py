@@ -8,7 +8,7 @@ from epilogue.build._errors import BuildError, say
 
 
 def provide(target: str) -> None:
-    """Checks that there is a Rust toolchain, and adds the target's standard library if it is missing."""
+    """Checks that a Rust toolchain is installed, and installs the target's standard library if it is missing."""
     for tool in ("cargo", "rustc"):
         if shutil.which(tool) is None:
             raise BuildError(
