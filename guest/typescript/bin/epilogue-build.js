@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Builds a component from an application in TypeScript or JavaScript: esbuild bundles it, and componentize-qjs puts the bundle
-// into a component with QuickJS.
+// Builds a component from an application in TypeScript or JavaScript. esbuild bundles the application, and
+// componentize-qjs puts the bundle into a component with QuickJS.
 
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -28,7 +28,7 @@ function options() {
   return { entry: resolve(entry), output: resolve(values.output) };
 }
 
-/** Bundles the application with this package into one module that exports what the component exports. */
+/** Bundles the application with this package into one module, which has the component's exports. */
 async function bundle(entry) {
   const own = JSON.stringify(packageFile("../dist/index.js"));
   const contents = `
@@ -46,9 +46,9 @@ async function bundle(entry) {
     target: "es2023",
     keepNames: true,
     external: ["epilogue:*", "wasi:*"],
-    // As Node names it, for polyfills that ask for it.
+    // Some polyfills use `global`, which is Node's name for `globalThis`.
     define: { global: "globalThis" },
-    // One copy of this package, from wherever it is imported. fetch-blob would bring its own web streams.
+    // The bundle has only one copy of this package. Without the second alias, fetch-blob would add its own web streams.
     alias: {
       epilogue: packageFile("../dist/index.js"),
       "web-streams-polyfill/dist/ponyfill.es2018.js": fileURLToPath(import.meta.resolve("web-streams-polyfill")),
@@ -63,7 +63,8 @@ async function bundle(entry) {
 /** Says why a module of Node cannot be imported. */
 function explainNode({ onResolve }) {
   onResolve({ filter: /^node:/ }, ({ path, importer }) =>
-    // fetch-blob asks Node for web streams if there are none. Here there always are.
+    // fetch-blob imports web streams of Node if the global web streams are missing. In this bundle, they are never
+    // missing.
     importer.endsWith(join("fetch-blob", "streams.cjs"))
       ? { path, external: true }
       : { errors: [{ text: `Could not resolve "${path}": a component has no modules of Node` }] },
@@ -87,7 +88,7 @@ async function main() {
   const jsSource = await bundle(entry);
   const component = await embed(jsSource);
   mkdirSync(dirname(output), { recursive: true });
-  // In one step: `epilogue up --watch` must not read half a file.
+  // The file appears in one step, so that `epilogue up --watch` never reads half a file.
   writeFileSync(`${output}.new`, component);
   renameSync(`${output}.new`, output);
 }
@@ -95,7 +96,7 @@ async function main() {
 try {
   await main();
 } catch (error) {
-  // esbuild has printed its errors.
+  // esbuild has already printed its own errors.
   if (error.errors === undefined) console.error(`epilogue-build: ${error.message}`);
   process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
-// Builds `dist`: the modules, and the WIT that componentize-qjs reads. That is the world of this package, and as its
-// dependencies the contract of Epilogue and the packages of WASI.
+// Builds `dist`, which has the modules and the WIT that componentize-qjs reads. The WIT is the world of this package,
+// with Epilogue's contract and the packages of WASI as dependencies.
 
 import { execSync } from "node:child_process";
 import { cpSync, rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const wit = path("../dist/wit");
 
-// Nothing is left of a module that was removed.
+// The old `dist` is removed, so that no deleted module stays in it.
 rmSync(path("../dist"), { recursive: true, force: true });
 execSync("npx --no-install tsc", { cwd: path(".."), stdio: "inherit" });
 cpSync(path("../wit"), wit, { recursive: true });

@@ -1,14 +1,16 @@
-// Waiting for a promise that other code fulfills.
+// Waits for a promise that other code fulfills.
 
-/** How many rounds of JavaScript's job queue a promise gets, before a stream is made for it. A stream takes as long as many. */
+/**
+ * The number of rounds of JavaScript's job queue before `alive` makes a stream. A stream takes as long as many rounds.
+ */
 const ROUNDS = 32;
 
 /**
- * Waits for `promise`, whoever fulfills it.
+ * Waits for `promise`, also if code of another call fulfills it.
  *
- * componentize-qjs ends a call of the host as soon as that call itself waits for nothing of the host's. A call that waits for
- * a timer of another call, as a task does that awaits a handler's promise, would end without a result, which is a trap. So
- * the call also reads a stream that ends when the promise is settled.
+ * componentize-qjs ends a call as soon as the call itself waits for nothing from the host. For example, a task may wait
+ * for a promise of the handler, which waits for a timer. The task's call would end without a result, which is a trap.
+ * So the call also reads a stream that ends when the promise is settled.
  */
 export async function alive<T>(promise: Promise<T>): Promise<T> {
   if (await isSettledSoon(promise)) return promise;
@@ -23,7 +25,10 @@ export async function alive<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
-/** Whether the promise is settled by code that waits for nothing. Most handlers and tasks are such code. */
+/**
+ * Reports whether the promise is settled soon, without a wait for the host. Most handlers and tasks do not wait for the
+ * host.
+ */
 async function isSettledSoon(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const settle = () => {

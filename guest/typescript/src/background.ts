@@ -1,4 +1,4 @@
-// The queue of the current request, and what lives in this instance's memory until it runs.
+// The queue of the current request, and the closures and cleanups in this instance's memory.
 
 import queue from "epilogue:background/queue@0.1.0";
 import { EnqueueError } from "./error.js";
@@ -6,45 +6,45 @@ import * as json from "./json.js";
 import { forHost, type TaskOptions } from "./options.js";
 import type { Task } from "./task.js";
 
-/** A task's number within its request: 1, 2, 3 … in the order of adding. */
+/** The number of a task within its request. The numbers are 1, 2, 3 and so on, in the order of registration. */
 export type TaskId = number;
 
-/** The options of a closure. It cannot be durable or retried, because it lives in the memory of its instance. */
+/** The options of a closure. A closure cannot be durable or retried, because it lives in the memory of its instance. */
 export type DeferOptions = Pick<TaskOptions, "cancelOnDisconnect" | "runWhen" | "timeout"> & {
-  /** The name in the host's log. Default: `defer`. */
+  /** The name of the task in the host's log. Default: `defer`. */
   name?: string;
 };
 
 /**
  * The queue of the current request.
  *
- * The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The handler,
- * libraries, running tasks and the teardown all add to the same queue.
+ * The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
+ * handler, libraries, running tasks and the teardown all add tasks to the same queue.
  */
 export const BackgroundTasks = {
   /**
-   * Adds a task behind all others.
+   * Adds a task at the end of the queue.
    *
-   * @throws {EnqueueError} If the task is not accepted. Such a task never runs.
+   * @throws {EnqueueError} If the task is refused. A refused task never runs.
    */
   addTask<Args extends unknown[]>(task: Task<Args>, ...args: Args): TaskId {
     return enqueue(task, args, task.options);
   },
 
   /**
-   * Adds a task behind all others, with options that override the task's own.
+   * Adds a task at the end of the queue, with options that override the task's own options.
    *
-   * @throws {EnqueueError} If the task is not accepted. Such a task never runs.
+   * @throws {EnqueueError} If the task is refused. A refused task never runs.
    */
   addTaskWith<Args extends unknown[]>(options: TaskOptions, task: Task<Args>, ...args: Args): TaskId {
     return enqueue(task, args, { ...task.options, ...options });
   },
 
   /**
-   * Adds a closure behind all others. It may capture any value, because it stays in this instance's memory. If the instance
-   * dies before the closure has run, the host records it as `abandoned`.
+   * Adds a closure at the end of the queue. The closure may capture any value, because it stays in this instance's
+   * memory. If the instance dies before the closure has run, the host records the task as `abandoned`.
    *
-   * @throws {EnqueueError} If the closure is not accepted. Such a task never runs.
+   * @throws {EnqueueError} If the closure is refused. A refused closure never runs.
    */
   defer(run: () => unknown, options: DeferOptions = {}): TaskId {
     const { name = "defer", ...rest } = options;
@@ -53,14 +53,17 @@ export const BackgroundTasks = {
     return id;
   },
 
-  /** Cancels a task that has not started. Returns false if the task has started or ended, or was never accepted. */
+  /**
+   * Cancels a task that has not started. Returns false if the task has already started, ended or been cancelled, or if
+   * the request has no task with this number.
+   */
   cancel(id: TaskId): boolean {
     return queue.cancel(id);
   },
 
   /**
-   * Sets whether this request's remaining tasks run after a task has failed. Without this call, the operator's setting
-   * decides.
+   * Sets whether this request's remaining tasks run after a task has failed. Without a call of this function, the
+   * operator's setting `on-failure` decides.
    */
   onFailure(policy: "stop" | "continue"): void {
     queue.onFailure(policy);
@@ -68,12 +71,13 @@ export const BackgroundTasks = {
 } as const;
 
 /**
- * Runs `cleanup` after the request's last task, even if there was no task. The last registered cleanup runs first. A cleanup
- * may be asynchronous. The host records what it throws, and the other cleanups still run.
+ * Registers `cleanup` to run after the request's last task. If the request has no task, `cleanup` runs after the
+ * response. The cleanups run in reverse order of registration. A cleanup may be asynchronous. If a cleanup throws an
+ * error, the host logs the error, and the other cleanups still run.
  */
 export function onTeardown(cleanup: () => unknown): void {
   cleanups.push(cleanup);
-  // A running teardown runs it too.
+  // A teardown that is already running also runs this cleanup.
   if (!isTearingDown) queue.needsTeardown();
 }
 
@@ -81,14 +85,17 @@ const closures = new Map<TaskId, () => unknown>();
 const cleanups: (() => unknown)[] = [];
 let isTearingDown = false;
 
-/** Takes the closure out that was added as this task, if it is one. */
+/** Removes and returns the closure of the task with this number. Returns undefined if the task is not a closure. */
 export function takeClosure(id: TaskId): (() => unknown) | undefined {
   const closure = closures.get(id);
   closures.delete(id);
   return closure;
 }
 
-/** Runs the cleanups, the last registered first, and those that they register. Then nothing of the request is left. */
+/**
+ * Runs the cleanups in reverse order of registration, also cleanups that are registered meanwhile. Then drops the
+ * closures of the request.
+ */
 export async function tearDown(): Promise<void> {
   const errors: unknown[] = [];
   isTearingDown = true;
@@ -101,7 +108,7 @@ export async function tearDown(): Promise<void> {
   }
   isTearingDown = false;
   closures.clear();
-  // The runner passes a string on to the host.
+  // The thrown string is the error of `runner.teardown`.
   if (errors.length > 0) throw errors.join("; ");
 }
 

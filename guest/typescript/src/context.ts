@@ -1,23 +1,32 @@
-// What running code can ask about its request and its task.
+// The contexts from which running code reads its request and its task.
 
 import context from "epilogue:background/context@0.1.0";
 
-/** The request's position in a distributed trace, as W3C Trace Context defines it. Send both headers on to other services. */
+/**
+ * The request's position in a distributed trace, as W3C Trace Context defines it. Send both headers with requests to
+ * other services.
+ */
 export interface TraceContext {
   readonly traceparent: string;
   readonly tracestate: string | undefined;
 }
 
-/** The identity of the current request. The handler, its tasks and the teardown get the same identity. */
+/**
+ * The identifier and the trace context of the current request. The handler, its tasks and the teardown get the same
+ * values.
+ */
 export class RequestContext {
   private constructor(
-    /** The request's identifier. The host's log uses the same identifier. No other request has it. */
+    /**
+     * The request's identifier. Two requests never have the same identifier. The host writes the identifier into every
+     * event about the request.
+     */
     readonly requestId: string,
     /** The request's position in a distributed trace. */
     readonly traceContext: TraceContext,
   ) {}
 
-  /** Returns the current request, or undefined if the instance serves none. */
+  /** Returns the current request. Returns undefined if the instance serves no request. */
   static current(): RequestContext | undefined {
     const request = context.request();
     if (request === null) return undefined;
@@ -26,37 +35,40 @@ export class RequestContext {
   }
 }
 
-/** How the response of a task's request ended. A `reason` says why there was no complete response. */
+/** Says how the response to the request ended. `reason` says why the host did not send a complete response. */
 export type ResponseOutcome =
   | { readonly kind: "delivered" | "client-gone" }
   | { readonly kind: "response-failed" | "handler-failed"; readonly reason: string };
 
-/** The running task. */
+/** The context of the running task. */
 export class TaskContext {
   private constructor(
-    /** The task's number within its request: 1, 2, 3 … in the order of adding. */
+    /** The task's number within its request. The numbers are 1, 2, 3 and so on, in the order of registration. */
     readonly id: number,
     /** The task's name. */
     readonly name: string,
-    /** The number of this attempt: 1 for the first. */
+    /** The number of the running attempt. The first attempt has the number 1. */
     readonly attempt: number,
-    /** How the response ended. */
+    /** Says how the response to the request ended. */
     readonly outcome: ResponseOutcome,
   ) {}
 
   /**
-   * Returns the running task, or undefined in a handler or a teardown.
+   * Returns the context of the running task. Returns undefined in a handler or a teardown.
    *
-   * The host runs one task at a time. Code that a handler left running, such as the promise of `ctx.waitUntil`, sees the task
-   * that runs at that moment.
+   * The host runs one task at a time. If a handler leaves code running, for example the promise of `ctx.waitUntil`,
+   * this code gets the task that is running at that moment.
    */
   static current(): TaskContext | undefined {
     return current;
   }
 
-  /** A key that is the same for every attempt of this task. No other task has the same key. */
+  /**
+   * A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key to services
+   * that ignore a second request with the same key.
+   */
   get idempotencyKey(): string {
-    // The host has a key as long as there is a request, and a task runs only within one.
+    // The host returns a key as long as the instance serves a request, and a task runs only within a request.
     return context.idempotencyKey(this.id) ?? "";
   }
 
@@ -65,7 +77,7 @@ export class TaskContext {
     return RequestContext.current()?.requestId ?? "";
   }
 
-  /** Runs `body` as the task that the host has asked for. */
+  /** Runs `body`, with the task `asked` as the current task. */
   static async run(asked: HostTask, body: () => unknown): Promise<void> {
     current = new TaskContext(asked.id, asked.name, asked.attempt, outcomeOf(asked.outcome));
     try {
@@ -90,7 +102,7 @@ export interface HostTask {
 /** The outcome of a response, as the host passes it. */
 export type HostOutcome = { tag: ResponseOutcome["kind"]; val?: string };
 
-/** The host's outcome for JavaScript. */
+/** Converts the host's outcome to a `ResponseOutcome`. */
 export function outcomeOf({ tag, val }: HostOutcome): ResponseOutcome {
   return tag === "delivered" || tag === "client-gone" ? { kind: tag } : { kind: tag, reason: val ?? "" };
 }

@@ -1,8 +1,8 @@
-// Why a task was not accepted.
+// The reasons why a task is refused.
 
 /**
- * The reasons why a task is not accepted. `bad-args` comes from this package. All other reasons come from the host, and
- * `wit/types.wit` describes them at `enqueue-error`.
+ * The reason why a task is refused. The reason `bad-args` comes from this package. All other reasons come from the
+ * host, and `wit/types.wit` describes them at `enqueue-error`.
  */
 export type EnqueueErrorReason =
   | "args-too-large"
@@ -17,12 +17,15 @@ export type EnqueueErrorReason =
   | "too-many-generations"
   | "unsupported";
 
-/** A task was not accepted. It never runs. */
+/** The error of a task that is refused. A refused task never runs. */
 export class EnqueueError extends Error {
   override readonly name = "EnqueueError";
-  /** The reason. */
+  /** The reason why the task is refused. */
   readonly reason: EnqueueErrorReason;
-  /** Whether the same request may succeed later. If so, answer 503 with `retry-after`. If not, answer 500. */
+  /**
+   * Whether the same request may succeed later. If true, answer with the status 503 and `retry-after`. If false, answer
+   * with the status 500.
+   */
   readonly isTemporary: boolean;
 
   constructor(task: string, reason: EnqueueErrorReason, detail: unknown, options?: ErrorOptions) {
@@ -31,14 +34,17 @@ export class EnqueueError extends Error {
     this.isTemporary = reason === "shutting-down" || reason === "backlog-full";
   }
 
-  /** The error for what the host threw, or that itself if it is not a refusal. */
+  /** Converts a refusal that the host threw to an `EnqueueError`. Returns any other thrown value unchanged. */
   static from(task: string, thrown: unknown): unknown {
     const refusal = payload(thrown);
     return refusal === undefined ? thrown : new EnqueueError(task, refusal.tag, refusal.val, { cause: thrown });
   }
 }
 
-/** The case of the WIT's `enqueue-error` in what an import threw: the case itself, or an error that carries it. */
+/**
+ * Returns the case of the WIT's `enqueue-error` in a thrown value. The value is the case itself, or an error with the
+ * case as its payload.
+ */
 function payload(thrown: unknown): { tag: EnqueueErrorReason; val?: unknown } | undefined {
   const carried = thrown instanceof Error && "payload" in thrown ? thrown.payload : thrown;
   const isCase = typeof carried === "object" && carried !== null && "tag" in carried;

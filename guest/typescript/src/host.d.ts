@@ -1,4 +1,4 @@
-// The interfaces of `wit/world.wit`, as componentize-qjs presents them to JavaScript.
+// The interfaces of `wit/world.wit`, in the form in which componentize-qjs presents them to JavaScript.
 
 declare module "epilogue:background/queue@0.1.0" {
   export interface HostTaskOptions {
@@ -52,16 +52,16 @@ declare module "wasi:http/types@0.3.0" {
       contents: ByteReadable | null,
       trailers: Readable<Trailers>,
     ): [Response, Readable<Result<null>>];
-    /** Throws if HTTP has no such status. */
+    /** Throws an error if HTTP has no such status. */
     setStatusCode(status: number): void;
   }
 
-  /** The end of a future that is read. */
+  /** The readable end of a future. */
   export interface Readable<T> {
     read(): Promise<T>;
     drop(): void;
   }
-  /** The end of a byte stream that is read. Iterating it yields chunks. */
+  /** The readable end of a byte stream. An iteration over the stream yields chunks. */
   export interface ByteReadable extends AsyncIterable<Uint8Array> {
     read(count?: number): Promise<Uint8Array>;
     drop(): void;

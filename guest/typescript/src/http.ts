@@ -1,4 +1,4 @@
-// Requests and responses between the host and a fetch handler.
+// Converts requests and responses between the host and a fetch handler.
 
 import types, {
   type ByteReadable,
@@ -16,7 +16,7 @@ import type { ByteWritable } from "./wit.js";
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Headers of one connection. The host sets them, and does not let a guest do so. */
+/** The headers of one connection. The host sets these headers, and refuses them from a guest. */
 const OF_THE_CONNECTION = new Set([
   "connection",
   "host",
@@ -26,7 +26,7 @@ const OF_THE_CONNECTION = new Set([
   "upgrade",
 ]);
 
-/** The host's request as a `Request`. Its body is read when the handler reads it. */
+/** Converts the host's request to a `Request`. The body is read only when the handler reads it. */
 export function receive(incoming: HostRequest): Request {
   const method = incoming.getMethod();
   const headers = new Headers();
@@ -39,7 +39,9 @@ export function receive(incoming: HostRequest): Request {
   return received(url, name, headers, hasBody ? bodyOf(incoming) : null);
 }
 
-/** The host's response for a handler's. The host sends a body while this call goes on. */
+/**
+ * Converts the handler's response to a response for the host. The host sends the body while the host's call goes on.
+ */
 export function answer(request: Request, response: Response): HostResponse {
   if (!(response instanceof Response)) throw new TypeError("the fetch handler returned no Response");
   const entries: [string, Uint8Array][] = [];
@@ -73,7 +75,7 @@ export function answer(request: Request, response: Response): HostResponse {
   return made;
 }
 
-/** Copies a body to the host, until its end or until the client has gone. */
+/** Copies a body to the host, until the body ends or the client leaves. */
 async function copy(body: ReadableStream<Uint8Array>, writable: ByteWritable): Promise<void> {
   const reader = body.getReader();
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
@@ -113,11 +115,14 @@ function bodyOf(incoming: HostRequest): ReadableStream<Uint8Array> {
       await chunks.return?.();
     },
   };
-  // Nothing is read before the handler asks for it.
+  // With a high-water mark of 0, the stream reads nothing before the handler asks for data.
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
-/** A future of a type that componentize-qjs names after the WIT type: one of the world's two begins with `prefix`. */
+/**
+ * Creates a future. componentize-qjs names the type of a future after the WIT type. The world has two such types, and
+ * the name of one type begins with `prefix`.
+ */
 function future<T>(prefix: "RESULT_OPTION" | "RESULT_VOID"): { readable: Readable<T>; write(value: T): void } {
   const name = Object.keys(wit.Future.types).find((name) => name.startsWith(prefix));
   const { readable, writable } = wit.Future(wit.Future.types[name ?? prefix]);

@@ -1,6 +1,6 @@
 /**
- * Background tasks after the response, for fetch handlers that run as WebAssembly components. A handler adds tasks, the host
- * sends the response to its last byte, and then runs the tasks in order.
+ * Background tasks after the response, for fetch handlers that run as WebAssembly components. A handler adds tasks. The
+ * host sends the whole response, and then runs the tasks in order.
  *
  * @module
  */

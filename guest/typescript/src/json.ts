@@ -1,8 +1,8 @@
-// The arguments of tasks. They pass through JSON, because the host stores a task as bytes.
+// Converts the arguments of tasks to JSON and back, because the host keeps arguments as bytes.
 
 /**
- * `T` if JSON keeps a value of this type as it is. Otherwise a type that no value has, so that the compiler refuses it: JSON
- * loses functions, symbols and bigints, and turns dates, maps, sets and byte arrays into something else.
+ * The type `T`, if JSON keeps the values of `T` exactly. If not, this is a type without values, so that the compiler
+ * refuses the argument. JSON loses functions, symbols and bigints, and changes dates, maps, sets and byte arrays.
  */
 export type Json<T> = T extends string | number | boolean | null | undefined
   ? T
@@ -15,14 +15,17 @@ export type Json<T> = T extends string | number | boolean | null | undefined
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Writes a task's arguments. Throws a `TypeError` that names the first value that JSON would change. */
+/**
+ * Writes a task's arguments as JSON. If JSON would change a value, throws a `TypeError` that names the first such
+ * value.
+ */
 export function write(args: readonly unknown[]): Uint8Array {
   const given = args.slice(0, args.findLastIndex((argument) => argument !== undefined) + 1);
   for (const [index, argument] of given.entries()) check(argument, `argument ${index + 1}`, []);
   return encoder.encode(JSON.stringify(given));
 }
 
-/** Reads a task's arguments. Throws an error if the bytes are not a JSON array. */
+/** Reads a task's arguments from JSON. Throws an error if the bytes are not a JSON array. */
 export function read(bytes: Uint8Array): unknown[] {
   const args: unknown = JSON.parse(decoder.decode(bytes));
   if (!Array.isArray(args)) throw new TypeError("the arguments are not a JSON array");
@@ -46,7 +49,7 @@ function check(value: unknown, place: string, parents: object[]): void {
   if (parents.includes(value)) throw new TypeError(`${place} contains itself`);
   const inside = [...parents, value];
   if (Array.isArray(value)) {
-    // Not `forEach`, which skips the holes that JSON turns into null.
+    // `forEach` would skip holes in the array, which JSON turns into null.
     for (let index = 0; index < value.length; index++) check(value[index], `${place}[${index}]`, inside);
     return;
   }
@@ -55,7 +58,7 @@ function check(value: unknown, place: string, parents: object[]): void {
     throw new TypeError(`${place} is a ${value.constructor.name}, which JSON would turn into another value`);
   }
   for (const [key, property] of Object.entries(value)) {
-    // JSON leaves such a property out. To the reader it is undefined all the same.
+    // JSON leaves out a property that is undefined. The task still reads the property as undefined.
     if (property !== undefined) check(property, `${place}.${key}`, inside);
   }
 }

@@ -1,39 +1,44 @@
-// The options of a task, and how the host wants them.
+// The options of a task, and their conversion for the host.
 
 import type { HostTaskOptions } from "epilogue:background/queue@0.1.0";
 
-/** When a task runs, how often, and for how long. All times are in milliseconds. */
+/** The options of one task, which say when, how often and how long the task runs. All times are in milliseconds. */
 export interface TaskOptions {
   /**
-   * The results of the handler after which the task runs. `success` is a response of any status, `failure` is an exception
-   * that the handler did not catch. Default: `success`.
+   * Says after which results of the handler the task runs. `success` means a response of any status. `failure` means an
+   * exception that the handler did not catch. Default: `success`.
    */
   runWhen?: "success" | "failure" | "always";
   /**
-   * The timeout of one attempt. If an attempt takes longer, the host stops it and records it as `timed-out`. The
-   * operator's setting `task-timeout` is the default and the upper bound. Its own default is 30 s.
+   * The timeout of one attempt. If an attempt takes longer, the host stops the attempt, and the attempt ends as
+   * `timed-out`. The operator's setting `task-timeout` is the default and the upper bound. `task-timeout` is 30 s by
+   * default.
    */
   timeout?: number;
   /**
-   * The largest number of attempts. Default: 1. For a durable task, the operator's setting decides, which is 10 by
-   * default.
+   * The largest number of attempts. Default: 1. For a durable task, the default is the operator's setting
+   * `durable-attempts`, which is 10 by default.
    */
   maxAttempts?: number;
   /**
-   * The waits between attempts: `first` after the first failed attempt, then twice as long each time, up to `max`.
-   * Default: 100 ms to 10 s. For a durable task, the operator's setting decides.
+   * The waits between attempts. The wait after the first failed attempt is `first`. Each further wait is twice as long
+   * as the wait before it, up to `max`. Default: 100 ms to 10 s. For a durable task, the default is the operator's
+   * settings `durable-backoff` and `durable-max-backoff`.
    */
   backoff?: { first: number; max: number };
   /** Whether the host cancels the task if the client leaves before the response is complete. Default: false. */
   cancelOnDisconnect?: boolean;
   /**
-   * Whether the host stores the task, so that the task survives the host. The task then runs at least once. This option
-   * needs a task engine. Default: false, unless the operator makes all tasks durable.
+   * Whether the host stores the task in the task engine, where the task survives a crash of the host. A durable task
+   * runs at least once. This option needs a task engine. Default: false, unless the operator makes all tasks durable.
    */
   durable?: boolean;
 }
 
-/** The options as the host takes them. A task that is bound to this instance cannot run in another one. */
+/**
+ * Converts the options to the form that the host expects. If `instanceBound` is true, the task cannot run in another
+ * instance.
+ */
 export function forHost(options: TaskOptions, instanceBound: boolean): HostTaskOptions {
   const { runWhen, timeout, maxAttempts, backoff, cancelOnDisconnect, durable } = options;
   return {
@@ -47,7 +52,10 @@ export function forHost(options: TaskOptions, instanceBound: boolean): HostTaskO
   };
 }
 
-/** A time for the host. Times of more than 104 days count as 104 days, the most that a JavaScript number holds exactly. */
+/**
+ * Converts milliseconds to nanoseconds. A time above 104 days becomes 104 days, because a JavaScript number holds no
+ * longer time exactly.
+ */
 export function nanoseconds(milliseconds: number): number {
   return Math.min(Math.max(0, Math.round(milliseconds * 1_000_000)), Number.MAX_SAFE_INTEGER);
 }

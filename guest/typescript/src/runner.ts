@@ -1,4 +1,4 @@
-// What the host calls after the response: the export `epilogue:background/runner`.
+// The export `epilogue:background/runner`, whose functions the host calls after the response.
 
 import { alive } from "./alive.js";
 import { takeClosure, tearDown } from "./background.js";
@@ -6,7 +6,7 @@ import { type HostTask, TaskContext } from "./context.js";
 import * as json from "./json.js";
 import { find } from "./task.js";
 
-/** The component's export. Its functions throw the cases of the WIT's errors. */
+/** The component's export `runner`. The functions of this export throw the cases of the WIT's errors. */
 export const runner = {
   async run(asked: HostTask): Promise<void> {
     const body = takeClosure(asked.id) ?? call(asked);
@@ -22,7 +22,7 @@ export const runner = {
   },
 };
 
-/** The call that a task stands for. */
+/** Returns a function that calls the task's function with the task's arguments. */
 function call(asked: HostTask): () => unknown {
   const task = find(asked.name);
   if (task === undefined) throw { tag: "unknown-task" };
@@ -35,7 +35,7 @@ function call(asked: HostTask): () => unknown {
   return () => task(...args);
 }
 
-/** What the host's log says of a thrown value: its name, its message, and those of its causes. */
+/** Describes a thrown value for the host's log, with the names and messages of the value and its causes. */
 export function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   return thrown.cause === undefined ? String(thrown) : `${thrown}: ${describe(thrown.cause)}`;

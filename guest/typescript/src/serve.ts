@@ -1,4 +1,4 @@
-// From a fetch handler to the component's exports.
+// Makes the component's exports from a fetch handler.
 
 import environment from "wasi:cli/environment@0.3.0";
 import type { Request as HostRequest, Response as HostResponse } from "wasi:http/types@0.3.0";
@@ -13,27 +13,27 @@ export type Env = Readonly<Record<string, string>>;
 /** The third argument of a fetch handler, as in Cloudflare Workers. */
 export interface ExecutionContext {
   /**
-   * Adds a task that waits for the promise. The promise is already running. The task ends when the promise is settled.
-   * The host records the task as `succeeded` or `failed`, with the name `waitUntil`.
+   * Adds a task that waits for the promise. The code behind the promise is already running. The task ends when the
+   * promise is settled. The host records the task as `succeeded` or `failed`, with the name `waitUntil`.
    *
-   * @throws {EnqueueError} If the task is not accepted.
+   * @throws {EnqueueError} If the task is refused.
    */
   waitUntil(promise: Promise<unknown>): void;
-  /** Does nothing: no other server could handle the request. */
+  /** Does nothing, because no other server could handle the request. */
   passThroughOnException(): void;
-  /** For libraries that expect this property. It is empty. */
+  /** An empty object, for libraries that expect this property. */
   readonly props: Record<string, never>;
 }
 
-/** An application as Cloudflare Workers and Hono have it. */
+/** An application in the form of Cloudflare Workers and Hono. */
 export interface FetchHandler {
-  /** Answers a request. If it throws, the client gets a response of status 500. */
+  /** Answers a request. If this function throws an error, the client gets a response with the status 500. */
   fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response>;
 }
 
 const context: ExecutionContext = {
   waitUntil(promise) {
-    // The task sees the rejection. Until then it is no error that nobody has.
+    // The task handles a rejection later. Until then, the rejection must not count as unhandled.
     promise.catch(() => {});
     BackgroundTasks.defer(() => promise, { name: "waitUntil" });
   },
@@ -41,7 +41,10 @@ const context: ExecutionContext = {
   props: {},
 };
 
-/** Makes the exports of a component that serves this application. `epilogue-build` calls it for the default export. */
+/**
+ * Makes the exports of a component that serves this application. `epilogue-build` calls this function with the module's
+ * default export.
+ */
 export function serve(app: FetchHandler): { handler: unknown; runner: unknown } {
   if (typeof app?.fetch !== "function") throw new TypeError("the default export has no method `fetch`");
   const handler = {

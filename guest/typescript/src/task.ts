@@ -1,40 +1,40 @@
-// Tasks: functions with a name, by which the host asks for them after the response.
+// Tasks, which are functions with a name. After the response, the host calls a task by its name.
 
 import type { Json } from "./json.js";
 import type { TaskOptions } from "./options.js";
 
 /**
- * A function that can run after the response. `BackgroundTasks.addTask` enqueues it, with arguments that the compiler
- * checks. A direct call runs the function at once.
+ * A function that can run after the response. `BackgroundTasks.addTask` enqueues the task, and the compiler checks the
+ * types of the arguments. A direct call runs the function at once.
  */
 export interface Task<Args extends unknown[], Result = unknown> {
   (...args: Args): Result;
   /** The name by which the host knows the task, in its log and in the task engine. */
   readonly taskName: string;
-  /** The options that hold wherever the task is enqueued. */
+  /** The options of every call of `addTask` with this task. */
   readonly options: TaskOptions;
 }
 
-/** Any task, whatever its arguments. */
+/** A task with arguments of any types. */
 // biome-ignore lint/suspicious/noExplicitAny: only `any` stands for parameters of every type
 export type AnyTask = Task<any[]>;
 
 const tasks = new Map<string, AnyTask>();
 
-/** Accepts a function of these arguments only if JSON keeps them all. Otherwise the compiler shows this text. */
+/** Accepts a function only if JSON keeps all of its arguments. If not, the compiler shows this text. */
 type Checked<Args> = Args extends Json<Args> ? unknown : "a task takes only arguments that JSON keeps as they are";
 
 /**
  * Turns a function into a task.
  *
- * Call it at the top level of a module, because the host may run the task in a fresh instance. The arguments must be values
- * that JSON keeps as they are.
+ * Call `task` at the top level of a module, because the host may run the task in a fresh instance. The arguments must
+ * be values that JSON does not change.
  *
- * @param name The task's name. Stored durable tasks have it, so change it only when none is left.
- * @param run The function. It may be asynchronous. If it throws, the attempt has failed. Annotate all of its parameters, also
- *   those with a default value.
- * @param options Options that hold wherever the task is enqueued.
- * @throws {Error} If another task has this name.
+ * @param name The task's name. Stored durable tasks contain the name, so change the name only when no stored task is left.
+ * @param run The function, which may be asynchronous. If the function throws an error, the attempt fails. Annotate all
+ *   parameters of the function, also parameters with a default value.
+ * @param options The options of every call of `addTask` with this task.
+ * @throws {Error} If another task has the same name.
  */
 export function task<Args extends unknown[], Result>(
   name: string,
@@ -47,7 +47,7 @@ export function task<Args extends unknown[], Result>(
   return made;
 }
 
-/** The task of this name, if there is one. */
+/** Returns the task with this name. Returns undefined if no task has this name. */
 export function find(name: string): AnyTask | undefined {
   return tasks.get(name);
 }

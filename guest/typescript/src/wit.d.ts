@@ -1,10 +1,10 @@
-// The global `wit` of componentize-qjs: it makes the streams and futures that pass to the host.
+// The global `wit` of componentize-qjs, which makes streams and futures for the host.
 
 import type { ByteReadable, Readable } from "wasi:http/types@0.3.0";
 
-/** The end of a byte stream that is written. */
+/** The writable end of a byte stream. */
 export interface ByteWritable {
-  /** Writes everything, or less if the reader has gone. Returns the number of bytes written. */
+  /** Writes all bytes, or fewer bytes if the reader has gone. Returns the number of written bytes. */
   writeAll(bytes: Uint8Array): Promise<number>;
   drop(): void;
 }

@@ -1,4 +1,4 @@
-// The static methods of `AbortSignal` that the polyfill lacks.
+// Adds the static methods of `AbortSignal` that the polyfill lacks.
 
 function abort(reason?: unknown): AbortSignal {
   const controller = new AbortController();

@@ -1,10 +1,10 @@
-// Bodies of requests and responses.
+// The bodies of requests and responses.
 
 import { MultipartParseError, parseMultipart } from "@remix-run/multipart-parser";
 import { ReadableStream as Polyfill } from "web-streams-polyfill";
 import { File, formDataToBlob } from "./forms.js";
 
-/** What a body can be made of. */
+/** The types from which a body can be made. */
 export type BodySource =
   | ArrayBuffer
   | ArrayBufferView
@@ -15,13 +15,13 @@ export type BodySource =
   | URLSearchParams
   | string;
 
-/** A body: nothing, bytes that are all there, or a stream of them. */
+/** The content of a body, which is nothing, complete bytes, or a stream of bytes. */
 export type Content = null | Uint8Array | ReadableStream<Uint8Array>;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The content of a source, and the content type that it implies. */
+/** Returns the content of a source, and the content type that the source implies. */
 export function contentOf(source: BodySource | null | undefined): [Content, string | undefined] {
   if (source === null || source === undefined) return [null, undefined];
   if (typeof source === "string") return [encoder.encode(source), "text/plain;charset=UTF-8"];
@@ -38,7 +38,7 @@ export function contentOf(source: BodySource | null | undefined): [Content, stri
   return [encoder.encode(String(source)), "text/plain;charset=UTF-8"];
 }
 
-/** What requests and responses have in common. */
+/** The common base class of requests and responses. */
 export abstract class Body {
   abstract readonly headers: { get(name: string): string | null };
   #content: Content;
@@ -49,7 +49,7 @@ export abstract class Body {
     this.#content = content;
   }
 
-  /** The body as a stream. It is the same stream each time. */
+  /** The body as a stream. Each read of this property returns the same stream. */
   get body(): ReadableStream<Uint8Array> | null {
     const content = this.#content;
     if (content === null) return null;
@@ -58,7 +58,7 @@ export abstract class Body {
   }
 
   get bodyUsed(): boolean {
-    // A stream that someone reads without these methods is used too.
+    // If other code reads the stream, the body also counts as used.
     return this.#used || (this.#stream?.locked ?? false);
   }
 
@@ -110,7 +110,7 @@ export abstract class Body {
     return decoder.decode(await this.bytes());
   }
 
-  /** Takes the content, which can be read once. Throws if it was read before. */
+  /** Takes the content, which can be read only once. Throws an error if the content was read before. */
   take(): Content {
     if (this.bodyUsed) throw new TypeError("the body was read before");
     const content = this.#stream ?? this.#content;
@@ -118,7 +118,7 @@ export abstract class Body {
     return content;
   }
 
-  /** Leaves this body one copy of its content, and returns the other. Throws if it was read before. */
+  /** Copies the content, keeps one copy, and returns the other copy. Throws an error if the content was read before. */
   protected share(): Content {
     if (this.bodyUsed) throw new TypeError("the body was read before");
     const content = this.#stream ?? this.#content;
@@ -129,7 +129,7 @@ export abstract class Body {
   }
 }
 
-/** Takes the content of a response, as bytes if they are all there. Throws if it was read before. */
+/** Takes the content of a response. Throws an error if the content was read before. */
 export function contentTaken(response: Response): Content {
   return response instanceof Body ? response.take() : response.body;
 }

@@ -1,12 +1,13 @@
-// `console`: `log`, `info` and `debug` write to stdout, `warn`, `error` and `trace` to stderr, as in Node.
+// Defines `console`. As in Node, `log`, `info` and `debug` write to stdout, and `warn`, `error` and `trace` write to
+// stderr.
 
 import stderr from "wasi:cli/stderr@0.2.0";
 import stdout, { type Output } from "wasi:cli/stdout@0.2.0";
 import { define } from "./define.js";
 
-/** The most bytes that WASI takes in one call. */
+/** The largest number of bytes that WASI takes in one call. */
 const AT_ONCE = 4096;
-/** How deep objects are shown inside objects. */
+/** The largest depth at which `console` shows objects inside objects. */
 const DEPTH = 4;
 
 const encoder = new TextEncoder();

@@ -1,4 +1,4 @@
-// `Blob`, `File` and `FormData`.
+// Defines `Blob`, `File` and `FormData`.
 
 import Blob from "fetch-blob";
 import File from "fetch-blob/file.js";

@@ -1,5 +1,5 @@
-// The web's interfaces that QuickJS lacks. Importing this module puts them on `globalThis`. The order matters: a polyfill may
-// use those before it.
+// Adds the web's interfaces that QuickJS lacks to `globalThis`. The order of the imports matters, because a polyfill
+// may use earlier polyfills.
 
 import "./encoding.js";
 import "./console.js";

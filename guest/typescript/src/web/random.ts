@@ -1,15 +1,15 @@
-// Random numbers from the host. QuickJS seeds its own generator while the component is built, so that all instances would
-// draw the same numbers.
+// Random numbers from the host. QuickJS seeds its own generator while the component is built, so all instances would
+// get the same numbers from it.
 
 import random from "wasi:random/random@0.3.0";
 import { define } from "./define.js";
 
-/** The most bytes that `crypto.getRandomValues` fills in one call, as the standard has it. */
+/** The largest number of bytes that `crypto.getRandomValues` fills in one call, according to the standard. */
 const MOST = 65_536;
 
 Math.random = () => {
   const bytes = new DataView(random.getRandomBytes(8).slice().buffer);
-  // 53 bits: as many as a number in [0, 1) can have.
+  // The number has 53 random bits, which is the most that a number in [0, 1) can have.
   return (bytes.getUint32(0) * 2 ** 21 + (bytes.getUint32(4) >>> 11)) / 2 ** 53;
 };
 

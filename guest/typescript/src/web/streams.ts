@@ -1,4 +1,4 @@
-// Web streams.
+// Defines the classes of web streams.
 
 import {
   ByteLengthQueuingStrategy,

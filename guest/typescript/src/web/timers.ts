@@ -1,13 +1,13 @@
-// `setTimeout`, `setInterval` and their counterparts, on the host's clock.
+// Defines `setTimeout`, `setInterval`, `clearTimeout` and `clearInterval`, with the host's clock.
 //
-// A timer that is cleared does not fire. The host's wait for it goes on, because componentize-qjs cannot cancel a wait, so the
-// host keeps the instance for as long, within the limits of the request's tasks.
+// A cleared timer does not fire. But the host still waits, because componentize-qjs cannot cancel a wait. During this
+// wait, the host keeps the instance, within the limits of the request's tasks.
 
 import clock from "wasi:clocks/monotonic-clock@0.3.0";
 import { nanoseconds } from "../options.js";
 import { define } from "./define.js";
 
-/** The longest single wait. A timer that is cleared meanwhile lets its call end after this time at the latest. */
+/** The longest single wait, in milliseconds. After a timer is cleared, its call can end after at most this time. */
 const SLICE = 100;
 
 type Callback = (...args: unknown[]) => void;
@@ -20,7 +20,7 @@ async function run(id: number, delay: number, repeats: boolean, callback: () => 
     for (let left = delay; left > 0 && running.has(id); left -= SLICE) {
       await clock.waitFor(nanoseconds(Math.min(left, SLICE)));
     }
-    // Zero means after the code that runs, and not at once.
+    // A delay of zero means that the callback runs after the running code, and not at once.
     if (delay === 0) await clock.waitFor(0);
     if (!running.has(id)) return;
     if (!repeats) running.delete(id);

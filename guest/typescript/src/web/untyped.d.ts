@@ -1,4 +1,4 @@
-// Modules without types of their own.
+// Modules that declare no types.
 
 declare module "core-js/web/*";
 declare module "event-target-polyfill";
