@@ -1,8 +1,8 @@
 //! The interfaces of Spin that a component can import.
 //!
-//! Each of Spin's capabilities has a module. The core of a module is plain Rust that does not use wasmtime. The folder
-//! `interfaces` of a module has a file for each version of the capability's WIT, because SDKs of different age import
-//! different versions. The script `wit/vendor.sh` copies the WIT from the releases of spin-sdk to `wit/deps`.
+//! Each of Spin's capabilities has a module. The core of a module is plain Rust that does not use wasmtime. The
+//! submodule `interfaces` of a module implements all versions of the capability's WIT, because SDKs of different age
+//! import different versions. The script `wit/vendor.sh` copies the WIT from the releases of spin-sdk to `wit/deps`.
 
 mod bindings;
 pub mod key_value;
