@@ -1,12 +1,12 @@
 //! The settings that an operator can change. This file defines each setting once: its name, meaning, environment
 //! variable, type and default.
 //!
-//! The macro `settings!` makes two structs from each list of settings. In the resolved struct, each setting has its
-//! value or its default. In the overlay, each setting may be missing.
+//! The macro `settings!` makes two structs from each list of settings. In the resolved struct, each setting has a
+//! value, which is the default if nobody has set the setting. In the overlay, a setting may have no value.
 //!
 //! The command line with its `EPILOGUE_…` variables, the `tool.epilogue` table of a component, and the `tool.epilogue`
-//! table of the application each have an overlay. If several overlays contain a setting, the command line wins over the
-//! component, and the component wins over the application.
+//! table of the application each have an overlay. If several overlays contain a setting, the command line overrides the
+//! component's table, and the component's table overrides the application's table.
 
 #[macro_use]
 mod define;
@@ -27,30 +27,35 @@ use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, T
 settings! {
     /// The settings of one component.
     pub struct Settings;
-    /// The settings of a component as a manifest or a command line sets them. Each setting may be missing.
+    /// The settings that one place sets for a component, such as a manifest or a command line. A setting may be missing.
     pub struct SettingsOverlay {
-        /// Number of requests that one instance serves, one after the other, before the host drops the instance. With
-        /// `1`, each request gets a fresh instance.
+        /// Number of requests that one instance serves, one after the other. After this number of requests, the host
+        /// replaces the instance. With `1`, each request gets a new instance.
         #[arg(help_heading = "Guests", env = "EPILOGUE_REUSE", value_name = "COUNT")]
         reuse: NonZeroU32 = nonzero_u32(128);
-        /// Policy after a failed task. With `stop`, the host skips the tasks behind the failed task. With `continue`,
-        /// the host runs the tasks behind the failed task. The guest can choose another policy.
+        /// What the host does with the later tasks of a request after one of the request's tasks has failed. With
+        /// `stop`, the host skips the later tasks. With `continue`, the host runs the later tasks. The guest can choose
+        /// another policy for a request.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_ON_FAILURE", value_name = "POLICY")]
         on_failure: OnFailure = OnFailure::Stop;
-        /// Longest time until a handler returns its response headers. The response body may take longer.
+        /// Longest time that a handler may take to return its response headers. If the handler takes longer, the host
+        /// stops the handler and answers 504. The response body may take more time.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_REQUEST_TIMEOUT", value_name = "DURATION")]
         request_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Longest pause of a guest while the client waits for more of the response body. If the guest pauses longer,
-        /// the host stops the guest and aborts the response.
+        /// Longest time for which a guest may write nothing to the response body while the client waits for more data.
+        /// If the guest writes nothing for longer, the host stops the guest and aborts the response.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_RESPONSE_TIMEOUT", value_name = "DURATION")]
         response_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Longest time for one attempt of a task. The guest can set a shorter timeout for a task.
+        /// Longest time that one attempt of a task may take. The guest can set a shorter timeout for a task.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TASK_TIMEOUT", value_name = "DURATION")]
         task_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Longest time for all tasks of one request together.
+        /// Longest time that all tasks of one request may take together, including the pauses between attempts. After
+        /// this time, the host abandons the remaining tasks. If a remaining task is durable, a worker runs the task
+        /// later.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_DRAIN_TIMEOUT", value_name = "DURATION")]
         drain_timeout: Duration = Duration::from_secs(300), least MOMENT;
-        /// Longest time for the teardown of one request.
+        /// Longest time that the teardown of one request may take. In the teardown, the guest runs its `on_teardown`
+        /// callbacks.
         #[arg(help_heading = "Tasks", env = "EPILOGUE_TEARDOWN_TIMEOUT", value_name = "DURATION")]
         teardown_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Largest number of tasks that one request may enqueue.
@@ -62,49 +67,54 @@ settings! {
         /// Largest size of the arguments of all tasks of one request together.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUEST_ARGS", value_name = "SIZE")]
         max_request_args: Size = Size::mebibytes(16), least NO_ARGUMENTS;
-        /// Largest size of a request body. If a request body is larger, the host answers 413. If the guest already
-        /// reads the larger body, the guest gets an error instead. By default, the size of a body has no limit.
+        /// Largest size of a request body. If the header `content-length` announces a larger body, the host answers
+        /// 413. If a body without this header becomes larger, the guest gets an error when it reads the body. By
+        /// default, the size of a body has no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
-        /// Longest time for which a handler waits for the next bytes of its request body.
+        /// Longest time that a handler waits for the next bytes of its request body. After this time, the handler gets
+        /// an error when it reads the body.
         #[arg(help_heading = "Limits", env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// Makes all tasks durable, except closures and tasks with `cancel_on_disconnect`. Needs `engine`.
+        /// Makes all tasks durable, except closures and tasks with `cancel_on_disconnect`. The host stores durable
+        /// tasks in the task engine, so that they survive a crash of the host. Needs the setting `engine`.
         #[arg(
             help_heading = "Durable tasks",
             env = "EPILOGUE_DURABLE", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         durable: bool = false;
-        /// Number of attempts for a durable task, unless the guest sets another number. If the host crashes during an
-        /// attempt, the attempt counts.
+        /// Largest number of attempts to run a durable task. The guest can set another number for a task. If the host
+        /// crashes during an attempt, this attempt counts too.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_ATTEMPTS", value_name = "COUNT")]
         durable_attempts: NonZeroU32 = nonzero_u32(10);
-        /// Time before the second attempt of a durable task. The time doubles before each further attempt, up to
-        /// `durable-max-backoff`.
+        /// Pause before the second attempt of a durable task. Before each further attempt, the pause is twice as long,
+        /// up to `durable-max-backoff`.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_BACKOFF", value_name = "DURATION")]
         durable_backoff: Duration = Backoff::DURABLE.first;
-        /// Longest time between two attempts of a durable task.
+        /// Longest pause between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Largest length of a chain in which each durable task adds the next durable task. If the chain is longer,
-        /// `add_task` returns an error.
+        /// Largest number of durable tasks in a chain in which each task adds the next task. If the last task of such a
+        /// chain adds one more durable task, `add_task` returns an error. This limit stops a task that adds itself
+        /// again and again.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Approximate largest number of requests whose durable tasks wait or run. If this number is reached, the host
-        /// answers 503 to a request that adds durable tasks.
+        /// Largest number of requests whose durable tasks wait or run. The real number can be a little higher. If this
+        /// number is reached, the host answers 503 to a request that adds durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
-        /// Adds the same request headers as Spin: `spin-path-info` and six others, and `spin-path-match-…` for route
-        /// parameters. With `false`, guests get none of these headers. If requests are short, the host serves about a
-        /// tenth more requests with `false`.
+        /// Adds the same headers as Spin to the request that a guest gets: `spin-path-info`, six other headers, and
+        /// `spin-path-match-…` for the parameters of the route. With `false`, guests get none of these headers. With
+        /// `false`, the host serves about 10 % more requests per second, if the requests are short.
         #[arg(
             help_heading = "Guests",
             env = "EPILOGUE_SPIN_HEADERS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         spin_headers: bool = true;
-        /// Largest memory of one instance. The value must be at least the memory with which the component starts.
+        /// Largest amount of memory that one instance may use. The value must be at least the amount of memory with
+        /// which the component starts.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MEMORY", value_name = "SIZE")]
         memory: Size = Size::mebibytes(128), least PAGE;
         /// Allows components to write to a copy of their files. The host keeps the copy in $TMPDIR, and deletes the
@@ -115,8 +125,8 @@ settings! {
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         allow_transient_write: bool = false;
-        /// Largest size of the copy of files that a component may write to. If a write exceeds this size, the write
-        /// fails.
+        /// Largest size of the files of a component that has `allow-transient-write`. If the files would become larger
+        /// than this size, the write fails.
         #[arg(help_heading = "Guests", env = "EPILOGUE_MAX_TRANSIENT_WRITE", value_name = "SIZE")]
         max_transient_write: Size = Size::mebibytes(256);
     }
@@ -125,18 +135,19 @@ settings! {
 settings! {
     /// The options of the whole host.
     pub struct HostOptions;
-    /// The options of the host as a manifest or a command line sets them. Each option may be missing.
+    /// The options that one place sets for the host, such as a manifest or a command line. An option may be missing.
     pub struct HostOverlay {
-        /// Address and port to listen on. Port 0 picks a free port.
+        /// Address and port on which the host accepts requests. With port 0, the system chooses a free port.
         #[arg(help_heading = "Server", env = "EPILOGUE_LISTEN", value_name = "ADDR")]
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 3000));
-        /// Certificate chain for https, as a PEM file. Needs `tls-key`.
+        /// PEM file with the certificate chain for https. Needs the setting `tls-key`.
         #[arg(help_heading = "Server", env = "EPILOGUE_TLS_CERT", value_name = "FILE")]
         tls_cert: PathBuf;
-        /// Private key of the certificate, as a PEM file.
+        /// PEM file with the private key of the certificate in `tls-cert`.
         #[arg(help_heading = "Server", env = "EPILOGUE_TLS_KEY", value_name = "FILE")]
         tls_key: PathBuf;
-        /// Time that running requests and tasks have to end when the host stops.
+        /// Grace period: the time for which running requests and tasks may continue after the signal to stop. After
+        /// this time, the host stops the remaining requests and tasks.
         #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
         /// Number of threads that run guests. Each thread has its own instances. The default is the number of cores.
@@ -146,8 +157,8 @@ settings! {
         /// connection closes.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS", value_name = "COUNT")]
         max_connections: NonZeroUsize = nonzero_usize(10_000);
-        /// Largest number of open connections of one client address. If this number is reached, the host closes the
-        /// next connection of the address. All IPv6 addresses of a /64 network count as one address. By default, an
+        /// Largest number of open connections from one client address. If this number is reached, the host closes the
+        /// next connection from the address. All IPv6 addresses of a /64 network count as one address. By default, an
         /// address has no limit, because all clients behind a reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
         max_connections_per_address: NonZeroUsize;
@@ -155,59 +166,61 @@ settings! {
         /// reached, the host answers 503 to the next request.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS", value_name = "COUNT")]
         max_requests: NonZeroUsize = nonzero_usize(1_000);
-        /// Largest number of requests at work of one client address. If this number is reached, the host answers 503 to
-        /// the next request of the address. All IPv6 addresses of a /64 network count as one address. By default, an
-        /// address has no limit, because all clients behind a reverse proxy have the proxy's address.
+        /// Largest number of requests at work from one client address. If this number is reached, the host answers 503
+        /// to the next request from the address. All IPv6 addresses of a /64 network count as one address. By default,
+        /// an address has no limit, because all clients behind a reverse proxy have the proxy's address.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_REQUESTS_PER_ADDRESS", value_name = "COUNT")]
         max_requests_per_address: NonZeroUsize;
-        /// Largest number of stalled requests of one client address. A request is stalled if its client has left while
-        /// the handler runs. A request is also stalled while it waits for the client to send or read more. If this
-        /// number is reached, the host answers 503 to the next request of the address. The default is a quarter of
-        /// `max-requests`.
+        /// Largest number of stalled requests from one client address. A request is stalled while it waits for the
+        /// client to send or read more. A request is also stalled if its client has left while the handler runs. If
+        /// this number is reached, the host answers 503 to the next request from the address. If this setting is not
+        /// set, the limit is a quarter of `max-requests`.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STALLED_PER_ADDRESS", value_name = "COUNT")]
         max_stalled_per_address: NonZeroUsize;
-        /// Largest number of draining requests. A request drains from the end of its response to the end of its
-        /// teardown. If this number is reached, the host answers 503 to new requests. The tasks of accepted requests
-        /// still run.
+        /// Largest number of requests whose response has been sent, and whose tasks or teardown have not ended. If this
+        /// number is reached, the host answers 503 to new requests. The host still runs the tasks of the requests that
+        /// it has accepted.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
-        /// Longest time that a computing guest may wait for its turn on its serving thread. While a guest waits longer,
-        /// the host answers 503 to new requests. A serving thread with fewer than eight requests at work still accepts
-        /// new requests. With `10ms`, the latency stays low in an overload. With `none`, the waiting time has no limit.
+        /// Longest time that a guest may wait for CPU time on its thread. While guests wait longer on average, the host
+        /// answers 503 to new requests. A thread with fewer than eight requests at work still accepts new requests.
+        /// With `10ms`, responses stay fast while the host is overloaded. With `none`, a guest may wait for CPU time
+        /// without a limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
-        /// Largest number of instances. Up to half of the instances may be idle. If a request needs one more instance,
-        /// the host answers 503. If a task needs one more instance, the task waits.
+        /// Largest number of instances. If this number is reached, the host answers 503 to a request that needs a new
+        /// instance, and a task that needs a new instance waits. At most half of this number of instances are idle.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_INSTANCES", value_name = "COUNT")]
         max_instances: NonZeroU32 = nonzero_u32(10_000);
-        /// Largest memory of the process. If the process has taken seven eighths of this memory, the host starts no new
-        /// instance. A request that needs a new instance then gets 503, and a task that needs a new instance waits. If
-        /// the process has taken all of this memory, guests cannot grow their memory. The default is three quarters of
-        /// the memory of the machine or of its control group.
+        /// Largest amount of memory that the process may use. If the process uses seven eighths of this amount, the
+        /// host starts no new instance: a request that needs a new instance gets 503, and a task that needs a new
+        /// instance waits. If the process uses all of this amount, guests cannot get more memory. If this setting is
+        /// not set, the limit is three quarters of the memory of the machine or of its control group.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
         max_memory: Size;
-        /// Largest number of open HTTP/2 streams of one connection. A reset stream counts as open until its request
-        /// ends. If more streams are open, the host answers 503 to the newest request.
+        /// Largest number of open HTTP/2 streams of one connection. If a client resets a stream, the stream still
+        /// counts as open until the host has ended its request. If more streams are open, the host answers 503 to the
+        /// newest request.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_STREAMS", value_name = "COUNT")]
         max_streams: NonZeroU32 = nonzero_u32(200);
-        /// Largest size of the request headers. The value must be at least 8KiB. If the headers are larger, the host
-        /// answers 431. On HTTP/1, the host also answers 431 to more than 100 headers.
+        /// Largest size of the headers of one request. The value must be at least 8KiB. If the headers are larger, the
+        /// host answers 431. On HTTP/1, the host also answers 431 if a request has more than 100 headers.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_HEADER_SIZE", value_name = "SIZE")]
         max_header_size: Size = Size::kibibytes(64), least MIN_HEADER_SIZE;
-        /// Longest time for which an idle connection waits for the headers of the next request. After this time, the
+        /// Longest time that the host waits for the headers of the next request on a connection. After this time, the
         /// host closes the connection.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Longest time for which a client may take no data of a response. After this time, the host treats the client
-        /// as gone.
+        /// as disconnected.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
-        /// URL of the task engine, which stores durable tasks: `sqlite:PATH`, `redis://HOST`, `rediss://HOST`,
-        /// `nats://HOST` or `tls://HOST`. Without a task engine, the host refuses durable tasks.
+        /// URL of the task engine, which is the store for durable tasks: `sqlite:PATH`, `redis://HOST`,
+        /// `rediss://HOST`, `nats://HOST` or `tls://HOST`. Without a task engine, the host refuses durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
         engine: String;
-        /// Runs durable tasks in this process too, beside the requests. Without this setting, only `epilogue worker`
-        /// runs durable tasks.
+        /// Makes `epilogue up` run durable tasks too. Without this setting, `epilogue up` only stores durable tasks,
+        /// and `epilogue worker` runs them.
         #[arg(
             help_heading = "Durable tasks",
             env = "EPILOGUE_WORK", value_name = "BOOL",
@@ -217,67 +230,68 @@ settings! {
         /// Largest number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// First part of the name that this process has in `epilogue tasks`. The host adds the process id and a random
-        /// part to this name. The default is the machine's name.
+        /// First part of the name that this process has in `epilogue tasks`. After this part, the host adds the process
+        /// id and a random part. If this setting is not set, the first part is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
-        /// Time after which a lease ends if its worker does not renew it. After the end of the lease, another worker
-        /// runs the durable tasks.
+        /// Duration of a lease, which is the right of one worker to run a request's durable tasks. A worker renews its
+        /// lease while it runs the tasks. If a worker does not renew its lease, for example because the worker has
+        /// crashed, another worker runs the tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Format of the log: `text` for people, or `json` with one object on each line. With `json`, each line that a
         /// component prints to stderr becomes an event too.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
-        /// Filter for the log. `warn` hides the events of tasks that succeeded or were stored. `epilogue::task=off`
-        /// hides all events of tasks. The host never logs `debug` and `trace` events of libraries, because such events
-        /// could show passwords and headers.
+        /// Filter for the log. With `warn`, the log does not show the tasks that succeeded or were stored. With
+        /// `epilogue::task=off`, the log shows no tasks at all. The host never logs `debug` and `trace` events of
+        /// libraries, because these events could contain passwords and headers.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG", value_name = "FILTER")]
         log: LogFilter = LogFilter::info();
         /// Address at which the host serves `/metrics` in Prometheus' format, `/healthz` and `/readyz`. By default, the
-        /// host does not serve these paths.
+        /// host does not serve these three paths.
         #[arg(help_heading = "Server", env = "EPILOGUE_METRICS_LISTEN", value_name = "ADDR")]
         metrics_listen: SocketAddr;
-        /// Address of the dashboard. The option `--dashboard` without an address chooses a free port of 127.0.0.1. If
-        /// other machines can reach the address, the dashboard needs `dashboard-token`. By default, the dashboard is on
-        /// only with `--watch` on a terminal.
+        /// Address at which the host serves the dashboard. If you write `--dashboard` without an address, the host
+        /// chooses a free port of 127.0.0.1. If other machines can reach the address, you must also set
+        /// `dashboard-token`. By default, the host serves the dashboard only with `--watch` and on a terminal.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD", value_name = "ADDR",
             num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0"
         )]
         dashboard: SocketAddr;
-        /// Allows the dashboard to retry and to drop dead tasks.
+        /// Allows users of the dashboard to retry and to drop dead tasks, which are tasks that failed for good.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD_ACTIONS", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         dashboard_actions: bool = false;
-        /// Password of the dashboard. With a password, open the dashboard at `/?token=TOKEN`.
+        /// Password of the dashboard. If you set a password, open the dashboard at `/?token=TOKEN`.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_DASHBOARD_TOKEN", value_name = "TOKEN",
             hide_env_values = true
         )]
         dashboard_token: String;
-        /// Logs one event for each request after the request's tasks and teardown have ended. The event's target is
-        /// `epilogue::access`.
+        /// Logs one event with the target `epilogue::access` for each request. The host logs the event after the
+        /// request's tasks and teardown have ended.
         #[arg(
             help_heading = "Server",
             env = "EPILOGUE_ACCESS_LOG", value_name = "BOOL",
             num_args = 0..=1, require_equals = true, default_missing_value = "true"
         )]
         access_log: bool = false;
-        /// The response header `x-request-id`. With `return`, the host sets the header to the request's id. With
-        /// `trust`, the host returns the `x-request-id` of the request, or the request's id if the client sent no such
-        /// header. With `off`, the host never sets the header. If the component has set the header, the host does not
-        /// change the header.
+        /// How the host sets the response header `x-request-id`. With `return`, the host sets the header to the
+        /// request's id. With `trust`, the host copies the header `x-request-id` of the request. With `trust` and
+        /// without this header in the request, the host sets the request's id. With `off`, the host never sets the
+        /// header. If the component has set the header, the host does not change the header.
         #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
         request_id: RequestId = RequestId::Return;
-        /// The relation of a task's span to its request's span in exported traces. With `link`, a link connects the two
-        /// spans, because the task begins after the response. With `child`, the task's span is a child of the request's
-        /// span, for systems that cannot follow links.
+        /// How exported traces connect the span of a task with the span of its request. With `link`, the task's span
+        /// has a link to the request's span, because the task begins after the response. With `child`, the task's span
+        /// is a child of the request's span. Use `child` if your tracing system cannot follow links.
         #[arg(help_heading = "Server", env = "EPILOGUE_TASK_SPANS", value_name = "HOW")]
         task_spans: TaskSpans = TaskSpans::Link;
         /// Discards what components print to stdout and stderr.
@@ -332,7 +346,7 @@ impl HostOptions {
 const MIN_HEADER_SIZE: Size = Size::kibibytes(8);
 /// The shortest timeout that a setting accepts. A timeout of zero would expire before any work is done.
 const MOMENT: Duration = Duration::from_millis(1);
-/// The size of the arguments of a task without arguments, which are `[]`.
+/// The size of `[]`, which stands for the arguments of a task that takes no arguments.
 const NO_ARGUMENTS: Size = Size::new(2);
 /// Size of a page of WebAssembly memory.
 pub const PAGE: Size = Size::kibibytes(64);
@@ -355,7 +369,7 @@ const fn nonzero_usize(number: usize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(number.saturating_sub(1))
 }
 
-/// Returns the help of an option: its doc comment, and its default as a user would type it.
+/// Returns the help text of an option. The text is the option's doc comment, and the default as a user would type it.
 fn help(doc: &str, default: Option<String>) -> String {
     let doc = doc.trim().trim_end_matches('.');
     match default.as_deref() {
