@@ -1,7 +1,7 @@
-//! Reads an application's manifest: Spin's `spin.toml`, with an additional table for the host's settings.
+//! Reads an application's manifest: Spin's `spin.toml`, which may have additional tables with this host's settings.
 //!
-//! This crate does not depend on a runtime. The crate reads text and looks for files. The crate does not compile or serve
-//! anything.
+//! This crate only reads the manifest's text, and looks for the files that the manifest names. This crate does not
+//! depend on wasmtime: other crates compile and serve the application.
 
 pub mod manifest;
 pub mod outbound;

@@ -1,5 +1,5 @@
 //! The application that a `spin.toml` describes. The file is a Spin manifest of version 2. The settings of this host
-//! are in tables that Spin ignores.
+//! are in the tables `tool.epilogue`, which Spin ignores.
 
 mod check;
 mod component;
@@ -56,12 +56,12 @@ pub struct Manifest {
     pub name: String,
     /// The application's version. The version may be empty.
     pub version: String,
-    /// The name of the profile that the user chose with `--profile`, if any.
+    /// The name of the profile that the user chose with `--profile`. Without `--profile`, the value is `None`.
     pub profile: Option<String>,
     /// The host's options in `[application.tool.epilogue]`.
     pub host: HostOverlay,
-    /// The settings in `[application.tool.epilogue]`. If a component does not have one of these settings itself, the
-    /// component uses the setting of this table.
+    /// The settings in `[application.tool.epilogue]`, which apply to all components. If a component sets one of these
+    /// settings to another value, the component's own value wins.
     pub settings: SettingsOverlay,
     /// The variables that the application declares in `[variables]`.
     pub variables: Variables,
@@ -71,10 +71,10 @@ pub struct Manifest {
     pub triggers: Vec<HttpTrigger>,
     /// The files that the host downloads before it loads the application.
     pub downloads: Vec<Download>,
-    /// Messages about features that the application needs and this host does not offer. An application with such a
-    /// message cannot run on this host.
+    /// A message for each feature that the application needs but this host does not offer. If there is at least one
+    /// message, the application cannot run on this host.
     unsupported: Vec<Notice>,
-    /// The names of the profiles of all components.
+    /// The name of each profile that at least one component has.
     profiles: Vec<String>,
     /// Warnings about the manifest for the application's author.
     warnings: Vec<Notice>,
@@ -91,7 +91,7 @@ pub struct Component {
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, Template>,
-    /// The variables that the component can ask for, by their names.
+    /// The variables that the component can read: each variable's name, and the template of its value.
     pub variables: BTreeMap<String, Template>,
     /// The labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,
@@ -101,10 +101,10 @@ pub struct Component {
     pub allowed_outbound_hosts: AllowedHosts,
     /// The entries of `allowed_outbound_hosts` that contain variables.
     pub templated_outbound_hosts: Vec<Template>,
-    /// The middleware that `middleware` of `tool.epilogue` puts around the component, for every trigger. This
-    /// middleware is inside the middleware that a trigger adds.
+    /// The middleware that the component's own `tool.epilogue` table puts around the component, for every trigger. If a
+    /// trigger has middleware, too, requests pass the trigger's middleware first.
     pub middleware: Vec<Middleware>,
-    /// The other components that satisfy imports of this component.
+    /// The dependencies: other components that export functions which this component imports.
     pub dependencies: Vec<Dependency>,
     /// The commands that build the component, if the manifest has any.
     pub build: Option<Build>,
@@ -127,10 +127,10 @@ pub struct Build {
 /// An HTTP trigger: a route, and the component or the fixed response that answers requests for the route.
 #[derive(Clone, Debug)]
 pub struct HttpTrigger {
-    /// The component or the fixed response that answers the requests.
+    /// The component or the fixed response that answers the trigger's requests.
     pub target: Target,
-    /// The route as the manifest writes it. If the trigger is private, the route is `None`, and no request from outside
-    /// reaches the trigger.
+    /// The route, exactly as the manifest writes it. If the trigger is private, the value is `None`: clients cannot
+    /// reach the component through a private trigger.
     pub route: Option<String>,
 }
 
@@ -141,8 +141,8 @@ pub enum Target {
     Component {
         /// The component's id.
         id: String,
-        /// The middleware that requests pass on their way to the component, the outermost middleware first. The
-        /// trigger's own middleware comes before the component's own middleware.
+        /// The middleware that requests pass on their way to the component. Each request passes the first middleware of
+        /// the list first. The trigger's own middleware comes before the component's own middleware.
         middleware: Vec<Middleware>,
     },
     /// The host itself answers each request with the same response.
@@ -154,11 +154,12 @@ pub enum Target {
     },
 }
 
-/// A component around another component. A middleware gets each request first, and may pass the request on.
+/// A component that wraps another component. A middleware gets each request first. The middleware may answer the
+/// request itself, or pass the request on to the wrapped component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
-    /// The middleware's id in the manifest. If the manifest names a file or an address instead of a component, this is
-    /// the file or the address.
+    /// The middleware's id in the manifest. If the manifest names the middleware by a file or an address, the id is the
+    /// file's path or the address.
     pub id: String,
     /// The absolute path of the middleware's WebAssembly file.
     pub source: PathBuf,
@@ -176,7 +177,7 @@ pub struct Inherited {
     pub files: bool,
     /// If true, the middleware or dependency may connect to the component's `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
-    /// If true, the middleware or dependency can ask for the component's variables.
+    /// If true, the middleware or dependency can read the component's variables.
     pub variables: bool,
     /// If true, the middleware or dependency may open the component's key-value stores.
     pub key_value_stores: bool,
@@ -188,7 +189,7 @@ impl Inherited {
         Self { environment: true, files: true, outbound_hosts: true, variables: true, key_value_stores: true };
 }
 
-/// A message about the manifest. If the message is about a single component, the notice has the component's id.
+/// A message about the manifest. If the message is about a single component, `component` is the component's id.
 #[derive(Clone, Debug)]
 struct Notice {
     component: Option<String>,
@@ -219,25 +220,25 @@ impl Manifest {
         }
     }
 
-    /// Reads a manifest. Before the application runs, [`Manifest::select`] checks that this host can run the
-    /// application.
+    /// Reads a manifest. Does not check that this host can run the application: [`Manifest::select`] checks this.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         Self::load_profile(path, None)
     }
 
-    /// Reads a manifest as [`Manifest::load`] does, and applies the values of a profile.
+    /// Reads a manifest as [`Manifest::load`] does. For each component with the profile `profile`, uses the values of
+    /// this profile instead of the component's normal values.
     ///
     /// # Errors
     ///
-    /// Returns an error if the manifest is wrong, or if no component has this profile.
+    /// Returns an error if the manifest has a mistake, or if no component has this profile.
     pub fn load_profile(path: &Path, profile: Option<&str>) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
         Self::parse_profile(path, &text, profile)
     }
 
-    /// Reads a manifest from its text. Messages and relative paths use `path` as the manifest's path. This function
-    /// reads no file.
+    /// Reads a manifest from its text, without reading any file. Error messages show `path` as the manifest's path.
+    /// Relative paths in the text start at the folder of `path`.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         Self::parse_profile(path, text, None)
     }
@@ -247,12 +248,12 @@ impl Manifest {
         parse::manifest(path, absolute.parent().unwrap_or(Path::new("/")), text, profile)
     }
 
-    /// Keeps only the components that `only` names. If `only` is empty, keeps all components. Afterwards, checks that
-    /// this host can run the application.
+    /// Keeps only the components whose ids are in `only`, and the middleware and dependencies of these components. If
+    /// `only` is empty, keeps all components. Then checks that this host can run the remaining application.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
-        // As in Spin, an application with chosen components has no static responses.
+        // If the user chooses components, the host removes all static responses, as Spin does.
         self.triggers.retain(|trigger| {
             only.is_empty() || trigger.component().is_some_and(|id| only.iter().any(|only| only == id))
         });
@@ -276,8 +277,8 @@ impl Manifest {
         self.warnings.iter().map(|notice| notice.message.as_str())
     }
 
-    /// Returns the settings that apply to a component. A setting of the command line, `flags`, wins over the
-    /// component's own setting, which wins over the application's setting.
+    /// Returns the settings that apply to a component. A setting in `flags`, which come from the command line, wins
+    /// over the component's own setting. The component's own setting wins over the application's setting.
     pub fn settings_of(&self, component: &Component, flags: &SettingsOverlay) -> Settings {
         flags.clone().over(component.settings.clone()).over(self.settings.clone()).resolve()
     }
@@ -287,8 +288,8 @@ impl Manifest {
         self.triggers.iter().filter_map(|trigger| Some((trigger.route.as_deref()?, trigger)))
     }
 
-    /// Returns the components that run. A component occurs once for each different list of middleware around the
-    /// component.
+    /// Returns each component that has a trigger, with the middleware around the component. If two triggers put
+    /// different middleware around one component, the component occurs twice.
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
@@ -313,7 +314,8 @@ impl Manifest {
 }
 
 impl HttpTrigger {
-    /// Returns the id of the component that answers the requests. If the host itself answers, returns `None`.
+    /// Returns the id of the component that answers the trigger's requests. If the host itself answers them with a
+    /// fixed response, returns `None`.
     pub fn component(&self) -> Option<&str> {
         match &self.target {
             Target::Component { id, .. } => Some(id),
@@ -321,14 +323,16 @@ impl HttpTrigger {
         }
     }
 
-    /// Returns the component's id. If the host itself answers, returns the trigger's id.
+    /// Returns the id of the trigger's component. If the host itself answers with a fixed response, returns the
+    /// trigger's id.
     pub fn name(&self) -> &str {
         match &self.target {
             Target::Component { id, .. } | Target::Static { id, .. } => id,
         }
     }
 
-    /// Returns the middleware that requests pass on their way to the component, the outermost middleware first.
+    /// Returns the middleware that requests pass on their way to the component. Each request passes the first
+    /// middleware of the list first.
     pub fn middleware(&self) -> &[Middleware] {
         match &self.target {
             Target::Component { middleware, .. } => middleware,
@@ -337,8 +341,8 @@ impl HttpTrigger {
     }
 }
 
-/// Returns true if a file certainly does not exist. After any other error, returns false, and a later read of the file
-/// reports the error.
+/// Returns true if a file certainly does not exist. If the check fails for another reason, such as a missing
+/// permission, returns false. Then the error appears when the host reads the file.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
@@ -348,7 +352,7 @@ fn search_upwards() -> Option<PathBuf> {
     for folder in here.ancestors() {
         let candidate = folder.join(DEFAULT_NAME);
         if candidate.is_file() {
-            // In the current folder, messages are shorter with the plain file name.
+            // For the current folder, the function returns only the file name, because messages show this path.
             return Some(if folder == here { DEFAULT_NAME.into() } else { candidate });
         }
         if folder.join(".git").exists() {

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use ipnet::IpNet;
 use url::Host;
 
-/// The host name under which a component reaches its own application.
+/// The host name in a request that a component sends to its own application.
 pub const SELF_HOST: &str = "self.alt";
 /// The domain of the host names with which components of one application call each other, as in Spin.
 const CHAINING_DOMAIN: &str = "spin.internal";
@@ -64,8 +64,8 @@ impl AllowedHosts {
         self.0.is_empty()
     }
 
-    /// Returns true if a component may send a request to this host. Without a port, the request goes to the scheme's
-    /// default port.
+    /// Returns true if a component may send a request to this host. If `port` is `None`, the request goes to the
+    /// scheme's default port.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {
             return false;
@@ -97,7 +97,7 @@ impl AllowedHosts {
             .any(|entry| entry.allows_scheme(scheme) && matches!(entry.host, HostPattern::Any | HostPattern::Own))
     }
 
-    /// Returns the ids of the components that the entries allow calls to. The entry `http://shop.spin.internal` allows
+    /// Returns the ids of the components that this component may call. The entry `http://shop.spin.internal` allows
     /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components, and yields the
     /// id `*`.
     pub fn chained(&self) -> impl Iterator<Item = &str> {
@@ -136,8 +136,8 @@ pub fn is_self(host: &str) -> bool {
 }
 
 /// Returns the component's id in a host name for calls between components: `shop` for `shop.spin.internal`. Returns
-/// `None` for all other host names. No request to `spin.internal` leaves the process, so the function also returns ids
-/// that no component has, such as `a.b`.
+/// `None` for all other host names. The function also returns ids that no component has, such as `a.b` for
+/// `a.b.spin.internal`, because no request to this domain leaves the process.
 pub fn chained_component(host: &str) -> Option<&str> {
     let (component, domain) = host.split_at_checked(host.len().checked_sub(CHAINING_DOMAIN.len() + 1)?)?;
     domain.strip_prefix('.')?.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
@@ -168,7 +168,7 @@ impl AllowedHost {
         Ok(Self { port: parse_port(port, scheme)?, scheme: parse_scheme(scheme)?, host: HostPattern::parse(host)? })
     }
 
-    /// Returns a warning for the author if this entry allows no destination. An entry with the scheme `tcp` or `udp`
+    /// If this entry allows no destination, returns a warning for the author. An entry with the scheme `tcp` or `udp`
     /// and a host name allows nothing, because a socket connects to an IP address. Spin has the same limitation.
     pub fn warning(&self) -> Option<String> {
         let Pattern::Only(scheme) = &self.scheme else { return None };

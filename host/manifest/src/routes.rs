@@ -1,6 +1,6 @@
-//! Finds the component for a request's path, by Spin's rules. An exact route wins over a route with a `:parameter`,
-//! which wins over a route with a trailing wildcard `/...`. If several wildcards match, the longest route wins. A
-//! trailing slash of a route or a path makes no difference.
+//! Finds the component for a request's path, by Spin's rules. If several routes match, an exact route wins. If no exact
+//! route matches, a route with a `:parameter` wins over a route with a trailing wildcard `/...`. If several wildcards
+//! match, the longest route wins. A trailing slash of a route or a path makes no difference.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub const RESERVED: &str = "/.well-known/spin/";
 /// The prefix of the request headers that contain the values of a route's `:parameter`s.
 pub const PARAMETER_HEADERS: &str = "spin-path-match-";
 
-/// Finds the target of a request's path.
+/// Finds the route that matches a request's path. Each route has a target of type `T`, such as a component.
 #[derive(Debug)]
 pub struct Router<T> {
     routes: routefinder::Router<Route<T>>,
@@ -43,7 +43,7 @@ pub struct RouteMatch<'router, T> {
 }
 
 impl<T> Router<T> {
-    /// Builds a router. If two routes are equal, the router uses the later route, as Spin does.
+    /// Builds a router. If two routes match the same paths, the router uses the later route, as Spin does.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {
@@ -109,7 +109,7 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
         Some(path) => (path, "/*"),
         None => (pattern, ""),
     };
-    // The routefinder crate panics on a wildcard in the middle of a route.
+    // This check is necessary because the routefinder crate panics on a wildcard in the middle of a route.
     ensure!(path.split(['/', '.']).all(|segment| segment != "*"), "a wildcard can only be the last segment");
     if path.split('/').any(|segment| segment == "...") {
         bail!("a wildcard can only be the last segment");
@@ -129,8 +129,8 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
     format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
 }
 
-/// Percent-encodes a path as clients do. The result has codes for the characters in the URL standard's path
-/// percent-encode set, and for each `%` that does not begin a code itself.
+/// Percent-encodes a path as clients do. The function encodes the characters in the URL standard's path percent-encode
+/// set. The function encodes `%` only if the `%` does not already begin a code such as `%20`.
 fn percent_encoded(path: &str) -> String {
     let is_code = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     let mut encoded = String::with_capacity(path.len());
@@ -146,8 +146,8 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// Returns the `path_info` for `rest`, the part of the path that matches a wildcard. The router removes the slashes
-/// around `rest`. This function adds the slashes again, because Spin's guests expect them.
+/// Returns the `path_info` for `rest`, the part of the path that matches a wildcard. The router has removed the slashes
+/// around `rest`. This function adds the slashes again, because guests for Spin expect them.
 fn path_info(rest: &str, path: &str) -> String {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => String::new(),

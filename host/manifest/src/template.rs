@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A text in which `{{ NAME }}` stands for the value of an application's variable. `Display` shows the text as its
-/// author wrote it, and never shows the value of a variable.
+/// A text in which `{{ NAME }}` stands for the value of the application's variable `NAME`. `Display` shows the text as
+/// its author wrote it, and never shows the value of a variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,

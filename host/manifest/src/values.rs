@@ -13,7 +13,7 @@ use epilogue_rules::size::{self, NoSize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The type of a setting, whose values an operator writes as text.
+/// A type that a setting can have. An operator writes the values of the type as text.
 pub trait Value: Sized {
     /// Reads a value from the text that the operator wrote. The error says what is wrong with the text.
     fn parse(text: &str) -> Result<Self, String>;
@@ -71,7 +71,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Declares the type of a setting whose value is one of a few words.
+/// Declares an enum for a setting whose value is one of a few words. Each variant stands for one word.
 macro_rules! words {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
         $(#[doc = $about])+
@@ -108,7 +108,7 @@ words! {
 }
 
 words! {
-    /// The relation between the span of a task and the span of its request.
+    /// The connection between a task's span and its request's span, in the traces that the host exports.
     TaskSpans {
         /// The task's span has a link to the request's span.
         Link = "link",
@@ -128,8 +128,8 @@ words! {
 }
 
 words! {
-    /// The mode in which the host sets the header `x-request-id` of a response. If the component has set the header,
-    /// the host does not change the header.
+    /// Says whether the host sets the header `x-request-id` of a response, and to which value. If the component has set
+    /// the header, the host does not change the header.
     RequestId {
         /// The host sets the header to the request's id.
         Return = "return",
@@ -141,8 +141,8 @@ words! {
     }
 }
 
-/// A filter for the log, for example `warn,epilogue::task=off`: a level for all events, and other levels for single
-/// targets.
+/// A filter for the host's log: a level for all events, and other levels for single targets. For example,
+/// `warn,epilogue::task=off` logs warnings and errors, but no events of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
@@ -166,8 +166,8 @@ impl Value for LogFilter {
         // A filter by spans or fields may contain commas, so a comma in such a filter does not separate parts.
         let parts: Vec<_> = if text.contains('[') { vec![text] } else { text.split(',').map(str::trim).collect() };
         for part in parts.iter().filter(|part| !part.is_empty() && !part.contains('[')) {
-            // If a target has no level, tracing would log all events of this target, and no other events. So each
-            // target needs a level.
+            // Each target in the filter needs a level. Without a level, tracing would log all events of this target,
+            // and no other events.
             let level = part.split_once('=').map_or(*part, |(_, level)| level);
             if !is_level(level) {
                 let levels = Self::LEVELS;

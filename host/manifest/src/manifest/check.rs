@@ -7,7 +7,7 @@ use crate::routes;
 use super::{HttpTrigger, Manifest, Middleware, Notice};
 
 impl Manifest {
-    /// Checks that this host can run the application, and collects warnings.
+    /// Checks that this host can run the application, and adds warnings to the manifest.
     pub(super) fn check_runnable(&mut self) -> anyhow::Result<()> {
         if !self.unsupported.is_empty() {
             let messages: Vec<&str> = self.unsupported.iter().map(|notice| notice.message.as_str()).collect();
@@ -45,7 +45,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that the chosen components call only chosen components. Spin has the same check.
+    /// Checks that each component in `only` calls only components that are also in `only`. Spin has the same check.
     pub(super) fn check_calls(&self, only: &[String]) -> anyhow::Result<()> {
         let chosen = self.components.iter().filter(|component| only.contains(&component.id));
         for component in chosen {
@@ -99,8 +99,8 @@ impl Manifest {
             .collect()
     }
 
-    /// Returns warnings about components that are only middleware but have a configuration. As in Spin, a middleware's
-    /// own configuration has no effect.
+    /// Returns a warning for each component that is only used as middleware but has its own environment, files or
+    /// variables. As in Spin, a middleware's own configuration has no effect.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
             self.triggers.iter().all(|trigger| trigger.component() != Some(id))

@@ -22,8 +22,8 @@ use super::{
     variables,
 };
 
-/// The keys for Spin's features that this host does not have. Each message says what the author can do instead, or
-/// which feature is missing.
+/// The keys of a component's table that this host cannot support, each with the reason. The reason says which feature
+/// is missing, or which key replaces an obsolete key.
 const UNSUPPORTED: [(&str, &str); 3] = [
     ("sqlite_databases", "SQLite databases are not provided"),
     ("ai_models", "AI models are not provided"),
@@ -38,7 +38,8 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// The parts of a component's table that may name components which come later in the manifest.
+/// The parts of a component's table that may name other components. The host reads these parts last, because the other
+/// components may come later in the manifest.
 #[derive(Default)]
 pub(super) struct Later<'a> {
     middleware: Option<OwnMiddleware<'a>>,
@@ -112,7 +113,8 @@ pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manife
     Ok(Later { middleware, dependencies })
 }
 
-/// Reads `source`, and returns the path of the file. `is_needed` says whether the host runs this file.
+/// Reads `source`, and returns the path of the file. If `is_needed` is false, the host runs another file, so a `source`
+/// with an address is not downloaded.
 fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Manifest) -> anyhow::Result<PathBuf> {
     let Some(value) = table.take_value("source") else { return Err(table.missing("source")) };
     if let Some(file) = value.get_ref().as_str() {
@@ -132,8 +134,8 @@ fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Man
     Ok(download.map(|download| download.add_to(&mut manifest.downloads)).unwrap_or_default())
 }
 
-/// Checks a component's name by Spin's rule. A name consists of words with dashes between them. The letters of a word
-/// are all lower case or all upper case.
+/// Checks that a component's id follows Spin's rule. An id consists of words with dashes between them. The letters of a
+/// word are all lower case or all upper case.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.contains('_') {
         return Err("must separate its words with \"-\", not \"_\"");
@@ -165,8 +167,9 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. Returns the entries that contain variables separately. If this host
-/// cannot read an entry, a build of the application continues, but the application does not start.
+/// Reads the entries of `allowed_outbound_hosts`. Returns the entries without variables, and the entries with
+/// variables, which are still templates. If an entry is not valid, this function still succeeds, so that `epilogue
+/// build` works. Later the application does not start.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,
@@ -213,7 +216,7 @@ fn build(table: &mut Section<'_>, folder: &Path) -> anyhow::Result<Option<Build>
         let message = format_args!("\"workdir\" in {} must be relative to the manifest", build.name());
         return Err(build.error(&at, message));
     }
-    // `join("")` would add a slash to the end of the path.
+    // If `workdir` is empty, `join` would add a slash to the end of the path.
     let workdir = if workdir.is_empty() { folder.to_owned() } else { folder.join(workdir) };
     let watch = build.take("watch")?.unwrap_or_default();
     build.finish()?;

@@ -1,4 +1,5 @@
-//! The key `dependencies` of a component, which names the components that satisfy the component's imports.
+//! Reads the key `dependencies` of a component. The key names other components, which export the functions that the
+//! component imports.
 
 use std::path::PathBuf;
 
@@ -10,15 +11,15 @@ use super::{
     triggers,
 };
 
-/// A component that satisfies imports of another component.
+/// A component that exports functions which another component imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// The name of the imports that the dependency satisfies. `a:b` stands for all interfaces of a package, and `a:b/c`
-    /// stands for one interface. Either name may end with a version, as in `a:b@1.0.0`. A plain name stands for the
-    /// import with the same name.
+    /// The name of the imports that the dependency satisfies. `a:b` stands for all interfaces of the package `a:b`.
+    /// `a:b/c` stands for the interface `c` of this package. Both forms may end with a version, as in `a:b@1.0.0`. A
+    /// name without a colon stands for the import with exactly this name.
     pub name: String,
-    /// The dependency's id in the manifest. If the manifest names a file or an address instead of a component, this is
-    /// the file or the address.
+    /// The dependency's id in the manifest. If the manifest names the dependency by a file or an address, the id is the
+    /// file's path or the address.
     pub id: String,
     /// The absolute path of the dependency's WebAssembly file.
     pub source: PathBuf,
@@ -30,9 +31,9 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// Returns true if the dependency satisfies the import with this name, by Spin's rule. If the dependency's name has
-    /// a version, the import must have the same version. A name without a version stands for all versions. A name
-    /// without an interface stands for all interfaces.
+    /// Returns true if the dependency satisfies the import with this name. The rule is the same as in Spin: If the
+    /// dependency's name has a version, the import must have the same version. A name without a version stands for all
+    /// versions. A name without an interface stands for all interfaces of the package.
     pub fn satisfies(&self, import: &str) -> bool {
         if !self.name.contains(':') {
             return self.name == import;
@@ -55,8 +56,8 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The table `dependencies` of a component, before the host decodes the table. The table may name components that come
-/// later in the manifest.
+/// The table `dependencies` of a component, which the host has not read yet. The host reads this table after all
+/// components, because the table may name components that come later in the manifest.
 pub(super) struct Unread<'a> {
     table: Section<'a>,
     /// The value of `dependencies_inherit_configuration`.
@@ -103,7 +104,8 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads one dependency. If this host cannot load the dependency, returns a message for the author as the inner error.
+/// Reads one dependency. If the manifest has a mistake, returns the outer error. If the manifest is correct but this
+/// host cannot load the dependency, returns a message for the author as the inner error.
 fn dependency<'a>(
     table: &Section<'a>,
     name: String,
@@ -163,8 +165,8 @@ fn dependency<'a>(
     Ok(Ok(Dependency { name, id, source, export: export.map(|(export, _)| export), inherits }))
 }
 
-/// Returns the first key of the component's own configuration, if the component has any configuration. As in Spin, a
-/// dependency cannot have a configuration of its own.
+/// Returns the first key with which a component configures itself, such as `files`. If the component has no such key,
+/// returns `None`. As in Spin, a dependency must not have a configuration of its own.
 fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),

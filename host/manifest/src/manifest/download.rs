@@ -68,21 +68,21 @@ fn folder() -> Option<PathBuf> {
     Some(cache.join("epilogue").join("wasm"))
 }
 
-/// Takes the keys of a registry's package out of a table. If the table has such a key, returns the message that this
-/// host does not load packages from registries.
+/// Takes the keys that name a package in a registry out of a table. If the table has such a key, returns a message
+/// which says that this host does not load packages from registries.
 pub(super) fn registry(table: &mut Section<'_>) -> Option<String> {
     let keys = ["registry", "package", "version"].map(|key| table.take_value(key).is_some());
     keys.contains(&true).then(|| table.notice(table.span(), of_registry(table.name())))
 }
 
-/// Returns the message that this host does not load packages from registries.
+/// Returns a message which says that `name` is in a registry, and that this host does not load packages from
+/// registries.
 pub(super) fn of_registry(name: &str) -> String {
     format!("{name} is a package of a registry, which this host does not load: use \"url\" and \"digest\", or a file")
 }
 
 impl Download {
-    /// Returns the address for messages. The address has no query and no fragment, because a query or a fragment may be
-    /// secret.
+    /// Returns the address as messages show it: without query and fragment, because these parts may be secret.
     pub fn shown(&self) -> String {
         let mut shown = self.url.clone();
         shown.set_query(None);
@@ -101,7 +101,7 @@ impl Download {
 }
 
 impl super::Manifest {
-    /// Keeps only the downloads that the chosen components use.
+    /// Removes the downloads that no component of the manifest uses.
     pub(super) fn retain_downloads(&mut self) {
         let mut downloads = std::mem::take(&mut self.downloads);
         downloads.retain(|download| self.uses(&download.file));

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use self::links::Inside;
 use crate::values::{Size, Value as _};
 
-/// A component's `files` without its `exclude_files`. A build may create the files, so the host looks for the files
-/// only when the host needs them.
+/// A component's `files` without its `exclude_files`. The host looks for the files when it loads the component, not
+/// when it reads the manifest, because a build may create files in between.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The folder of the application's manifest.
@@ -30,7 +30,8 @@ pub struct Files {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub(super) enum FilesEntry {
-    /// A file, a folder or a glob pattern. The guest sees each file at the file's path in the application's folder.
+    /// A file, a folder or a glob pattern, relative to the application's folder. In the guest, each file has the same
+    /// relative path.
     Pattern(String),
     /// A folder or a file, and the path at which the guest sees it.
     #[serde(rename_all = "snake_case")]
@@ -69,13 +70,14 @@ impl Files {
 
     /// Prepares the folders that the guest can open. If each entry places a whole folder and no file is excluded, the
     /// guest opens the host's folders directly. Otherwise the function copies all files into `scratch`, which must
-    /// exist as long as the guest. If the guest may write, the function always copies all files, and `writable` is the
-    /// largest total size of the copies.
+    /// exist as long as the guest. If `writable` is a size, the guest may write. In this case the function always
+    /// copies all files, and returns an error if their total size is larger than `writable`.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, or if a path
-    /// follows a symbolic link out of the application. The message names the file or folder.
+    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, if the files are
+    /// larger than `writable`, or if a path follows a symbolic link out of the application. The message names the file
+    /// or folder, or the setting for `writable`.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -142,8 +144,9 @@ impl Files {
         Ok(files)
     }
 
-    /// Returns the folders that the guest opens directly. Returns `None` if an entry is not a placed folder, or if the
-    /// component excludes files. The guest's sandbox refuses links that lead out of such a folder.
+    /// Returns the folders that the guest can open directly, without a copy. Returns `None` if an entry is not a folder
+    /// with a `destination`, or if the component excludes files. This function does not check the links inside a
+    /// folder, because the guest's sandbox refuses links that lead out of the folder.
     fn whole_folders(&self) -> anyhow::Result<Option<Vec<Mount>>> {
         let folder = |entry: &FilesEntry| match entry {
             FilesEntry::Placement { source, destination } if self.root.join(source).is_dir() => {
@@ -163,7 +166,7 @@ impl Files {
 
     fn matching(&self, pattern: &str, inside: &Inside, files: &mut Vec<Mount>) -> anyhow::Result<()> {
         let path = self.root.join(pattern);
-        // The name of an existing file may look like a pattern. If so, the entry means this file.
+        // A file's name may look like a glob pattern. If a file with this name exists, the entry means this file.
         if glob::Pattern::escape(pattern) != pattern && !path.exists() {
             return self.globbed(pattern, &self.root, &self.root, "/", inside, files);
         }
@@ -195,8 +198,8 @@ impl Files {
         }
     }
 
-    /// Adds all files in `folder` and in its subfolders. The guest sees each file in `destination`, at the file's path
-    /// relative to `base`.
+    /// Adds all files in `folder` and in its subfolders to `files`. In the guest, a file's path is `destination`,
+    /// followed by the file's path relative to `base`.
     fn below(
         &self,
         folder: &Path,
@@ -263,7 +266,7 @@ enum Kind {
 }
 
 impl FilesEntry {
-    /// Returns a warning for the author about this entry. The warning does not depend on the files that exist.
+    /// If the entry's `destination` is a relative path, returns a warning for the author.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Placement { destination, .. } if !destination.starts_with('/') => {

@@ -1,5 +1,5 @@
-//! The middleware around a component. An HTTP trigger lists middleware in `dependencies.middleware`, and a component
-//! lists middleware in `middleware` of `tool.epilogue`.
+//! Reads the lists of middleware around a component. An HTTP trigger has a list in its key `dependencies.middleware`. A
+//! component has a list in the key `middleware` of its `tool.epilogue` table.
 
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
@@ -26,8 +26,8 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads `middleware` of a component's `tool.epilogue` table. The component that runs on stock hosts already contains
-/// this middleware. The guest's own file does not contain this middleware.
+/// Reads the key `middleware` of a component's `tool.epilogue` table. Only this host reads the key, and puts the
+/// middleware around the guest's own file. Other hosts run the composed file, which already contains the middleware.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,
@@ -44,7 +44,8 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads `dependencies` of a trigger. Adds a message to `unsupported` for each feature that this host does not have.
+/// Reads the middleware in the key `dependencies` of a trigger. For each middleware that this host cannot load, adds a
+/// message to `unsupported`.
 pub(super) fn of_trigger(
     trigger: &mut Section<'_>,
     manifest: &mut Manifest,

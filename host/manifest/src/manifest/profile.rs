@@ -1,4 +1,5 @@
-//! Profiles of a component. A profile has other values for some of the component's keys, such as `source` and `build`.
+//! Reads a component's profiles. A profile replaces the values of some keys of the component, such as `source` and
+//! `build`, for example for a debug build.
 
 use toml::{Spanned, de::DeValue};
 
@@ -10,8 +11,8 @@ use super::{
 /// The keys that a profile may have. In a profile, `build` may have only `command`.
 const KEYS: [&str; 4] = ["source", "environment", "dependencies", "build"];
 
-/// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. The
-/// function adds the entries of the profile's `environment` and `dependencies` to the component's own entries. Returns
+/// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. If the
+/// profile has `environment` or `dependencies`, the function adds their entries to the component's own entries. Returns
 /// true if the chosen profile has a `source`.
 pub(super) fn apply(component: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<bool> {
     let Some(mut profiles) = component.section("profile")? else { return Ok(false) };

@@ -1,5 +1,5 @@
-//! Reads TOML tables key by key. Each error names its line in the file. If no code asks for a key, the reader reports
-//! the key as unknown.
+//! Reads TOML tables key by key. Each error message names a line of the file. If a table has a key that the code never
+//! reads, the reader reports the key as unknown.
 
 use std::{fmt::Display, ops::Range, path::Path};
 
@@ -44,8 +44,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that the host is reading. The code takes each known key out of the table. The keys that remain at the end
-/// are unknown.
+/// A table that the host is reading. The code takes each known key out of the table, so the keys that are still in the
+/// table at the end are unknown.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -95,7 +95,8 @@ impl<'a> Section<'a> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// Returns the error that a key is missing or misspelled.
+    /// Returns the error for a missing key. If the table has a key with a similar name, the error says that this key is
+    /// probably misspelled.
     pub(super) fn missing(&self, key: &str) -> anyhow::Error {
         match self.table.keys().find(|present| nearest(present.get_ref(), &[key]).is_some()) {
             Some(present) => self.unknown_key(present.get_ref(), &present.span(), &[key]),
@@ -109,7 +110,7 @@ impl<'a> Section<'a> {
         self.take_value(key).map(|value| self.open(name, value)).transpose()
     }
 
-    /// Returns true if no key is left in the table.
+    /// Returns true if the table has no more keys.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -154,7 +155,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes out all keys that are left in the table, in the order of the text.
+    /// Takes out all keys that are still in the table, in the order of the text.
     pub(super) fn take_rest(&mut self) -> Vec<Entry<'a>> {
         let mut entries: Vec<Entry<'a>> = std::mem::take(&mut self.table)
             .into_iter()
@@ -164,7 +165,7 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Ends the reading of a table. Returns an error if keys are left in the table.
+    /// Finishes reading a table. If the table still has a key, returns an error: the key is unknown.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),
@@ -175,14 +176,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Ends the reading of a table. Adds a warning for each key that is left in the table.
+    /// Finishes reading a table. For each key that is still in the table, adds a warning: the key is unknown.
     pub(super) fn warn_of_rest(mut self, warnings: &mut Vec<String>) {
         for entry in self.take_rest() {
             warnings.push(self.notice(&entry.span, format_args!("{:?} in {} has no effect", entry.key, self.name)));
         }
     }
 
-    /// Returns the error that a key is unknown. `known` are the keys that the table may have.
+    /// Returns the error for an unknown key. `known` are the keys that the table may have.
     pub(super) fn unknown_key(&self, key: &str, at: &Range<usize>, known: &[impl AsRef<str>]) -> anyhow::Error {
         let hint = match nearest(key, known) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -194,7 +195,7 @@ impl<'a> Section<'a> {
         self.error(at, format_args!("unknown key {key:?} in {} ({hint})", self.name))
     }
 
-    /// Returns the error that a key is in the wrong table. `place` says where the key has a meaning.
+    /// Returns the error for a key in the wrong table. `place` is a text that says where the key is allowed.
     pub(super) fn misplaced_key(&self, key: &str, at: &Range<usize>, place: &str) -> anyhow::Error {
         self.error(at, format_args!("{key:?} has no meaning in {}: {place}", self.name))
     }
@@ -204,7 +205,7 @@ impl<'a> Section<'a> {
         &self.name
     }
 
-    /// Returns the table's place in the text.
+    /// Returns the byte range of the table in the manifest's text.
     pub(super) fn span(&self) -> &Range<usize> {
         &self.span
     }

@@ -1,5 +1,5 @@
-//! Spin's runtime configuration: the file of `--runtime-config-file`, in which an operator sets options beside the
-//! manifest.
+//! Reads Spin's runtime configuration: a file that the operator names with `--runtime-config-file`. The file says where
+//! variables get their values, and where key-value stores keep their data.
 
 use std::{
     collections::BTreeMap,
@@ -25,13 +25,13 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "sqlite_database",
 ];
 
-/// A runtime configuration. This type does not implement `Debug`, because values and URLs may be secret.
+/// A runtime configuration. Its values and URLs may be secret. For this reason the type does not implement `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
     /// The folder for the application's data, if the file sets it. If the path is empty, the host keeps the data in
     /// memory.
     pub state_dir: Option<PathBuf>,
-    /// The providers of variables, in order. If several providers have a value for a variable, the first provider wins.
+    /// The providers of variables. If several providers have a value for a variable, the first of these providers wins.
     pub variables_providers: Vec<VariablesProvider>,
     /// The key-value stores of the runtime configuration, by their labels.
     pub key_value_stores: BTreeMap<String, KeyValueStore>,
@@ -39,12 +39,12 @@ pub struct RuntimeConfig {
     pub warnings: Vec<String>,
 }
 
-/// A source of the values of variables.
+/// A provider: a place from which the host gets the values of variables.
 #[derive(Clone, PartialEq, Eq)]
 pub enum VariablesProvider {
     /// The configuration file itself contains the values.
     Static(BTreeMap<String, String>),
-    /// The host's environment variables contain the values.
+    /// The host's environment variables contain the values of the application's variables.
     Environment {
         /// The prefix of the names of the environment variables. The default prefix is `SPIN_VARIABLE`.
         prefix: Option<String>,

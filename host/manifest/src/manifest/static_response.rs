@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::reader::{Entry, Section};
 
-/// The headers that the host sets itself, because these headers are about the connection or the length of the body.
+/// The headers that a fixed response must not set. The host sets these headers itself, because they are about the
+/// connection or the length of the body.
 const HOSTS_OWN: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -58,8 +59,8 @@ fn headers(table: &mut Section<'_>) -> anyhow::Result<HeaderMap> {
             );
             entries.error(&at, message)
         })?;
-        // Header names that differ only in case name the same header. The values in the response have the order of the
-        // text.
+        // The manifest may name a header twice, in different case. The response has both values, in the order of the
+        // manifest.
         headers.append(name, value);
     }
     Ok(headers)

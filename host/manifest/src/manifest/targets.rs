@@ -1,5 +1,5 @@
-//! The key `targets`, which names the environments that a component is made for. This host checks only the form of the
-//! value.
+//! Reads the key `targets`, which names the environments that a component is made for. This host checks only that the
+//! value has the right form, and does not use the value.
 
 use super::reader::Section;
 

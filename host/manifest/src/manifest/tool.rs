@@ -1,4 +1,4 @@
-//! The tables `tool.epilogue`, which this host reads and Spin ignores.
+//! Reads the tables `tool.epilogue`, which only this host reads. Spin ignores these tables.
 
 use std::path::{Path, PathBuf};
 
@@ -60,8 +60,8 @@ pub(super) fn application(
 pub(super) struct Tool<'a> {
     /// The file that `epilogue up` runs instead of the component's source.
     pub(super) source: Option<PathBuf>,
-    /// The middleware around the component, before the host decodes the value. The value may name components that come
-    /// later in the manifest.
+    /// The list of middleware around the component, which the host has not read yet. The host reads this list after all
+    /// components, because the list may name components that come later in the manifest.
     pub(super) middleware: Option<OwnMiddleware<'a>>,
     pub(super) settings: SettingsOverlay,
 }
@@ -132,7 +132,7 @@ fn set<'a>(
         Ok(Scalar::Text(text)) => text,
         Ok(Scalar::Number(number)) => number.to_string(),
         Ok(Scalar::Flag(flag)) => flag.to_string(),
-        // If the key itself is wrong, its value does not matter.
+        // If the key itself is unknown, the error below is about the key, so the value does not matter.
         Err(_) if !names().contains(&entry.key) => String::new(),
         Err(_) => {
             let message = format_args!("{:?} in {} must be a text, a number, true or false", entry.key, table.name());

@@ -113,7 +113,7 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     match table.take_spanned("route")? {
         None => Err(table.missing("route")),
         Some((Route::Path(path), at)) => {
-            // As in Spin, a route may lack its leading slash.
+            // As in Spin, the manifest may omit the leading slash of a route.
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             routes::check_pattern(&path).map_err(|error| {
                 table.error(&at, format_args!("the route {path:?} in {} is wrong: {error:#}", table.name()))
@@ -131,8 +131,8 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reads `executor`, which says how to call the component. If this host cannot call the component in this way, returns
-/// a message.
+/// Reads `executor`, which says how the host calls the component. If this host cannot call the component in this way,
+/// returns a message for the author.
 fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
     let kind = match &executor {
@@ -149,7 +149,7 @@ fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Returns the error that no component has this id.
+/// Returns the error for an id that no component has.
 pub(super) fn unknown_component(
     table: &Section<'_>,
     at: &Range<usize>,

@@ -11,7 +11,7 @@ use super::reader::{Section, nearest};
 /// A variable that `[variables]` declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The value of the variable if no provider has a value. A variable without a default is required.
+    /// The variable's value if no provider has a value for it. If there is no default, a provider must have a value.
     pub default: Option<String>,
     /// If true, the host never shows the value.
     pub secret: bool,
@@ -42,7 +42,7 @@ pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
     Ok(variables)
 }
 
-/// Reads a component's own variables: the names that the component can ask for, and their values.
+/// Reads a component's own table `variables`: the name and the value of each variable that the component can read.
 pub(super) fn of_component(
     component: &mut Section<'_>,
     declared: &Variables,
@@ -60,7 +60,8 @@ pub(super) fn of_component(
     Ok(variables)
 }
 
-/// Reads a template in this table. Each variable in the template must be declared.
+/// Reads a template in this table. If the template uses a variable that `[variables]` does not declare, returns an
+/// error.
 pub(super) fn template(
     table: &Section<'_>,
     at: &Range<usize>,
@@ -80,8 +81,9 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Reads a component's environment. Spin replaces no templates in the environment. This host replaces the templates in
-/// a value if the application declares all their variables. Otherwise the value stays as it is.
+/// Reads a component's environment. If a value contains variables in double braces, and the application declares all of
+/// them, this host later replaces them by their values. Otherwise this host does not change the value. Spin never
+/// replaces variables in the environment.
 pub(super) fn environment(
     component: &mut Section<'_>,
     declared: &Variables,

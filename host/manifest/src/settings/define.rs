@@ -69,12 +69,13 @@ macro_rules! settings {
                 Ok(false)
             }
 
-            /// Copies each setting that is missing in `self` from `below`.
+            /// Returns the settings of `self`. For each setting that `self` does not have, returns the value of
+            /// `below`.
             pub fn over(self, below: Self) -> Self {
                 Self { $($name: self.$name.or(below.$name)),+ }
             }
 
-            /// Returns all settings. Each missing setting gets its default.
+            /// Returns a value for each setting. If a setting is missing, returns the setting's default.
             pub fn resolve(self) -> $resolved {
                 $resolved { $($name: resolved_value!(self.$name $(, $default)?)),+ }
             }

@@ -6,12 +6,12 @@ use anyhow::{Context as _, bail};
 
 use super::FilesEntry;
 
-/// The folders in which the files of one entry must be, after all symbolic links are followed.
+/// The folders that the files of one entry may be in. Only a file's real path counts, after all symbolic links.
 pub(super) struct Inside(Vec<PathBuf>);
 
 impl Inside {
-    /// Allows the application's folder, `root`. If the entry names a `source` outside of this folder, the source is
-    /// allowed, too.
+    /// Allows files in the application's folder, `root`. If the entry names a `source` outside of this folder, files in
+    /// this source are allowed, too.
     pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let mut folders = vec![follow(root)?];
