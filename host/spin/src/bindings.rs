@@ -1,4 +1,4 @@
-//! Bindings to the WIT of Spin's interfaces.
+//! The Rust types and traits that wasmtime generates from the WIT files of Spin's interfaces.
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated code")]
 mod generated {

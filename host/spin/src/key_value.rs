@@ -1,7 +1,7 @@
-//! Spin's key-value stores. A store has a label, and keeps bytes under keys.
+//! Spin's key-value stores. A component opens a store by its label. A store keeps values, which are bytes, under keys.
 //!
 //! In the manifest, `key_value_stores` of a component lists the labels of the stores that the component may open. The
-//! operator's runtime configuration says where the store of a label keeps its data. A store with the label `default`
+//! operator's runtime configuration says where the store with a label keeps its data. A store with the label `default`
 //! always exists.
 
 mod interfaces;
@@ -21,7 +21,7 @@ pub use stores::{Backend, Backends, ComponentStores, Stores};
 /// The label of the store that every application has.
 pub const DEFAULT: &str = "default";
 
-/// The largest number of bytes that one call may return. Spin has the same limit.
+/// The largest number of bytes that one call to a store may return: 128 MiB. Spin has the same limit.
 pub(crate) const MAX_RESULT: usize = 128 << 20;
 
 /// The reason why a call to a store failed.
@@ -29,10 +29,10 @@ pub(crate) const MAX_RESULT: usize = 128 << 20;
 pub enum Error {
     /// The component may not open the store.
     AccessDenied,
-    /// The instance may not open another store, because too many are open.
+    /// The instance may not open another store, because the instance already has 256 open stores.
     StoreTableFull,
-    /// The store cannot be used now. The text is for the operator only, because the text may name a file or a server.
-    /// The text never contains a password.
+    /// The store is not available at the moment. The text says why. Only the operator may see the text, because the
+    /// text may name a file or a server. The text never contains a password.
     Unavailable(String),
     /// The call failed for another reason, which the text describes. The text never contains a password or a stored
     /// value.
@@ -50,11 +50,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Page {
     /// The keys of this page. If the store changes between two pages, a key may be on both pages.
     pub keys: Vec<String>,
-    /// The position where the next page begins. None if this is the last page.
+    /// The position where the next page begins. If this page is the last page, the value is `None`.
     pub next: Option<String>,
 }
 
-/// The version of a key's value, which is the SHA-1 digest of the value in hexadecimal. None if the key has no value.
+/// The version of a key's value: the SHA-1 digest of the value, in hexadecimal. If the key has no value, the version is
+/// `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(Option<String>);
 
@@ -65,11 +66,11 @@ impl Version {
     }
 }
 
-/// A key-value store. A caller may drop the future of a call at any time. If a caller drops the future of a change, the
-/// change may still happen, and the store stays usable.
+/// A key-value store. A caller may drop the future of a call at any time, and the store stays usable. If the call
+/// changes the store, the change may happen although the caller has dropped the future.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Returns the value of a key. Returns none if the key has no value.
+    /// Returns the value of a key. If the key has no value, returns `None`.
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>>;
 
     /// Sets the value of a key.
@@ -77,30 +78,33 @@ pub trait Store: Send + Sync {
         self.set_many(vec![(key, value)]).await
     }
 
-    /// Removes a key and its value. Does nothing if the key has no value.
+    /// Removes a key and its value. If the key has no value, does nothing.
     async fn delete(&self, key: String) -> Result<()> {
         self.delete_many(vec![key]).await
     }
 
-    /// Reports whether a key has a value.
+    /// Returns true if the key has a value.
     async fn exists(&self, key: String) -> Result<bool>;
 
-    /// Returns one page of the store's keys. `from` is [`Page::next`] of the page before, or none for the first page.
+    /// Returns one page of the store's keys. For the first page, `from` is `None`. For each later page, `from` is
+    /// [`Page::next`] of the page before.
     async fn keys(&self, from: Option<String>) -> Result<Page>;
 
     /// Returns these keys with their values, in the order of `keys`.
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>>;
 
-    /// Sets the values of all these keys. If the call fails, it sets no value.
+    /// Sets the values of all these keys at once. The store never sets only some of the values.
     async fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<()>;
 
     /// Removes these keys and their values.
     async fn delete_many(&self, keys: Vec<String>) -> Result<()>;
 
-    /// Adds `delta` to the number in the key's value, and returns the sum. A key without a value counts as zero.
+    /// Adds `delta` to the number that is the key's value, and returns the sum. If the key has no value, the sum is
+    /// `delta`.
     async fn increment(&self, key: String, delta: i64) -> Result<i64>;
 
-    /// Sets the value of a key if the old value still has this version. Returns whether the store has set the value.
+    /// Sets the value of a key if the key's current value has this version. Otherwise changes nothing. Returns true if
+    /// the store has set the value.
     async fn swap(&self, key: String, version: Version, value: Vec<u8>) -> Result<bool>;
 }
 
@@ -108,7 +112,7 @@ pub trait Store: Send + Sync {
 ///
 /// # Errors
 ///
-/// Returns the error of the store. Also returns an error if the keys exceed the limit on the size of one result.
+/// Returns an error if the store does, or if the keys together have more than 128 MiB.
 pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     let (mut all, mut size, mut from) = (Vec::new(), Size::default(), None);
     loop {
@@ -127,7 +131,7 @@ pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// The size of a growing result, in bytes.
+/// The size of a result in bytes, while a call collects the result.
 #[derive(Default)]
 pub(crate) struct Size(usize);
 
@@ -141,7 +145,7 @@ impl Size {
         self.0 = self.0.saturating_add(bytes);
         match self.0 <= MAX_RESULT {
             true => Ok(()),
-            // Spin's error has the same words.
+            // Spin uses the same words for this error.
             false => Err(Error::Other(format!("query result exceeds limit of {MAX_RESULT} bytes"))),
         }
     }

@@ -1,8 +1,8 @@
 //! Compares the names of interfaces, with their versions.
 
-/// Reports whether the interface `own` can satisfy a component's import of `name`. Two versions of an interface are
-/// compatible if they have the same first number, as in wasmtime. Versions that start with 0 or have a suffix must be
-/// equal.
+/// Returns true if the host's interface `own` can satisfy a component's import of `name`. As in wasmtime, two versions
+/// of an interface are compatible if they have the same first number, such as 3.0.0 and 3.1.0. A version that starts
+/// with 0 or has a suffix, such as `-draft2`, is compatible only with the same version.
 pub(crate) fn provides(own: &str, name: &str) -> bool {
     let track = |name: &str| {
         let (interface, version) = name.split_once('@')?;

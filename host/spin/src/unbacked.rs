@@ -1,8 +1,9 @@
-//! Satisfies imports of Spin's interfaces that this host does not implement.
+//! Provides stubs for Spin's interfaces that this host does not implement.
 //!
-//! An SDK's world imports more than its guests use. For example, the world of Spin's SDK for Python imports all of
-//! Spin's interfaces. So the host loads a component that imports an interface which the host does not implement. If the
-//! component calls a function of this interface, the component traps, with a message that names the function.
+//! Some SDKs make components that import interfaces which the components do not use. For example, each component made
+//! with Spin's SDK for Python imports all of Spin's interfaces. For this reason the host loads a component even if the
+//! host does not implement one of its imports. If the component calls a function of the missing interface, the
+//! component traps, with a message that names the function.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
@@ -10,19 +11,19 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use crate::{key_value, variables};
 
-/// The packages of the interfaces that a component may import: Spin's own packages, and the packages of WASI that only
-/// Spin implements.
+/// The packages for which the host provides stubs: Spin's own packages, and the WASI packages that Spin implements but
+/// this host does not implement completely.
 const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config", "wasi:otel"];
 
-/// The type of a resource that never exists.
+/// The type of the resources of stubs. No value of this type ever exists.
 struct Never;
 
-/// Lets a component import interfaces of Spin that this host does not implement. A call of a function of these
-/// interfaces traps.
+/// Adds a stub to the linker for each of Spin's interfaces that the component imports but this host does not implement.
+/// If the component calls a function of a stub, the component traps.
 ///
 /// # Errors
 ///
-/// Returns an error if an unimplemented interface contains anything but functions, types and resources.
+/// Returns an error if such an interface contains anything except functions, types and resources.
 pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
     for (name, item) in component.component_type().imports(&engine) {
@@ -65,7 +66,7 @@ fn add_interface<T: 'static>(
     Ok(())
 }
 
-/// Reports whether the host implements the interface with this name.
+/// Returns true if the host implements the interface with this name.
 fn is_backed(name: &str) -> bool {
     variables::Interface::of(name).is_some() || key_value::Interface::of(name).is_some()
 }

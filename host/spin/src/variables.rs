@@ -1,7 +1,8 @@
 //! Spin's variables. A variable is a text that the operator sets and that a component reads by name.
 //!
-//! In the manifest, `[variables]` declares the application's variables. `[component.ID.variables]` gives values of
-//! these variables to the component `ID`, under names of the component. A component cannot read any other variable.
+//! In the manifest, `[variables]` declares the application's variables. `[component.ID.variables]` lists the variables
+//! that the component `ID` can read, and builds their values from the application's variables. The component cannot
+//! read other variables.
 
 mod interfaces;
 mod provider;
@@ -23,20 +24,21 @@ pub enum Error {
     InvalidName(String),
     /// The component has no variable with this name.
     Undefined(String),
-    /// No provider has a value, or a provider failed. The text never contains the value of a variable.
+    /// No provider has a value for the variable, or a provider failed. The text never contains the value of a variable.
     Provider(String),
 }
 
-/// The values of an application's variables.
+/// Finds the values of an application's variables.
 #[derive(Default)]
 pub struct Resolver {
     declared: Variables,
-    /// The providers of values. The resolver uses the value of the first provider that has a value.
+    /// The providers of values. If several providers have a value for a variable, the resolver uses the value of the
+    /// first of these providers.
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can read. The default value has no variables. Each instance of the component has a
-/// cheap clone.
+/// The variables that one component can read. By default, there are none. A clone is cheap, and each instance of the
+/// component has a clone.
 #[derive(Clone, Default)]
 pub struct ComponentVariables(Option<Arc<Known>>);
 
@@ -57,8 +59,8 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// Returns an error if the variable is not declared, if a provider fails, or if the variable has no value and no
-    /// default.
+    /// Returns an error if the application does not declare the variable, if a provider fails, or if the variable has
+    /// no value and no default.
     pub async fn variable(&self, name: &str) -> Result<String, Error> {
         for provider in &self.providers {
             if let Some(value) = provider.get(name).await.map_err(Error::Provider)? {
@@ -83,9 +85,9 @@ impl Resolver {
         template.fill(|_| Ok(values.next().unwrap_or_default()))
     }
 
-    /// Returns the names of required variables for which no provider has a value. If one of the providers is a server,
-    /// this function returns no names, because the server may have the values. As in Spin, the host asks the server
-    /// only when a component reads a variable.
+    /// Returns the names of the variables without a default for which no provider has a value. If one of the providers
+    /// is a server, returns no names: the server may have the values, but as in Spin, the host asks the server only
+    /// when a component reads a variable.
     pub async fn missing(&self) -> Vec<&str> {
         let mut missing = Vec::new();
         if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {
@@ -101,7 +103,7 @@ impl Resolver {
 }
 
 impl ComponentVariables {
-    /// Creates the variables of a component, with their names and the templates of their values.
+    /// Creates the variables of a component from their names and the templates of their values.
     pub fn new(templates: BTreeMap<String, Template>, resolver: Arc<Resolver>) -> Self {
         Self((!templates.is_empty()).then(|| Arc::new(Known { templates, resolver })))
     }
@@ -118,7 +120,7 @@ impl ComponentVariables {
         known.resolver.fill(known.templates.get(name).ok_or_else(undefined)?).await
     }
 
-    /// Returns the names and values of all variables of the component.
+    /// Returns the names and values of all variables that the component can read.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@ use super::{ComponentStores, Error, Result, Store, Version};
 use crate::bindings;
 use crate::names::provides;
 
-/// The largest number of stores that an instance may have open at a time, and the largest number of comparisons that it
-/// may hold. Spin has the same limits.
+/// The largest number of stores that an instance may have open at a time. An instance may also have this number of
+/// handles of [`Comparison`]. Spin has the same limits.
 const MAX_OPEN: usize = 256;
 
 /// An interface for key-value stores, in one of its versions.
@@ -39,8 +39,8 @@ impl Interface {
     /// All interfaces for key-value stores.
     pub const ALL: [Self; 6] = [Self::V1, Self::V2, Self::V3, Self::WasiStore, Self::WasiBatch, Self::WasiAtomics];
 
-    /// Returns the interface that satisfies an import of this name. The version in the name may be another, compatible
-    /// version.
+    /// Returns the interface that satisfies an import of this name. The import's version and the interface's version
+    /// may differ if the two versions are compatible.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
@@ -57,7 +57,8 @@ impl Interface {
         }
     }
 
-    /// Returns the name of an empty implementation of the interface, which cannot open a store. The name has the form
+    /// Returns the name of an empty implementation of the interface, which cannot open a store. The host gives this
+    /// implementation to a middleware or dependency that does not inherit the component's stores. The name has the form
     /// of an interface's name, because some interfaces use a resource of another interface.
     pub fn nothing(self) -> &'static str {
         match self {
@@ -70,12 +71,12 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to an instance of a linker, so that components can import the functions. `getter`
-    /// returns the stores of a component's instance.
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. From the data
+    /// of a component's instance, `getter` returns the instance's stores.
     ///
     /// # Errors
     ///
-    /// Returns an error if the linker's instance already has one of the functions.
+    /// Returns an error if the linker already has one of the functions.
     pub fn add_to_linker<T: Send + 'static>(
         self,
         instance: &mut LinkerInstance<'_, T>,
@@ -94,18 +95,18 @@ impl Interface {
     }
 }
 
-/// The stores of one instance of a component.
+/// The stores that one instance of a component may open, and the numbers of the instance's open handles.
 pub struct KeyValue {
     stores: ComponentStores,
     open: Counter,
     comparisons: Counter,
 }
 
-/// The stores of an instance, and the table with the instance's handles.
+/// The data of an instance that the interfaces' functions use: the instance's stores, and the table with its handles.
 pub struct KeyValueView<'a> {
     /// The stores that the instance may open.
     pub key_value: &'a mut KeyValue,
-    /// The table with the instance's handles.
+    /// The table of wasmtime that contains the instance's handles.
     pub table: &'a mut ResourceTable,
 }
 
@@ -122,8 +123,8 @@ pub struct Opened {
     _counted: Arc<()>,
 }
 
-/// The data of a later `swap`: a key of a store, and the version that the key's value has when the guest makes the
-/// comparison.
+/// The data behind a guest's `cas` handle: a key of a store, and the version of the key's value at the time when the
+/// guest got the handle. A later `swap` succeeds only if the value still has this version.
 pub struct Comparison {
     store: Arc<dyn Store>,
     key: String,
@@ -132,7 +133,7 @@ pub struct Comparison {
 }
 
 impl KeyValue {
-    /// Creates the state of an instance that may open these stores.
+    /// Creates the data of a new instance that may open these stores.
     pub fn new(stores: ComponentStores) -> Self {
         Self { stores, open: Counter::default(), comparisons: Counter::default() }
     }
@@ -162,7 +163,8 @@ impl KeyValueView<'_> {
         Ok(())
     }
 
-    /// Creates a comparison with this version, and returns a handle for the comparison.
+    /// Creates a comparison, and returns a handle for the comparison. `version` is the version that the key's value has
+    /// now.
     fn compare(
         &mut self,
         store: Arc<dyn Store>,
@@ -176,13 +178,13 @@ impl KeyValueView<'_> {
     }
 }
 
-/// Counts the open stores or comparisons of an instance. Each open store or comparison holds a clone of the counter's
-/// `Arc`.
+/// Counts the open stores of an instance, or its comparisons. Each open store or comparison holds a clone of the
+/// counter's `Arc`, so the number of clones is the count.
 #[derive(Default)]
 struct Counter(Option<Arc<()>>);
 
 impl Counter {
-    /// Counts one more open store or comparison. Returns none if the limit [`MAX_OPEN`] is reached.
+    /// Counts one more open store or comparison. If the instance already has [`MAX_OPEN`] of them, returns `None`.
     fn count(&mut self) -> Option<Arc<()>> {
         let counter = self.0.get_or_insert_default();
         (Arc::strong_count(counter) <= MAX_OPEN).then(|| counter.clone())

@@ -1,8 +1,8 @@
-//! A key-value store in Redis. The keys in Redis are the component's keys, unchanged. Numbers are stored as texts, as
-//! in Spin.
+//! A key-value store in Redis. The keys in Redis are the component's keys, unchanged. The store keeps a number as
+//! decimal text, as Spin does.
 //!
-//! One thread makes all calls, over one connection. If the caller stops waiting, the thread still finishes the call, so
-//! the connection stays usable.
+//! A thread of its own makes all calls to the server, over one connection. If a caller stops waiting, the thread still
+//! finishes the call, so the connection stays usable.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,11 +22,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of keys that the Redis server examines for one page.
 const PAGE: usize = 1_000;
 
-/// The codes of errors about a single call and its value. All other errors of Redis are about the server.
+/// The error codes of Redis that are about a single call or the value of a key. All other error codes mean that the
+/// server is not available.
 const OF_VALUES: [&str; 2] = ["ERR", "WRONGTYPE"];
 
-/// Sets the value of a key if the SHA-1 digest of the old value is `ARGV[1]`. An empty `ARGV[1]` means that the key has
-/// no value.
+/// The Lua script that sets the value of a key if the SHA-1 digest of the current value is `ARGV[1]`. If `ARGV[1]` is
+/// empty, the script sets the value only if the key has no value.
 static SWAP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local now = redis.call('GET', KEYS[1])
@@ -37,7 +38,7 @@ static SWAP: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A Redis server. The first call connects to the server.
+/// A Redis server. The host connects to the server at the first call.
 pub(super) struct Redis(Arc<Server>);
 
 struct Server {
@@ -46,14 +47,14 @@ struct Server {
     address: String,
     io: IoThread,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// Locked while a call connects, so that other calls wait for the new connection and share it.
+    /// A call locks this while it connects to the server. Other calls wait, and then use the new connection, too.
     connecting: tokio::sync::Mutex<()>,
 }
 
 impl Redis {
-    /// Prepares the connection to the server at this URL.
+    /// Prepares calls to the server at this URL, but does not connect yet.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        // The client's own error is not shown, because it could contain the URL, which may have a password.
+        // The message omits the error of the Redis client, because this error could show the URL and its password.
         let client =
             Client::open(url).ok().context("its url is not of the form redis://[user:password@]host[:port][/db]")?;
         let io = IoThread::start("epilogue-redis").context("no thread could be started")?;
@@ -61,7 +62,7 @@ impl Redis {
         Ok(Self(Arc::new(Server { client, address: address(url), io, connection, connecting })))
     }
 
-    /// Makes a call on the thread that talks to the server.
+    /// Makes a call on the thread that talks to the server, within [`TIMEOUT`].
     async fn call<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -96,8 +97,8 @@ impl Server {
         Ok(connection)
     }
 
-    /// Converts an error of the client. If the error is not an answer of the server, the next call makes a new
-    /// connection.
+    /// Converts an error of the Redis client. If the error did not come from the server, closes the connection, so that
+    /// the next call makes a new connection.
     fn explain(&self, error: &RedisError) -> Error {
         match error.kind() {
             redis::ErrorKind::Server(_) if error.code().is_some_and(|code| OF_VALUES.contains(&code)) => {

@@ -1,5 +1,5 @@
-//! A store that tells the operator why the store is not available. The component learns only that the store is not
-//! available.
+//! Wraps a store, and tells the operator the cause if the store is not available. The component learns only that the
+//! store is not available.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Key-value stores in a SQLite file, or in memory. The file has the same format as Spin's file, so an application
-//! keeps its data when it moves from or to Spin.
+//! Key-value stores in a SQLite file, or in memory. The file has the same format as in Spin. An application can move
+//! from Spin to this host or back, and use the same file.
 
 use std::fs;
 use std::path::Path;
@@ -16,15 +16,16 @@ use super::{Error, Page, Result, Size, Store, Version};
 
 /// The timeout of one call, including the time that the call waits for other calls.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time that SQLite waits for other processes that write. This time is shorter than [`TIMEOUT`], so that
-/// the call returns SQLite's error.
+/// The longest time that SQLite waits while other processes write to the file. This time is shorter than [`TIMEOUT`],
+/// so that the call can return SQLite's error before [`TIMEOUT`] has passed.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The largest number of keys on one page.
 const PAGE: usize = 1_000;
-/// The largest size of the keys on one page in bytes, not counting the last key.
+/// The size of a full page: After the keys of a page have more than this number of bytes, the next key goes to the next
+/// page.
 const PAGE_SIZE: usize = 1 << 20;
 
-/// The schema of the table, which is the same as Spin's schema.
+/// The statement that creates the table. Spin uses the same table.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
     key   TEXT NOT NULL,
@@ -37,17 +38,17 @@ const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?, ?, 
     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
 const DELETE: &str = "DELETE FROM spin_key_value WHERE store = ? AND key = ?";
 
-/// An open SQLite database. One thread makes all calls of the database.
+/// An open SQLite database. One thread makes all calls to the database.
 pub(super) struct Sqlite(Database);
 
-/// A store with a label in a database.
+/// One store in a database. A database contains several stores with different labels.
 struct Labeled {
     database: Arc<Sqlite>,
     label: Arc<str>,
 }
 
 impl Sqlite {
-    /// Opens a database in memory, whose data is lost when the process ends.
+    /// Opens a database in memory. When the process ends, the data is lost.
     pub(super) fn in_memory() -> anyhow::Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.execute(SCHEMA, [])?;
@@ -195,7 +196,8 @@ impl Store for Labeled {
     }
 }
 
-/// Returns the value of a key, and adds its size to `size`. Returns an error if the result becomes too large.
+/// Returns the value of a key, and adds the size of the key and its value to `size`. If `size` exceeds the limit on the
+/// size of a result, returns an error.
 fn value(
     connection: &Connection,
     label: &str,
@@ -229,7 +231,7 @@ mod tests {
         let mut set = store.set("a".to_owned(), b"2".to_vec());
         _ = futures::poll!(&mut set);
         drop(set);
-        // The change may have happened before the future was dropped.
+        // The store may have made the change before the test dropped the future.
         let value = store.get("a".to_owned()).await.unwrap();
         assert!(value.is_none_or(|value| value == b"2"));
         store.set("a".to_owned(), b"3".to_vec()).await.unwrap();

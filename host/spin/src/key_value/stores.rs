@@ -16,7 +16,7 @@ use super::{DEFAULT, Error, Store};
 /// The file name of the default store in the state directory. Spin uses the same file name.
 const FILE: &str = "sqlite_key_value.db";
 
-/// The place where a store keeps its data.
+/// A backend: the place where a store keeps its data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
     /// The store keeps its data in the memory of this process.
@@ -28,14 +28,14 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Reports whether processes on other machines can use the same data.
+    /// Returns true if processes on other machines can use the same data.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Redis(_))
     }
 }
 
-/// The open databases and connections. All clones of a `Backends` share its databases and connections, so a reload uses
-/// the databases and connections that are already open.
+/// The open databases and connections of all stores. Clones of a `Backends` share these databases and connections.
+/// After a reload of the application, the host uses the databases and connections that are already open.
 #[derive(Clone, Default)]
 pub struct Backends(Arc<Mutex<BTreeMap<Backend, Weak<dyn Open>>>>);
 
@@ -64,12 +64,12 @@ impl Backends {
 
 impl fmt::Debug for Backends {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URLs of the backends are not shown, because they may have passwords.
+        // The output omits the backends' URLs, because a URL may contain a password.
         formatter.debug_struct("Backends").finish_non_exhaustive()
     }
 }
 
-/// The stores of an application, by label. The host opens a store when the first component needs the store.
+/// The stores of an application, by label. The host opens a store only if a component may use the store.
 #[derive(Clone)]
 pub struct Stores {
     backends: Backends,
@@ -91,7 +91,7 @@ impl Stores {
         Self { backends, configured: stores }
     }
 
-    /// Returns the place where the store with this label keeps its data. Returns none if no store has this label.
+    /// Returns the place where the store with this label keeps its data. If no store has this label, returns `None`.
     pub fn backend(&self, label: &str) -> Option<&Backend> {
         self.configured.get(label)
     }
@@ -100,8 +100,8 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// Returns an error if no store has this label, or if the store's file cannot be opened. If the store is on a
-    /// server, this function does not connect to the server yet.
+    /// Returns an error if no store has this label, or if the host cannot open the store's file. If the store is on a
+    /// server, this function does not connect to the server, so it does not notice that the server is down.
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(
@@ -114,11 +114,12 @@ impl Stores {
         Ok(opened.with_context(|| format!("the key-value store {label:?} cannot be opened"))?.store(label))
     }
 
-    /// Opens the stores that a component may use. If a store is not available later, `report` gets the cause.
+    /// Opens the stores that a component may use. If a store is not available during a later call, the host calls
+    /// `report` with the cause.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of the stores cannot be opened.
+    /// Returns an error if the host cannot open one of the stores.
     pub fn of_component(&self, labels: &[String], report: &Report) -> anyhow::Result<ComponentStores> {
         if labels.is_empty() {
             return Ok(ComponentStores::default());
@@ -142,7 +143,7 @@ impl Default for Stores {
 pub struct ComponentStores(Option<Arc<BTreeMap<String, Arc<dyn Store>>>>);
 
 impl ComponentStores {
-    /// Reports whether the component may not open any store.
+    /// Returns true if the component may not open any store.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }

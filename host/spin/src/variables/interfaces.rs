@@ -26,8 +26,8 @@ impl Interface {
     /// All interfaces for variables.
     pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::Wasi];
 
-    /// Returns the interface that satisfies an import of this name. The version in the name may be another, compatible
-    /// version.
+    /// Returns the interface that satisfies an import of this name. The import's version and the interface's version
+    /// may differ if the two versions are compatible.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|interface| provides(interface.name(), name))
     }
@@ -42,7 +42,8 @@ impl Interface {
         }
     }
 
-    /// Returns the name of an empty implementation of the interface, which has no variables.
+    /// Returns the name of an empty implementation of the interface, which has no variables. The host gives this
+    /// implementation to a middleware or dependency that does not inherit the component's variables.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "variables-v1",
@@ -52,12 +53,12 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to an instance of a linker, so that components can import the functions. `getter`
-    /// returns the variables of a component's instance.
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. From the data
+    /// of a component's instance, `getter` returns the instance's variables.
     ///
     /// # Errors
     ///
-    /// Returns an error if the linker's instance already has one of the functions.
+    /// Returns an error if the linker already has one of the functions.
     pub fn add_to_linker<T: Send + 'static>(
         self,
         instance: &mut LinkerInstance<'_, T>,
@@ -109,7 +110,7 @@ impl wasi::Host for ComponentVariables {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, wasi::Error>> {
         Ok(match ComponentVariables::get(self, &key).await {
             Ok(value) => Ok(Some(value)),
-            // WASI asks for this result if a key cannot exist (WebAssembly/wasi-runtime-config#19).
+            // WASI demands the result `None` for a key that cannot exist (WebAssembly/wasi-runtime-config#19).
             Err(Error::Undefined(_) | Error::InvalidName(_)) => Ok(None),
             Err(Error::Provider(message)) => Err(wasi::Error::Upstream(message)),
         })

@@ -1,4 +1,4 @@
-//! The providers of the values of variables.
+//! Providers, which are the places from which the host gets the values of variables.
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -8,24 +8,24 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
-/// A source of the values of variables.
+/// A place from which the host gets the values of variables.
 pub enum Provider {
     /// Values that are known when the host starts, for example from `--variable`.
     Static(BTreeMap<String, String>),
     /// Environment variables of the host's process.
     Environment(Environment),
-    /// A server. The provider asks the server each time a component reads a variable.
+    /// A server, which the host asks each time a component reads a variable.
     Server(Arc<dyn Server>),
 }
 
 /// A server that has the values of variables.
 #[async_trait]
 pub trait Server: Send + Sync {
-    /// Returns the server's value of a variable. Returns none if the server has no value.
+    /// Returns the server's value of a variable. If the server has no value, returns `None`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server does not answer. The message of the error contains no secret.
+    /// Returns an error if the server does not answer. The error message contains no secret.
     async fn get(&self, name: &str) -> Result<Option<String>, String>;
 }
 
@@ -33,7 +33,8 @@ pub trait Server: Send + Sync {
 /// variable `PREFIX_NAME`, in upper case.
 pub struct Environment {
     prefix: String,
-    /// The values from a `.env` file. The environment variables of the process take precedence over these values.
+    /// The values from a `.env` file. If the process has an environment variable with the same name, the provider uses
+    /// the environment variable.
     dotenv: BTreeMap<String, String>,
 }
 
@@ -41,20 +42,20 @@ impl Environment {
     /// The default prefix of the environment variables, as in Spin.
     pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-    /// Creates a provider for environment variables with this prefix. `dotenv` contains the values of a `.env` file.
-    /// The environment takes precedence over the values in `dotenv`.
+    /// Creates a provider for environment variables with this prefix. `dotenv` contains the values of a `.env` file. If
+    /// the process has an environment variable with the same name, the provider uses the environment variable.
     pub fn new(prefix: impl Into<String>, dotenv: BTreeMap<String, String>) -> Self {
         Self { prefix: prefix.into(), dotenv }
     }
 }
 
 impl Provider {
-    /// Returns the provider's value of a variable. Returns none if the provider has no value.
+    /// Returns the provider's value of a variable. If the provider has no value, returns `None`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the provider's value is not UTF-8, or if the provider's server does not answer. The message
-    /// of the error does not contain the value.
+    /// Returns an error if the provider's value is not UTF-8, or if the provider's server does not answer. The error
+    /// message does not contain the value.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<String>, String> {
         match self {
             Self::Server(server) => server.get(name).await,
@@ -76,8 +77,8 @@ impl Provider {
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, or if a line does not have the form `NAME=VALUE`. The message of the
-/// error names the file, but does not show the line, because the line may contain a secret.
+/// Returns an error if the host cannot read the file, or if a line does not have the form `NAME=VALUE`. The error
+/// message names the file, but does not show the line, because the line may contain a secret.
 pub fn read_dotenv(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let cannot = || format!("cannot read {}", file.display());
     match file.try_exists() {

@@ -1,4 +1,5 @@
-//! The stream of a store's keys. When the guest has taken one page of keys, the host reads the next page.
+//! The stream through which a guest reads a store's keys. After the guest has read all keys of one page, the host reads
+//! the next page from the store.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,16 +15,17 @@ use crate::key_value::{Page, Result, Store};
 
 type Reading = Pin<Box<dyn Future<Output = Result<Page>> + Send>>;
 
-/// The keys that the guest has not taken yet.
+/// The rest of a stream: the keys that the guest has not read yet.
 pub(super) struct Keys {
     store: Arc<dyn Store>,
-    /// The read of the next page. None after the last page.
+    /// The future that reads the next page. After the last page, the value is `None`.
     reading: Option<Reading>,
     end: Option<oneshot::Sender<std::result::Result<(), v3::Error>>>,
 }
 
 impl Keys {
-    /// Creates the stream of all keys of a store. At the end of the stream, `end` gets the result.
+    /// Creates the stream of all keys of a store. When the stream ends, `end` gets the result: success, or the store's
+    /// error.
     pub(super) fn new(store: Arc<dyn Store>, end: oneshot::Sender<std::result::Result<(), v3::Error>>) -> Self {
         let reading = Some(read(&store, None));
         Self { store, reading, end: Some(end) }
@@ -32,7 +34,7 @@ impl Keys {
     fn end(&mut self, result: Result<()>) {
         self.reading = None;
         if let Some(end) = self.end.take() {
-            // A guest that does not wait for the result has dropped the receiver.
+            // If the guest does not wait for the result, the receiver is already dropped, so `send` fails.
             _ = end.send(result.map_err(told));
         }
     }

@@ -1,4 +1,5 @@
-//! `fermyon:spin/key-value`. The handles of this version are the numbers of the entries in the instance's table.
+//! Implements `fermyon:spin/key-value`. A handle for a store is a plain number in this version: the number of the
+//! store's entry in the instance's table.
 
 use wasmtime::component::Resource;
 
@@ -37,7 +38,7 @@ impl v1::Host for KeyValueView<'_> {
     }
 
     async fn close(&mut self, store: u32) -> wasmtime::Result<()> {
-        // A number without an open store has no effect.
+        // If no open store has this number, the call has no effect.
         _ = KeyValueView::close(self, Resource::new_own(store));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `fermyon:spin/key-value@2.0.0`.
+//! Implements `fermyon:spin/key-value@2.0.0`.
 
 use wasmtime::component::Resource;
 

@@ -1,4 +1,4 @@
-//! `spin:key-value@3.0.0`, whose functions are asynchronous.
+//! Implements `spin:key-value@3.0.0`, whose functions are asynchronous.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `wasi:keyvalue@0.2.0-draft2`. Unlike Spin, this host's `get-many` returns all requested keys in the order of the
-//! request, also keys without a value. The WIT interface demands this result.
+//! Implements `wasi:keyvalue@0.2.0-draft2`. The function `get-many` returns all requested keys in the order of the
+//! call, also keys without a value, as the WIT file demands. Spin omits the keys without a value.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl wasi::HostBucket for KeyValueView<'_> {
     }
 
     async fn list_keys(&mut self, bucket: Resource<Opened>, cursor: Option<String>) -> Answer<wasi::KeyResponse> {
-        // All keys are on one page, as in Spin, because guests for Spin ask for one page only.
+        // The first page contains all keys, as in Spin, because guests for Spin ask for the first page only.
         if cursor.is_some() {
             return Ok(Err(wasi::Error::Other("list_keys: cursor not supported".to_owned())));
         }
@@ -111,7 +111,7 @@ impl atomics::HostCas for KeyValueView<'_> {
 }
 
 impl KeyValueView<'_> {
-    /// Creates a comparison with the current value of a key.
+    /// Creates a comparison with the current version of a key's value.
     async fn compare_now(
         &mut self,
         store: Arc<dyn Store>,
