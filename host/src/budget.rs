@@ -1,7 +1,7 @@
 //! Limits on the data that the host keeps for guests and clients.
 //!
-//! wasmtime limits a guest's memory. This module's [`Limit`] lists the limits on all other data that the host keeps for
-//! a guest or a client. `docs/guide/reference/limits.md` lists the limits for operators.
+//! wasmtime limits the guest's own memory. [`Limit`] lists the limits on all other data that the host keeps for a guest
+//! or a client. `docs/guide/reference/limits.md` describes all limits for operators.
 
 pub(crate) mod address;
 pub(crate) mod descriptors;
@@ -16,15 +16,17 @@ pub(crate) mod requests;
 /// A limit on the data that the host keeps for a guest or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Limits the header fields of an instance, in bytes. The size of a header field includes its name and its value.
+    /// Limits the bytes of header fields that the host keeps for an instance. Names and values of header fields both
+    /// count.
     Fields,
     /// Limits the number of TCP and UDP sockets that an instance holds open.
     Sockets,
-    /// Limits the number of files and folders that an instance holds open or lists.
+    /// Limits the number of files and folders that an instance has open, including folders that the instance is
+    /// listing.
     Files,
     /// Limits the number of requests that an instance sends at the same time.
     Outgoing,
-    /// Limits the number of file descriptors of the process that guests may take.
+    /// Limits how many of the process's file descriptors the guests may use.
     Descriptors,
     /// Limits the disk space of a component's writable files, in bytes.
     Disk,
@@ -32,7 +34,7 @@ pub(crate) enum Limit {
     Instances,
     /// Limits the memory of the process, in bytes.
     Memory,
-    /// Limits the number of handles that an instance keeps open after the request that opened them.
+    /// Limits the number of handles that an instance still keeps open when a request has ended.
     Kept,
     /// Limits the number of open connections of one client address.
     Connections,
@@ -55,7 +57,8 @@ impl Limit {
         }
     }
 
-    /// Counts in the metric `epilogue_limit_hits_total` that a guest, a client or the process has reached the limit.
+    /// Adds 1 to the metric `epilogue_limit_hits_total`, because a guest, a client or the process has reached this
+    /// limit.
     pub(crate) fn hit(self) {
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
     }

@@ -1,4 +1,4 @@
-//! Loads and checks a component of the application once, and makes instances of it.
+//! Loads, checks and compiles a component of the application once, and then makes instances of the component.
 
 pub(crate) mod composition;
 pub(crate) mod dependencies;
@@ -52,10 +52,10 @@ use crate::process::shutdown::Shutdown;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
-/// If compiling a component takes longer than this time, the host logs a message.
+/// If the host needs longer than this time to compile a component, it logs a message.
 const LONG: Duration = Duration::from_secs(2);
 
-/// The configuration of a component: its settings, and the resources that it may use.
+/// The configuration of a component: the settings of the component, and the resources that the component may use.
 #[derive(Default)]
 pub(crate) struct ComponentConfig {
     /// The component's id in the manifest.
@@ -66,14 +66,14 @@ pub(crate) struct ComponentConfig {
     pub(crate) variables: ComponentVariables,
     /// The key-value stores that the component may open.
     pub(crate) stores: ComponentStores,
-    /// The task engine for the component's durable tasks. The value is `None` if the host has no task engine.
+    /// The task engine that stores the component's durable tasks. The value is `None` if the host has no task engine.
     pub(crate) task_store: Option<TaskStore>,
-    /// The folder with copies of the component's files. The value is `None` if the component has no copies. The host
-    /// deletes the folder when it drops the last component that uses the folder.
+    /// The folder with the component's own copies of its files. The value is `None` if the component uses no copies.
+    /// The host deletes the folder when it drops the last component that uses the folder.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
-/// A loaded component, which can be instantiated.
+/// A loaded component, from which the host makes instances.
 pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) settings: Settings,
@@ -84,18 +84,19 @@ pub(crate) struct Component {
     _scratch: Option<Arc<Scratch>>,
     instance: InstancePre<State>,
     handler: ServiceIndices,
-    /// The component's layers: first its middleware from the outside in, and then the component itself.
+    /// The component's layers from the outside in: first each middleware, and then the component itself.
     pub(crate) layers: Arc<[Layer]>,
-    /// The `runner` that each layer exports, in the order of `layers`.
+    /// The `runner` interface that each layer exports, in the order of `layers`. The value is `None` for a layer that
+    /// cannot run tasks.
     runners: Vec<Option<RunnerIndices>>,
     own_address: OwnAddress,
     lookups: ComponentLookups,
 }
 
 impl Component {
-    /// Compiles the component in `file`, or takes it from the cache, and checks that the host can run the component.
-    /// `around` is the component's middleware, from the outside in. `dependencies` are the components that satisfy the
-    /// component's imports.
+    /// Compiles the component in `file`, or loads the compiled component from the cache, and checks that the host can
+    /// run the component. `around` is the component's middleware, from the outside in. `dependencies` are the
+    /// components that satisfy the component's imports.
     pub(crate) fn load(
         linker: &Linker<State>,
         file: &Path,
@@ -128,8 +129,8 @@ impl Component {
         let compiled =
             compile(engine, id, file, bytes).with_context(|| format!("component {id:?} cannot be loaded"))?;
         let cannot_serve = || format!("component {id:?} ({}) cannot serve requests", file.display());
-        // Check the export before the imports. If a component is for another WASI version, an error about its imports
-        // would be less clear.
+        // The host checks the export before the imports. If a component is for another WASI version, the error about
+        // its export is clearer than an error about its imports.
         check_handler(compiled.component_type().exports(engine).map(|(name, _)| name)).with_context(cannot_serve)?;
         check_memory(&compiled, config.settings.memory)
             .with_context(|| format!("component {id:?} ({}) cannot start", file.display()))?;
@@ -169,8 +170,8 @@ impl Component {
         })
     }
 
-    /// Makes a new instance. Returns an error if the host has no place for another instance, if the component does not
-    /// start within `request_timeout`, or if the host stops.
+    /// Makes a new instance. Returns an error if the host cannot hold another instance, if the component does not start
+    /// within `request_timeout`, or if the host stops.
     pub(crate) async fn instantiate(&self, shutdown: Shutdown, chaining: Chaining) -> Result<Instance, NoInstance> {
         if !left_for_instances() {
             return Err(NoInstance::Full(Full::Memory));
@@ -191,8 +192,8 @@ impl Component {
         }
     }
 
-    /// Logs that a request has no instance. If the host is full, it logs each reason once a minute at most, because
-    /// clients often try again at once.
+    /// Logs that a request gets no instance. If the host is full, it logs each reason at most once a minute, because
+    /// many clients repeat a refused request at once.
     pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
         let (request, component, full, error) =
             (request.to_owned(), self.id.clone(), error.is_full(), error.to_string());
@@ -214,7 +215,8 @@ impl Component {
         store.limiter_async(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(largest_call(self.settings.max_task_args, !self.stores.is_empty()));
-        // The deadline is always the next epoch. So a guest that computes yields to its thread at each epoch.
+        // wasmtime checks the deadline while a guest computes. The deadline is always the next epoch, so a computing
+        // guest gives its thread to other work at each epoch.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let instance = match fair(Purpose::Response, self.instance.instantiate_async(&mut store)).await {
@@ -234,13 +236,13 @@ impl Component {
     }
 }
 
-/// Counts a refused instance in the metric of [`Limit::Instances`], and makes the error.
+/// Counts a hit of [`Limit::Instances`], and returns the error for a full host.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)
 }
 
-/// Logs a warning that a composed component runs its tasks itself, without the host.
+/// Logs a warning that a composed component runs its tasks itself, so that the host does not see the tasks.
 ///
 /// # Errors
 ///
@@ -261,8 +263,9 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     Ok(())
 }
 
-/// Finds the `runner` that the layer `id` exports. If the component is joined with its middleware, `place` is the
-/// layer's position, and 0 is the outermost layer. Logs a warning if a layer can enqueue tasks but cannot run them.
+/// Finds the `runner` interface that the layer `id` exports. If the component is joined with its middleware, `place` is
+/// the layer's position, where 0 is the outermost layer. Logs a warning if the layer can enqueue tasks but cannot run
+/// tasks.
 fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
     let name = |label: &str, alone: &str| match place {
         Some(place) => middleware::label(label, place),
@@ -278,8 +281,8 @@ fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usiz
     (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)
 }
 
-/// Compiles a component, or takes it from the cache. Logs a message if compiling takes long, because the host does
-/// nothing else during that time.
+/// Compiles a component, or loads the compiled component from the cache. Logs a message if compiling takes long,
+/// because the host does nothing else during this time.
 fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
     let (compiled, waiting) = mpsc::channel::<()>();
     let began = Instant::now();
@@ -299,7 +302,7 @@ fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Resu
     .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
 
-/// Checks that `memory` is large enough for the component to start.
+/// Checks that a component can start with `memory` as the limit of its linear memory.
 fn check_memory(component: &Compiled, memory: Size) -> anyhow::Result<()> {
     let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
     let needed = pages.and_then(|pages| usize::try_from(pages).ok()?.checked_mul(PAGE.bytes())).map(Size::new);

@@ -1,4 +1,5 @@
-//! The contract between host and guest: Rust bindings to `wit/`, and checks of a component's file.
+//! The contract between host and guest: Rust bindings to the interfaces in `wit/`, and checks that a component's file
+//! keeps to the contract.
 
 pub(crate) mod bindings;
 pub(crate) mod check;

@@ -1,4 +1,5 @@
-//! Shows operators what happens to requests and batches. Each report reads the timelines of requests and batches.
+//! Reports for operators: traces, metrics, the access log and the dashboard's data. The host makes all reports from the
+//! timelines of requests and batches.
 
 mod access_log;
 mod conventions;
@@ -19,18 +20,18 @@ use history::History;
 use live::Live;
 use totals::Totals;
 
-/// The reports that the operator has asked for.
+/// The reports that the operator has turned on.
 #[derive(Clone, Default)]
 pub(crate) struct Reports {
     pub(crate) readers: Readers,
-    /// The requests and batches that have not ended. `None` if no report is on.
+    /// The requests and batches that have not ended. The value is `None` if no report is turned on.
     pub(crate) live: Option<Live>,
-    /// The history and the totals, which only the dashboard shows. `None` if the dashboard is off.
+    /// The history and the totals, which only the dashboard shows. The value is `None` if the dashboard is off.
     pub(crate) dashboard: Option<(History, Totals)>,
 }
 
 impl Reports {
-    /// Makes the reports that `options` ask for. `otlp` exports the traces and metrics.
+    /// Makes the reports that `options` turn on. `otlp` exports the traces and metrics.
     pub(crate) fn new(options: &HostOptions, otlp: &Otlp) -> Self {
         let mut readers: Vec<Box<dyn Reader>> = Vec::new();
         if options.access_log {

@@ -1,7 +1,7 @@
 //! Counts the connections and the requests of each client address, on all threads.
 //!
-//! An entry exists as long as its address has a connection or a request. The number of entries is at most the number of
-//! connections and requests.
+//! The table has an entry for an address only while the address has an open connection or a running request. So the
+//! table cannot grow without limit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// A request is stalled if the host has waited for the request's client for longer than this duration. A request with a
-/// slow client is not stalled as long as bytes still move.
+/// If the host waits for a request's client for longer than this time, the host counts the request as stalled. A slow
+/// client that still sends or reads some bytes does not make its request stalled.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The table of all client addresses that have a connection or a request.
@@ -21,7 +21,7 @@ pub(crate) struct Addresses(Arc<Table>);
 type Table = Mutex<HashMap<IpAddr, Weak<Address>>>;
 
 /// Counts the connections and requests of one client address. All IPv6 addresses of a /64 network share one entry,
-/// because one machine can use all addresses of its /64 network.
+/// because a single machine can use all addresses of its /64 network.
 pub(crate) struct Address {
     network: IpAddr,
     connections: AtomicUsize,
@@ -33,7 +33,7 @@ pub(crate) struct Address {
 /// Counts a connection of a client address as open until this value is dropped.
 pub(crate) struct Connected(Arc<Address>);
 
-/// Counts a request of a client address as at work until this value is dropped.
+/// Counts a request of a client address as running until this value is dropped.
 pub(crate) struct Share(Arc<Address>);
 
 /// Counts a request of a client address as stalled until this value is dropped.
@@ -60,17 +60,20 @@ impl Addresses {
 }
 
 impl Address {
-    /// Counts a connection as open. Returns `None` if the address already has `max` connections.
+    /// Counts one more open connection of this address. If the address already has `max` connections, counts nothing
+    /// and returns `None`.
     pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connected> {
         one_more(&self.connections, max).then(|| Connected(self.clone()))
     }
 
-    /// Counts a request as at work. Returns `None` if the address already has `max` requests at work.
+    /// Counts one more running request of this address. If the address already has `max` running requests, counts
+    /// nothing and returns `None`.
     pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
         one_more(&self.at_work, max).then(|| Share(self.clone()))
     }
 
-    /// Counts a request as stalled. A request is stalled if its client has left, or if the host waits for its client.
+    /// Counts one more stalled request of this address. A request is stalled if its client has left, or if the host
+    /// waits for the client to send or read more.
     pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
         self.stalled.fetch_add(1, Relaxed);
         Stalled(self.clone())
@@ -94,7 +97,7 @@ impl fmt::Display for Address {
 impl Drop for Address {
     fn drop(&mut self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have added a new entry for this address meanwhile.
+        // In the meantime, another thread may have added a new entry for this address.
         if table.get(&self.network).is_some_and(|entry| entry.strong_count() == 0) {
             table.remove(&self.network);
         }
@@ -119,7 +122,7 @@ impl Drop for Stalled {
     }
 }
 
-/// Increments `count` and returns true. If `count` is already `max`, `count` stays the same and the result is false.
+/// Adds 1 to `count` and returns true. If `count` is already `max`, changes nothing and returns false.
 fn one_more(count: &AtomicUsize, max: usize) -> bool {
     count.fetch_update(Relaxed, Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
 }

@@ -1,5 +1,5 @@
-//! Checks how many file descriptors the process has left. Some descriptors are reserved for clients, and some for the
-//! host.
+//! Checks whether the process has file descriptors left. The host reserves some descriptors for the connections of
+//! clients, and some for itself.
 
 use std::os::fd::AsRawFd as _;
 use std::sync::LazyLock;
@@ -9,24 +9,25 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Limit;
 
-/// How many file descriptors the process may have open. The host raises the system's limit at startup, before the first
-/// read of this value.
+/// The number of file descriptors that the process may have open. At its start, the host raises the system's limit
+/// before it reads this value.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 
-/// Guests get no descriptor with this number or a higher number. The last eighth of the descriptors is reserved for the
+/// The lowest descriptor number that guests may not use. The host reserves the last eighth of the descriptors for the
 /// connections of clients.
 static FIRST_RESERVED: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 8).max(64)));
 
-/// If a connection has a descriptor with this number or a higher number, further connections wait. The last descriptors
-/// are reserved for the host itself: for requests of metrics, for the task engine, and for the files of a reload.
+/// The lowest descriptor number that is reserved for the host itself. If a connection gets this number or a higher
+/// number, the host accepts no further connection for now. The host needs the reserved descriptors to serve metrics, to
+/// reach the task engine, and to read files when it reloads the application.
 static FIRST_OF_THE_HOST: LazyLock<i32> = LazyLock::new(|| before_the_last((*LIMIT / 64).max(32)));
 
 fn before_the_last(count: u64) -> i32 {
     i32::try_from(LIMIT.saturating_sub(count)).unwrap_or(i32::MAX)
 }
 
-/// Reports whether the process has a file descriptor left for a guest. If no descriptor is left, the function counts a
-/// hit of [`Limit::Descriptors`].
+/// Reports whether the process has a file descriptor left for a guest. If no descriptor is left, this function also
+/// counts a hit of [`Limit::Descriptors`].
 pub(crate) fn left_for_guests() -> bool {
     let left = is_left(*FIRST_RESERVED);
     if !left {
@@ -35,25 +36,25 @@ pub(crate) fn left_for_guests() -> bool {
     left
 }
 
-/// Reports whether the process has a file descriptor left for a further connection.
+/// Reports whether the process has a file descriptor left for one more client connection.
 pub(crate) fn left_for_connections() -> bool {
     is_left(*FIRST_OF_THE_HOST)
 }
 
-/// Reports whether further connections can still get a descriptor, if the newest connection has the number
-/// `descriptor`.
+/// Reports whether descriptors for further connections are left. `descriptor` is the descriptor of the newest
+/// connection.
 pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
 /// Reports whether the next free descriptor is below `first_reserved`. The system always gives out the lowest free
-/// number. If the system gives out a number, all lower numbers are in use.
+/// number, so all lower numbers are in use.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)
 }
 
-/// Warns if `max-connections` is higher than the limit of file descriptors allows.
+/// Logs a warning if the process's limit of file descriptors is too low for `max-connections` connections.
 pub(crate) fn check(options: &HostOptions) {
     let (max_connections, fit) = (options.max_connections.get(), *FIRST_OF_THE_HOST);
     if usize::try_from(fit).is_ok_and(|fit| max_connections > fit) {

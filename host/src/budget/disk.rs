@@ -1,7 +1,7 @@
 //! Limits how much disk space a component's writable files may take.
 //!
-//! The host adds up the bytes that guests write. The host does not subtract the bytes that guests delete or overwrite.
-//! When the sum reaches the limit, the host measures the real size of the files, and continues from that size.
+//! The host adds up the bytes that guests write, and never subtracts bytes that guests delete or overwrite. When the
+//! sum reaches the limit, the host measures the real size of the files and replaces the sum by this size.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,36 +18,38 @@ use walkdir::WalkDir;
 use super::Limit;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// How many bytes the host counts for a new file, folder or link.
+/// The number of bytes that the host counts for each new file, folder or link.
 pub(crate) const ENTRY: u64 = 4096;
-/// The shortest time between the beginnings of two measurements. Without this pause, a guest near the limit could cause
-/// a measurement with each write.
+/// The shortest time from the start of one measurement to the start of the next measurement. Without this pause, each
+/// write of a guest near the limit could cause a measurement.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The disk budget of one component: the writable files in the component's folder, and the bytes counted for them.
+/// Limits the disk space of the writable files of one component, and counts the bytes that these files take.
 #[derive(Debug)]
 pub(crate) struct Disk {
     component: String,
     folder: PathBuf,
     most: Size,
     spent: Mutex<Spent>,
-    /// When the last measurement began. The lock is held while a measurement runs.
+    /// The start of the last measurement. A running measurement holds the lock.
     counted_at: tokio::sync::Mutex<Option<Instant>>,
     warnings: Arc<OnceAMinute>,
 }
 
-/// The counted bytes of a component's files.
+/// The number of bytes that the host counts for a component's files.
 #[derive(Debug, Default)]
 struct Spent {
-    /// The size of the files at the last measurement, plus the bytes that guests were writing during the measurement.
+    /// The size of the files at the last measurement, in bytes, plus the bytes that guests were writing during the
+    /// measurement.
     counted: u64,
     /// The bytes that the host has counted since the beginning of the last measurement.
     since: u64,
-    /// The counted bytes that guests are writing now.
+    /// The number of counted bytes that guests are writing at the moment.
     writing: u64,
 }
 
-/// Counts bytes as being written until this value is dropped. A measurement may not see these bytes on the disk yet.
+/// Counts bytes that a guest is writing, until this value is dropped. These bytes may not be on the disk yet, so a
+/// measurement may miss them.
 #[derive(Debug)]
 pub(crate) struct Writing {
     disk: Arc<Disk>,
@@ -65,8 +67,7 @@ impl From<DiskFull> for io::Error {
 }
 
 impl Disk {
-    /// Makes the budget for the files in `folder`, and counts the files that already exist. The files may take `most`
-    /// bytes.
+    /// Limits the files in `folder` to `most` bytes, and counts the files that already exist.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
         let counted = used(&folder).unwrap_or(most.bytes() as u64);
         let spent = Mutex::new(Spent { counted, ..Spent::default() });
@@ -111,8 +112,8 @@ impl Disk {
         DiskFull
     }
 
-    /// Measures the size of the files. If a measurement has begun after `asked`, this function only waits for the end
-    /// of that measurement.
+    /// Measures the size of the files. If another call has begun a measurement after the time `asked`, this function
+    /// only waits for the end of that measurement.
     async fn count_since(self: Arc<Self>, asked: Instant) {
         let mut counted_at = self.counted_at.lock().await;
         if counted_at.is_some_and(|begun| begun > asked) {
@@ -126,13 +127,13 @@ impl Disk {
         _ = tokio::task::spawn_blocking(move || disk.count()).await;
     }
 
-    /// Measures the size of the files. Blocks the thread.
+    /// Measures the size of the files. This function blocks its thread.
     fn count(&self) {
         let (since, writing) = {
             let spent = self.spent();
             (spent.since, spent.writing)
         };
-        // If the size cannot be measured, the counted bytes stay counted.
+        // If the host cannot measure the size, it keeps the old count.
         let Some(used) = used(&self.folder) else { return };
         let mut spent = self.spent();
         spent.counted = used.saturating_add(writing);
@@ -150,8 +151,9 @@ impl Drop for Writing {
     }
 }
 
-/// Returns the disk space of all files in `folder`, and of deleted files that this process still has open. Returns
-/// `None` if a file cannot be measured, for example because a guest has made its path too long.
+/// Returns the disk space of all files in `folder`, in bytes. Deleted files that this process still has open count too.
+/// Returns `None` if the host cannot measure one of the files, for example because a guest has made the file's path too
+/// long.
 fn used(folder: &Path) -> Option<u64> {
     Some(below(folder)?.saturating_add(deleted(folder)?))
 }
@@ -188,8 +190,8 @@ fn deleted(folder: &Path) -> Option<u64> {
     Some(sizes.values().sum())
 }
 
-/// Converts the result of an operation on a file. The inner option is `None` if the file no longer exists. The outer
-/// option is `None` after any other error.
+/// Converts the result of reading something about a file. If the file no longer exists, returns `Some(None)`. After any
+/// other error, returns `None`.
 fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     match found {
         Ok(found) => Some(Some(found)),
@@ -198,7 +200,7 @@ fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// Returns the disk space of a file in bytes, which is at least the size of an [`ENTRY`].
+/// Returns the disk space of a file in bytes. Even an empty file counts with [`ENTRY`] bytes.
 fn size(what: &fs::Metadata) -> u64 {
     what.blocks().saturating_mul(512).max(ENTRY)
 }
@@ -251,7 +253,8 @@ mod tests {
         assert!(disk.charge(768 << 10).await.is_ok());
     }
 
-    /// A guest can nest folders with long names. Each single path that the guest uses is short enough.
+    /// A guest can nest folders so deep that the whole path is too long for the host, although the guest only uses
+    /// short relative paths.
     #[test]
     fn what_cannot_be_counted_is_not_taken_for_nothing() {
         let scratch = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The budget of an instance: limits on the data that the host keeps for a guest in addition to the guest's own memory.
+//! Limits the data that the host keeps for an instance in addition to the guest's own memory.
 
 use epilogue_manifest::values::Size;
 use wasmtime::component::ResourceTable;
@@ -10,32 +10,35 @@ use super::Limit;
 use super::open::{OpenFiles, OpenSockets};
 use super::places::{Exceeded, Places};
 
-/// How many handles one instance may hold at a time. If a guest opens one handle more, the guest traps. A request takes
-/// about ten handles, and so does each request that a guest sends.
+/// The largest number of handles that one instance may hold at the same time. If the guest opens one more handle, the
+/// guest traps. Each request that the guest serves or sends takes about ten handles.
 pub(crate) const MAX_HANDLES: usize = 4096;
-/// How many handles an instance may keep open after its first request. Some handles stay open, such as stdout and a
-/// pool of connections. A guest that keeps more handles would probably leave more handles open at each request.
+/// The number of handles that an instance may still keep open after its first request. Some handles may stay open, such
+/// as stdout and a pool of connections. If a guest keeps more handles, it probably forgets to close handles at every
+/// request.
 pub(crate) const MAX_KEPT: usize = 64;
-/// How many bytes of header fields one `fields` resource may hold. The value is wasmtime's own default.
+/// The number of bytes of header fields that one `fields` resource may hold. The value is wasmtime's own default.
 pub(crate) const MAX_MAP: usize = 128 << 10;
-/// How many bytes of header fields an instance may hold in all its `fields` resources: 64 times [`MAX_MAP`].
+/// The number of bytes of header fields that an instance may hold in all its `fields` resources together.
 const MAX_FIELDS: usize = 64 * MAX_MAP;
-/// How many requests an instance may send at the same time.
+/// The number of requests that an instance may send at the same time.
 const MAX_OUTGOING: usize = 256;
-/// How many random bytes a guest may ask for in one call. wasmtime makes about 200 bytes per microsecond. Nothing else
-/// runs on the thread meanwhile.
+/// The number of random bytes that a guest may ask for in one call. wasmtime makes about 200 bytes per microsecond.
+/// While wasmtime makes the bytes, nothing else can run on the thread.
 pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 
-/// How many bytes one call may carry in addition to the arguments of a task. With this reserve, a guest whose arguments
-/// are too large gets `args-too-large`, and the guest can handle that error.
+/// The number of bytes that one call may pass in addition to the largest arguments of a task. If a task's arguments are
+/// only a little too large, the call still works and returns the error `args-too-large`, which the guest can handle.
+/// Without this reserve, the guest would trap.
 const ABOVE_TASK_ARGS: usize = 512 << 10;
 
-/// How many bytes of keys and values a guest may pass in one call if the guest has key-value stores.
+/// The number of bytes of keys and values that a guest may pass in one call, if the guest has key-value stores.
 const MAX_VALUES: usize = 16 << 20;
 
-/// Returns how many bytes a guest may pass in one call. A guest that passes more bytes traps. wasmtime copies the bytes
-/// before the host sees them, and nothing else runs on the thread meanwhile. Copying a text takes longest, because
-/// wasmtime checks that the text is UTF-8. Copying a text of 1.5 MiB takes up to 0.8 ms.
+/// Returns the number of bytes that a guest may pass in one call. If a guest passes more bytes, the guest traps. The
+/// limit is necessary because wasmtime copies all bytes before the host sees the call. While wasmtime copies, nothing
+/// else can run on the thread. Text takes longest, because wasmtime also checks that the text is UTF-8: 1.5 MiB take up
+/// to 0.8 ms.
 pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
     let values = if has_stores { MAX_VALUES } else { 0 };
     max_task_args.bytes().max(values).saturating_add(ABOVE_TASK_ARGS)
@@ -43,9 +46,9 @@ pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
 
 /// Counts the header fields, open files and open sockets that the host keeps for an instance.
 ///
-/// The host counts the header fields that a guest makes, and does not subtract the header fields that the guest drops.
-/// No resource needs a wrapper for this count. When the count reaches the limit, the host counts the header fields in
-/// the instance's table, and continues from that number.
+/// The host adds up the bytes of the header fields that a guest makes, and never subtracts header fields that the guest
+/// drops. So the host needs no wrapper around each resource. When the sum reaches the limit, the host measures the
+/// header fields that the instance really holds, and replaces the sum by this size.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceBudget {
     fields: usize,
@@ -53,16 +56,16 @@ pub(crate) struct InstanceBudget {
     pub(crate) sockets: OpenSockets,
 }
 
-/// Gives access to the instance's budget. The data of a wasmtime store implements this trait.
+/// Gives access to an instance's [`InstanceBudget`]. The data of each wasmtime store implements this trait.
 pub(crate) trait Budgeted {
     /// Returns the budget, and the table that holds the instance's resources.
     fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable);
 
-    /// Counts `bytes` of header fields before the guest gets the fields.
+    /// Counts `bytes` bytes of header fields. The host calls this function before it gives the fields to the guest.
     ///
     /// # Errors
     ///
-    /// Returns an error if these header fields would exceed the limit of the instance.
+    /// Returns an error if the instance would then hold more bytes of header fields than its limit allows.
     fn charge_fields(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let (budget, table) = self.budget();
         if budget.fields + bytes > MAX_FIELDS {
@@ -77,12 +80,12 @@ pub(crate) trait Budgeted {
     }
 }
 
-/// Makes the places for the requests that one instance sends.
+/// Makes the limit on the number of requests that one instance sends at the same time.
 pub(crate) fn places_for_requests() -> Places {
     Places::new(Limit::Outgoing, MAX_OUTGOING)
 }
 
-/// Returns how many bytes of header fields the host keeps for a handle.
+/// Returns the number of bytes of header fields that the host keeps for one entry of an instance's resource table.
 fn size_of_entry(entry: &dyn std::any::Any) -> usize {
     // Resources of WASI 0.2 do not show their fields, so each of these resources counts as a full map.
     if entry.is::<HostOutgoingRequest>() || entry.is::<HostIncomingResponse>() {
@@ -94,13 +97,13 @@ fn size_of_entry(entry: &dyn std::any::Any) -> usize {
     fields.map_or(0, |fields| size_of_fields(fields))
 }
 
-/// Returns how many bytes the host keeps for these header fields.
+/// Returns the number of bytes that the host counts for all of these header fields.
 pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
     fields.iter().map(|(name, value)| size_of_field(name.as_str().len(), value.len())).sum()
 }
 
-/// Returns how many bytes the host keeps for a header field. `name` and `value` are the lengths of the field's name and
-/// value. wasmtime counts header fields with the same formula.
+/// Returns the number of bytes that the host counts for one header field. `name` and `value` are the lengths of the
+/// field's name and value, in bytes. wasmtime uses the same formula.
 pub(crate) fn size_of_field(name: usize, value: usize) -> usize {
     name + size_of::<http::HeaderName>() + value + size_of::<http::HeaderValue>()
 }

@@ -1,9 +1,9 @@
 //! Looks up host names for guests on separate threads, and limits the number of lookups for each instance and
 //! component.
 //!
-//! The system's resolver blocks its thread. If a name server does not answer, the resolver blocks the thread for many
-//! seconds, and the host cannot interrupt the resolver. A lookup counts until its thread is free again, even if the
-//! lookup's guest no longer exists.
+//! The operating system's resolver blocks the thread that calls it. If a name server does not answer, the thread stays
+//! blocked for many seconds, and the host cannot interrupt the call. So a lookup counts until its thread is free again,
+//! even if the guest that started the lookup has ended.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -13,15 +13,15 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many lookups of one instance may run at a time. Further lookups wait.
+/// The number of lookups that one instance may run at the same time. Further lookups wait.
 const PER_INSTANCE: usize = 8;
-/// How many lookups of all instances of a component may run at a time. Further lookups wait.
+/// The number of lookups that all instances of one component together may run at the same time. Further lookups wait.
 const PER_COMPONENT: usize = 16;
-/// How many lookups of the whole process may run at a time. Further lookups wait.
+/// The number of lookups that the whole process may run at the same time. Further lookups wait.
 const PER_PROCESS: usize = 64;
 
-/// The threads on which the host looks up names. Other threads read the files of guests, so reading a file never waits
-/// for a lookup.
+/// The threads on which the host looks up names. The host reads guests' files on other threads, so that reading a file
+/// never waits for a lookup.
 static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_current_thread().max_blocking_threads(PER_PROCESS).thread_name("epilogue-lookup").build()
 });
@@ -37,7 +37,7 @@ impl Default for ComponentLookups {
 }
 
 impl ComponentLookups {
-    /// Makes the lookup limits of a new instance of the component.
+    /// Makes the limit on lookups for a new instance of the component.
     pub(crate) fn instance(&self) -> Lookups {
         Lookups { instance: Arc::new(Semaphore::new(PER_INSTANCE)), component: self.0.clone() }
     }
@@ -51,8 +51,8 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// Looks up `host`, a name or an address, and returns its addresses, each with `port`. Waits until the instance and
-    /// its component may start one more lookup.
+    /// Looks up the addresses of `host`, which is a name or an address. Combines each address with `port`. Waits until
+    /// the instance and its component may start one more lookup.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Lookups {
     async fn run<R: Send + 'static>(self, lookup: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
         let closed = |_| io::Error::other("the host stops");
         let threads = THREADS.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        // The lookup waits in its own tokio task, so that the first waiting lookup gets the next place even if its
-        // guest does not poll the lookup.
+        // The lookup waits in its own tokio task, so that the first lookup in the line starts as soon as a place is
+        // free, even if its guest does not poll the lookup.
         let lookup = AbortOnDropHandle::new(tokio::spawn(async move {
             let places = (
                 self.instance.acquire_owned().await.map_err(closed)?,
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// A lookup whose name server answers only after the test drops `answer`.
+    /// A lookup that gets no answer until the test drops `answer`.
     struct Silent {
         begun: Sender<()>,
         answer: Arc<std::sync::Mutex<Receiver<()>>>,
@@ -120,7 +120,7 @@ mod tests {
         let of_others: Vec<_> = (0..40).map(|_| tokio::spawn(component.instance().run(silent.lookup()))).collect();
         wait_for(&begins, PER_COMPONENT - PER_INSTANCE).await;
 
-        // The guests end, but their lookups go on. So no other lookup may begin.
+        // The guests end, but their lookups go on. So the host starts no other lookup yet.
         of_one.iter().chain(&of_others).for_each(|lookup| lookup.abort());
         let late = tokio::spawn(component.instance().run(silent.lookup()));
         assert!(neighbor.instance().resolve("localhost".to_owned(), 80).await.is_ok());
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(begins.try_iter().count(), 1);
     }
 
-    /// Waits until `count` lookups have begun.
+    /// Waits until `count` lookups have started.
     async fn wait_for(begins: &Receiver<()>, count: usize) {
         for _ in 0..count {
             while begins.try_recv().is_err() {

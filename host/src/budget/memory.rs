@@ -1,8 +1,8 @@
-//! Limits the memory of the process, and tells whether enough memory is left for another instance.
+//! Limits the memory of the process, and reports whether enough memory is left for another instance.
 //!
-//! The system takes memory for a guest when the guest first writes to its linear memory, not when the linear memory
-//! grows. The host adds two figures to know the memory that is taken or promised: the memory of the process, as the
-//! system counts it, and the last growth of each instance.
+//! When a guest grows its linear memory, the system takes no memory yet. The system takes memory only when the guest
+//! first writes to the new bytes. So the host adds two numbers: the memory of the process, as the system counts it, and
+//! the bytes by which each instance has grown last.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -14,26 +14,26 @@ use epilogue_manifest::settings::HostOptions;
 
 use super::Limit;
 
-/// The most memory that the process may take, in bytes.
+/// The largest amount of memory that the process may take, in bytes.
 static MAX: OnceLock<u64> = OnceLock::new();
-/// How many bytes of linear memory instances have added recently. The guests may or may not have written to these
-/// bytes.
+/// The number of bytes by which all instances have grown their linear memory recently. The system may not count these
+/// bytes yet, because the guests may not have written to them.
 static GROWN: AtomicU64 = AtomicU64::new(0);
-/// Whether the process used less than half of [`MAX`] when the last instance started.
+/// Whether the process used less than half of [`MAX`] when the host made the newest instance.
 static AMPLE: AtomicBool = AtomicBool::new(true);
-/// The system's file with the memory figures of this process.
+/// The system's file that shows how much memory this process uses.
 static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
 static PAGE_SIZE: LazyLock<u64> = LazyLock::new(|| page_size().unwrap_or(4096));
 
-/// Sets the most memory that the process may take: `max-memory`, or three quarters of the memory that the system has
-/// for the process. Only the first call has an effect.
+/// Sets the largest amount of memory that the process may take to `max-memory`. If `max-memory` is not set, uses three
+/// quarters of the memory that the system has for the process. Only the first call has an effect.
 pub(crate) fn limit_to(options: &HostOptions) {
     let max = options.max_memory.map_or_else(three_quarters, |max| max.bytes() as u64);
     MAX.get_or_init(|| max);
 }
 
-/// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the instances that
-/// exist. If no memory is left, the function counts a hit of [`Limit::Memory`].
+/// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the growth of
+/// existing instances. If no memory is left, this function also counts a hit of [`Limit::Memory`].
 pub(crate) fn left_for_instances() -> bool {
     let (max, taken) = (max(), taken());
     AMPLE.store(taken < max / 2, Relaxed);
@@ -44,12 +44,12 @@ pub(crate) fn left_for_instances() -> bool {
     left
 }
 
-/// Reports whether enough memory is free to keep idle instances for later requests.
+/// Reports whether the process has enough free memory to keep idle instances for later requests.
 pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Reports whether an instance may grow by `bytes`. If the instance may not grow, the function counts a hit of
+/// Reports whether an instance may grow its memory by `bytes` bytes. If not, this function also counts a hit of
 /// [`Limit::Memory`].
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
@@ -59,19 +59,20 @@ pub(crate) fn left_for_growth(bytes: u64) -> bool {
     left
 }
 
-/// Counts the bytes of linear memory that one instance has added recently. The guest may or may not have written to
-/// these bytes. Dropping the value ends the count.
+/// Counts the bytes by which one instance has grown its linear memory recently, until this value is dropped. The system
+/// may not count these bytes yet, because the guest may not have written to them.
 #[derive(Default)]
 pub(crate) struct Grown(u64);
 
 impl Grown {
-    /// Counts growth by `bytes`.
+    /// Counts that the instance has grown by `bytes` bytes.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.0 += bytes;
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Stops counting the growth so far. From now on, the system counts the memory that the guest has written to.
+    /// Sets this count to zero. The host calls this function when the guest has written to the memory that it needs, so
+    /// that the system counts this memory.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -83,20 +84,20 @@ impl Drop for Grown {
     }
 }
 
-/// Returns the most memory that the process may take, in bytes.
+/// Returns the largest amount of memory that the process may take, in bytes.
 pub(crate) fn max() -> u64 {
     *MAX.get_or_init(three_quarters)
 }
 
-/// Returns how many bytes of memory the process has taken, plus the bytes by which instances have grown recently.
+/// Returns the memory that the process uses plus the recent growth of all instances, in bytes.
 pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 
-/// Returns how many bytes of memory belong to this process alone. The process's other memory shows the content of
-/// files, such as compiled components, and the system can take this memory back.
+/// Returns the number of bytes of memory that only this process uses. The result does not include memory that shows the
+/// content of files, such as compiled components, because the system can take this memory back at any time.
 fn own_memory() -> u64 {
-    // The file `status` shows this figure too, but the system takes five times as long to write that file.
+    // The file `/proc/self/status` shows this number too, but the system takes five times as long to produce that file.
     let mut text = [0; 128];
     let length = STATM.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()).unwrap_or(0);
     let text = String::from_utf8_lossy(&text[..length]);
@@ -124,14 +125,14 @@ fn three_quarters() -> u64 {
     groups.map_or(machine, |limit| limit.min(machine)) / 4 * 3
 }
 
-/// Returns the number of bytes that a text such as `/proc/meminfo` states for `name`.
+/// Returns the number of bytes that `text` states for `name`. `text` has the format of `/proc/meminfo`.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Returns the smallest memory limit of the control groups in `cgroups` and of the groups around them. `cgroups` has
-/// the format of `/proc/self/cgroup`.
+/// Returns the smallest memory limit of the control groups in `cgroups` and of all their parent groups, in bytes.
+/// `cgroups` has the format of `/proc/self/cgroup`.
 fn cgroup_limit(root: &Path, cgroups: &str) -> Option<u64> {
     let limits = cgroups.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);

@@ -1,6 +1,7 @@
-//! Counts the open files and sockets of an instance. A file or socket counts until its last stream has ended.
+//! Counts the open files and sockets of an instance. A file or socket counts until the guest has dropped its handle and
+//! all its streams have ended.
 //!
-//! A stream of WASI 0.3 keeps its file or socket open after the guest has dropped the handle.
+//! In WASI 0.3, a stream keeps its file or socket open even after the guest has dropped the handle.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,23 +13,23 @@ use wasmtime_wasi::{p2, sockets};
 use super::places::{Exceeded, Place, Places};
 use super::{Limit, descriptors};
 
-/// How many files and folders an instance may hold open.
+/// The number of files and folders that an instance may have open at the same time.
 const MAX_FILES: usize = 128;
-/// How many sockets an instance may hold open.
+/// The number of sockets that an instance may have open at the same time.
 const MAX_SOCKETS: usize = 32;
 
-/// Counts the files and folders that an instance holds open.
+/// Counts the files and folders that an instance has open.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     places: Places,
     open: Vec<(Weak<File>, Place)>,
 }
 
-/// Counts the sockets that an instance holds open.
+/// Counts the sockets that an instance has open.
 #[derive(Debug)]
 pub(crate) struct OpenSockets {
     places: Places,
-    /// The place of each socket, by the socket's handle. A stream of a socket shares the socket's place.
+    /// The [`Place`] that each socket takes, by the socket's handle. The streams of a socket share the socket's place.
     open: HashMap<u32, Arc<Place>>,
 }
 
@@ -45,7 +46,7 @@ impl Default for OpenSockets {
 }
 
 impl OpenFiles {
-    /// Takes a place for a file or folder that the guest is about to open.
+    /// Counts a file or folder that the guest is about to open.
     ///
     /// # Errors
     ///
@@ -58,14 +59,14 @@ impl OpenFiles {
         take(&self.places)
     }
 
-    /// Keeps the place of `file` taken until the handle and all streams of the file are gone.
+    /// Counts `file` as open until the guest has dropped the file's handle and all the file's streams have ended.
     pub(crate) fn opened(&mut self, file: &Arc<File>, place: Place) {
         self.open.push((Arc::downgrade(file), place));
     }
 }
 
 impl OpenSockets {
-    /// Takes a place for a socket that the guest is about to open. `table` holds the instance's handles.
+    /// Counts a socket that the guest is about to open. `table` holds the instance's handles.
     ///
     /// # Errors
     ///
@@ -78,12 +79,13 @@ impl OpenSockets {
         take(&self.places)
     }
 
-    /// Keeps `place` taken until the socket with this handle and all streams of the socket are gone.
+    /// Counts the socket with this handle as open until the guest has dropped the handle and all the socket's streams
+    /// have ended.
     pub(crate) fn opened(&mut self, handle: u32, place: Place) {
         self.open.insert(handle, Arc::new(place));
     }
 
-    /// Returns the place of the socket with this handle.
+    /// Returns the [`Place`] that the socket with this handle takes.
     pub(crate) fn place(&self, handle: u32) -> Option<Arc<Place>> {
         self.open.get(&handle).cloned()
     }

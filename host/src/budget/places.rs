@@ -1,11 +1,12 @@
-//! Limits how many things of one kind an instance may hold or do at a time. Each thing takes one place.
+//! Limits how many things of one kind an instance may hold or do at the same time, such as open files. Each thing takes
+//! one place.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Limit;
 
-/// The places for one kind of thing, such as open files or outgoing requests.
+/// A fixed number of places for one kind of thing, such as open files or outgoing requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     limit: Limit,
@@ -13,18 +14,18 @@ pub(crate) struct Places {
     taken: Arc<()>,
 }
 
-/// A taken place. Dropping this value frees the place.
+/// A place that a thing has taken. Dropping this value frees the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     _taken: Arc<()>,
 }
 
-/// The error of an instance that would exceed one of its limits.
+/// The error for an instance that would exceed one of its limits.
 #[derive(Debug)]
 pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
 
 impl Places {
-    /// Makes `most` places for the kind of thing that `limit` limits.
+    /// Makes `most` free places. `limit` says which kind of thing takes these places.
     pub(super) fn new(limit: Limit, most: usize) -> Self {
         Self { limit, most, taken: Arc::default() }
     }

@@ -1,18 +1,19 @@
-//! Counts the requests that are at work, and the requests that drain.
+//! Counts the running requests and the draining requests of a host. A request is running until its response is sent.
+//! From then on, the request is draining until its tasks and its teardown have ended.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::address::Share;
 
-/// The two counters of a host's requests: requests at work, and requests that drain.
+/// Counts the running requests and the draining requests of a host.
 #[derive(Default)]
 pub(crate) struct Requests {
     at_work: AtomicUsize,
     draining: AtomicUsize,
 }
 
-/// Counts one request: first as at work, and later as draining. Dropping the value ends the count.
+/// Counts one request: first as running, and later as draining. The request counts until this value is dropped.
 pub(crate) struct Place {
     requests: Arc<Requests>,
     drains: AtomicBool,
@@ -21,37 +22,38 @@ pub(crate) struct Place {
 }
 
 impl Requests {
-    /// Counts a request as at work. Returns `None` if already `max` requests are at work.
+    /// Counts a request as running. If `max` requests are already running, counts nothing and returns `None`.
     pub(crate) fn begin(self: &Arc<Self>, max: usize, share: Option<Share>) -> Option<Arc<Place>> {
         let more = |at_work| (at_work < max).then_some(at_work + 1);
         self.at_work.fetch_update(Relaxed, Relaxed, more).ok()?;
         Some(Arc::new(Place { requests: self.clone(), drains: AtomicBool::new(false), share: Mutex::new(share) }))
     }
 
-    /// Returns the number of requests that drain.
+    /// Returns the number of draining requests.
     pub(crate) fn draining(&self) -> usize {
         self.draining.load(Relaxed)
     }
 
-    /// Returns the number of requests that are at work.
+    /// Returns the number of running requests.
     pub(crate) fn at_work(&self) -> usize {
         self.at_work.load(Relaxed)
     }
 
-    /// Returns the number of requests that have not ended.
+    /// Returns the number of running and draining requests together.
     pub(crate) fn all(&self) -> usize {
         self.at_work.load(Relaxed) + self.draining()
     }
 }
 
 impl Place {
-    /// Counts the request as draining from now on, also for its client's address. Further calls change nothing.
+    /// Counts the request as draining from now on, and no longer as a running request of its client's address. Further
+    /// calls change nothing.
     pub(crate) fn drain(&self) {
         self.leave_work();
         self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Counts the request as draining from now on. The request still counts as at work for its client's address.
+    /// Counts the request as draining from now on. For its client's address, the request still counts as running.
     pub(crate) fn leave_work(&self) {
         if !self.drains.swap(true, Relaxed) {
             self.requests.draining.fetch_add(1, Relaxed);

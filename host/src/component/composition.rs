@@ -1,9 +1,10 @@
-//! Composes components into one component. Each part gets only the configuration that it inherits.
+//! Joins several components into one component. Each of the joined components gets only the configuration that it
+//! inherits.
 //!
-//! The components of a composition share the data of one instance: environment, files, hosts, variables and key-value
-//! stores. If a component inherits no environment, files, variables or key-value stores, the composition gives the
-//! component a separate import. The host's implementation of the separate import gives nothing, such as an empty
-//! environment or no files.
+//! The joined components run as one instance, so they share the instance's environment, files, allowed hosts, variables
+//! and key-value stores. If a component must not inherit one of these, such as the environment, the composition gives
+//! the component a separate import. For the separate import, the host provides nothing, such as an empty environment or
+//! no files.
 
 use std::borrow::Cow;
 
@@ -19,12 +20,12 @@ use wasmtime_wasi::filesystem::Descriptor;
 use crate::component::state::State;
 use crate::contract::versions::rename_imports;
 
-/// The interfaces that give a component its environment. In each pair, the second text is the label of an
-/// implementation with an empty environment.
+/// The interfaces that give a component its environment. In each pair, the second text is the name of an import that
+/// replaces the interface and gives an empty environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. In each pair, the second text is the label of an implementation
-/// without files.
+/// The interfaces that give a component its files. In each pair, the second text is the name of an import that replaces
+/// the interface and gives no files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to other hosts.
@@ -33,26 +34,26 @@ const OUTBOUND: [&str; 3] = ["wasi:http/client@", "wasi:http/outgoing-handler@",
 /// The error for a file that is not a component.
 const INVALID: &str = "it is not a valid WebAssembly component";
 
-/// The result of a composition: one component, made from several.
+/// One component that joins several components, as the result of a [`Composition`].
 pub(crate) struct Composed {
     pub(crate) bytes: Vec<u8>,
-    /// The linker for the composed component. The linker also has the separate imports of single parts.
+    /// The linker for the composed component. The linker also implements the separate imports of the joined components.
     pub(crate) linker: Linker<State>,
 }
 
-/// A composition that is not finished yet.
+/// Joins components into one component, step by step.
 pub(super) struct Composition {
     pub(super) graph: CompositionGraph,
     pub(super) linker: Linker<State>,
 }
 
 impl Composition {
-    /// Begins a composition. `linker` provides the imports of the composed components.
+    /// Begins with no components. `linker` provides the imports of the components that the caller adds later.
     pub(super) fn new(linker: &Linker<State>) -> Self {
         Self { graph: CompositionGraph::new(), linker: linker.clone() }
     }
 
-    /// Adds an instance of a component. `name` must be unique in the composition.
+    /// Adds a component under the name `name`, which must be unique in the composition.
     pub(super) fn instantiate(
         &mut self,
         name: &str,
@@ -70,12 +71,13 @@ impl Composition {
         Ok((self.graph.instantiate(package), world))
     }
 
-    /// If an instance does not inherit the configuration that an import gives, replaces the import by an empty
-    /// implementation. `place` names the instance's position in the composition, such as `0`.
+    /// Takes configuration away from a joined component. If an import gives configuration that the component does not
+    /// inherit, replaces the import by an implementation that gives nothing. `place` names the component's position in
+    /// the composition, such as `0`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the import lets the instance connect to other hosts, and the instance does not inherit
+    /// Returns an error if the component can connect to other hosts through the import, but does not inherit
     /// `allowed_outbound_hosts`.
     pub(super) fn withhold(
         &mut self,
@@ -104,8 +106,8 @@ impl Composition {
         Ok(())
     }
 
-    /// Renames an import of an instance to `label`, so that the host can implement the import separately. Returns the
-    /// label.
+    /// Renames an import of a joined component to `label`, so that the host can implement this import separately.
+    /// Returns the label.
     pub(super) fn import(
         &mut self,
         instance: NodeId,
@@ -123,7 +125,7 @@ impl Composition {
         Ok(label)
     }
 
-    /// Encodes the composition as a component.
+    /// Encodes the joined components as one component.
     pub(super) fn finish(self) -> anyhow::Result<Composed> {
         Ok(Composed { bytes: self.graph.encode(EncodeOptions::default())?, linker: self.linker })
     }

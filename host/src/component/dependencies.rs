@@ -1,5 +1,5 @@
-//! Composes a component of the application with its dependencies, which are components that satisfy its imports. Spin
-//! composes dependencies in the same way.
+//! Joins a component with its dependencies, which are components that implement its imports. Spin joins dependencies in
+//! the same way.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,12 @@ use crate::component::composition::{Composed, Composition};
 use crate::component::state::State;
 use crate::contract::check::{UNBUILT, read};
 
-/// Composes the component in `bytes` with its dependencies. Returns `None` if the component has no dependencies.
+/// Joins the component in `bytes` with its dependencies. Returns `None` if the component has no dependencies.
 ///
 /// # Errors
 ///
-/// Returns an error if a dependency satisfies no import, does not fit the import, or has a forbidden import.
+/// Returns an error if a dependency implements no import of the component, does not match the import's type, or has a
+/// forbidden import.
 pub(crate) fn compose(
     dependencies: &[Dependency],
     bytes: &[u8],
@@ -51,7 +52,7 @@ pub(crate) fn compose(
     composition.finish().map(Some)
 }
 
-/// Adds an instance of a dependency, and returns the exports that satisfy `imports`.
+/// Adds a dependency, and returns its exports that implement `imports`.
 fn provide(
     composition: &mut Composition,
     place: usize,

@@ -10,24 +10,24 @@ use wasmtime::{
 
 use crate::component::room::largest_engine;
 
-/// The length of an epoch. A guest that computes without waiting yields to its thread's other work at each epoch.
+/// The length of an epoch. At the end of each epoch, a guest that computes gives its thread to other work.
 const TICK: Duration = Duration::from_millis(1);
 
 /// The number of bytes of a dropped instance's memory and stack that wasmtime zeroes and keeps for the next instance.
-/// The rest of the memory goes back to the system. Together with `pagemap_scan`, keeping this memory reduced the time
-/// for a fresh instance from 96 to 64 µs. Without `pagemap_scan`, it had no effect.
+/// wasmtime gives the rest of the memory back to the system. With this setting and `pagemap_scan` together, the time to
+/// make an instance fell from 96 to 64 µs. Without `pagemap_scan`, this setting had no effect.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
-/// Makes an engine for up to `max_instances` instances. If the system allows fewer instances, makes an engine for that
-/// number. Returns the engine and its number of instances.
+/// Makes an engine for up to `max_instances` instances. If the system allows only a smaller number of instances, makes
+/// an engine for the smaller number. Returns the engine and its largest number of instances.
 ///
-/// Each instance takes 4 GiB of addresses, four memory mappings, and two more mappings for a prepared stack. Linux
-/// grants a process 65,530 mappings by default (`vm.max_map_count`). The engine keeps compiled components in wasmtime's
-/// cache folder. Without a cache folder, the engine compiles the components at each start.
+/// Each instance takes 4 GiB of address space, four memory mappings, and two more mappings for its stack. Linux grants
+/// a process 65,530 mappings by default (`vm.max_map_count`). The engine keeps compiled components in wasmtime's cache
+/// folder. If there is no cache folder, the engine compiles the components at each start of the host.
 ///
 /// # Errors
 ///
-/// Returns an error if the system has too few addresses for one instance.
+/// Returns an error if the system does not have enough address space for one instance.
 pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZeroU32)> {
     let (engine, instances) = largest_engine(max_instances, |instances| Engine::new(&config(instances.get())))
         .map_err(anyhow::Error::from)
@@ -39,9 +39,9 @@ pub(crate) fn engine(max_instances: NonZeroU32) -> anyhow::Result<(Engine, NonZe
 /// Makes the configuration of wasmtime for up to `instances` instances.
 pub(crate) fn config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // Measured for a guest of one module with WASI: three core instances, two tables and one stack. A guest that is
-    // blocked in an import may need a second stack. A guest in Python has fifteen core instances, which the pool only
-    // counts.
+    // A guest of one module with WASI took three core instances, two tables and one stack in a measurement. A guest
+    // that is blocked in an import may need a second stack. A guest in Python has fifteen core instances. The pool only
+    // counts core instances, so they take no memory.
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(20))
         .total_memories(instances)
@@ -55,9 +55,9 @@ pub(crate) fn config(instances: u32) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
-        // Wasmtime is built without its feature `gc`. Then wasmtime 48.0.8 aborts the process if a guest calls a
-        // function of another type through a type that can have subtypes (GHSA-rc4p-x33f-vpr2). Turning the proposal
-        // off forbids such types.
+        // This host builds wasmtime without its feature `gc`. Without this feature, wasmtime 48.0.8 aborts the process
+        // if a guest calls a function through a wrong type that can have subtypes (GHSA-rc4p-x33f-vpr2). With the
+        // proposal turned off, wasmtime rejects such types.
         .wasm_features(WasmFeatures::GC, false)
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -68,7 +68,7 @@ pub(crate) fn config(instances: u32) -> Config {
     config
 }
 
-/// Starts the thread that advances the engine's epoch. The thread ends when the engine is dropped.
+/// Starts a thread that increases the engine's epoch by one every [`TICK`]. The thread ends when the engine is dropped.
 fn tick(engine: &Engine) -> anyhow::Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new()

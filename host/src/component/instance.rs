@@ -1,4 +1,4 @@
-//! Calls the exports of one instance of a component, with time limits.
+//! Calls the exported functions of one instance of a component, with time limits.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -28,15 +28,15 @@ use crate::tasks::store::NotStored;
 use crate::wire::incoming::BadUpload;
 use crate::wire::sent::Sent;
 
-/// The reason why the host interrupted a call. The host cannot use the instance again, because wasmtime cannot cancel a
-/// call without dropping the store (wasmtime#11833).
+/// The reason why a call into the guest did not return. The host cannot use the instance again, because wasmtime can
+/// cancel a call only by dropping the instance's store (wasmtime#11833).
 #[derive(Debug)]
 pub(crate) enum Interrupted {
     /// The guest trapped, for example because of a panic.
     Trapped(Trap),
-    /// The call was still running after this time.
+    /// The call ran for longer than this time limit, so the host interrupted the call.
     TimedOut(Duration),
-    /// The grace period of the host's shutdown has ended.
+    /// The host interrupted the call, because the grace period of the host's shutdown was over.
     Stopped,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Display for Interrupted {
 pub(crate) struct Trap {
     /// wasmtime's error, with the guest's backtrace.
     pub(crate) error: wasmtime::Error,
-    /// The last text that the call wrote to stderr.
+    /// The last text that the guest wrote to stderr during the call.
     said: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Trap {
 impl std::fmt::Display for Trap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.said {
-            // For a panic, wasmtime's own reason is only `unreachable`.
+            // If a guest panics, wasmtime's own error says only `unreachable`.
             Some(panic) if panic.starts_with(PANICKED) => f.write_str(panic),
             Some(said) => write!(f, "{}; {said}", self.error.root_cause()),
             None => write!(f, "{}", self.error.root_cause()),
@@ -76,7 +76,7 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// The reason why the host does not send the response of the guest's handler.
+/// The reason why the host cannot send a response of the guest's handler.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// The handler returned an error.
@@ -87,8 +87,8 @@ pub(crate) enum HandlerError {
     NotFinal(StatusCode),
     /// The handler returned an error because the client did not send the whole request body.
     BadUpload(BadUpload),
-    /// The handler returned a response, but its durable tasks could not be stored. The host must not send the response,
-    /// because a response tells the client that the tasks were accepted.
+    /// The handler returned a response, but its durable tasks could not be stored. The host does not send this
+    /// response, because a client that gets the response relies on the tasks.
     NotStored(NotStored),
 }
 
@@ -105,8 +105,8 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// If the handler returned an error and `upload` is set, replaces the error by `upload`, the reason why the
-    /// request's body broke off.
+    /// Replaces an error that the handler returned by `upload`, if `upload` is set. `upload` is the reason why the host
+    /// did not get the whole request body.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -119,17 +119,17 @@ impl HandlerError {
 pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
-    /// The `runner` of each layer, from the outside in.
+    /// The `runner` interface of each layer, from the outside in.
     runners: Vec<Option<Runner>>,
     calls: Calls,
-    /// The number of requests that the instance has begun to serve.
+    /// The number of requests that the instance has served, including the current request.
     pub(crate) served: u32,
 }
 
-/// The data that all calls of an instance share, in addition to the store.
+/// The data that an instance's calls share, in addition to the store.
 struct Calls {
     shutdown: Shutdown,
-    /// True if no spawned work was running when the last call returned.
+    /// True if no work that the guest had spawned was running when the last call returned.
     idle: bool,
 }
 
@@ -139,29 +139,33 @@ impl Instance {
         Self { store, proxy, runners, calls: Calls { shutdown, idle: true }, served: 0 }
     }
 
-    /// Sets the instance's current request to `scope`. The guest adds tasks to this request's queue.
+    /// Sets the instance's current request to `scope`. When the guest adds tasks, the tasks go to the queue of this
+    /// request.
     pub(crate) fn enter(&mut self, scope: &Arc<Scope>) {
         self.served += 1;
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// Copies the guest's output to the timeline of its request, if a reader wants the output.
+    /// From now on, copies the guest's output to the timeline of its request, if a reader such as the dashboard wants
+    /// the output.
     pub(crate) fn show_output(&mut self, scope: &Scope) {
         self.store.data_mut().wasi.printed.belong_to(scope.output());
     }
 
-    /// Ends the instance's current request. Later work of the guest is part of no request.
+    /// Ends the instance's current request. If the guest does more work after this call, the work counts for no
+    /// request.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
 
-    /// Returns the number of entries that the host keeps for the guest: handles, calls and streams (S9).
+    /// Returns the number of handles, calls and streams that the host keeps for the guest. The host compares this
+    /// number before and after a request (promise S9).
     pub(crate) fn resources(&mut self) -> usize {
         self.store.concurrent_state_table_size() + self.store.data_mut().handles()
     }
 
-    /// Calls the guest's handler and returns its response. After the return, the guest may still write the response's
-    /// body.
+    /// Calls the guest's handler and returns the handler's response. The guest may still write the response's body
+    /// after this function has returned.
     pub(crate) async fn handle(
         &mut self,
         request: Request,
@@ -189,13 +193,13 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// Returns the last status that the handler set, if that status is not valid in HTTP. Forgets this status.
+    /// Returns the status that the handler set last, if HTTP does not allow this status. The next call returns `None`.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
 
-    /// Lets the guest write its response's body until the response has been sent. If the client has waited for more of
-    /// the body for `limit`, the host interrupts the guest.
+    /// Runs the guest, which writes its response's body, until the response is sent. If the client has received
+    /// everything and the guest writes nothing for the time `limit`, the host interrupts the guest.
     pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
@@ -208,7 +212,7 @@ impl Instance {
         sent
     }
 
-    /// Calls `runner.run` of the layer that added the task. The task's time limit counts from `start`.
+    /// Calls `runner.run` of the layer that added the task. The task's time limit begins at `start`.
     pub(crate) async fn run_task(
         &mut self,
         layer: usize,
@@ -225,13 +229,13 @@ impl Instance {
                 self.store.data_mut().memory.settle();
                 ended
             }
-            // This branch is never taken, because the host accepts no task from a layer without a `runner`.
+            // This case does not happen, because the host accepts no task from a layer without a `runner`.
             None => Ok(Err(TaskError::UnknownTask)),
         }
     }
 
-    /// Calls the first layer's `runner.run` `calls` times, without the host's own work. Benchmarks use this function to
-    /// measure the time that wasmtime itself takes.
+    /// Calls `runner.run` of the first layer, `calls` times in a row and without the host's own work for a task.
+    /// Benchmarks use this function to measure the time that wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -243,12 +247,13 @@ impl Instance {
         self.store.run_concurrent(calls).await?
     }
 
-    /// Reports whether the guest has asked for a teardown since the last call of this method.
+    /// Reports whether the guest has asked for a teardown since the last call of this function.
     pub(crate) fn take_needs_teardown(&self) -> bool {
         self.store.data().background.needs_teardown.take()
     }
 
-    /// Calls `runner.teardown` of each layer that has a `runner`, from the inside out. Joins the errors of all layers.
+    /// Calls `runner.teardown` of each layer that has a `runner`, from the inside out. If several layers return errors,
+    /// joins the errors into one text.
     pub(crate) async fn teardown(
         &mut self,
         outcome: &ResponseOutcome,
@@ -267,21 +272,21 @@ impl Instance {
         run(&mut self.store, &mut self.calls, Purpose::Tasks, Some(limit), call).await
     }
 
-    /// Reports whether no spawned work was running when the last call returned.
+    /// Reports whether all work that the guest had spawned was finished when the last call returned.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.idle
     }
 
-    /// Waits up to `limit` for spawned work that still runs after its call has returned (S18). Returns true if all
-    /// spawned work has ended. `left` is the time until the host stops the work. The host tells the guest when `left`
-    /// is nearly over.
+    /// Waits for work that the guest has spawned and that still runs after its call has returned (promise S18). Waits
+    /// no longer than `limit`. Returns true if all spawned work has ended. `left` is the time until the host stops the
+    /// work. Shortly before that, the host warns the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
         }
-        // The timeout is inside the store's event loop. If the host dropped the loop itself, the loop's pending work
-        // would be lost, and the guest would wait forever. Work that computes does not let the loop end, so the host
-        // interrupts its instance.
+        // This timeout is inside the store's event loop. If the host instead dropped the event loop at the timeout, the
+        // loop's pending work would be lost, and the guest would wait forever. While spawned work computes, the event
+        // loop cannot end, so the host then interrupts the instance.
         let idle = async |accessor: &Accessor<State>| {
             let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
             Ok(tokio::time::timeout(limit, idle).await.is_ok())
@@ -292,10 +297,11 @@ impl Instance {
     }
 }
 
-/// If spawned work still computes this long after its time limit, the host interrupts the instance.
+/// If spawned work still computes when this time has passed after the work's time limit, the host interrupts the
+/// instance.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for at most `limit`. The host tells the guest when the limit is near.
+/// Runs `call` in the store's event loop, for at most `limit`. Shortly before the limit, the host warns the guest.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -306,8 +312,9 @@ async fn run<R>(
     run_within(store, calls, purpose, Phase::lasting(Instant::now(), limit), limit, call).await
 }
 
-/// Runs `call` in the store's event loop. The host enforces `limit` outside of the event loop, because only an outer
-/// limit is reliable (wasmtime#11869, #11870). The host tells the guest when the deadline of `phase` is near.
+/// Runs `call` in the store's event loop. The host checks `limit` outside of the event loop, because a check inside the
+/// event loop is not reliable (wasmtime#11869, #11870). Shortly before the deadline of `phase`, the host warns the
+/// guest.
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -321,7 +328,7 @@ async fn run_within<R>(
     let Calls { shutdown, idle } = calls;
     let call = async |accessor: &Accessor<State>| {
         let result = call(accessor).await;
-        // Most calls spawn no work, and need no wait after the call.
+        // After most calls, no spawned work runs, so the host need not wait.
         *idle = accessor.poll_no_interesting_tasks(&mut Context::from_waker(Waker::noop())).is_ready();
         result
     };
@@ -332,7 +339,7 @@ async fn run_within<R>(
         }
     };
     let result = {
-        // The future is pinned here, because it is large. Without the pin, the future would be moved into `fair`.
+        // The future is pinned here, because otherwise the program would copy the large future into `fair`.
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;

@@ -1,11 +1,11 @@
-//! Limits the requests in flight on a thread that is late (S12). On a late thread, the host refuses new requests at
-//! once instead of serving them late.
+//! Limits the requests in flight on a late thread, where computing guests wait too long for their turns (promise S12).
+//! On a late thread, the host refuses new requests at once instead of serving them late.
 //!
-//! The number of requests alone does not show that a thread is late. A thousand requests that wait for a database are
-//! no load, but a few requests that compute are a load. Therefore, the host measures how long computing guests wait for
-//! their turns. From these waits, the host computes the limit of requests in flight on the thread. While the thread is
-//! late, the host lowers the limit. When the thread is no longer late, the host raises the limit again, as TCP does
-//! with its congestion window.
+//! The number of requests alone does not show that a thread is late. A thousand requests that only wait for a database
+//! hardly use the thread, but a few requests that compute can make the thread late. Therefore, the host measures how
+//! long computing guests wait for their turns. While the thread is late, the host lowers the limit on the requests in
+//! flight on the thread. When the thread is no longer late, the host raises the limit again, as TCP does with its
+//! congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,25 +13,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The shortest time between two adjustments of the limit of requests in flight.
+/// The shortest time between two changes of the limit on requests in flight.
 const STEP: Duration = Duration::from_millis(25);
-/// The lowest limit of requests in flight. If a thread is late with so few requests, refusing more requests would not
-/// help.
+/// The lowest value of the limit on requests in flight. If a thread is late even with so few requests, a lower limit
+/// would not help.
 const FEW: usize = 8;
 
 thread_local! {
-    /// The waits of this thread's guests since the last adjustment: the total time, and the number of turns. The value
-    /// is `None` if the thread has no limit to adjust.
+    /// How long this thread's guests have waited for their turns since the last change of the limit: the total time,
+    /// and the number of turns. The value is `None` if the thread has no limit.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Returns the start time for a guest of this thread that begins to wait for its turn. Returns `None` if the thread
-/// does not measure waits.
+/// Returns the time at which a guest of this thread begins to wait for its turn, which is now. Returns `None` if the
+/// thread does not measure these waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// Records that a guest of this thread gets its turn, after a wait that began at `since`.
+/// Records that a guest of this thread gets its turn now. The guest has waited for its turn since `since`.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
@@ -42,18 +42,18 @@ pub(crate) struct Lag {
     in_flight: Rc<Cell<usize>>,
     limit: Cell<usize>,
     set: Cell<Option<Instant>>,
-    /// True if the thread was late when the limit was last adjusted.
+    /// True if the thread was late at the last check of the limit.
     late: Cell<bool>,
 }
 
-/// Counts a request against its thread's limit until this value is dropped. Draining requests do not count against the
-/// limit. If draining requests only wait, counting them would leave no places for other requests. If draining requests
-/// compute, they delay the requests in flight, so the limit falls anyway.
+/// Counts a request in flight on its thread until this value is dropped. The host drops the value when the request
+/// begins to drain. If draining requests counted, draining requests that only wait would take the places of new
+/// requests. Draining requests that compute delay the requests in flight, so the limit falls anyway.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
-    /// Makes the limit for the current thread. The thread is late if its guests wait longer than `max` for a turn on
-    /// average.
+    /// Makes the limit for the current thread. The thread is late if its guests wait for their turns longer than `max`
+    /// on average.
     pub(crate) fn new(max: Duration) -> Self {
         WAITS.set(Some((Duration::ZERO, 0)));
         Self {
@@ -65,7 +65,7 @@ impl Lag {
         }
     }
 
-    /// Admits a request. Returns `None` if the thread has reached its limit.
+    /// Counts a new request as in flight. If the thread has reached its limit, counts nothing and returns `None`.
     pub(crate) fn admit(&self) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         let now = Instant::now();
@@ -76,8 +76,8 @@ impl Lag {
             let late = wait > self.max;
             let limit = self.limit.get();
             match late {
-                // Lower the limit in proportion to the lateness. A thread that is late only once may have a burst,
-                // which changes nothing.
+                // The longer the guests wait, the more the host lowers the limit. The host does not lower the limit if
+                // the thread is late for the first time, because the reason may be a short burst of requests.
                 true if self.late.get() => {
                     let limit = limit.min(in_flight) as f64 * self.max.div_duration_f64(wait);
                     self.limit.set(FEW.max(limit as usize));
@@ -104,8 +104,9 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
-    /// Passes `count` steps. At the end of each step, two guests get their turns `late` milliseconds late, and a
-    /// request comes. Adds the admitted requests to `admitted`, and returns their number.
+    /// Advances the clock by `count` steps. At the end of each step, two guests get their turns `late` milliseconds
+    /// late, and a new request arrives. Adds the admitted requests to `admitted`, and returns the number of these
+    /// requests.
     async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {
@@ -123,11 +124,12 @@ mod tests {
         let lag = Lag::new(Duration::from_millis(20));
         let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit()).collect();
         assert_eq!(admitted.len(), 100);
-        // The thread is late for one step, which may be a burst.
+        // The thread is late for one step only. The reason may be a short burst of requests, so the limit stays the
+        // same.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 20, &mut admitted).await, 1);
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 1);
-        // The lag goes on. Each step admits fewer requests, down to a minimum.
+        // The thread stays late. The limit falls with each step, down to its lowest value.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 0);
         admitted.truncate(80);
         assert!(lag.admit().is_none());
@@ -135,7 +137,7 @@ mod tests {
         admitted.truncate(7);
         assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
-        // When the thread is no longer late, each step admits one more request, up to the earlier number.
+        // When the thread is no longer late, the limit rises with each step, and each step admits one more request.
         assert_eq!(steps(&lag, 1, 1, &mut admitted).await, 1);
         assert!(lag.admit().is_none());
         assert_eq!(steps(&lag, 20, 1, &mut admitted).await, 20);

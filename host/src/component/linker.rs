@@ -9,8 +9,8 @@ use crate::interfaces::{
     background, client, fields, files, listing, names, paths, socket_streams, sockets, status, writes,
 };
 
-/// Makes the linker with everything that a component may import: WASI 0.3 and 0.2 with HTTP, Spin's interfaces, and
-/// `epilogue:background`. `durable` says whether the host has a task engine for durable tasks.
+/// Makes the linker with all interfaces that a component may import: WASI 0.3 and 0.2 with HTTP, Spin's interfaces, and
+/// `epilogue:background`. `durable` is true if the host has a task engine for durable tasks.
 pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::<State>::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -24,7 +24,7 @@ pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<
         interface.add_to_linker(&mut linker.instance(interface.name())?, State::key_value)?;
         interface.add_to_linker(&mut linker.instance(interface.nothing())?, State::no_key_value)?;
     }
-    // The calls below replace some of WASI's functions.
+    // The calls below replace some functions that wasmtime's WASI has already defined.
     linker.allow_shadowing(true);
     fields::add_to_linker(&mut linker)?;
     fields::add_p2_to_linker(&mut linker)?;

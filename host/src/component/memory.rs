@@ -5,22 +5,23 @@ use wasmtime::ResourceLimiterAsync;
 use crate::budget::memory::{Grown, left_for_growth};
 use crate::component::fair;
 
-/// If a guest grows its memory by at least this number of bytes, the guest first waits for its turn. Most guests write
-/// to all of the new bytes at once. The system zeroes each page at the first write. For 4 MiB, the zeroing takes a
-/// millisecond, and no epoch can interrupt it.
+/// If a guest grows its memory by at least this number of bytes, the guest first waits for its turn to compute. Most
+/// guests write to all new bytes at once, and the system zeroes each page at the first write. For 4 MiB, the system
+/// needs a millisecond, and the host cannot interrupt the guest during this time.
 const LARGE: usize = 4 << 20;
 
 /// Limits the linear memories of one instance.
 pub(crate) struct LinearMemory {
-    /// The largest size of each memory, in bytes.
+    /// The largest size of each linear memory, in bytes.
     most: usize,
     grown: Grown,
-    /// True after the instance has started. The instance's initial memory does not count as growth.
+    /// True when the instance has started. Before that, the instance gets its initial memory, which does not count as
+    /// growth.
     started: bool,
 }
 
 impl LinearMemory {
-    /// Makes the limits of an instance that is about to start. Each memory of the instance may have up to `most` bytes.
+    /// Makes the limits for a new instance. Each linear memory of the instance may have up to `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, grown: Grown::default(), started: false }
     }
@@ -30,7 +31,8 @@ impl LinearMemory {
         self.started = true;
     }
 
-    /// Records that the guest has done its current work. The guest has now written to the memory that it needs.
+    /// Records that the guest has ended its current work. The guest has written to the memory that it needs, so the
+    /// system now counts this memory.
     pub(crate) fn settle(&mut self) {
         self.grown.settle();
     }
@@ -38,7 +40,8 @@ impl LinearMemory {
 
 #[async_trait::async_trait]
 impl ResourceLimiterAsync for LinearMemory {
-    /// Decides whether the guest's `memory.grow` succeeds. If `memory.grow` fails, the guest can still send a response.
+    /// Decides whether the guest's instruction `memory.grow` succeeds. If the instruction fails, the guest goes on and
+    /// can still send a response.
     async fn memory_growing(
         &mut self,
         current: usize,
@@ -50,7 +53,7 @@ impl ResourceLimiterAsync for LinearMemory {
         }
         let more = desired.saturating_sub(current);
         if self.started {
-            // If a guest grows again, it has mostly written to the memory that it got before.
+            // If a guest grows again, it has probably written to the memory that it got before.
             self.grown.settle();
             if more >= LARGE {
                 fair::turn().await;

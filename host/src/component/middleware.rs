@@ -1,13 +1,13 @@
-//! Joins an application with its middleware into one component, as Spin does. A middleware is a component between the
-//! host and the application.
+//! Joins an application with its middleware into one component, as Spin does. A middleware is a component that gets
+//! each request before the application gets the request.
 //!
 //! ```text
 //! host ──handle──▶ layer 0, a middleware ──handle──▶ … ──handle──▶ layer N, the application
 //! ```
 //!
 //! Each layer gets its own import of `queue`, such as `queue-0`, and its own export of `runner`, such as `runner-0`.
-//! All layers add their tasks to the queue of the request. The host knows which layer added a task, and calls that
-//! layer to run the task.
+//! All layers add their tasks to the same queue, the queue of the request. The separate imports show the host which
+//! layer has added a task. To run the task, the host calls the layer that has added the task.
 
 use std::path::Path;
 
@@ -21,8 +21,8 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// Returns the name of a layer's own import or export. The name is a plain label. If the name were the name of an
-/// interface, such as `epilogue:background/queue0@0.1.0`, tools would merge the queues of all layers.
+/// Returns the name of a layer's own import or export, such as `queue-0`. The name must not look like the name of an
+/// interface, such as `epilogue:background/queue0@0.1.0`, because tools would then merge the queues of all layers.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }
@@ -55,12 +55,13 @@ pub(crate) fn join(
 
 struct Joining {
     composition: Composition,
-    /// True if the host has a task engine, so that tasks can be durable.
+    /// True if the host has a task engine for durable tasks.
     durable: bool,
 }
 
 impl Joining {
-    /// Adds a layer around `inner`, which is the handler of the next layer. Returns the handler of the new layer.
+    /// Adds a layer, which passes requests on to `inner`, the handler of the next layer. Returns the handler of the
+    /// added layer.
     fn layer(
         &mut self,
         layer: usize,
@@ -97,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Joins two components, which import nothing else, and returns the error.
+    /// Joins a middleware and an application that cannot be joined, and returns the error.
     fn refusal(middleware: &str, inherits: Inherited, application: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("around.wasm");

@@ -27,18 +27,19 @@ pub(crate) enum Full {
     Memory,
     /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Tasks that have lost their instance already wait for a new instance. Waiting tasks go before new requests.
+    /// Tasks that have lost their instance wait for a new instance, and the host gives instances to waiting tasks
+    /// first.
     TasksWait,
 }
 
 impl NoInstance {
-    /// Reports whether another attempt to get an instance may succeed a little later.
+    /// Reports whether it makes sense to try again a little later.
     pub(crate) fn may_pass(&self) -> bool {
         self.is_full() || matches!(self, Self::TimedOut(_))
     }
 
-    /// Reports whether the host is full. If the host is full, the next attempt can succeed when another instance is
-    /// gone.
+    /// Reports whether the host cannot hold another instance. When another instance has ended, a new attempt can
+    /// succeed.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -1,4 +1,4 @@
-//! Limits the number of instances to what the system's memory mappings and addresses allow.
+//! Lowers the number of instances if the system has too few memory mappings or too little address space.
 
 use std::fs;
 use std::io;
@@ -7,17 +7,18 @@ use std::num::NonZeroU32;
 use rustix::io::Errno;
 use wasmtime::Engine;
 
-/// The number of mappings that the process needs for threads, compiled components and large allocations.
+/// The number of memory mappings that the process needs for threads, compiled components and large allocations.
 const OTHER_MAPPINGS: u64 = 2_000;
-/// The number of mappings for ten instances. Measurements showed four mappings for each instance, and two for each
-/// stack. The pool has 5 % more stacks than instances.
+/// The number of memory mappings that ten instances need. In measurements, each instance took four mappings, and each
+/// stack took two mappings. The pool has 5 % more stacks than instances.
 const MAPPINGS_OF_TEN: u64 = 61;
-/// The address space that must stay free after the pool is made, in bytes. Threads, compiled components and guests'
-/// files need this address space.
+/// The address space in bytes that wasmtime's pool of instances must leave free for threads, compiled components and
+/// guests' files.
 const OTHER_ADDRESSES: usize = 1 << 30;
 
-/// Makes an engine with `make`, for up to `max_instances` instances. If the system has fewer mappings or addresses,
-/// logs a warning and makes an engine for fewer instances. Returns the engine and its number of instances.
+/// Makes an engine with `make`, for up to `max_instances` instances. If the system has too few memory mappings or too
+/// little address space, logs a warning and makes an engine for fewer instances. Returns the engine and its largest
+/// number of instances.
 pub(super) fn largest_engine(
     max_instances: NonZeroU32,
     make: impl Fn(NonZeroU32) -> wasmtime::Result<Engine>,
@@ -56,8 +57,8 @@ pub(super) fn largest_engine(
     Ok((engine, instances))
 }
 
-/// Reports whether an error means that the system has no memory, mapping, address or file descriptor left. After such
-/// an error, another attempt may succeed when other instances have ended.
+/// Reports whether an error means that the system has no memory, mapping, address space or file descriptor left. When
+/// other instances have ended, the host may succeed in a new attempt.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {
@@ -67,18 +68,19 @@ pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     })
 }
 
-/// Returns the number of mappings that a process may have. Returns `None` if the system does not show this number.
+/// Returns the number of memory mappings that a process may have. Returns `None` if the system does not tell this
+/// number.
 fn mappings() -> Option<u64> {
     fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
-/// Returns the number of instances for which `mappings` mappings are enough, but at least 1.
+/// Returns the number of instances for which `mappings` memory mappings are enough, but at least 1.
 fn fitting(mappings: u64) -> NonZeroU32 {
     let instances = mappings.saturating_sub(OTHER_MAPPINGS).saturating_mul(10) / MAPPINGS_OF_TEN;
     NonZeroU32::new(u32::try_from(instances).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
-/// Returns the number of mappings that `instances` instances need.
+/// Returns the number of memory mappings that the process needs for `instances` instances.
 fn needed(instances: NonZeroU32) -> u64 {
     (u64::from(instances.get()) * MAPPINGS_OF_TEN).div_ceil(10) + OTHER_MAPPINGS
 }

@@ -16,7 +16,7 @@ use crate::interfaces::status::RefusedStatus;
 use crate::interfaces::wasi::Wasi;
 use crate::tasks::scope::Scope;
 
-/// The data of one instance's store.
+/// The host's data for one instance, which is part of the instance's wasmtime store.
 pub(crate) struct State {
     pub(crate) wasi: Wasi,
     http: WasiHttpCtx,
@@ -36,7 +36,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Makes the data of an instance. `memory` is the largest size of the instance's linear memory, in bytes.
+    /// Makes the host's data for a new instance. `memory` is the largest size of the instance's linear memory, in
+    /// bytes.
     pub(crate) fn new(
         wasi: Wasi,
         outgoing: Outgoing,
@@ -72,7 +73,7 @@ impl State {
         self.background.scope = scope;
     }
 
-    /// Begins a call into the guest. `phase` has the call's start and deadline.
+    /// Records that a call into the guest begins. `phase` has the call's start and deadline.
     pub(crate) fn begin(&self, phase: Phase) {
         self.wasi.last_words.forget();
         self.background.enter(phase);
@@ -93,8 +94,8 @@ impl State {
         KeyValueView { key_value: &mut self.no_key_value, table: &mut self.table }
     }
 
-    /// Returns the view of WASI HTTP for an arriving request. With this view, the guest sees all of the request's
-    /// headers.
+    /// Returns the view of WASI HTTP that the host uses for an arriving request. With this view, the guest gets all
+    /// headers of the request.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

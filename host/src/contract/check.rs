@@ -1,5 +1,5 @@
-//! Checks the imports and exports that a guest must have. `epilogue up` and `epilogue compose` share these checks and
-//! their messages.
+//! Checks that a guest has the imports and exports that it needs. `epilogue up` and `epilogue compose` use the same
+//! checks and print the same messages.
 
 use std::path::Path;
 
@@ -11,28 +11,28 @@ use super::{names, versions, wasm_file};
 
 /// The interface through which a guest serves requests.
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
-/// The prefix of the names of the contract's interfaces.
+/// The prefix of the names of all interfaces between host and guest.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
-/// The interface through which a guest enqueues tasks, under its name in a component that is not composed.
+/// The interface through which a guest enqueues tasks. In a composed component, the interface has another name.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-/// The interface through which a guest runs its tasks, under its name in a component that is not composed.
+/// The interface through which a guest runs its tasks. In a composed component, the interface has another name.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
-/// The interface between the adapters of a composed component. Only composed components contain the name of this
-/// interface.
+/// The interface between the adapters of a composed component. The host finds out by this name whether a component is
+/// composed.
 pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 
-/// The advice in the error for a missing component file.
+/// The advice that an error about a missing component file contains.
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
-/// Reads a component's file, and checks the names of the component's tasks. Replaces the names of other versions of
-/// WASI 0.3 by the names of version 0.3.0.
+/// Reads a component's file, and checks that the component's tasks have different names. If the component uses another
+/// version of WASI 0.3, replaces the version in the names by 0.3.0.
 ///
 /// If the file does not exist, the error ends with `advice`. If two tasks have the same name, the error contains the
-/// text `cannot`, for example "cannot be composed".
+/// text in `cannot`, for example "cannot be composed".
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, is not a component, nests components or types too deep, or has two
+/// Returns an error if the file cannot be read, is not a component, nests components or types too deeply, or has two
 /// tasks with the same name. The error names the file.
 pub(crate) fn read(file: &Path, advice: &str, cannot: &str) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("{} {cannot}", file.display());
@@ -46,8 +46,8 @@ pub(crate) fn is_composed(component: &[u8]) -> bool {
     memmem::find(component, DRAIN.as_bytes()).is_some()
 }
 
-/// Checks that a component with these imports and exports is a guest. A guest exports a handler. If a guest imports an
-/// interface of the contract, the guest also exports a `runner`.
+/// Checks that a component with these imports and exports is a guest. A guest must export `wasi:http/handler`. If a
+/// guest imports an interface of `epilogue:background`, the guest must also export `runner`.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
 /// # Errors
 ///
 /// Returns an error if the component cannot serve requests. The error names the missing interface. For a component of
-/// WASI 0.2, the error also has advice.
+/// WASI 0.2, the error also says how to build a component of WASI 0.3.
 pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>) -> anyhow::Result<()> {
     let mut old = false;
     for name in exports {
@@ -84,14 +84,15 @@ pub(crate) fn check_handler<N: AsRef<str>>(exports: impl IntoIterator<Item = N>)
     bail!("it does not export {HANDLER}");
 }
 
-/// Checks that a component with this world can pass requests on to the next handler, as a middleware does.
+/// Checks that a component with this world can be a middleware: it must be able to pass requests on to the next
+/// handler.
 ///
 /// # Errors
 ///
 /// Returns an error if the component cannot pass requests on. The error says how to build a middleware.
 pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<()> {
-    // Check for the function `handle`. spin-sdk's feature `http-middleware` adds an import of the interface without
-    // functions to guests that do not use the feature.
+    // The interface alone does not show that the guest passes requests on. If a guest does not use spin-sdk's feature
+    // `http-middleware`, its import of the interface can have no functions. So check for the function `handle`.
     let passes_on = match world.imports.get(HANDLER) {
         Some(ItemKind::Instance(handler)) => types[*handler].exports.contains_key("handle"),
         _ => false,

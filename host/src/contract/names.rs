@@ -1,28 +1,28 @@
-//! Reads the names of a guest's tasks from the guest's file, to find two tasks with the same name.
+//! Reads the names of a guest's tasks from the guest's file, and finds tasks with the same name.
 //!
-//! For each task, the SDK writes an entry into a custom section of the guest's core module. An entry has two lengths of
-//! four bytes, with the least significant byte first. After the lengths come the task's name and the place of the
-//! task's function in the source. Two tasks of a guest cannot have the same name, because the host calls a task by its
-//! name.
+//! For each task, the SDK writes an entry into a custom section of the guest's core module. An entry begins with two
+//! lengths of four bytes each, with the least significant byte first. The two texts that have these lengths follow: the
+//! task's name, and the place of the task's function in the source. Two tasks of a guest cannot have the same name,
+//! because the host calls a task by its name.
 
 use std::collections::BTreeMap;
 
 use anyhow::bail;
 use wasmparser::{Parser, Payload};
 
-/// The name of the custom section. Other SDKs may omit this section.
+/// The name of the custom section. A guest without this section is valid too, because not every SDK writes the section.
 const SECTION: &str = "epilogue-tasks";
 
-/// Checks that the tasks of a guest have different names. Ignores parts of the component that cannot be read, because
-/// other checks report them.
+/// Checks that all tasks of a guest have different names. If a part of the component cannot be read, ignores the part,
+/// because other checks report it.
 ///
 /// # Errors
 ///
-/// Returns an error if two tasks have the same name. The error names both functions.
+/// Returns an error if two tasks have the same name. The error names the functions of both tasks.
 pub(crate) fn check(component: &[u8]) -> anyhow::Result<()> {
     for payload in Parser::new(0).parse_all(component) {
         let Ok(payload) = payload else { break };
-        // Check each core module separately. A composed component contains several guests, and each guest has its own
+        // Check each core module separately, because a composed component can contain several guests, each with its own
         // section.
         if let Payload::CustomSection(section) = payload
             && section.name() == SECTION

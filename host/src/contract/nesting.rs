@@ -1,14 +1,15 @@
-//! Limits how deep a component may nest other components and types.
+//! Limits how deeply a component may nest other components and types.
 //!
-//! Parsers of components call themselves for each nested level. A file of a few megabytes can have a million levels.
-//! Parsing such a file would use up the stack and end the process. To prevent this, the host first measures the depth
-//! with a list instead of recursive calls.
+//! Parsers of components call themselves once for each level. A file of a few megabytes can have a million levels, so
+//! that a parser would use up the stack and end the process. To prevent this, the host first measures the depth, with a
+//! list instead of recursive calls.
 
 use wasmparser::{BinaryReader, ComponentType, ComponentTypeDeclaration, Result};
 
 use super::sections::{COMPONENT, TYPES, sections};
 
-/// The largest depth of nested components, and of nested types. Composing a component adds a few levels.
+/// The largest allowed depth of nested components, and of nested types. When the host joins components, the depth grows
+/// by a few levels.
 pub(super) const MAX_DEPTH: usize = 100;
 
 /// The bytes that begin the type of a component and the type of an instance.
@@ -17,8 +18,8 @@ const OF_INSTANCE: u8 = 0x42;
 /// The byte that begins a declaration of a type within another type.
 const DECLARATION: u8 = 0x01;
 
-/// Reports whether this component nests components or types deeper than [`MAX_DEPTH`]. Ignores unreadable parts,
-/// because compiling the component reports their errors.
+/// Reports whether this component nests components or types deeper than [`MAX_DEPTH`]. Ignores parts that cannot be
+/// read, because the host reports such parts when it compiles the component.
 pub(super) fn is_too_deep(component: &[u8]) -> bool {
     is_deeper(component, MAX_DEPTH)
 }
@@ -34,7 +35,8 @@ fn is_deeper(component: &[u8], depth: usize) -> bool {
 /// Reports whether a section of types nests types deeper than `depth`.
 fn has_deeper_types(body: &[u8], depth: usize) -> Result<bool> {
     let mut reader = BinaryReader::new(body, 0);
-    // The number of unread items of the section, and of each type that is being read.
+    // The number of items that are not yet read, first for the section, and then for each type that the loop has
+    // entered.
     let mut open = vec![reader.read_var_u32()?];
     while let Some(left) = open.last_mut() {
         if *left == 0 {
@@ -68,14 +70,14 @@ mod tests {
     use super::*;
     use crate::contract::sections::{HEADER, write_section};
 
-    /// Makes a component that consists of this section.
+    /// Makes a component with a single section.
     fn component(id: u8, body: &[u8]) -> Vec<u8> {
         let mut component = wat::parse_str("(component)").unwrap()[..HEADER].to_vec();
         write_section(&mut component, id, body);
         component
     }
 
-    /// Makes a component whose types are nested to this depth.
+    /// Makes a component whose types are nested `depth` levels deep.
     fn types(kind: u8, depth: usize) -> Vec<u8> {
         let mut body = vec![1, kind, 1];
         body.extend([DECLARATION, kind, 1].repeat(depth - 2));

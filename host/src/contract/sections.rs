@@ -2,10 +2,12 @@
 
 use wasmparser::{BinaryReader, Result};
 
-/// The number of bytes before the first section: the magic number, the version and the layer.
+/// The number of bytes before the first section of a component. These bytes are the magic number, the version and the
+/// layer.
 pub(super) const HEADER: usize = 8;
 
-/// The ids of those sections of a component that contain names, or contain components with names.
+/// The id of a section that contains a nested component. The other constants below are ids of sections that contain
+/// names.
 pub(super) const COMPONENT: u8 = 4;
 pub(super) const INSTANCES: u8 = 5;
 pub(super) const ALIASES: u8 = 6;
@@ -13,7 +15,7 @@ pub(super) const TYPES: u8 = 7;
 pub(super) const IMPORTS: u8 = 10;
 pub(super) const EXPORTS: u8 = 11;
 
-/// Iterates over the sections of a component. Each item has the section's id and its contents.
+/// Iterates over the sections of a component. Each item has the id and the contents of a section.
 pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8])>> {
     let mut reader = BinaryReader::new(component.get(HEADER..).unwrap_or_default(), HEADER);
     std::iter::from_fn(move || {

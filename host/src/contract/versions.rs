@@ -1,10 +1,10 @@
-//! Adapts components for other versions of WASI 0.3: the release candidate that Spin 4.0's SDKs use, and versions after
-//! 0.3.0.
+//! Makes components for other versions of WASI 0.3 run on this host, which implements 0.3.0. The other versions are the
+//! release candidate that Spin 4.0's SDKs use, and versions after 0.3.0.
 //!
-//! The packages of the release candidate have the same types and functions as 0.3.0. Later versions of WASI 0.3 only
-//! add types and functions to 0.3.0. However, wasmtime links a release candidate only with the same release candidate,
-//! and `wac` links only equal names. For this reason, the host replaces the names in a component's sections. The host
-//! does not change core modules and their data.
+//! The release candidate has the same types and functions as 0.3.0. Later versions of WASI 0.3 only add types and
+//! functions to 0.3.0. However, wasmtime links an import of a release candidate only with the same release candidate,
+//! and `wac` links only equal names. For this reason, the host replaces the versions in the names of a component's
+//! imports and exports. The host does not change core modules or their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,17 +24,17 @@ use super::sections::{
 const OWN: &str = "@0.3.0";
 /// The release candidate that has the same types and functions as 0.3.0.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
-/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. A different name is
-/// necessary, because a component cannot import a name twice. The replacement links with 0.3.0, because wasmtime
-/// ignores build metadata.
+/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. This name differs from
+/// `@0.3.0`, because a component cannot import the same name twice. wasmtime still links this name with 0.3.0, because
+/// wasmtime ignores build metadata, which is the part after `+`.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
-/// Replaces the names of other versions of WASI 0.3 by the names of version 0.3.0. If the component cannot be read,
-/// returns it unchanged, because compiling the component reports the error.
+/// Replaces other versions of WASI 0.3 in the component's names by 0.3.0. If the component cannot be read, returns the
+/// component unchanged, because the host reports the error when it compiles the component.
 ///
 /// # Errors
 ///
-/// Returns an error if components or types are nested too deep. Reading a deeper component would use up the stack.
+/// Returns an error if the component nests components or types so deeply that reading it would use up the stack.
 pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     ensure!(!is_too_deep(&component), "its components or types are nested more than {MAX_DEPTH} deep");
     let mut names = BTreeSet::new();
@@ -55,8 +55,8 @@ pub(crate) fn normalize(component: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     Ok(rewrite(&component, &replacements).unwrap_or(component))
 }
 
-/// Returns the replacement for `name` in a component that has the names `taken`. Returns `None` if `name` does not
-/// change.
+/// Returns the name that replaces `name` in a component that already has the names in `taken`. Returns `None` if `name`
+/// stays the same.
 fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     let (interface, version) = name.split_at(name.find('@')?);
     let is_candidate = version == CANDIDATE;
@@ -72,7 +72,7 @@ fn replacement(name: &str, taken: &BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// Adds the names in a component, and in its nested components, to `names`.
+/// Adds all names in a component and in its nested components to `names`.
 fn collect<'a>(component: &'a [u8], names: &mut BTreeSet<&'a str>) -> Result<()> {
     for section in sections(component) {
         let (id, body) = section?;
@@ -84,7 +84,7 @@ fn collect<'a>(component: &'a [u8], names: &mut BTreeSet<&'a str>) -> Result<()>
     Ok(())
 }
 
-/// Returns the component with its names replaced.
+/// Returns a copy of the component in which names are replaced as `replacements` says.
 fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
     let mut rewritten = component.get(..HEADER).unwrap_or(component).to_vec();
     for section in sections(component) {
@@ -98,8 +98,8 @@ fn rewrite(component: &[u8], replacements: &BTreeMap<&str, String>) -> Result<Ve
     Ok(rewritten)
 }
 
-/// Returns the component with renamed imports. If `rename` returns a name for an import, the import gets that name. The
-/// imports of nested components stay as they are.
+/// Returns a copy of the component with renamed imports. If `rename` returns a name for an import, the import gets this
+/// name. The imports of nested components do not change.
 ///
 /// # Errors
 ///
@@ -119,13 +119,14 @@ pub(crate) fn rename_imports(component: &[u8], rename: impl Fn(&str) -> Option<&
     Ok(renamed)
 }
 
-/// Returns a section's body after replacing all `names` that have a replacement.
+/// Returns a copy of a section's body in which all `names` that have a replacement are replaced.
 fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>) -> Vec<u8> {
     let (mut rewritten, mut copied) = (Vec::with_capacity(body.len()), 0);
     for name in names {
         let Some(replacement) = replacements.get(name) else { continue };
-        // In the body, a name follows its length, which is a number in LEB128. Only the last byte of such a number is
-        // below 128. The byte before the length is below 128 too, because it ends a number or encodes a kind.
+        // In the body, each name comes after its length, which is a number in LEB128. Only the last byte of a LEB128
+        // number is below 128. The byte before the length is below 128 too, because that byte is the end of another
+        // number or encodes a kind.
         let start = name.as_ptr().addr() - body.as_ptr().addr();
         let length = body[..start - 1].iter().rposition(|byte| *byte < 0x80).map_or(0, |before| before + 1);
         rewritten.extend(&body[copied..length]);
@@ -137,7 +138,7 @@ fn with_names(body: &[u8], names: &[&str], replacements: &BTreeMap<&str, String>
     rewritten
 }
 
-/// Returns the names in a section, in their order.
+/// Returns the names in a section, in the order of the section.
 fn names_of(id: u8, body: &[u8]) -> Result<Vec<&str>> {
     let (reader, mut names) = (BinaryReader::new(body, 0), Vec::new());
     match id {

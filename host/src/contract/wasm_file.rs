@@ -1,4 +1,5 @@
-//! Reads a file that should be a WebAssembly component. If the file has another type, the error names the file's type.
+//! Reads a file that should be a WebAssembly component. If the file contains something else, the error says what the
+//! file contains.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,25 +7,25 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 
-/// The number of bytes that the host examines to find out a file's type.
+/// The number of bytes that the host reads to find out what a file contains.
 const BEGINNING: usize = 512;
-/// The largest number of bytes of a text file that an error quotes.
+/// If a file contains text, the error quotes at most this number of bytes.
 const QUOTED: usize = 40;
 
 /// Reads a component's file. If the file does not exist, the error ends with `advice`.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be read, or is not a component. The error names the file, and the type of its
-/// contents.
+/// Returns an error if the file cannot be read, or is not a component. The error names the file and says what the file
+/// contains.
 pub(crate) fn read(file: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let bytes = fs::read(file).map_err(|error| {
         let advice = if error.kind() == ErrorKind::NotFound { format!(": {advice}") } else { String::new() };
         anyhow::Error::from(error).context(format!("cannot read {name}{advice}"))
     })?;
-    // A core module begins with these eight bytes: the magic number and the version. In a component, the last two bytes
-    // are the layer.
+    // A core module begins with these eight bytes: the magic number and the version. A component has other values in
+    // the last two of its first eight bytes, which are the layer.
     ensure!(
         !bytes.starts_with(b"\0asm\x01\0\0\0"),
         "{name} is a core WebAssembly module, not a component: build it for the target wasm32-wasip2"
@@ -45,7 +46,7 @@ fn describe(bytes: &[u8]) -> String {
         [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] => return "a packed archive, not WebAssembly: unpack it".to_owned(),
         _ => {}
     }
-    // The last character may be incomplete.
+    // The quote may end in the middle of a character.
     let text = String::from_utf8_lossy(beginning);
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER).trim_start();
     if text.chars().any(|c| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace()) {

@@ -9,7 +9,7 @@ use super::view;
 use crate::tasks::readers::Reader;
 use crate::tasks::timeline::{Shared, Timeline};
 
-/// Logs each request as an event of the target `epilogue::access`.
+/// Logs each request as an event with the target `epilogue::access`.
 pub(crate) struct AccessLog;
 
 impl Reader for AccessLog {
@@ -63,7 +63,7 @@ fn log(timeline: &Timeline, what: &str) {
     );
 }
 
-/// Returns the text if the text is not empty.
+/// Returns the text, or `None` if the text is empty.
 fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

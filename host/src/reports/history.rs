@@ -1,4 +1,4 @@
-//! Keeps the newest requests and batches for the dashboard.
+//! Keeps the requests and batches that have ended last, for the dashboard.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -13,11 +13,11 @@ use crate::tasks::readers::Reader;
 use crate::tasks::record::TaskState;
 use crate::tasks::timeline::{Fate, Shared, Timeline};
 
-/// How many requests each list keeps. Each list also keeps the same number of failed requests, so failed requests stay
-/// longer.
+/// The number of requests that each list keeps. In addition, each list keeps the same number of failed requests, so
+/// that the dashboard shows failed requests for a longer time.
 const KEPT: usize = 1_000;
-/// The number of lists. Each thread has its own list. If the process has more threads than lists, some threads share a
-/// list.
+/// The number of lists. Each thread has its own list, but if the process has more threads than lists, some threads
+/// share a list.
 const LISTS: usize = 16;
 
 thread_local! {
@@ -25,19 +25,19 @@ thread_local! {
     static OWN: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The newest requests and batches that have ended. Cloning is cheap.
+/// The requests and batches that have ended last. Cloning this value is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<Lists>);
 
 #[derive(Default)]
 struct Lists {
     lists: [Mutex<List>; LISTS],
-    /// How many requests and batches have ended since the start of the process.
+    /// The number of requests and batches that have ended since the start of the process.
     ended: AtomicU64,
 }
 
-/// The ended requests of one thread, the oldest first. Each entry has the request's number: the first request that
-/// ended in this process has number 1.
+/// The ended requests of one thread, the oldest first. Each entry has a number: the first request that ended in this
+/// process has number 1, the second has number 2, and so on.
 #[derive(Default)]
 struct List {
     newest: VecDeque<(u64, Arc<Shared>)>,
@@ -45,14 +45,14 @@ struct List {
 }
 
 impl History {
-    /// Returns how many requests and batches have ended since the start of the process.
+    /// Returns the number of requests and batches that have ended since the start of the process.
     pub(crate) fn ended_so_far(&self) -> u64 {
         self.0.ended.load(Relaxed)
     }
 
-    /// Returns the kept requests whose number is greater than `count`, the newest first. The second value is the number
-    /// of requests that have ended so far. If the caller passes this number to its next call, the two calls together
-    /// return each kept request once.
+    /// Returns the kept requests whose number is greater than `count`, the newest first, and the number of requests
+    /// that have ended so far. If the caller passes this second value to the next call as `count`, the next call
+    /// returns only requests that have ended since this call.
     pub(crate) fn after(&self, count: u64) -> (Vec<Arc<Shared>>, u64) {
         let upto = self.ended_so_far();
         let mut found = Vec::new();
@@ -88,7 +88,7 @@ impl Reader for History {
     }
 }
 
-/// Reports whether the request, its response or one of its tasks has failed.
+/// Reports whether the request, the request's response or one of the request's tasks has failed.
 fn has_failed(timeline: &Timeline) -> bool {
     let succeeded = |fate| matches!(fate, Fate::Ended(TaskState::Succeeded | TaskState::Cancelled) | Fate::Stored);
     timeline.status >= StatusCode::INTERNAL_SERVER_ERROR

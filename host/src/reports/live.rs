@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 
-/// How many maps share the entries. With several maps, serving threads rarely wait for each other.
+/// The number of maps over which the timelines are spread. With several maps, the serving threads rarely wait for each
+/// other.
 const SHARDS: usize = 16;
 
-/// The timelines of all requests and batches that have not ended. Cloning is cheap.
+/// The timelines of all requests and batches that have not ended. Cloning this value is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Live(Arc<[Shard; SHARDS]>);
 
 type Shard = Mutex<HashMap<usize, Arc<Shared>>>;
 
-/// The numbers of running and waiting tasks.
+/// The number of running tasks and the number of waiting tasks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tasks {
     pub(crate) running: usize,
@@ -28,7 +29,7 @@ impl Live {
         self.0.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Returns how many tasks run, and how many tasks wait.
+    /// Returns the number of running tasks and the number of waiting tasks.
     pub(crate) fn tasks(&self) -> Tasks {
         let mut tasks = Tasks::default();
         for shared in self.all() {
@@ -50,7 +51,7 @@ fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<usize, Arc<Shared>>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the address of the timeline. No other living timeline has the same address.
+/// Returns the memory address of the timeline, which identifies the timeline while it exists.
 fn key(timeline: &Arc<Shared>) -> usize {
     Arc::as_ptr(timeline).addr()
 }

@@ -1,4 +1,4 @@
-//! Tells the exported log which trace each running request is in.
+//! Records the trace of each running request, so that exported log records can refer to the trace.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 use crate::telemetry::otlp::Places;
 
-/// Records the beginning and the end of each request.
+/// Records when each request begins and ends.
 pub(super) struct LogPlaces(pub(super) Arc<Places>);
 
 impl Reader for LogPlaces {

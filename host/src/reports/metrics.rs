@@ -1,5 +1,5 @@
-//! Metrics of requests and tasks, from the timelines. The HTTP metrics have the names and units of OpenTelemetry's
-//! semantic conventions, in the form that Prometheus uses.
+//! Records metrics of requests and tasks from their timelines. The HTTP metrics have the names and units of
+//! OpenTelemetry's semantic conventions, written in the form that Prometheus uses.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,14 +52,14 @@ impl Reader for Metrics {
     }
 }
 
-/// Changes the number of requests whose response is not sent yet.
+/// Adds `by` to the metric for the number of requests whose response is not sent yet.
 fn at_work(timeline: &Timeline, by: f64) {
     let Some(asked) = &timeline.asked else { return };
     metrics::gauge!("http_server_active_requests", "http_request_method" => method(asked), "url_scheme" => asked.scheme)
         .increment(by);
 }
 
-/// Records how long a client has waited for the whole response.
+/// Records the time from a request's arrival to the end of the response.
 fn duration(timeline: &Timeline, end: Option<Instant>) {
     let (Some(asked), Some(end)) = (&timeline.asked, end) else { return };
     metrics::histogram!(

@@ -1,21 +1,21 @@
-//! Limits how many task names become labels of metrics.
+//! Limits the number of task names that metrics use as labels.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How many different task names get a label of their own. Guests choose the names, and each label costs memory in the
-/// host and in the operator's database.
+/// The number of task names that get their own label. The number is limited because guests choose the names, and each
+/// label takes memory in the host and in the operator's metrics database.
 const MAX_NAMES: usize = 200;
-/// The label for all further task names.
+/// The label that all other task names share.
 const OTHER: &str = "other";
 
-/// The task names that have a label of their own.
+/// The task names that have their own label.
 #[derive(Default)]
 pub(crate) struct Names(Mutex<HashSet<String>>);
 
 impl Names {
-    /// Returns the label for a task's name: the name itself, or [`OTHER`] if already [`MAX_NAMES`] other names have
-    /// labels.
+    /// Returns the label for a task's name. The label is the name itself, or [`OTHER`] if [`MAX_NAMES`] other names
+    /// already have their own labels.
     pub(crate) fn label(&self, name: &str) -> String {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !names.contains(name) {

@@ -1,5 +1,5 @@
-//! Counts task states for each task name, and measures the latency of requests, since the process started. The
-//! dashboard shows these totals.
+//! Counts for each task name in which states tasks have ended, and measures the latency of requests. The dashboard
+//! shows these totals, which begin at the start of the process.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,17 @@ use crate::tasks::readers::Reader;
 use crate::tasks::timeline::{Shared, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
-/// The length of a latency step, in seconds.
+/// The length of one step of the latency statistics, in seconds.
 const STEP: u64 = 5;
-/// How many latency steps the host keeps. The steps cover one hour.
+/// The number of steps that the host keeps. All steps together cover one hour.
 const STEPS: usize = 720;
-/// How many different errors the host keeps for each task name.
+/// The number of different errors that the host keeps for each task name.
 const ERRORS: usize = 20;
-/// How many letters of an error the host compares and keeps.
+/// The number of characters of an error that the host keeps. Errors that begin with the same characters count as the
+/// same error.
 const ERROR: usize = 200;
 
-/// The totals of all tasks and requests. Cloning is cheap.
+/// The totals of all tasks and requests. Cloning this value is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Totals(Arc<Both>);
 
@@ -42,13 +43,13 @@ struct Total {
     errors: Vec<ErrorGroup>,
 }
 
-/// The number of tasks that failed with the same error.
+/// Tasks that failed with the same error, and their number.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ErrorGroup {
     error: String,
     state: &'static str,
     count: u64,
-    /// The id of the request whose task failed last with this error.
+    /// The id of the last request in which a task failed with this error.
     last: String,
 }
 
@@ -81,7 +82,7 @@ pub(crate) struct TaskTotals {
     errors: Vec<ErrorGroup>,
 }
 
-/// The latency of one step, as the dashboard shows it.
+/// The latency of the requests that ended within one step, as the dashboard shows it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Point {
     time: String,
@@ -126,7 +127,7 @@ impl Totals {
         all.into_values().collect()
     }
 
-    /// Returns the latency in the last `minutes`, step by step. Steps in which no request ended are left out.
+    /// Returns the latency of each step in the last `minutes` minutes. Leaves out steps in which no request ended.
     pub(crate) fn latency(&self, minutes: u64) -> Vec<Point> {
         let from = now().saturating_sub(minutes.saturating_mul(60));
         let steps = lock(&self.0.steps);
@@ -155,8 +156,8 @@ impl Totals {
             total.wait.add(micros(timeline.wait(task, first.began)));
             total.duration.add(micros(end.at.saturating_duration_since(first.began)));
         }
-        // A task without an attempt has either no error, or the error of the failed task before it. So only tasks with
-        // attempts count here.
+        // Only a task with attempts has an error of its own. If a task has no attempt, its error is the error of an
+        // earlier failed task, so the error does not count here.
         if let (Some(error), false) = (&end.error, task.attempts.is_empty()) {
             let error: String = error.chars().take(ERROR).collect();
             let known = total.errors.iter().position(|group| group.state == state && group.error == error);
@@ -212,7 +213,7 @@ impl Percentiles {
     }
 }
 
-/// Makes a sketch for times in microseconds. The sketch's percentiles are exact to 1 %.
+/// Makes a sketch for times in microseconds. The percentiles of the sketch have an error of at most 1 %.
 fn sketch() -> DDSketch {
     DDSketch::new(Config::defaults())
 }

@@ -1,5 +1,5 @@
-//! Traces: the host makes a span for each request and each task. The host makes the spans from the timeline, after the
-//! response was sent or the tasks have ended.
+//! Traces of requests and tasks. After the response was sent, or after the tasks have ended, the host makes the spans
+//! from the timeline.
 //!
 //! ```text
 //! GET /users/:id   ├───────────────┤ sent
@@ -48,7 +48,7 @@ impl Reader for Traces {
     }
 }
 
-/// Returns the trace of the request or batch, if the host exports its spans.
+/// Returns the trace of the request or batch, or `None` if the host does not export the spans of this trace.
 fn sampled(timeline: &Timeline) -> Option<&Trace> {
     timeline.trace.as_deref().filter(|trace| trace.is_sampled())
 }

@@ -1,5 +1,5 @@
-//! Converts timelines to JSON for `epilogue status` and the dashboard. All moments are microseconds since the request's
-//! arrival.
+//! Converts timelines to JSON for `epilogue status` and the dashboard. Each point in time is a number of microseconds
+//! since the request arrived.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -11,15 +11,14 @@ use crate::contract::bindings::ResponseOutcome;
 use crate::tasks::timeline::{Attempt, Line, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
-/// A summary of a request or a batch: one line in a list.
+/// The short form of a request or a batch, for one line in a list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) id: String,
     /// When the request arrived, as RFC 3339.
     pub(crate) time: String,
     pub(crate) component: String,
-    /// Whether the summary describes a batch of durable tasks on a worker. A batch has no method, path, route, status
-    /// or response.
+    /// True for a batch of durable tasks on a worker. A batch has no method, path, route, status or response.
     pub(crate) batch: bool,
     pub(crate) method: Option<String>,
     pub(crate) path: Option<String>,
@@ -31,10 +30,10 @@ pub(crate) struct Summary {
     pub(crate) responded: Option<u64>,
     pub(crate) sent: Option<u64>,
     pub(crate) ended: Option<u64>,
-    /// The moment at which the host made this summary.
+    /// The time at which the host made this summary.
     pub(crate) now: u64,
-    /// How many tasks are in each state. The states include `running` and `waiting`. `None` in a [`Detail`], which
-    /// lists the tasks themselves.
+    /// The number of tasks in each state, including the states `running` and `waiting`. The value is `None` in a
+    /// [`Detail`], because a [`Detail`] lists the tasks themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tasks: Option<BTreeMap<String, usize>>,
 }
@@ -43,11 +42,11 @@ pub(crate) struct Summary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
-    /// The handler runs.
+    /// The guest's handler runs.
     Handling,
     /// The host sends the response.
     Sending,
-    /// The response is sent, and tasks or teardowns run or wait.
+    /// The response is sent. Tasks or teardowns are running or waiting.
     Draining,
     Ended,
 }
@@ -64,7 +63,8 @@ pub(crate) struct Detail {
     pub(crate) tasks: Vec<TaskView>,
     teardowns: Vec<(u64, Option<u64>)>,
     lines: Vec<LineView>,
-    /// When the host began to stop. `None` if the host did not begin to stop while the request ran.
+    /// The time at which the host began to shut down. The value is `None` if the shutdown did not begin before the
+    /// request's end.
     pub(crate) stop: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct TaskView {
     name: String,
     component: String,
     added: u64,
-    /// How long an attempt of the task may take, in microseconds.
+    /// The longest time that an attempt of the task may take, in microseconds.
     timeout: Option<u64>,
     attempts: Vec<AttemptView>,
     end: Option<EndView>,
@@ -189,7 +189,7 @@ pub(crate) fn state(task: &TaskTimeline) -> &'static str {
     }
 }
 
-/// Returns the word for a response's outcome, and the reason if the response or the handler has failed.
+/// Returns the word for a response's outcome. If the response or the handler has failed, also returns the reason.
 pub(crate) fn outcome(outcome: &ResponseOutcome) -> (&'static str, Option<&str>) {
     match outcome {
         ResponseOutcome::Delivered => ("delivered", None),

@@ -1,7 +1,8 @@
-//! The waiting line of computing guests on one thread. Only one guest at a time computes, which is its turn. Between
+//! The waiting line of computing guests on one thread. While a guest has its turn, only this guest computes. Between
 //! two turns, the thread does its other work.
 //!
-//! The turns alternate between responses and tasks, so that responses and tasks both make progress.
+//! A guest that computes for a response and a guest that computes for tasks get their turns alternately, so that
+//! responses and tasks both make progress.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,10 +24,10 @@ pub(crate) enum Purpose {
 }
 
 struct Line {
-    /// True if a guest has its turn now. When the guest yields, it passes the turn to the next guest.
+    /// True if a guest has its turn now. When this guest yields, the line gives the turn to the next guest.
     moving: Cell<bool>,
-    /// The waiting guests that compute for a response. If a guest has left the line, upgrading its weak reference
-    /// fails.
+    /// The guests that wait to compute for a response. The weak reference to a guest that has left the line cannot be
+    /// upgraded.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
@@ -52,7 +53,7 @@ impl Line {
         std::iter::from_fn(|| waiting.pop_front()).find_map(|waiter| waiter.upgrade())
     }
 
-    /// Gives the turn to the next guest. `after` is the purpose of the guest that had the previous turn.
+    /// Gives the turn to the next guest. `after` is the purpose of the guest whose turn has just ended.
     fn go_on(&self, after: Purpose) {
         let other = if after == Purpose::Response { Purpose::Tasks } else { Purpose::Response };
         let next = self.next(other).or_else(|| self.next(after));
@@ -70,20 +71,21 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Gives the guest its turn. Wakes the guest when the thread has done its other work.
+    /// Gives the guest its turn. The guest wakes up after the thread has done its other work.
     fn call(&self) {
         self.first.set(true);
-        // After one poll, `yield_now` wakes the task when the thread has done its other work. The future can be
-        // dropped.
+        // One poll of `yield_now` is enough: tokio then wakes the task after the thread has done its other work, even
+        // if the future is dropped.
         _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&self.waker.borrow()));
     }
 }
 
-/// A guest's place in its thread's line. Dropping the first guest's place gives the turn to the next guest.
+/// A guest's place in the line of its thread. If the place of the guest that has the turn is dropped, the next guest
+/// gets the turn.
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
-    /// Takes the last place among the guests of this thread that compute for `purpose`.
+    /// Puts the calling guest at the end of this thread's line of guests that compute for `purpose`.
     pub(super) fn last(purpose: Purpose, waker: &Waker) -> Self {
         let waiter = Rc::new(Waiter { purpose, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
         LINE.with(|line| {
@@ -96,8 +98,7 @@ impl Place {
         Self(waiter)
     }
 
-    /// Reports whether the guest has its turn. If the guest does not have its turn, the line wakes `waker` when the
-    /// guest gets its turn.
+    /// Reports whether the guest has its turn. If not, the line wakes `waker` when the guest gets its turn.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()

@@ -1,5 +1,5 @@
-//! Makes the span of a request. The span ends when the response is sent. The attributes follow OpenTelemetry's semantic
-//! conventions for HTTP servers.
+//! Makes the trace span of a request, which ends when the response is sent. The attributes follow OpenTelemetry's
+//! semantic conventions for HTTP servers.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::reports::conventions::{OTHER_METHOD, method, version};
 use crate::tasks::timeline::{Asked, Timeline};
 use crate::telemetry::otlp::trace::Trace;
 
-/// Makes the span of a request whose response was sent or has failed.
+/// Makes the span of a request after the response was sent or has failed.
 pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanData {
     let end = timeline.sent.or(timeline.responded).unwrap_or_else(Instant::now);
     let times = (timeline.time, timeline.wall(end));
@@ -34,7 +34,8 @@ pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanDat
         ResponseOutcome::Delivered => (status.is_server_error().then(|| status.as_str().to_owned()), ""),
     };
     if let Some(error) = error {
-        // If a client leaves, or if a client makes a mistake, the span shows no error of the server.
+        // The span shows an error only if the server has failed, not if the client has left or has sent a wrong
+        // request.
         if status.is_server_error() || matches!(timeline.outcome, ResponseOutcome::ResponseFailed(_)) {
             span.status = Status::error(why.to_owned());
         }
@@ -43,7 +44,7 @@ pub(super) fn span(timeline: &Timeline, trace: &Trace, asked: &Asked) -> SpanDat
     span
 }
 
-/// Returns the span's name: the method and the route.
+/// Returns the span's name, which consists of the method and the route.
 fn name(asked: &Asked) -> String {
     let known = method(&asked.method).unwrap_or("HTTP");
     if asked.route.is_empty() { known.to_owned() } else { format!("{known} {}", asked.route) }

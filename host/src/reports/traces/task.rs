@@ -1,7 +1,6 @@
-//! Makes the spans of a task. If a task runs, it has a span of kind `consumer` from its first attempt to its end. If a
-//! task never runs, its `consumer` span has no length, so that each task has a span. If a request stores a task for a
-//! worker, the request makes a span of kind `producer` for the task. The worker's `consumer` span is linked to the
-//! `producer` span.
+//! Makes the trace spans of a task. Each task has a span of kind `consumer`, from the task's first attempt to its end.
+//! If a task never runs, this span has the length zero. If a request stores a task for a worker, the host adds a span
+//! of kind `producer` to the request's trace. The worker's `consumer` span has a link to the `producer` span.
 
 use std::time::Instant;
 
@@ -18,15 +17,16 @@ pub(super) fn count(task: &TaskTimeline) -> usize {
     1 + attempts(task).len()
 }
 
-/// Makes the spans of a task: the task's own span and, if the task was retried, one span for each attempt.
+/// Makes the spans of a task. The first span is for the whole task. If the task was retried, each attempt has one more
+/// span.
 pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> Vec<SpanData> {
     let own = own(timeline, trace, task);
     let attempts = attempts(task).iter().map(|attempt| of_attempt(timeline, trace, &own, attempt));
     attempts.collect::<Vec<_>>().into_iter().chain([own.clone()]).collect()
 }
 
-/// Returns the attempts that have spans of their own. If a task has only one attempt, the attempt has no span of its
-/// own.
+/// Returns the attempts that get their own spans. If a task has only one attempt, the result is empty, because the
+/// task's span already shows the attempt.
 fn attempts(task: &TaskTimeline) -> &[Attempt] {
     if task.attempts.len() > 1 { &task.attempts } else { &[] }
 }
@@ -43,7 +43,7 @@ fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
     };
     let times = (timeline.wall(start), timeline.wall(end));
     let mut span = trace.spans.span(context, kind, task.name.clone(), times);
-    // Storing a task before the response is a part of the request.
+    // If the host stores a task before it sends the response, the storing is a part of the request.
     let is_part = stored && timeline.asked.is_some() && timeline.sent.is_none_or(|sent| end <= sent);
     relate(&mut span, trace.origin(task.id), is_part || trace.spans.tasks_are_children);
     span.attributes = attributes(timeline, trace, task, fate);
@@ -51,7 +51,7 @@ fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
     let last = task.attempts.last().and_then(|attempt| attempt.result.as_ref());
     let (state, error) = match fate {
         Some(Fate::Ended(state) | Fate::Dead(state)) => (Some(state), error),
-        // Without a fate, the last attempt has failed, and a worker will retry the task later.
+        // If the task has no fate, its last attempt has failed, and a worker will retry the task later.
         None => (last.map(|(state, _)| *state), last.and_then(|(_, error)| error.as_deref())),
         Some(Fate::Stored) => (None, None),
     };
@@ -75,7 +75,7 @@ fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Att
     span
 }
 
-/// Makes `span` a child of the span `other`, or links `span` to `other`.
+/// If `is_child` is true, makes `span` a child of the span `other`. Otherwise, links `span` to `other`.
 fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     if is_child {
         span.parent_span_id = other.span_id();
@@ -85,8 +85,8 @@ fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     }
 }
 
-/// Describes why a task or an attempt did not succeed. A skipped, discarded or cancelled task is no error. The span of
-/// a skipped, discarded or cancelled task only has the reason.
+/// Adds to `span` why a task or an attempt did not succeed. If a task is skipped, discarded or cancelled, the span gets
+/// the reason but shows no error.
 fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) {
     let Some(state) = state.filter(|state| *state != TaskState::Succeeded) else { return };
     if state.is_failure() || state == TaskState::Abandoned {
@@ -104,7 +104,7 @@ fn attributes(timeline: &Timeline, trace: &Trace, task: &TaskTimeline, fate: Opt
         KeyValue::new("epilogue.task.id", i64::try_from(task.id).unwrap_or(i64::MAX)),
         KeyValue::new("epilogue.task.name", task.name.clone()),
     ];
-    // Without a fate, a worker will retry the task.
+    // If the task has no fate, a worker will retry the task.
     if let Some(fate) = fate {
         attributes.push(KeyValue::new("epilogue.task.state", fate.as_str()));
     }
