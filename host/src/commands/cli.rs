@@ -1,4 +1,4 @@
-//! The command line.
+//! Defines the subcommands and options of the command line, and their help texts.
 
 mod tasks;
 
@@ -19,58 +19,61 @@ pub(super) use self::tasks::{ChoiceArgs, TasksArgs, TasksCommand};
 #[derive(Debug, Parser)]
 #[command(name = "epilogue", version, max_term_width = 100)]
 pub(super) struct Cli {
-    /// What to do.
+    /// The subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// A subcommand of `epilogue`, with its options.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Runs an application.
     ///
-    /// SIGHUP reloads the application: running requests end on the old version, and new requests go to the new version.
-    /// On SIGTERM or SIGINT, the host accepts no new requests. The host stops when the running requests and tasks have
-    /// ended. The same signal again stops the host at once.
+    /// If the host gets the signal SIGHUP, it reloads the application. The old version of the application finishes the
+    /// running requests, and the new version serves new requests. If the host gets SIGTERM or SIGINT, it accepts no new
+    /// requests, and stops when the running requests and tasks have ended. If the host gets the same signal again, it
+    /// stops at once.
     ///
-    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run. The exit
-    /// code is 2 if the command line has a mistake. The exit code is 3 if the stop abandoned a task, or if the process
-    /// ended by force.
+    /// The exit code is 0 if the host stopped and abandoned no task. The exit code is 1 if the application could not
+    /// run. The exit code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task when
+    /// it stopped, or if the process ended by force.
     ///
     /// Each option except `--env`, `--variable` and `--key-value` has an environment variable. You can also set most
     /// options in the manifest, under the option's name. The table `[component.ID.tool.epilogue]` is for one component,
-    /// and the table `[application.tool.epilogue]` is for all components. If an option is set in several places, the
-    /// first place of this list counts: the command line, the variable, the component's table, the application's table.
+    /// and the table `[application.tool.epilogue]` is for all components. If you set an option in several places, the
+    /// host uses the value from the first of these places: the command line, the environment variable, the component's
+    /// table, the application's table.
     Up(Box<UpArgs>),
     /// Runs an application's durable tasks, and serves no requests.
     ///
-    /// A worker leases the tasks that `epilogue up` with the same engine has stored. Any number of workers can run, on
-    /// any machines. A worker has the same options and signals as `epilogue up`. The list of options below leaves out
-    /// the options about clients, which have no effect on a worker.
+    /// A worker runs the tasks that `epilogue up` has stored in the same task engine. You can run any number of
+    /// workers, on one machine or on several machines. A worker accepts the same options and signals as `epilogue up`.
+    /// The list of options below leaves out the options about clients, which have no effect on a worker.
     ///
     /// `--concurrency` is the largest number of requests whose tasks one worker runs at the same time. `--threads` is
     /// the number of threads on which a worker runs tasks. `epilogue up --work` serves requests and also runs durable
-    /// tasks.
+    /// tasks, so that you need no separate worker.
     Worker(Box<UpArgs>),
-    /// Shows, retries and removes the tasks in the task engine.
+    /// Shows, retries and removes the durable tasks in the task engine.
     Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
-    /// Composes a guest with adapters, so that the guest runs with its tasks on any WASI 0.3 host.
+    /// Joins a guest and adapters into one component, which runs with its tasks on any WASI 0.3 host.
     ///
     /// The composed component runs on Spin, Fermyon and `wasmtime serve`. The composed component reads its settings
     /// from the same environment variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
     Compose(ComposeArgs),
-    /// Serves the dashboard of a task engine, without a host. The dashboard shows the durable tasks, and the tasks that
-    /// failed for good.
+    /// Serves a dashboard that shows the tasks in a task engine. No host needs to run.
     ///
-    /// `epilogue up --dashboard` serves the dashboard of a host, which also shows requests.
+    /// The dashboard shows the durable tasks that wait or run, and the durable tasks that failed for good. The
+    /// dashboard of `epilogue up --dashboard` also shows the requests of the host.
     Dashboard(DashboardArgs),
     /// Shows what a running host does: its requests, tasks and limits.
     ///
-    /// The host must run on this machine, as the same user. If a host gets the signal SIGUSR1, the host logs its state.
+    /// The host must run on this machine, as the same user. If you send the signal SIGUSR1 to a host, the host logs its
+    /// state.
     Status(StatusArgs),
-    /// Creates a project: an app with background tasks, which runs on this host and on Spin.
+    /// Creates a project with an example app, which has background tasks and runs on this host and on Spin.
     New(NewArgs),
 }
 
@@ -101,8 +104,8 @@ const ABOUT_CLIENTS: [&str; 23] = [
     "work",
 ];
 
-/// Returns the definition of the command line. The help of `epilogue worker` leaves out the options that have no effect
-/// on a worker.
+/// Returns the definition of the command line. In this definition, the help text of `epilogue worker` leaves out the
+/// options that have no effect on a worker.
 pub(super) fn command() -> clap::Command {
     let hide = |argument: clap::Arg| {
         let hidden = argument.get_long().is_some_and(|name| ABOUT_CLIENTS.contains(&name));
@@ -111,34 +114,34 @@ pub(super) fn command() -> clap::Command {
     Cli::command().mut_subcommand("worker", |worker| worker.mut_args(hide))
 }
 
-/// Reads a command line. The first argument is the program's name.
+/// Parses a command line. The first item of `arguments` is the program's name.
 ///
 /// # Errors
 ///
-/// Returns an error if the command line has a mistake, or if it asks for help.
+/// Returns an error if the command line has a mistake, or if the command line asks for help.
 pub(super) fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
-/// The options of `epilogue up`.
+/// The options of `epilogue up` and `epilogue worker`.
 #[derive(Args, Debug)]
 pub(super) struct UpArgs {
-    /// The application, and the components to use.
+    /// The options that choose the application and its components.
     #[command(flatten)]
     pub application: ApplicationArgs,
 
-    /// Build the components first, as `epilogue build` does.
+    /// Build the components before the host starts, as `epilogue build` does.
     #[arg(long, env = "EPILOGUE_BUILD", value_parser = BoolishValueParser::new())]
     pub build: bool,
 
-    /// Reload the application when its manifest or a component's file changes. With --build, also build the components
-    /// when a file that `build.watch` names changes.
+    /// Reload the application when its manifest or a component's file changes. With --build, the host also builds a
+    /// component again when one of its source files changes. In the manifest, `build.watch` lists the source files.
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
 
     // `--env` has no variable of its own, because values may contain any separator.
-    /// Set an environment variable for all components. May be repeated.
+    /// Set an environment variable for all components. To set several variables, repeat the option.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
 
@@ -158,7 +161,7 @@ pub(super) struct UpArgs {
 /// The options of `epilogue build`.
 #[derive(Args, Debug)]
 pub(super) struct BuildArgs {
-    /// The application, and the components to use.
+    /// The options that choose the application and its components.
     #[command(flatten)]
     pub application: ApplicationArgs,
 }
@@ -170,11 +173,12 @@ pub(crate) struct ComposeArgs {
     #[arg(value_name = "GUEST.wasm")]
     pub guest: PathBuf,
 
-    /// A middleware to compose around the guest. May be repeated: the first middleware is the outermost.
+    /// File of a middleware that wraps the guest. To add several middlewares, repeat the option. The first middleware
+    /// is the outermost, so it gets each request first.
     #[arg(long, value_name = "FILE.wasm")]
     pub middleware: Vec<PathBuf>,
 
-    /// The file for the composed component.
+    /// File to which the command writes the composed component.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
 }
@@ -190,37 +194,37 @@ pub(super) struct NewArgs {
     #[arg(long, conflicts_with = "ts")]
     pub python: bool,
 
-    /// With --python: create an app without a framework.
+    /// With --python, create an app without a framework.
     #[arg(long, requires = "python")]
     pub plain: bool,
 
-    /// Name of the project, its package and its component: lowercase words joined by `-`.
+    /// Name of the project, of its package and of its component: one or more lowercase words, joined by `-`.
     pub name: String,
 
     /// Folder for the project. If the folder exists, it must be empty. The default is the project's name.
     #[arg(short, long, visible_alias = "path", value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Folder of the clone of Epilogue whose SDK the project uses. The default is the clone that this command was built
-    /// from.
+    /// Folder of a clone of Epilogue's repository. The project uses the SDK in this clone. The default is the clone
+    /// from which this command was built.
     #[arg(long, value_name = "CLONE")]
     pub sdk: Option<PathBuf>,
 }
 
-/// The application of a command, and the components to use.
+/// The options that choose the application of a command, and the application's components.
 #[derive(Args, Debug)]
 pub(super) struct ApplicationArgs {
     /// The application: a manifest, or a folder with a spin.toml. The default is the spin.toml in the current folder.
-    /// If there is no spin.toml in the current folder, the default is the nearest spin.toml above it in the same git
-    /// repository.
+    /// If the current folder has no spin.toml, the default is the spin.toml in the nearest folder above the current
+    /// folder, in the same git repository.
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Use the values of this profile in the manifest. A profile can, for example, have another build command.
+    /// Use the values of this profile in the manifest. For example, a profile can contain another build command.
     #[arg(long, env = "EPILOGUE_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// Use only this component. May be repeated. The default is all components.
+    /// Use only this component. To use several components, repeat the option. The default is all components.
     #[arg(short, long = "component-id", env = "EPILOGUE_COMPONENT_ID", value_name = "ID", value_delimiter = ',')]
     pub component_ids: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The command line of `epilogue tasks`.
+//! Defines the subcommands and options of `epilogue tasks`, and their help texts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use epilogue_manifest::values::{LogFilter, LogFormat, Value};
 /// The options of `epilogue tasks`.
 #[derive(Args, Debug)]
 pub(crate) struct TasksArgs {
-    /// URL of the task engine, as for `epilogue up`. The default is the engine in the manifest.
+    /// URL of the task engine, as for `epilogue up`. The default is the task engine that the manifest names.
     #[arg(long, global = true, env = "EPILOGUE_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<String>,
 
-    /// The application whose manifest names the engine. The default is the same as for `epilogue up`.
+    /// The application whose manifest names the task engine. The default is the same as for `epilogue up`.
     #[arg(short = 'f', long, global = true, env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Time for which a lease lasts, as for `epilogue worker`. With Redis, this time decides whether a batch counts as
-    /// leased or as waiting. The default is the value in the manifest, or 30s.
+    /// Duration of a worker's lease, as for `epilogue worker`. With Redis, the command computes from this duration
+    /// whether a batch is leased, so use the same value as the workers. The default is the value in the manifest. If
+    /// the manifest has no value, the default is 30s.
     #[arg(
         long, global = true, env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION",
         value_parser = <Duration as Value>::parse
@@ -43,13 +44,13 @@ pub(crate) struct TasksArgs {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// What to do.
+    /// The subcommand of `epilogue tasks` to run.
     #[command(subcommand)]
     pub command: TasksCommand,
 }
 
-/// What to do with stored tasks. A task engine stores the durable tasks of one request together, as a batch with one
-/// ID.
+/// A subcommand of `epilogue tasks`. The subcommands show or change batches. A batch contains the durable tasks of one
+/// request, and has an ID.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TasksCommand {
     /// Lists the stored tasks, the oldest first.
@@ -61,7 +62,7 @@ pub(crate) enum TasksCommand {
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
-    /// Lists the batches that failed for good and wait in the dead letter, with the reasons.
+    /// Lists the batches in the dead letter, which are the batches that failed for good, with the reasons.
     Dead {
         /// Largest number of batches to list.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
@@ -69,47 +70,47 @@ pub(crate) enum TasksCommand {
     },
     /// Shows one request's tasks, with their arguments.
     Show {
-        /// ID of the batch, as `epilogue tasks list` shows it.
+        /// ID of the batch. `epilogue tasks list` shows the IDs.
         id: String,
     },
-    /// Retries dead batches. In each batch, the failed task and the tasks behind it run again, with their full number
-    /// of attempts.
+    /// Retries dead batches. In each batch, the failed task and the later tasks run again, each with its full number of
+    /// attempts.
     Retry {
-        /// IDs of the batches, as `epilogue tasks list` shows them.
+        /// IDs of batches. `epilogue tasks list` shows the IDs.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// A filter for batches, instead of IDs.
+        /// The options that choose batches by a filter, not by their IDs.
         #[command(flatten)]
         choice: ChoiceArgs,
     },
-    /// Removes batches in any state. No worker starts or retries the unfinished tasks of a removed batch.
+    /// Removes batches, whatever state they have. Workers do not start or retry the tasks of a removed batch.
     ///
     /// The command records each unfinished task of a removed batch as `dropped`. If a worker already runs a task of a
     /// removed batch, the worker stops the task.
     Drop {
-        /// IDs of the batches, as `epilogue tasks list` shows them.
+        /// IDs of batches. `epilogue tasks list` shows the IDs.
         #[arg(required_unless_present_any = ["all", "task", "component"])]
         ids: Vec<String>,
-        /// A filter for batches, instead of IDs. The command shows the number of matching batches, and asks the
-        /// operator before it removes the batches.
+        /// The options that choose batches by a filter, not by their IDs. The command shows the number of matching
+        /// batches, and asks the operator before it removes the batches.
         #[command(flatten)]
         choice: ChoiceArgs,
         /// Remove only batches in this state.
         #[arg(long, value_enum, conflicts_with = "ids")]
         state: Option<StateArg>,
-        /// Remove without asking.
+        /// Remove the batches without asking.
         #[arg(short, long)]
         yes: bool,
     },
 }
 
-/// The filter that chooses the batches for a command, instead of IDs.
+/// The options that choose the batches for a command by a filter, not by their IDs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChoiceArgs {
     /// Choose all batches.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-    /// Choose the batches that have an unfinished task of this name. The command changes each chosen batch as a whole.
+    /// Choose the batches that have an unfinished task of this name. The command changes all tasks of a chosen batch.
     #[arg(long, conflicts_with = "ids", value_name = "NAME")]
     pub task: Option<String>,
     /// Choose the batches that this component enqueued.
@@ -118,18 +119,18 @@ pub(crate) struct ChoiceArgs {
 }
 
 impl ChoiceArgs {
-    /// Reports whether the command line has a filter.
+    /// Reports whether the command line has one of these options.
     pub(crate) fn is_made(&self) -> bool {
         self.all || self.task.is_some() || self.component.is_some()
     }
 }
 
-/// The state of stored tasks.
+/// The state of a batch, as users write it on the command line.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum StateArg {
     /// A worker can run the tasks now.
     Ready,
-    /// The tasks wait for a time, for example before a retry.
+    /// The tasks wait until a given time, for example before a retry.
     Delayed,
     /// A worker runs the tasks.
     Leased,
