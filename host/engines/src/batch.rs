@@ -1,7 +1,7 @@
 //! A batch of one request's tasks, and the envelope in which an engine stores the batch.
 //!
-//! The envelope is JSON, so that people can read it. The envelope has a version, because during a deployment programs
-//! of two versions use the same engine.
+//! The envelope is JSON, so that people can read it. The envelope has a version number, because two versions of the
+//! host may use the same engine during a deployment.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,9 @@ use crate::{Error, Result};
 /// The version of the envelope format. This program writes and reads only this version.
 pub const VERSION: u32 = 1;
 
-/// The largest size of an envelope, in bytes. Arguments take a third more bytes in an envelope than in memory. An
-/// engine may have a smaller limit. For example, the `max_payload` of a NATS server is 1 MiB by default.
+/// The largest size of an envelope, in bytes. A task's arguments take a third more bytes in the envelope than in
+/// memory, because the envelope has the arguments as Base64. An engine may have a smaller limit. For example, the
+/// `max_payload` of a NATS server is 1 MiB by default.
 pub const MAX_BYTES: usize = 32 << 20;
 
 /// The durable tasks of one request, in the order in which they run.
@@ -32,18 +33,19 @@ pub struct Batch {
     /// The value of the request's header `tracestate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-    /// The component that handled the request.
+    /// The name of the component that handled the request.
     pub component: String,
-    /// The outcome of the response, as the tasks see it. If the outcome was not known when the batch was stored, the
-    /// value is `None`.
+    /// The outcome that the tasks see, which says how the response ended. If the outcome was not known when the batch
+    /// was stored, the value is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The policy for the remaining tasks after a task has failed for good.
+    /// Says whether a worker runs the remaining tasks after a task has failed for good.
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The position of the batch in a chain of durable tasks. If a request enqueued the batch, the generation is 0. If
-    /// a task enqueued the batch, the generation is one more than the generation of the task's own batch.
+    /// The position of the batch in a chain of durable tasks that add durable tasks. If a request enqueued the batch,
+    /// the generation is 0. If a task enqueued the batch, the generation is one more than the generation of the task's
+    /// own batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The tasks of the batch. A batch has at least one task.
@@ -55,7 +57,8 @@ pub struct Batch {
 pub struct Task {
     /// The task's number within the request.
     pub id: u64,
-    /// The middleware that runs the task. If the batch's component runs the task, the value is `None`.
+    /// The name of the middleware that runs the task. If the component of the batch runs the task itself, the value is
+    /// `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The name by which the guest knows the task.
@@ -63,43 +66,44 @@ pub struct Task {
     /// The task's arguments, as the guest wrote them.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub args: Vec<u8>,
-    /// The largest number of attempts for the task. A value of zero counts as one attempt.
+    /// The largest number of attempts for the task. Zero means one attempt.
     pub max_attempts: u32,
-    /// The timeout of one attempt, in milliseconds. If the value is `None`, the host's `task-timeout` applies.
+    /// The timeout of one attempt. The envelope stores the timeout in whole milliseconds. If the value is `None`, the
+    /// host's setting `task-timeout` applies.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The waits between attempts. If the value is `None`, the worker's settings apply.
+    /// The lengths of the pauses between the attempts of the task. If the value is `None`, the worker's settings apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
 
-/// The waits between the attempts of a task. The wait after the first failed attempt is `first`. Each further wait is
-/// twice as long, up to `max`.
+/// The lengths of the pauses between the attempts of a task. The pause after the first failed attempt lasts `first`.
+/// Each further pause is twice as long as the pause before, but at most `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
-    /// The wait after the first failed attempt, in milliseconds.
+    /// The pause after the first failed attempt. The envelope stores this time in whole milliseconds.
     #[serde(rename = "first_ms", with = "whole_millis")]
     pub first: Duration,
-    /// The longest wait, in milliseconds.
+    /// The longest pause between two attempts. The envelope stores this time in whole milliseconds.
     #[serde(rename = "max_ms", with = "whole_millis")]
     pub max: Duration,
 }
 
-/// The outcome of the response of the request that enqueued the tasks. The text of a variant names the reason.
+/// Says how the response of a request ended. If a variant contains a text, the text is the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The host sent the last byte of the response.
+    /// The host sent the whole response.
     Delivered,
-    /// The client left before the response was sent.
+    /// The client left before the host had sent the whole response.
     ClientGone,
-    /// The response's body ended with an error, or the host ended before it had sent the response.
+    /// The response's body ended with an error, or the host stopped before it had sent the whole response.
     ResponseFailed(String),
     /// The handler returned no response.
     HandlerFailed(String),
 }
 
-/// The policy for a request's remaining tasks after a task has failed for good.
+/// Says what a worker does with the remaining tasks of a batch after a task has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
@@ -109,7 +113,7 @@ pub enum OnFailure {
     Continue,
 }
 
-/// A batch as an engine stores it, with the version of the envelope.
+/// A batch as an engine stores it, with the version number of the envelope format.
 #[derive(Serialize)]
 struct Envelope<'a> {
     v: u32,
@@ -149,7 +153,7 @@ impl Batch {
         format!("{}:{}", self.key(), task.id)
     }
 
-    /// Returns the first part of the idempotency keys of the batch's tasks.
+    /// Returns the text with which the idempotency keys of all tasks of the batch begin.
     pub fn key(&self) -> &str {
         self.id.split('_').next().unwrap_or_default()
     }
@@ -157,8 +161,8 @@ impl Batch {
     /// Returns the batch's envelope.
     ///
     /// # Errors
-    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the id
-    /// has a wrong form, or if the batch has no tasks.
+    /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the
+    /// batch's id is not valid, or if the batch has no tasks.
     pub fn to_envelope(&self) -> Result<Vec<u8>> {
         self.check()?;
         let envelope = Envelope { v: VERSION, batch: self };
@@ -200,13 +204,14 @@ impl Batch {
     }
 }
 
-/// Returns true if this text can be the id of a batch. Engines use ids in keys and in subjects.
+/// Returns true if this text can be the id of a batch. Only up to 64 letters, digits, `-` and `_` are valid, because
+/// engines use the id in keys and in subjects.
 pub(crate) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
-/// Returns an error if an envelope is larger than `limit`, in bytes.
+/// Returns [`Error::TooLarge`] if an envelope has more than `limit` bytes.
 pub(crate) fn within_limit(envelope: &[u8], limit: usize) -> Result<()> {
     if envelope.len() > limit {
         return Err(Error::TooLarge { bytes: envelope.len(), limit });

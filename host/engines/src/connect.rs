@@ -8,12 +8,12 @@ use crate::{Error, Memory, Nats, Redis, Result, Sqlite, TaskEngine};
 /// The options that all task engines have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The time after which a lease ends, unless the worker extends it. Default: 30 s.
+    /// The time after which a lease ends, unless the worker extends the lease. Default: 30 s.
     pub visibility: Duration,
     /// The time limit of a call to the engine. Default: 5 s.
     pub timeout: Duration,
-    /// If true, the engine creates no file, and does not change the configuration that workers have made in a server.
-    /// The commands of operators set this option. Default: false.
+    /// Says whether this process is an operator's command, which only inspects or changes stored batches. If true, the
+    /// engine creates no database file, and keeps the settings that workers have made on a server. Default: false.
     pub operator: bool,
 }
 
@@ -27,17 +27,18 @@ impl Default for Options {
 ///
 /// | URL | |
 /// |---|---|
-/// | `memory:` | lost with the process; for tests |
-/// | `sqlite:PATH`, `sqlite:PATH?synchronous=normal` | one file, on a local disk; `full` is the default |
+/// | `memory:` | for tests; the batches are lost when the process ends |
+/// | `sqlite:PATH`, `sqlite:PATH?synchronous=normal` | one file on a local disk; the default is `synchronous=full` |
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// If the engine is a file, this function opens the file. If the engine is a server, the engine's first call connects
-/// to the server. So a host can start while the server is down.
+/// For `sqlite:`, this function opens the file. For a server, the engine connects at its first call, and not in this
+/// function. So a host can start while the server is down.
 ///
 /// # Errors
 /// Returns [`Error::Config`] if the URL is not valid. The message does not contain the URL, because the URL may contain
-/// a password. With `sqlite:`, the function may also return [`Error::Unavailable`].
+/// a password. With `sqlite:`, the function may also return [`Error::Unavailable`], for example if the file cannot be
+/// opened.
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {
@@ -52,8 +53,8 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     })
 }
 
-/// Returns the address of an engine for messages. The address is `url` without user, password and options. If the form
-/// of `url` is unknown, the address is empty.
+/// Returns an engine's address that is safe to show in messages. The address is `url` without user, password and
+/// options. If the function does not know the form of `url`, the address is an empty text.
 ///
 /// ```
 /// use epilogue_engines::address;
@@ -63,7 +64,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
 pub fn address(url: &str) -> String {
     let plain = url.split('?').next().unwrap_or_default();
     match plain.split_once("://") {
-        // A user may have written an `@` in a password without encoding it.
+        // A password in the URL may contain an `@` that is not encoded, so the host begins after the last `@`.
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
         None if plain.starts_with("sqlite:") || plain.starts_with("memory:") => plain.to_owned(),
         None => String::new(),

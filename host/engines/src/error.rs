@@ -8,8 +8,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The reason why a call to an engine failed. No error message contains a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The process cannot reach the engine, or the engine did not answer in time. The caller can repeat the call.
-    /// During a request, the host answers 503.
+    /// The process cannot reach the engine, or the engine did not answer in time. The caller can repeat the call. If
+    /// the host gets this error while it stores the tasks of a request, the host answers the request with 503.
     Unavailable(String),
     /// The caller's lease of the batch has ended, and another worker may run the batch.
     LostLease,

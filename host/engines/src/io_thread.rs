@@ -9,9 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// A thread with an event loop for all calls to a server. Because the calls have their own thread, a call never waits
-/// for a thread that runs guests. This event loop drives all connections to the server. After the drop of the last
-/// clone, the thread ends.
+/// A separate thread whose event loop makes all calls to a server and drives all connections to the server. So a call
+/// never waits until a thread that runs guests is free. The thread ends when the last clone of this value is dropped.
 #[derive(Clone, Debug)]
 pub struct IoThread {
     runtime: Handle,
@@ -39,7 +38,7 @@ impl IoThread {
     /// Makes a call on the thread, and returns the result. If the caller stops waiting, the call still runs to its end.
     ///
     /// # Errors
-    /// Returns the error of the call. If the thread ends before the call, returns [`Error::Unavailable`].
+    /// Returns the error of the call. If the thread ends before the call has ended, returns [`Error::Unavailable`].
     pub async fn call<T, E, F>(&self, call: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::{Batch, Result, Task};
 
-/// A lease of a batch: one worker may run the batch for a limited time.
+/// The right of one worker to run a batch for a limited time.
 #[derive(Debug)]
 pub struct Lease {
-    /// The batch that the worker leases.
+    /// The batch that the worker may run.
     pub batch: Batch,
     /// The index of the first task that has not ended. If all tasks have ended, the value is the number of tasks.
     pub next: u32,
@@ -35,8 +35,9 @@ pub(crate) enum Token {
     Message(Box<crate::nats::Held>),
 }
 
-/// The batches that this process holds. If a lease of this process has ended, for example during a pause of the
-/// process, the process extends the lease. The process does not treat such a lease as the lease of a dead worker.
+/// The batches for which this process still has a [`Lease`] value. If the time of such a lease is over, for example
+/// because the process was paused, the engine extends the lease. Without this list, the engine would treat the lease as
+/// the lease of a dead worker.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 
@@ -53,7 +54,7 @@ impl<K> Default for Holders<K> {
 }
 
 impl<K: Eq + Hash> Holders<K> {
-    /// Marks a batch as held until the returned value is dropped.
+    /// Marks a batch as held by this process until the caller drops the returned value.
     pub(crate) fn hold(&self, key: K) -> Arc<()> {
         let held = Arc::new(());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +63,7 @@ impl<K: Eq + Hash> Holders<K> {
         held
     }
 
-    /// Returns true if this process holds the batch.
+    /// Returns true if this process still has a [`Lease`] value for the batch.
     pub(crate) fn holds(&self, key: &K) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(key).is_some_and(|held| held.strong_count() > 0)
@@ -75,8 +76,8 @@ impl Lease {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Returns true if the task at [`Lease::next`] has no attempts left. If so, bury the batch, and do not run the
-    /// task.
+    /// Returns true if the task at [`Lease::next`] has no attempts left. In this case, move the batch to the dead
+    /// letter, and do not run the task.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
     }
@@ -107,7 +108,7 @@ impl fmt::Display for BatchState {
     }
 }
 
-/// A stored batch as operators see it. If the engine cannot read the envelope, the batch is dead.
+/// A stored batch as operators see it. If the envelope is damaged, [`Entry::batch`] returns an error.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The batch's id.
@@ -116,12 +117,12 @@ pub struct Entry {
     pub state: BatchState,
     /// The index of the first task that has not ended. If all tasks have ended, the value is the number of tasks.
     pub next: u32,
-    /// The number of attempts that the task at `next` has had so far.
+    /// The number of attempts of the task at [`Entry::next`] so far, including a running attempt.
     pub attempt: u32,
-    /// The worker that holds the batch, if the engine knows it.
+    /// The name of the worker that has leased the batch. If no worker has a lease, the value is `None`.
     pub worker: Option<String>,
-    /// For a leased batch, the time until the lease ends if the worker does not extend it. For a delayed batch, the
-    /// time until a worker can lease the batch. If the engine does not know the time, the value is `None`.
+    /// For a leased batch, the time until the lease ends if the worker does not extend the lease. For a delayed batch,
+    /// the time until a worker can lease the batch. In the other states, the value is `None`.
     pub left: Option<Duration>,
     /// The reason why the batch is dead. If the batch is not dead, the value is `None`.
     pub why: Option<String>,

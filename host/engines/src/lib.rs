@@ -1,10 +1,11 @@
 //! Task engines, which store durable tasks until the tasks have run.
 //!
-//! A [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of one request's tasks. A worker leases a whole
-//! batch, so the tasks of a request run in order on every engine. Tasks of different requests have no fixed order.
+//! A [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of the durable tasks of one request. A worker
+//! leases a whole batch and runs its tasks one after the other. So the tasks of one request run in order on every
+//! engine. Tasks of different requests may run in any order.
 //!
-//! The engines store batches in SQLite, Redis Streams or NATS JetStream. The engine [`Memory`] is for tests. The short
-//! code of [`Memory`] shows what each engine must do.
+//! The engines store batches in SQLite, Redis Streams or NATS JetStream. The engine [`Memory`] is for tests. The code
+//! of [`Memory`] is short and shows what each engine must do.
 //!
 //! # The life of a batch
 //!
@@ -16,21 +17,23 @@
 //!               └──not extended──┘
 //! ```
 //!
-//! A lease ends after [`Options::visibility`], unless the worker extends the lease. So the worker calls
-//! [`TaskEngine::extend`] three times within [`Options::visibility`]. After each task, the worker calls
-//! [`TaskEngine::checkpoint`]. If a worker is killed, another worker continues at the checkpoint. So only the
-//! interrupted task runs again.
+//! A lease ends after the time [`Options::visibility`], unless the worker extends the lease. So the worker calls
+//! [`TaskEngine::extend`] every third of this time. After each task, the worker calls [`TaskEngine::checkpoint`], which
+//! records that the task has ended. If a worker is killed, another worker continues after the last recorded task. So
+//! only the interrupted task runs again.
 //!
-//! If another worker has leased the batch, a call with the old lease changes nothing and returns [`Error::LostLease`].
-//! After this error, stop the running task, because the other worker runs it.
+//! If a worker's lease has ended and another worker has leased the batch, a call with the first lease changes nothing
+//! and returns [`Error::LostLease`]. The first worker must then stop its running task, because the other worker runs
+//! the same task.
 //!
 //! # Attempts
 //!
-//! [`Lease::attempt`] is the number of the current attempt of the task at [`Lease::next`]. An attempt counts when the
-//! engine *delivers* the task. A lease delivers the next task of the batch, and a checkpoint delivers the task that
-//! follows. So a task that kills its workers uses up its attempts, too. When no attempts are left, [`Lease::exhausted`]
-//! returns true. The worker then buries the batch and does not run the task. After `release`, the attempt does not
-//! count, because the task did not run.
+//! [`Lease::attempt`] is the number of the current attempt of the task at [`Lease::next`]. The engine counts an attempt
+//! before the task starts. For the first task that has not ended, the engine counts when it leases the batch. For each
+//! further task, the engine counts at the checkpoint. So an attempt counts even if the task kills its worker. If no
+//! attempts are left, [`Lease::exhausted`] returns true. The worker then does not run the task, and moves the batch to
+//! the dead letter with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the task starts, the
+//! attempt does not count.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -81,58 +84,61 @@ pub use sqlite::Sqlite;
 /// A callback that [`TaskEngine::visit`] calls with each batch.
 pub type Visitor<'a> = &'a mut (dyn FnMut(Entry) + Send);
 
-/// The number of batches that an engine reads in one step.
+/// The largest number of batches that an engine reads in one step when it lists stored batches.
 const PAGE: usize = 500;
 
 /// A task engine, which stores batches and leases each batch to one worker at a time.
 ///
 /// Each call returns after the engine has confirmed the change. If the engine does not answer within
 /// [`Options::timeout`], the call returns [`Error::Unavailable`]. In this case, the engine may have made the change,
-/// because the answer may have been lost.
+/// and only its answer was lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
-    /// Stores a batch. When the call returns, the engine has stored the batch. The configuration of the engine decides
-    /// how durable a stored batch is. After an error, the caller can repeat the call, because the engine stores a batch
-    /// with the same id only once.
+    /// Stores a batch. If the call returns `Ok`, the engine has stored the batch. The configuration of the server or of
+    /// the file decides whether a stored batch survives a power cut. If the call returns an error, the caller can
+    /// repeat the call, because the engine ignores a batch whose id is already stored.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
-    /// Stores a batch in the dead letter, with the reason `why`. Use this call for a single task that has failed for
-    /// good while the other tasks of its batch continue. [`Batch::only`] creates the batch for such a task.
+    /// Stores a batch in the dead letter, with the reason `why`. Use this call if one task of a batch has failed for
+    /// good and the other tasks of the batch continue. [`Batch::only`] creates a batch with only the failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases the batch that has waited longest. If no batch is ready, waits up to `wait` for a batch. `worker` is a
-    /// name that no other process uses.
+    /// Leases the batch that has waited longest to the worker with the name `worker`. No other process may use the same
+    /// name. If no batch is ready, the call waits for a batch. If no batch becomes ready within the time `wait`, the
+    /// call returns `None`.
     ///
-    /// If this process still has a [`Lease`] of a batch under the same name, the call never returns this batch. If the
-    /// time of such a lease is over, for example after a pause of the process, the call extends the lease.
+    /// If this process still has a [`Lease`] value for a batch under the same worker name, the call does not lease this
+    /// batch again. If the time of the earlier lease is over, for example because the process was paused, the call
+    /// extends the earlier lease.
     ///
-    /// Poll the future to its end. If you drop the future before its end, a batch may be leased while no worker runs
-    /// it. After the end of the lease, the batch is ready again.
+    /// Poll the future until it returns. If you drop the future earlier, the engine may have leased a batch that no
+    /// worker runs. This batch is ready again when its lease ends.
     ///
-    /// If a batch's envelope is damaged, or newer than this program, the call buries the batch and leases the next
-    /// batch.
+    /// If the envelope of a batch is damaged or has an unknown version, the call moves the batch to the dead letter and
+    /// leases the next batch.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Extends a lease, so that the lease ends after [`Options::visibility`] from now. Call this function three times
-    /// within [`Options::visibility`].
+    /// Extends a lease, so that the lease lasts for the time [`Options::visibility`] from now. Call this function every
+    /// third of this time.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
-    /// Records that the tasks before `next` have ended, and that the first attempt of the task at `next` is about to
-    /// start. The checkpoint also extends the lease.
+    /// Records that all tasks before the index `next` have ended, and that the first attempt of the task at `next` is
+    /// about to start. Also extends the lease.
     async fn checkpoint(&self, lease: &mut Lease, next: u32) -> Result<()>;
 
     /// Removes a batch whose tasks have all ended.
     async fn ack(&self, lease: &Lease) -> Result<()>;
 
-    /// Gives a batch back to the engine after the task at [`Lease::next`] has failed. After the time `after`, a worker
-    /// can lease the batch again.
+    /// Gives a batch back to the engine after the task at [`Lease::next`] has failed. When the time `after` has passed,
+    /// a worker can lease the batch again.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
     /// Gives a batch back to the engine before the task at [`Lease::next`] has started. A worker can lease the batch at
     /// once, and the attempt does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
-    /// Moves a batch to the dead letter. The batch stays there until an operator retries or removes the batch.
+    /// Moves a batch to the dead letter, with the reason `why`. The batch stays there until an operator retries or
+    /// removes the batch.
     async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
 
     /// Calls `each` with up to `limit` stored batches, the oldest batch first. If `state` is set, the call visits only
@@ -161,26 +167,25 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
 
     /// Removes a batch in any state. If a worker holds the batch, the worker loses its lease.
     ///
-    /// Returns the removed batch, or `None` if no batch has this id. [`Entry::next`] is exact: the value includes each
-    /// checkpoint before the removal. A checkpoint after the removal fails with [`Error::LostLease`]. The other fields
-    /// of the entry may show an earlier state of the batch.
+    /// Returns the removed batch, or `None` if no batch has this id. The [`Entry::next`] of the removed batch is exact,
+    /// because it includes each checkpoint that a worker made before the removal. If a worker makes a checkpoint after
+    /// the removal, the checkpoint fails with [`Error::LostLease`]. The other fields of the entry may show an earlier
+    /// state of the batch.
     async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
     /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// Returns the number of stored batches that are not dead. This call is cheaper than [`TaskEngine::counts`], and
-    /// the number is as accurate.
+    /// Returns the number of stored batches that are not dead. On most engines, this call costs less than
+    /// [`TaskEngine::counts`], and the number is as accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)
     }
 
-    /// Returns advice about settings of the server with which accepted batches could get lost. The advice is one
-    /// sentence for each such setting.
+    /// Returns one sentence of advice for each setting of the server that could make the server lose stored batches.
     ///
-    /// The default implementation returns an empty list. If the server does not show its settings, the list is empty,
-    /// too.
+    /// If the engine does not check settings, or if the server does not show its settings, the list is empty.
     async fn risks(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

@@ -26,7 +26,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// The number of the last row. The engine never uses a number again.
+    /// The number of the last row. The engine never gives the same number to another row.
     last: i64,
 }
 
@@ -35,10 +35,11 @@ struct Row {
     batch: Batch,
     next: u32,
     attempt: u32,
-    /// Until this time, the engine does not lease the batch.
+    /// The time from which a worker can lease the batch. While a worker has a lease, this is the end of the lease.
     due: Instant,
     worker: Option<String>,
-    /// A weak pointer to the lease. While the lease exists, the pointer can be upgraded.
+    /// A weak pointer into the worker's [`Lease`] value. If the pointer cannot be upgraded, the worker has dropped the
+    /// lease.
     held: Weak<()>,
     /// The number of times that the batch was leased.
     generation: i64,
@@ -56,7 +57,7 @@ impl Row {
         }
     }
 
-    /// Returns true if this worker still holds the batch, even if the lease has ended.
+    /// Returns true if this worker still has its [`Lease`] value for the batch, even if the time of the lease is over.
     fn is_of(&self, worker: &str) -> bool {
         self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }
@@ -77,7 +78,7 @@ impl Row {
 }
 
 impl Memory {
-    /// Makes an engine without batches.
+    /// Creates an engine without batches.
     pub fn new(options: Options) -> Self {
         Self { visibility: options.visibility, stored: Mutex::default(), ready: Notify::new() }
     }
@@ -133,7 +134,7 @@ impl Memory {
         removed.pop().map(|row| row.entry(Instant::now())).transpose()
     }
 
-    /// Changes a row if the lease is still valid. Otherwise returns [`Error::LostLease`].
+    /// Changes the row of a leased batch if the lease is still valid. Otherwise returns [`Error::LostLease`].
     fn held(&self, lease: &Lease, change: impl FnOnce(&mut Row)) -> Result<()> {
         let Token::Row { seq, generation, .. } = lease.token else { return Err(Error::LostLease) };
         let mut stored = self.stored();
