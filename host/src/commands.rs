@@ -1,5 +1,5 @@
-//! The command `epilogue`. Each subcommand has its own module. The other modules contain code that several subcommands
-//! share.
+//! Implements the command `epilogue`. Each subcommand has its own module. The other modules contain code that several
+//! subcommands share.
 
 mod build;
 mod cli;

@@ -1,7 +1,7 @@
 //! Runs the build commands of a manifest.
 //!
-//! The host prints everything to stderr, including the output of the build commands. stdout is only for the output of
-//! the running host.
+//! The host prints its messages and the output of the build commands to stderr. The host prints to stdout only when it
+//! runs the application.
 
 use std::{
     env,
@@ -24,8 +24,8 @@ pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     build(&manifest, &component_ids)
 }
 
-/// Builds the components that `only` names, or all components if `only` is empty. The build follows the manifest's
-/// order, and stops at the first failure.
+/// Builds the components that `only` names, or all components if `only` is empty. The function builds the components in
+/// the manifest's order, and stops at the first build command that fails.
 pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));
@@ -55,7 +55,7 @@ fn run_command(component: &str, command: &str, workdir: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// Returns a hint for the error message of a failed build command. The hint says what the user may have forgotten.
+/// Returns a hint for the error message of a build command that failed. The hint says what the user may have forgotten.
 fn hint(command: &str) -> &'static str {
     let is_active = ["CONDA_PREFIX", "VIRTUAL_ENV"].iter().any(|variable| env::var_os(variable).is_some());
     if command.starts_with("python") && !is_active {
@@ -66,8 +66,8 @@ fn hint(command: &str) -> &'static str {
     }
 }
 
-/// Returns the variable `PATH` with the folder of this command at the beginning. With this `PATH`, build commands can
-/// call `epilogue` even if `epilogue` is not installed.
+/// Returns the environment variable `PATH`, with the folder of the running `epilogue` command added at the beginning.
+/// With this `PATH`, build commands can call `epilogue` even if `epilogue` is not installed.
 fn path_to_this_command() -> Option<(&'static str, OsString)> {
     let own = env::current_exe().ok()?.parent()?.to_owned();
     let others = env::var_os("PATH").unwrap_or_default();
@@ -84,8 +84,9 @@ fn wasm_targets(command: &str) -> Vec<&str> {
     targets
 }
 
-/// Installs a target's standard library if the toolchain of `workdir` does not have this library. rustup alone installs
-/// a library only if its automatic installation is on, and only for targets in the toolchain file.
+/// Installs the standard library of a Rust target if the toolchain of `workdir` does not have this library. rustup does
+/// not always install the library by itself: the user may have turned off automatic installation, or the toolchain file
+/// may not list the target.
 fn provide_target(component: &str, target: &str, workdir: &Path) -> anyhow::Result<()> {
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])

@@ -7,7 +7,8 @@
 //!                      └────────drain────▶ queue ◀──add-task──┘
 //! ```
 //!
-//! The responder is outermost, because hosts ask the outermost component whether the instance can take another request.
+//! The responder is the outermost component, because hosts ask the outermost component whether its instance can take
+//! another request.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -118,7 +119,7 @@ impl Guest {
     }
 }
 
-/// Puts the guests between the adapters, and returns the composed component. The first guest is the outermost.
+/// Connects the guests with the adapters, and returns the composed component. The first guest is the outermost.
 fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>> {
     let mut instances = Vec::new();
     let mut handler = None;
@@ -159,8 +160,8 @@ fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>
     Ok(graph.encode(EncodeOptions { processor: Some(processor), ..Default::default() })?)
 }
 
-/// Connects several guests to one queue. The first guest is the outermost. Returns one runner, which runs the tasks of
-/// all these guests.
+/// Connects several guests to one queue. The first guest is the outermost. Returns the node of one runner, which runs
+/// the tasks of all these guests.
 ///
 /// ```text
 /// queue ◀── layer 0 ◀── layer 1 ◀── …      Each layer adds 1 to the place of a task's owner.
@@ -231,7 +232,7 @@ fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: Node
 mod tests {
     use super::*;
 
-    /// Returns the error of composing a file that has this content.
+    /// Tries to compose a file that has this content, and returns the error message.
     fn refusal(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");

@@ -1,4 +1,4 @@
-//! `epilogue dashboard`: serves the dashboard of a task engine, without a host.
+//! `epilogue dashboard`: serves a dashboard that shows the tasks in a task engine. No host needs to run.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,11 +20,11 @@ pub(crate) struct DashboardArgs {
     /// URL of the task engine: `sqlite:PATH`, `redis://HOST` or `nats://HOST`.
     #[arg(long, env = "EPILOGUE_ENGINE", value_name = "URL", hide_env_values = true)]
     engine: String,
-    /// Address to listen on. The default is a free port of 127.0.0.1. An address that other machines can reach needs
-    /// `--token`.
+    /// Address at which the command serves the dashboard. The default is a free port of 127.0.0.1. If other machines
+    /// can reach the address, you must also set `--token`.
     #[arg(long, env = "EPILOGUE_DASHBOARD", value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Allow the dashboard to retry and to drop dead tasks.
+    /// Allow users of the dashboard to retry and to drop dead tasks, which are tasks that failed for good.
     #[arg(long, env = "EPILOGUE_DASHBOARD_ACTIONS", value_parser = BoolishValueParser::new())]
     actions: bool,
     /// Password of the dashboard. If you set a password, open the dashboard at `/?token=TOKEN`.
@@ -32,11 +32,11 @@ pub(crate) struct DashboardArgs {
     token: Option<String>,
 }
 
-/// Serves the dashboard of a task engine until a signal ends the process.
+/// Runs `epilogue dashboard`: serves the dashboard until a signal ends the process.
 ///
 /// # Errors
 ///
-/// Returns an error if the task engine cannot be used, or if the host cannot listen on the address.
+/// Returns an error if the task engine cannot be used, or if the process cannot listen on the address.
 pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
     let given =
         HostOverlay { dashboard: Some(args.listen), dashboard_token: args.token.clone(), ..HostOverlay::default() };
@@ -61,7 +61,7 @@ pub(crate) fn dashboard(args: &DashboardArgs) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 ///
-/// Returns an error if the host cannot listen on the address.
+/// Returns an error if the process cannot listen on the address.
 pub(crate) fn announce(dashboard: Dashboard, address: SocketAddr) -> anyhow::Result<()> {
     let url = dashboard.serve(address)?;
     // If stdout is closed, there is nobody to tell about the error.

@@ -1,6 +1,6 @@
 //! `epilogue new`: creates a project that a user can build, run, test and deploy.
 //!
-//! The project's files are copies of a template in `host/templates`. In the copies, the project's name replaces the
+//! The command copies the files of a template in `host/templates`. In the copies, the project's name replaces the
 //! template's name.
 
 use std::env;
@@ -18,11 +18,13 @@ mod template;
 
 use template::{PYTHON, PYTHON_PLAIN, RUST, TYPESCRIPT, Template};
 
-/// The template's name in two forms: as the name of a package, and as a part of the name of the file that cargo builds.
+/// The project's name in a template, in two forms: as the name of a package, and as cargo writes it in the names of
+/// files.
 const NAME: (&str, &str) = ("my-app", "my_app");
-/// Texts that mark the parts of a template that the guide shows. A project does not get the lines with these texts.
+/// Texts that mark the parts of a template that the guide shows. The command does not copy lines with these texts into
+/// a project.
 const MARKS: [&str; 2] = ["// ANCHOR", "# ANCHOR"];
-/// The path that a template has in place of the folder of Epilogue's source.
+/// The placeholder path in a template that stands for the folder of Epilogue's source.
 const SOURCE: &str = "/epilogue";
 
 /// Runs `epilogue new`.
@@ -66,7 +68,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that a project's name is valid for a component and for a package.
+/// Returns an error if a project's name is not a valid name for a component or for a package.
 fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
     let fits = |name: &str| check_id(name).is_ok() && name == name.to_ascii_lowercase();
     if !fits(name) {
@@ -85,7 +87,7 @@ fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the project's folder does not exist yet, or is empty.
+/// Returns an error if the project's folder exists and is not empty.
 fn check_folder(folder: &Path) -> anyhow::Result<()> {
     let shown = folder.display();
     match fs::read_dir(folder) {
@@ -101,8 +103,8 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the folder of Epilogue's source. This folder is `named` or, if `named` is none, the folder that this command
-/// was built from.
+/// Returns the folder of Epilogue's source, which is `named`. If `named` is none, returns the folder from which this
+/// command was built.
 fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
@@ -119,8 +121,8 @@ fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     folder.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
 }
 
-/// Fills in a file of the template: the project's name is `name`, and the project takes Epilogue's packages from the
-/// folder `source`.
+/// Returns the text of a template's file for a project. The project's name is `name`, and the project takes Epilogue's
+/// packages from the folder `source`.
 fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String {
     // The guide includes the parts between these marks.
     let lines = text.split_inclusive('\n').filter(|line| !MARKS.iter().any(|mark| line.contains(mark)));

@@ -1,4 +1,4 @@
-//! The startup code of `epilogue up` and `epilogue worker`.
+//! Contains the startup code that `epilogue up` and `epilogue worker` share.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -35,13 +35,13 @@ use crate::telemetry::monitor::{self, Gauges, Readiness};
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::{logging, recorder};
 
-/// A process that is about to run an application.
+/// The state of a process during its startup, before it runs an application.
 pub(crate) struct Prepared {
     args: UpArgs,
     pub(crate) manifest: Manifest,
     pub(crate) host: HostOptions,
     pub(crate) engine: Engine,
-    /// The largest number of instances: `max-instances`, or less if the system allows less.
+    /// The largest number of instances: `max-instances`, or a smaller number if the system allows fewer instances.
     instances: NonZeroU32,
     /// The task engine for durable tasks, if there is one.
     pub(crate) task_store: Option<TaskStore>,
@@ -60,12 +60,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares the process, and loads no application yet. Starts the logs, builds the application if `--build` is set,
-    /// and opens the task engine.
+    /// Starts the logs, builds the application if `--build` is set, and opens the task engine. This function does not
+    /// load the application.
     ///
     /// # Errors
     ///
-    /// Returns an error if a step fails. The error message gives the reason.
+    /// Returns an error if one of these steps fails. The error message gives the reason.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (manifest, mut host, otlp) = args.set_up(&readiness)?;
@@ -126,14 +126,14 @@ impl Prepared {
         }
     }
 
-    /// Returns the host's options. In the returned options, `max_instances` is the number of instances that the system
-    /// allows.
+    /// Returns the host's options. If the system allows fewer instances than the setting `max-instances`, the returned
+    /// `max_instances` is the number that the system allows.
     pub(crate) fn options(&self) -> HostOptions {
         HostOptions { max_instances: self.instances, ..self.host.clone() }
     }
 
-    /// Starts to handle signals. SIGTERM and SIGINT begin the returned shutdown. During the shutdown, the host logs the
-    /// remaining requests and tasks of `progress`.
+    /// Starts a thread that handles signals. The signals SIGTERM and SIGINT begin the returned shutdown. During the
+    /// shutdown, the thread logs how many requests and tasks remain, as `progress` counts them.
     ///
     /// # Errors
     ///
@@ -144,8 +144,8 @@ impl Prepared {
         Ok(shutdown)
     }
 
-    /// Marks the process as ready. Starts to serve `epilogue status` and the dashboard, and to reload the application.
-    /// Call this function after the application is loaded.
+    /// Marks the process as ready. After this call, the process answers `epilogue status`, serves the dashboard, and
+    /// can reload the application. Load the application before you call this function.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl Prepared {
     }
 }
 
-/// Returns a function that sets the gauges among the metrics to the current state of the process.
+/// Returns a function that updates those metrics that are gauges with the current state of the process.
 fn gauges(overview: Overview) -> Gauges {
     Arc::new(move || {
         let overview = overview.clone();
@@ -233,8 +233,8 @@ fn gauges(overview: Overview) -> Gauges {
 }
 
 impl UpArgs {
-    /// Reads the manifest, starts the logs and the metrics, sets the limits of the process, and builds the application
-    /// if `--build` is set.
+    /// Reads the manifest, starts the logs and the metrics, and sets the limits of the process. If `--build` is set,
+    /// also builds the application.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions, Otlp)> {
         // Errors before the manifest is read need a format too.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));
@@ -263,12 +263,12 @@ impl UpArgs {
             .select(&application.component_ids)
     }
 
-    /// Returns the host's options. The command line and the host's own variables override Spin's variables. Spin's
-    /// variables override the manifest.
+    /// Returns the host's options. The command line and the `EPILOGUE_…` variables override Spin's environment
+    /// variables. Spin's environment variables override the manifest.
     ///
     /// # Errors
     ///
-    /// Returns an error if a variable of Spin has a wrong value.
+    /// Returns an error if one of Spin's environment variables has a wrong value.
     pub(crate) fn host_options(&self, manifest: &Manifest) -> anyhow::Result<HostOptions> {
         Ok(self.host.clone().over(variables::of_spin()?).over(manifest.host.clone()).resolve())
     }

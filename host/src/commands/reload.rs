@@ -1,5 +1,5 @@
-//! Reloads the application: the host reads the manifest and the components again. Running requests and tasks end on the
-//! old version of the application.
+//! Reloads the application: the host reads the manifest and the components again. The old version of the application
+//! finishes the running requests and tasks.
 //!
 //! If the new version cannot be loaded, the host logs the reason, and keeps the old version.
 
@@ -31,7 +31,8 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Starts a thread that reloads or builds the application at each cause that `causes` receives.
+    /// Starts a thread that reloads or builds the application. For each signal or changed file, `causes` receives a
+    /// cause, and the thread then reloads the application or builds the changed components.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {
@@ -110,8 +111,9 @@ impl Reloader {
         Ok(())
     }
 
-    /// Returns the names of the options that have a new value, and that a reload does not change. If the host serves
-    /// https, leaves out `tls-cert` and `tls-key`, because a reload reads the certificate again.
+    /// Returns the names of the options that have another value in the manifest than in the running host, but that a
+    /// reload does not change. If the host serves https, leaves out `tls-cert` and `tls-key`, because a reload reads
+    /// the certificate again.
     fn fixed(&self, host: &HostOptions) -> Vec<String> {
         let https = |options: &HostOptions| options.tls_cert.is_some();
         let mut differing = self.host.differing(host);

@@ -1,5 +1,5 @@
-//! The configuration that an operator gives an application in addition to the manifest: the values of variables, and
-//! the key-value stores.
+//! Reads the runtime configuration of an application: the values of its variables, and its key-value stores. The
+//! operator sets this configuration in addition to the manifest.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,27 +19,27 @@ use tokio::runtime::Builder;
 
 use crate::commands::vault::Vault;
 
-/// The options for variables and key-value stores.
+/// The command-line options for variables and key-value stores.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RuntimeArgs {
     // The name of the variable is Spin's.
-    /// File with Spin's runtime configuration, which says where variables come from and where key-value stores keep
-    /// data.
+    /// File with Spin's runtime configuration. The file says where variables come from, and where key-value stores keep
+    /// their data.
     #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
 
     // No variable: each variable has its own, with Spin's prefix.
     /// Set a variable of the application. `KEY=@FILE` takes the value from a file. `@FILE.json` and `@FILE.toml` set
-    /// several variables. May be repeated.
+    /// several variables. You can repeat the option.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
 
     /// Folder for the application's data, such as its default key-value store. If the name is empty, the host keeps the
-    /// data in memory. The default is the folder .spin beside the manifest.
+    /// data in memory. The default is the folder .spin in the manifest's folder.
     #[arg(long, env = "EPILOGUE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<OsString>,
 
-    /// Set a key of the default key-value store when the host starts. May be repeated.
+    /// Write a key into the default key-value store when the host starts. To write several keys, repeat the option.
     #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = key_value)]
     key_values: Vec<(String, String)>,
 
@@ -48,7 +48,7 @@ pub(crate) struct RuntimeArgs {
     backends: Backends,
 }
 
-/// The source of the values of an option `--variable`.
+/// The parsed value of an option `--variable`, which says where the values of the variables come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum VariableSource {
     Value(String, String),
@@ -57,7 +57,7 @@ enum VariableSource {
     Toml(PathBuf),
 }
 
-/// The variables and the key-value stores of an application.
+/// The runtime configuration of an application: its variables and its key-value stores.
 pub(crate) struct Runtime {
     /// The values of the application's variables.
     pub(crate) variables: Resolver,
@@ -66,7 +66,8 @@ pub(crate) struct Runtime {
 }
 
 impl RuntimeArgs {
-    /// Reads the values of the variables and the key-value stores that the operator has set. Logs warnings.
+    /// Reads the values of the variables, and the key-value stores that the operator has set. If something in the
+    /// configuration has no effect, logs a warning.
     ///
     /// # Errors
     ///
@@ -87,7 +88,7 @@ impl RuntimeArgs {
         Ok(Runtime { variables: self.variables(manifest, config.variables_providers)?, stores })
     }
 
-    /// Sets the keys of `--key-value` in the default key-value store.
+    /// Writes the keys of the option `--key-value` into the default key-value store.
     ///
     /// # Errors
     ///
@@ -154,7 +155,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Checks that each required variable has a value.
+/// Returns an error if a variable is required and has no value.
 fn check_required(manifest: &Manifest, resolver: &Resolver) -> anyhow::Result<()> {
     let missing = block_on(resolver.missing());
     let Some(first) = missing.first() else { return Ok(()) };

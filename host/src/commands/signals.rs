@@ -1,5 +1,5 @@
-//! Handles signals. SIGTERM and SIGINT shut the host down (S13). SIGHUP reloads the application. SIGUSR1 logs the state
-//! of the process.
+//! Handles signals. On SIGTERM and SIGINT, the host shuts down (S13). On SIGHUP, the host reloads the application. On
+//! SIGUSR1, the host logs its state.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -28,8 +28,8 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 /// Starts a thread that handles signals.
 ///
 /// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (S13).
-/// After one SIGINT and one SIGTERM, the shutdown goes on, because Ctrl-C can cause both signals: the terminal sends
-/// SIGINT, and a process manager such as Spin sends SIGTERM.
+/// If one SIGINT and one SIGTERM arrive, the host does not stop at once, because one Ctrl-C can cause both signals. In
+/// that case, the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -96,7 +96,7 @@ async fn log_status(overview: Option<&Overview>) {
     }
 }
 
-/// The action that a signal asks for.
+/// The action that the host takes after a signal.
 enum Told {
     Stop(SignalKind),
     Reload,
@@ -141,7 +141,7 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Logs the requests and tasks that the shutdown still waits for.
+/// Logs how many running requests and tasks the shutdown still waits for.
 struct Report {
     progress: Progress,
     grace: Duration,
@@ -149,14 +149,15 @@ struct Report {
 }
 
 impl Report {
-    /// Logs the remaining requests and tasks. The grace begins with this call.
+    /// Logs the number of remaining requests and tasks. The grace period begins with this call.
     fn start(progress: Progress, grace: Duration) -> Self {
         let report = Self { progress, grace, start: Instant::now() };
         report.log("; the same signal again stops them at once");
         report
     }
 
-    /// Logs the remaining requests and tasks at regular intervals, until no request remains. Never returns.
+    /// Logs the number of remaining requests and tasks at regular intervals. If no request remains, logs nothing. This
+    /// function never returns.
     async fn repeat(&self) {
         let pause = if std::io::stderr().is_terminal() { PROGRESS } else { LOGGED_PROGRESS };
         loop {

@@ -14,13 +14,13 @@ use crate::reports::view::{Phase, Summary};
 use crate::server::control;
 use crate::server::overview::{Durable, State, Status};
 
-/// With `--watch`: the time after which the command asks the host again.
+/// Time after which `epilogue status --watch` asks the host again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The options of `epilogue status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Process ID of the host. Needed if several hosts of this user run.
+    /// Process ID of the host. You need this ID only if you run several hosts on this machine.
     #[arg(value_name = "PID")]
     pid: Option<u32>,
     /// Print the state as one JSON object.
@@ -31,12 +31,12 @@ pub(crate) struct StatusArgs {
     watch: bool,
 }
 
-/// Asks a running host for its state, and prints it.
+/// Asks a running host for its state, and prints the state.
 ///
 /// # Errors
 ///
-/// Returns an error if no host of this user runs, if several hosts run and `args` has no PID, or if the host does not
-/// answer.
+/// Returns an error if this user runs no host, or if the host does not answer. If this user runs several hosts, also
+/// returns an error if `args` has no PID.
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let pid = match (args.pid, &*control::processes()) {
         (Some(pid), _) => pid,
@@ -71,7 +71,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Formats the state as a table for people.
+/// Formats the state of a host as tables for people.
 pub(crate) fn table(status: &Status) -> String {
     let State { name, pid, state, started, requests, draining, batches, instances, .. } = &status.state;
     let mut text = String::new();

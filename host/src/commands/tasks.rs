@@ -1,4 +1,4 @@
-//! `epilogue tasks`: shows and changes the tasks in the task engine, for operators.
+//! `epilogue tasks`: shows operators the durable tasks in the task engine, and retries or removes them.
 
 mod change;
 
@@ -54,8 +54,8 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns the options of the command line, and takes missing options from the manifest. If the command line names an
-/// engine and no manifest, this function reads no manifest.
+/// Returns the options of the command line. If the command line does not set an option, the option comes from the
+/// manifest. If the command line names a task engine and no manifest, this function reads no manifest.
 fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
         engine: args.engine.clone(),
@@ -74,7 +74,7 @@ fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     }
 }
 
-/// A batch in the output of `--json`.
+/// The JSON object that `epilogue tasks --json` prints for a batch.
 #[derive(Serialize)]
 struct Row<'a> {
     id: &'a str,
@@ -87,19 +87,21 @@ struct Row<'a> {
     tasks: Vec<&'a str>,
     /// The number of the batch's tasks that have ended.
     ended: u32,
-    /// The numbers of the tasks that have not ended.
+    /// The task numbers of those tasks of the batch that have not ended.
     waiting: Vec<u64>,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
-    /// The time in milliseconds until the lease of a leased batch ends, or until a delayed batch is ready.
+    /// For a leased batch, the time in milliseconds until the lease ends. For a delayed batch, the time in milliseconds
+    /// until a worker may run the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-    /// The whole batch, with the tasks' arguments in base64. None in a list, or if the stored batch cannot be read.
+    /// The whole batch, with the tasks' arguments in base64. The value is `None` in a list, and if the stored batch
+    /// cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<&'a Batch>,
 }
@@ -209,12 +211,13 @@ fn as_json(entry: &Entry, whole: bool) -> anyhow::Result<String> {
     })?)
 }
 
-/// Writes a remark to stderr, because stdout is only for the requested data.
+/// Writes a message for the operator to stderr, because stdout is only for the requested data.
 fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Describes the lease of a leased batch, or the time until a delayed batch is ready.
+/// Describes what a batch waits for. For a leased batch, the text names the worker and the rest of the lease. For a
+/// delayed batch, the text names the time until a worker may run the batch.
 fn waits(entry: &Entry) -> Option<String> {
     let left = entry.left.map(seconds);
     match (&entry.worker, left) {
@@ -239,7 +242,7 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-/// Returns the first line of a text, cut to 80 characters.
+/// Returns at most the first 80 characters of the first line of a text.
 fn one_line(why: &str) -> String {
     harmless(why.lines().next().unwrap_or_default()).chars().take(80).collect()
 }

@@ -11,7 +11,7 @@ use super::prepare::Prepared;
 use crate::server::Server;
 use crate::server::progress::Count;
 
-/// Runs an application until a signal stops the host.
+/// Runs `epilogue up`: serves an application until a signal stops the host.
 ///
 /// # Errors
 ///
@@ -37,8 +37,8 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     Ok(summary.exit_code())
 }
 
-/// Prints the application's address and its routes. The first line always has the form `Serving URL`, so that programs
-/// can read the address.
+/// Prints the address of the host and the application's routes. The first line always has the form `Serving URL`, so
+/// that programs can read the address from the first line.
 fn announce(manifest: &Manifest, url: &str) {
     let mut out = std::io::stdout().lock();
     // If stdout is closed, there is nobody to tell about the error.

@@ -1,5 +1,5 @@
-//! The environment variables that set options. This module warns of unknown variables, and names the variable in an
-//! error about a variable's value.
+//! Reads the environment variables that set options. This module warns of unknown variables. If a variable has a wrong
+//! value, this module makes the error message name the variable.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,10 +13,11 @@ use epilogue_manifest::settings::HostOverlay;
 use crate::commands::cli::{Cli, command, parse};
 
 const PREFIX: &str = "EPILOGUE_";
-/// Environment variables of `spin up`, each with the option of this host that the variable sets.
+/// Environment variables of `spin up` that this host also reads. Each pair contains a variable, and the option of this
+/// host that the variable sets.
 const OF_SPIN: [(&str, &str); 3] =
     [("SPIN_HTTP_LISTEN_ADDR", "listen"), ("SPIN_TLS_CERT", "tls-cert"), ("SPIN_TLS_KEY", "tls-key")];
-/// The beginnings, after `EPILOGUE_`, of the names of variables that only the project's own tests read.
+/// Prefixes of variables that only the project's own tests read. In a variable's name, the prefix follows `EPILOGUE_`.
 const TESTS: [&str; 3] = ["TEST_", "FAULT_", "OVERLOAD_"];
 
 /// Reads the command line. If the command line has a mistake, the process prints a message and ends with exit code 2.
@@ -24,13 +25,14 @@ pub(super) fn command_line() -> Cli {
     parse(env::args_os()).unwrap_or_else(|error| name_variable(error, env::args_os(), |name| env::var_os(name)).exit())
 }
 
-/// Returns a warning for each unknown variable whose name begins with `EPILOGUE_`. Such a name is probably misspelled.
+/// Returns a warning for each unknown variable whose name begins with `EPILOGUE_`, because the user has probably
+/// misspelled the name of a setting.
 pub(super) fn warnings() -> Vec<String> {
     misspelt(env::vars_os().map(|(name, _)| name))
 }
 
-/// Returns the options that Spin's environment variables set. The host's own variables and options override these
-/// options.
+/// Returns the options that Spin's environment variables set. The `EPILOGUE_…` variables and the command line override
+/// these options.
 ///
 /// # Errors
 ///
@@ -68,8 +70,8 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Changes an error about a wrong value. If the value comes from an environment variable, and not from the command
-/// line, the changed error names the variable instead of the option.
+/// Changes an error about an option with a wrong value. If the value comes from an environment variable, the changed
+/// error names the variable instead of the option.
 fn name_variable(
     mut error: Error,
     arguments: impl Iterator<Item = OsString>,

@@ -1,4 +1,5 @@
-//! HashiCorp Vault as a source of variables. The host reads version 2 of Vault's key-value secrets engine over HTTP.
+//! Reads the values of variables from HashiCorp Vault. The host reads version 2 of Vault's key-value secrets engine
+//! over HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,13 @@ use crate::budget::lookups::ComponentLookups;
 use crate::interfaces::send::send;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// Longest time that the host waits for an answer of Vault.
+/// Longest time that the host waits for Vault's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Largest answer that the host reads, in bytes. Vault itself limits a secret to this size.
+/// Largest size of an answer that the host reads from Vault, in bytes. Vault limits a secret to the same size.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// A Vault server. One thread sends all requests to the server, so that any thread can ask for a variable.
+/// A client for a Vault server. One thread sends all requests to the server, so that every thread can ask the client
+/// for the value of a variable.
 pub(super) struct Vault {
     url: Url,
     token: HeaderValue,
@@ -52,7 +54,7 @@ struct Secret {
 
 impl Vault {
     /// Makes a client for the Vault server at `url`. The value of the variable `NAME` is the field `value` of the
-    /// secret `prefix/NAME` in the secrets engine at `mount`. If `prefix` is none, the secret is `NAME`.
+    /// secret `prefix/NAME` in the secrets engine at `mount`. If `prefix` is none, the name of the secret is `NAME`.
     ///
     /// # Errors
     ///

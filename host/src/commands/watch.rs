@@ -11,11 +11,11 @@ use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
-/// Time that the host waits after a change, because another change often follows.
+/// Time that the host waits after a change of a file before it acts, because further changes often follow.
 const REST: Duration = Duration::from_millis(200);
 
-/// The rules for patterns, which are the same as in Spin. `*` matches within one folder. `**` also matches in
-/// subfolders.
+/// The rules by which a pattern matches files, which are the same as in Spin. `*` matches the names in one folder. `**`
+/// also matches the names in subfolders.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -23,11 +23,11 @@ const MATCHING: MatchOptions =
 pub(crate) enum Cause {
     /// The operator has sent SIGHUP to the host.
     Signal,
-    /// The listed files have changed.
+    /// These files have changed.
     Files(Vec<PathBuf>),
 }
 
-/// Watches the files that a manifest names.
+/// Watches the files that a manifest names, and the manifest.
 pub(crate) struct Watching {
     watcher: Debouncer<RecommendedWatcher, NoCache>,
     /// True if the host also watches the source files of components.
@@ -53,13 +53,13 @@ struct Watched {
 pub(crate) enum Concern {
     /// The host reads the file when it loads the application.
     Loaded,
-    /// The listed components are built from the file.
+    /// The file is a source file of these components.
     Built(Vec<String>),
 }
 
 impl Watching {
-    /// Starts to watch files, and sends each change to `causes`. Watches the files that the host loads. If `build` is
-    /// set, also watches the components' source files.
+    /// Starts to watch the files that the host loads, and sends each change to `causes`. If `build` is set, also
+    /// watches the components' source files.
     ///
     /// # Errors
     ///
@@ -110,12 +110,12 @@ impl Watching {
         Ok(())
     }
 
-    /// Returns the role of a file in the application, or none if the application does not use the file.
+    /// Returns the role of a file in the application, or `None` if the application does not use the file.
     pub(crate) fn concern(&self, file: &Path) -> Option<Concern> {
         self.watched.concern(file)
     }
 
-    /// Returns a file's name for messages: the path relative to the manifest's folder.
+    /// Returns the name of a file as messages show it, which is the path relative to the manifest's folder.
     pub(crate) fn name(&self, file: &Path) -> String {
         self.watched.name(file)
     }
@@ -173,8 +173,8 @@ impl Watched {
     }
 }
 
-/// Returns the folder that contains all possible matches of a pattern. The returned mode is recursive if folders below
-/// this folder can contain matches too.
+/// Returns the folder in which the host must look for all files that a pattern matches. The returned mode is recursive
+/// if the pattern can also match files in subfolders.
 fn reach(workdir: &Path, pattern: &str) -> (PathBuf, RecursiveMode) {
     let (fixed, open) = pattern.split_at(pattern.find(['*', '?', '[']).unwrap_or(pattern.len()));
     let base = fixed.rsplit_once('/').map_or("", |(base, _)| base);

@@ -16,7 +16,7 @@ use crate::server::thread::Host;
 use crate::tasks::observer::Observer;
 use crate::worker::Workers;
 
-/// Runs durable tasks until a signal stops the worker.
+/// Runs `epilogue worker`: runs an application's durable tasks until a signal stops the worker.
 ///
 /// # Errors
 ///

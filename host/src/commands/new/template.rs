@@ -12,13 +12,14 @@ pub(super) struct Template {
     pub(super) files: &'static [(&'static str, &'static str)],
     /// The name of Epilogue's package in messages, such as `epilogue-sdk`.
     pub(super) sdk: &'static str,
-    /// A file of Epilogue's source. If the file does not exist, the source does not contain Epilogue's package.
+    /// A file of Epilogue's package, relative to the folder of Epilogue's source. If this file does not exist, the
+    /// folder is not a clone of Epilogue.
     pub(super) sdk_file: &'static str,
     /// The file of the project that names Epilogue's package.
     pub(super) manifest: &'static str,
-    /// The strings in `manifest` that name a folder of Epilogue's source.
+    /// The strings in `manifest` that contain the path of a folder in Epilogue's source.
     pub(super) paths: &'static [&'static str],
-    /// The shell commands that prepare the project. Each command ends with a line break.
+    /// The shell commands that the user runs once to prepare a new project. Each command ends with a line break.
     pub(super) setup: &'static str,
     /// Reports whether the project uses a package with the given name.
     pub(super) uses: fn(&str) -> anyhow::Result<bool>,

@@ -1,4 +1,4 @@
-//! Retries and drops batches, for operators.
+//! Implements `epilogue tasks retry` and `epilogue tasks drop`, which retry and remove batches for operators.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -9,14 +9,15 @@ use super::{TaskStore, note};
 use crate::commands::cli::ChoiceArgs;
 use crate::tasks::change::Change;
 
-/// A chosen batch, and the number of its unfinished tasks.
+/// The ID of a batch that the command will change, and the number of unfinished tasks in the batch.
 struct Chosen {
     id: String,
     tasks: usize,
 }
 
-/// Makes dead batches ready again. If `choice` has a filter, changes the dead batches that match the filter. Otherwise
-/// changes the batches with the IDs `ids`. Returns false if a batch of `ids` is not dead.
+/// Retries dead batches: after this call, workers may run these batches again. If `choice` has a filter, retries the
+/// dead batches that match the filter. If `choice` has no filter, retries the batches with the IDs `ids`, and returns
+/// false if one of these batches is not dead.
 pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> anyhow::Result<bool> {
     match choice.is_made() {
         true => all(store, Change::Retry, &choose(store, choice, Some(BatchState::Dead))?),
@@ -24,9 +25,9 @@ pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> a
     }
 }
 
-/// Removes batches. If `choice` has a filter, removes the batches that match the filter, and asks the operator first
-/// unless `yes` is set. Otherwise removes the batches with the IDs `ids`. Returns false if a batch of `ids` is not
-/// stored, or if the operator answers no.
+/// Removes batches. If `choice` has a filter, removes the batches that match the filter. Unless `yes` is set, this
+/// function asks the operator before it removes them, and returns false if the operator answers no. If `choice` has no
+/// filter, removes the batches with the IDs `ids`, and returns false if one of these batches is not stored.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
@@ -54,7 +55,7 @@ pub(super) fn drop(
     all(store, Change::Drop, &chosen)
 }
 
-/// Returns the stored batches that match the filter and the state.
+/// Returns the stored batches that match the filter `choice`, and that are in the state `state`.
 fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> anyhow::Result<Vec<Chosen>> {
     let choice = choice.clone();
     let chosen = store.wait(|task_engine| async move {
@@ -65,7 +66,7 @@ fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> 
     Ok(chosen?)
 }
 
-/// Returns the batch of `entry` if the batch matches the filter, and none otherwise.
+/// Returns the batch of `entry`, or `None` if the batch does not match the filter `choice`.
 fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     let batch = entry.batch().ok();
     let (tasks, component) = match &batch {
@@ -79,7 +80,8 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches. If another command has retried or removed a batch meanwhile, skips this batch.
+/// Changes the chosen batches. If somebody else has retried or removed one of these batches meanwhile, skips this
+/// batch.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), did(change));
     let mut done = 0;
@@ -109,7 +111,8 @@ fn each(store: &TaskStore, change: Change, ids: &[String]) -> anyhow::Result<boo
     Ok(all)
 }
 
-/// Changes one batch. Returns false if the batch is not stored or, for a retry, if the batch is not dead.
+/// Changes one batch. Returns false if the batch is not stored. For a retry, also returns false if the batch is not
+/// dead.
 fn make(store: &TaskStore, change: Change, id: &str) -> engines::Result<bool> {
     futures::executor::block_on(change.make(store, id))
 }
@@ -132,7 +135,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks the operator whether to go on. Every answer except `y` and `yes` means no.
+/// Asks the operator whether to go on. Returns true if the operator answers `y` or `yes`.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();
