@@ -1,7 +1,7 @@
-//! A thread for an SQLite database, which commits many operations together.
+//! A thread that runs all operations on an SQLite database, and commits many operations together.
 //!
-//! The thread puts all waiting operations into one transaction, each operation in its own savepoint. After the
-//! transaction is on the disk, the thread answers the operations. If all operations only read, the thread uses no
+//! The thread puts all waiting operations into one transaction, each operation in its own savepoint. After the commit,
+//! the thread gives each operation's result to its caller. If all waiting operations only read, the thread uses no
 //! transaction.
 
 mod place;
@@ -20,10 +20,11 @@ pub use place::Place;
 /// The pause between two attempts to set a file to WAL mode while other processes use the file.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The largest number of operations in one transaction. The number limits how long other processes wait for the file.
+/// The largest number of operations in one transaction. With a larger number, other processes would wait longer for the
+/// file.
 const GROUP: usize = 256;
 
-/// A handle to the thread of a database. After the drop of the handle, the thread ends.
+/// A handle to the thread of a database. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Database {
     operations: channel::Sender<Operation>,
@@ -36,15 +37,14 @@ struct Operation {
 }
 
 /// The work of one operation. The function gets the connection, or an error if the thread cannot use the connection.
-/// The function returns another function, which the thread calls after the transaction has been committed or has
-/// failed.
+/// The function returns a second function, which the thread calls with the result of the commit.
 type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
 impl Database {
     /// Starts the thread for an open database. `place` says where the database's file is. For a database in memory,
-    /// `place` is `None`. `timeout` is the time limit for each operation, including the time that the operation waits
-    /// for others.
+    /// `place` is `None`. `timeout` is the time limit for each operation, including the time for which the operation
+    /// waits for earlier operations.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`] if the system cannot start the thread.
@@ -61,7 +61,7 @@ impl Database {
         Ok(Self { operations, timeout })
     }
 
-    /// Runs an operation, and returns when the operation's changes are on the disk. If the caller stops waiting before
+    /// Runs an operation, and returns when the operation's changes are committed. If the caller stops waiting before
     /// the operation starts, the operation does not run.
     ///
     /// # Errors
@@ -94,7 +94,8 @@ impl Database {
     {
         let (sender, receiver) = oneshot::channel();
         let run: Run = Box::new(move |connection| {
-            // The caller has got an error and no longer waits, so the operation must not run.
+            // The caller no longer waits for the result, for example because of the timeout, so the operation must not
+            // run.
             if sender.is_closed() {
                 return Box::new(drop);
             }
@@ -156,8 +157,8 @@ fn gone() -> Error {
     Error::Unavailable("the thread of SQLite has ended".to_owned())
 }
 
-/// Sets the file of a connection to WAL mode. The change needs a lock, and SQLite does not wait for the lock. If other
-/// processes are opening the file, this function tries again for at most `patience`.
+/// Sets the database file of a connection to WAL mode. The change needs a lock on the file, and SQLite itself does not
+/// wait for this lock. If another process has the lock, this function tries again for at most the time `patience`.
 ///
 /// # Errors
 /// Returns SQLite's error, for example if other processes still use the file after the time `patience`.

@@ -18,9 +18,9 @@
 //! ```
 //!
 //! A lease ends after the time [`Options::visibility`], unless the worker extends the lease. So the worker calls
-//! [`TaskEngine::extend`] every third of this time. After each task, the worker calls [`TaskEngine::checkpoint`], which
-//! records that the task has ended. If a worker is killed, another worker continues after the last recorded task. So
-//! only the interrupted task runs again.
+//! [`TaskEngine::extend`] at intervals of one third of this time. After each task, the worker calls
+//! [`TaskEngine::checkpoint`], which records that the task has ended. If a worker is killed, another worker continues
+//! after the last recorded task. So only the interrupted task runs again.
 //!
 //! If a worker's lease has ended and another worker has leased the batch, a call with the first lease changes nothing
 //! and returns [`Error::LostLease`]. The first worker must then stop its running task, because the other worker runs
@@ -103,9 +103,9 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// good and the other tasks of the batch continue. [`Batch::only`] creates a batch with only the failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases the batch that has waited longest to the worker with the name `worker`. No other process may use the same
-    /// name. If no batch is ready, the call waits for a batch. If no batch becomes ready within the time `wait`, the
-    /// call returns `None`.
+    /// Gives a lease of the batch that has waited longest to the worker `worker`. No other process may use the same
+    /// worker name. If no batch is ready, the call waits for a batch. If no batch becomes ready within the time `wait`,
+    /// the call returns `None`.
     ///
     /// If this process still has a [`Lease`] value for a batch under the same worker name, the call does not lease this
     /// batch again. If the time of the earlier lease is over, for example because the process was paused, the call
@@ -118,8 +118,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// leases the next batch.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
-    /// Extends a lease, so that the lease lasts for the time [`Options::visibility`] from now. Call this function every
-    /// third of this time.
+    /// Extends a lease, so that the lease lasts for the time [`Options::visibility`] from now. Call this function at
+    /// intervals of one third of this time.
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
     /// Records that all tasks before the index `next` have ended, and that the first attempt of the task at `next` is

@@ -1,14 +1,15 @@
 //! The task engine that stores batches in one SQLite file, for one machine. The file is in WAL mode.
 //!
-//! One thread writes. The thread puts all waiting operations into one transaction. For example, 32 waiting requests
-//! share the cost of one `fsync`.
+//! One thread of each process uses the file. The thread puts all waiting operations of the process into one
+//! transaction. For example, 32 waiting requests share the cost of one `fsync`.
 //!
-//! Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an [`owner::Owner`]. The
-//! next process that opens the file finds the owners whose process has died, and frees their batches at once.
+//! Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an [`owner::Owner`]. When
+//! a process opens the file, it finds the owners whose process has died, and frees the batches that these owners had
+//! leased.
 //!
-//! If a worker can lease a batch now, the row's `due` is zero. Otherwise `due` is the time when the lease or the delay
-//! ends, by one of the [`clock`]s. So a search for the next batch takes one or two steps in an index, however long the
-//! backlog is.
+//! If a batch has no lease and no delay, the column `due` of its row is zero. Otherwise `due` is the time when the
+//! lease or the delay ends, by one of the [`clock`]s. Indexes on `due` find the next batch in one or two steps, however
+//! many batches are stored.
 
 mod admin;
 mod clock;
@@ -32,7 +33,8 @@ use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, PAGE, Resul
 use clock::millis;
 use owner::Owner;
 
-/// The longest time until a waiting worker sees a batch that another process enqueued, or a batch that has become due.
+/// The longest time until a waiting worker sees a batch that another process enqueued, or a batch whose lease or delay
+/// has ended.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The task engine with the URL `sqlite:PATH`.
@@ -40,13 +42,13 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Sqlite {
     visibility: Duration,
     writer: Database,
-    /// Wakes a waiting worker when a batch of this process becomes ready.
+    /// Wakes a waiting worker when this process makes a batch ready.
     ready: Notify,
     owner: Arc<Owner>,
     holders: Holders<i64>,
 }
 
-/// A leased row, before the engine reads its batch.
+/// A row that the engine has just leased. The engine has not read the batch from the envelope yet.
 struct Taken {
     token: Token,
     next: u32,
@@ -55,12 +57,13 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file. If there is no file, creates a file that only its owner can read. Also ends the leases of
+    /// Opens the file. If the file does not exist, creates a file that only its owner can read. Also ends the leases of
     /// processes that have died.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid, or if the file is not an engine's database. Returns
-    /// [`Error::Unavailable`] if the file cannot be opened, or if an operator names a file that does not exist.
+    /// [`Error::Unavailable`] if the file cannot be opened. With [`Options::operator`], also returns this error if the
+    /// file does not exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;
@@ -94,7 +97,7 @@ impl Sqlite {
 
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let (worker, owner, holders) = (worker.to_owned(), self.owner.clone(), self.holders.clone());
-        // The visibility is at least 1 ms. With zero, an extended lease would end at once.
+        // A lease lasts at least 1 ms. With 0 ms, `order::next` would extend the same lease again and again.
         let visibility = millis(self.visibility).max(1);
         self.writer
             .run(move |connection| {
@@ -116,7 +119,7 @@ impl Sqlite {
             .await
     }
 
-    /// Changes a row if the lease is still valid. Otherwise returns [`Error::LostLease`].
+    /// Changes the row of a leased batch if the lease is still valid. Otherwise returns [`Error::LostLease`].
     async fn held<F>(&self, token: &Token, change: F) -> Result<()>
     where
         F: FnOnce(&Connection, i64) -> rusqlite::Result<usize> + Send + 'static,

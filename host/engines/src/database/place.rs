@@ -1,5 +1,5 @@
 //! Checks that a database file is still at its path. If somebody moves or removes the file, SQLite continues to write
-//! to it, and the next process would not find the batches.
+//! to the moved or removed file, and the next process would not find these batches.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ impl Place {
         Ok(Self { path: path.to_owned(), file: identity(path)? })
     }
 
-    /// Returns an error if the path has another file, or no file.
+    /// Returns an error if another file, or no file, is now at the path.
     pub(super) fn check(&self) -> Result<()> {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),

@@ -7,21 +7,22 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{clock, schema};
 use crate::{BatchState, Counts, Entry};
 
-/// Computes the state of a row as a number, the index in [`STATES`]. The first parameter is the time of the clock for
-/// delays. The second parameter is the time of the clock for leases.
+/// An SQL expression that computes the state of a row as an index into [`STATES`]. The first parameter is the present
+/// time of the clock for delays. The second parameter is the present time of the clock for leases.
 const STATE: &str = "CASE WHEN why IS NOT NULL THEN 3 WHEN due <= iif(owner IS NULL, ?1, ?2) THEN 0 WHEN owner IS NULL THEN 1 ELSE 2 END";
 const STATES: [BatchState; 4] = [BatchState::Ready, BatchState::Delayed, BatchState::Leased, BatchState::Dead];
 const COLUMNS: &str = "id, next, attempt, worker, why, envelope, due - iif(owner IS NULL, ?1, ?2)";
 const TABLES: &str = "batches LEFT JOIN envelopes USING (seq)";
 
-/// Returns up to `count` batches after the row `after`, the oldest first. Each batch comes with the number of its row.
+/// Returns up to `count` batches after the row `after`, the oldest first. The function returns each batch together with
+/// the number of its row.
 pub(super) fn page(
     connection: &Connection,
     state: Option<BatchState>,
     after: i64,
     count: usize,
 ) -> rusqlite::Result<Vec<(i64, Entry)>> {
-    // Usually few batches are dead, and the index `dead` finds them.
+    // With this condition, SQLite uses the index `dead` and reads only the dead batches.
     let filter = match state {
         None => String::new(),
         Some(BatchState::Dead) => "AND why IS NOT NULL".to_owned(),
@@ -38,7 +39,8 @@ pub(super) fn show(connection: &Connection, id: &str) -> rusqlite::Result<Option
     connection.prepare(&query)?.query_row(params![clock::running(), clock::awake(), id], entry).optional()
 }
 
-// The writer runs each call in one transaction. So the data cannot change between the read and the change.
+// The engine runs each of the functions below in one transaction. So no other process can change the batch between the
+// call of `show` and the change.
 pub(super) fn retry_dead(connection: &Connection, id: &str) -> rusqlite::Result<Option<Entry>> {
     let dead = show(connection, id)?.filter(|entry| entry.state == BatchState::Dead);
     let query = "UPDATE batches SET why = NULL, attempt = 0, due = 0 WHERE id = ? AND why IS NOT NULL";

@@ -1,9 +1,9 @@
-//! The clocks of the machine. All processes that use the same file share these clocks.
+//! The machine's clocks, which all processes that use the same file share.
 //!
-//! The wall clock can jump, so the engine uses the wall clock only where no other clock works.
+//! The wall clock can jump, so the engine uses the wall clock only to continue delays after a restart of the machine.
 //!
 //! Leases use a clock that stops while the machine is suspended, because the worker is suspended, too. Delays use a
-//! clock that continues while the machine is suspended. Both clocks start again when the machine starts.
+//! clock that continues while the machine is suspended. Both clocks start at zero when the machine starts.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,8 +25,8 @@ pub(super) fn wall() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Returns an id that is different after each start of the machine. If the system does not provide the id, the text is
-/// empty, and the engine cannot notice a restart.
+/// Returns an id that is different after each start of the machine. If the system does not provide the id, returns an
+/// empty text. In this case, the engine cannot notice that the machine has restarted.
 pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
-//! Chooses the batch that a worker leases next. A batch whose lease has ended comes first. Then comes a batch whose
-//! delay has ended, and then the batch that has waited longest.
+//! Chooses the batch that a worker leases next. The first choice is a batch whose lease has ended. The second choice is
+//! a batch whose delay has ended, and the third choice is the batch that has waited longest.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// Returns the row of the batch that a worker leases next. `now` is the time of [`clock::awake`]. If a lease has ended
-/// and `ours` returns true for its batch, this process still holds the batch, because the process was paused. The
-/// function extends such a lease to `until`.
+/// Returns the number of the row that a worker leases next. `now` is the present time of [`clock::awake`]. If the time
+/// of a lease is over and `ours` returns true for its row, this process was paused and still has the lease. The
+/// function then extends the lease until the time `until`.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The owner of leases. Each time a process opens the database file, the process becomes a new owner.
+/// The owner of leases in a database. A process becomes a new owner each time it opens the database file.
 #[derive(Debug)]
 pub(super) struct Owner {
     id: String,
@@ -23,7 +23,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Creates and locks the file of a new owner, and registers the owner. Also frees the batches of dead owners.
+    /// Creates and locks the lock file of a new owner, and registers the owner in the database. Also frees the batches
+    /// of owners whose process has died.
     pub(super) fn new(database: &Path, connection: &mut Connection) -> Result<Self> {
         let id = Uuid::now_v7().to_string();
         let path = lock_path(database, &id);
@@ -71,8 +72,8 @@ pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::R
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
-/// Returns true if a process holds the lock of an owner's file. If the function cannot find out, the owner counts as
-/// alive. If such an owner is dead, its leases end after the visibility timeout.
+/// Returns true if a process holds the lock on an owner's lock file. If the function cannot open the lock file, it also
+/// returns true. If this owner has died nevertheless, its leases end after the visibility timeout.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

@@ -13,11 +13,11 @@ use super::{clock, owner};
 use crate::database::write_ahead;
 use crate::{Error, Options, Result};
 
-/// The version of the database's tables, in `PRAGMA user_version`. The engine converts a file of version 1 to this
-/// version, and refuses files of all other versions.
+/// The version of the database's tables, which is stored in `PRAGMA user_version`. The engine converts a file of
+/// version 1 to this version, and refuses files of all other versions.
 const VERSION: i64 = 2;
 
-/// The number that identifies an engine's database, in `PRAGMA application_id`. Its bytes spell "Epil".
+/// The number that identifies an engine's database, which is stored in `PRAGMA application_id`. Its bytes spell "Epil".
 const APPLICATION: i64 = 0x4570_696c;
 
 /// The statements that create the tables. A separate table contains the envelopes, because SQLite writes a whole row at
@@ -55,15 +55,15 @@ const SINCE_1: &str = "
     UPDATE batches SET due = 0 WHERE delay = 0;
 ";
 
-/// The statements for both a new file and a converted file of version 1.
+/// The statements that both a new file and a converted file of version 1 need.
 const SINCE_2: &str = "
     CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
     CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
     CREATE TABLE boot (id TEXT NOT NULL) STRICT; -- the start of the machine that `due` counts from
 ";
 
-/// Opens the database file, or creates it. If other processes are writing, waits for them, for less than the timeout of
-/// the options.
+/// Opens the database file, or creates the file if it does not exist. If other processes are writing to the file, waits
+/// until they have finished, for at most 80 % of [`Options::timeout`].
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("sqlite:{}: {why}", path.display()));
     let foreign = |why: String| Error::Config(format!("sqlite:{} {why}", path.display()));
@@ -77,7 +77,8 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     make(path, options.operator).map_err(|error| at(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| at(&error))?;
-    // The wait for other processes is shorter than the timeout of a call, so that the call returns SQLite's own error.
+    // SQLite waits for other processes for less time than the timeout of a call. So the caller gets SQLite's own error,
+    // and not only a timeout.
     let patience = options.timeout.mul_f64(0.8);
     connection.busy_timeout(patience).map_err(|error| at(&error))?;
     let prepared =
@@ -99,20 +100,21 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
 enum File {
     Ours,
     Foreign,
-    /// A process that knows only version 1 is using the file, and would continue to write to it.
+    /// A process of an earlier version of the host, which knows only version 1, is using the file and would continue to
+    /// write to it.
     InUse,
-    /// The file has another version.
+    /// The file has this other version.
     Version(i64),
 }
 
-/// Creates the file if there is none. Only the file's owner can read it. SQLite itself would create a file that other
-/// users can read. SQLite gives its journals the permissions of the file.
+/// Creates the database file if it does not exist. Only the file's owner can read the new file. SQLite itself would
+/// create a file that other users can read. SQLite gives its journal files the same permissions as the database file.
 ///
-/// The function does not open an existing file, because a close of the file would drop the locks that this process has
-/// on it ("How To Corrupt An SQLite Database File", 2.2).
+/// The function does not open an existing file, because closing the file would release the locks that this process
+/// already has on the file ("How To Corrupt An SQLite Database File", 2.2).
 fn make(path: &Path, operator: bool) -> io::Result<()> {
-    // While this function has the new file open, no other thread of this process may open the file. The lock prevents
-    // this.
+    // This lock makes sure that no other thread of this process opens the new file while this function has the file
+    // open.
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match path.metadata() {
@@ -123,8 +125,8 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
     }
 }
 
-/// Creates the tables if the file has no tables. Converts a file of an earlier version. After a restart of the machine,
-/// converts the stored times to the new clocks.
+/// Creates the tables if the file has no tables. Converts a file of an earlier version. If the machine has restarted,
+/// converts the stored times, because the machine's clocks start again at zero.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -155,9 +157,9 @@ fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience
     Ok(File::Ours)
 }
 
-/// Updates leases and delays after a restart of the machine. All leases end, because no earlier worker is alive. The
-/// clocks for leases and delays have started again, so the function computes the rest of each delay with the wall
-/// clock. The rest is at most the whole delay, even if the wall clock has jumped.
+/// Updates leases and delays if the machine has restarted. All leases end, because no worker has survived the restart.
+/// The clock for delays has started again at zero, so the function computes the rest of each delay with the wall clock.
+/// The rest is at most the whole delay, even if the wall clock has jumped.
 fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     let boot = clock::boot();
     if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
