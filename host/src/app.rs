@@ -1,4 +1,4 @@
-//! The loaded application: its components and their routes.
+//! Loads an application: its components, and the routes that lead to the components.
 
 mod downloads;
 pub(crate) mod version;
@@ -29,9 +29,9 @@ use crate::interfaces::wasi::WasiConfig;
 use crate::process::scratch::Scratch;
 pub(crate) use crate::tasks::store::TaskStore;
 
-/// A loaded application.
+/// An application whose components are compiled and ready to serve requests.
 pub struct App {
-    /// Finds the route for the path of a request.
+    /// Finds the component or the fixed response for the path of a request.
     pub(crate) router: Router<Route>,
     pub(crate) components: Vec<Arc<Component>>,
     own_address: OwnAddress,
@@ -39,25 +39,25 @@ pub struct App {
     pub(crate) stores: Stores,
 }
 
-/// The part of the application that answers the requests of a route.
+/// The target of a route: a component, or a fixed response.
 #[derive(Clone)]
 pub(crate) enum Route {
-    /// The component with this index in [`App::components`].
+    /// The component with this index in [`App::components`] answers the requests.
     Component(usize),
-    /// The host itself answers, with this fixed response.
+    /// The host itself answers the requests with this fixed response.
     Static(Response<Bytes>),
 }
 
-/// The options of an application in addition to its manifest.
+/// The options with which the host loads an application, in addition to the manifest.
 #[derive(Default)]
 pub struct AppOptions {
-    /// Settings that take precedence over the settings in the manifest.
+    /// Settings that override the settings in the manifest.
     pub settings: SettingsOverlay,
-    /// Environment variables for every component. These variables take precedence over the variables in the manifest.
+    /// Environment variables for every component. These variables override the environment variables in the manifest.
     pub environment: Vec<(String, String)>,
-    /// The destination of the components' output.
+    /// Where the host writes the lines that components print.
     pub output: Output,
-    /// The task engine for durable tasks, if there is one.
+    /// The task engine for durable tasks, or `None` if the host has no task engine.
     pub task_store: Option<TaskStore>,
     /// The values of the application's variables.
     pub variables: Resolver,
@@ -146,13 +146,15 @@ impl App {
         Ok(Self { router, components, own_address, task_store: options.task_store, stores: options.stores })
     }
 
-    /// Sets the address of the host. Components use this address when they send requests to their own application.
+    /// Sets the address of the host. If a component sends a request to its own application, the request goes to this
+    /// address.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         _ = self.own_address.set(address);
     }
 }
 
-/// The parts of a component's configuration that can contain variables, with the variables replaced by their values.
+/// The parts of a component's configuration that can contain variables, after the host has replaced each variable by
+/// its value.
 struct Filled {
     environment: BTreeMap<String, String>,
     allowed_outbound_hosts: AllowedHosts,

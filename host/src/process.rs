@@ -1,4 +1,4 @@
-//! The host's process: its threads, its shutdown, and the temporary folders that it deletes at its end.
+//! Manages the host's process: its threads, its shutdown, and the temporary folders that it deletes before it ends.
 
 pub(crate) mod scratch;
 pub(crate) mod shutdown;

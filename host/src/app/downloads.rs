@@ -20,9 +20,9 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody};
 use crate::budget::lookups::{ComponentLookups, Lookups};
 use crate::interfaces::send::{ResponseBody, send};
 
-/// Time after which the host logs that a download still runs.
+/// If a download takes longer than this time, the host logs that the download still runs.
 const LONG: Duration = Duration::from_secs(2);
-/// Longest time that the host waits for a connection, for the response's headers, and for each part of the response's
+/// Longest time for each step of a download: the connection, the response's headers, and each part of the response's
 /// body.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest size of a downloaded file, in bytes.
@@ -34,8 +34,8 @@ const MAX_REDIRECTIONS: usize = 10;
 ///
 /// # Errors
 ///
-/// Returns an error if a file cannot be downloaded, has another digest, or cannot be stored. The error message names
-/// the file's address.
+/// Returns an error if a file cannot be downloaded or stored, or if its digest differs from the digest in the manifest.
+/// The error message names the file's address.
 pub(super) fn fetch(downloads: &[Download]) -> anyhow::Result<()> {
     let missing: Vec<&Download> = downloads.iter().filter(|download| !is_cached(download)).collect();
     if missing.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn fetch(downloads: &[Download]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reports whether the cache has the file, with the digest that the manifest names.
+/// Reports whether the cache contains the file with the digest that the manifest names.
 fn is_cached(download: &Download) -> bool {
     let digest = || {
         let mut file = fs::File::open(&download.file).ok()?;
@@ -64,8 +64,8 @@ fn is_cached(download: &Download) -> bool {
     digest().is_some_and(|digest| digest == download.sha256)
 }
 
-/// Downloads a file. If the download takes longer than [`LONG`], the host logs the download, because the host does
-/// nothing else meanwhile.
+/// Downloads a file. If the download takes longer than [`LONG`], logs a message, so that the user knows why the host
+/// does not start yet.
 async fn patiently(download: &Download, lookups: Lookups) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut fetched = Box::pin(one(download, lookups));
@@ -82,7 +82,7 @@ async fn patiently(download: &Download, lookups: Lookups) -> anyhow::Result<()> 
     done.with_context(|| format!("cannot download {}", download.shown()))
 }
 
-/// Downloads a file into the cache, and returns its size in bytes.
+/// Downloads a file into the cache, and returns the size of the file in bytes.
 async fn one(download: &Download, lookups: Lookups) -> anyhow::Result<u64> {
     let mut url = download.url.clone();
     let mut redirections = 0;
@@ -122,7 +122,7 @@ fn request(url: &Url) -> anyhow::Result<Request<WasiBody>> {
     Ok(Request::get(uri).header(HOST, host).header(USER_AGENT, agent).body(body)?)
 }
 
-/// Returns the address that the response redirects to, or none if the response contains the file.
+/// Returns the address to which the response redirects, or `None` if the response contains the file.
 fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<Option<Url>> {
     let status = response.status();
     if status.is_redirection()
@@ -136,8 +136,8 @@ fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<O
     Ok(None)
 }
 
-/// Writes a downloaded file into the cache, and returns its size in bytes. The file gets its final name only if the
-/// file has the right digest.
+/// Writes a downloaded file into the cache, and returns the size of the file in bytes. The file gets its final name
+/// only if its digest is the digest in the manifest.
 async fn store(download: &Download, response: Response<ResponseBody>) -> anyhow::Result<u64> {
     let folder = download.file.parent().unwrap_or(Path::new("/"));
     let cannot_store = || format!("cannot store it in {}", folder.display());

@@ -1,4 +1,4 @@
-//! The versions of an application. Each reload makes a new version.
+//! Keeps the versions of a running application. Each reload makes a new version.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use super::App;
 /// Number of reloads whose times the host remembers.
 const KEPT: usize = 1_000;
 
-/// A loaded version of the application and, for https, its certificate. A reload replaces the current version.
+/// One version of the application and, for https, the TLS certificate. A reload replaces the current version by a new
+/// version.
 pub(crate) struct Version {
     pub(crate) app: App,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -22,8 +23,8 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Tells the application the address of the host, for requests to the application itself. If the host serves https,
-    /// does nothing, because such requests cannot use https.
+    /// Gives the application the address of the host, so that components can send requests to their own application. If
+    /// the host serves https, does nothing, because requests to the own application cannot use https.
     fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -34,17 +35,19 @@ impl Version {
 /// Replaces the application of a running process.
 #[derive(Clone)]
 pub(crate) struct Replacer {
-    /// The address that the host serves. None in the process of a worker, because a worker serves no requests.
+    /// The address at which the host accepts requests. The value is `None` in a worker, because a worker accepts no
+    /// requests.
     address: Option<SocketAddr>,
     versions: watch::Sender<Arc<Version>>,
-    /// All versions that are still in use, the oldest first.
+    /// All versions that are still in use, the oldest version first.
     living: Arc<Mutex<Vec<Weak<Version>>>>,
-    /// The times of the newest reloads, the oldest first.
+    /// The times of the last reloads, the oldest time first.
     reloads: Arc<Mutex<VecDeque<SystemTime>>>,
 }
 
 impl Replacer {
-    /// Starts with the application `app`. `address` is the address that the host serves, or none in a worker.
+    /// Makes a replacer whose first version contains the application `app`. `address` is the address at which the host
+    /// accepts requests, or `None` in a worker.
     pub(crate) fn new(app: App, tls: Option<TlsAcceptor>, address: Option<SocketAddr>) -> Self {
         let version = Version { app, tls, loaded: SystemTime::now() };
         version.publish_address(address);
@@ -53,13 +56,13 @@ impl Replacer {
         Self { address, versions: watch::Sender::new(version), living, reloads: Arc::default() }
     }
 
-    /// Returns a receiver of the current version of the application, and of each later version.
+    /// Returns a receiver that gets the current version of the application, and each later version.
     pub(crate) fn versions(&self) -> watch::Receiver<Arc<Version>> {
         self.versions.subscribe()
     }
 
-    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https. If
-    /// `tls` is none, a server for https keeps its old certificate.
+    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https. If a
+    /// server uses https and `tls` is `None`, the server keeps its old certificate.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         if reloads.len() == KEPT {
@@ -78,14 +81,14 @@ impl Replacer {
         });
     }
 
-    /// Returns the load times of all versions that are still in use. The last time is the load time of the current
-    /// version.
+    /// Returns the times at which the versions that are still in use were loaded. The last time is the time of the
+    /// current version.
     pub(crate) fn loaded(&self) -> Vec<SystemTime> {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         living.iter().filter_map(Weak::upgrade).map(|version| version.loaded).collect()
     }
 
-    /// Returns the times of the newest reloads, the oldest first.
+    /// Returns the times of the last reloads, the oldest time first.
     pub(crate) fn reloads(&self) -> Vec<SystemTime> {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }

@@ -1,9 +1,9 @@
-//! Temporary folders for the copies of components' files. When the host stops in order, it deletes its folders. If a
-//! host was killed, the next host deletes the folders of the killed host.
+//! Makes temporary folders for the copies of components' files. When the host stops normally, it deletes its folders.
+//! If a host was killed, the next host that makes a folder deletes the folders of the killed host.
 //!
-//! Each folder has a lock file. The host keeps the lock file locked. When the host's process ends in any way, the
-//! operating system removes the lock. If the lock file of a folder is not locked, the process that made the folder is
-//! dead.
+//! Each folder contains a lock file, which the host keeps locked. When the host's process ends, for whatever reason,
+//! the operating system removes the lock. So if the lock file of a folder is not locked, the process that made the
+//! folder has ended.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -15,35 +15,35 @@ use anyhow::Context as _;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-/// The first part of each folder's name.
+/// Prefix of each temporary folder's name.
 const PREFIX: &str = "epilogue-";
-/// The name of a folder's lock file. No other program uses this name, so the host may delete a folder that has a file
-/// of this name.
+/// The name of the lock file in each temporary folder. No other program uses this name. So if a folder contains a file
+/// of this name, a host has made the folder, and another host may delete it.
 const LOCK: &str = ".epilogue-lock";
-/// The name of the lock file until the host has locked the file. If a folder has only a file of this name, other
-/// processes do not treat the folder as the folder of a dead process.
+/// The name of the lock file before the host has locked it. If a folder has a file of this name instead of a lock file,
+/// other processes do not delete the folder.
 const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
 
-/// All folders of the process. A thread that never ends, such as the reload thread, can hold a [`Scratch`] that is
-/// never dropped.
+/// All temporary folders of the process. The list is needed because a [`Scratch`] may never be dropped. For example,
+/// the reload thread never ends, and may hold a [`Scratch`].
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Number of attempts to delete a folder. An attempt can fail because a guest still writes into the folder.
+/// Largest number of attempts to delete a folder. An attempt can fail if a guest still writes into the folder.
 const ATTEMPTS: usize = 3;
 
-/// A temporary folder. The drop of this value deletes the folder. If this value is never dropped, [`delete_all`] or the
-/// next process deletes the folder.
+/// A temporary folder. When this value is dropped, the folder is deleted. If this value is never dropped,
+/// [`delete_all`] or a later process deletes the folder.
 pub(crate) struct Scratch {
     path: PathBuf,
-    /// The lock file, which stays locked while this value lives.
+    /// The open lock file. The lock file stays locked until this value is dropped.
     _lock: File,
 }
 
 impl Scratch {
-    /// Makes an empty folder in `$TMPDIR` that only this user can enter. The first call also deletes the folders of
-    /// dead processes.
+    /// Makes an empty folder in `$TMPDIR` that only this user can enter. The first call in a process also deletes the
+    /// folders of processes that were killed.
     pub(crate) fn new() -> anyhow::Result<Self> {
         TIDIED.call_once(|| delete_abandoned(&std::env::temp_dir()));
         let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Deletes all folders of this process. The host calls this function just before the process ends.
+/// Deletes all temporary folders of this process. The host calls this function just before the process ends.
 pub(crate) fn delete_all() {
     let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
     folders.iter().for_each(|folder| delete(folder));
@@ -80,7 +80,7 @@ fn lock(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Deletes the folders in `parent` that dead processes of this user have left.
+/// Deletes the temporary folders in `parent` that belong to processes of this user that were killed.
 fn delete_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
@@ -92,8 +92,9 @@ fn delete_abandoned(parent: &Path) {
     }
 }
 
-/// Locks a folder that a dead process of this user has left. Returns none for everything else, because other users can
-/// make files and links with any name in a shared `/tmp`.
+/// Locks a temporary folder of a process that was killed. Returns `None` if a process still uses the folder. Also
+/// returns `None` if the folder does not belong to this user, because other users can make files and links with any
+/// name in a shared `/tmp`.
 fn lock_abandoned(folder: &Path) -> io::Result<Option<File>> {
     let own = |what: &fs::Metadata| what.uid() == geteuid().as_raw();
     let what = fs::symlink_metadata(folder)?;

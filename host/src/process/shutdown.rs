@@ -1,15 +1,15 @@
-//! Graceful shutdown (S13). The host accepts no new work, finishes the running work, and stops by force at the end of
-//! the grace.
+//! Implements the graceful shutdown (S13). The host accepts no new work and finishes the running work. If work still
+//! runs at the end of the grace period, the host stops by force.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Exit code of a process that abandoned tasks when it stopped, or that ended by force.
+/// Exit code of a process that abandoned tasks at its shutdown, or that ended by force.
 pub(crate) const ABANDONED: u8 = 3;
 
-/// The stage of the shutdown.
+/// Whether the shutdown has begun, and whether it has ended.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Running,
@@ -17,18 +17,20 @@ enum Stage {
     Stopped,
 }
 
-/// Begins the shutdown of the servers that hold the matching [`Shutdown`], or stops these servers at once.
+/// The sending half of a shutdown. With this value, the host begins the shutdown of all servers that hold the matching
+/// [`Shutdown`], or stops these servers at once.
 #[derive(Debug, Clone)]
 pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
-/// Tells a server whether the shutdown has begun, and when the grace ends.
+/// The receiving half of a shutdown. This value tells a server whether the shutdown has begun, and when the grace
+/// period ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Shutdown {
     stage: watch::Receiver<Stage>,
     trigger: ShutdownTrigger,
 }
 
-/// Makes a shutdown that has not begun, and the trigger that begins it.
+/// Makes both halves of a shutdown that has not begun yet.
 pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
@@ -36,8 +38,8 @@ pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
 }
 
 impl ShutdownTrigger {
-    /// Begins the shutdown. Running requests and their tasks may finish within `grace`, and the servers accept no new
-    /// work. Later calls change nothing.
+    /// Begins the shutdown. The servers accept no new work, and running requests and their tasks have the time `grace`
+    /// to finish. If the shutdown has begun already, this function does nothing.
     pub(crate) fn drain(&self, grace: Duration) {
         self.0.send_if_modified(|stage| {
             let begins = matches!(stage, Stage::Running);
@@ -57,7 +59,7 @@ impl ShutdownTrigger {
 }
 
 impl Shutdown {
-    /// Begins the shutdown from within the server.
+    /// Begins the shutdown, for example if a thread of the server has failed.
     pub(crate) fn drain(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
@@ -67,7 +69,7 @@ impl Shutdown {
         !matches!(*self.stage.borrow(), Stage::Running)
     }
 
-    /// Returns the time at which the grace ends, or none if the shutdown has not begun.
+    /// Returns the time at which the grace period ends, or `None` if the shutdown has not begun.
     pub(crate) fn end(&self) -> Option<Instant> {
         match *self.stage.borrow() {
             Stage::Running => None,
@@ -76,8 +78,8 @@ impl Shutdown {
         }
     }
 
-    /// Reports whether all work must have ended at the time `now`, because the grace has passed or
-    /// [`ShutdownTrigger::stop`] has cut the grace short.
+    /// Reports whether the servers must stop all work. This is the case if the grace period has ended at the time
+    /// `now`, or after a call of [`ShutdownTrigger::stop`].
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
         match *self.stage.borrow() {
             Stage::Running => false,
@@ -86,8 +88,8 @@ impl Shutdown {
         }
     }
 
-    /// Returns the rest of the grace. Returns zero if the shutdown has not begun, or if [`ShutdownTrigger::stop`] has
-    /// cut the grace short.
+    /// Returns the rest of the grace period. Returns zero before the shutdown, and after a call of
+    /// [`ShutdownTrigger::stop`].
     pub(crate) fn left(&self) -> Duration {
         match *self.stage.borrow() {
             Stage::Draining { until } => until.saturating_duration_since(Instant::now()),
@@ -95,7 +97,7 @@ impl Shutdown {
         }
     }
 
-    /// Waits until the shutdown begins, and returns the time at which its grace ends.
+    /// Waits until the shutdown begins, and returns the time at which the grace period ends.
     pub(crate) async fn begun(&mut self) -> Instant {
         let stage = self.stage.wait_for(|stage| !matches!(stage, Stage::Running)).await.map(|stage| *stage);
         match stage {
@@ -106,8 +108,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits until the grace has passed, or until [`ShutdownTrigger::stop`] cuts the grace short. All work must have
-    /// ended at this time.
+    /// Waits until the grace period has ended, or until somebody calls [`ShutdownTrigger::stop`]. When this function
+    /// returns, the servers must stop all work.
     pub(crate) async fn stopped(&mut self) {
         let until = self.begun().await;
         tokio::select! {

@@ -1,5 +1,5 @@
-//! The threads of a server or of a worker. If a thread ends early with an error or a panic, the other threads shut down
-//! in order.
+//! Runs the threads of a server or of a worker. If one thread ends with an error or a panic, the other threads begin a
+//! graceful shutdown.
 
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -11,27 +11,27 @@ use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
-/// Time that a thread has to end after the grace, including a worker's last calls of the task engine. After this time,
-/// the thread counts as stuck.
+/// Time that a thread has to end after the grace period. A worker's last calls to the task engine need some of this
+/// time. After this time, the process no longer waits for the thread.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
-/// A thread's event loop. The host makes the event loop before the thread. So if the system has no file descriptor left
-/// for the event loop, the host does not report itself ready.
+/// A thread's event loop. The host makes all event loops before the threads. If the system has no file descriptor left
+/// for an event loop, the host thus fails at its start, before it reports itself ready.
 pub(crate) struct EventLoop(Runtime);
 
 impl EventLoop {
-    /// Makes an event loop for each of `threads` threads.
+    /// Makes one event loop for each thread. `threads` is the number of threads.
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses a file descriptor that an event loop needs.
+    /// Returns an error if the system has no file descriptor left for an event loop.
     pub(crate) fn for_each(threads: usize) -> anyhow::Result<Vec<Self>> {
         let make = |_| tokio::runtime::Builder::new_current_thread().enable_all().build().map(Self);
         (0..threads).map(make).collect::<Result<_, _>>().context("cannot make an event loop")
     }
 
-    /// Calls `begin` within the event loop. Runs the future that `begin` returns, and the local tasks that this future
-    /// spawns, on the current thread until the future has ended.
+    /// Runs the event loop on the current thread. Calls `begin` in the event loop, and runs the future that `begin`
+    /// returns, until the future has ended. The future may spawn local tasks.
     pub(crate) fn block_on<F: Future>(self, begin: impl FnOnce() -> F) -> F::Output {
         let Self(runtime) = self;
         let local = LocalSet::new();
@@ -43,8 +43,8 @@ impl EventLoop {
     }
 }
 
-/// Runs each item of `works` on its own thread, and waits until all threads have ended. If a thread ends with an error
-/// or a panic, the other threads have the time `grace` to end.
+/// Runs each function of `works` on its own thread, and waits until all threads have ended. If a thread ends with an
+/// error or a panic, the shutdown begins, and the other threads have the time `grace` to end.
 pub(crate) fn run<W>(works: impl Iterator<Item = W>, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()>
 where
     W: FnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -108,7 +108,7 @@ mod tests {
 
     type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
-    /// Runs `first` beside a thread that ends when the shutdown begins.
+    /// Runs `first` on one thread. On another thread, waits until the shutdown begins.
     fn run_beside(first: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
         let (_trigger, shutdown) = shutdown::channel();
         let mut begun = shutdown.clone();
