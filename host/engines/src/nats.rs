@@ -1,9 +1,10 @@
 //! The task engine that stores batches in NATS JetStream, for many machines.
 //!
-//! The server delivers a message to one worker. If the worker does not acknowledge the message in time, the server
-//! delivers the message again. JetStream alone is not enough for leases: the server accepts an acknowledgment from any
-//! client, and a killed server forgets the latest acknowledgments and extensions. So the engine keeps the state of each
-//! batch in its own streams. The server answers a write to these streams after the write is on the disk.
+//! Each batch is one message of a stream. The server delivers a message to one worker. If the worker does not
+//! acknowledge the message in time, the server delivers the message again. JetStream alone is not enough for leases.
+//! The server accepts an acknowledgment from any client, and a killed server forgets the latest acknowledgments and
+//! extensions. So the engine keeps the state of each batch in its own streams. The server confirms a write to these
+//! streams only after the server has written to its files.
 //!
 //! | stream | subjects | |
 //! |---|---|---|
@@ -12,21 +13,22 @@
 //! | `EPILOGUE_DONE` | `epilogue.done.ID` | [`state::Ended`] of the last [`streams::REMEMBERED`] batches that ended |
 //! | `EPILOGUE_DEAD` | `epilogue.dead.ID` | the dead letter |
 //!
-//! The engine creates missing streams with one replica, also while the engine runs. For a cluster, an operator can
-//! create the streams before the first start, or change the streams later. A batch can be at most as large as the
-//! server's `max_payload`.
+//! The engine creates a missing stream with one replica, even if the stream disappears while the engine runs. To get
+//! more replicas in a cluster, an operator can create the streams before the first start, or change the streams later.
+//! The server's `max_payload`, minus 4 KiB for headers, limits the size of a batch's envelope.
 //!
-//! **A lease** is a write of the batch's state. If another client has written the state since the worker's last write,
-//! the server refuses the worker's next write. So a worker that has lost its lease cannot change anything. The lease
-//! ends when the write is as old as the visibility timeout, by the server's clock. If the server delivers the message
-//! earlier, the engine gives the message back to the server for the rest of the time.
+//! **To lease a batch**, the engine writes the batch's state. If another client has written the state since the
+//! worker's last write, the server refuses the worker's next write. So a worker that has lost its lease cannot change
+//! anything. The lease ends when the age of the last write reaches the visibility timeout, by the server's clock. If
+//! the server delivers the message to another worker before this time, the engine returns the message to the server,
+//! which keeps the message for the remaining time.
 //!
-//! The engine writes **the end** of a batch first to the batch's state, and then to `EPILOGUE_DONE`. Afterwards, the
-//! engine removes the state. If the server delivers the message again, the engine finds the batch in `EPILOGUE_DONE`,
-//! and only acknowledges the message.
+//! **To end a batch**, the engine first writes the end to the batch's state, and then to `EPILOGUE_DONE`. Afterwards,
+//! the engine removes the state. If the server delivers the message again, the engine finds the batch in
+//! `EPILOGUE_DONE`, and only acknowledges the message.
 //!
-//! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record of the
-//! end contain the number of the life.
+//! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record in
+//! `EPILOGUE_DONE` contain the number of the life, so that the engine can distinguish the lives of one batch.
 
 mod admin;
 mod connection;
@@ -68,7 +70,7 @@ const HEADERS: usize = 4 << 10;
 
 /// The task engine with the URL `nats://`.
 pub struct Nats {
-    /// The server's address. The address has no credentials, because the client logs the address.
+    /// The server's address without user, password and token, because the client logs the address.
     address: ServerAddr,
     credentials: Credentials,
     options: Options,
@@ -88,7 +90,7 @@ impl fmt::Debug for Nats {
 }
 
 impl Nats {
-    /// Makes the engine. The first call of the engine connects to the server.
+    /// Creates the engine. The engine connects to the server at its first call.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid.
@@ -137,7 +139,8 @@ impl TaskEngine for Nats {
     }
 
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>> {
-        // A lease begins when the server sends the message, so each request to the server waits only for a short time.
+        // The time of a lease begins when the server sends the message. So each request to the server waits only for a
+        // quarter of the visibility timeout.
         let turn = self.options.visibility / 4;
         let end = Instant::now() + wait;
         loop {
@@ -200,7 +203,8 @@ impl TaskEngine for Nats {
         self.count_entries().await
     }
 
-    // This call is one request to the server. A count by state would read the state of each delivered batch.
+    // This function needs only one request to the server. To count the batches in each state, the engine would have to
+    // read the state of each delivered batch.
     async fn backlog(&self) -> Result<u64> {
         let workers = self.workers_info().await?;
         Ok(workers.num_pending + workers.num_ack_pending as u64)

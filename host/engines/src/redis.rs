@@ -1,8 +1,9 @@
-//! The task engine that stores batches in Redis Streams, for many machines. All workers are in one consumer group.
+//! The task engine that stores batches in Redis Streams, for many machines. Each batch is one entry of a stream. All
+//! workers are in one consumer group.
 //!
-//! For each entry, the server knows the worker that holds the entry, the time since the delivery, and the number of
-//! deliveries. The server delivers new entries, and entries that a worker did not acknowledge in time. Each change of a
-//! leased batch is one script, which changes the batch only if the lease is still valid.
+//! For each entry that a worker has got, the server knows the worker, the time since the last delivery, and the number
+//! of deliveries. A worker gets new entries, and entries that another worker did not acknowledge in time. Each change
+//! of a leased batch is one Lua script, which changes the batch only if the lease is still valid.
 //!
 //! | key | |
 //! |---|---|
@@ -12,8 +13,8 @@
 //! | `{epilogue}:delayed` | the ids of delayed batches, sorted by the end of the delay, in the server's time |
 //! | `{epilogue}:dead` | the dead letter, which is also a stream |
 //!
-//! A delayed batch has no worker. The entry of a delayed batch stays in the stream until the batch is due. The server's
-//! setting `appendfsync` decides whether an accepted batch survives a power cut.
+//! No worker holds a delayed batch. The batch's entry stays in the stream, and a worker can lease the batch when the
+//! delay has ended. The server's setting `appendfsync` decides whether an accepted batch survives a power cut.
 
 mod admin;
 mod connections;
@@ -46,9 +47,9 @@ const GROUP: &str = "workers";
 pub struct Redis {
     connections: Connections,
     options: Options,
-    /// The batches that this process holds, by their entries.
+    /// The batches that this process holds, by the ids of their stream entries.
     holders: Holders<String>,
-    /// Entries that the server assigns to this process, although this process has no lease of them any more.
+    /// Entries that the server still assigns to this process, although the process has dropped the lease of the entry.
     lost: Mutex<Vec<String>>,
 }
 
@@ -58,7 +59,7 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// A leased entry, before the engine reads its batch.
+/// An entry that the engine has just leased. The engine has not read the batch from the envelope yet.
 struct Taken {
     entry: String,
     id: String,
@@ -69,7 +70,7 @@ struct Taken {
 }
 
 impl Redis {
-    /// Makes the engine. The first call of the engine connects to the server.
+    /// Creates the engine. The engine connects to the server at its first call.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid.
@@ -82,7 +83,7 @@ impl Redis {
         self.connections.call(|mut connection| async move { script.run(&mut connection, args).await }).await
     }
 
-    /// Makes a call to the server that is not a script.
+    /// Sends a command to the server. To run a script, use `run`.
     async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -90,14 +91,14 @@ impl Redis {
         self.connections.call(call).await
     }
 
-    /// Leases an entry that the worker can get without a wait. If there is no such entry, returns `None`.
+    /// Leases an entry that is ready now. If no entry is ready, returns `None`.
     async fn take(&self, worker: &str) -> Result<Option<Taken>> {
         let visibility = millis(self.options.visibility);
         loop {
             let lost = self.lost().pop().unwrap_or_default();
             let args = [Arg::from(worker), Arg::from(visibility), Arg::from(lost.as_str())];
             let mut reply: Vec<redis::Value> = self.run(&script::LEASE, &args).await?;
-            // The script returns a Lua list, and Lua ends a list at the first nil. So the reply may be shorter than six
+            // The script returns a Lua list, and Lua ends a list at the first nil. So the reply may have fewer than six
             // values.
             reply.resize(6, redis::Value::Nil);
             let [ours, entry, id, envelope, state, attempt] = &reply[..] else { return Ok(None) };
@@ -118,10 +119,10 @@ impl Redis {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits up to `wait` for a new entry, and leases the entry. If no entry comes, returns `None`.
+    /// Waits for a new entry for at most the time `wait`, and leases the entry. If no entry comes, returns `None`.
     async fn wait(&self, worker: &str, wait: Duration) -> Result<Option<Taken>> {
         let mut waiting = self.connections.waiting().await?;
-        // In Redis, a wait of zero lasts forever.
+        // If the time for `BLOCK` is zero, Redis waits forever.
         let block = wait.as_millis().max(1) as usize;
         let options = StreamReadOptions::default().group(GROUP, worker).count(1).block(block);
         let reply: RedisResult<Option<StreamReadReply>> =
@@ -132,7 +133,8 @@ impl Redis {
         };
         let field = |name| entry.map.get(name).unwrap_or(&redis::Value::Nil);
         let (id, envelope): (String, _) = (read(field("id")), read(field("batch")));
-        // A retried dead batch has a new entry in the queue, but starts at the task that failed for good.
+        // If an operator has retried a dead batch, the batch has a new entry, but starts at the task that failed for
+        // good.
         let (next, generation) = self.known(&id).await?;
         Ok(Some(Taken { entry: entry.id, id, envelope, next, generation, attempt: 1 }))
     }
@@ -143,8 +145,8 @@ impl Redis {
         Ok(parse(&state.unwrap_or_default()))
     }
 
-    /// Runs a script that changes a leased batch. The script first checks the lease, and changes nothing if the lease
-    /// is not valid.
+    /// Runs a script that changes a leased batch. The script first checks the lease. If the lease is not valid, the
+    /// script changes nothing.
     async fn held(&self, script: &Script, id: &str, token: &Token, more: &[Arg<'_>]) -> Result<()> {
         let Token::Stream { entry, consumer, next, generation, .. } = token else { return Err(Error::LostLease) };
         let mut args = vec![
@@ -267,13 +269,14 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads a value of a reply. An unexpected value becomes an empty value. A batch with an empty envelope cannot be read,
-/// so the engine buries the batch.
+/// Reads a value of the server's reply. If the value has an unexpected type, returns an empty value. If this empty
+/// value is the envelope of a batch, the engine moves the batch to the dead letter.
 fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }
 
-/// Reads the first two numbers of a value in `{epilogue}:state`.
+/// Reads the first two numbers of a value in `{epilogue}:state`: the index of the batch's next task, and the number of
+/// the batch's lease.
 fn parse(state: &str) -> (u32, u32) {
     let mut numbers = state.split(' ').map(|number| number.parse().unwrap_or_default());
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())

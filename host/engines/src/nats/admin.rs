@@ -20,13 +20,14 @@ impl Nats {
         let mut left = limit;
         if state != Some(BatchState::Dead) {
             let workers = self.workers_info().await?;
-            // All messages after the last delivered message are ready.
+            // The server has not delivered the messages after this message yet, so their batches are ready.
             let last = match state {
                 Some(BatchState::Leased | BatchState::Delayed) => workers.delivered.stream_sequence,
                 _ => u64::MAX,
             };
-            // All batches up to the acknowledgment floor have ended. A killed server may remember the floor and forget
-            // that it has removed the messages (seen with 2.9.10). The server does not deliver these messages again.
+            // All batches up to the consumer's acknowledgment floor have ended, so the list begins after the floor. A
+            // server that was killed may still store messages below the floor (seen with NATS 2.9.10), but does not
+            // deliver these messages again.
             let mut from = workers.ack_floor.stream_sequence + 1;
             while left > 0
                 && let Some(message) = self.first_from(Kind::Ready, from).await?
@@ -70,9 +71,9 @@ impl Nats {
             self.progress(id).await?.map(|known| known.progress.life),
         ];
         let life = lives.into_iter().flatten().max().unwrap_or_default() + 1;
-        // The server drops a second message with the same message id. If two operators retry the batch, both use the
-        // same id, so the server enqueues the batch once. The plain id of the batch is not possible, because the server
-        // knows it from the first enqueue.
+        // The server drops a second message with the same message id. If two operators retry the batch at the same
+        // time, both send the same message id, so the server enqueues the batch once. The batch's id alone cannot be
+        // the message id, because the server may still know this id from the first enqueue.
         let message_id = format!("{id}:{}", dead.time.unix_timestamp_nanos());
         let message = PublishMessage::build()
             .header(NEXT, header(Some(&dead.headers), NEXT).to_string())
@@ -94,7 +95,7 @@ impl Nats {
             }
             // If `seal` returns `None`, a worker is ending the batch or moving it to the dead letter.
             let Some(sealed) = self.seal(message, life).await? else { break };
-            // A killed server may forget that it has removed the message, so the engine records the end first.
+            // A server that is killed may forget that it has removed the message, so the engine records the end first.
             self.remember(id, &Ended { life, lease: String::new() }).await?;
             self.delete(Kind::Ready, sequence).await?;
             self.forget(id, u64::MAX - 1).await?;
@@ -108,7 +109,8 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Closes a batch's state, so that each later checkpoint fails. If a worker is ending the batch, returns `None`.
+    /// Marks a batch as removed in the batch's state, so that each later checkpoint of a worker fails. If a worker is
+    /// ending the batch, returns `None`.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -136,8 +138,8 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// Returns the number of delayed batches. The server counts delayed batches as delivered, like batches that workers
-    /// hold.
+    /// Returns the number of delayed batches. The server itself counts a delayed batch as delivered, like a batch that
+    /// a worker holds.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -157,7 +159,7 @@ impl Nats {
                     left = left.saturating_sub(1);
                     delayed += u64::from(state::is_delayed(&message, now));
                 }
-                // If no message came, other calls have removed the rest of the messages.
+                // If no message came, other calls have removed the remaining messages.
                 left = if left == before { 0 } else { left };
             }
             states.delete_consumer(&consumer.cached_info().name).await?;
@@ -171,7 +173,7 @@ impl Nats {
     }
 
     /// Returns the message of the batch with this id. The function first checks the id, because an operator can type
-    /// anything, and a subject with `*` or `>` would match every batch.
+    /// any text. A subject with `*` or `>` would match every batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,
@@ -179,7 +181,7 @@ impl Nats {
         }
     }
 
-    /// Returns the entry for a message in the queue. If the batch has ended, returns `None`.
+    /// Returns the [`Entry`] of a message in the queue. If the batch has ended, returns `None`.
     async fn queue_entry(&self, message: StreamMessage) -> Result<Option<Entry>> {
         match self.known(&message).await? {
             None if self.has_ended(&message).await? => Ok(None),
@@ -187,8 +189,8 @@ impl Nats {
         }
     }
 
-    /// Returns true if the batch of a message in the queue has ended. A killed server may forget that it has removed
-    /// the message.
+    /// Returns true if the batch of a message in the queue has ended. If so, the message is in the queue only because a
+    /// killed server has forgotten that it had removed the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
         Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
     }

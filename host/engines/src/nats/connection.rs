@@ -18,15 +18,15 @@ use url::Url;
 use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
-/// The time limit of a request that should not wait. Without a limit, the server would keep the request if other
-/// workers take the last messages at the same moment. For the kept request, the server would later deliver a message
-/// that no worker expects.
+/// The time limit of a request for a message that should not wait. Other workers may take the last messages at the same
+/// moment. Without a time limit, the server would then keep the request, and would later answer it with a message that
+/// no worker expects.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The pause before the engine creates a removed stream or consumer again.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// The credentials for the NATS server. The type has no `Debug`, because credentials are secret.
+/// The credentials for the NATS server. The type does not implement `Debug`, because credentials are secret.
 #[derive(Clone)]
 pub(super) enum Credentials {
     None,
@@ -48,7 +48,7 @@ pub(super) fn parse(url: &str) -> Result<(ServerAddr, Credentials)> {
         (token, None) => Credentials::Token(decoded(token)),
         (user, Some(password)) => Credentials::User(decoded(user), decoded(password)),
     };
-    // A URL without a host does not allow the removal of its credentials.
+    // These calls fail if the URL has no host.
     if url.set_username("").is_err() || url.set_password(None).is_err() {
         return Err(wrong(&"it has no host"));
     }
@@ -86,7 +86,8 @@ impl Nats {
         if let Some(known) = &*place {
             return Ok(known.clone());
         }
-        // The future of a rare call is in a box. Otherwise it would make the future of each call large.
+        // This future is large and rarely needed, so it is in a box. Without the box, the future of each call would be
+        // as large.
         let made = Arc::new(Box::pin(self.connect()).await?);
         *place = Some(made.clone());
         Ok(made)
@@ -109,7 +110,8 @@ impl Nats {
         let connected = options
             .name("epilogue")
             .event_callback(told)
-            // The engine needs the rest of the time to find out why a connection failed.
+            // The attempt to connect gets three fifths of the timeout. The engine needs the rest to find out why a
+            // connection failed.
             .connection_timeout(timeout * 3 / 5)
             .request_timeout(Some(timeout))
             .ping_interval(timeout)
@@ -125,15 +127,15 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Creates missing streams and consumers again. Does nothing if another call has already replaced the streams and
-    /// consumers of `seen`.
+    /// Creates missing streams and consumers again. If another call has already replaced the streams and consumers of
+    /// `seen`, does nothing.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
             return Ok(());
         }
-        // If the server is still removing a stream, it would also remove the files of the new stream (seen with
-        // 2.9.10).
+        // The engine waits before it creates a stream again. A server that is still removing the old stream would also
+        // remove the files of the new stream (seen with NATS 2.9.10).
         time::sleep(SETTLE).await;
         let mut tries = 0;
         let streams = loop {
@@ -178,13 +180,13 @@ impl Nats {
         self.call(publish).await.map(drop)
     }
 
-    /// Acknowledges a message as `answer` says, and waits until the server confirms the acknowledgment. The server
-    /// ignores an acknowledgment for a message that it no longer knows.
+    /// Sends the acknowledgment `answer` for a message, and waits until the server confirms the acknowledgment. The
+    /// server ignores an acknowledgment for a message that it no longer knows.
     pub(super) async fn answer(&self, acker: &Acker, answer: AckKind) -> Result<()> {
         self.bounded(acker.double_ack_with(answer)).await
     }
 
-    /// Takes one message. If no message comes within `wait`, returns `None`.
+    /// Fetches one message of the queue. If no message comes within `wait`, returns `None`.
     pub(super) async fn fetch(&self, wait: Duration) -> Result<Option<Message>> {
         let connected = self.connected().await?;
         let workers = &connected.streams.workers;
@@ -200,8 +202,8 @@ impl Nats {
         match self.within(wait + self.options.timeout, fetched).await? {
             Ok(Err(error)) if is_missing(&error) => self.bounded(self.heal(&connected)).await.map(|()| None),
             Ok(fetched) => fetched.map_err(|error| unavailable(&error)),
-            // If the consumer is missing, the server does not answer (seen with 2.9.10). This call creates the consumer
-            // again.
+            // If the consumer is missing, the server does not answer (seen with NATS 2.9.10). The call of
+            // `workers_info` creates the consumer again.
             Err(_) => self.workers_info().await.map(|_| None),
         }
     }
@@ -217,7 +219,7 @@ impl Nats {
         self.within(self.options.timeout, call).await?.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for an answer for up to `time`. Stops waiting if the connection breaks.
+    /// Waits for the answer to a call for at most `time`. If the connection breaks, returns an error at once.
     async fn within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
@@ -236,8 +238,8 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
 }
 
 /// Returns true if an error means that a stream or the consumer is missing. Each kind of call has its own error type,
-/// so this function looks for words in the error's text. The words are in the server's errors. If the subject has no
-/// listener, the words are in the client's error.
+/// so this function looks for words in the error's text. Most of the words are in errors of the server. The client
+/// reports "no responders" if no server listens to the subject.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

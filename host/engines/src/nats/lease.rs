@@ -16,10 +16,11 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// The number of times that the engine tries a write, if another write of the same lease came first.
+/// The largest number of times that the engine tries to write the state of a batch. The engine tries again only if an
+/// earlier write of the same lease came first.
 const TRIES: u32 = 3;
 
-/// The batches that this process holds.
+/// The ids of the batches that this process holds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holding(Arc<Mutex<HashSet<String>>>);
 
@@ -34,7 +35,7 @@ impl Holding {
     }
 }
 
-/// The mark that this process holds a batch. After the drop of the mark, the process no longer holds the batch.
+/// The mark that this process holds a batch. When the mark is dropped, the process no longer holds the batch.
 #[derive(Debug)]
 struct Hold {
     holding: Holding,
@@ -56,7 +57,7 @@ pub(crate) struct Held {
     /// The name of the consumer that delivered the message.
     consumer: String,
     kept: Mutex<Kept>,
-    /// Marks the batch as held until the lease is over.
+    /// The mark that this process holds the batch. The lease removes the mark when the lease is over.
     hold: Mutex<Option<Hold>>,
 }
 
@@ -90,14 +91,14 @@ impl Held {
 
 /// The engine's decision about a delivered message. The decision depends on the stored state of the batch.
 enum Delivered {
-    /// The worker that asked for a batch leases this batch.
+    /// The worker gets a lease of the batch.
     Leased(Kept),
-    /// A worker has written the end of the batch to the batch's state, but the end is not complete.
+    /// The stored state says that the batch ends, but the engine has not completed the end.
     Ending(Kept),
     /// The batch has ended.
     Ended,
-    /// Until this time has passed, no worker can lease the batch. Another worker holds the batch, or the batch is
-    /// delayed.
+    /// No worker can lease the batch before this time has passed, because another worker holds the batch or the batch
+    /// is delayed.
     NotYet(Duration),
 }
 
@@ -108,8 +109,8 @@ impl Nats {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();
         let id = id_of(&message.subject).to_owned();
-        // This process already holds the batch. The process was stopped for long, so the server delivered the message
-        // again. The engine renews the process's lease.
+        // This process already holds the batch. The process was probably paused for so long that the server delivered
+        // the message again. The engine asks the server to wait before it delivers the message once more.
         let Some(hold) = self.holding.take(&id) else {
             self.answer(&acker, AckKind::Progress).await?;
             return Ok(None);
@@ -144,7 +145,7 @@ impl Nats {
         }
     }
 
-    /// Reads the stored state of a delivered message's batch. If the state allows it, leases the batch.
+    /// Reads the stored state of a delivered message's batch. If the state allows a lease, leases the batch.
     async fn delivered(&self, worker: &str, id: &str, message: &async_nats::Message) -> Result<Delivered> {
         let life = header(message.headers.as_ref(), LIFE);
         let mut known: Option<Known> = None;
@@ -172,7 +173,7 @@ impl Nats {
             progress.lease = Uuid::now_v7().simple().to_string();
             progress.wait_ms = millis(self.options.visibility);
             let revision = known.as_ref().map_or(0, |known| known.revision);
-            // Most messages are new. So the first try writes the state without a read before.
+            // Most messages are new, so the first try writes the state and does not read it first.
             let ended = async { if fresh { self.ended(id).await } else { Ok(None) } };
             let (revision, ended) = try_join!(self.write(id, revision, &progress), ended)?;
             match (revision, ended) {
@@ -188,8 +189,8 @@ impl Nats {
         }
     }
 
-    /// Completes the end of a batch. The last worker was killed while it ended the batch, or the server has forgotten a
-    /// part of the end.
+    /// Decides how to continue with a batch whose state says that the batch ends. Either the last worker was killed
+    /// before it had completed the end, or the server was killed and has forgotten a part of the end.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
         match self.ended(id).await? {
@@ -201,7 +202,8 @@ impl Nats {
         }
     }
 
-    /// Returns the time for which no worker can lease the batch. A killed server may deliver the batch too early.
+    /// Returns the time that must pass before a worker can lease the batch. A server that was killed may deliver the
+    /// batch before this time.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -209,13 +211,13 @@ impl Nats {
         }
     }
 
-    /// Changes the state of a valid lease, and writes the state to the server. If this lease has already ended the
+    /// Changes the state of a leased batch, and writes the state to the server. If the same lease has already ended the
     /// batch, returns false.
     async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
         change(&mut progress);
-        // The worker has already given back or ended the batch. Only a repetition of the same call may go on.
+        // The worker has already given back or ended the batch. Only a repeated call with the same change is valid.
         if !kept.progress.is_held() && progress != kept.progress {
             return Err(Error::LostLease);
         }
@@ -225,7 +227,7 @@ impl Nats {
                 return Ok(true);
             }
             match self.progress(&held.id).await? {
-                // The first write was successful, but the server's answer was lost.
+                // An earlier write of this lease was successful, but the server's answer was lost.
                 Some(known) if known.progress.lease == progress.lease && known.progress.is_held() => {
                     revision = known.revision;
                 }
@@ -246,19 +248,20 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the stream
-    /// of states was lost, or if all streams were lost.
+    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the server
+    /// has lost the stream of states, or all streams.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
             return Ok(true);
         }
-        // If all streams were lost, another process may have created the queue again.
+        // If all streams were lost, another process may have created the queue again. The consumer of the new queue has
+        // another name.
         self.bounded(async { self.heal(&self.connected().await?).await }).await?;
         Ok(self.connected().await?.streams.consumer() != held.consumer)
     }
 
-    /// Changes the state of a lease, and extends the lease.
+    /// Changes the state of a leased batch, and extends the lease.
     pub(super) async fn hold_on(&self, lease: &Lease, change: impl FnOnce(&mut Progress)) -> Result<()> {
         let held = held(&lease.token)?;
         let change = |progress: &mut Progress| {
@@ -295,15 +298,15 @@ impl Nats {
         Ok(())
     }
 
-    /// Completes an end that is already in the batch's state. The engine may call this function again for the same
-    /// batch.
+    /// Completes the end of a batch whose state already says how the batch ends. A second call for the same batch
+    /// changes nothing more.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {
             self.publish_dead(&held.id, &held.message.payload, &progress, why).await?;
         }
-        // A killed server may forget the acknowledgment and deliver the message again. The engine recognizes such a
-        // message by this record.
+        // A server that is killed may forget the acknowledgment and deliver the message again after its restart. The
+        // engine then finds this record, and does not run the batch again.
         let ended = Ended { life: progress.life, lease: progress.lease };
         try_join!(self.remember(&held.id, &ended), self.answer(&held.acker, AckKind::Ack))?;
         self.forget(&held.id, revision).await

@@ -1,5 +1,5 @@
-//! Classifies connection errors. If the operator has made a mistake, the host must not start. Other errors may be
-//! temporary.
+//! Decides whether a connection error is a mistake of the operator. With such a mistake, the host must not start. Other
+//! errors may be temporary.
 
 use std::error::Error as _;
 use std::io;
@@ -12,7 +12,7 @@ use super::connection::unavailable;
 use super::{Error, Nats};
 
 impl Nats {
-    /// Returns the error for a failed connection.
+    /// Converts the client's error for a failed connection into the engine's error.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
         let another = || self.mistake("another program than NATS answers there");
         match error.kind() {
@@ -32,7 +32,7 @@ impl Nats {
         }
     }
 
-    /// Returns the error for streams that the engine cannot use.
+    /// Converts the client's error for streams that the engine cannot use into the engine's error.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
         // If the server has no JetStream, the client reports that the resource does not exist.
@@ -47,8 +47,9 @@ impl Nats {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
-    /// Returns true if another program than NATS answers at the address. A NATS server sends the first line. Many other
-    /// programs wait for the client's first line.
+    /// Returns true if another program than NATS answers at the address. A NATS server sends the first line by itself,
+    /// but many other programs wait for the client's first line. So the function sends a line, and then checks the
+    /// answer.
     async fn is_another_program(&self) -> bool {
         let spoken = async {
             let mut stream = TcpStream::connect((self.address.host(), self.address.port())).await?;

@@ -1,4 +1,5 @@
-//! The state of a batch, which the engine stores beside the batch's message. This file also reads and writes the state.
+//! The state of a batch, and the functions that read and write the state. The engine stores the state in a stream of
+//! its own, apart from the batch's message.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,38 +15,40 @@ use super::connection::Connected;
 use super::streams::Kind;
 use super::{Error, Nats, Result};
 
-/// The id in the subject to which the engine writes in order to read the server's time. No batch has this id.
+/// An id that no batch has. To learn the server's time, the engine writes a message with this id and reads the time at
+/// which the server stored the message.
 const CLOCK: &str = "~";
 
-/// The progress of a batch through its tasks.
+/// The progress of a batch through its tasks, as the engine stores it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// The number of the batch's life that this state describes.
+    /// The number of the batch's life that this state describes. A new life starts each time an operator retries the
+    /// dead batch.
     #[serde(default)]
     pub(super) life: u32,
     /// The index of the first task that has not ended.
     pub(super) next: u32,
-    /// The number of times that the server delivered the task at `next`.
+    /// The number of attempts of the task at `next` so far, including a running attempt.
     pub(super) attempt: u32,
-    /// The worker that holds the batch, if any.
+    /// The name of the worker that holds the batch, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) worker: Option<String>,
     /// The unique id of the lease that wrote this state.
     #[serde(default)]
     pub(super) lease: String,
-    /// For so many milliseconds after the write, no other worker can lease the batch. Either a worker holds the batch,
-    /// or the batch is delayed.
+    /// The time for which no other worker can lease the batch, in milliseconds after the write. During this time, a
+    /// worker holds the batch, or the batch is delayed.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// The way in which the batch ends, if the end is decided. The engine is about to remove the batch's message. Any
-    /// process that finds this state completes the end.
+    /// Says how the batch ends. If this value is set, the batch has no more attempts, and the engine is about to remove
+    /// the batch's message. Any process that finds this state completes the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
 
 impl Progress {
-    /// Returns true if a worker holds the batch. A worker no longer holds a batch after it has given the batch back, or
-    /// has begun to end the batch.
+    /// Returns true if a worker holds the batch. If the worker has given the batch back or has begun to end the batch,
+    /// the worker no longer holds it.
     pub(super) fn is_held(&self) -> bool {
         self.worker.is_some() && self.fate.is_none()
     }
@@ -65,7 +68,7 @@ pub(super) enum Fate {
 /// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// The number of the last life of the batch that has ended.
+    /// The number of the newest life of the batch that has ended.
     pub(super) life: u32,
     /// The id of the lease that ended the batch. If an operator removed the batch, the text is empty.
     pub(super) lease: String,
@@ -76,12 +79,12 @@ pub(super) struct Ended {
 pub(super) struct Known {
     pub(super) progress: Progress,
     pub(super) revision: u64,
-    /// The time of the write by the server's clock, since 1970.
+    /// The time at which the server stored the state, by the server's clock, since 1970.
     pub(super) at: Duration,
 }
 
 impl Known {
-    /// Returns the time from `now` for which no other worker can lease the batch.
+    /// Returns the time, counted from `now`, that must pass before another worker can lease the batch.
     pub(super) fn rest(&self, now: Duration) -> Duration {
         (self.at + Duration::from_millis(self.progress.wait_ms)).saturating_sub(now)
     }
@@ -112,8 +115,8 @@ impl Nats {
         self.call(write).await
     }
 
-    /// Removes the state of a batch up to `revision`. The removal leaves no marker in the stream, unlike the deletion
-    /// of a key.
+    /// Removes all writes of a batch's state up to `revision`. Nothing of a removed write stays in the stream. In a
+    /// key-value store of NATS, a deletion would leave a marker.
     pub(super) async fn forget(&self, id: &str, revision: u64) -> Result<()> {
         let purge = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -122,7 +125,8 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// Returns the record of a batch's end. If the batch has not ended, or has ended too long ago, returns `None`.
+    /// Returns the record of a batch's end. If the batch has not ended, or if newer records have replaced the record,
+    /// returns `None`.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }
@@ -140,7 +144,7 @@ impl Nats {
         Ok(self.last(Kind::State, CLOCK).await?.as_ref().map(written).unwrap_or_default())
     }
 
-    /// Returns the last message about a batch in a stream of this kind.
+    /// Returns the last message with this id in a stream of this kind.
     pub(super) async fn last(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             let stream = nats.streams.of(kind);
@@ -149,7 +153,7 @@ impl Nats {
         self.call(get).await
     }
 
-    /// Returns the first message at or after `sequence`, in a stream of this kind.
+    /// Returns the first message whose number is `sequence` or larger, in a stream of this kind.
     pub(super) async fn first_from(&self, kind: Kind, sequence: u64) -> Result<Option<StreamMessage>> {
         let get = |nats: Arc<Connected>| async move {
             found(nats.streams.of(kind).get_first_raw_message_by_subject(kind.subject("*"), sequence).await)

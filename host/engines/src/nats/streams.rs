@@ -11,15 +11,17 @@ use tokio::time;
 
 use crate::Options;
 
-/// The number of tries for a request, if another process creates the same stream or consumer at the same time.
+/// The largest number of times that the engine sends a request, if another process creates the same stream or consumer
+/// at the same time.
 pub(super) const TRIES: u32 = 50;
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
-/// The number of ended batches that the engine remembers. A killed server forgets the acknowledgments of about the last
-/// 0.1 s. The limit is a number and not a time, so that the engine forgets nothing while a server is down.
+/// The number of ended batches that the engine remembers. A server that is killed forgets the acknowledgments of about
+/// the last 0.1 s, and delivers these batches again. The limit is a number of batches and not a time, so that no record
+/// expires while a server is down.
 pub(super) const REMEMBERED: i64 = 100_000;
 
-/// The kind of a stream.
+/// The streams of the engine, by what their messages contain.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Ready,
@@ -63,7 +65,7 @@ impl Streams {
         };
         let queue = Config {
             retention: RetentionPolicy::WorkQueue,
-            // If an operator retries a batch, the new message has the same subject as the first message.
+            // If an operator retries a batch, the queue may have two messages with the same subject.
             max_messages_per_subject: -1,
             duplicate_window: Duration::from_secs(120),
             ..stream("EPILOGUE", Kind::Ready)
@@ -77,8 +79,8 @@ impl Streams {
         loop {
             tries += 1;
             let mut ready = get_or_make(context, queue.clone()).await?;
-            // If several processes create the queue at the same moment, some of them see a wrong creation time at
-            // first.
+            // If several processes create the queue at the same moment, some of them first see a wrong creation time.
+            // So the engine reads the information about the queue again.
             ready.info().await?;
             match workers(&ready, options).await {
                 Ok(workers) => return Ok(Self { ready, states, done, dead, workers }),
@@ -98,16 +100,16 @@ impl Streams {
         }
     }
 
-    /// Returns the consumer's name. If the name changes, the queue was lost and created again.
+    /// Returns the consumer's name. If the name has changed, the queue was lost and then created again.
     pub(super) fn consumer(&self) -> &str {
         &self.workers.cached_info().name
     }
 }
 
-/// Returns the name for the consumer of this queue. An acknowledgment contains the consumer's name and a number in the
-/// queue, and the server checks nothing else. If a queue is lost and created again, the numbers start again. If the
-/// consumers of both queues had the same name, an acknowledgment for a batch of the old queue could remove a batch of
-/// the new queue that has not run.
+/// Returns the name for the consumer of this queue, which contains the queue's creation time. An acknowledgment
+/// contains only the consumer's name and the number of a message in the queue. If a queue is lost and created again,
+/// the numbers start again. With the same consumer name, an acknowledgment for a batch of the old queue could remove a
+/// batch of the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }
@@ -123,8 +125,8 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
         max_ack_pending: -1,
         ..pull::Config::default()
     };
-    // A call of `create_consumer` gives an existing consumer this configuration, which sets how long all leases last.
-    // So only workers make this call.
+    // `create_consumer` also changes an existing consumer, and so sets how long all leases last. So an operator's
+    // command does not call this function.
     match options.operator {
         true => ready.get_or_create_consumer(&name, config).await,
         false => ready.create_consumer(config).await,
@@ -132,8 +134,8 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
 }
 
 /// Returns true if an error means that the queue already has a consumer with another name. A queue can have only one
-/// consumer. An earlier version of the host created the other consumer, or a process that saw the queue before the
-/// queue was created again.
+/// consumer. Either an earlier version of the host created the other consumer, or a process that still used the old
+/// queue after another process had created the queue again.
 fn is_another(error: &ConsumerError) -> bool {
     let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
     matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
@@ -152,8 +154,9 @@ async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
     Ok(())
 }
 
-/// Gets a stream, or creates the stream. If several processes create the stream at the same moment, the server refuses
-/// some of them, because the subjects are taken. These processes ask again.
+/// Gets a stream, or creates the stream if it does not exist. If several processes create the stream at the same
+/// moment, the server refuses some of these requests, because the stream's subjects are taken. A refused process sends
+/// its request again.
 async fn get_or_make(context: &Context, config: Config) -> Result<Stream, CreateStreamError> {
     let mut tries = 0;
     loop {

@@ -1,8 +1,8 @@
 //! The calls that operators make to inspect and change stored batches.
 //!
-//! A call consists of several steps, so that a long list does not block the server. If a batch changes its state during
-//! a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may lack
-//! the batch. Counts are approximate.
+//! A call reads a long list in several steps, so that the call does not block the server. If a batch changes its state
+//! during a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may
+//! lack the batch. The counts are approximate, too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -43,8 +43,9 @@ impl Redis {
     pub(super) async fn visit_entries(&self, state: Option<BatchState>, limit: usize, each: Visitor<'_>) -> Result<()> {
         self.ensure_group().await?;
         let wanted = |each| state.is_none_or(|state| state == each);
-        // The engine reads the last delivered entry before it lists the pending entries. So if the server delivers an
-        // entry meanwhile, the entry is in the list of pending entries or in the list of undelivered entries.
+        // The engine first reads the id of the last delivered entry, and then lists the pending entries, which workers
+        // have got but not acknowledged. If the server delivers an entry between these two steps, the entry is in at
+        // least one of the lists of pending and of undelivered entries.
         let delivered = match wanted(BatchState::Ready) {
             true => self.last_delivered().await?,
             false => None,
@@ -114,7 +115,8 @@ impl Redis {
         }
     }
 
-    /// Runs a script that retries or removes a batch. The script also returns the batch's next task, in the same step.
+    /// Runs a script that retries or removes a batch. In the same step, the script returns the index of the batch's
+    /// next task.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -210,7 +212,7 @@ impl Redis {
         Ok(Entry { id, state, next, attempt, worker: None, left: None, why: None, envelope })
     }
 
-    /// Returns the entry of a delayed batch, for operators.
+    /// Returns the [`Entry`] of a delayed batch. If the batch is no longer stored, returns `None`.
     async fn delayed_entry(&self, id: &str, due: f64, now: u64) -> Result<Option<Entry>> {
         let keys = |mut server: ConnectionManager| async move {
             redis::pipe()
@@ -228,7 +230,8 @@ impl Redis {
         Ok(Some(Entry { left, ..self.queue_entry(stored, state, attempt).await? }))
     }
 
-    /// Returns the ids of delayed batches, and the time when each batch is due.
+    /// Returns the ids of up to `count` delayed batches whose delay ends between `from` and `to`, and the end of each
+    /// delay. The times are in milliseconds since 1970, by the server's clock.
     async fn given_back(&self, from: String, to: String, count: usize) -> Result<Vec<(String, f64)>> {
         let (from, to) = (from.as_str(), to.as_str());
         let count = isize::try_from(count).unwrap_or(isize::MAX);
@@ -249,9 +252,9 @@ impl Redis {
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id))
     }
 
-    /// Prepares to read a stream from the entry after `behind`, or from the beginning. The reading ends at the entry
-    /// that is the last entry now. Otherwise the reading would never end if entries arrive faster than the engine reads
-    /// them.
+    /// Prepares to read a stream from the entry after `behind`. If `behind` is `None`, the engine reads from the
+    /// beginning. The engine will stop at the entry that is the newest entry now. Without this end, the engine would
+    /// read forever if new entries arrive faster than it reads.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
@@ -279,8 +282,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Creates the consumer group if there is none. If the group exists, the function writes nothing. A server without
-    /// free memory refuses writes, and an operator must be able to inspect such a server.
+    /// Creates the consumer group if there is none. If the group exists, the function writes nothing, because a server
+    /// without free memory refuses writes, and operators must be able to inspect this server.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

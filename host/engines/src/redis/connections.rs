@@ -26,25 +26,26 @@ pub(super) struct Connections {
     open: Mutex<Open>,
 }
 
-/// The connections that all lead to the same server.
+/// The open connections, which all lead to the same server.
 struct Open {
     /// The number of times that the engine has replaced the connections.
     version: u64,
     since: Option<Instant>,
-    /// The connection for calls that do not wait. All these calls share the connection.
+    /// The connection that all calls share, except the calls that wait for a new batch.
     shared: ConnectionManager,
-    /// Idle connections for calls that wait. Each waiting call uses its own connection.
+    /// Idle connections for the calls that wait for a new batch. Each of these calls needs a connection for itself
+    /// while it waits.
     waiting: Vec<MultiplexedConnection>,
 }
 
-/// A connection that one waiting call uses.
+/// A connection that one call uses while it waits for a new batch.
 pub(super) struct Waiting {
     pub(super) connection: MultiplexedConnection,
     version: u64,
 }
 
 impl Connections {
-    /// Makes the connections. The first call connects to the server.
+    /// Prepares the connections. The first call connects to the server.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid.
@@ -67,8 +68,9 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call. If a second try may help, the function repeats the call once. The second try uses another
-    /// connection, or comes after the creation of the consumer group in a new server.
+    /// Makes a call to the server. If the connection broke or led to the wrong server, repeats the call once over a new
+    /// connection. If the server has no consumer group, because the server is new, creates the group and repeats the
+    /// call once.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -91,7 +93,7 @@ impl Connections {
         self.bounded(calls).await
     }
 
-    /// Returns a connection for one call that waits.
+    /// Returns a connection for one call that waits for a new batch.
     pub(super) async fn waiting(&self) -> Result<Waiting> {
         let (version, idle) = {
             let mut open = self.open();
@@ -109,8 +111,8 @@ impl Connections {
         Ok(Waiting { connection, version })
     }
 
-    /// Takes back the connection of a waiting call, if other calls can use the connection again. If the call failed but
-    /// may succeed over another connection, returns `None` instead of an error.
+    /// Takes back a connection after a call that waited for a new batch, so that a later call can use the connection.
+    /// If the call failed but may succeed over another connection, returns `None` instead of an error.
     pub(super) fn put_back<T>(&self, waiting: Waiting, result: RedisResult<T>) -> Result<Option<T>> {
         let Waiting { connection, version } = waiting;
         match result {
@@ -138,8 +140,8 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// Drops all connections of a version if this error means that they lead to the wrong server. The next call looks
-    /// up the server's name again. Returns true if the caller should repeat the call.
+    /// Replaces all connections of this version if the error means that they lead to the wrong server. A new connection
+    /// looks up the server's name again. Returns true if the caller should repeat the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -151,7 +153,7 @@ impl Connections {
         if open.since.is_some_and(|since| since.elapsed() < AGAIN) {
             return false;
         }
-        // The client has already parsed this URL, so this does not fail.
+        // The client has already parsed this URL, so this call does not fail.
         let Ok(shared) = shared(&self.client, self.timeout) else { return false };
         *open = Open { version: version + 1, since: Some(Instant::now()), shared, waiting: Vec::new() };
         true
@@ -177,9 +179,9 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
     }
 }
 
-/// Returns true if a new connection may lead to a better server. Such an error says that the present server is no
-/// longer a primary, has no primary or is not ready, or that the setup of the connection failed. A
-/// [`ConnectionManager`] does not try a failed setup again.
+/// Returns true if this error may go away with a new connection. Either the present server is no longer a primary, has
+/// no primary or is not ready, or the setup of the connection failed. A [`ConnectionManager`] does not repeat a failed
+/// setup.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {
@@ -196,8 +198,8 @@ fn refused_database(error: &RedisError) -> bool {
     error.to_string().contains("refused to switch database")
 }
 
-/// Converts an error of the Redis client. An operator's mistake becomes [`Error::Config`]. A failure that may pass
-/// becomes [`Error::Unavailable`].
+/// Converts an error of the Redis client. An operator's mistake becomes [`Error::Config`]. A failure that may be
+/// temporary becomes [`Error::Unavailable`].
 fn explain(error: RedisError) -> Error {
     let text = error.to_string();
     let wrong_protocol = || {

@@ -1,5 +1,5 @@
--- The beginning of each script that changes a leased batch. If the caller no longer holds the batch, in the same lease
--- and at the same task, the script changes nothing. A plain XCLAIM or XACK does not check this.
+-- The beginning of each script that changes a leased batch. If the caller's lease of the batch is no longer valid, or
+-- if the batch is at another task, the script changes nothing. XCLAIM and XACK alone would not check this.
 local queue, ids, states, dead, delayed = unpack(KEYS)
 local entry, consumer, id, next, generation = unpack(ARGV)
 local pending = redis.call('XPENDING', queue, 'workers', entry, entry, 1)[1]

@@ -1,9 +1,10 @@
--- Leases a batch. A batch whose delay has ended comes first, then a batch whose lease has ended, then a new batch.
--- `lost` is an entry that an earlier call has returned in `ours`, and that the caller does not hold.
+-- Leases a batch to the worker `consumer`. A batch whose delay has ended comes before a batch whose lease has ended. A
+-- new batch comes last. `lost` is the id of an entry that an earlier call returned in `ours`, and of which the caller
+-- has no lease any more. If `lost` is given, the script leases this entry.
 local queue, ids, states, dead, delayed = unpack(KEYS)
 local consumer, visibility, lost = unpack(ARGV)
 
--- Returns nil if the entry is gone.
+-- Assigns the entry to the caller. Returns nil if the entry is no longer in the stream.
 local function claim(entry, attempt)
     return redis.call('XCLAIM', queue, 'workers', consumer, 0, entry, 'IDLE', 0, 'RETRYCOUNT', attempt, 'FORCE')[1]
 end
@@ -39,7 +40,8 @@ end
 if not entry then
     for _, held in ipairs(redis.call('XPENDING', queue, 'workers', 'IDLE', visibility, '-', '+', 100)) do
         if held[2] == consumer then
-            -- The caller was paused. Either the caller still holds the entry, or its next call names the entry as `lost`.
+            -- This worker's own lease has run out. If the worker still has the lease, this XCLAIM extends it. If not,
+            -- the worker names the entry as `lost` in its next call.
             redis.call('XCLAIM', queue, 'workers', consumer, 0, held[1], 'IDLE', 0, 'JUSTID')
             ours[#ours + 1] = held[1]
         else
@@ -62,7 +64,7 @@ end
 local id = entry[2][2]
 local next, generation = string.match(redis.call('HGET', states, id) or '0 0', '^(%d+) (%d+)')
 if again then
-    -- Each lease of a batch has another number. Otherwise the worker's last lease would count as this lease.
+    -- Each lease of a batch gets a new number, so that the worker's earlier lease of this batch is no longer valid.
     generation = generation + 1
     redis.call('HSET', states, id, next .. ' ' .. generation)
 end

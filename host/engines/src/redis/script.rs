@@ -1,4 +1,4 @@
-//! The Lua scripts of the engine. The Redis server runs each script as one step.
+//! The Lua scripts of the engine. The Redis server runs each script as one step, without other commands in between.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisResult, RedisWrite, ToRedisArgs};
 
 use super::{DEAD, DELAYED, IDS, QUEUE, STATE};
 
-/// A Lua script that gets all keys of the engine.
+/// A Lua script of the engine. Each script gets all keys of the engine in `KEYS`.
 pub(super) type Script = LazyLock<Prepared>;
 
 pub(super) static ENQUEUE: Script = LazyLock::new(|| Prepared::new("", include_str!("enqueue.lua")));
@@ -21,8 +21,8 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// The prefix of a script that the engine calls again if Redis's answer to the first call was lost. The script also
-/// accepts a call if the first call has already made the change.
+/// The prefix of a script that the engine calls again if the server's answer to the first call was lost. If the first
+/// call has already made the change, the second call succeeds, too.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A Lua script that the engine calls by its hash.

@@ -72,8 +72,8 @@ pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::R
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
-/// Returns true if a process holds the lock on an owner's lock file. If the function cannot open the lock file, it also
-/// returns true. If this owner has died nevertheless, its leases end after the visibility timeout.
+/// Returns true if a process holds the lock on an owner's lock file. If the lock file exists but cannot be opened, the
+/// function also returns true. If this owner has died nevertheless, its leases end after the visibility timeout.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

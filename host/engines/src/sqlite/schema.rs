@@ -158,8 +158,8 @@ fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience
 }
 
 /// Updates leases and delays if the machine has restarted. All leases end, because no worker has survived the restart.
-/// The clock for delays has started again at zero, so the function computes the rest of each delay with the wall clock.
-/// The rest is at most the whole delay, even if the wall clock has jumped.
+/// The clock for delays has started again at zero, so the function computes the remaining time of each delay with the
+/// wall clock. The remaining time is never longer than the whole delay, even if the wall clock has jumped.
 fn set_clocks(connection: &Connection) -> rusqlite::Result<()> {
     let boot = clock::boot();
     if connection.prepare("SELECT 1 FROM boot WHERE id = ?")?.exists([&boot])? {
