@@ -21,7 +21,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             tasks.add_task(write_log, f"message to {email}")
             await answer(send, 200, "Notification sent\n")
         case "POST", ["orders", order]:
-            # The teardown runs this function after the request's last task.
+            # The host runs this function in the teardown, after the request's last task.
             on_teardown(lambda: print(f"order {order}: closed"))
             tasks.add_task(reserve, order)
             tasks.add_task(send_receipt, order)
@@ -42,7 +42,7 @@ def write_log(message: str) -> None:
 
 @task(max_attempts=5, backoff=Backoff(1, 60))
 async def reserve(order: str) -> None:
-    """If an attempt fails, the host waits at most 1 s before the next attempt, then 2 s, 4 s, up to 1 minute."""
+    """If an attempt fails, the host retries this task after at most 1 s, then 2 s, then 4 s, up to 1 minute."""
     context = TaskContext.current()
     assert context is not None
     if context.attempt == 1:
@@ -56,5 +56,6 @@ async def send_receipt(order: str) -> None:
     print(f"order {order}: receipt")
 
 
-# The host calls `Handler` and `Runner`. Under uvicorn, this line does nothing.
+# The host calls `Handler` for requests, and `Runner` for tasks. Under uvicorn, this line
+# does nothing.
 Handler, Runner = serve(app)

@@ -31,7 +31,7 @@ class Order(BaseModel):
 
 # ANCHOR: dependency
 async def order_book() -> AsyncIterator[list[Order]]:
-    """Stands for a database session. FastAPI closes the session after the last task."""
+    """Stands for a database session. FastAPI closes the session when the request's last task has ended."""
     book: list[Order] = []
     yield book
     print(f"order book closed with {len(book)} order")
@@ -46,7 +46,7 @@ async def write_order(book: list[Order], order: Order) -> None:
 # ANCHOR: retry
 @task(max_attempts=5, backoff=Backoff(1, 60))
 async def reserve(order_id: int) -> None:
-    """If an attempt fails, the host waits at most 1 s before the next attempt, then 2 s, 4 s, up to 1 minute."""
+    """If an attempt fails, the host retries this task after at most 1 s, then 2 s, then 4 s, up to 1 minute."""
     context = TaskContext.current()
     assert context is not None
     if context.attempt == 1:
@@ -67,7 +67,7 @@ async def send_receipt(order: dict[str, object]) -> None:
 async def place_order(
     order: Order, book: Annotated[list[Order], Depends(order_book)], background_tasks: BackgroundTasks
 ) -> Order:
-    # The teardown runs this function after the request's last task.
+    # The host runs this function in the teardown, after the request's last task.
     on_teardown(lambda: print(f"order {order.id}: closed"))
     background_tasks.add_task(write_order, book, order)
     background_tasks.add_task(reserve, order.id)
@@ -76,6 +76,7 @@ async def place_order(
 
 
 # ANCHOR: serve
-# The host calls `Handler` and `Runner`. Under uvicorn, this line does nothing.
+# The host calls `Handler` for requests, and `Runner` for tasks. Under uvicorn, this line
+# does nothing.
 Handler, Runner = serve(app)
 # ANCHOR_END: serve

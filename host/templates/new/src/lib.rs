@@ -71,8 +71,8 @@ async fn place_order(
 }
 
 // ANCHOR: retry
-/// Calls another server. If an attempt fails, the host retries the task. The waits between attempts
-/// are at most 1 s, then 2 s, then 4 s, and so on, up to 1 minute.
+/// Calls another server. If an attempt fails, the host retries the task after at most 1 s, then 2 s,
+/// then 4 s, and so on, up to 1 minute.
 #[epilogue_sdk::task(backoff = "1s..1m")]
 async fn call_back(url: String, order: Order) -> anyhow::Result<()> {
     let response = spin_sdk::http::post(url, serde_json::to_vec(&order)?).await?;
@@ -82,19 +82,19 @@ async fn call_back(url: String, order: Order) -> anyhow::Result<()> {
 }
 // ANCHOR_END: retry
 
-/// Stands for the other server, so that you can try the project without another server.
+/// Plays the part of the other server, so that you can try the project without another server.
 async fn callback(order: String) {
     println!("called back: {order}");
 }
 
 // ANCHOR: durable
-/// Adds the receipt as a durable task. The host stores the task before the response, so the task
-/// survives a crash.
+/// Adds a durable task that sends the receipt. The host stores the task before it sends the
+/// response, so the task survives a crash.
 fn add_receipt(order: Order) -> Result<TaskId, EnqueueError> {
     let receipt = BackgroundTask::new(send_receipt, (order,));
     let options = TaskOptions::new().durable(true);
     match receipt.clone().options(options).enqueue() {
-        // Without a task engine, for example on Spin, the task runs in this process.
+        // If the host has no task engine, for example Spin, this adds an ordinary task.
         Err(EnqueueError::Unsupported(_)) => receipt.enqueue(),
         added => added,
     }

@@ -46,8 +46,8 @@ app.post("/orders", async (c) => {
   try {
     BackgroundTasks.addTask(sendReceipt, order);
   } catch (error) {
-    // A host without a task engine, such as Spin, refuses durable tasks. The task then runs as an
-    // ordinary task.
+    // A host without a task engine, such as Spin, refuses durable tasks. In this case, the app adds
+    // an ordinary task.
     if (!(error instanceof EnqueueError) || error.reason !== "unsupported") throw error;
     BackgroundTasks.addTaskWith({ durable: false }, sendReceipt, order);
   }
