@@ -1,4 +1,4 @@
-//! A host for tests: the real host, on a free port of this machine. A test can wait until a request and its tasks end.
+//! Runs the real host on a free port of this machine, to test guests. A test can wait for the end of a request's tasks.
 //!
 //! ```no_run
 //! use epilogue::testing::TestHost;
@@ -13,14 +13,14 @@
 //! ```
 //!
 //! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
-//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number. With a task engine, hosts work as follows:
+//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number. With a task engine, the hosts of the tests
+//! work as follows:
 //!
-//! - All tasks that can be stored are durable, and the host itself runs these tasks as a worker.
-//! - The record of a request is complete when its tasks have ended. The record sorts the tasks by their numbers.
+//! - All tasks that the host can store are durable, and the host itself runs these tasks as a worker.
+//! - A request's record is complete when the request's tasks have ended. The record sorts the tasks by their numbers.
 //! - A task has one attempt, unless its options allow more. The first retry comes 10 ms after the failure.
 //!
-//! All functions block, so that any test can use them. A function that cannot continue, or that has waited for a
-//! minute, panics.
+//! All functions block, so tests need no `async`. If a function cannot continue, or has waited for a minute, it panics.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
@@ -64,9 +64,9 @@ pub use crate::server::raise_open_files;
 pub use crate::tasks::observer::Summary;
 pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState};
 
-/// Longest time that a test waits for a response or for a record.
+/// The longest time that a test waits for a response or for a record.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Number of bytes that a host keeps of the guests' stdout, and of the guests' stderr.
+/// The number of bytes that a host keeps of the guests' stdout. For stderr, the host keeps the same number.
 const MAX_OUTPUT: usize = 16 << 20;
 
 /// The environment variable that names a task engine for the tasks of all tests.
@@ -80,7 +80,7 @@ pub struct TestHost {
     trigger: ShutdownTrigger,
     server: Option<JoinHandle<anyhow::Result<Summary>>>,
     records: Records,
-    /// The records of the batches that the host's workers ran. None without [`ENGINE`].
+    /// The records of the batches that the host's workers ran. The value is `None` if [`ENGINE`] is not set.
     worked: Option<Records>,
 }
 
@@ -136,7 +136,7 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The URI is a path. A `traceparent` header stays unchanged.
+    /// Sends a request over HTTP/1.1, on a new connection. The URI is a path. The test may set a `traceparent` header.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -151,12 +151,13 @@ impl TestHost {
 
     /// Waits until the request with this trace id and its tasks have ended, and returns the request's record.
     ///
-    /// A test can take each record only once. If no component served a request, the request has no record.
+    /// A test can take each record only once. If no component served the request, there is no record to wait for.
     pub fn record(&self, trace_id: &str) -> RequestRecord {
         self.find(|record| record.trace_id == trace_id)
     }
 
-    /// Returns the oldest record that the test has not taken yet. If there is none, waits for the end of a request.
+    /// Returns the oldest record that the test has not taken yet. If there is no such record, waits until a request
+    /// ends.
     pub fn next_record(&self) -> RequestRecord {
         self.find(|_| true)
     }
@@ -184,27 +185,27 @@ impl TestHost {
         found.unwrap_or_else(|| panic!("the request did not end; the guest printed:\n{}", self.stderr()))
     }
 
-    /// Returns everything that the guests have printed to stdout.
+    /// Returns all text that the guests have printed to stdout.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
-    /// Returns everything that the guests have printed to stderr.
+    /// Returns all text that the guests have printed to stderr.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.contents()).into_owned()
     }
 
-    /// Begins the shutdown, like the first SIGTERM to `epilogue up`.
+    /// Begins the shutdown, as the first SIGTERM to `epilogue up` does.
     pub fn begin_shutdown(&self, grace: Duration) {
         self.trigger.drain(grace);
     }
 
-    /// Stops the host at once, like a second SIGTERM to `epilogue up`.
+    /// Stops the host at once, as a second SIGTERM to `epilogue up` does.
     pub fn stop(&self) {
         self.trigger.stop();
     }
 
-    /// Shuts the host down, and returns a summary of its work. A test can still take the remaining records.
+    /// Shuts the host down, and returns a summary of the host's work. The test can still take the remaining records.
     pub fn shut_down(&mut self, grace: Duration) -> Summary {
         self.trigger.drain(grace);
         let server = self.server.take().expect("it should be shut down once");
@@ -240,7 +241,8 @@ impl TestHostBuilder {
     /// # Panics
     ///
     /// Panics if the setting does not exist, if the value is not valid, or if all hosts of the process share the
-    /// setting: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `task-spans`, `tls-cert` and `tls-key`.
+    /// setting: `grace`, `log`, `log-format`, `max-memory`, `metrics-listen`, `quiet`, `task-spans`, `tls-cert` and
+    /// `tls-key`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         settings::set(&mut self.host, &mut self.settings, name, value);
         self
@@ -252,19 +254,20 @@ impl TestHostBuilder {
         self
     }
 
-    /// Sets a variable that the manifest declares, like `--variable`.
+    /// Sets a variable that the manifest declares, as `--variable` does.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Sets the folder for the application's data, like `--state-dir`. Without this folder, the data is in memory.
+    /// Sets the folder for the application's data, as `--state-dir` does. By default, the host keeps the data in
+    /// memory.
     pub fn state_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.stores = Stores::new(Backends::default(), BTreeMap::new(), Some(folder.as_ref()));
         self
     }
 
-    /// Adds lines to the component's table in the manifest. Panics if the host is from [`TestHost::manifest`].
+    /// Adds lines to the component's table in the manifest. Panics for a host from [`TestHost::manifest`].
     pub fn more(mut self, lines: &str) -> Self {
         match &mut self.manifest {
             Source::Text(text) => text.push_str(&format!("{lines}\n")),
@@ -273,8 +276,7 @@ impl TestHostBuilder {
         self
     }
 
-    /// Allows requests to a destination, as `allowed_outbound_hosts` does. Panics if the host is from
-    /// [`TestHost::manifest`].
+    /// Allows the guest to send requests to a destination. Panics for a host from [`TestHost::manifest`].
     pub fn allow(self, destination: &str) -> Self {
         self.more(&format!("allowed_outbound_hosts = [{destination:?}]"))
     }
@@ -368,7 +370,7 @@ pub struct Exchange<'host> {
 }
 
 impl<'host> Exchange<'host> {
-    /// Starts a thread that sends a request. The request's trace has the id `trace_id`.
+    /// Starts a thread that sends `request`. `trace_id` is the id of the request's trace.
     fn begin(host: &'host TestHost, trace_id: String, request: Request<Bytes>) -> Self {
         let address = host.address;
         let client = Mutex::new(Some(thread::spawn(move || exchange(address, request, PATIENCE))));
@@ -391,7 +393,7 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request's tasks and teardown have ended. Returns the request's record. Call this function once.
+    /// Waits for the end of the request's tasks and teardown, and returns the request's record. Call this only once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

@@ -1,4 +1,4 @@
-//! Receives request bodies and sends responses.
+//! Reads the bodies of requests, and sends responses.
 
 pub(crate) mod activity;
 pub(crate) mod answer;

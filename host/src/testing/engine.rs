@@ -5,8 +5,8 @@ use std::sync::{Mutex, OnceLock};
 use epilogue_manifest::settings::HostOptions;
 use wasmtime::Engine;
 
-/// Returns the wasmtime engine that the hosts of a test process share. A host that sets `max-instances` has its own
-/// engine. The other hosts share an engine, because each engine reserves address space for thousands of instances.
+/// Returns the wasmtime engine that the hosts of a test process share. Hosts share an engine because each engine
+/// reserves address space for thousands of instances. Only a host that sets `max-instances` has its own engine.
 pub(super) fn engine() -> anyhow::Result<&'static Engine> {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());

@@ -1,4 +1,4 @@
-//! Sends one request of a test, on a new connection.
+//! Sends one request for a test, on a new connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;

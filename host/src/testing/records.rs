@@ -14,7 +14,7 @@ pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
 #[derive(Default)]
 struct Kept {
     waiting: Vec<RequestRecord>,
-    /// True if no more records will come.
+    /// True if no more records will arrive.
     ended: bool,
 }
 
@@ -35,8 +35,8 @@ impl Records {
         records
     }
 
-    /// Takes the first record for which `wanted` returns true. If there is no such record yet, waits for the record.
-    /// Returns none if the record does not come within `patience`, or if no more records will come.
+    /// Takes the first record for which `wanted` returns true. If there is no such record yet, waits until it arrives.
+    /// Returns `None` if the record does not arrive within `patience`, or if no more records will arrive.
     pub(super) fn take(&self, patience: Duration, wanted: impl Fn(&RequestRecord) -> bool) -> Option<RequestRecord> {
         let (kept, changed) = &*self.0;
         let looks = |kept: &mut Kept| !kept.ended && !kept.waiting.iter().any(&wanted);

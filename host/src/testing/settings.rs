@@ -1,4 +1,4 @@
-//! The settings that a `TestHost` can have.
+//! Sets the settings of a `TestHost`.
 
 use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 
@@ -7,7 +7,7 @@ use epilogue_manifest::settings::{HostOverlay, SettingsOverlay};
 const OF_THE_PROCESS: [&str; 9] =
     ["grace", "log", "log-format", "max-memory", "metrics-listen", "quiet", "task-spans", "tls-cert", "tls-key"];
 
-/// Sets the setting with the name `name`, for the host or for all components. Panics if a `TestHost` cannot have this
+/// Sets the setting `name` to `value`, for the host or for all components. Panics if a `TestHost` cannot have this
 /// setting, or if the value is not valid.
 pub(super) fn set(host: &mut HostOverlay, components: &mut SettingsOverlay, name: &str, value: &str) {
     assert!(

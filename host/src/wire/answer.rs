@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::WasiBody;
 
-/// Makes the response of a host that is full, with status 503 and `retry-after` set to 1 second.
+/// Makes the response that a full host sends: status 503 with `retry-after` set to 1 second.
 pub(crate) fn unavailable() -> Response<WasiBody> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -20,7 +20,7 @@ pub(crate) fn plain(status: StatusCode) -> Response<WasiBody> {
     whole(response)
 }
 
-/// Converts a response with a complete body to the type that guests' responses have.
+/// Converts a response of the host to the type that guests' responses have. The host's response has a complete body.
 pub(crate) fn whole(response: Response<Bytes>) -> Response<WasiBody> {
     response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }

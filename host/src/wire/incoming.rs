@@ -1,4 +1,4 @@
-//! Limits the size of a request's body, and the time between the parts of the body.
+//! Limits the size of a request's body, and the time that the client may take between two parts of the body.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,10 +15,11 @@ use wasmtime_wasi_http::Error;
 use crate::budget::address::{Address, STALLED_AFTER, Stalled};
 use crate::wire::sent::Unflushed;
 
-/// The state of a request's body, for code that does not read the body. A request without a body has no state.
+/// Shows the state of a request's body to code that does not read the body itself. A request without a body has no
+/// state.
 ///
-/// [`IncomingBody`] has only a weak reference to this state, because a guest may keep the body after its request has
-/// ended. With a strong reference, the ended request would still count as stalled.
+/// A guest may keep the body ([`IncomingBody`]) after the body's request has ended. The body has only a weak reference
+/// to this state, so that the ended request no longer counts as stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -30,26 +31,28 @@ struct Observed {
 
 #[derive(Default)]
 struct Shared {
-    /// The time until which the guest waits for more of the body. The value is `None` while the guest does not wait.
+    /// The latest time until which the guest waits for more of the body. The value is `None` while the guest does not
+    /// wait.
     until: Option<Instant>,
     /// Counts the request as stalled for its client address. The value is `None` while the request is not stalled.
     stalled: Option<Stalled>,
     failure: Option<BadUpload>,
 }
 
-/// The reason why a request's body broke off. In all these cases, the client is the cause.
+/// The reason why the host did not get the whole body of a request. In all these cases, the client is the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
     /// The body is larger than the component's `max-body-size`.
     TooLarge,
-    /// The next bytes of the body did not come within `body-timeout`.
+    /// The client sent no more bytes of the body within `body-timeout`.
     TooSlow,
     /// The body does not match the headers, or the client left before the body's end.
     Malformed,
 }
 
 impl BadUpload {
-    /// Returns the response status for this reason. A client that has left gets no response.
+    /// Returns the status of the response to a request with such a body. If the client has left, nobody gets this
+    /// response.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -70,8 +73,8 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// Makes the state of a request's body. `connection` and `address` are the connection and the address of the client
-    /// that sends the body.
+    /// Makes the state of a request's body. The client that sends the body has the connection `connection` and the
+    /// address `address`.
     pub(crate) fn of(body: &impl Body, connection: &Unflushed, address: &Arc<Address>) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
@@ -81,13 +84,14 @@ impl Upload {
         Self(Some(Arc::new(Observed { connection, address, shared: Mutex::default() })))
     }
 
-    /// Reports whether the guest may be waiting for more of the body. The host cannot see when a guest stops waiting.
-    /// Therefore, the result stays true until the longest possible wait is over.
+    /// Reports whether the guest may be waiting for more of the body. The host does not see when a guest stops waiting.
+    /// Therefore, once a guest has begun to wait, the result stays true until `body-timeout` has passed or more of the
+    /// body has arrived.
     pub(crate) fn is_awaited(&self) -> bool {
         self.shared(|shared| shared.until).flatten().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Returns the reason why the body broke off. Returns `None` if the body did not break off.
+    /// Returns the reason why the host did not get the whole body. Returns `None` if no error has occurred.
     pub(crate) fn failure(&self) -> Option<BadUpload> {
         self.shared(|shared| shared.failure).flatten()
     }
@@ -108,27 +112,28 @@ impl Observed {
     }
 }
 
-/// A request's body. If the body exceeds a limit of its component, the body ends with an error.
+/// A request's body, within the limits of the component's settings. If the client exceeds a limit, the body ends with
+/// an error.
 pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
     size: u64,
-    /// The longest time that the guest waits for the next frame of the body.
+    /// The longest time that the guest waits for the next part of the body.
     patience: Duration,
-    /// The current wait. The value is `None` while the guest does not wait.
+    /// The guest's current wait for the body. The value is `None` while the guest does not wait.
     waiting: Option<Waiting>,
     connection: Option<Unflushed>,
     upload: Weak<Observed>,
 }
 
-/// A wait for the next frame of a body.
+/// A wait of the guest for the next part of a body.
 struct Waiting {
     timer: Pin<Box<Sleep>>,
     end: Instant,
 }
 
 impl<B: Body> IncomingBody<B> {
-    /// Wraps a request's body. `upload` is the state of the wrapped body.
+    /// Wraps the body of a request. `upload` is the state that this body updates.
     pub(crate) fn new(inner: B, settings: &Settings, upload: &Upload) -> Self {
         let max_size = settings.max_body_size.map(|size| size.bytes() as u64);
         let connection = upload.0.as_ref().map(|upload| upload.connection.clone());
@@ -136,20 +141,20 @@ impl<B: Body> IncomingBody<B> {
         Self { inner, max_size, size: 0, patience: settings.body_timeout, waiting: None, connection, upload }
     }
 
-    /// Reports whether the announced length exceeds the limit, or is larger than any file can be.
+    /// Reports whether the length that the client has announced exceeds the limit, or is larger than any file can be.
     pub(crate) fn is_too_large(&self) -> bool {
         self.inner.size_hint().lower() > self.max_size.unwrap_or(i64::MAX as u64)
     }
 
-    /// Records that the whole body has been read.
+    /// Records that the host has read the whole body.
     fn ended(&self) {
         if let Some(connection) = &self.connection {
             connection.read_whole();
         }
     }
 
-    /// Waits until the guest has waited for the longest allowed time. If the wait takes longer than [`STALLED_AFTER`],
-    /// counts the request as stalled.
+    /// Becomes ready when the guest has waited for the longest allowed time. Before that, when the guest has waited for
+    /// [`STALLED_AFTER`], this function counts the request as stalled.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();
@@ -235,8 +240,8 @@ mod tests {
     use epilogue_manifest::values::{Size, Value as _};
     use tokio::time::timeout;
 
-    /// Reads a body that sends one byte after each of the `pauses`, which are in milliseconds. The body may have `max`
-    /// bytes, and the wait for each byte may take one second.
+    /// Reads a body that yields one byte after each of the `pauses`, which are in milliseconds. The limits are `max`
+    /// bytes for the body, and one second of waiting for each byte.
     async fn read(pauses: &[u64], max: &str) -> Result<usize, Error> {
         let frames = stream::iter(pauses.to_vec()).then(|pause| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;

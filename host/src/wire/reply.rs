@@ -1,4 +1,4 @@
-//! Sends the response of a request to the client.
+//! Sends the response to a request.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,11 +22,12 @@ use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 
-/// The header with a request's id. Proxies and frameworks use the same name.
+/// The header that contains a request's id. Many proxies and frameworks use the same header.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that the host accepts from a client, in bytes.
 const MAX_ID: usize = 128;
-/// The time between two checks that the client of a request with a body is still connected.
+/// The time between two checks whether the client is still connected. The host makes these checks only for requests
+/// with a body.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data that the requests of one connection share.
@@ -34,15 +35,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct ConnectionShared {
     pub(crate) unflushed: Unflushed,
     pub(crate) activity: Rc<Activity>,
-    /// The longest time that the client may read nothing of a response. If the client reads nothing for longer than
-    /// this time, it counts as gone.
+    /// If the client reads nothing of a response for this time, the host treats the client as gone.
     pub(crate) send_timeout: Duration,
-    /// Reports whether the client has closed its side of the connection, even if the host has not read everything that
-    /// the client sent.
+    /// Reports whether the client has closed its side of the connection. The function also works if the host has not
+    /// read everything that the client sent.
     pub(crate) has_left: Rc<dyn Fn() -> bool>,
-    /// The readers that get the timelines of requests.
+    /// The readers, such as the dashboard, that get the timelines of requests.
     pub(crate) readers: Readers,
-    /// The setting for the header `x-request-id`.
+    /// How the host sets the header `x-request-id`.
     pub(crate) request_id: RequestId,
 }
 
@@ -55,7 +55,8 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. The value is `None` if no reader wants the timeline, or after a component has taken it.
+    /// The request's timeline. The value is `None` if no reader wants the timeline, or if the code that serves the
+    /// request has taken the timeline.
     pub(crate) timeline: Option<Box<Timeline>>,
     readers: Readers,
     /// The value of the response's header `x-request-id`. The value is `None` if the host does not set the header.
@@ -64,8 +65,9 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Makes the reply for `request`. `timeline` is set if a reader wants the request's timeline. Also returns the
-    /// future from which hyper gets the response. `sender` aborts the task that sends the response.
+    /// Makes the value that sends the response to `request`, and the future from which hyper gets the response.
+    /// `timeline` is set if a reader wants the request's timeline. `sender` can abort the tokio task that sends the
+    /// response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
@@ -98,7 +100,7 @@ impl Reply {
         (reply, awaited)
     }
 
-    /// Returns the reason why the request's body broke off. Returns `None` if the body did not break off.
+    /// Returns the reason why the host did not get the whole request body. Returns `None` if no error has occurred.
     pub(crate) fn bad_upload(&self) -> Option<BadUpload> {
         self.upload.failure()
     }
@@ -108,17 +110,17 @@ impl Reply {
         &self.patience.at_work.activity().address
     }
 
-    /// Reports whether the client has left requests on this connection and still has more than `max` running requests
-    /// there.
+    /// Reports whether the client has given up requests on this connection, and the connection still has more than
+    /// `max` running requests.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.patience.at_work.activity().is_over(max)
     }
 
-    /// Returns when the client has left.
+    /// Waits until the client has left.
     pub(crate) async fn left(&mut self) {
-        // While the guest leaves a request's body unread, hyper reads nothing of an HTTP/1 connection. The system wakes
-        // no task when a connection with unread bytes ends. So the host checks with a timer, which a handler that
-        // returns at once never sets.
+        // While a guest does not read a request's body, hyper reads nothing from an HTTP/1 connection, so hyper does
+        // not see the connection's end. Therefore, the host checks the connection at intervals. If the handler returns
+        // at once, the host makes no check.
         let unread = async {
             while !(self.has_left)() {
                 sleep(LOOK_AGAIN).await;
@@ -130,8 +132,8 @@ impl Reply {
         }
     }
 
-    /// Sets the response's header `x-request-id` to `id`. If the host does not send the header, or uses the client's
-    /// id, changes nothing.
+    /// Sets the response's header `x-request-id` to `id`. Changes nothing if the host sends no such header, or if the
+    /// header already has the client's id.
     pub(crate) fn identify(&mut self, id: &str) {
         if self.request_id.is_none() && self.mode != RequestId::Off {
             self.request_id = HeaderValue::from_str(id).ok();
@@ -144,7 +146,7 @@ impl Reply {
             response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
         }
         if let Some(mut timeline) = self.timeline.take() {
-            // No component has served the request.
+            // A timeline that is still here shows that no component has served the request.
             timeline.responds(response.status());
             timeline.bytes = response.body().size_hint().exact().unwrap_or_default();
             self.readers.each(|reader| reader.answered(&timeline));
@@ -160,14 +162,15 @@ impl Reply {
     }
 }
 
-/// Returns the client's request id if it is short and has only visible ASCII characters.
+/// Returns the request id that the client has sent. Returns `None` if the id is longer than [`MAX_ID`] or contains
+/// other characters than visible ASCII characters.
 fn clients_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let id = headers.get(X_REQUEST_ID)?;
     (!id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)).then_some(id)
 }
 
-/// A future for the response, which hyper awaits. hyper drops the future early if the client leaves or resets the
-/// stream.
+/// The future from which hyper gets the response. If the client leaves or resets the stream first, hyper drops the
+/// future.
 pub(crate) struct Awaited {
     receiver: oneshot::Receiver<Response<TrackedBody>>,
     answered: bool,

@@ -1,20 +1,20 @@
-//! Finds out when a response is *sent* (S2).
+//! Finds out when a response is *sent* (promise S2).
 //!
-//! Tasks may start when the operating system has taken the response's last byte. hyper does not report that moment,
-//! because it buffers the data. The body does not see its end if hyper knows the body's length, because hyper then
-//! stops polling the body. Three observers together find that moment, for HTTP/1 and HTTP/2:
+//! Tasks may start when the operating system has taken the response's last byte. hyper buffers the response, and does
+//! not report when the operating system has taken the last byte. If hyper knows the body's length, hyper does not even
+//! poll the body to its end. Three observers together find the moment, for HTTP/1 and HTTP/2:
 //!
-//! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] ends the body with an empty frame, so that a buffer also
-//!   carries the `END_STREAM` of HTTP/2.
+//! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] adds an empty frame at the end, so that in HTTP/2 a
+//!   tracked buffer carries the flag `END_STREAM`.
 //! - [`TrackedBuf`] wraps each buffer that hyper gets, and sees when hyper has consumed or dropped the buffer.
-//! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when its own buffers are empty. After the
-//!   body has ended and hyper has consumed all buffers, the connection's next successful flush means that the response
-//!   is *sent*.
+//! - [`TrackedIo`] wraps the connection. hyper flushes the connection only when hyper's own buffers are empty. So the
+//!   response is *sent* when the body has ended, hyper has consumed all buffers, and hyper then flushes the connection
+//!   successfully.
 //!
 //! The kernel has all bytes of a *sent* response. The host does not know whether the client has read these bytes.
 //!
-//! The three observers also see when a client reads nothing more, and when a guest writes nothing more. If a client or
-//! a guest stands still for too long, [`Sent`] ends the response.
+//! The three observers also see when a client stops reading, and when a guest stops writing. If a client reads nothing
+//! for too long, or a guest writes nothing for too long, [`Sent`] ends the response.
 
 mod buffer;
 mod io;
@@ -50,19 +50,19 @@ pub(crate) use unflushed::Unflushed;
 /// The state of one response.
 struct Delivery {
     connection: Unflushed,
-    /// The number of the response's buffers that hyper holds.
+    /// The number of buffers of this response that hyper still holds.
     held: AtomicUsize,
     /// True if hyper has read the body to its end.
     ended: AtomicBool,
     /// True if the body had no data ready when hyper last asked for more.
     starved: AtomicBool,
-    /// Counts how often hyper has asked for more of the body, or has taken a part of a buffer.
+    /// The number of times that hyper has asked for more of the body or has taken a part of a buffer.
     moves: AtomicUsize,
-    /// The number of frames of the body that the guest has written.
+    /// The number of pieces of the body that the guest has written.
     frames: AtomicUsize,
     /// The number of bytes of the body that the guest has written.
     bytes: AtomicU64,
-    /// The connection's number of flushes when the guest wrote its last frame.
+    /// The number of flushes of the connection at the time when the guest wrote the newest piece of the body.
     flushes: AtomicUsize,
     /// True if the connection sends one response at a time, as with HTTP/1.
     alone: bool,
@@ -71,15 +71,15 @@ struct Delivery {
     end: Mutex<Option<End>>,
 }
 
-/// The actions that the host takes when a response ends.
+/// The data that the host needs when a response ends.
 struct End {
     outcome: oneshot::Sender<ResponseOutcome>,
-    /// The request's place. When the response ends, the place counts as draining.
+    /// Counts the request as running. When the response ends, the host changes this count to draining.
     place: Option<Arc<Place>>,
 }
 
 impl Delivery {
-    /// Settles the response's outcome. Only the first call for a response has an effect.
+    /// Sets the final outcome of the response. Only the first call for a response has an effect.
     fn settle(&self, outcome: ResponseOutcome) {
         if let Some(end) = self.end().take() {
             if let Some(place) = end.place {
@@ -89,12 +89,12 @@ impl Delivery {
         }
     }
 
-    /// Returns the actions for the response's end. After the response has ended, the returned value is `None`.
+    /// Returns the data for the end of the response. After the response has ended, the returned value is `None`.
     fn end(&self) -> MutexGuard<'_, Option<End>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Settles the outcome of a response that can no longer be sent.
+    /// Sets the final outcome of a response that can no longer be sent.
     fn lose(&self) {
         self.settle(self.connection.loss());
     }
@@ -108,10 +108,10 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Reports whether the response waits for the guest. A response waits for the guest if the client has everything
-    /// that the guest has written, or if the response has ended and the guest still computes. If hyper copies a buffer,
-    /// the copy leaves with the connection's next flush. Therefore, the result is true only if the connection has
-    /// flushed since the guest's last frame.
+    /// Reports whether the guest is the one that must act next. The guest must write more if the operating system has
+    /// taken everything that the guest has written. If the response has ended, the guest must return. hyper may keep
+    /// copies of a buffer's bytes until the next flush. Therefore, the result is true only if hyper has flushed the
+    /// connection since the guest wrote its newest piece.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -120,8 +120,8 @@ impl Delivery {
         flushed && self.starved.load(Relaxed) && self.held.load(Relaxed) == 0
     }
 
-    /// If the body has ended and hyper holds no buffer, counts the response as sent with the connection's next flush.
-    /// The host calls this function when the body or a buffer is dropped.
+    /// If the body has ended and hyper holds no buffer, the response counts as sent at the connection's next flush. The
+    /// host calls this function when the body or a buffer is dropped.
     fn check(self: &Arc<Self>) {
         if self.ended.load(Relaxed) && self.held.load(Relaxed) == 0 {
             self.connection.push(self);
@@ -144,13 +144,13 @@ impl Sent {
             Some(patience) => patience.wait(&self.delivery, &mut self.outcome).await,
             None => (&mut self.outcome).await,
         };
-        // If the sender was dropped, the response can no longer be sent.
+        // If the other side of the channel was dropped, the response can no longer be sent.
         ended.unwrap_or_else(|_| self.delivery.connection.loss())
     }
 
-    /// Ends the body with an error, because the guest died while it wrote the body. Without the error, a body of
-    /// unknown length would look complete. Returns `None` if the response ended with this error. If the client or the
-    /// host had already left, or if the body was complete, returns the response's outcome.
+    /// Ends the body with an error, because the guest was interrupted before it had written the whole body. Without the
+    /// error, a body of unknown length would look complete to the client. Returns `None` if the response ended with
+    /// this error. If the response had ended before, or the body was complete, returns the response's outcome.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -161,7 +161,8 @@ impl Sent {
     }
 
     /// Sets the limits for the client and the guest. `patience` limits how long the client may read nothing. `upload`
-    /// is the state of the request's body. A guest that waits for more of the request's body does not count as stalled.
+    /// is the state of the request's body. While the guest waits for more of the request's body, the limit for the
+    /// guest does not apply.
     pub(crate) fn limit(&mut self, patience: Patience, upload: Upload) {
         self.patience = Some(patience);
         self.upload = upload;
@@ -172,7 +173,8 @@ impl Sent {
         self.delivery.bytes.load(Relaxed)
     }
 
-    /// Counts the request of `place` as draining as soon as the response has ended.
+    /// Passes in the count of the request as running. As soon as the response has ended, `place` counts the request as
+    /// draining.
     pub(crate) fn free(&self, place: Arc<Place>) {
         match &mut *self.delivery.end() {
             Some(end) => end.place = Some(place),
@@ -180,14 +182,14 @@ impl Sent {
         }
     }
 
-    /// Settles the outcome of a response that hyper does not take, because hyper has dropped the request.
+    /// Sets the final outcome of a response that hyper does not take, because hyper has dropped the request.
     pub(crate) fn refuse(&self) {
         self.delivery.lose();
     }
 }
 
-/// Wraps `response` to observe its delivery over `connection`. `method` and `version` are the method and the HTTP
-/// version of the request.
+/// Wraps `response`, so that the host can observe how `connection` delivers the response. `method` and `version` are
+/// the method and the HTTP version of the request.
 pub(crate) fn track(
     connection: &Unflushed,
     method: &Method,
@@ -209,7 +211,7 @@ pub(crate) fn track(
         end: Mutex::new(Some(End { outcome: sender, place: None })),
     });
     let (parts, body) = response.into_parts();
-    // RFC 9110 section 6.4.1 forbids a body with status 205, but hyper's HTTP/2 code would send the body.
+    // RFC 9110 section 6.4.1 forbids a body in a response with status 205, but hyper would send the body over HTTP/2.
     let reset = parts.status == StatusCode::RESET_CONTENT;
     let bodyless =
         reset || *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -217,8 +219,8 @@ pub(crate) fn track(
     let body = TrackedBody {
         announced,
         remaining: announced,
-        // A response to HEAD has the headers of a response to GET. Status 205 has the length 0, and 204 and 304 have no
-        // length.
+        // A response to HEAD announces the same length as a response to GET. A response with status 205 announces the
+        // length 0, and a response with status 204 or 304 announces no length.
         hint: match *method {
             _ if reset => SizeHint::with_exact(0),
             Method::HEAD if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
@@ -235,14 +237,14 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// Returns the length of the body in bytes. The header `content-length` has priority over the length that the body
-/// itself reports. Returns `None` if the body has no known length.
+/// Returns the length of the body in bytes. If the response has a header `content-length`, uses the header. Otherwise,
+/// uses the length that the body itself reports. Returns `None` if the length is not known.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())
 }
 
-/// A response body that observes its own end.
+/// A response body that reports to the host when it ends.
 pub(crate) struct TrackedBody {
     /// The guest's body. The value is `None` if the response must not have a body.
     inner: Option<WasiBody>,
@@ -253,9 +255,9 @@ pub(crate) struct TrackedBody {
     /// The number of bytes of the body that the guest has not written yet. The value is `None` if the body's length is
     /// not known.
     remaining: Option<u64>,
-    /// True if hyper drops the body right after the announced number of bytes, as with HTTP/1.
+    /// True if hyper drops the body right after the announced number of bytes, which is the case with HTTP/1.
     dropped_early: bool,
-    /// True if hyper has got the empty last frame.
+    /// True if hyper has received the empty last frame.
     sealed: bool,
     /// The error that ends the body at the next poll.
     failure: Option<Error>,
@@ -263,8 +265,8 @@ pub(crate) struct TrackedBody {
 }
 
 impl TrackedBody {
-    /// Polls the guest's body, and skips empty pieces. For each empty piece, hyper would queue an HTTP/2 frame without
-    /// a limit, so a guest could fill the host's memory with empty pieces (GHSA-f8mm-ggr3-89wh).
+    /// Polls the guest's body, and skips empty pieces. Otherwise, hyper would queue an HTTP/2 frame for each empty
+    /// piece without a limit, and a guest could fill the host's memory (GHSA-f8mm-ggr3-89wh).
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -280,8 +282,8 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends the body with an error at the next poll. Before the next poll, hyper can send the earlier data, which it
-    /// would drop after an error.
+    /// Ends the body with an error, but only at the next poll. If the body ended with the error at once, hyper would
+    /// drop the data that it has not sent yet.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {
             (Error::HttpResponseBodySize(Some(written)), Some(length)) => wrong_length(*written, length),
@@ -320,8 +322,8 @@ impl Body for TrackedBody {
                     Ok(self.buffer(bytes))
                 }
                 Err(frame) => {
-                    // Trailers end the stream by themselves. If the map of trailers is empty, no trailer can carry a
-                    // buffer, so an empty buffer ends the stream.
+                    // Trailers are the end of the stream, so no empty frame must follow. But if the map of trailers is
+                    // empty, no trailer can carry a buffer, so an empty frame must end the stream.
                     self.sealed = true;
                     Ok(match frame.into_trailers() {
                         Ok(trailers) if !trailers.is_empty() => Frame::trailers(self.fence(trailers)),
@@ -362,14 +364,14 @@ impl Body for TrackedBody {
 }
 
 impl TrackedBody {
-    /// Attaches a buffer to one of the trailers until hyper has encoded the trailers. The trailers are the last part of
-    /// the body, so only this buffer shows that hyper has encoded them.
+    /// Attaches a tracked buffer to one of the trailers. The trailers are the last part of the body. When hyper has
+    /// encoded the trailers, it drops the buffer, and so the host sees that hyper has taken the whole body.
     fn fence(&self, mut trailers: HeaderMap) -> HeaderMap {
         if let Some(value) = trailers.values_mut().next() {
             let fence = Fence(TrackedBuf::new(Bytes::new(), &self.delivery), value.clone());
             if let Ok(mut fenced) = HeaderValue::from_maybe_shared(Bytes::from_owner(fence)) {
-                // A sensitive value stays out of HTTP/2's compression table. The table would keep a copy, and so the
-                // buffer.
+                // HTTP/2's compression table would keep a copy of the value, and with the copy the buffer. The table
+                // keeps no sensitive values.
                 fenced.set_sensitive(true);
                 *value = fenced;
             }

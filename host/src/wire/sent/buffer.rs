@@ -47,7 +47,7 @@ impl Drop for TrackedBuf {
     }
 }
 
-/// A header value that keeps a buffer until it is dropped.
+/// The value of a trailer, which holds a tracked buffer until the value is dropped.
 pub(super) struct Fence(
     #[expect(dead_code, reason = "its drop is what counts")] pub(super) TrackedBuf,
     pub(super) HeaderValue,

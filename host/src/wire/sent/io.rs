@@ -1,4 +1,4 @@
-//! Observes a connection's flushes, to find out which responses have been sent.
+//! Observes when a connection is flushed, to find out which responses have been sent.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,16 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Unflushed;
 
-/// A connection that settles the sent responses at each flush.
+/// A connection. At each flush, it sets the outcome of the responses that the flush has completed.
 pub(crate) struct TrackedIo<T> {
     io: Rc<RefCell<T>>,
     unflushed: Unflushed,
 }
 
 impl<T> TrackedIo<T> {
-    /// Wraps a connection. With TLS, `io` is the connection below TLS, because only bytes that have left the process
-    /// count. When hyper is done with the connection, it drops the wrapper. Code that uses the connection afterwards
-    /// must keep its own reference to `io`.
+    /// Wraps a connection. If the connection uses TLS, `io` is the TCP connection below TLS, because only bytes that
+    /// have left the process count as sent. When hyper does not need the connection any more, hyper drops the wrapper.
+    /// Code that uses the connection later must keep its own reference to `io`.
     pub(crate) fn new(io: Rc<RefCell<T>>, unflushed: Unflushed) -> Self {
         Self { io, unflushed }
     }

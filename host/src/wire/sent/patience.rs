@@ -14,13 +14,14 @@ use crate::budget::address::STALLED_AFTER;
 use crate::contract::bindings::ResponseOutcome;
 use crate::wire::activity::AtWork;
 
-/// The longest time that a client may read nothing of a response, and the task that the host aborts after that time.
+/// Limits how long a client may read nothing of a response, and can abort the tokio task that sends the response.
 pub(crate) struct Patience {
     limit: Duration,
-    /// The task that sends the response. With HTTP/1, this task serves the whole connection. With HTTP/2, this task
-    /// serves one stream.
+    /// Aborts the tokio task that sends the response. With HTTP/1, this task serves the whole connection. With HTTP/2,
+    /// this task serves one stream.
     sender: AbortHandle,
-    /// Keeps the connection from counting as idle before the response has ended.
+    /// Counts the request as running on its connection, so that the connection does not count as idle before the
+    /// response has ended.
     pub(crate) at_work: AtWork,
 }
 
@@ -29,8 +30,8 @@ impl Patience {
         Self { limit, sender, at_work }
     }
 
-    /// Waits for the response's end. If the client reads nothing for a second or two, counts the request as stalled. If
-    /// the client reads nothing for the whole limit, aborts the response.
+    /// Waits until the response has ended. If the client reads nothing for one or two seconds, counts the request as
+    /// stalled. If the client reads nothing until the limit, aborts the response.
     pub(super) async fn wait(
         &self,
         delivery: &Delivery,
@@ -57,10 +58,10 @@ impl Patience {
 }
 
 impl Delivery {
-    /// Returns a value that changes when the client reads something, if the host can see that the client reads.
+    /// Returns two counts. If a count changes, the client has read something of the response.
     fn progress(&self) -> (usize, usize) {
-        // With HTTP/2, the connection also writes bytes of other streams. So its writes count as progress of this
-        // response only when nothing but the flush is left.
+        // With HTTP/2, the connection also writes bytes of other streams. So the writes of the connection count for
+        // this response only when hyper has consumed the whole response and only the flush is left.
         let writes = self.alone || (self.ended.load(Relaxed) && self.held.load(Relaxed) == 0);
         let writes = if writes { self.connection.writes() } else { 0 };
         (self.moves.load(Relaxed), writes)

@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Returns the time between two checks for callers that need no quick result, which is a quarter of the limit.
+/// Returns the usual time between two checks, which is a quarter of the limit.
 pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }
 
-/// Returns when `stands_still` has been true at each check for `limit`. The result may come one step late, because a
-/// step does not begin with the last movement.
+/// Checks `stands_still` after each `step`, and returns when the result has been true at each check for the time
+/// `limit`. The function may return up to one step late.
 ///
-/// After the first check that finds a standstill, calls `tell` with the deadline. If something moves later, calls
-/// `tell` with `None`.
+/// When a check finds a standstill for the first time, calls `tell` with the deadline. If a later check finds no
+/// standstill, calls `tell` with `None`.
 pub(super) async fn standstill(
     limit: Duration,
     step: Duration,
     mut stands_still: impl FnMut() -> bool,
     mut tell: impl FnMut(Option<Instant>),
 ) {
-    // Without a pause between two checks, the thread would do nothing else.
+    // Between two checks, the thread needs a pause, in which it does its other work.
     let step = step.max(Duration::from_millis(1));
     let steps = limit.as_nanos().div_ceil(step.as_nanos());
     let mut still = 0;
@@ -44,8 +44,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(4);
 
-    /// Watches for a standstill with `looks` as the results of the checks. Returns the arguments of `tell` in seconds
-    /// from the start, and the second in which the standstill is found.
+    /// Watches for a standstill. `looks` are the results of the checks. Returns the arguments of `tell` in seconds from
+    /// the start, and the second in which the function finds the standstill.
     async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
         let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
         let tell = |end: Option<Instant>| told.borrow_mut().push(end.map(|end| (end - begun).as_secs()));

@@ -1,4 +1,4 @@
-//! Tests with hyper over a pipe that holds one byte. With this pipe, the client has read everything that was sent,
+//! Tests with hyper over a pipe that holds only one byte, so that the client has always read everything that was sent
 //! except one byte.
 
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ use super::*;
 
 /// A text that is larger than one HTTP/2 frame.
 const LONG: &str = include_str!("tests.rs");
-/// A text that is large enough for h2 to write its buffer alone, without copying it.
+/// A text that is so large that h2 writes the text's buffer directly instead of copying it.
 const CHUNK: &str = LONG.split_at(1000).0;
 
 fn full(text: &'static str) -> Response<WasiBody> {
@@ -39,8 +39,8 @@ fn frames(frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync())
 }
 
-/// Makes a body that yields `pause` times before each frame and before its end. During these yields, the connection
-/// writes the earlier frames.
+/// Makes a body that yields to other work `pause` times before each frame and before its end, so that the connection
+/// can write the earlier frames.
 fn slow(pause: usize, frames: Vec<Result<Frame<Bytes>, Error>>) -> Response<WasiBody> {
     let frames = stream::unfold(frames.into_iter(), move |mut frames| async move {
         for _ in 0..pause {
@@ -66,9 +66,9 @@ fn with_length(mut response: Response<WasiBody>, length: u64) -> Response<WasiBo
     response
 }
 
-/// Serves one HTTP/1 connection, and answers with `response`. The client reads a byte at a time, and at most `patience`
-/// bytes. Returns the bytes that the client read, the number of these bytes when the response was settled, and the
-/// outcome.
+/// Serves one HTTP/1 connection, and answers with `response`. The client reads one byte at a time, and at most
+/// `patience` bytes. Returns the bytes that the client read, the response's outcome, and the number of bytes that the
+/// client had read when the outcome was set.
 async fn read_bytewise(
     method: &'static str,
     response: Response<WasiBody>,
@@ -204,7 +204,7 @@ fn s2_a_response_that_hyper_never_took_is_not_delivered() {
     for response in [empty(StatusCode::NO_CONTENT), with_length(full(""), 0)] {
         let connection = Unflushed::default();
         let (response, mut sent) = track(&connection, &Method::GET, Version::HTTP_2, response);
-        // hyper drops the response in this way if the stream was reset just before.
+        // If the client reset the stream just before, hyper drops the response like this.
         drop(response);
         connection.flushed();
         assert!(matches!(sent.outcome().now_or_never(), Some(ResponseOutcome::ClientGone)));
@@ -234,9 +234,9 @@ fn s7_a_client_that_leaves_leaves_a_dead_guest_too() {
     assert!(matches!(ended.now_or_never(), Some(Some(ResponseOutcome::ClientGone))));
 }
 
-/// Serves one HTTP/2 connection through a relay that takes a byte at a time. Sends one request for each of the
-/// `responses`, all at once. Returns the relayed bytes. For each response, also returns the number of relayed bytes
-/// when the response was settled, and its outcome.
+/// Serves one HTTP/2 connection through a relay that takes one byte at a time. The client sends one request for each of
+/// the `responses`, all at the same time. Returns the relayed bytes. For each response, also returns its outcome and
+/// the number of bytes that were relayed when the outcome was set.
 async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, ResponseOutcome)>) {
     let (client, client_end) = tokio::io::duplex(1 << 20);
     let (server_end, server) = tokio::io::duplex(1);
@@ -277,7 +277,8 @@ async fn http2(responses: Vec<Response<WasiBody>>) -> (Vec<u8>, Vec<(usize, Resp
     (relayed, all.into_iter().map(|(_, length, outcome)| (length, outcome)).collect())
 }
 
-/// Copies bytes in both directions. From the server, whose pipe holds one byte, the relay copies byte by byte.
+/// Copies bytes in both directions. The pipe of the server holds one byte, so the relay gets the server's bytes one by
+/// one.
 async fn relay(client: DuplexStream, server: DuplexStream, relayed: Arc<Mutex<Vec<u8>>>) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_server, mut to_server) = tokio::io::split(server);
@@ -293,8 +294,8 @@ async fn relay(client: DuplexStream, server: DuplexStream, relayed: Arc<Mutex<Ve
     tokio::join!(up, down);
 }
 
-/// Returns the positions of the ends of the frames that end a stream, in the order of the streams (RFC 9113, sections
-/// 4.1 and 6).
+/// Finds the frames that end a stream, and returns the position after each of these frames, in the order of the streams
+/// (RFC 9113, sections 4.1 and 6).
 fn stream_ends(mut frames: &[u8]) -> Vec<usize> {
     const END_STREAM: u8 = 1;
     let (mut ends, mut position) = (Vec::new(), 0);
@@ -365,8 +366,8 @@ fn s13_who_ended_the_connection_decides_whether_the_client_counts_as_gone() {
                 other => panic!("{other:?}"),
             }
         };
-        // The response is lost before hyper has taken anything, in the middle of a buffer, and when only the flush is
-        // left.
+        // The response is lost at three points: before hyper has taken anything, in the middle of a buffer, and when
+        // only the flush is left.
         assert_eq!(lost(&|_, response| drop(response)), by_host);
         assert_eq!(lost(&|_, response| drop(frames_of(response))), by_host);
         assert_eq!(
@@ -379,7 +380,7 @@ fn s13_who_ended_the_connection_decides_whether_the_client_counts_as_gone() {
     }
 }
 
-/// Returns all buffers of a response. hyper has taken the buffers, but has not sent them.
+/// Returns all buffers of a response, as if hyper had taken the buffers but not sent them.
 fn frames_of(response: Response<TrackedBody>) -> Vec<TrackedBuf> {
     let mut body = pin!(response.into_body());
     let mut next = || body.as_mut().frame().now_or_never().flatten();

@@ -1,4 +1,4 @@
-//! Keeps the responses of a connection that wait for the connection's next flush.
+//! Lists the responses of a connection that count as sent at the connection's next flush.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Delivery;
 use crate::contract::bindings::ResponseOutcome;
 
-/// The error of a response if the host has ended its connection.
+/// The error for a response that was not sent because the host has ended the connection.
 pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
 
 /// The responses of one connection that hyper has taken completely but has not flushed.
 ///
-/// All users of a connection are on one thread. The lock exists only because header values, which trailers need, must
-/// be `Send`.
+/// All code that uses this value runs on one thread. The lock exists only because trailers hold this value in header
+/// values, which must be `Send`.
 #[derive(Clone, Default)]
 pub(crate) struct Unflushed(Arc<Outgoing>);
 
@@ -23,15 +23,15 @@ struct Outgoing {
     flushes: AtomicUsize,
     /// True if the host ended the connection. False if the client ended the connection.
     left: AtomicBool,
-    /// True if the client has sent bytes of a request that the host has not read to its end. A client with unread bytes
-    /// may still be sending.
+    /// True if the client has sent bytes of a request and the host has not read the whole request. In this case, the
+    /// client may still be sending more bytes.
     unread: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
     deliveries: Vec<Arc<Delivery>>,
-    /// True if the connection has ended. An ended connection flushes nothing more.
+    /// True if the connection has ended, so that it cannot be flushed any more.
     closed: bool,
 }
 
@@ -66,19 +66,19 @@ impl Unflushed {
         }
     }
 
-    /// Returns how often the operating system has taken bytes from this connection.
+    /// Returns the number of times that the operating system has taken bytes from this connection.
     pub(super) fn writes(&self) -> usize {
         self.0.writes.load(Relaxed)
     }
 
-    /// Returns how often the connection was flushed. At each flush, the operating system had taken everything that
-    /// hyper held.
+    /// Returns the number of times that hyper has flushed the connection. After each flush, the operating system has
+    /// everything that hyper held before.
     pub(super) fn flushes(&self) -> usize {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Records that the host is about to end the connection. Without the record, the connection's responses would end
-    /// as if the client had left.
+    /// Records that the host itself is about to end the connection. Otherwise, the outcome of the connection's
+    /// responses would say that the client has left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
     }
@@ -87,12 +87,12 @@ impl Unflushed {
         self.0.unread.store(true, Relaxed);
     }
 
-    /// Records that the host has read the current request to its end.
+    /// Records that the host has read the whole current request.
     pub(crate) fn read_whole(&self) {
         self.0.unread.store(false, Relaxed);
     }
 
-    /// Reports whether the client may be sending bytes that the host will not read.
+    /// Reports whether the client may still be sending bytes of a request that the host has not read to its end.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.unread.load(Relaxed)
     }
