@@ -15,7 +15,7 @@ use epilogue::bench::{App, AppOptions, Bench, small_engine};
 use epilogue::testing::{TestHost, compose};
 use epilogue_manifest::Manifest;
 
-/// The number of tasks in one request, and the number of calls in a row.
+/// The number of tasks in one request, and the number of calls that one measurement makes one after the other.
 const TASKS: u32 = 100;
 /// The size of a response's body in bytes.
 const BODY: u64 = 16 << 20;
@@ -51,7 +51,8 @@ fn requests(criterion: &mut Criterion) {
     });
 }
 
-/// Measures the work before the first request. `compare/run` measures the whole start of the host.
+/// Measures two steps before the first request: composing a guest, and loading an application. `compare/run` measures
+/// the whole start of the host.
 fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20).measurement_time(Duration::from_secs(10));

@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail, ensure};
 use epilogue::testing::TestHost;
 
-/// The largest allowed median of a function's times, in microseconds.
+/// The largest allowed median of a function's duration, in microseconds.
 const MOST: u64 = 1_000;
 
 fn main() -> Result<()> {

@@ -1,10 +1,11 @@
-//! `cargo bench --profile dev --bench instructions` counts the instructions of a task, and compares the counts with
-//! `instructions.txt`. CI runs this benchmark. Times vary from run to run, but counts of instructions do not. The
-//! benchmark uses the profile of the tests, so little must be built for the benchmark. With the profile of the tests,
-//! the host's code is not optimized, so the host's part of the count is larger.
+//! `cargo bench --profile dev --bench instructions` counts the processor instructions that a task needs, and compares
+//! the counts with `instructions.txt`. CI runs this benchmark. Times differ from run to run, but counts of instructions
+//! do not. The benchmark uses the build profile of the tests, so that CI has little more to build. In this profile, the
+//! host's code is not optimized, so the counts are larger than in a release.
 //!
-//! The program runs itself under valgrind, once with few tasks and once with many tasks. The difference is the count
-//! for the tasks alone, without the start. `--bless` writes the new counts to `instructions.txt`.
+//! The program runs itself under valgrind, once with few tasks and once with many tasks. The difference between the two
+//! counts is the count for the tasks alone, without the start of the program. `--bless` writes the new counts to
+//! `instructions.txt`.
 
 #[path = "parts/guests.rs"]
 mod guests;
@@ -21,8 +22,8 @@ const WRITTEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions
 const PARTS: [&str; 3] = ["enqueue", "drain", "call"];
 /// The numbers of tasks in the two runs.
 const TASKS: [u32; 2] = [100, 600];
-/// The largest allowed difference of a count, in percent. Other versions of the C library and of Rust give other
-/// counts.
+/// The largest allowed difference between a new count and the count in `instructions.txt`, in percent. The counts
+/// differ a little with other versions of the C library and of Rust.
 const TOLERANCE: u64 = 10;
 
 fn main() -> Result<()> {
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Does the work whose instructions are counted.
+/// Does the work whose instructions valgrind counts.
 fn run(part: &str, tasks: u32) -> Result<()> {
     // The target is fixed, so that the guest's compiled code is the same on every machine.
     let engine = small_engine(Some("x86_64-unknown-linux-gnu"))?;

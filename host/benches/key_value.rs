@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 /// The number of calls in one request.
 const CALLS: u32 = 1_000;
-/// The number of requests. The shortest request counts.
+/// The number of equal requests in one measurement. The result is the time of the shortest request.
 const ROUNDS: usize = 15;
 
 fn main() {
@@ -32,7 +32,7 @@ fn main() {
     println!("{:<40} {get:>8.1} {set:>8.1}", "rusqlite itself, memory");
 }
 
-/// Returns the microseconds for one call, measured in requests with many calls.
+/// Returns the microseconds that one call of a guest takes. The function measures requests with many calls.
 fn of_guest(host: &TestHost, version: &str, call: &str) -> f64 {
     let path = |calls: u32| {
         let calls = vec![call; calls as usize].join(",");
@@ -46,8 +46,8 @@ fn of_guest(host: &TestHost, version: &str, call: &str) -> f64 {
     microseconds(took(&path(CALLS)).saturating_sub(took(&path(0))))
 }
 
-/// Returns the microseconds for a read and for a write with SQLite alone. As in the host's store, each runs in its own
-/// transaction.
+/// Returns the microseconds that a read and a write take with SQLite alone. As in the host's store, each read and each
+/// write has its own transaction.
 fn of_sqlite(connection: Connection) -> [f64; 2] {
     connection
         .execute_batch(

@@ -1,4 +1,4 @@
-"""The clients. They send requests to a system, and return what they measured."""
+"""The clients, which send requests to a system and return what they measured."""
 
 import re
 import shutil

@@ -33,7 +33,7 @@ class Running:
         if cache:
             environment["XDG_CACHE_HOME"] = str(cache)
         begin = time.monotonic()
-        # The system gets its own session, so that the tool can find and kill all its processes.
+        # The system gets its own session, so that this tool can find and kill all processes of the system.
         self.process = subprocess.Popen(
             [str(part) for part in system.command(self.port, logged)], env=environment,
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True,
@@ -61,14 +61,14 @@ class Running:
             return response.read().decode()
 
     def stats(self):
-        """Returns the kernel's figures for each process of the system's session. The figures begin with the third field
-        of `man proc_pid_stat`."""
+        """Returns the kernel's figures for each process of the system, by process id. The first figure is the third field in
+        `man proc_pid_stat`."""
         mine = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, *fields = stat.read_text().rsplit(")", 1)[1].split()
             except OSError:
-                continue  # The process has ended.
+                continue  # The process ended before its file was read.
             if int(fields[2]) == self.process.pid and state != "Z":
                 mine[int(stat.parent.name)] = [state, *map(int, fields)]
         return mine
@@ -78,13 +78,13 @@ class Running:
         return sum(fields[21] for fields in self.stats().values()) * os.sysconf("SC_PAGE_SIZE")
 
     def memory_shared_once(self):
-        """Returns the resident bytes of all processes of the system. A page that is mapped more than once counts once, such
-        as a page of the instances' initial memory."""
+        """Returns the resident bytes of all processes of the system. If a page is mapped more than once, for example a page
+        of the instances' initial memory, the page counts once."""
         sizes = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.stats()]
         return sum(int(re.search(r"^Pss: +(\d+) kB", size, re.M)[1]) * 1024 for size in sizes)
 
     def cpu(self):
-        """Returns the seconds that all processes of the system have computed."""
+        """Returns the processor time that all processes of the system have used, in seconds."""
         return sum(fields[11] + fields[12] for fields in self.stats().values()) / os.sysconf("SC_CLK_TCK")
 
     def log(self):
@@ -92,7 +92,7 @@ class Running:
         return self.output.read().decode(errors="replace")
 
     def stop(self):
-        """Asks the system to end, and returns everything that it has printed."""
+        """Asks the system to end, waits until it has ended, and returns everything that it has printed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

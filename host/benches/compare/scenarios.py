@@ -14,11 +14,11 @@ SLEEP = 50  # milliseconds
 BODY = 64 * MIB
 DRAINING, LONG = 10_000, 15_000  # requests, milliseconds
 BURN = 0.2  # seconds
-QUIET_RATE = 200  # task-free requests per second beside the burning ones
+QUIET_RATE = 200  # requests without tasks per second, while the tasks of other requests compute
 
 
 def check(run, tasks, answered):
-    """Ends the run. Fails unless every task of every request ran, also of requests that the client did not wait for."""
+    """Ends the run. Fails if a task of any request did not run, even if the client did not wait for the response."""
     counts = run.system.counts(run)
     if counts is None:
         return
@@ -43,17 +43,17 @@ def throughput(tasks):
 
 
 def count_composed(system, tasks, requests=2000):
-    """Counts the tasks in a separate run, because a stock host can only log a line for each task."""
+    """Counts the tasks in a separate run, because a stock host cannot count tasks, and only logs a line for each task."""
     with system.start(logged=True) as run:
         load.counted(run.url(f"/?tasks={tasks}"), requests)
-        time.sleep(1)  # A stop would end running tasks.
+        time.sleep(1)  # `counts` stops the system, which would end running tasks.
         ran = system.counts(run)["ran"]
     if ran != tasks * requests:
         raise Failure(f"{system.name}: {ran} of {tasks * requests} tasks ran")
 
 
 def latency(tasks):
-    """Measures latencies at half of the system's highest rate without tasks. The first run measures this rate."""
+    """Measures latencies. The clients send half as many requests per second as the system can answer without tasks."""
 
     def measure(system, seconds, known):
         key = ("half", system.name)
@@ -89,8 +89,9 @@ def busy(burning):
 
 
 def rounds(run, known):
-    """Finds out how many rounds of the computation take 200 ms of a core. A clock in the guest cannot replace this:
-    workerd's clock stands still while it computes, and with a clock, parallel tasks would end together."""
+    """Finds out how many rounds of the computation take 200 ms of a core. A guest cannot use a clock for this purpose.
+    In workerd, the clock stands still while a guest computes. Elsewhere, tasks that run at the same time would all end
+    after 200 ms, and so compute less."""
     key = ("rounds", run.system.name)
     count = known.get(key, 20_000)
     for _ in range(30):
@@ -98,14 +99,14 @@ def rounds(run, known):
         if abs(seconds - BURN) < BURN / 5:
             known[key] = count
             return count
-        # If the run was too short to measure, try three times as many rounds. Otherwise try the number for this speed.
-        # A compiler may still make the loop faster, so the next run measures again.
+        # If the run was too short to measure, the next run has three times as many rounds. Otherwise, the next run has
+        # the number of rounds that takes 200 ms at this speed. A compiler may make the loop faster until then.
         count = int(count * BURN / seconds) if seconds > BURN / 4 else 3 * count
     raise Failure(f"{run.system.name} computes at no even speed: no number of rounds takes {BURN} s of a core")
 
 
 def compute(run, count):
-    """Returns the seconds of computing for `count` rounds. A compiler may optimize the loop during the first runs."""
+    """Returns the processor seconds for `count` rounds. A compiler may optimize the loop during the first of five runs."""
     for _ in range(5):
         before = run.cpu()
         run.fetch(f"/?work={count}")
@@ -114,7 +115,7 @@ def compute(run, count):
 
 def draining(system, seconds, known):
     with system.start() as run:
-        # Memory that the system needs for a load without tasks must not count as memory of draining requests.
+        # These requests have no tasks. The memory that the system needs for them must not count as memory of tasks.
         load.counted(run.url("/"), 2000)
         before = run.memory_shared_once()
         begin = time.monotonic()

@@ -41,7 +41,7 @@ class System:
         return {}
 
     def counts(self, run):
-        """Ends the run. Returns how many tasks were asked for and how many ran, or None if the system cannot count tasks."""
+        """Ends the run. Returns how many tasks the requests added and how many ran, or None if the system cannot count."""
         run.stop()
         return None
 
@@ -67,8 +67,8 @@ class Epilogue(System):
         return [self.program(), "up", "-f", manifest, "--listen", f"127.0.0.1:{port}", "--quiet", *self.options]
 
     def environment(self):
-        # The other systems write no access logs, so the host logs no event for a task that succeeded. It still logs an
-        # event for a task that failed.
+        # The other systems write no access logs, so the host logs no event for a task that succeeded. The host still
+        # logs an event for a task that failed.
         return {"EPILOGUE_LOG": "warn,epilogue::up=info"}
 
     def counts(self, run):
@@ -82,7 +82,7 @@ class Epilogue(System):
 
 
 class Unprofiled(Epilogue):
-    """The host as a user builds it with one command."""
+    """The host as a user builds it, without profile-guided optimization."""
 
     name = "Epilogue, without a profile"
     binary = TARGET / "dist/epilogue"

@@ -2,9 +2,9 @@
 //! [BACKLOG]…`
 //!
 //! The store must be empty at the start, and this program empties it at the end. A batch has one task with 300 bytes of
-//! arguments. Compare only numbers of the same run, as ratios. `host/engines/examples/scale` starts the servers, and
-//! runs this program for each engine. To add the sizes of a server to the table, set `SERVER_PID` to the server's
-//! process id, and `STORE` to the server's file or folder.
+//! arguments. Compare only the ratios between numbers of the same run. `host/engines/examples/scale` starts the
+//! servers, and runs this program for each engine. To add the server's memory and disk space to the table, set
+//! `SERVER_PID` to the server's process id, and `STORE` to the server's file or folder.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use epilogue_engines::{Batch, BatchState, Options, Result, Task, TaskEngine, connect};
 use futures::future::try_join_all;
 
-/// The number of clients that enqueue at once, in a measurement with several clients.
+/// The number of clients that enqueue batches at the same time, in a measurement with several clients.
 const CLIENTS: usize = 32;
 /// The number of calls that a measurement with a backlog makes, one after the other.
 const CALLS: usize = 200;
@@ -23,7 +23,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let url = args.next().ok_or("usage: measure URL [BACKLOG]…, for example: measure sqlite:/tmp/measure.db 100000")?;
     let backlogs: Vec<usize> = args.map(|arg| arg.parse()).collect::<std::result::Result<_, _>>()?;
-    // The timeouts are long, because the server is busy and nothing may expire during the measurement.
+    // These times are long, so that no lease and no call times out during the measurement, although the server is busy.
     let options =
         Options { visibility: Duration::from_secs(600), timeout: Duration::from_secs(60), ..Options::default() };
     let engine = connect(&url, options)?;
@@ -84,7 +84,7 @@ fn row(what: &str, took: Duration, count: usize, unit: &str) {
     println!("| {what} | {:.3} ms a {unit}, {:.0}/s |", each * 1e3, 1.0 / each);
 }
 
-/// Prints the memory and the disk space that the server takes.
+/// Prints the memory and the disk space that the server uses.
 fn sizes(backlog: usize) {
     let number = |command: &str, variable: &str, pattern: &str| -> Option<u64> {
         let argument = pattern.replace("{}", &std::env::var(variable).ok()?);

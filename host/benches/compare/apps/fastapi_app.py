@@ -1,4 +1,5 @@
-"""`tests/guests/examples/bench.rs` for FastAPI. At its end, a worker prints how many tasks were asked for and ran."""
+"""The guest `tests/guests/examples/bench.rs`, written for FastAPI. When a worker process ends, it prints how many tasks
+the requests added and how many tasks ran."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,5 @@
-// `tests/guests/examples/bench.rs` for workerd. `/counts` returns how many tasks were asked for and ran.
+// The guest `tests/guests/examples/bench.rs`, written for workerd. The path `/counts` returns how many tasks the requests
+// added and how many tasks ran.
 
 // Without `result`, the compiler would remove the computation.
 let asked = 0, ran = 0, result = 0;
@@ -9,7 +10,7 @@ async function count(sleep, burn) {
   ran += 1;
 }
 
-// The computation consists of short equal calls, because V8 compiles one long loop differently each time.
+// The computation consists of short equal calls. V8 would compile one long loop differently in each run.
 function compute(rounds) {
   for (; rounds > 0; rounds -= 1000) result = thousand(result);
 }

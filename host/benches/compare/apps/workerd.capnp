@@ -1,4 +1,4 @@
-# The command line gives the address.
+# The command line of workerd sets the address of this socket.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (

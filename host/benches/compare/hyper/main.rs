@@ -1,5 +1,5 @@
 //! A server with hyper, without WebAssembly. Like the host, this server has one thread and one listener for each core.
-//! The benchmark compares the host with this server, because its rate is the highest possible rate.
+//! The benchmark compares the host with this server to show how close the host comes to the highest possible rate.
 
 use std::convert::Infallible;
 use std::io;
@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a listener on `address`. The system spreads connections over all listeners of one address.
+/// Opens a listener on `address`. The operating system spreads new connections over all listeners of one address.
 fn listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_port(true)?;
@@ -54,7 +54,7 @@ fn serve(listener: std::net::TcpListener) -> io::Result<()> {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service_fn(answer));
-            // The result is ignored, because the way in which a client leaves does not matter here.
+            // The server ignores the result, because it does not matter here how a client leaves.
             tokio::task::spawn_local(connection);
         }
     })

@@ -1,4 +1,4 @@
-//! Tests SQLite while the machine's clock jumps, and after a restart of the machine.
+//! Tests the SQLite engine while the machine's clock jumps, and after a restart of the machine.
 
 use std::env;
 use std::fs;
@@ -11,9 +11,10 @@ use rusqlite::{Connection, params};
 use crate::fixture::{Fixture, Kind, LONG, batch};
 
 const URL: &str = "EPILOGUE_TEST_ENGINE";
-/// The variable with the path of the file from which libfaketime reads the offset of the clock.
+/// The environment variable with the path of the file from which libfaketime reads the offset of the clock.
 const OFFSET: &str = "FAKETIME_TIMESTAMP_FILE";
-/// The variable with the real time of the parent process. The child process has another clock.
+/// The environment variable with the real time of the parent process, in seconds since 1970. The clock of the child
+/// process differs from the real time.
 const NOW: &str = "EPILOGUE_TEST_NOW";
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -25,14 +26,15 @@ fn file(fixture: &Fixture) -> Connection {
     Connection::open(path(fixture)).unwrap()
 }
 
-/// Runs one of the ignored tests below in a child process. At first, the clock of the child process is off by `offset`.
+/// Runs one of the ignored tests below in a child process. At its start, the clock of the child process differs from
+/// the real time by `offset`.
 fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
     fs::write(&clock, offset).unwrap();
     let mut child = Command::new("faketime");
-    // `-m` makes faketime work with threads. `-f` sets `FAKETIME`, which would take precedence over the file, so `env
-    // -u` removes this variable again.
+    // `-m` makes faketime work with threads. `-f` sets `FAKETIME`. This variable would take precedence over the file,
+    // so `env -u` removes it again.
     child.args(["-m", "-f", "+0", "env", "-u", "FAKETIME"]).arg(env::current_exe().unwrap());
     child.args(["--exact", &format!("clocks::{test}"), "--ignored", "--nocapture"]);
     // The monotonic clocks must be real, as in the other processes.
@@ -57,7 +59,8 @@ fn set_clock(offset: &str) {
     assert!(steady.elapsed() < HOUR / 2, "the steady clock jumps too");
 }
 
-/// If a batch was enqueued while the clock was an hour ahead, the batch is ready at once, and comes first.
+/// If a batch was enqueued while the clock was an hour ahead, the batch is ready at once, and a worker leases it before
+/// newer batches.
 #[tokio::test]
 async fn what_is_ready_waits_for_no_clock() {
     let fixture = Fixture::new(Kind::Sqlite);
@@ -126,12 +129,13 @@ fn now() -> i64 {
     since_1970().as_millis() as i64
 }
 
-/// After a restart of the machine, the stored times have no meaning, because they come from the earlier clocks.
+/// If the machine has restarted, the stored times have no meaning, because the machine's clocks start again at zero.
 #[tokio::test]
 async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_is_left() {
     let fixture = Fixture::new(Kind::Sqlite);
     let hour = HOUR.as_millis() as i64;
-    // Each case has the time at which the batch was given back, and the rest of its delay of one hour.
+    // A worker gave each batch back with a delay of one hour. Each case has the time when the worker gave the batch
+    // back, and the expected rest of the delay.
     let cases = [(now() - hour / 2, hour / 2), (now() - 2 * hour, 0), (now() + 10 * hour, hour)];
     let leased = batch(&["leased"]);
     fixture.engine.enqueue(&leased).await.unwrap();
@@ -183,8 +187,8 @@ async fn a_file_of_an_earlier_version_is_taken_over_once_nobody_uses_it() {
     file.execute_batch(VERSION_1).unwrap();
     let stored = ["ready", "early", "delayed", "leased", "dead"].map(|name| batch(&[name, "next"]));
     let hour = HOUR.as_millis() as i64;
-    // Each row has the due time, the attempts, the owner and the reason of a batch. `early` was enqueued while the
-    // clock was ahead.
+    // Each row has a batch's due time, number of attempts, owner, and the reason why the batch is dead. `early` was
+    // enqueued while the clock was ahead.
     let rows = [
         (now() - 1000, 0, None, None),
         (now() + hour, 0, None, None),

@@ -1,5 +1,5 @@
 //! Tests the failover of Redis, as with Sentinel or a managed service. The primary becomes a replica and continues to
-//! answer. The name of the old primary then leads to the new primary.
+//! answer. Afterwards, the name of the old primary leads to the new primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// An address that leads each new connection to one of two servers.
+/// An address that forwards each new connection to one of two Redis servers.
 struct Pair {
     servers: [Server; 2],
     leads_to: Arc<AtomicU16>,
@@ -65,8 +65,8 @@ impl Pair {
         }
     }
 
-    /// Makes the replica the primary after it has all written data, and points the name to the new primary. The old
-    /// primary stays up as a replica.
+    /// Waits until the replica has all written data. Then makes the replica the new primary, and lets the address lead
+    /// to it. The old primary continues as a replica.
     async fn fail_over(&self) {
         let synced = || self.ask::<String>(1, &["INFO", "replication"]);
         let offset = async |text: String, name: &str| -> String {
@@ -95,10 +95,10 @@ async fn a_primary_that_was_demoted_is_left_with_the_next_call() {
     }
     let mut held = engine.lease("w", LONG).await.unwrap().unwrap();
     let other = engine.lease("w", LONG).await.unwrap().unwrap();
-    // This call opens a connection for waiting calls, which also leads to the old primary.
+    // This call waits for a batch, so it opens another connection, which also leads to the old primary.
     assert!(engine.lease("w", Duration::from_millis(10)).await.unwrap().is_none());
     pair.fail_over().await;
-    // Each of these kinds of call must notice the failover without the others.
+    // Each kind of call below must notice the failover by itself.
     engine.checkpoint(&mut held, 1).await.unwrap();
     engine.ack(&held).await.unwrap();
     engine.ack(&other).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_lease_that_waits_at_a_demoted_primary_goes_on_at_the_new_one() {
     assert_eq!(waits.await.unwrap().unwrap().unwrap().batch.tasks[0].name, "late");
 }
 
-/// While the address leads to a replica, each call fails in time and says why.
+/// While the address leads to a replica, each call fails within its time limit, and the error gives the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_name_leads_to_a_replica_calls_say_so() {
     let pair = Pair::new().await;

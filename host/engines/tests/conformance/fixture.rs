@@ -1,4 +1,4 @@
-//! An engine with an empty store, and functions that tests call with the engine.
+//! An engine with an empty store for each test, and functions that tests call with the engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Fixture {
     }
 }
 
-/// Makes a batch of tasks with these names. Each task has three attempts.
+/// Makes a batch of tasks with these names. A worker may try each task three times.
 pub(crate) fn batch(names: &[&str]) -> Batch {
     let task = |(id, name): (usize, &&str)| Task {
         id: id as u64 + 1,

@@ -1,5 +1,5 @@
-//! Tests full servers. A full server refuses new batches and keeps its stored batches. Workers and operators continue
-//! to work with the stored batches.
+//! Tests full servers. A full server refuses new batches and keeps its stored batches. Workers and operators can still
+//! work with the stored batches.
 
 use epilogue_engines::{Counts, Error};
 
@@ -13,7 +13,7 @@ async fn a_redis_without_memory_refuses_what_is_new_and_is_worked_off() {
     let mut limit = async |bytes: u32| -> String {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut server).await.unwrap()
     };
-    // A host makes this call when it starts. The call creates the consumer group.
+    // This call creates the consumer group. A host makes the same call when it starts.
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
     let sent = [batch(&["one"]), batch(&["two"]), batch(&["three"])];
     for batch in &sent {
@@ -57,8 +57,8 @@ async fn a_redis_that_may_lose_what_it_accepted_is_told_of() {
     assert!(risks[1].contains("noeviction` instead of `allkeys-lru`"), "{risks:?}");
 }
 
-/// A worker needs space in the store to end a stored batch. So an operator limits the queue's stream, and not the whole
-/// store.
+/// To end a stored batch, a worker must write to the store. So an operator should limit the size of the queue's stream,
+/// and not the size of the whole store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_nats_that_is_full_refuses_and_loses_nothing_and_is_worked_off() {
     let fixture = Fixture::new(Kind::Nats);

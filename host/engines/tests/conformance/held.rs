@@ -14,7 +14,8 @@ on_every_engine!(memory: Memory, sqlite: Sqlite, redis: Redis; held: [
     what_is_delayed_comes_before_what_is_new_and_is_removed_like_any_other,
 ]);
 
-// NATS has its own order for messages that a worker has given back, so these lists have fewer tests.
+// NATS itself decides in which order it delivers messages that a worker has given back. So the list for NATS has fewer
+// tests.
 on_every_engine!(nats: Nats; held: [
     a_process_that_was_paused_keeps_what_it_holds,
     a_lease_that_was_dropped_is_leased_again_by_the_same_process,
@@ -23,8 +24,8 @@ on_every_engine!(nats: Nats; held: [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The worker does not extend its leases in time, and then asks for more batches, as after SIGSTOP or while the machine
-/// sleeps.
+/// The worker does not extend its leases in time, and then asks for more batches. A process does the same after
+/// SIGSTOP, or after the machine was suspended.
 async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     let visibility = Duration::from_millis(500);
     let fixture = Fixture::visible_after(kind, visibility);
@@ -35,7 +36,7 @@ async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     }
     let mut held = fixture.lease("w").await.unwrap();
     let other = fixture.lease("w").await.unwrap();
-    // During this wait, the time of the leases ends several times.
+    // This call waits four times as long as a lease lasts.
     assert!(engine.lease("w", visibility * 4).await.unwrap().is_none(), "what is held is not leased again");
     for lease in [&held, &other] {
         let shown = engine.show(&lease.batch.id).await.unwrap().unwrap();
@@ -47,7 +48,8 @@ async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     assert_eq!(engine.counts().await.unwrap(), Counts::default());
 }
 
-/// If a worker can no longer extend its lease, the worker drops the lease, and the batch is free.
+/// If a worker can no longer extend its lease, the worker drops the lease. The same process can then lease the batch
+/// again.
 async fn a_lease_that_was_dropped_is_leased_again_by_the_same_process(kind: Kind) {
     let fixture = Fixture::visible_after(kind, Duration::from_millis(500));
     for name in ["one", "two"] {
@@ -114,7 +116,7 @@ async fn what_is_delayed_comes_before_what_is_new_and_is_removed_like_any_other(
         engine.retry(&lease, due).await.unwrap();
     }
     assert!(engine.remove(&sent[0].id).await.unwrap().is_some());
-    // Only the engine knows when the delay has ended, so the test asks the engine.
+    // Only the engine knows when the delay has ended, so the test asks the engine again and again.
     let ready = async || engine.counts().await.unwrap().ready == 2;
     let mut interval = tokio::time::interval(Duration::from_millis(20));
     while !ready().await {

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// Starts a forwarder to `server`, and returns the forwarder's address. After the test has set `cut`, the forwarder
-/// drops the next answer and breaks its connection.
+/// Starts a forwarder of connections to `server`, and returns the forwarder's address. If the test sets `cut`, the
+/// forwarder drops the server's next answer and breaks the connection.
 async fn way_to(server: &Server, cut: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,8 +1,7 @@
-//! Tests that every task engine keeps its promises: memory, SQLite, and servers of Redis and NATS that the tests start
-//! themselves.
+//! Tests that every task engine keeps its promises. The tests start their own servers of Redis and NATS.
 //!
-//! A test waits only if time is its subject, such as the end of a lease or the delay of a retry. The engine then waits
-//! in `lease`, and the limits for the time are generous.
+//! A test waits only if it tests a time, for example the end of a lease or the delay of a retry. In this case, the call
+//! of `lease` waits, and the test accepts times that are longer than expected.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 

@@ -1,5 +1,6 @@
-//! Tests the errors of servers. If a configuration can never work, the error is [`Error::Config`], and says what to do.
-//! If a server may come back later, the error is [`Error::Unavailable`].
+//! Tests the errors that an engine returns if it cannot use its server. If a configuration can never work, the error is
+//! [`Error::Config`], and its message says what to do. If a server may come back later, the error is
+//! [`Error::Unavailable`].
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

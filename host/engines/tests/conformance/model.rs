@@ -30,7 +30,7 @@ enum Step {
     Bury,
     RetryDead,
     Remove,
-    /// Acknowledges with the lease before the last lease, as a worker does that has lost its lease.
+    /// Acknowledges a batch with the lease before the newest lease, like a worker that has lost its lease.
     StaleAck,
     StaleCheckpoint,
 }
@@ -47,7 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, usize)>> {
     vec((step, 0..BATCHES), 1..60)
 }
 
-/// An engine, and the leases that it has given, in order, for each batch.
+/// An engine, and all leases that the engine has given for each batch, the oldest lease first.
 struct Subject {
     engine: Arc<dyn TaskEngine>,
     leases: BTreeMap<String, Vec<Lease>>,
@@ -88,7 +88,7 @@ impl Subject {
             leased.push(format!("{} next {} attempt {}", lease.batch.id, lease.next, lease.attempt));
             self.leases.entry(lease.batch.id.clone()).or_default().push(lease);
         }
-        // An engine promises no order between requests.
+        // An engine promises no order between the batches of different requests.
         leased.sort();
         Ok(leased)
     }
@@ -107,7 +107,7 @@ impl Subject {
     }
 }
 
-/// Returns the batch's state before a retry or a removal, as text.
+/// Returns the batch's id and next task before a retry or a removal, as text.
 fn at(entry: Option<Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }

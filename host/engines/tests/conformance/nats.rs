@@ -1,4 +1,4 @@
-//! Tests only NATS: lost streams and consumers, messages that the server delivers again, and URLs.
+//! Tests the NATS engine: lost streams and consumers, messages that the server delivers again, and URLs.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn run(engine: &dyn TaskEngine, lease: &mut Lease) -> Vec<String> {
     ran
 }
 
-/// The part of the store that is lost while workers run tasks.
+/// The part of the store that a test removes while workers run tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     Everything,
@@ -139,7 +139,7 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     for batch in &sent {
         new.enqueue(batch).await.unwrap();
     }
-    // The old acknowledgment has the number of a message in the new queue, whose batch has not run.
+    // In the new queue, the number in this acknowledgment is the number of another batch, which has not run.
     old.ack(&ends).await.unwrap();
     assert_eq!(new.counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
     for batch in &sent {
@@ -149,7 +149,8 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     }
 }
 
-/// Puts a message of a batch into the queue again, as a killed server does after it has forgotten the batch's end.
+/// Puts the message of a batch into the queue again. A killed server does the same if it has forgotten that the batch
+/// has ended.
 async fn deliver_again(fixture: &Fixture, sent: &Batch) {
     let subject = format!("epilogue.ready.{}", sent.id);
     let envelope = sent.to_envelope().unwrap();
@@ -192,7 +193,7 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(left.iter().all(|(subject, _)| subject == "epilogue.state.~"), "{left:?}");
 }
 
-/// A new consumer delivers held batches at once, as a killed server does.
+/// A new consumer delivers batches although workers hold them. A killed server does the same after its restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_secs(4));
@@ -277,8 +278,8 @@ async fn what_stands_alone_before_the_host_is_a_token() {
     }
 }
 
-/// Listens on a port, and answers each connection with `says`. The answer comes at once if `first` is true, and after
-/// the client's first bytes otherwise.
+/// Listens on a port, and answers each connection with `says`. If `first` is true, the answer comes at once. Otherwise,
+/// the answer comes after the client's first bytes.
 fn another_program(says: &'static [u8], first: bool) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -16,8 +16,8 @@ on_every_engine!(redis: Redis, nats: Nats; outage: [
     a_server_that_does_not_answer_is_unavailable_in_bounded_time,
 ]);
 
-/// The time limit of a call. A busy machine may need much more time than this limit, but less than `BOUND`. A call that
-/// hangs needs more than `BOUND`.
+/// The engine's time limit for a call. On a busy machine, a call may take much longer, but it takes less than `BOUND`.
+/// A call that takes longer than `BOUND` hangs.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -75,8 +75,8 @@ async fn a_killed_server_makes_the_engine_unavailable_in_bounded_time_and_it_rec
     assert_eq!(lease.batch, sent, "what was accepted before is first");
     fixture.engine.ack(&lease).await.unwrap();
     let mut lease = fixture.wait("w").await;
-    // The client of NATS may send the lost batch after it is connected again. This is correct, because the caller got
-    // an error, so the engine promised nothing.
+    // The client of NATS may still send the batch `lost` after it has connected to the server again. This is correct,
+    // because the caller got an error, so the engine promised nothing.
     if kind == Kind::Nats && lease.batch.tasks[0].name == "lost" {
         fixture.engine.ack(&lease).await.unwrap();
         lease = fixture.wait("w").await;

@@ -19,8 +19,8 @@ const BATCHES: usize = 1_000;
 const WORKERS: usize = 12;
 /// The number of batches that end between two kills of the server.
 const BETWEEN: usize = 80;
-/// The visibility timeout, which is far longer than the time for which the server is down. If the answer to a lease was
-/// lost, the batch is ready again after this time.
+/// The time after which a lease ends. The server is down for a much shorter time. If the answer to a call of `lease`
+/// was lost, the batch is ready again after this time.
 const VISIBILITY: Duration = Duration::from_secs(8);
 /// The time for which a worker waits after a failed call.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -28,12 +28,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Counts of events that must not happen.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Faults {
-    /// The number of tasks that began after their request had ended.
+    /// The number of tasks that began after their batch had ended.
     repeated: usize,
     /// The number of tasks that began in the wrong order, or began again after the engine had confirmed their end.
     reordered: usize,
-    /// The number of tasks that began while another worker had a valid lease of the same request and ran one of its
-    /// tasks.
+    /// The number of tasks that began while another worker with a valid lease ran a task of the same batch.
     doubled: usize,
 }
 
@@ -56,7 +55,7 @@ struct Record {
 }
 
 impl Record {
-    /// Records that a task is about to begin. The lease of its worker lasts at least until `until`.
+    /// Records that a task is about to begin. The worker's lease lasts at least until `until`.
     fn begins(&self, worker: usize, lease: &Lease, until: Instant) {
         let (mut seen, mut faults) = (self.seen.lock().unwrap(), self.faults.lock().unwrap());
         let seen = seen.entry(lease.batch.id.clone()).or_default();
@@ -78,8 +77,8 @@ impl Record {
     }
 }
 
-/// Waits for the time that a task's work or a worker's pause takes. The test never calls this function to wait for an
-/// event.
+/// Waits for a fixed time, which stands for the work of a task or the pause of a worker. The test never calls this
+/// function to wait for an event.
 async fn pass(time: Duration) {
     tokio::time::interval_at(tokio::time::Instant::now() + time, time).tick().await;
 }
@@ -169,9 +168,10 @@ async fn a_server_that_is_killed_repeats_reorders_and_doubles_nothing(kind: Kind
         reached.expect("the workers do not go on").unwrap();
         fixture.server.as_mut().unwrap().restart();
     }
-    // The test waits until all batches have ended, and until the server has delivered again the messages whose end it
-    // forgot. The server may always count a message that it has removed. So after the list is empty, the test waits
-    // only a little longer than a lease lasts.
+    // The test waits until all batches have ended. A server that was killed may have forgotten the end of a batch. The
+    // server then delivers the message again before the time of a lease is over. The counts may never become zero,
+    // because such a server may still count a message that it has removed. So after the list is empty, the test waits
+    // at most a quarter longer than a lease lasts.
     let end = Instant::now() + LONG;
     let mut again = tokio::time::interval(Duration::from_millis(100));
     let all = |seen: &HashMap<String, Seen>| sent.iter().all(|batch| seen[&batch.id].begun == 3);

@@ -39,8 +39,8 @@ impl Server {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// Returns the URL of a separate store in the same server. The text `{}` in the URL stands for a number below
-    /// [`APART`].
+    /// Returns the URL of a separate store in the same server. The caller replaces the text `{}` in the URL with a
+    /// number below [`APART`].
     pub(crate) fn url_apart(&self) -> String {
         match self.scheme {
             "redis" => format!("{}/{{}}", self.url()),
@@ -101,7 +101,8 @@ impl Server {
         let ready = match self.scheme {
             "redis" => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", folder, "--save", ""]);
-                // The system keeps the written data of a killed process. Only a power cut would need syncs.
+                // If only the process is killed, the operating system keeps the written data. Redis would have to sync
+                // its file only for a power cut.
                 command.args(["--appendonly", "yes", "--appendfsync", "no"]);
                 // Each database number in a URL is a separate store.
                 command.args(["--databases", &APART.to_string()]);
@@ -117,14 +118,14 @@ impl Server {
         let (log, writer) = std::io::pipe().unwrap();
         command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
         let spawned = command.spawn();
-        // Otherwise the write end of the pipe in this process would keep the pipe open after the server's end.
+        // `command` has the write end of the pipe. This end would keep the pipe open after the server has ended.
         drop(command);
         let child = spawned.unwrap_or_else(|error| {
             panic!("{0} cannot be run ({error}): install Debian's package {0}", self.program);
         });
         let mut log = BufReader::new(log);
         let started = log.by_ref().lines().map_while(Result::ok).any(|line| line.contains(ready));
-        // The test keeps the pipe, because a server may end if nobody reads its log.
+        // This value keeps the read end of the pipe open, because a server may end if nobody reads its log.
         self.running = Some((child, log));
         if !started {
             self.kill();

@@ -1,4 +1,4 @@
-//! Tests the file of SQLite: its place, its permissions, and its locks.
+//! Tests the database file of the SQLite engine: its path, its permissions, and its locks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ async fn all_its_files_are_their_owners_alone() {
     assert!(modes.iter().all(|(_, mode)| mode.mode() & 0o777 == 0o600), "{modes:?}");
 }
 
-/// The path of the database is a link to a volume that is still empty.
+/// The path of the database is a symbolic link to a file that does not exist yet, as on a volume that is still empty.
 #[test]
 fn what_a_link_points_to_is_made_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
     assert!(dead[0].batch().is_err());
 }
 
-/// Another program locks the file for longer than a call waits, for example a failed backup.
+/// Another program, for example a failed backup, locks the file for longer than a call waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_stored() {
     let options = Options { timeout: Duration::from_secs(3), ..Options::default() };
@@ -109,7 +109,8 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
 
-/// Without a check, SQLite would continue to write to a file that the next process does not find.
+/// If the engine did not check the path, SQLite would continue to write to the moved file. The next process would not
+/// find this file.
 #[tokio::test]
 async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     let fixture = Fixture::new(Kind::Sqlite);

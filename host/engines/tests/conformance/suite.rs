@@ -98,7 +98,7 @@ async fn a_lease_that_ended_is_fenced(kind: Kind) {
     let mut current = other.lease("w2", LONG).await.unwrap().unwrap();
     assert_eq!((current.next, current.attempt), (0, 2));
 
-    // The worker of the stale lease still believes that it holds the batch.
+    // The worker `w1` does not know yet that its lease has ended.
     assert_eq!(engine.extend(&stale).await, Err(Error::LostLease));
     assert_eq!(engine.checkpoint(&mut stale, 1).await, Err(Error::LostLease));
     assert_eq!((stale.next, stale.attempt), (0, 1), "a refused checkpoint leaves the lease as it was");
@@ -118,8 +118,8 @@ async fn extending_holds_a_lease(kind: Kind) {
     let visibility = Duration::from_secs(2);
     let fixture = Fixture::visible_after(kind, visibility);
     fixture.engine.enqueue(&batch(&["long"])).await.unwrap();
-    // On a busy machine, a heartbeat may come too late, and the result says nothing. In this case, the test tries
-    // again.
+    // On a busy machine, a call of `extend` may come too late, and the result then says nothing about the engine. In
+    // this case, the test tries again.
     for _ in 0..10 {
         let lease = fixture.wait("w1").await;
         let mut longest = Duration::ZERO;
@@ -170,7 +170,7 @@ async fn a_checkpoint_is_where_the_next_worker_resumes(kind: Kind) {
 async fn attempts_count_at_delivery_and_anew_for_each_task(kind: Kind) {
     let fixture = Fixture::visible_after(kind, Duration::from_millis(500));
     fixture.engine.enqueue(&batch(&["killer", "next"])).await.unwrap();
-    // The task has three attempts, and in each attempt the worker dies.
+    // In each of the task's three attempts, the worker dies.
     for attempt in 1..=3 {
         let lease = fixture.wait("w").await;
         assert_eq!(lease.attempt, attempt);
@@ -325,7 +325,8 @@ async fn an_operator_sees_and_removes_what_is_stored(kind: Kind) {
 async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     let fixture = Fixture::new(kind);
     let (engine, operator) = (&fixture.engine, fixture.another());
-    // A worker holds the first batch, the second batch waits for its next attempt, and the third batch is dead.
+    // In the first case, a worker holds the batch. In the second case, the batch waits for its next attempt. In the
+    // third case, the batch is dead.
     for wait in [None, Some(false), Some(true)] {
         let sent = batch(&["one", "two", "three"]);
         engine.enqueue(&sent).await.unwrap();
@@ -341,8 +342,8 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
         assert_eq!(engine.checkpoint(&mut lease, 3).await, Err(Error::LostLease), "{wait:?}");
         assert!(operator.show(&sent.id).await.unwrap().is_none(), "{wait:?}");
     }
-    // A checkpoint and a removal run at the same moment. Either the removal includes the checkpoint, or the engine
-    // refuses the checkpoint.
+    // A checkpoint and a removal run at the same moment. Either the removed entry includes the checkpoint, or the
+    // engine refuses the checkpoint.
     for _ in 0..20 {
         let sent = batch(&["one", "two"]);
         engine.enqueue(&sent).await.unwrap();
@@ -353,7 +354,8 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     }
 }
 
-/// The visibility timeout of an operator's command does not change when the leases of workers end.
+/// An operator's command may have a shorter visibility timeout than the workers. The shorter timeout must not shorten
+/// the workers' leases.
 async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
     let fixture = Fixture::visible_after(kind, LONG);
     let look = async || {
@@ -368,7 +370,7 @@ async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) 
     fixture.engine.enqueue(&batch(&["long"])).await.unwrap();
     let lease = fixture.lease("w1").await.unwrap();
     look().await;
-    // With the operator's short visibility timeout, the lease would have ended.
+    // With the operator's visibility timeout of 200 ms, the lease would have ended by now.
     assert!(other.lease("w2", Duration::from_secs(1)).await.unwrap().is_none());
     fixture.engine.ack(&lease).await.unwrap();
 }
