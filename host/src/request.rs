@@ -1,4 +1,5 @@
-//! The life of one request: handle, store, send, drain, tear down.
+//! Serves one request: runs the handler, stores durable tasks, sends the response, runs the tasks, and runs the
+//! teardown.
 
 pub(crate) mod admission;
 mod attend;
@@ -37,14 +38,14 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// The longest time that a task waits for spawned work of an earlier call. If the task did not wait, a trap in the
-/// spawned work would look like a trap of the task.
+/// The longest time that the host waits before a task for work that an earlier call of the guest has spawned. Without
+/// this wait, a trap in the spawned work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
-/// The error in the record of a request whose instance dies while spawned work is still running.
+/// The error in a request's record if the instance dies while work that the guest has spawned is still running.
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
-/// The error in the record of a request that is dropped before its end, for example because the host panics.
+/// The error in a request's record if the host drops the request before its end, for example because the host panics.
 const GAVE_UP: &str = "the host gave up the request";
 
 /// Serves `request` until its teardown has ended, and passes the request's record to `observer`.
@@ -68,7 +69,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
     life.conclude().await;
 }
 
-/// A running request or batch, with the instance that serves it.
+/// A running request or batch, with the instance that serves the request or batch.
 pub(crate) struct Life {
     pub(crate) pool: Rc<Pool>,
     pub(crate) scope: Arc<Scope>,
@@ -76,27 +77,28 @@ pub(crate) struct Life {
     instance: Option<Instance>,
     /// The time when the drain began. The value is `None` before the drain.
     drain_start: Option<Instant>,
-    /// The number of resources that the instance held before the request.
+    /// The number of handles and other resources that the instance held before the request.
     resources: usize,
     pub(crate) record: RequestRecord,
-    /// The record of the running task. If the request is dropped before the task ends, the host uses this record.
+    /// The record of the running task. The host uses this record only if the request is dropped before the task has
+    /// ended.
     running: Option<TaskRecord>,
     /// The reason why the handler's durable tasks could not be stored. The value is `None` if the tasks were stored, or
     /// if the handler added no durable tasks.
     not_stored: Option<String>,
-    /// The slot that admission gave to the request. The value is `None` for a batch on a worker.
+    /// Counts the request for the host's limits on requests. The value is `None` for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// True until the response is sent. Always false for a batch.
+    /// True until the response is sent. For a batch, the value is always false.
     responding: bool,
 }
 
 /// An instance that is ready to run a task.
 struct Ready<'a> {
     instance: &'a mut Instance,
-    /// The time when the task starts. If the host had to create the instance first, the task starts later than planned.
+    /// The time when the task starts. This time is later than planned if the host had to create the instance first.
     start: Instant,
-    /// The rest of the drain's budget at `start`.
+    /// The time that is left at `start` for all remaining tasks of the request.
     budget_left: Duration,
 }
 
@@ -119,7 +121,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Begins the life of a batch of stored tasks, and takes an instance for the batch. A batch has no client.
+    /// Makes the value for a batch of stored tasks, and takes an instance for the batch. A batch has no client.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -168,7 +170,7 @@ impl Life {
     }
 
     /// Sends the guest's response, or an error response of the host. After that, waits until the response's last byte
-    /// is sent (S2).
+    /// is sent (promise S2).
     async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
@@ -202,7 +204,7 @@ impl Life {
         }
     }
 
-    /// Waits until the response has ended. During this wait, the guest may write more of the body.
+    /// Waits until the response is sent or has failed. During this wait, the guest may write more of the body.
     async fn deliver(&mut self, sent: &mut Sent) -> ResponseOutcome {
         let limit = self.pool.component.settings.response_timeout;
         let Some(instance) = &mut self.instance else { return sent.outcome().await };
@@ -213,8 +215,7 @@ impl Life {
     }
 
     /// Aborts the response, because the guest was interrupted before the response's end. Returns the response's
-    /// outcome. The response may have ended before the abort, for example because the client left or the last byte was
-    /// sent.
+    /// outcome. If the response had already ended, for example because the client had left, returns that outcome.
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
@@ -225,7 +226,7 @@ impl Life {
         self.lose_instance(interrupted);
         let Some(outcome) = sent.break_off(&reason).await else { return ResponseOutcome::ResponseFailed(reason) };
         match (&outcome, interrupted) {
-            // The connection saw the shutdown before the instance did, and aborted the response.
+            // The connection noticed the shutdown before the instance, and has already aborted the response.
             (ResponseOutcome::ResponseFailed(_), Interrupted::Stopped) => {}
             (ResponseOutcome::Delivered, _) => self.record_error(SPAWNED_CUT_SHORT, Some(interrupted)),
             _ => self.record_error("the guest was stopped after its response had ended", Some(interrupted)),
@@ -233,8 +234,8 @@ impl Life {
         outcome
     }
 
-    /// Drains the queue and runs the teardown, and repeats both until the queue stays empty. At the end, releases the
-    /// instance.
+    /// Runs all tasks in the queue and then the teardown. If the teardown adds tasks, repeats both until the queue
+    /// stays empty. At the end, returns the instance to its pool or drops the instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
             self.drain().await;
@@ -246,7 +247,7 @@ impl Life {
         self.release_instance().await;
     }
 
-    /// Runs the guest's teardown if the instance is alive and the guest has asked for a teardown (S9).
+    /// Runs the guest's teardown if the instance is alive and the guest has asked for a teardown (promise S9).
     pub(crate) async fn tear_down(&mut self) {
         let limit = self.pool.component.settings.teardown_timeout;
         let Some(instance) = &mut self.instance else { return };
@@ -267,8 +268,8 @@ impl Life {
         }
     }
 
-    /// Returns the instance to its pool. If something of the request is still alive in the instance, drops the
-    /// instance.
+    /// Returns the instance to its pool. If the guest still does work for the request or still holds the request's
+    /// handles, drops the instance instead.
     pub(crate) async fn release_instance(&mut self) {
         let settled = self.settle(SETTLE, SETTLE).await;
         let Some(mut instance) = self.instance.take() else { return };
@@ -280,9 +281,9 @@ impl Life {
             instance.leave();
             let leaked = instance.resources() as isize - self.resources as isize;
             self.record.leaked = leaked;
-            // A guest opens some handles once and keeps them, such as stdout. Mostly, an instance's first request opens
-            // such handles. If a guest leaves many handles, or more handles at each request, the number of handles
-            // would grow without end.
+            // A guest opens some handles once and keeps these handles, such as stdout. Mostly, the guest opens these
+            // handles in the first request of the instance. But if a guest keeps more handles after each request, the
+            // number of handles would grow without end.
             let allowed = if instance.served == 1 { MAX_KEPT as isize } else { 0 };
             if leaked <= allowed {
                 self.pool.give_back(instance);
@@ -293,8 +294,8 @@ impl Life {
         }
     }
 
-    /// Waits up to `limit` for the work that the guest spawned. Returns false if some of that work still runs. `left`
-    /// is the time until the host stops the work. The host tells the guest when `left` is nearly over.
+    /// Waits for the work that the guest has spawned, but no longer than `limit`. Returns false if some of this work
+    /// still runs. `left` is the time until the host stops the work. Shortly before that, the host warns the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
@@ -307,25 +308,26 @@ impl Life {
         }
     }
 
-    /// Reports whether no spawned work was running when the guest's last call returned.
+    /// Reports whether all work that the guest had spawned was finished when the guest's last call returned.
     fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// Starts the clock of the drain's budget, which is the time for all tasks of the request. Only the first call for
-    /// a request has an effect.
+    /// Records that the request's tasks begin at `now`. From this time, the limit on the total time of the request's
+    /// tasks counts. Only the first call for a request has an effect.
     pub(crate) fn start_drain(&mut self, now: Instant) {
         self.drain_start.get_or_insert(now);
     }
 
-    /// Returns the part of the drain's budget that is left at `now`. Before the drain, the whole budget is left.
+    /// Returns the time that is left at `now` for all remaining tasks of the request. Before the first task, this is
+    /// the whole limit on the total time of the request's tasks.
     pub(crate) fn budget_left(&self, now: Instant) -> Duration {
         let spent = self.drain_start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start));
         self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a fresh instance
-    /// (S14). `now` is the planned start of the attempt.
+    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a new instance
+    /// (promise S14). `now` is the planned start of the attempt.
     async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
         let (instance, start) = match self.instance.take() {
             Some(instance) => (instance, now),
@@ -347,7 +349,7 @@ impl Life {
         self.instance.is_some()
     }
 
-    /// Drops the instance after an interrupted call, because the host must never enter such an instance again.
+    /// Drops the instance after an interrupted call, because the host must never call into such an instance again.
     fn lose_instance(&mut self, interrupted: &Interrupted) {
         self.instance = None;
         self.scope.queue().orphan();
@@ -357,8 +359,8 @@ impl Life {
         }
     }
 
-    /// Records and logs an error outside of any task. `error` is a field of the event and not part of the message,
-    /// because the guest may have chosen its text. In the message, the guest's text could look like other fields.
+    /// Records and logs an error that belongs to no task. `error` is a field of the event and not part of the message,
+    /// because the guest may have written this text. In the message, the guest's text could look like other fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (request, component) = (&self.scope.id, &self.record.component);
@@ -368,8 +370,8 @@ impl Life {
 }
 
 impl Drop for Life {
-    /// Passes the request's record to the observer. If the request has not reached its end, for example because the
-    /// host panics, the host records the remaining tasks as abandoned (S3).
+    /// Passes the request's record to the observer. If the request is dropped before its end, for example because the
+    /// host panics, records the remaining tasks as abandoned (promise S3).
     fn drop(&mut self) {
         if self.responding {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());

@@ -1,4 +1,4 @@
-//! The server listens on one address with several threads. Each thread has its own listener.
+//! The server listens on one address with several serving threads. Each serving thread has its own listener.
 
 mod accept;
 mod arrival;
@@ -40,38 +40,40 @@ use crate::tasks::record::RequestRecord;
 use crate::tasks::store::TaskStore;
 use crate::worker::Workers;
 
-/// How many connections the kernel keeps for each serving thread until the thread accepts them.
+/// The number of new connections that the kernel keeps for each serving thread until the thread accepts the
+/// connections.
 const BACKLOG: i32 = 1024;
 /// If a client is silent for the first duration, the kernel checks whether the client still exists. The second duration
 /// is the time between two checks.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
-/// How many unsent bytes of a connection's responses the kernel buffers. With a larger buffer, the host needs more time
-/// to tell a slow client from a client that has stopped reading.
+/// The number of unsent bytes that the kernel buffers for each connection. With a larger buffer, the host would notice
+/// later that a client has stopped reading.
 const UNSENT: u32 = 128 * 1024;
 
-/// An application, and the listeners of its address.
+/// An application, the listeners for the address that serves it, and the threads of the server.
 pub(crate) struct Server {
     options: HostOptions,
     address: SocketAddr,
     listeners: Vec<(TcpListener, EventLoop)>,
     replacer: Replacer,
     observer: Observer,
-    /// Counts the durable tasks that this process runs next to the server.
+    /// Counts the durable tasks that this process runs while it also serves requests.
     worked: Observer,
-    /// The task engine of the durable tasks that this process runs, and the event loops of the threads that run them.
+    /// The task engine, and the event loops of the threads that run durable tasks. The value is `None` if this process
+    /// runs no durable tasks.
     workers: Option<(TaskStore, Vec<EventLoop>)>,
     admission: Arc<Admission>,
 }
 
 impl Server {
-    /// Binds the address in `options`, with a listener for each serving thread. `reports` reads the timelines of
-    /// requests. Clients can connect as soon as this function has returned. The server answers clients when
-    /// [`Server::run`] runs.
+    /// Binds the address in `options`, with a listener for each serving thread. `reports` gets the timelines of
+    /// requests. When this function has returned, clients can connect. The server answers the clients when the caller
+    /// calls [`Server::run`].
     ///
     /// # Errors
     ///
     /// Returns an error if the address cannot be bound, for example because another process listens on the address.
-    /// Returns an error too if the process has too few file descriptors for the threads' event loops.
+    /// Also returns an error if the process has too few file descriptors for the threads' event loops.
     pub(crate) fn bind(
         app: App,
         options: HostOptions,
@@ -125,13 +127,13 @@ impl Server {
         Progress::of_server(self.admission.clone(), self.observer.clone(), self.worked.clone())
     }
 
-    /// Serves requests until `shutdown` has begun and all requests and tasks have ended, or until the grace has passed.
-    /// Blocks the thread.
+    /// Serves requests until `shutdown` has begun and all requests and tasks have ended, or until the grace period has
+    /// passed. Blocks the calling thread.
     ///
     /// # Errors
     ///
-    /// Returns an error if a thread cannot be started, or if a thread ends before the shutdown. After a thread's early
-    /// end, the other threads have the grace to end.
+    /// Returns an error if a thread cannot be started, or if a thread ends before the shutdown. If a thread ends too
+    /// early, the other threads have the grace period to finish their requests and tasks.
     pub(crate) fn run(self, shutdown: Shutdown) -> anyhow::Result<Summary> {
         let grace = self.options.grace;
         let observer = self.observer.clone();
@@ -169,7 +171,7 @@ pub fn raise_open_files() {
     }
 }
 
-/// Makes a listener for each serving thread. The kernel spreads connections over the listeners.
+/// Makes a listener for each serving thread. The kernel distributes new connections among the listeners.
 fn listen(address: SocketAddr, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, shared: bool| -> std::io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -183,8 +185,8 @@ fn listen(address: SocketAddr, threads: usize) -> anyhow::Result<Vec<TcpListener
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    // With a shared port, another process could share the port by mistake. So this function first checks that the port
-    // is free.
+    // The listeners share one port. Another process could share the port by mistake, so this function first checks that
+    // the port is free.
     drop(bind(address, false)?);
     let first = bind(address, true)?;
     let address = first.local_addr()?.as_socket().context("the address should be one of IP")?;

@@ -1,4 +1,5 @@
-//! Workers lease durable tasks from the task engine and run the tasks in this process.
+//! Runs durable tasks in this process: each worker leases batches of tasks from the task engine and runs the batches'
+//! tasks.
 
 mod held;
 mod lease;

@@ -1,13 +1,13 @@
-//! Limits the number of running requests and the number of draining requests (S12).
+//! Limits the number of running requests and the number of draining requests (promise S12).
 //!
-//! A request counts as running until the host has sent its response. From then on, the request counts as draining until
-//! its teardown has ended. The host counts running and draining requests separately, so slow tasks take no places from
-//! new requests. If too many requests drain, the host refuses new requests, but still runs every accepted task. All
-//! threads share the counts, because the kernel spreads connections unevenly over the threads. With a count for each
-//! thread, a full thread would refuse requests while other threads are idle.
+//! A request counts as running until the host has sent the response. From then on, the request counts as draining until
+//! its teardown has ended. The host counts running and draining requests separately, so that slow tasks do not keep the
+//! host from accepting new requests. If too many requests drain, the host refuses new requests, but still runs every
+//! accepted task. All threads share the counts, because the kernel does not spread connections evenly over the threads.
+//! If each thread had its own count, a full thread would refuse requests while other threads are idle.
 //!
-//! The host also counts the running requests of each client address. Without a count for each address, one client could
-//! use up the limit of the whole host. To do this, the client would only have to send requests and leave.
+//! The host also counts the running requests of each client address. Without this count, one client that sends many
+//! requests and leaves could use up the limit of the whole host.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::budget::address::{Address, Stalled};
 use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
-/// The host's limits on requests, and the counts that they limit.
+/// The host's limits on the number of requests, and the numbers of requests at the moment.
 pub(crate) struct Admission {
     max_requests: usize,
     max_draining: usize,
-    /// The highest number of running requests for one client address. `None` means no limit.
+    /// The highest number of running requests for one client address. The value is `None` if there is no limit.
     max_per_address: Option<usize>,
     /// The highest number of stalled requests for one client address.
     max_stalled: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Admission {
 pub(crate) struct Refused {
     /// The limit's name.
     pub(crate) limit: &'static str,
-    /// True if the limit applies to one client. False if the limit applies to the whole host.
+    /// True if the limit applies to one client address, and false if the limit applies to the whole host.
     pub(crate) is_clients: bool,
 }
 
@@ -43,7 +43,7 @@ impl Refused {
         Self { limit, is_clients: false }
     }
 
-    /// Adds 1 to the metric `epilogue_requests_refused_total`.
+    /// Adds 1 to the metric `epilogue_requests_refused_total` for this limit.
     pub(crate) fn count(&self) {
         metrics::counter!("epilogue_requests_refused_total", "limit" => self.limit).increment(1);
     }
@@ -65,8 +65,7 @@ impl Admission {
     }
 
     /// Admits a request from this client address, or returns the limit that refuses the request. `in_flight` counts the
-    /// request against its thread's limit, if the thread has a limit. The request keeps `in_flight` until the request
-    /// drains.
+    /// request on its thread, if the thread has a limit. The request keeps `in_flight` until its response is sent.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -93,34 +92,35 @@ impl Admission {
     }
 }
 
-/// Counts an admitted request against each limit. Dropping the slot ends the counting.
+/// Counts an admitted request for each limit until this value is dropped.
 pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// Counts the request as stalled for its client address. The host sets this field if the client leaves while the
-    /// handler runs.
+    /// Counts the request as stalled for its client address. The value is set if the client has left while the handler
+    /// runs.
     stalled: Option<Stalled>,
 }
 
 impl Slot {
-    /// Returns the request's place. When the response's last byte leaves, the connection uses the place to count the
-    /// request as draining. The connection does not wait for the request's own task, because the client's next request
-    /// may come first.
+    /// Returns the count of the request as running or draining. When the response's last byte is sent, the connection
+    /// uses this value to count the request as draining. The connection must do this itself and at once, because the
+    /// client may send its next request before the host has resumed this request.
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
 
-    /// Counts the request as draining from now on, even if too many requests drain already. The host calls this
+    /// Counts the request as draining from now on, even if too many requests are already draining. The host calls this
     /// function when it has sent the response.
     pub(crate) fn drain(&mut self) {
         self.place.drain();
         (self.in_flight, self.stalled) = (None, None);
     }
 
-    /// Records that the client, which has this address, has left while the handler runs. The handler goes on, and the
-    /// request still counts as running. If the address has too many stalled requests, the request counts as draining
-    /// from now on. No client waits for this request, so it must not take a place from other requests.
+    /// Records that the client with this address has left while the handler runs. The handler goes on. The request
+    /// still counts as running, unless the address has too many stalled requests. In this case, the request counts as
+    /// draining from now on. No client waits for this request, so it must not keep the host from accepting other
+    /// requests.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {
@@ -138,7 +138,7 @@ mod tests {
     struct Clients(Admission, Addresses);
 
     impl Clients {
-        /// Makes the clients of a host with these settings.
+        /// Makes the clients and the admission of a host with these settings.
         fn of<const N: usize>(settings: [(&str, &str); N]) -> Self {
             let mut options = HostOverlay::default();
             for (name, value) in settings {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[0].abandon(&address);
         left[1].abandon(&address);
-        // The first two stalled requests keep their places.
+        // The first two stalled requests still count as running.
         assert_eq!(clients.admit(2).err(), Some("max-requests"));
         left[2..].iter_mut().for_each(|slot| slot.abandon(&address));
         let others: Vec<_> = (0..6).map(|_| clients.admit(2).unwrap()).collect();

@@ -1,5 +1,5 @@
-//! Runs a request's tasks one after the other. Each task ends in exactly one final state (S1, S3, S4, S6, S7, S10, S14,
-//! S15).
+//! Runs a request's tasks one after the other. Each task ends in exactly one final state (promises S1, S3, S4, S6, S7,
+//! S10, S14 and S15).
 
 #[cfg(test)]
 mod model;
@@ -21,16 +21,17 @@ use crate::request::{Life, Ready, SETTLE};
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState};
 
-/// The longest wait between two attempts to create a fresh instance.
+/// The longest pause between two attempts to create a new instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl Life {
-    /// Runs the tasks in the order of registration until the queue is empty. A running task may add more tasks.
+    /// Runs the tasks in the order in which the guest has added them, until the queue is empty. A running task may add
+    /// more tasks.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = self.next_task().await {
-            // Read the clock only once, because reading the clock takes long compared with the other steps between two
-            // tasks.
+            // The clock is read only once, because reading the clock takes long compared with the other steps between
+            // two tasks.
             let now = Instant::now();
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
@@ -42,14 +43,14 @@ impl Life {
         }
     }
 
-    /// Records and announces the end of a task that came from the queue.
+    /// Records and logs the end of a task that came from the queue.
     pub(super) fn record_queued(&mut self, record: TaskRecord) {
         self.running = None;
         self.observer.backlog().ended();
         self.record_task(record);
     }
 
-    /// Records a task's end, and then announces it. A recorded task is never announced again.
+    /// Records a task's end, and then logs the end. So the host never logs the end of the same task twice.
     pub(crate) fn record_task(&mut self, record: TaskRecord) {
         if record.state == TaskState::Abandoned && self.has_stopped() {
             self.observer.abandoned_at_stop();
@@ -59,9 +60,9 @@ impl Life {
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
-    /// Returns the next task of the queue. Before that, waits until spawned work of earlier calls has ended, but no
-    /// longer than [`SETTLE`]. If the queue is empty, the spawned work may use the rest of the drain's budget, because
-    /// spawned work may add a task (S18).
+    /// Returns the next task of the queue. Before that, waits for work that earlier calls have spawned, but no longer
+    /// than [`SETTLE`]. If the queue is empty, may wait until the time for the request's tasks is used up, because the
+    /// spawned work may add a task (promise S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -81,8 +82,8 @@ impl Life {
         self.scope.queue().next()
     }
 
-    /// Decides whether a task runs. Returns `None` if the task must run. If the task must not run, returns the task's
-    /// final state and the reason.
+    /// Decides whether the host runs a task. Returns `None` if the host must run the task. Otherwise, returns the
+    /// task's final state and the reason.
     fn verdict(&self, task: &Task, failed: bool, now: Instant) -> Option<(TaskState, String)> {
         let stop_on_failure = self.scope.queue().policy() == FailurePolicy::Stop;
         let late = self.budget_left(now).is_zero();
@@ -93,11 +94,11 @@ impl Life {
             stop_on_failure,
             stopped: self.pool.shutdown.has_stopped(now),
             late,
-            // The rules discard every durable task that is still in the queue. `Life::store` has already taken out the
-            // durable tasks that run after this end of the handler. The host stores a later durable task without
-            // queueing it. So a durable task in the queue either could not be stored, or does not run after this end of
-            // the handler. Such a task must not run from memory, because the guest asked for a task that survives this
-            // process. If the task could not be stored, the client got an error.
+            // The rules discard every durable task that is still in the queue. `Life::store` has already taken the
+            // stored tasks out of the queue, and later durable tasks never enter the queue. So a durable task in the
+            // queue could not be stored, or its condition does not fit the end of the handler. The host must not run
+            // this task from memory, because the guest asked for a task that survives this process. If the task could
+            // not be stored, the client got an error.
             not_stored: self.not_stored.as_deref(),
         };
         situation.verdict(&facts(task)).map(|(state, reason)| (state, reason.to_owned()))
@@ -114,7 +115,8 @@ impl Life {
             let orphaned = task.instance_bound && !self.has_instance();
             let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
             if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
-                // The host stopped before the task's next attempt, so the task did not end by itself.
+                // The host has stopped before the task's next attempt, so the failed attempt is not the reason for the
+                // task's end.
                 let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
                 return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
             }
@@ -131,7 +133,8 @@ impl Life {
         let call = Box::new(types::Task {
             id: task.id,
             name: task.name.clone(),
-            // Move the arguments into the last attempt. Most tasks have only one attempt, and arguments can be large.
+            // The last attempt takes the arguments without copying them. Most tasks have only one attempt, and
+            // arguments can be large.
             args: if attempt < task.max_attempts { task.args.clone() } else { mem::take(&mut task.args) },
             attempt,
             outcome: self.record.outcome.clone(),
@@ -161,7 +164,7 @@ impl Life {
         (state, error)
     }
 
-    /// Makes the record of a task that ends in `state`, with a duration of zero. The caller stores the record.
+    /// Makes the record of a task that ends in `state`, with a duration of zero. The caller must store the record.
     pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
@@ -176,8 +179,8 @@ impl Life {
         }
     }
 
-    /// Creates a fresh instance. If the host has no place for another instance, or the instance starts too slowly, the
-    /// host tries again until the drain's budget is used up.
+    /// Creates a new instance. If the host cannot hold another instance, or the instance starts too slowly, tries again
+    /// until the time for the request's tasks is used up.
     pub(super) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
@@ -199,8 +202,8 @@ impl Life {
         }
     }
 
-    /// Logs that an attempt has failed, and waits for the backoff. Returns false if the drain's budget is shorter than
-    /// the backoff, or if the host stops during the wait.
+    /// Logs that an attempt has failed, and waits for the task's backoff. Returns false if less time than the backoff
+    /// is left for the request's tasks, or if the host stops during the wait.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt, fastrand::u32(..));
         if pause >= self.budget_left(Instant::now()) {
@@ -216,8 +219,8 @@ impl Life {
         Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
-    /// Waits for `pause`. Returns false if the drain's budget is shorter than `pause`, or if the host stops during the
-    /// wait.
+    /// Waits for `pause`. Returns false if less time than `pause` is left for the request's tasks, or if the host stops
+    /// during the wait.
     async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget_left(Instant::now()) {
             return false;
@@ -229,13 +232,14 @@ impl Life {
         }
     }
 
-    /// Reports whether the host's shutdown has stopped all tasks, because the grace is over or was cut short.
+    /// Reports whether the host's shutdown has stopped all tasks, because the grace period is over or an operator has
+    /// ended it early.
     fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }
 }
 
-/// Copies the properties of a task that decide whether the task runs.
+/// Copies the properties of a task that decide whether the host runs the task.
 fn facts(task: &Task) -> verdict::Task {
     verdict::Task {
         run_when: match task.run_when {

@@ -11,13 +11,13 @@ use crate::tasks::store::NotStored;
 use crate::wire::answer::{plain, unavailable};
 
 /// Changes the guest's `response` so that it conforms to HTTP. If the status allows no body, removes `content-length`
-/// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6). `sent.rs` removes the body itself. If the guest announced a body, the
-/// host logs a warning, except for status 304. HTTP allows a response of status 304 to have the length of the missing
-/// body, but some HTTP/2 clients would wait for the missing body.
+/// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6). Later, `sent.rs` removes the body. If the guest has announced a body,
+/// logs a warning, except for status 304. With status 304, HTTP allows a length without a body, but some HTTP/2 clients
+/// would wait for the body.
 ///
 /// # Errors
 ///
-/// Returns an error if the status is 1xx, because HTTP demands another response after a response of status 1xx.
+/// Returns an error if the status is 1xx, because a response with status 1xx is not the final response to a request.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
     request: &str,
@@ -43,9 +43,9 @@ pub(crate) fn checked(
     Ok(response)
 }
 
-/// Makes the host's response for a request whose handler returned no response, or a response that must not be sent. The
-/// response does not contain the reason of the failure, which is only for the operator. If the tasks are too large for
-/// the task engine, the status is 500 instead of 503, because a retry would not help.
+/// Makes the host's own response, because the handler returned no response, or a response that the host must not send.
+/// The host's response does not contain the reason of the failure, which is only for the operator. If the tasks are too
+/// large for the task engine, the status is 500 instead of 503, because the client would get the same error again.
 pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

@@ -10,9 +10,9 @@ use crate::component::instance::HandlerError;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
-    /// Stores the durable tasks that run after this end of the handler. The host sends the response headers only after
-    /// this step. If a client gets the response, the tasks are stored. If the tasks cannot be stored, the host does not
-    /// send the guest's response.
+    /// Stores the durable tasks whose condition fits the end of the handler. The host sends the response headers only
+    /// after this step, so if a client gets the response, the tasks are stored. If the tasks cannot be stored, the host
+    /// does not send the guest's response.
     pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,
@@ -23,7 +23,7 @@ impl Life {
             return handled;
         }
         let component = &self.pool.component;
-        // This branch is never taken, because no task is durable without a task engine.
+        // This case does not happen, because no task is durable without a task engine.
         let Some(task_store) = component.task_store.clone() else { return handled };
         let outcome = handled.as_ref().err().map(|error| Outcome::HandlerFailed(cut(error.to_string())));
         let batch = Batch { id: self.scope.id.clone(), ..batch(&self.scope, &component.layers, outcome, tasks) };

@@ -1,4 +1,4 @@
-//! Writes the timeline of a request, if a reader such as the dashboard wants the timeline.
+//! Writes down when the events of a request happen, if a reader such as the dashboard wants this timeline.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -10,8 +10,8 @@ use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::timeline::Timeline;
 
 impl Life {
-    /// Records the timeline of the request from now on. `timeline` begins with the request's arrival. `None` means that
-    /// no reader wants a timeline.
+    /// From now on, adds the events of the request to `timeline`, which begins with the request's arrival. With `None`,
+    /// records nothing, because no reader wants a timeline.
     pub(super) fn follow(&mut self, timeline: Option<Timeline>) {
         if let Some(timeline) = timeline {
             let readers = &self.observer.readers;
@@ -23,8 +23,8 @@ impl Life {
         }
     }
 
-    /// Records the timeline of a batch from now on, if a reader wants the timeline. `waiting` are the tasks of the
-    /// batch that have not ended.
+    /// From now on, records the events of a batch, if a reader wants the timeline. `waiting` are the tasks of the batch
+    /// that have not ended.
     pub(crate) fn follow_batch(&mut self, batch: &Batch, waiting: &[engines::Task]) {
         if !self.observer.readers.any() {
             return;

@@ -1,4 +1,4 @@
-//! A serving thread's listener, which accepts connections until the shutdown begins.
+//! Accepts a serving thread's connections until the shutdown begins.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,17 +16,17 @@ use super::thread::ServerThread;
 use crate::budget::address::Connected;
 use crate::budget::{Limit, descriptors};
 
-/// How long a client may take for the TLS handshake.
+/// The longest time that a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after the thread failed to accept a connection, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The error of a connection whose client address has reached its limit of connections.
+/// The error for a new connection if the client's address already has as many connections as the limit allows.
 struct AddressFull;
 
 impl ServerThread {
-    /// Accepts connections until the shutdown begins. After the shutdown has begun, waits until each request and its
-    /// tasks have ended.
+    /// Accepts connections until the shutdown begins. Then waits until all requests and tasks of this thread have
+    /// ended.
     pub(crate) async fn run(self: Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut shutdown = self.shutdown.clone();
@@ -67,8 +67,8 @@ impl ServerThread {
         }
     }
 
-    /// Waits until closed connections have freed file descriptors. While this thread waits, further connections wait in
-    /// the kernel's backlog.
+    /// Waits until enough file descriptors are free for another connection. While this thread waits, new connections
+    /// wait in the kernel's queue.
     async fn wait_for_descriptors(&self) {
         if let Some(times) = self.host.shortages.due() {
             tracing::warn!(target: "epilogue::connection", times, "few file descriptors are left: further connections wait");
@@ -87,9 +87,9 @@ impl ServerThread {
         }
     }
 
-    /// Accepts the next connection, and waits until `max-connections` allows the connection. While this thread waits,
-    /// further connections wait in the kernel's backlog. If the host rejected a client, the client would only try
-    /// again.
+    /// Accepts the next connection as soon as `max-connections` allows one more connection. While this thread waits,
+    /// new connections wait in the kernel's queue. The host does not reject these connections, because their clients
+    /// would only try again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();
@@ -111,8 +111,7 @@ impl ServerThread {
         Ok((stream, client, permit))
     }
 
-    /// Counts a connection for the client's address. Returns `Ok(None)` if the operator has not limited the connections
-    /// of an address.
+    /// Counts a connection for the client's address. Returns `Ok(None)` if the connections of an address have no limit.
     fn share(&self, client: SocketAddr) -> Result<Option<Connected>, AddressFull> {
         let Some(max) = self.host.options.max_connections_per_address else { return Ok(None) };
         let share = self.host.addresses.of(client.ip()).connect(max.get());
@@ -125,8 +124,8 @@ impl ServerThread {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
-        // The kernel must send small writes at once, because responses may be small, and tasks wait until they are
-        // sent.
+        // The kernel must send small writes at once, because a response may be small, and the request's tasks start
+        // only when the response is sent.
         let set_up = stream.set_nodelay(true).and_then(|()| stream.local_addr());
         let local = match set_up {
             Ok(local) => local,

@@ -1,4 +1,4 @@
-//! A request that has arrived on a connection and that the host has not yet given to a component.
+//! Prepares a request that has arrived on a connection, before the host gives the request to a component.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Awaited, ConnectionShared, Reply};
 
-/// A request with normalized headers, and the reply that answers the request.
+/// A request with normalized headers, and the [`Reply`] that sends the response.
 pub(super) struct Arrival {
     parts: Parts,
     body: Incoming,
@@ -31,8 +31,9 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Receives a request. hyper's task `sender` sends the returned response. If the request is invalid, the function
-    /// returns no arrival, and the response is the host's own error answer.
+    /// Receives a request from hyper. Returns the arrival and the future that gives the response to hyper. If the
+    /// request is invalid, returns no arrival, and the response is an error response of the host. `sender` is the tokio
+    /// task that sends the response.
     pub(super) fn new(
         request: Request<Incoming>,
         shared: ConnectionShared,
@@ -59,13 +60,13 @@ impl Arrival {
         self.parts.uri.path()
     }
 
-    /// Answers the request with `response`, without calling a component.
+    /// Sends `response` as the answer to the request, without calling a component.
     pub(super) fn answer(self, response: Response<WasiBody>) {
         self.reply.send(response);
     }
 
-    /// Makes the request that the pool's component gets. If the body is too large, the host answers 413, and the
-    /// function returns `None`.
+    /// Makes the request that the pool's component gets. If the request's body is too large, answers 413 and returns
+    /// `None`.
     pub(super) fn for_component<T>(
         mut self,
         pool: &Pool,
@@ -87,7 +88,7 @@ impl Arrival {
     }
 }
 
-/// Returns what the client asked for, before the host normalizes the headers.
+/// Returns the properties of the request that the host's reports show, as the client sent them.
 fn asked(request: &Parts, peer: &Peer) -> Asked {
     let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
     Asked {

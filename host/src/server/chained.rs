@@ -1,11 +1,12 @@
-//! Serves the calls between components. Each call uses a connection within the process, and is one request.
+//! Serves the requests that components send to each other, which are called calls. Each call uses its own connection
+//! inside the process.
 //!
 //! ```text
 //! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
 //! ```
 //!
-//! A call is like a request from outside: a call has its own record, limits and deadlines. The tasks of a call start
-//! when the pipe has taken the whole response.
+//! A call is like a request from outside: a call has its own record, limits and deadlines. The connection is a pipe,
+//! and the tasks of a call start when the pipe has taken the whole response.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,12 +37,12 @@ use crate::wire::activity::Activity;
 use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedIo, Unflushed};
 
-/// The client address of a request that comes from another component. Spin uses the same address.
+/// The client address of a request that another component sends. Spin uses the same address.
 const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-/// How many bytes the pipe between caller and called component holds in each direction.
+/// The number of bytes that the pipe between two components holds in each direction.
 const PIPE: usize = 64 * 1024;
 
-/// Returns a function that serves the calls of the components on a thread without a listener.
+/// Returns a function that serves the calls of components on a thread that has no listener, such as a worker's thread.
 pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
     Arc::new(move |shutdown| {
         let thread = ServerThread::start(host.clone(), shutdown.clone());
@@ -55,24 +56,25 @@ pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
 }
 
 impl ServerThread {
-    /// Serves the calls of this thread's components for as long as the thread lives. The thread serves calls during the
-    /// shutdown too, because running requests and tasks may call other components.
+    /// Serves the calls of this thread's components until the thread ends. During the shutdown, the thread still serves
+    /// calls, because running requests and tasks may call other components.
     pub(super) async fn serve_calls(self: Rc<Self>, mut calls: UnboundedReceiver<Call>) {
         while let Some(Call { component, connected }) = calls.recv().await {
             _ = connected.send(self.connect(&component));
         }
     }
 
-    /// Makes a connection to a component, and admits the connection's only request. If a limit of requests is reached,
-    /// the call fails at once. Callers do not wait, because each caller is an admitted request itself: callers that
-    /// waited for each other would wait forever.
+    /// Makes a connection to a component, and admits the connection's only request. If a limit on requests is reached,
+    /// the call fails at once. The call must not wait for a place, because the caller's own request also takes a place:
+    /// callers that wait for each other's places would wait forever.
     fn connect(self: &Rc<Self>, id: &str) -> Result<DuplexStream, Error> {
         let serving = self.serving();
-        // If a component has different middleware for each route, a call goes to the component with the first route's
-        // middleware.
+        // If a component has different middleware on different routes, the host uses the middleware of the component's
+        // first route for calls.
         let pool = serving.pools.iter().find(|pool| pool.component.id.eq_ignore_ascii_case(id));
         let pool = pool.ok_or(Error::DestinationNotFound)?;
-        // Each call gets its own address entry, so that the limits for a client's address do not apply to calls.
+        // Each call gets its own entry for its client address, so that the limits on a client address do not apply to
+        // calls.
         let address = Addresses::default().of(CALLER.ip());
         let slot = self.admit_call(&address).map_err(|_| Error::ConnectionLimitReached)?;
         let (caller, io) = duplex(PIPE);
@@ -109,7 +111,7 @@ async fn converse(
         let (arrival, response) = Arrival::new(request, shared.clone(), sender.clone(), &peer);
         if let (Some(arrival), Some(slot)) = (arrival, slot.take()) {
             let path_info = arrival.path().to_owned();
-            // As in Spin, a call matches the route of everything.
+            // As in Spin, a call counts as a request to the route `/...`, which matches all paths.
             let matched = RouteMatch { target: &(), pattern: "/...", path_info, parameters: Vec::new() };
             if let Some((request, reply)) = arrival.for_component(&pool, &matched) {
                 thread.live(pool.clone(), slot, request, reply);

@@ -5,10 +5,10 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A client's connection: the host reads requests from the connection, and writes responses to it.
+/// A client's connection, from which the host reads requests and to which the host writes responses.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Reports whether the client has closed its side of the connection. The host may still have unread bytes that the
-    /// client sent before.
+    /// Reports whether the client has closed its side of the connection. The result is true even if the host has not
+    /// yet read all bytes that the client sent before.
     fn has_left(&self) -> bool;
 }
 

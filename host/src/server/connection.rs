@@ -1,5 +1,5 @@
-//! Serves one client's connection, over HTTP/1.1 or HTTP/2. The host finds the component of each request by the
-//! request's path.
+//! Serves one client's connection, over HTTP/1.1 or HTTP/2. The path of each request decides which component serves the
+//! request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,15 +26,16 @@ use crate::wire::answer::{plain, whole};
 use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedBody, TrackedIo, Unflushed};
 
-/// How often the host sends a PING to an HTTP/2 client. If the client does not answer a PING within 20 seconds (hyper's
-/// default), the host treats the client as gone.
+/// The time between two PING frames that the host sends to an HTTP/2 client. If the client does not answer a PING
+/// within 20 seconds (hyper's default), the host treats the client as gone.
 const PING: Duration = Duration::from_secs(60);
-/// How long a client may take to close a connection after the host has asked the client to close it.
+/// The longest time that a client may take to close a connection after the host has asked the client to close the
+/// connection.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// Aborts the tokio task that sends the responses. An HTTP/1 connection has one sending task. On HTTP/2, each
-    /// stream has its own sending task.
+    /// Aborts the tokio task that sends the response. With HTTP/1, one tokio task sends all responses of a connection.
+    /// With HTTP/2, each stream has its own tokio task.
     static SENDER: AbortHandle;
 }
 
@@ -47,7 +48,8 @@ pub(crate) async fn serve(thread: Rc<ServerThread>, io: impl ClientIo, peer: Pee
 async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     let options = &thread.host.options;
     let io = Rc::new(RefCell::new(io));
-    // A request keeps only a weak reference, so that a request whose client has left does not keep the connection open.
+    // A request has only a weak reference to the connection, so that a request whose client has left does not keep the
+    // connection open.
     let client = Rc::downgrade(&io);
     let shared = ConnectionShared {
         unflushed: Unflushed::default(),
@@ -71,8 +73,8 @@ async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
     }
 }
 
-/// Answers the client's requests until the connection ends. Returns true if the last answer may be for an HTTP/1
-/// request whose body the host has not read to its end.
+/// Answers the client's requests until the connection ends. Returns true if the client may still be sending the body of
+/// an HTTP/1 request that the host has already answered.
 async fn converse(
     thread: &Rc<ServerThread>,
     io: Rc<RefCell<impl ClientIo>>,
@@ -117,8 +119,8 @@ async fn converse(
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
-/// Configures the limits that hyper enforces on clients. hyper's own limits against HTTP/2's rapid reset and against
-/// floods of CONTINUATION, PING, SETTINGS and empty frames stay as they are.
+/// Configures hyper's limits for clients. Does not change hyper's own limits against attacks on HTTP/2: rapid reset,
+/// and floods of CONTINUATION, PING, SETTINGS and empty frames.
 fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     let mut builder = Builder::new(LocalExecutor);
     let header_size = options.max_header_size.bytes();
@@ -133,7 +135,7 @@ fn builder(options: &HostOptions) -> Builder<LocalExecutor> {
     builder
 }
 
-/// Answers one request. After the answer, the request's tasks run even if the connection ends (S7).
+/// Answers one request. After the answer, the request's tasks run even if the connection ends (promise S7).
 async fn respond(
     thread: Rc<ServerThread>,
     peer: Rc<Peer>,
@@ -144,11 +146,12 @@ async fn respond(
     if let Some(arrival) = arrival {
         pass_on(&thread, arrival);
     }
-    // If a request ends without an answer, the host has a bug. In this case, hyper closes the connection.
+    // If a request ends without an answer, which would be a bug of the host, hyper closes the connection.
     response.await
 }
 
-/// Finds the route for a request's path, and passes the request on to the route's component or answers the request.
+/// Finds the route for a request's path, and passes the request on to the route's component. If no component serves the
+/// path, the host answers the request itself.
 fn pass_on(thread: &Rc<ServerThread>, arrival: Arrival) {
     let serving = thread.serving();
     if let Some(status) = own_answer(arrival.path()) {
@@ -210,7 +213,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spin.toml");
         std::fs::write(&file, "spin_manifest_version = 2\n[application]\nname = \"none\"\n").unwrap();
-        // The tests need no instance, and many instances would take much of a process's address space.
+        // The tests need no instance. Address space for many instances would take too much of the process's address
+        // space.
         let engine = crate::component::engine::engine(std::num::NonZeroU32::MIN).unwrap().0;
         let manifest = Manifest::load(&file).unwrap();
         let app = App::load(&engine, &manifest, AppOptions::default()).unwrap();

@@ -1,7 +1,7 @@
-//! The local socket on which a process reports its state to `epilogue status`.
+//! Serves a local socket, on which `epilogue status` asks this process for its state.
 //!
-//! Only the process's user may enter the folder of the socket. The process answers each connection with one JSON
-//! object, and closes the connection.
+//! Only the user of this process may enter the folder of the socket. The process answers each connection with one JSON
+//! object and then closes the connection.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::server::overview::{Overview, Status};
 
-/// How long sending or receiving one answer may take.
+/// The longest time for sending or receiving one answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The socket file of this process. Dropping this value deletes the file.
@@ -29,7 +29,7 @@ impl Drop for Control {
     }
 }
 
-/// Reports the state of this process on its socket from now on. A separate thread answers.
+/// Starts a separate thread that reports the state of this process on its socket.
 ///
 /// # Errors
 ///
@@ -38,7 +38,8 @@ impl Drop for Control {
 pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let folder = folder();
     make(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    // A killed process leaves its socket file behind. An earlier process may have had the same number as this process.
+    // Remove the socket files of processes that were killed. An earlier process may have had the same number as this
+    // process.
     sockets().filter(|(pid, _)| !exists(*pid) || *pid == std::process::id()).for_each(|(_, left)| {
         _ = fs::remove_file(left);
     });
@@ -52,7 +53,7 @@ pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
 
 fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
     for stream in listener.incoming() {
-        // A client that does not read, or that has left, gets no answer. Nothing else depends on the answer.
+        // The thread ignores errors here, because only the client itself needs the answer.
         let Ok(mut stream) = stream else { continue };
         _ = stream.set_write_timeout(Some(LIMIT));
         if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
@@ -61,18 +62,18 @@ fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
     }
 }
 
-/// Returns the process numbers of this user's processes that report their state.
+/// Returns the process numbers of all processes of this user that have such a socket.
 pub(crate) fn processes() -> Vec<u32> {
     let mut pids: Vec<u32> = sockets().map(|(pid, _)| pid).filter(|pid| exists(*pid)).collect();
     pids.sort_unstable();
     pids
 }
 
-/// Asks a process for its state.
+/// Asks the process with the number `pid` for its state.
 ///
 /// # Errors
 ///
-/// Returns an error if no process with this number reports its state, or if the process does not answer in time.
+/// Returns an error if no process with this number has such a socket, or if the process does not answer in time.
 pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     let path = folder().join(format!("{pid}.sock"));
     let mut stream = UnixStream::connect(&path)
@@ -87,8 +88,8 @@ pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
 fn folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join("epilogue"),
-        // The folder is not in `$TMPDIR`, because a socket's path must be short and `epilogue status` may have another
-        // `$TMPDIR`.
+        // The folder is not in `$TMPDIR`, because a socket's path must be short, and because `$TMPDIR` may have another
+        // value for `epilogue status`.
         _ => PathBuf::from(format!("/tmp/.epilogue-{}", getuid().as_raw())),
     }
 }

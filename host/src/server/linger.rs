@@ -1,6 +1,7 @@
-//! Ends a connection whose client still sends. If the host simply closed the connection, the system would answer the
-//! client's next bytes with a reset. The reset could destroy the answer before the client has read the answer. To avoid
-//! the reset, the host closes only its own side, and goes on reading for a while, like nginx with `lingering_close`.
+//! Closes a connection whose client is still sending. If the host closed such a connection at once, the system would
+//! answer the client's next bytes with a reset, and the client could lose the answer before it has read the answer.
+//! Therefore, the host first closes only its own side and goes on reading for a while, as nginx does with
+//! `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -10,19 +11,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-/// How long the host goes on reading. nginx has the same default.
+/// The longest time that the host goes on reading. nginx has the same default.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long the host waits for the client's next bytes. nginx has the same default.
+/// The longest time that the host waits for the client's next bytes. nginx has the same default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How many bytes the host reads before the host closes the connection anyway.
+/// The largest number of bytes that the host goes on reading.
 const SIZE: usize = 256 << 20;
 const CHUNK: usize = 16 << 10;
 
 /// Closes the host's side of the connection and discards the bytes that the client sends. Returns when the client has
-/// closed its side, when [`LIMIT`] has passed, when no byte has come for [`PAUSE`], or after [`SIZE`] bytes.
+/// closed its side, when [`LIMIT`] has passed, when no byte has arrived for [`PAUSE`], or after [`SIZE`] bytes.
 pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
     let discard = async {
-        // hyper has already shut down the host's side, unless hyper ended with an error.
+        // If hyper has ended with an error, it has not shut down the host's side yet.
         _ = poll_fn(|cx| Pin::new(&mut *io.borrow_mut()).poll_shutdown(cx)).await;
         let (mut chunk, mut size) = (vec![0; CHUNK], 0);
         while size < SIZE {
@@ -32,7 +33,8 @@ pub(crate) async fn linger(io: &RefCell<impl AsyncRead + AsyncWrite + Unpin>) {
                 Ok(Ok(())) if !buffer.filled().is_empty() => size += buffer.filled().len(),
                 _ => return,
             }
-            // If a client sends as fast as the host reads, this loop still lets other work of the thread run.
+            // If a client sends as fast as the host reads, this call makes the loop yield, so that other work of the
+            // thread runs too.
             tokio::task::consume_budget().await;
         }
     };

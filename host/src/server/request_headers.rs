@@ -1,6 +1,6 @@
-//! Normalizes a request's headers before other code reads them. A normalized request has one `host` header, at most one
-//! `cookie` header, and no transport headers. The host refuses a request if its headers contradict each other, or if
-//! the host cannot find the end of the request's body.
+//! Normalizes a request's headers before other code reads the headers. A normalized request has one `host` header, at
+//! most one `cookie` header, and no headers that describe only the connection. The host refuses a request if the
+//! headers contradict each other, or if the host cannot find the end of the request's body.
 
 use std::net::SocketAddr;
 
@@ -17,16 +17,16 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
 }
 
-/// The reason why the host refuses a request: the status of the answer, and a text for the operator.
+/// The status of the answer to a request that the host refuses, and the reason as a text for the operator.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// Makes the request's URI absolute, sets the `host` header to the URI's authority, joins the cookies, and removes
-/// headers about the connection.
+/// Normalizes a request: makes the URI absolute, sets the `host` header to the URI's host and port, joins the `cookie`
+/// headers, and removes headers that describe only the connection.
 ///
 /// # Errors
 ///
-/// Returns an error if the request names no host or several hosts, or if the request asks for a tunnel. Returns an
-/// error too if the request has a body (`has_body`) in a transfer coding other than `chunked`.
+/// Returns an error if the request names no host or several hosts, or if the request asks for a tunnel. Also returns an
+/// error if the request has a body (`has_body`) in a transfer coding other than `chunked`.
 pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((StatusCode::NOT_IMPLEMENTED, "this host opens no tunnels"));
@@ -36,7 +36,7 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     }
     let authority = authority(request, peer)?;
     join_cookies(&mut request.headers);
-    // Spin removes this header too, because a guest that forwards its request could not send it.
+    // Spin also removes this header, because a guest that forwards the request could not send the header.
     request.headers.remove(CONNECTION);
     // The host has decoded the body, so the header no longer describes it.
     if has_body {
@@ -54,8 +54,8 @@ pub(crate) fn set_right(request: &mut Parts, has_body: bool, peer: &Peer) -> Res
     Ok(())
 }
 
-/// Refuses a transfer coding that the host does not know, with status 501 (RFC 9112 section 6.1). hyper checks only the
-/// last coding, and would pass the body on without decoding the other codings.
+/// Refuses a request with a transfer coding that the host does not know, with status 501 (RFC 9112 section 6.1). hyper
+/// checks only the last coding in the header, and would pass the body on without decoding the other codings.
 fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -65,8 +65,8 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 specify where a
-/// request names its host and port, and which requests a server must refuse.
+/// Returns the host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 say where a
+/// request names the host and the port, and which requests a server must refuse.
 fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -87,8 +87,8 @@ fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
         (Some(target), Some(host)) if request.version == Version::HTTP_2 && !same(target, &host, &peer.scheme) => {
             bad("the Host header and :authority name different hosts")
         }
-        // If the request's target names a host, the target overrides the header. But HTTP/1.1 requires the header
-        // anyway.
+        // If the request's target names a host, the host ignores the `host` header. But in HTTP/1.1, the header must
+        // still exist.
         (_, None) if request.version == Version::HTTP_11 => bad("the request has no Host header"),
         (Some(target), _) => Ok(target.clone()),
         (None, Some(host)) => Ok(host),
@@ -142,8 +142,8 @@ mod tests {
         Peer { scheme: Scheme::HTTP, client: local, local }
     }
 
-    /// Returns the authority in the request's URI, or the status of the refusal. Checks that the `host` header equals
-    /// the authority.
+    /// Normalizes a request, and returns the host and port in the request's URI, or the status of the refusal. Checks
+    /// that the `host` header has the same host and port.
     fn received(version: Version, uri: &str, headers: &[(&str, &[u8])]) -> Result<String, u16> {
         let mut request = Request::get(uri).version(version);
         for (name, value) in headers {

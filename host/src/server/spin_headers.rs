@@ -16,7 +16,7 @@ const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 static NAMES: [HeaderName; 7] =
     [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, RAW_COMPONENT_ROUTE, COMPONENT_ROUTE, CLIENT_ADDR];
 
-/// The URL and the client of a request. Spin's headers contain the URL and the client's address.
+/// The URL of a request and the address of the request's client, for Spin's headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     /// The request's whole URI.
@@ -25,8 +25,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) client: SocketAddr,
 }
 
-/// Removes the client's headers that have the names of Spin's headers, so that a component can trust these names. If
-/// `origin` is given, sets Spin's headers.
+/// Removes all headers that the client has sent under the names of Spin's headers, so that a component can trust these
+/// names. If `origin` is given, sets Spin's headers.
 pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin<'_>>, matched: &RouteMatch<'_, T>) {
     for name in headers.keys().filter(|name| is_spins(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);
@@ -39,8 +39,9 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
     }
 }
 
-/// Reports whether a header has the name of one of Spin's headers. `_` counts as `-`, because a guest that reads
-/// headers as CGI variables cannot distinguish the two characters. The name of a header is already in lower case.
+/// Reports whether a header has the name of one of Spin's headers. In this comparison, `_` equals `-`, because a guest
+/// that reads headers as CGI variables cannot distinguish the two characters. Header names are already in lower case
+/// here.
 fn is_spins(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let begins = |start: &[u8]| name.len() >= start.len() && name.iter().zip(start).all(|(a, b)| is_same(*a, *b));
@@ -49,7 +50,8 @@ fn is_spins(name: &HeaderName) -> bool {
             || NAMES.iter().any(|spins| spins.as_str().len() == name.len() && begins(spins.as_str().as_bytes())))
 }
 
-/// Reports whether a letter of a header's name equals the letter `spins` of one of Spin's names. `_` counts as `-`.
+/// Reports whether a character of a header's name equals the character `spins` of one of Spin's names. In this
+/// comparison, `_` equals `-`.
 fn is_same(letter: u8, spins: u8) -> bool {
     letter == spins || (letter == b'_' && spins == b'-')
 }

@@ -1,4 +1,4 @@
-//! One thread of the server, with its own instances and requests. A request stays on its thread.
+//! A serving thread, with its own instances and requests. A request stays on the same thread until its end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -41,7 +41,7 @@ pub(crate) struct Host {
     pub(super) shortages: OnceAMinute,
     /// Limits the log lines about connections that a thread failed to accept.
     pub(super) failures: OnceAMinute,
-    /// Holds one permit for each connection that clients may still open.
+    /// Has one permit for each further connection that clients may open.
     pub(super) connections: Arc<Semaphore>,
 }
 
@@ -68,22 +68,22 @@ impl Host {
     }
 }
 
-/// One thread of the server, with the data that the thread's connections share.
+/// A serving thread, with the data that the thread's connections share.
 pub(crate) struct ServerThread {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
     versions: RefCell<watch::Receiver<Arc<Version>>>,
     serving: RefCell<Rc<Serving>>,
-    /// Tracks the connections and requests that have not ended.
+    /// Tracks the connections and requests of this thread that have not ended.
     pub(super) alive: TaskTracker,
     lag: Option<Lag>,
     ticks: Ticks,
-    /// Lets this thread's components call each other.
+    /// Connects this thread's components, so that a component can send requests to another component.
     pub(super) chaining: Chaining,
 }
 
-/// A version of the application on one thread. Connections and requests that begin while the version is the newest
-/// version use this version.
+/// A version of the application on one thread. A connection or request uses the version that is the newest version when
+/// the connection or request begins.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
     /// The pool of each component, in the order of the application's components.
@@ -103,7 +103,7 @@ impl Serving {
 }
 
 impl ServerThread {
-    /// Makes the data of a thread. From now on, the thread serves the calls of its components.
+    /// Makes the data of a thread, and begins to serve the calls of the thread's components.
     pub(crate) fn start(host: Arc<Host>, shutdown: Shutdown) -> Rc<Self> {
         let (thread, calls) = Self::new(host, shutdown);
         let thread = Rc::new(thread);
@@ -145,8 +145,7 @@ impl ServerThread {
         self.serving.borrow().clone()
     }
 
-    /// Starts a request if the limits admit the request, and answers 503 if they do not. The request runs in its own
-    /// tokio task.
+    /// Starts a request in its own tokio task. If a limit does not allow one more request, answers 503 instead.
     pub(crate) fn begin(&self, pool: Rc<Pool>, request: Request, reply: Reply) {
         let slot = match self.admit(&reply) {
             Ok(slot) => slot,
@@ -155,12 +154,11 @@ impl ServerThread {
         self.live(pool, slot, request, reply);
     }
 
-    /// Starts an admitted request. The request runs in its own tokio task.
+    /// Starts an admitted request in its own tokio task.
     pub(super) fn live(&self, pool: Rc<Pool>, slot: Slot, request: Request, reply: Reply) {
         self.ticks.come();
         let observer = self.host.observer.clone();
-        // The future is boxed from the beginning, because it takes some kilobytes and would otherwise be moved several
-        // times.
+        // The future is boxed at once, because it takes some kilobytes and would otherwise be copied several times.
         self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
     }
 
@@ -172,7 +170,8 @@ impl ServerThread {
         self.host.admission.admit(at_work, reply.address())
     }
 
-    /// Admits a call of a component on this thread, even if the thread lags. The caller's request is admitted already.
+    /// Admits a call of a component on this thread. The limit on a late thread does not apply, because the caller's
+    /// request is already admitted.
     pub(super) fn admit_call(&self, address: &Arc<Address>) -> Result<Slot, Refused> {
         self.host.admission.admit(None, address).inspect_err(Refused::count)
     }

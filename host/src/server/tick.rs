@@ -1,31 +1,31 @@
-//! Runs a timer on each thread that expires before the timers of the thread's requests.
+//! Saves system calls: on each thread, a short timer always expires before the timers of the thread's requests.
 //!
-//! If a new tokio timer expires before all others, tokio wakes its driver with a system call, because the driver may
-//! sleep on another thread. In this host, tokio's driver always runs on the same thread as the timers, but tokio does
-//! not use this fact. A request sets three timers. Without this tick, each of the three timers would be the first to
-//! expire, and would cost a system call.
+//! If a new tokio timer expires before all other timers, tokio wakes its driver with a system call, because the driver
+//! may sleep on another thread. In this host, the driver always runs on the same thread as the timers, but tokio does
+//! not use this fact. A request sets three timers. Without the short timer, each of these three timers could be the
+//! first to expire, and would cost a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time between two ticks. A tick is shorter than the deadlines of a request, and shorter than most sleeps of
+/// The time of the short timer. This time is shorter than the deadlines of a request, and shorter than most sleeps of
 /// tasks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The ticks of one thread.
+/// The short timer of one thread. The timer starts again each time that it expires.
 #[derive(Clone, Default)]
 pub(crate) struct Ticks(Rc<Flags>);
 
 #[derive(Default)]
 struct Flags {
     ticking: Cell<bool>,
-    /// Whether a request has come since the last tick.
+    /// True if a request has arrived since the short timer last expired.
     needed: Cell<bool>,
 }
 
 impl Ticks {
-    /// Records that a request has come. If the ticks have stopped, starts them again.
+    /// Records that a request has arrived. If the short timer has stopped, starts the timer again.
     pub(crate) fn come(&self) {
         self.0.needed.set(true);
         if !self.0.ticking.replace(true) {
@@ -33,7 +33,7 @@ impl Ticks {
         }
     }
 
-    /// Ticks as long as at least one request comes between two ticks.
+    /// Starts the short timer again each time that it expires. Ends if no request has arrived while the timer ran.
     async fn tick(self) {
         while self.0.needed.replace(false) {
             tokio::time::sleep(TICK).await;

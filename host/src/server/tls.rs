@@ -15,12 +15,12 @@ use tokio_rustls::{
     },
 };
 
-/// Makes an acceptor for TLS connections from a certificate chain and its private key, both PEM files. The acceptor
-/// offers HTTP/2 and HTTP/1.1.
+/// Makes an acceptor for TLS connections. `certificate` is a PEM file with the certificate chain, and `key` is a PEM
+/// file with the private key. The acceptor offers HTTP/2 and HTTP/1.1.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = read_certificates(certificate)?;
     let private_key = read_key(key)?;
-    // The provider is named explicitly, because other crates in the process may install another provider.
+    // The code names the provider, because another crate in the process may have installed a different provider.
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -1,4 +1,4 @@
-//! The lease of a batch that this process runs, and the calls to the task engine about the lease.
+//! Holds the lease of a batch that this process runs, and calls the task engine about the batch.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 /// The pause after a failed call to the task engine, before the worker repeats the call.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest single sleep between two extensions of a lease. The sleep is short, so that the worker extends a lease
-/// soon after a suspended machine goes on.
+/// The longest time that the worker sleeps before it checks whether to extend a lease. The time is short, so that after
+/// a suspension of the machine the worker soon extends its leases.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Limits the log lines about held leases while the task engine is unavailable: each kind of line at most once a
-/// minute.
+/// Limits the log lines about leases while the task engine is unavailable. The worker logs each kind of line at most
+/// once a minute.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     calls: OnceAMinute,
@@ -31,20 +31,21 @@ pub(super) struct Failures {
 pub(super) struct Held {
     task_store: TaskStore,
     lease: Arc<Mutex<Lease>>,
-    /// When the worker sent its last successful call for the lease or for an extension of the lease.
+    /// The time at which the worker sent the call that last got or extended the lease. Calls that failed do not count.
     confirmed: Cell<Moment>,
-    /// Limits the log lines about failed calls. All leases of the process share this value.
+    /// Limits the log lines about failed calls to the task engine. All leases of the process share this value.
     failures: Arc<Failures>,
 }
 
-/// Where a batch is after this worker has lost the batch's lease.
+/// What has happened to a batch whose lease this worker has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// The batch was removed before the lease could end, so an operator has dropped the batch.
+    /// The batch was removed while this worker still held the lease, so an operator has dropped the batch.
     Dropped,
-    /// The batch no longer exists, and the lease may have ended before the batch was removed.
+    /// The batch no longer exists. Either another worker has ended the batch after the lease ran out, or an operator
+    /// has dropped the batch.
     Gone,
-    /// The batch is still stored, or the task engine does not answer. Another worker may hold the batch.
+    /// The batch is still stored, or the task engine does not answer. Another worker may have leased the batch.
     Elsewhere,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Next {
     pub(super) exhausted: bool,
 }
 
-/// A call to the task engine about the lease.
+/// A call to the task engine about a leased batch.
 #[derive(Clone)]
 enum Call {
     Extend,
@@ -79,12 +80,13 @@ enum Call {
 }
 
 impl Held {
-    /// Holds a lease that the worker asked the task engine for at the time `asked`.
+    /// Holds `lease`. The worker called the task engine for this lease at the time `asked`.
     pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment, failures: Arc<Failures>) -> Self {
         Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
-    /// Extends the lease again and again until the lease is lost. Returns the error that ended the lease.
+    /// Extends the lease at regular intervals until the lease is lost. Returns the error of the call that failed for
+    /// good.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -106,8 +108,9 @@ impl Held {
         }
     }
 
-    /// Extends the lease now if the lease may have ended, for example after a pause of this process. With this check,
-    /// this process starts no task that another worker has taken over.
+    /// Makes sure that this worker still holds the lease. If the last extension is too long ago, for example because
+    /// the process was paused, extends the lease now. The worker calls this function before each task, so that it does
+    /// not start a task that another worker may already run.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),
@@ -115,7 +118,7 @@ impl Held {
         }
     }
 
-    /// Asks the task engine where the batch is, after this worker has lost the lease.
+    /// Asks the task engine what has happened to the batch, after this worker has lost the lease.
     pub(super) async fn whereabouts(&self, id: &str) -> Whereabouts {
         let in_time = self.confirmed.get().elapsed() < self.task_store.visibility;
         let id = id.to_owned();
@@ -126,7 +129,7 @@ impl Held {
         }
     }
 
-    /// Removes the batch with this id, which is a different batch than the leased batch.
+    /// Removes the batch with this id from the task engine. This batch is not the leased batch.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
         self.task_store.call(|task_engine| async move { task_engine.remove(&id).await }).await.map(drop)
     }
@@ -148,26 +151,26 @@ impl Held {
         self.insist(Call::Ack).await
     }
 
-    /// Gives the batch back to the task engine after the batch's next task has failed. A worker may lease the batch
-    /// again after the time `after`, and retries the task.
+    /// Gives the batch back to the task engine, because the batch's next task has failed. After the time `after`, a
+    /// worker may lease the batch and retry the task.
     pub(super) async fn retry(&self, after: Duration) -> engines::Result<()> {
         self.insist(Call::Retry(after)).await
     }
 
-    /// Gives the batch back to the task engine before the batch's next task has started. A worker may lease the batch
+    /// Gives the batch back to the task engine before the batch's next task has started. Any worker may lease the batch
     /// at once.
     pub(super) async fn release(&self) -> engines::Result<()> {
         self.insist(Call::Release).await
     }
 
-    /// Moves the batch to the dead letter after the batch's next task has failed for good. The tasks behind the failed
-    /// task wait for an operator too.
+    /// Moves the batch to the dead letter, because the batch's next task has failed for good. The failed task and the
+    /// tasks behind it wait for an operator.
     pub(super) async fn bury(&self, why: &str) -> engines::Result<()> {
         self.insist(Call::Bury(why.to_owned())).await
     }
 
-    /// Stores a task in the dead letter, as a separate batch. The task has failed for good. The tasks behind the failed
-    /// task go on.
+    /// Stores a task that has failed for good in the dead letter, as a separate batch. The worker goes on with the
+    /// tasks behind the failed task.
     pub(super) async fn bury_apart(&self, task: Batch, why: &str) -> engines::Result<()> {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }
@@ -211,8 +214,8 @@ impl Held {
     }
 }
 
-/// Reports whether the worker may repeat a call after this error. A configuration error may pass too: an operator who
-/// has changed the password can change the password back.
+/// Reports whether the worker repeats a call after this error. The worker also repeats a call after a configuration
+/// error, because an operator may correct the configuration, for example change a password back.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unavailable(_) | Error::Config(_))
 }

@@ -1,8 +1,9 @@
-//! Runs a leased batch: an attempt and a checkpoint for each task, and the teardown at the end.
+//! Runs a leased batch. The worker makes an attempt of each task, tells the task engine that the task has ended, and
+//! runs the teardown at the end.
 //!
-//! The process may end between any two lines of this file. For this reason, the task engine stores which tasks must
-//! still run, and how many attempts each task has had. The worker logs the end of a task right after the task engine
-//! has confirmed the end. A worker that has lost its lease does not log the end of the task.
+//! The process may be killed between any two lines of this file. For this reason, the task engine stores which tasks
+//! must still run, and how many attempts each task has had. The worker logs the end of a task right after the task
+//! engine has confirmed this end. If the worker has lost its lease, it does not log the end of the task.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::tasks::scope::Scope;
 use crate::tasks::store::to_response_outcome;
 use crate::telemetry::otlp::trace::Trace;
 
-/// Runs a leased batch until all its tasks have ended, or a task must wait for its next attempt, or the lease is lost.
+/// Runs a leased batch until all tasks of the batch have ended, until a task must wait for its next attempt, or until
+/// the lease is lost.
 pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
@@ -37,8 +39,9 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
         }
     };
     let ended = tokio::select! {
-        // The work comes first: once the task engine has confirmed the batch's end, the worker cannot extend the lease.
-        // If both futures are ready at once, the worker must log the end of the batch (S3).
+        // `select` must poll the work first. When the task engine has confirmed the end of the batch, the worker cannot
+        // extend the lease any more, so both futures can be ready. In this case, the worker must log the end of the
+        // batch (promise S3).
         biased;
         ended = work => ended,
         lost = held.keep() => Err(lost),
@@ -53,17 +56,17 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
 struct LeasedBatch<'a> {
     held: &'a Held,
     batch: &'a Batch,
-    /// The layer that runs each task, as the layer's position among the component's layers.
+    /// For each task, the position of the component's layer that runs the task.
     layers: Vec<usize>,
     life: Life,
 }
 
-/// The reason why this process does not begin a batch.
+/// The reason why this process cannot begin a batch.
 enum NotBegun {
-    /// The host has no capacity for another instance now, or the host stops. The batch loses no attempt.
+    /// The host cannot hold another instance now, or the host is stopping. No attempt counts for the batch's next task.
     NoRoom,
-    /// The application has no such component or task, or the host cannot start the component. The failed start counts
-    /// as a failed attempt.
+    /// The application has no such component or task, or the host cannot start the component. This counts as a failed
+    /// attempt of the batch's next task.
     Failed(String),
 }
 
@@ -71,19 +74,20 @@ enum NotBegun {
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not started. Another worker may run the task, or this worker may run the task with a new time
-    /// budget.
+    /// The next task has not started, because the host is stopping or the time for the batch is used up. A worker may
+    /// run the task later, with the full time again.
     Interrupted,
-    /// The next task has failed. `failed` is the record of the attempt. A worker retries the task after `pause`.
+    /// An attempt of the next task has failed. `failed` is the record of the attempt. After `pause`, a worker retries
+    /// the task.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The host stops, and has interrupted the next task. Another worker may run the task at once.
+    /// The host is stopping and has interrupted the next task. Another worker may run the task at once.
     CutShort,
-    /// The next task has failed for good, with this record.
+    /// The next task has failed for good. The value is the task's record.
     Failed(TaskRecord),
 }
 
 impl<'a> LeasedBatch<'a> {
-    /// Takes an instance of the batch's component, to run the batch's tasks.
+    /// Takes an instance of the batch's component, and prepares to run the batch's tasks.
     async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
@@ -123,7 +127,7 @@ impl<'a> LeasedBatch<'a> {
                 self.life.announce_retry(&task, failed.attempt, failed.error.as_deref(), pause);
                 Ok(())
             }
-            // The tasks behind the failed task wait in the dead letter too.
+            // The tasks behind the failed task also wait in the dead letter.
             End::Failed(record) => {
                 self.held.bury(record.error.as_deref().unwrap_or_default()).await?;
                 self.life.record_task(TaskRecord { dead: true, ..record });
@@ -132,7 +136,7 @@ impl<'a> LeasedBatch<'a> {
         }
     }
 
-    /// Runs the next task once. Returns `None` if the batch goes on with the following task.
+    /// Makes one attempt of the next task. Returns `None` if the worker must go on with the following task.
     async fn step(&mut self, next: Next, first: bool) -> engines::Result<Option<End>> {
         let Next { index, task, attempt, exhausted } = next;
         let mut task = to_task(&task, self.layers.get(index as usize).copied().unwrap_or_default());
@@ -146,7 +150,7 @@ impl<'a> LeasedBatch<'a> {
         let now = Instant::now();
         life.start_drain(now);
         if !first {
-            // Work that the last task spawned may go on for a while (S18).
+            // Work that the previous task spawned may run a little longer (promise S18).
             let left = life.budget_left(now);
             life.settle(SETTLE.min(left), left).await;
         }
@@ -164,7 +168,8 @@ impl<'a> LeasedBatch<'a> {
             return Ok(None);
         }
         if state == TaskState::Abandoned || attempt < task.max_attempts {
-            // If the host stops, the task has not had its full time. So the attempt is not the task's fault.
+            // If the host is stopping, it has interrupted the task before the task's time limit. So the attempt does
+            // not count as failed.
             if state == TaskState::Abandoned && life.pool.shutdown.has_begun() {
                 return Ok(Some(End::CutShort));
             }
@@ -174,10 +179,10 @@ impl<'a> LeasedBatch<'a> {
         self.failed(index, record).await
     }
 
-    /// Handles a task that has failed for good. The failure policy decides whether only this task goes to the dead
-    /// letter, or also the tasks behind this task. If the worker is killed between `bury_apart` and `checkpoint`, the
-    /// task is in the dead letter and in the batch. The next worker then finds that the task has no attempts left, and
-    /// calls this function again.
+    /// Handles a task that has failed for good. The failure policy of the batch decides whether only this task goes to
+    /// the dead letter, or also the tasks behind this task. If the worker is killed between `bury_apart` and
+    /// `checkpoint`, the task is both in the dead letter and in the batch. The next worker sees that the task has no
+    /// attempts left, and calls this function again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {
@@ -186,8 +191,8 @@ impl<'a> LeasedBatch<'a> {
         let apart = self.batch.only(index);
         self.held.bury_apart(apart.clone(), record.error.as_deref().unwrap_or_default()).await?;
         if let Err(error) = self.held.checkpoint(index + 1).await {
-            // If an operator has dropped the task in between, the operator's command has logged the task as dropped.
-            // The task must not end in the dead letter too.
+            // If an operator has dropped the batch in the meantime, the operator's command has logged the task as
+            // dropped. So the task must not stay in the dead letter.
             if self.held.whereabouts(&self.batch.id).await == Whereabouts::Dropped {
                 _ = self.held.remove(apart.id).await;
             }
@@ -198,8 +203,8 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// Handles a batch that this application cannot run. The batch's next task loses an attempt. This worker or another
-/// worker may retry the task.
+/// Handles a batch that this application cannot run. For the batch's next task, this counts as a failed attempt, so any
+/// worker may retry the task later.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -214,7 +219,7 @@ async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     Ok(())
 }
 
-/// Finds the component that runs a batch, and the layer that runs each task of the batch.
+/// Finds the component that runs a batch, and for each task of the batch the layer that runs the task.
 fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     pools.iter().filter(|pool| pool.component.id == batch.component).find_map(|pool| {
         let layers = &pool.component.layers;
@@ -229,7 +234,7 @@ fn find(pools: &[Rc<Pool>], batch: &Batch) -> Option<(Rc<Pool>, Vec<usize>)> {
     })
 }
 
-/// Makes the scope of the batch's request from the data in the batch.
+/// Makes the scope of the request that enqueued the batch, from the data in the batch.
 fn scope(batch: &Batch, pool: &Pool, observer: &Observer) -> Scope {
     let component = &pool.component;
     let policy = match batch.on_failure {
@@ -271,7 +276,8 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// Returns the backoff of a stored task. Batches that older versions stored have no backoff, and get the default.
+/// Returns the backoff of a stored task. Older versions of the host stored batches without a backoff. For these
+/// batches, returns the default.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, |engines::Backoff { first, max }| Backoff { first, max })
 }

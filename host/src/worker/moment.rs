@@ -1,11 +1,11 @@
-//! A clock that goes on while the machine is suspended. While the machine is suspended, a task engine on another
-//! machine ends leases, but tokio's clock stands still.
+//! A clock that goes on while the machine is suspended. tokio's clock stands still during a suspension, but a task
+//! engine on another machine still ends leases.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment, as the time since the start of the machine. The time includes periods in which the machine was suspended.
+/// A point in time, as the time since the start of the machine. Periods in which the machine was suspended count too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(Duration);
 

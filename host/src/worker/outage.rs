@@ -1,4 +1,4 @@
-//! Logs an outage of the task engine once a minute, and logs the end of the outage.
+//! Logs once a minute that the task engine is unavailable, and logs when the task engine is available again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use epilogue_engines::Error;
 use tokio::time::Instant;
 
-/// How long the host waits before it logs the same outage again.
+/// The time after which the host logs the same outage again.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// The state of an outage of the task engine. All threads of a process share the state.
+/// Remembers since when the task engine is unavailable. All threads of a process share this value.
 #[derive(Debug, Default)]
 pub(super) struct Outage(Mutex<Option<Since>>);
 
@@ -20,8 +20,8 @@ struct Since {
 }
 
 impl Outage {
-    /// Records that a call to the task engine has failed. Returns the text that the caller logs now, or `None` if the
-    /// last log line is recent.
+    /// Records that a call to the task engine has failed. Returns the text that the caller must log, or `None` if the
+    /// host has logged this outage less than a minute ago.
     pub(super) fn goes_on(&self, error: &Error) -> Option<String> {
         let now = Instant::now();
         let mut since = self.since();
@@ -39,7 +39,8 @@ impl Outage {
         }
     }
 
-    /// Records that a call to the task engine has succeeded. If an earlier call had failed, returns the text to log.
+    /// Records that a call to the task engine has succeeded. If an earlier call had failed, returns the text that the
+    /// caller must log.
     pub(super) fn is_over(&self) -> Option<String> {
         let since = self.since().take()?;
         Some(format!("the task engine is available again, after {} s", since.began.elapsed().as_secs()))

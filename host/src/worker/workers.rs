@@ -1,4 +1,4 @@
-//! Threads that lease batches and run the batches' tasks. Each thread has its own instances.
+//! Starts threads that lease batches and run the batches' tasks. Each thread has its own instances.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -23,9 +23,10 @@ use crate::process::threads::EventLoop;
 use crate::tasks::observer::Observer;
 use crate::tasks::store::TaskStore;
 
-/// How long one call to the task engine waits for a batch. A shutdown waits for the end of the call.
+/// The longest time that one call to the task engine waits for a batch. The time is short, because a shutdown must wait
+/// until the call has returned.
 const WAIT: Duration = Duration::from_secs(1);
-/// The pause after a failed call to the task engine.
+/// The pause after a failed call to the task engine, before the worker calls the task engine again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The threads of this process that run durable tasks.
@@ -40,7 +41,7 @@ struct Shared {
     /// The newest version of the application.
     versions: watch::Receiver<Arc<Version>>,
     task_store: TaskStore,
-    /// The name under which this process leases batches. No other process has the same name.
+    /// The name of this process in the leases that the task engine stores. No other process has the same name.
     name: String,
     threads: usize,
     concurrency: usize,
@@ -55,12 +56,12 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses a file descriptor that an event loop needs.
+    /// Returns an error if the process has no file descriptors left for the event loops.
     pub(crate) fn event_loops(options: &HostOptions) -> anyhow::Result<Vec<EventLoop>> {
         EventLoop::for_each(options.threads.get().min(options.concurrency.get()))
     }
 
-    /// Prepares one thread for each of `event_loops`. The threads run the durable tasks of an application.
+    /// Prepares one worker thread for each of `event_loops`. The threads run the durable tasks of an application.
     pub(crate) fn new(
         versions: watch::Receiver<Arc<Version>>,
         task_store: TaskStore,
@@ -82,8 +83,8 @@ impl Workers {
         Self { event_loops, shared }
     }
 
-    /// Returns the work of each thread: the thread leases and runs batches until the shutdown begins, and waits until
-    /// its running batches have ended.
+    /// Returns a function for each thread, which the thread must run. The function leases and runs batches until the
+    /// shutdown begins, and then waits until the thread's running batches have ended.
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,
@@ -103,11 +104,12 @@ impl Workers {
 }
 
 impl Shared {
-    /// Makes a pool for each component of the newest version.
+    /// Makes a pool of instances for each component of the application's newest version.
     fn pools(&mut self, shutdown: &Shutdown, chaining: &Chaining) -> Rc<[Rc<Pool>]> {
         let version = self.versions.borrow_and_update();
         let components = &version.app.components;
-        // The pools of a server in the same process are counted too: the server has as many threads.
+        // If a server runs in the same process, it has the same number of threads and pools. So the number of pools is
+        // doubled here.
         let max_idle = max_idle(self.max_instances, 2 * self.threads * components.len());
         let pool = |component: &Arc<Component>| {
             Rc::new(Pool::new(component.clone(), shutdown.clone(), chaining.clone(), max_idle))
@@ -129,8 +131,8 @@ impl Shared {
             };
             let asked = Moment::now();
             let leased = self.lease().await;
-            // The thread checks this also if it has no work, so that it drops the idle instances of the previous
-            // version.
+            // The thread checks for a new version even if it has no work, so that it drops the idle instances of the
+            // previous version.
             if self.versions.has_changed().unwrap_or_default() {
                 pools = self.pools(&shutdown, &chaining);
             }
@@ -178,7 +180,8 @@ impl Shared {
     }
 }
 
-/// Returns a unique name for this process. The name starts with the `--worker-id` or with the machine's name.
+/// Returns a unique name for this process. The name begins with the value of `--worker-id`. By default, the name begins
+/// with the machine's name.
 fn name(given: Option<&str>) -> String {
     let machine = || fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let place = given.map(str::to_owned).or_else(machine).unwrap_or_else(|| "worker".to_owned());

@@ -1,5 +1,5 @@
-//! Tests a model of whole drains, with every possible end of a task. `epilogue-rules` has a model for the decision
-//! whether a task runs.
+//! Tests a model of how the host runs all tasks of a request, with every possible end of a task. `epilogue-rules` has a
+//! separate model of the decision whether the host runs a task.
 
 use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
@@ -33,7 +33,8 @@ fn options(run_when: RunWhen) -> TaskOptions {
     }
 }
 
-/// A planned task: the condition under which it runs, its end state, and the number of tasks that it adds.
+/// A planned task: the condition under which the task runs, the state in which the task ends, and the number of tasks
+/// that the task adds.
 #[derive(Debug, Clone)]
 struct Plan {
     run_when: RunWhen,
@@ -57,8 +58,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Takes the same steps as [`Life::drain`], with planned tasks instead of a guest. The handler adds the first
-    /// planned tasks. Each task that runs adds some of the remaining tasks.
+    /// Takes the same steps as [`Life::drain`], with planned tasks instead of a guest. First, the handler adds some of
+    /// the planned tasks. After that, each task that runs adds some of the remaining planned tasks.
     #[test]
     fn s1_s3_every_accepted_task_ends_once_and_in_order(
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool
