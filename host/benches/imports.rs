@@ -1,6 +1,6 @@
 //! `cargo bench --bench imports` measures each function that the host provides to guests, with the largest argument
-//! that the host accepts. While a function of the host runs, no other guest of the thread can run. For this reason, no
-//! function should take more than a millisecond.
+//! that the host accepts. While a function of the host runs, no other guest of the same serving thread can run. For
+//! this reason, no function should take more than a millisecond.
 
 #[path = "parts/guests.rs"]
 mod guests;

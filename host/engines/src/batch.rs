@@ -43,9 +43,9 @@ pub struct Batch {
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The position of the batch in a chain of durable tasks that add durable tasks. If a request enqueued the batch,
-    /// the generation is 0. If a task enqueued the batch, the generation is one more than the generation of the task's
-    /// own batch.
+    /// The position of the batch in a chain in which a durable task adds the next durable task. If a request enqueued
+    /// the batch, the generation is 0. If a task enqueued the batch, the generation is one more than the generation of
+    /// the task's own batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The tasks of the batch. A batch has at least one task.
@@ -72,7 +72,8 @@ pub struct Task {
     /// host's setting `task-timeout` applies.
     #[serde(default, rename = "timeout_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// The lengths of the pauses between the attempts of the task. If the value is `None`, the worker's settings apply.
+    /// The lengths of the pauses between the attempts of the task. If the value is `None`, the worker's settings
+    /// `durable-backoff` and `durable-max-backoff` apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }

@@ -26,12 +26,13 @@ pub struct Lease {
 /// The data that an engine compares before each change, to check that the lease is still valid.
 #[derive(Debug)]
 pub(crate) enum Token {
-    /// A lease in SQLite or in memory: a row, and the number of times that the row was leased.
-    Row { seq: i64, generation: i64, _held: Arc<()> },
-    /// A lease in Redis: an entry of the stream, its consumer, its next task, and the number of times that the entry
+    /// Identifies a lease in SQLite or in memory by the number of the batch's row, and the number of times that the row
     /// was leased.
+    Row { seq: i64, generation: i64, _held: Arc<()> },
+    /// Identifies a lease in Redis by the batch's stream entry, the consumer that has the entry, the next task, and the
+    /// number of times that the entry was leased.
     Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
-    /// A lease in NATS: a message and the stored state of its batch.
+    /// Identifies a lease in NATS by the batch's message and stored state.
     Message(Box<crate::nats::Held>),
 }
 

@@ -29,11 +29,11 @@
 //! # Attempts
 //!
 //! [`Lease::attempt`] is the number of the current attempt of the task at [`Lease::next`]. The engine counts an attempt
-//! before the task starts. For the first task that has not ended, the engine counts when it leases the batch. For each
-//! further task, the engine counts at the checkpoint. So an attempt counts even if the task kills its worker. If no
-//! attempts are left, [`Lease::exhausted`] returns true. The worker then does not run the task, and moves the batch to
-//! the dead letter with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the task starts, the
-//! attempt does not count.
+//! before the task starts. For the first task that has not ended, the engine counts the attempt when a worker leases
+//! the batch. For each further task, the engine counts the first attempt at the checkpoint before the task. So an
+//! attempt counts even if the task kills its worker. If no attempts are left, [`Lease::exhausted`] returns true. The
+//! worker then does not run the task, and moves the batch to the dead letter with [`TaskEngine::bury`]. If the worker
+//! calls [`TaskEngine::release`] before the task starts, the attempt does not count.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -103,9 +103,9 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// good and the other tasks of the batch continue. [`Batch::only`] creates a batch with only the failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Gives a lease of the batch that has waited longest to the worker `worker`. No other process may use the same
-    /// worker name. If no batch is ready, the call waits for a batch. If no batch becomes ready within the time `wait`,
-    /// the call returns `None`.
+    /// Leases the batch that has waited longest. `worker` is the name of the worker that gets the lease. No other
+    /// process may use the same name. If no batch is ready, the call waits for a batch. If no batch becomes ready
+    /// within the time `wait`, the call returns `None`.
     ///
     /// If this process still has a [`Lease`] value for a batch under the same worker name, the call does not lease this
     /// batch again. If the time of the earlier lease is over, for example because the process was paused, the call

@@ -60,7 +60,7 @@ use streams::Kind;
 const LIFE: &str = "Epilogue-Life";
 /// The header with the index of the task at which a retried or dead batch continues.
 const NEXT: &str = "Epilogue-Next";
-/// The header of a dead batch with the number of attempts of its next task.
+/// The header of a dead batch with the number of attempts that the task at [`NEXT`] has had.
 const ATTEMPT: &str = "Epilogue-Attempt";
 /// The header of a dead batch with the reason why it is dead.
 const WHY: &str = "Epilogue-Why";

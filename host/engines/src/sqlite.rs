@@ -8,8 +8,8 @@
 //! leased.
 //!
 //! If a batch has no lease and no delay, the column `due` of its row is zero. Otherwise `due` is the time when the
-//! lease or the delay ends, by one of the [`clock`]s. Indexes on `due` find the next batch in one or two steps, however
-//! many batches are stored.
+//! lease or the delay ends, by one of the [`clock`]s. With its indexes on `due`, SQLite finds the next batch in one or
+//! two steps, however many batches are stored.
 
 mod admin;
 mod clock;

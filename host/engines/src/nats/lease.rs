@@ -57,7 +57,7 @@ pub(crate) struct Held {
     /// The name of the consumer that delivered the message.
     consumer: String,
     kept: Mutex<Kept>,
-    /// The mark that this process holds the batch. The lease removes the mark when the lease is over.
+    /// The mark that this process holds the batch. If the value is `None`, the lease is over.
     hold: Mutex<Option<Hold>>,
 }
 
@@ -93,7 +93,7 @@ impl Held {
 enum Delivered {
     /// The worker gets a lease of the batch.
     Leased(Kept),
-    /// The stored state says that the batch ends, but the engine has not completed the end.
+    /// The stored state says how the batch ends, but the engine has not completed the end.
     Ending(Kept),
     /// The batch has ended.
     Ended,
@@ -104,7 +104,7 @@ enum Delivered {
 
 impl Nats {
     /// Turns a delivered message into a lease. The function counts the attempt, and prevents further changes by the
-    /// previous worker. If the batch has ended, or no worker may lease the batch yet, returns `None`.
+    /// previous worker. If the batch has ended, or if no worker can lease the batch yet, returns `None`.
     pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();

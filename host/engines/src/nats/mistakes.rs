@@ -12,7 +12,7 @@ use super::connection::unavailable;
 use super::{Error, Nats};
 
 impl Nats {
-    /// Converts the client's error for a failed connection into the engine's error.
+    /// If the connection has failed, converts the client's error into the engine's error.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
         let another = || self.mistake("another program than NATS answers there");
         match error.kind() {
@@ -32,7 +32,7 @@ impl Nats {
         }
     }
 
-    /// Converts the client's error for streams that the engine cannot use into the engine's error.
+    /// If the engine cannot open its streams, converts the client's error into the engine's error.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
         // If the server has no JetStream, the client reports that the resource does not exist.
@@ -47,7 +47,7 @@ impl Nats {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
-    /// Returns true if another program than NATS answers at the address. A NATS server sends the first line by itself,
+    /// Returns true if a program other than NATS answers at the address. A NATS server sends the first line by itself,
     /// but many other programs wait for the client's first line. So the function sends a line, and then checks the
     /// answer.
     async fn is_another_program(&self) -> bool {

@@ -59,7 +59,7 @@ impl Progress {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fate {
     Done,
-    /// The batch goes to the dead letter, for this reason.
+    /// The batch moves to the dead letter. The text is the reason.
     Dead(String),
     /// An operator removes the batch.
     Removed,
@@ -68,13 +68,13 @@ pub(super) enum Fate {
 /// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// The number of the newest life of the batch that has ended.
+    /// The number of the batch's newest life that has ended.
     pub(super) life: u32,
     /// The id of the lease that ended the batch. If an operator removed the batch, the text is empty.
     pub(super) lease: String,
 }
 
-/// The stored state of a batch, as the engine has read it.
+/// The stored state of a batch, as the engine has read it from the server.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) progress: Progress,
@@ -137,8 +137,8 @@ impl Nats {
         self.publish(Kind::Done, id, PublishMessage::build().payload(payload.into())).await
     }
 
-    /// Returns the server's time, since 1970. The engine reads the timestamp of a write, because the clocks of workers
-    /// may differ.
+    /// Returns the server's time, since 1970. The engine takes the time from the timestamp of a write, because the
+    /// clocks of the workers' machines may differ.
     pub(super) async fn server_time(&self) -> Result<Duration> {
         self.publish(Kind::State, CLOCK, PublishMessage::build()).await?;
         Ok(self.last(Kind::State, CLOCK).await?.as_ref().map(written).unwrap_or_default())

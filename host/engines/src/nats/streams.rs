@@ -21,7 +21,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(20);
 /// expires while a server is down.
 pub(super) const REMEMBERED: i64 = 100_000;
 
-/// The streams of the engine, by what their messages contain.
+/// Names one of the engine's four streams, by the content of its messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Ready,

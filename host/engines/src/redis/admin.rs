@@ -2,7 +2,7 @@
 //!
 //! A call reads a long list in several steps, so that the call does not block the server. If a batch changes its state
 //! during a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may
-//! lack the batch. The counts are approximate, too.
+//! not contain the batch. The counts are approximate, too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct Rest {
     name: &'static str,
     /// The place in the stream where the next page begins.
     from: String,
-    /// The last entry to read. If no more entries are left, the value is `None`.
+    /// The id of the last entry that the engine will read. If no more entries are left, the value is `None`.
     last: Option<String>,
 }
 

@@ -140,8 +140,8 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// Replaces all connections of this version if the error means that they lead to the wrong server. A new connection
-    /// looks up the server's name again. Returns true if the caller should repeat the call.
+    /// If this error means that the connections lead to the wrong server, replaces all connections of this version. A
+    /// new connection looks up the server's name again. Returns true if the caller should repeat the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;

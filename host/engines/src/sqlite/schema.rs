@@ -1,4 +1,4 @@
-//! Creates, recognizes and opens the database file.
+//! Creates and opens the database file, and recognizes files of other programs and of other versions.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -103,7 +103,7 @@ enum File {
     /// A process of an earlier version of the host, which knows only version 1, is using the file and would continue to
     /// write to it.
     InUse,
-    /// The file has this other version.
+    /// The file has another version, with this number.
     Version(i64),
 }
 

@@ -65,8 +65,8 @@ impl Pair {
         }
     }
 
-    /// Waits until the replica has all written data. Then makes the replica the new primary, and lets the address lead
-    /// to it. The old primary continues as a replica.
+    /// Waits until the replica has all written data. Then makes the replica the new primary, and makes the address lead
+    /// to the new primary. The old primary continues as a replica.
     async fn fail_over(&self) {
         let synced = || self.ask::<String>(1, &["INFO", "replication"]);
         let offset = async |text: String, name: &str| -> String {

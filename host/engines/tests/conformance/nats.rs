@@ -75,7 +75,8 @@ async fn enqueue(fixture: &Fixture, lost: Lost, batch: &Batch) {
     }
 }
 
-/// Whichever part of the store is lost, the running processes continue to store requests and to run tasks.
+/// No matter which part of the store is lost, the running processes continue to store the tasks of requests and to run
+/// tasks.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_lost_amid_work_is_made_anew_and_work_goes_on() {
     for lost in ALL {
@@ -214,7 +215,7 @@ async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     assert_eq!(other.counts().await.unwrap(), Counts::default());
 }
 
-/// The process does not extend its lease in time, as during a long pause of the process.
+/// In this test, the process does not extend its lease in time, as during a long pause of the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_is_not_leased_what_it_holds() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_millis(500));

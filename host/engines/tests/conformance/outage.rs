@@ -49,7 +49,7 @@ async fn recovers(fixture: &Fixture) {
     }
 }
 
-/// A host and its workers start together, before any of them has created the streams.
+/// In this test, a host and its workers start together, before any of them has created the streams.
 async fn all_who_come_to_a_new_server_at_once_are_served(kind: Kind) {
     let fixture = Fixture::new(kind);
     let options = Options { timeout: LONG, ..Options::default() };
@@ -111,7 +111,8 @@ async fn a_server_that_is_down_at_the_start_is_found_when_it_comes(kind: Kind) {
     fixture.engine.ack(&lease).await.unwrap();
 }
 
-/// The listener accepts connections and never answers, like a server that hangs or a network that drops packets.
+/// In this test, a listener accepts connections and never answers, like a server that hangs or a network that drops
+/// packets.
 async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if kind == Kind::Redis { "redis" } else { "nats" };
@@ -125,7 +126,7 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// The restart breaks each connection, and the engine notices this only when it uses the connection.
+/// The restart of Redis breaks each connection. The engine notices this only when it uses the connection again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_redis_between_two_requests_costs_none() {
     let mut fixture = fixture(Kind::Redis);

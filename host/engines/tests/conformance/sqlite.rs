@@ -29,7 +29,8 @@ async fn all_its_files_are_their_owners_alone() {
     assert!(modes.iter().all(|(_, mode)| mode.mode() & 0o777 == 0o600), "{modes:?}");
 }
 
-/// The path of the database is a symbolic link to a file that does not exist yet, as on a volume that is still empty.
+/// In this test, the path of the database is a symbolic link to a file that does not exist yet, as on a volume that is
+/// still empty.
 #[test]
 fn what_a_link_points_to_is_made_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +90,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
     assert!(dead[0].batch().is_err());
 }
 
-/// Another program, for example a failed backup, locks the file for longer than a call waits.
+/// In this test, another program, for example a failed backup, locks the file for longer than a call waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_stored() {
     let options = Options { timeout: Duration::from_secs(3), ..Options::default() };
@@ -129,7 +130,7 @@ async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     assert_eq!(fixture.another().counts().await.unwrap(), Counts { ready: 2, ..Counts::default() });
 }
 
-/// A host and its workers start together, before any of them has created the file.
+/// In this test, a host and its workers start together, before any of them has created the file.
 #[test]
 fn all_who_open_a_new_file_at_once_can() {
     let folder = tempfile::tempdir().unwrap();
