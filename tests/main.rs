@@ -46,6 +46,7 @@ mod monitor;
 mod new;
 mod outbound;
 mod plugin;
+mod prometheus;
 mod received;
 mod refusals;
 mod reload;

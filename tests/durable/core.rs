@@ -32,6 +32,7 @@ const BESIDE: &[&str] = &[
     "overload",
     "pipes",
     "plugin",
+    "prometheus",
     "received",
     "refusals",
     "reload",
