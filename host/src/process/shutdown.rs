@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Exit code of a process that abandoned tasks at its shutdown, or that ended by force.
 pub(crate) const ABANDONED: u8 = 3;
 
-/// Whether the shutdown has begun, and whether it has ended.
+/// The state of the shutdown: not begun, within the grace period, or stopped at once.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Running,
