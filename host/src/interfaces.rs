@@ -1,4 +1,5 @@
-//! The interfaces between the host and a guest: the guest's imports, and the exports that the host calls.
+//! The interfaces between the host and a guest: the imports that the host implements, and the guest's exports that the
+//! host calls.
 
 pub(crate) mod background;
 mod calls;

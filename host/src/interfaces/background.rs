@@ -1,8 +1,8 @@
 //! Implements the interfaces `queue`, `context` and `stop-signal` of `epilogue:background`. Guests call these
 //! interfaces to enqueue tasks, and to read their request's id and deadline.
 //!
-//! The interfaces use only the context [`Background`]. As with wasmtime's own host interfaces, the caller of
-//! [`add_to_linker`] passes a function that finds the context in the store's data.
+//! The interfaces use only the context [`Background`]. The caller of [`add_to_linker`] passes a function that finds
+//! this context in the store's data, as with wasmtime's own host interfaces.
 
 use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
@@ -24,14 +24,14 @@ use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
 
-/// The state of `queue`, `context` and `stop-signal` for one instance.
+/// The data of one instance that `queue`, `context` and `stop-signal` use.
 pub(crate) struct Background {
     layers: Arc<[Layer]>,
     /// The task engine for durable tasks. The value is `None` if the host has no task engine.
     task_store: Option<TaskStore>,
-    /// The current request. The value is `None` before the request's start and after its teardown.
+    /// The current request. The value is `None` while the instance serves no request.
     pub(crate) scope: Option<Arc<Scope>>,
-    /// True if the guest has asked for a teardown.
+    /// True if the guest has asked for a teardown, and the host has not run the teardown yet.
     pub(crate) needs_teardown: Cell<bool>,
     /// The guest's current call and its deadline.
     pub(crate) phase: watch::Sender<Phase>,
@@ -50,14 +50,14 @@ impl Phase {
         Self::lasting(Instant::now(), None)
     }
 
-    /// Makes a phase that begins at `start` and lasts for `time`. If `time` is `None` or overflows the clock, the phase
-    /// has no deadline.
+    /// Makes a phase that begins at `start` and lasts for `time`. If `time` is `None` or too large for the clock, the
+    /// phase has no deadline.
     pub(crate) fn lasting(start: Instant, time: Option<Duration>) -> Self {
         Self { start, deadline: time.and_then(|time| start.checked_add(time)) }
     }
 }
 
-/// A function that finds the context in a store's data.
+/// A function that finds the [`Background`] in a store's data.
 pub(crate) type GetBackground<T> = fn(&mut T) -> &mut Background;
 
 struct HasBackground;
@@ -66,8 +66,8 @@ impl HasData for HasBackground {
     type Data<'a> = &'a mut Background;
 }
 
-/// Adds `queue`, `context` and `stop-signal` to the imports of a component without middleware. `durable` says whether
-/// the host has a task engine.
+/// Adds `queue`, `context` and `stop-signal` to the imports of a component without middleware. `durable` is true if the
+/// host has a task engine.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: GetBackground<T>,
@@ -79,8 +79,8 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
-/// Defines the interface `queue` with the name `name`. The tasks that a guest adds with this interface run in the layer
-/// `layer`. If `durable` is true, `add-task` may wait until the task is stored.
+/// Defines the interface `queue` under the name `name`. If a guest adds a task through this interface, the layer
+/// `layer` runs the task. If `durable` is true, `add-task` may wait until the host has stored the task.
 pub(crate) fn add_queue<T: Send + 'static>(
     linker: &mut Linker<T>,
     name: &str,
@@ -122,17 +122,16 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// The next step of the host for a task that the queue has accepted.
+/// What the host must do next with a task that the queue has accepted.
 enum Added {
-    /// The task waits in the queue. The variant has the task's id.
+    /// Nothing, because the task waits in the queue. The value is the task's id.
     Waits(TaskId),
-    /// The host must store the task before the guest gets its id. The future in this variant stores the task.
+    /// Store the task before the guest gets the task's id. The value is a future that stores the task.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
 impl Background {
-    /// Makes the context of an instance that serves no request yet. `layers` are the layers of the instance's
-    /// component.
+    /// Makes the value for an instance that serves no request yet. `layers` are the layers of the instance's component.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,
@@ -144,7 +143,8 @@ impl Background {
         }
     }
 
-    /// Begins a phase. Wakes the guest's calls of `stop-signal.wait`, if the guest has made any.
+    /// Records that a call into the guest begins. If the guest waits in `stop-signal.wait`, wakes the guest, so that it
+    /// waits for the new deadline.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {
@@ -184,7 +184,7 @@ impl Background {
         if !self.layers.get(layer).is_some_and(|layer| layer.runs_tasks) {
             return Err(EnqueueError::NoRunner);
         }
-        // The teardown drops the captured values of closures that never ran.
+        // If a closure task never runs, the teardown drops the values that the closure has captured.
         if options.instance_bound {
             self.needs_teardown.set(true);
         }
@@ -232,7 +232,8 @@ impl<T: 'static> stop_signal::HostWithStore<T> for HasBackground {
                 end = shutdown.begun() => {
                     break (StopReason::Shutdown, phase.deadline.map_or(end, |own| own.min(end)));
                 }
-                // A new phase has begun. Spawned work that waits here can outlive its call and the call's deadline.
+                // A new call has begun. Spawned work that waits here can run longer than the call that spawned the
+                // work, so the deadline of the new call applies.
                 Ok(()) = phases.changed() => {}
             }
         };

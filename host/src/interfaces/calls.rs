@@ -1,5 +1,5 @@
-//! Records the spans of the requests that guests send. The attributes follow OpenTelemetry's conventions for HTTP
-//! clients. The spans do not contain the path and the query of a URL, because a path or a query may be secret.
+//! Records a trace span for each request that a guest sends. The attributes follow OpenTelemetry's semantic conventions
+//! for HTTP clients. A span does not contain the path and the query of a URL, because both may be secret.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use wasmtime_wasi_http::Error;
 
 use crate::telemetry::otlp::trace::{Trace, new_span};
 
-/// A running request of a guest. When this value is dropped, the host exports the request's span.
+/// A request that a guest is sending. When this value is dropped, the host exports the request's span.
 pub(super) struct Call {
     trace: Arc<Trace>,
     span: SpanId,
@@ -25,8 +25,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Begins the span of a request to `uri`. If the guest has not set `traceparent`, the host adds a `traceparent`
-    /// that makes this span the parent of the server's span.
+    /// Begins the span of a request to `uri`. If the guest has not set the header `traceparent`, adds this header, so
+    /// that this span becomes the parent of the server's span.
     pub(super) fn begin<B>(trace: Arc<Trace>, request: &mut Request<B>, uri: &Uri) -> Self {
         let (span, parent) = (new_span(), trace.current());
         let headers = request.headers_mut();

@@ -1,5 +1,5 @@
-//! Replaces functions of `wasi:http/client`, so that the headers of received responses count against the guest's
-//! budget.
+//! Replaces functions of `wasi:http/client`, so that the headers of the responses that a guest receives count for the
+//! instance's limit on header fields.
 
 use epilogue_manifest::outbound::SELF_HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -16,11 +16,12 @@ use crate::budget::instance::{Budgeted, size_of_fields};
 /// URI.
 const MAX_TEXT: usize = 65_534;
 
-/// Replaces `client.send`. As in Spin, a request without an authority goes to the application itself. If the response's
-/// headers exceed the instance's budget, the guest gets `error-code.HTTP-response-header-section-size`.
+/// Replaces `client.send`. As in Spin, a request without an authority (host and port) goes to the application itself.
+/// If the response's headers exceed the instance's limit on header fields, the guest gets
+/// `error-code.HTTP-response-header-section-size`.
 ///
-/// Also replaces `request.set-method` and `request.set-authority`, which would need milliseconds to parse a long text.
-/// The new functions refuse a text that is longer than [`MAX_TEXT`].
+/// Also replaces `request.set-method` and `request.set-authority`, because wasmtime's own functions need milliseconds
+/// to parse a very long text. The new functions refuse a text that is longer than [`MAX_TEXT`].
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",
@@ -61,7 +62,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Completes the URI of a request that has only a path. A request with only a path goes to the application itself.
+/// Completes the URI of a request that has only a path. Such a request goes to the application itself.
 fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasmtime::Result<()> {
     let request = state.http().table.get_mut(request)?;
     if request.authority.is_none() {
@@ -72,8 +73,8 @@ fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasm
     Ok(())
 }
 
-/// Counts the headers of a response against the budget of the instance. If the headers exceed the budget, drops the
-/// response and returns an error.
+/// Counts the headers of a response for the instance's limit on header fields. If the headers exceed the limit, drops
+/// the response and returns an error.
 fn charge<T: WasiHttpView + Budgeted>(
     state: &mut T,
     response: Resource<Response>,

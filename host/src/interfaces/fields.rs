@@ -1,4 +1,5 @@
-//! Replaces functions of `fields` in `wasi:http/types`, so that header fields count against an instance's budget.
+//! Replaces functions of `fields` in `wasi:http/types`, so that the host can limit the header fields that it keeps for
+//! an instance.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -10,9 +11,9 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
-/// Replaces the functions of WASI 0.3 with which a guest creates header fields. The host counts a list before it copies
-/// the list from the guest's memory. If the fields exceed the budget, the functions return
-/// `header-error.size-exceeded`. `fields.clone` cannot return an error, so it traps.
+/// Replaces the functions of WASI 0.3 with which a guest creates header fields. The host counts the bytes of a list
+/// before it copies the list from the guest's memory. If the fields exceed the instance's limit, the functions return
+/// `header-error.size-exceeded`. `fields.clone` cannot return an error, so the guest traps instead.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
@@ -48,7 +49,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
         "[method]fields.clone",
         |mut store: StoreContextMut<'_, T>, (fields,): (Resource<FieldMap>,)| {
             let state = store.data_mut();
-            // The copy shares the original's memory until the guest changes the copy or the original.
+            // The copy and the original share their memory until the guest changes one of them.
             let size = size_of_fields(state.http().table.get(&fields)?);
             state.charge_fields(size)?;
             Ok((HostFields::clone(&mut state.http(), fields)?,))
@@ -58,7 +59,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
 }
 
 /// Replaces the functions of WASI 0.2 with which a guest creates header fields. WASI 0.2 has no error for too many
-/// fields, so a guest beyond its budget traps.
+/// fields, so a guest that exceeds the limit traps.
 pub(crate) fn add_p2_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
     types.func_wrap(
@@ -115,8 +116,8 @@ fn converted<T: WasiHttpView, R>(
     }
 }
 
-/// Runs `change` if the budget allows `size` more bytes. If `size` is too large for any map, refuses the fields without
-/// parsing them.
+/// Runs `change` if the instance's limit on header fields allows `size` more bytes. If `size` is larger than a single
+/// `fields` resource may be, refuses the fields without parsing them.
 fn with_room<T: WasiHttpView + Budgeted, R>(
     state: &mut T,
     size: usize,

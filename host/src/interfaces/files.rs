@@ -13,7 +13,7 @@ use crate::budget::places::Place;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Replaces the functions with which a guest opens a file or a folder. Beyond the budget, the functions return
+/// Replaces the functions with which a guest opens a file or a folder. If a limit is reached, the functions return
 /// `error-code.quota`. `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
@@ -40,7 +40,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
                 if full && open.contains(preview2::OpenFlags::EXCLUSIVE) {
                     return Ok((Err(ErrorCode::Quota),));
                 }
-                // If the disk budget is used up, the guest may still open and truncate an existing file.
+                // If the limit on disk space is reached, the guest may still open and truncate an existing file.
                 if full {
                     open &= !preview2::OpenFlags::CREATE;
                 }
@@ -93,7 +93,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Counts an opened file against the guest's budget. The file takes `place` until the guest has closed it.
+/// Counts an opened file for the instance's limit on open files. `place` stays taken until the guest has closed the
+/// file.
 fn keep<T: WasiView + Budgeted>(
     state: &mut T,
     descriptor: Resource<Descriptor>,

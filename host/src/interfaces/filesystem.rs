@@ -1,4 +1,4 @@
-//! Helpers for the host's replacements of functions of `wasi:filesystem`.
+//! Helper functions for the host's own implementations of functions of `wasi:filesystem`.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
 use crate::budget::disk::{Disk, DiskFull, Writing};
 
-/// The longest path, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a final zero. wasmtime
-/// needs more time for a longer path, and the thread does nothing else during that time.
+/// The longest path that a guest may pass, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a
+/// final zero. While wasmtime processes a long path, the thread can do nothing else.
 const MAX_PATH: usize = 4095;
 
 /// Reports whether one of `paths` is longer than [`MAX_PATH`].
@@ -21,8 +21,8 @@ pub(super) fn are_too_long<const N: usize>(paths: [&String; N]) -> bool {
     paths.into_iter().any(|path| path.len() > MAX_PATH)
 }
 
-/// Counts `bytes` against the component's disk budget. If `disk` is `None`, the guest may not write to files. If the
-/// guest may not write, nothing is counted, because wasmtime refuses the writes.
+/// Counts `bytes` bytes for the component's limit on disk space. If `disk` is `None`, counts nothing: the guest may not
+/// write to files, and wasmtime refuses the write.
 pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option<Writing>, DiskFull> {
     match disk {
         Some(disk) => disk.charge(bytes).await.map(Some),
@@ -30,7 +30,7 @@ pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option
     }
 }
 
-/// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
+/// Converts a result for a guest of WASI 0.2. If WASI has no code for an error, the guest traps.
 pub(super) fn told2<T: WasiView, R>(
     state: &mut T,
     done: FsResult<R>,
@@ -39,7 +39,7 @@ pub(super) fn told2<T: WasiView, R>(
     done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
 }
 
-/// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
+/// Converts a result for a guest of WASI 0.3. If WASI has no code for an error, the guest traps.
 pub(super) fn told3<R>(done: FilesystemResult<R>) -> wasmtime::Result<Result<R, preview3::ErrorCode>> {
     done.map_or_else(|error| error.downcast().map(Err), |done| Ok(Ok(done)))
 }

@@ -1,5 +1,5 @@
-//! Keeps the last text that a guest wrote to stderr. If a call traps, the text on stderr shows the reason, because a
-//! language's runtime prints a panic's message before the trap.
+//! Keeps the last text that a guest wrote to stderr. If a call traps, this text often shows the reason, because a
+//! program that panics prints the panic's message before the trap.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,12 @@ use memchr::memmem;
 
 /// The number of bytes of stderr that the host keeps for one call.
 const KEPT: usize = 4096;
-/// The start of a Rust panic's message, after the thread's name.
+/// The text that follows the thread's name in the message of a Rust panic.
 pub(crate) const PANICKED: &str = "panicked at ";
-/// The texts that can follow a Rust panic's message on stderr.
+/// Texts that can follow the message of a Rust panic on stderr. The host leaves out these texts.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
-/// The last text that one instance has written to stderr since its current call began.
+/// The last text that an instance has written to stderr during its current call.
 #[derive(Clone, Default)]
 pub(crate) struct LastWords(Arc<Kept>);
 
@@ -34,8 +34,9 @@ impl LastWords {
         }
     }
 
-    /// Returns the message of the call's last panic, such as `panicked at src/lib.rs:1:2: message`. If the call has not
-    /// panicked, returns the last text with the prefix `stderr`. Returns `None` if the call has written nothing.
+    /// Returns the message of the last panic in the current call, such as `panicked at src/lib.rs:1:2: message`. If
+    /// there was no panic, returns the last text with the prefix `stderr`. Returns `None` if the guest has written
+    /// nothing.
     pub(crate) fn said(&self) -> Option<String> {
         let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&text);
@@ -49,15 +50,16 @@ impl LastWords {
         }
     }
 
-    /// Adds `bytes` to the text, and drops the oldest bytes beyond [`KEPT`]. If the text has a panic's message, keeps
-    /// the message from its beginning.
+    /// Adds `bytes` to the text. If the text is then longer than [`KEPT`], drops the oldest bytes. If the text contains
+    /// the message of a panic, keeps the beginning of the message.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);
         text.extend_from_slice(bytes);
         if text.len() > KEPT {
             let end = text.len() - KEPT;
-            // The beginning of a panic's message names the file and line, so it stays even if the message is long.
+            // The beginning of a panic's message names the file and the line, so the host keeps the beginning even if
+            // the message is long.
             let start = memmem::rfind(&text, PANICKED.as_bytes()).map_or(end, |panic| panic.min(end));
             text.drain(..start);
             text.truncate(KEPT);
@@ -89,7 +91,7 @@ mod tests {
             "panicked at a.rs:1:1:\nassertion `left == right` failed\n  left: 1\n right: 2\nstack backtrace:\n  0: …";
         let expected = "panicked at a.rs:1:1: assertion `left == right` failed\n  left: 1\n right: 2";
         assert_eq!(said(&[long]).as_deref(), Some(expected));
-        // A second panic begins while the first panic is printed.
+        // The second panic begins while the guest prints the message of the first panic.
         assert_eq!(said(&[panic, "thread panicked at b.rs:2:2:\nagain"]).unwrap(), "panicked at b.rs:2:2: again");
     }
 

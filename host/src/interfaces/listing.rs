@@ -1,8 +1,8 @@
-//! Replaces the functions of `wasi:filesystem` that list a folder.
+//! Replaces the functions of `wasi:filesystem` that list the entries of a folder.
 //!
-//! In WASI 0.2, wasmtime's own `read-directory` reads the whole folder into memory. In WASI 0.3, wasmtime's own
-//! `read-directory` blocks a thread until the guest has read the whole stream. The host's replacement reads some
-//! entries at a time, when the guest asks for them. A running listing counts as an open file.
+//! For WASI 0.2, wasmtime's own `read-directory` reads the whole list into memory. For WASI 0.3, wasmtime's own
+//! `read-directory` blocks a thread until the guest has read the whole stream. The host's replacement reads a limited
+//! number of entries when the guest asks for entries. While a guest lists a folder, the folder counts as an open file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,7 +29,7 @@ use crate::budget::instance::Budgeted;
 use crate::budget::places::Place;
 use crate::interfaces::filesystem::{code2, code3};
 
-/// The number of entries that the host reads at a time.
+/// The largest number of entries that the host reads at once.
 const BATCH: usize = 64;
 
 /// Replaces the functions with which a guest lists a folder. If the guest has too many open files, the functions return
@@ -83,21 +83,22 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// The type and the name of a file.
+/// The type and the name of an entry.
 type Entry = (FileType, String);
 
 /// The state of one listing of a folder.
 struct Listing {
-    /// The open folder. The value is `None` while the host reads entries, and after the last entry.
+    /// The open folder. The value is `None` while the host is reading entries, and after the host has read the last
+    /// entry.
     folder: Option<Dir>,
     reading: Option<JoinHandle<(Dir, VecDeque<io::Result<Entry>>)>>,
-    /// The entries that the host has read and the guest has not taken.
+    /// The entries that the host has read and that the guest has not taken yet.
     entries: VecDeque<io::Result<Entry>>,
     _place: Place,
 }
 
 impl Listing {
-    /// Begins to list a folder.
+    /// Begins to list a folder, and counts the folder as an open file.
     async fn begin<T: WasiView + Budgeted>(
         state: &mut T,
         folder: &Resource<Descriptor>,
@@ -132,7 +133,7 @@ impl Listing {
     }
 }
 
-/// Opens a folder again. Two listings of one descriptor would share their position.
+/// Opens a folder a second time, because two listings that use the same file descriptor would share their position.
 fn open(folder: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Dir::new(openat(folder, ".", flags, Mode::empty())?)?)
@@ -173,7 +174,7 @@ impl Entries {
     /// Sends the result of the listing to the guest.
     fn end(&mut self, result: io::Result<()>) {
         if let Some(end) = self.end.take() {
-            // If the guest does not wait for the result, it has dropped the receiver.
+            // Sending fails only if the guest does not wait for the result.
             _ = end.send(result.map_err(code3));
         }
     }

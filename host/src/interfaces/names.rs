@@ -17,8 +17,8 @@ use wasmtime_wasi::{WasiView, async_trait};
 use crate::budget::lookups::Lookups;
 use crate::interfaces::wasi::Wasi;
 
-/// Replaces the functions with which a guest looks a name up. Each lookup waits until the limits allow it. `get` finds
-/// the instance's WASI state in the store's data.
+/// Replaces the functions with which a guest looks up a host name. Each lookup waits until the limits on lookups allow
+/// one more lookup. `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -44,7 +44,7 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(
         move |mut store: StoreContextMut<'_, T>, (network, name): (Resource<Network>, String)| {
             let state = store.data_mut();
             let lookups = get(state).lookups();
-            // A valid network handle is enough for a lookup.
+            // The host only checks that the handle is valid, and does not use the network for the lookup.
             state.ctx().table.get(&network)?;
             let mut stream = AddressStream { lookup: resolve(lookups, name).boxed(), found: None };
             Ok((match stream.poll() {
@@ -104,21 +104,21 @@ impl From<Failed> for Error3 {
     }
 }
 
-/// The longest name that the host looks up, in bytes. Names in DNS have up to 253 characters. Converting a very long
-/// text to punycode would block the thread.
+/// The longest name that the host looks up, in bytes. Names in DNS have at most 253 characters. The limit is necessary
+/// because converting a very long text to punycode would block the thread.
 const MAX_NAME: usize = 1024;
 
 type Found = Result<vec::IntoIter<IpAddr>, Failed>;
 
-/// Looks a name up. If `name` is an address, returns that address. If `lookups` is `None`, the component may not look
-/// up names.
+/// Looks up the addresses of `name`. If `name` is an address itself, returns this address. If `lookups` is `None`, the
+/// component may not look up names.
 async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     let lookups = lookups.ok_or(Failed::NotAllowed)?;
     if name.len() > MAX_NAME {
         return Err(Failed::Invalid);
     }
     let name = match Host::parse(&name) {
-        // `Host::parse` has converted the name to punycode.
+        // `Host::parse` has already converted the name to punycode.
         Ok(Host::Domain(name)) => name,
         Ok(Host::Ipv4(address)) => return Ok(vec![IpAddr::V4(address)].into_iter()),
         Ok(Host::Ipv6(address)) => return Ok(vec![IpAddr::V6(address)].into_iter()),
@@ -132,7 +132,7 @@ async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     Ok(addresses.into_iter().map(|address| address.ip().to_canonical()).collect::<Vec<_>>().into_iter())
 }
 
-/// A `resolve-address-stream` of WASI 0.2.
+/// The lookup behind a `resolve-address-stream` of WASI 0.2.
 struct AddressStream {
     lookup: BoxFuture<'static, Found>,
     found: Option<Found>,

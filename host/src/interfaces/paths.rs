@@ -1,7 +1,8 @@
-//! Replaces the functions of `wasi:filesystem` that take paths. `files.rs` replaces `open-at`.
+//! Replaces the functions of `wasi:filesystem` that take paths, to limit the length of a path and the disk space.
+//! `files.rs` replaces the function `open-at`.
 //!
 //! If a path is too long, the guest gets `error-code.name-too-long`. If a guest makes a folder or a link, the new entry
-//! counts against the component's disk budget. If the disk budget is used up, the guest gets `error-code.quota`.
+//! counts for the component's limit on disk space. If the limit is reached, the guest gets `error-code.quota`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
@@ -14,8 +15,8 @@ use crate::budget::disk::ENTRY;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Calls the macro `$replace` once for each replaced function. `$replace` gets the function with its parameters after
-/// the folder, the names of the parameters that are paths, and whether the function makes an entry in a folder.
+/// Calls the macro `$replace` once for each replaced function. `$replace` gets the function with the parameters that
+/// follow the folder, the names of the parameters that are paths, and whether the function makes an entry in a folder.
 macro_rules! for_each_function {
     ($replace:ident) => {
         $replace!(create_directory_at(path: String), [path], makes_entry: true);
@@ -43,8 +44,8 @@ macro_rules! for_each_function {
     };
 }
 
-/// Replaces the functions that take paths in WASI 0.2 and WASI 0.3. `get` finds the instance's WASI state in the
-/// store's data.
+/// Replaces the functions that take paths, for guests of WASI 0.2 and guests of WASI 0.3. `get` finds the instance's
+/// WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,

@@ -1,4 +1,4 @@
-//! Calls the guest's export `runner`, which runs tasks and the teardown after the response.
+//! Calls the functions of the guest's export `runner`, which run tasks and the teardown after the response.
 
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, TypedFunc};
@@ -13,8 +13,8 @@ pub(crate) struct RunnerIndices {
 
 /// The functions of an instance's export `runner`.
 pub(crate) struct Runner {
-    /// The function `run`. The task in its parameters is boxed, because the host moves the task several times. In the
-    /// profile `dev`, moving an unboxed task costs 2 % of a drain's instructions.
+    /// The function `run`. The task is boxed, because the host moves it several times. In a build with the profile
+    /// `dev`, moving an unboxed task takes 2 % of all instructions that the host needs to run tasks.
     run: TypedFunc<(Box<types::Task>,), (Result<(), TaskError>,)>,
     teardown: TypedFunc<(ResponseOutcome,), (Result<(), String>,)>,
 }
@@ -27,8 +27,8 @@ impl RunnerIndices {
         Some(Self { run: index("run")?, teardown: index("teardown")? })
     }
 
-    /// Loads the `runner` of an instance. Returns an error if the functions of `runner` do not have the types of the
-    /// contract.
+    /// Loads the `runner` of an instance. Returns an error if the functions of `runner` do not have the types that
+    /// `wit/` defines.
     pub(crate) fn load(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Runner> {
         Ok(Runner {
             run: instance.get_typed_func(&mut store, self.run)?,

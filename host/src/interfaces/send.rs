@@ -1,7 +1,8 @@
 //! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
 //!
-//! The host does not use wasmtime's `default_send_request`. wasmtime's function looks names up on the threads that read
-//! files, without a limit. wasmtime's function also reads all root certificates again for each request over TLS.
+//! The host does not use wasmtime's `default_send_request`. wasmtime's function looks up names without a limit, on the
+//! threads that also read files. Moreover, wasmtime's function reads all root certificates again for each request over
+//! TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use crate::budget::descriptors;
 use crate::budget::lookups::Lookups;
 
-/// The time limit of each step if the guest sets no timeout for the step.
+/// The time limit for each step of a request if the guest has set no timeout for the step.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A connection that can carry an HTTP request, with or without TLS.
@@ -39,22 +40,23 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // The provider is explicit, because other crates in the process may install another provider.
+    // The code names the provider, because another crate in the process may have installed a different provider.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 });
 
-/// A future that drives a connection until the response's body has been read.
+/// A future that does the work of a connection. The caller must poll this future until the response's body has been
+/// read.
 type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Sends a request to the host of its URI. Returns the response, and a future that drives the connection. The caller
-/// must poll the future until the response's body has been read.
+/// Sends a request to the host in the request's URI. Returns the response, and a future that does the work of the
+/// connection. The caller must poll this future until the response's body has been read.
 ///
 /// # Errors
 ///
-/// Returns an error if the host cannot be reached, does not speak HTTP, or does not answer within the timeouts of
-/// `options`.
+/// Returns an error if the host in the URI cannot be reached, does not speak HTTP, or does not answer within the
+/// timeouts of `options`.
 pub(crate) async fn send(
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
@@ -65,7 +67,8 @@ pub(crate) async fn send(
     send_on(stream, request, options).await
 }
 
-/// Sends a request on an open connection. Returns the same values as [`send`].
+/// Sends a request on an open connection. As [`send`] does, returns the response and a future that does the work of the
+/// connection.
 ///
 /// # Errors
 ///
@@ -100,8 +103,9 @@ pub(super) async fn send_on(
     Ok((response, Box::pin(driver)))
 }
 
-/// Connects to the host of a URI. As in wasmtime's own client, `within` limits the lookup and the connection together.
-/// The TLS handshake may take `within` again. wasmtime's client does not limit the handshake.
+/// Connects to the host in a URI. `within` limits the time for the name lookup and the connection together, as in
+/// wasmtime's own client. In addition, the TLS handshake may take the same time, for which wasmtime's client has no
+/// limit.
 async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
     let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -131,7 +135,7 @@ async fn connect_to(host: &str, port: u16, lookups: Lookups) -> Result<TcpStream
     connect_to_one(&addresses).await.map_err(Error::Connect)
 }
 
-/// Tries to connect to `addresses` in order. Returns the first connection that succeeds.
+/// Tries to connect to one address after the other, and returns the first connection that succeeds.
 async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in addresses {
@@ -147,10 +151,10 @@ fn error_of(error: hyper::Error) -> Error {
     if error.is_timeout() { Error::HttpResponseTimeout } else { error.into() }
 }
 
-/// The body of a response. The body ends with an error if the server is silent for longer than `pause`.
+/// The body of a response. If the server sends nothing for longer than `pause`, the body ends with an error.
 pub(crate) struct ResponseBody {
     body: Incoming,
-    /// The longest time that the server may be silent.
+    /// The longest time in which the server may send nothing.
     pause: Duration,
     silence: Pin<Box<Sleep>>,
 }

@@ -1,8 +1,8 @@
-//! Replaces functions of `wasi:sockets`, so that a socket counts as open until its streams have ended.
+//! Replaces functions of `wasi:sockets`, so that a socket counts as open until all its streams have ended.
 //!
-//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. Therefore, a socket counts
-//! against the guest's budget until its streams have ended. Only connections have streams, because a guest never
-//! listens.
+//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. Therefore, the socket must count
+//! for the instance's limit on open sockets until the streams have ended. Only sockets with a connection have streams,
+//! because a guest never listens.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use wasmtime_wasi::sockets::{TcpSocket, WasiSockets, WasiSocketsView as _};
 use crate::budget::instance::Budgeted;
 use crate::budget::places::Place;
 
-/// Replaces the functions that make a stream of a TCP socket.
+/// Replaces the functions with which a guest makes a stream of a TCP socket.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
     types.func_wrap(
@@ -42,7 +42,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Counts a socket against the budget, with `place`, until a stream has ended. At the stream's end, wasmtime completes
+/// Keeps `place` of a socket taken until a stream of the socket has ended. At the end of the stream, wasmtime completes
 /// `end`.
 fn until<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
@@ -54,8 +54,8 @@ fn until<T: 'static>(
     FutureReader::new(store, told)
 }
 
-/// Waits for the end of a stream. At the end, frees the socket's place in the budget and passes the stream's result to
-/// the guest.
+/// Waits for the end of a stream. Then gives up the stream's share of the socket's place, and passes the stream's
+/// result to the guest.
 struct Ending {
     place: Option<Arc<Place>>,
     tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,

@@ -1,4 +1,5 @@
-//! Replaces functions of `wasi:sockets`, to limit which guests may open sockets, and how many.
+//! Replaces functions of `wasi:sockets`, so that only some guests may open sockets, and only a limited number of
+//! sockets.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -18,15 +19,16 @@ use crate::interfaces::wasi::Wasi;
 
 /// The reason why a guest gets no socket.
 enum Refused {
-    /// The component's `allowed_outbound_hosts` have no entry for a socket of this kind.
+    /// The component's `allowed_outbound_hosts` contain no address for which the guest needs a socket of this kind.
     NotAllowed,
-    /// The guest holds as many sockets as its budget allows, or the process has no file descriptor left for guests.
+    /// The instance has as many open sockets as its limit allows, or the process has no file descriptor left for
+    /// guests.
     Full(Exceeded),
 }
 
 /// Replaces the functions with which a guest opens a socket. If the manifest allows no address for the socket, the
-/// functions return `access-denied`. Beyond the budget, the functions return `new-socket-limit` (WASI 0.2) or `other`
-/// (WASI 0.3). `get` finds the instance's WASI state in the store's data.
+/// functions return `access-denied`. If the limit on open sockets is reached, the functions return `new-socket-limit`
+/// (WASI 0.2) or `other` (WASI 0.3). `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -84,8 +86,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Takes a place in the budget for a socket that the guest wants to open. Returns an error if the guest may not open
-/// the socket.
+/// Counts a socket that the guest is about to open for the limit on open sockets. Returns an error if the guest may not
+/// open the socket.
 fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);
@@ -110,7 +112,7 @@ impl Refused {
     }
 }
 
-/// Converts a result for a guest of WASI 0.2. An error that the interface does not have becomes a trap.
+/// Converts a result for a guest of WASI 0.2. If WASI has no code for an error, the guest traps.
 fn told2<T: WasiView + Budgeted, S>(
     state: &mut T,
     opened: Result2<Resource<S>>,
@@ -122,7 +124,7 @@ fn told2<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Converts a result for a guest of WASI 0.3. An error that the interface does not have becomes a trap.
+/// Converts a result for a guest of WASI 0.3. If WASI has no code for an error, the guest traps.
 fn told3<T: WasiView + Budgeted, S>(
     state: &mut T,
     opened: Result3<Resource<S>>,
@@ -134,7 +136,7 @@ fn told3<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Counts an opened socket against the guest's budget. The socket takes `place` as long as it is open.
+/// Counts a socket that the guest has opened. `place` stays taken as long as the socket is open.
 fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
     state.budget().0.sockets.opened(socket.rep(), place);
     socket

@@ -1,4 +1,4 @@
-//! Checks the status that a guest gives a response.
+//! Checks the status that a guest sets for a response.
 
 use http::StatusCode;
 use wasmtime::StoreContextMut;
@@ -6,24 +6,24 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Response;
 
-/// The last status that a guest set, if that status is not valid in HTTP.
+/// The last status that a guest has set, if HTTP does not allow this status.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedStatus(Option<u16>);
 
 impl RefusedStatus {
-    /// Returns the refused status, and forgets it.
+    /// Returns the refused status. The next call returns `None`.
     pub(crate) fn take(&mut self) -> Option<u16> {
         self.0.take()
     }
 }
 
-/// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime, the replacement returns an error for a
-/// status that HTTP does not have.
+/// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime's own function, this function returns an
+/// error for a status that HTTP does not allow.
 ///
-/// Many guests ignore this error, also guests with wasip3 or spin-sdk. With wasmtime's own function, the response of
-/// such a guest would have status 200. The replacement sets status 500 instead. The replacement keeps the refused
-/// status in the store's data, where `get` finds it. If the guest sets a valid status afterwards, the response gets the
-/// valid status.
+/// Many guests ignore this error, for example all guests that use wasip3 or spin-sdk. With wasmtime's own function, the
+/// response would then have status 200. The replacement sets status 500 instead, and keeps the refused status in the
+/// store's data, where `get` finds the status. If the guest later sets a valid status, the response gets the valid
+/// status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,
@@ -44,7 +44,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     Ok(())
 }
 
-/// Returns the operator's message about a refused status.
+/// Returns the message for the operator about a refused status.
 pub(crate) fn refusal(status: u16) -> String {
     format!("the handler set the status {status}, but HTTP has 100 to 599 only")
 }

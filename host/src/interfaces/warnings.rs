@@ -1,4 +1,5 @@
-//! Limits how often the host logs a mistake that a component repeats in a loop.
+//! Limits how often the host logs the same mistake of a component, because a component may repeat the mistake in a
+//! loop.
 
 use std::sync::Arc;
 
@@ -9,15 +10,16 @@ use crate::telemetry::once_a_minute::EachOnceAMinute;
 /// Limits the log lines about the mistakes of one component.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
-    /// Counts requests that the manifest does not allow, by origin.
+    /// Limits the log lines about requests that the manifest does not allow, separately for each scheme, host and port.
     pub(super) requests_denied: EachOnceAMinute,
-    /// Counts requests that failed, by origin.
+    /// Limits the log lines about failed requests, separately for each scheme, host and port.
     pub(super) requests_failed: EachOnceAMinute,
-    /// Counts sockets and connections that the manifest does not allow: sockets by kind, connections by address.
+    /// Limits the log lines about sockets and connections that the manifest does not allow, separately for each kind of
+    /// socket and for each address.
     pub(super) sockets_denied: EachOnceAMinute,
-    /// Counts requests that got no instance because the host was full, by the reason.
+    /// Limits the log lines about requests that got no instance because the host was full, separately for each reason.
     pub(crate) full: EachOnceAMinute,
-    /// Counts failures to open a key-value store, by the store's label.
+    /// Limits the log lines about key-value stores that could not be opened, separately for each label of a store.
     stores_failed: EachOnceAMinute,
 }
 

@@ -1,8 +1,8 @@
 //! Replaces the functions of `wasi:filesystem` that write to files, to limit the size of a guest's files.
 //!
-//! A function that makes a file larger first counts the bytes against the component's [`Disk`] budget. If the disk
-//! budget is used up, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create
-//! entries.
+//! Before a function makes a file larger, it counts the new bytes for the component's limit on disk space ([`Disk`]).
+//! If the limit is reached, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create
+//! files, folders and links.
 
 use std::fs::File;
 use std::io;
@@ -30,7 +30,7 @@ use crate::budget::disk::Disk;
 use crate::interfaces::filesystem::{code2, code3};
 use crate::interfaces::wasi::Wasi;
 
-/// The number of bytes of a stream that the host writes at a time.
+/// The largest number of bytes of a stream that the host writes to a file at once.
 const PIECE: usize = 64 << 10;
 
 /// Replaces the functions with which a guest makes files larger. `get` finds the instance's WASI state in the store's
@@ -89,8 +89,8 @@ fn preview3<T: WasiView + 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> &W
     )
 }
 
-/// Makes a stream of WASI 0.2 that writes to a file from `offset` on. If `offset` is `None`, the stream appends to the
-/// file.
+/// Makes a stream of WASI 0.2 that writes to a file, beginning at the position `offset`. If `offset` is `None`, the
+/// stream appends to the file.
 fn output_stream<T: WasiView>(
     state: &mut T,
     get: fn(&mut T) -> &Wasi,
@@ -105,7 +105,8 @@ fn output_stream<T: WasiView>(
     Ok(Ok(state.filesystem().table.push(stream)?))
 }
 
-/// Writes a stream of WASI 0.3 to a file from `offset` on. If `offset` is `None`, the host appends to the file.
+/// Writes a stream of WASI 0.3 to a file, beginning at the position `offset`. If `offset` is `None`, appends to the
+/// file.
 fn write_stream<T: WasiView + 'static>(
     store: &mut StoreContextMut<'_, T>,
     get: fn(&mut T) -> &Wasi,
@@ -127,7 +128,7 @@ fn write_stream<T: WasiView + 'static>(
     FutureReader::new(&mut *store, ended)
 }
 
-/// A file that a guest may write to, with the component's disk budget.
+/// A file that a guest may write to, with the component's limit on disk space.
 #[derive(Clone)]
 struct Writable {
     file: Arc<File>,
@@ -151,8 +152,8 @@ impl Writable {
         })
     }
 
-    /// Writes all of `bytes` to the file from `offset` on. If `offset` is `None`, the host appends to the file. The
-    /// write goes on even if the guest ends.
+    /// Writes all of `bytes` to the file, beginning at the position `offset`. If `offset` is `None`, appends to the
+    /// file. If the guest ends during the write, the write goes on.
     async fn write(self, bytes: Vec<u8>, offset: Option<u64>) -> io::Result<()> {
         let writing = self.disk.charge(bytes.len() as u64).await?;
         let write = spawn_blocking(move || {
@@ -167,8 +168,8 @@ impl Writable {
     }
 }
 
-/// Appends to a file that was opened for writing. The bytes go to the file's end, even if the file has grown since it
-/// was opened.
+/// Appends to a file that is open for writing. The bytes go to the current end of the file, even if the file has grown
+/// since it was opened.
 fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match pwritev2(file, &[io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND) {
@@ -181,12 +182,12 @@ fn append(file: &File, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a stream to a file, piece by piece.
+/// Writes the bytes of a stream to a file, piece by piece.
 struct Sink {
     file: Writable,
-    /// The position of the next byte in the file. `None` means the end of the file.
+    /// The position of the next byte in the file. The value is `None` if the stream appends to the file.
     offset: Option<u64>,
-    /// The running write of a piece, and the length of the piece.
+    /// The running write of a piece, and the length of the piece in bytes.
     writing: Option<(BoxFuture<'static, io::Result<()>>, usize)>,
 }
 
@@ -213,7 +214,7 @@ impl AsyncWrite for Sink {
     }
 }
 
-/// Reads a stream of WASI 0.3 and writes it to a file.
+/// Reads a stream of WASI 0.3 and writes the bytes to a file.
 struct Consumer {
     sink: Sink,
     end: Option<oneshot::Sender<Result<(), Error3>>>,
@@ -223,7 +224,7 @@ impl Consumer {
     /// Sends the result of the write to the guest.
     fn end(&mut self, result: Result<(), Error3>) -> StreamResult {
         if let Some(end) = self.end.take() {
-            // If the guest does not wait for the result, it has dropped the receiver.
+            // Sending fails only if the guest does not wait for the result.
             _ = end.send(result);
         }
         StreamResult::Dropped
