@@ -1,5 +1,5 @@
-//! Reads the lists of middleware around a component. An HTTP trigger has a list in its key `dependencies.middleware`. A
-//! component has a list in the key `middleware` of its `tool.epilogue` table.
+//! Reads the lists of middleware around a component. An HTTP trigger can list middleware in its key
+//! `dependencies.middleware`. A component can list middleware in the key `middleware` of its `tool.epilogue` table.
 
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
