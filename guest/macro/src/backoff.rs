@@ -5,14 +5,14 @@ use syn::{Error, LitStr, Result};
 /// The milliseconds in each unit. `ms` comes before `m` and `s`, so that the parser matches `ms` first.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// A task's wait after its first failed attempt, and the task's longest wait, in milliseconds.
+/// The pause after a task's first failed attempt, and the longest pause between two attempts, both in milliseconds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) first: u64,
     pub(crate) max: u64,
 }
 
-/// Reads the first and the longest wait from the attribute's value.
+/// Reads the first and the longest pause from the attribute's value, such as `1s..5m`.
 pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
     let refuse = |why: &str| Error::new(literal.span(), why);
     let text = literal.value();
@@ -32,7 +32,7 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Backoff> {
     Ok(Backoff { first, max })
 }
 
-/// Reads a whole number with a unit, and returns milliseconds.
+/// Reads a whole number with a unit, such as `5m`, and returns the time in milliseconds.
 fn duration(text: &str) -> Option<u64> {
     let text = text.trim();
     let (digits, factor) = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;

@@ -1,4 +1,4 @@
-//! Checks whether a function can be a task. Each error says what to do instead.
+//! Checks whether a function can be a task. Each error message says what the author can do instead.
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
@@ -52,8 +52,8 @@ fn argument(argument: &FnArg) -> Result<()> {
     check.0
 }
 
-/// Searches a type for references and lifetimes. A task cannot borrow a value, because the value would not live until
-/// the task runs.
+/// Searches the type of an argument for references and lifetimes. A task cannot borrow a value, because the value may
+/// be gone when the task runs.
 struct OwnedType(Result<()>);
 
 impl OwnedType {

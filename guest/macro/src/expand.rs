@@ -1,4 +1,4 @@
-//! Generates the code for a function that passed the checks.
+//! Generates the code for a function with the attribute `#[task]`, after the function has passed the checks.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -7,7 +7,7 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 use crate::backoff::Backoff;
 
-/// Expands a checked function to a unit struct with the function's name. The guest's code can pass the struct to
+/// Turns a checked function into a unit struct with the function's name. The guest's code can pass the struct to
 /// `add_task`, and can call the struct like the function.
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
@@ -17,7 +17,7 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
 
     let arguments: Vec<&PatType> = function.sig.inputs.iter().filter_map(typed).collect();
     let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
-    // The compiler's error points to this span if serde cannot serialize or deserialize an argument.
+    // If serde cannot serialize or deserialize an argument, the compiler's error points to this span.
     let args = quote_spanned!(function.sig.paren_token.span.join()=> (#(#types,)*));
     let values: Vec<_> = (0..types.len()).map(|index| format_ident!("a{index}")).collect();
 
@@ -39,7 +39,8 @@ pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backo
     });
     let signature = signature(&bare_name, &arguments);
 
-    // The inner function has another name than the task, so that the task's body can enqueue the task itself.
+    // The inner function contains the task's body. Its name differs from the task's name, so that the body can use the
+    // task's name to enqueue the task again.
     let body = format_ident!("__{bare_name}");
     let mut inner = function.sig.clone();
     inner.ident = body.clone();
@@ -114,7 +115,7 @@ fn signature(name: &str, arguments: &[&PatType]) -> String {
     format!("{name}({})", arguments.join(", "))
 }
 
-/// Returns the text of tokens without the spaces that `to_string` puts between them.
+/// Returns the source text of some tokens, without the spaces that `to_string` puts between the tokens.
 pub(crate) fn source(tokens: impl ToTokens) -> String {
     [(" : ", ": "), (" :: ", "::"), (" < ", "<"), (" >", ">"), (" ,", ","), (" ;", ";")]
         .iter()

@@ -1,4 +1,5 @@
-//! The attribute `task`. Guests use the attribute as `epilogue_sdk::task`, which also has its documentation.
+//! Defines the attribute `task`. Guests use the attribute under the name `epilogue_sdk::task`. The documentation of the
+//! attribute is in the crate epilogue-sdk.
 
 mod backoff;
 mod check;
@@ -46,7 +47,8 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);
     match check::task(&item) {
         Ok(function) => expand::task(function, name, durable, backoff).into(),
-        // The output keeps the item, so that the compiler does not also report "cannot find function".
+        // The output contains the unchanged item and the error. Without the item, the compiler would also report
+        // "cannot find function".
         Err(error) => {
             let error = error.into_compile_error();
             quote::quote!(#error #item).into()

@@ -1,7 +1,7 @@
-//! FastAPI's tutorial on background tasks, as a WASI HTTP component.
+//! The example of FastAPI's tutorial on background tasks, as a WASI HTTP component.
 //!
-//! `POST /send-notification/{email}?q=…` answers at once. After the response, the tasks print their lines in the order
-//! in which they were added. The host closes the request's session after the last task.
+//! For `POST /send-notification/{email}?q=…`, the handler answers at once. After the response, each task prints one
+//! line. The tasks run in the order in which they were added. After the last task, the request's session closes.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;

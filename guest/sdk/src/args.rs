@@ -1,9 +1,11 @@
-//! A task's arguments as JSON. The task gets exactly the values that were enqueued, or `add_task` returns an error.
+//! Writes a task's arguments as JSON, and reads them back. The task gets exactly the values that were enqueued. If JSON
+//! cannot keep these values exactly, `add_task` returns an error.
 //!
-//! Some values change when serde writes and reads them as JSON: a float that is not finite, `Some(None)`, a struct
-//! whose `Serialize` and `Deserialize` do not agree. The module [`look`] checks the arguments before `add_task` writes
-//! them. [`look`] refuses values that JSON cannot express, and finds values that may change. If a value may change,
-//! `add_task` reads the arguments back and compares them. A debug build reads all arguments back.
+//! Some values change when serde writes them as JSON and reads them back. Examples are a float that is not finite,
+//! `Some(None)`, and a struct whose `Deserialize` does not understand what its `Serialize` writes. The module [`look`]
+//! checks the arguments before `add_task` writes them. [`look`] refuses values that JSON cannot express, and finds
+//! values that may change. If a value may change, `add_task` reads the arguments back and compares them with the
+//! original. In a debug build, `add_task` does this for all arguments.
 
 mod look;
 mod numbers;
@@ -16,10 +18,10 @@ use serde::de::DeserializeOwned;
 use self::look::Look;
 use self::numbers::Plain;
 
-/// Whether `add_task` reads all arguments back. If false, `add_task` reads back only arguments that may change.
+/// If true, `add_task` reads all arguments back. If false, `add_task` reads back only arguments that may change.
 const ALL: bool = cfg!(debug_assertions);
 
-/// Writes the arguments as JSON. The error names the reason why the task would not get the same arguments.
+/// Writes the arguments as JSON. If the task would not get the same arguments, the error says why.
 pub(crate) fn write<T: Serialize + DeserializeOwned>(args: &T) -> Result<Vec<u8>, String> {
     write_checked(args, ALL)
 }
@@ -33,7 +35,7 @@ fn write_checked<T: Serialize + DeserializeOwned>(args: &T, all: bool) -> Result
     Ok(json)
 }
 
-/// Checks that the task will read the values that `add_task` has written.
+/// Checks that the task will read from `json` the same values that `args` contains.
 fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(), String> {
     let arrived: T = read(json).map_err(|error| {
         format!("the task could not read them, because a type's Serialize and Deserialize differ: {error}")
@@ -45,8 +47,8 @@ fn read_back<T: Serialize + DeserializeOwned>(args: &T, json: &[u8]) -> Result<(
         .to_owned())
 }
 
-/// Whether a crate of the guest has turned on serde_json's feature `arbitrary_precision`. One crate turns the feature
-/// on for all crates. With the feature, serde_json keeps each number as a text.
+/// True if serde_json has the feature `arbitrary_precision`, with which serde_json keeps each number as a text. If one
+/// crate of the guest turns the feature on, the feature is on for all crates, also for this crate.
 const AS_TEXT: bool = size_of::<serde_json::Number>() == size_of::<String>();
 
 /// Reads the arguments from `json`.

@@ -1,4 +1,4 @@
-//! Extractors and responses for axum 0.8.
+//! Implements axum's traits, so that this crate's types can be extractors and responses of axum 0.8.
 
 use std::convert::Infallible;
 

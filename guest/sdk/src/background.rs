@@ -1,4 +1,4 @@
-//! The queue of the current request, and tasks that are not in a queue yet.
+//! Types to add tasks to the queue of the current request.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::options::{FailurePolicy, TaskOptions};
 use crate::registry;
 use crate::task::{Task, TaskResult};
 
-/// The queue of the current request (S5). A request has one queue, and every `BackgroundTasks` value refers to this
-/// queue.
+/// The queue of the current request's tasks (S5). A request has one queue, and every `BackgroundTasks` value refers to
+/// this queue.
 ///
 /// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
 /// handler, its dependencies, libraries, running tasks and the teardown all add tasks to the same queue.
@@ -68,12 +68,13 @@ impl BackgroundTasks {
         BackgroundTask::new(task, args).options(options).enqueue()
     }
 
-    /// Adds a future as a task with the name `defer` (S15). The future may capture any value, because it stays in this
-    /// instance's memory. If the instance dies before the future has run, the host records the task as `abandoned`.
+    /// Adds a future as a task with the name `defer` (S15). The future may capture any value, because the future stays
+    /// in this instance's memory. If the instance dies before the future has run, the future never runs, and the host
+    /// records the task as `abandoned`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the host refuses the task. A refused future is dropped and never runs.
+    /// Returns an error if the host refuses the task. In this case, the future is dropped and never runs.
     pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -86,7 +87,8 @@ impl BackgroundTasks {
     /// # Errors
     ///
     /// Returns an error if the host refuses the task, or if `options` allows more than one attempt. The first attempt
-    /// consumes the future, so a second attempt is impossible. A refused future is dropped and never runs.
+    /// consumes the future, so a second attempt is impossible. In case of an error, the future is dropped and never
+    /// runs.
     pub fn defer_with<F>(&self, name: &str, options: TaskOptions, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -102,21 +104,21 @@ impl BackgroundTasks {
         queue::cancel(id.0)
     }
 
-    /// Sets whether the remaining tasks of this request run after a task has failed (S4).
+    /// Says what the host does with the remaining tasks of this request after one task has failed (S4).
     ///
-    /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of the
-    /// setting is [`FailurePolicy::Stop`].
+    /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of this
+    /// setting is [`FailurePolicy::Stop`]: the host skips the remaining tasks.
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
 }
 
-/// A task with its arguments that is not in a queue yet. A response can carry a `BackgroundTask`, like Starlette's
-/// `Response(background=…)`.
+/// A task with its arguments, before it is in a queue. With axum, a handler can return a `BackgroundTask` as a part of
+/// its response, like Starlette's `Response(background=…)`.
 ///
-/// With axum, put the task before the body in the response tuple, as you would put headers. When axum builds the
-/// response, the task is added at the end of the request's queue. If the host refuses the task, axum sends the response
-/// of the [`EnqueueError`] instead. Without axum, call [`enqueue`](Self::enqueue).
+/// With axum, put the task before the body in the tuple that the handler returns, in the same way as headers. When axum
+/// builds the response, axum adds the task at the end of the request's queue. If the host refuses the task, the client
+/// gets the response of the [`EnqueueError`] instead. Without axum, call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -134,16 +136,17 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
-    /// Whether the function is a `#[task(durable)]`. If true, the task is durable even if the options are not
+    /// True if the function is a `#[task(durable)]`. In this case, the task is durable even if the options are not
     /// `durable`.
     durable: bool,
-    /// The function's own backoff, which applies if the options have no backoff.
+    /// The backoff in the function's attribute `#[task(backoff = "…")]`. This backoff applies if the options have no
+    /// backoff.
     backoff: Option<(Duration, Duration)>,
 }
 
 impl BackgroundTask {
-    /// Creates a task with the default options. The task calls the given function with the arguments `args`. `args` is
-    /// a tuple of the function's arguments, or `()` for a function without arguments.
+    /// Creates a task with the default options. The first argument is the task's function. `args` is a tuple of the
+    /// function's arguments, or `()` for a function without arguments.
     pub fn new<T: Task>(_task: T, args: T::Args) -> Self {
         let args = args::write(&args).map_err(|reason| EnqueueError::BadArgs { task: T::NAME, reason });
         Self { name: T::NAME, args, options: TaskOptions::new(), durable: T::DURABLE, backoff: T::BACKOFF }

@@ -18,10 +18,11 @@ pub use types::{ResponseOutcome, TraceContext};
 pub struct RequestContext(Arc<types::RequestContext>);
 
 impl RequestContext {
-    /// Asks the host for the current request. Returns none if the instance serves no request.
+    /// Asks the host for the current request. If the instance serves no request, returns `None`.
     ///
-    /// In a composed component, spawned work may run longer than its request. Get the context before you spawn the
-    /// work, and move the context into the work.
+    /// If you spawn work, call this function before you spawn the work, and move the result into the work. In a
+    /// composed component, spawned work may run longer than its request, and this function would then return another
+    /// request or `None`.
     ///
     /// # Panics
     ///
@@ -30,7 +31,8 @@ impl RequestContext {
         context::request().map(|request| Self(Arc::new(request)))
     }
 
-    /// Returns the request's identifier. The request's tasks and events have the same identifier.
+    /// Returns the request's identifier. The host writes the same identifier into each event about the request and its
+    /// tasks.
     pub fn id(&self) -> &str {
         &self.0.request_id
     }
@@ -41,7 +43,7 @@ impl RequestContext {
     }
 }
 
-/// The context of the running task: its number, name, attempt and request (S16).
+/// The context of the running task: the task's number, name, attempt, idempotency key and request (S16).
 #[derive(Clone, Debug)]
 pub struct TaskContext {
     task: Arc<types::Task>,
@@ -50,10 +52,10 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// Asks the host for the running task. Returns none in a handler or a teardown.
+    /// Returns the context of the running task. In a handler or a teardown, returns `None`.
     ///
-    /// Work that a task spawns is not part of the task. Get the context before you spawn the work, and move the context
-    /// into the work.
+    /// If a task spawns work, this function returns `None` in the spawned work. Get the context before you spawn the
+    /// work, and move the context into the work.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();
@@ -76,7 +78,8 @@ impl TaskContext {
     }
 
     /// Returns the task's idempotency key. Every attempt of the task has the same key, and two tasks never have the
-    /// same key. Send the key to services that ignore a second request with the same key.
+    /// same key. If the task calls another service that supports such keys, send the key with the request. If the task
+    /// runs again, the service recognizes the key and ignores the second request.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
@@ -86,7 +89,8 @@ impl TaskContext {
         &self.task.outcome
     }
 
-    /// Returns the request's identifier. The request's tasks and events have the same identifier.
+    /// Returns the request's identifier. The host writes the same identifier into each event about the request and its
+    /// tasks.
     pub fn request_id(&self) -> &str {
         self.request.id()
     }
@@ -96,7 +100,7 @@ impl TaskContext {
         self.request.trace_context()
     }
 
-    /// Waits until the running task should stop, like the function [`stopping`].
+    /// Waits until the running task should stop. The function [`stopping`] does the same.
     pub async fn stopping(&self) -> Stop {
         stopping().await
     }
@@ -114,7 +118,8 @@ pub struct Stop {
 /// Waits until the running handler, task or teardown should stop (S10), because its deadline is near or because the
 /// host is shutting down.
 ///
-/// Wait for this future and for the work at the same time, for example with `select`. To stop waiting, drop the future.
+/// Wait for this future and for your work at the same time, for example with `select`. If the work ends first, drop
+/// this future.
 ///
 /// ```no_run
 /// # use std::pin::pin;
@@ -149,9 +154,9 @@ impl Running {
 
     /// Runs `future` as part of this task or teardown.
     ///
-    /// The task or teardown is current only during each poll of the future. If the future is dropped before its end,
-    /// the task or teardown does not stay current. Other code of the instance never sees this task or teardown as
-    /// current.
+    /// This task or teardown is the current task or teardown only while the future is being polled. For this reason,
+    /// other code of the instance never sees this task or teardown as the current one, even if the caller drops the
+    /// future before the future has ended.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -162,7 +167,7 @@ impl Running {
     }
 }
 
-/// Returns the running task. Returns none in a handler or a teardown.
+/// Returns the running task. In a handler or a teardown, returns `None`.
 fn running_task() -> Option<Arc<types::Task>> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.clone()),
@@ -170,7 +175,7 @@ fn running_task() -> Option<Arc<types::Task>> {
     })
 }
 
-/// Returns the outcome of the response. Returns none while the handler is running.
+/// Returns how the response ended. While the handler is running, returns `None`.
 pub(crate) fn outcome() -> Option<ResponseOutcome> {
     RUNNING.with_borrow(|running| match running {
         Some(Running::Task(task)) => Some(task.outcome.clone()),

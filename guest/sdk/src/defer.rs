@@ -1,5 +1,5 @@
-//! Deferred tasks, which are futures. The host's queue keeps a number, and this instance keeps the future with that
-//! number.
+//! Deferred tasks, which are futures. For each deferred task, the host's queue keeps only a number, and this instance
+//! keeps the future under this number.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ where
             "a closure can be tried only once, because its first run consumes it".to_owned(),
         ));
     }
-    // An instance never uses a number twice, so that no request can run a future of an earlier request.
+    // An instance never uses a number twice. For this reason, a request can never run a future of an earlier request.
     let closure = NEXT.replace(NEXT.get() + 1);
     let args = serde_json::to_vec(&Args::Closure(closure)).map_err(|error| EnqueueError::Other(error.to_string()))?;
     let id = queue::add_task(name, &args, options.into_wit(true))?;
@@ -43,7 +43,7 @@ where
     Ok(TaskId(id))
 }
 
-/// The kind of a task, according to the task's arguments.
+/// The kind of a task, which [`take`] reads from the task's arguments.
 pub(crate) enum Taken {
     /// The task is a named function, and the arguments are a list.
     Named,
@@ -53,9 +53,11 @@ pub(crate) enum Taken {
     Gone,
 }
 
-/// Removes and returns the future whose number is in the arguments of a deferred task.
+/// Finds out from a task's arguments whether the task is deferred. If this instance has the task's future, removes and
+/// returns the future.
 pub(crate) fn take(args: &[u8]) -> Taken {
-    // The arguments of a named task are a list. This check is faster than an attempt to read a long list as a closure.
+    // If the arguments are not an object, the task is a named task, whose arguments are a list. This check is faster
+    // than an attempt to read a long list as a closure.
     if !args.starts_with(b"{") {
         return Taken::Named;
     }
@@ -63,9 +65,11 @@ pub(crate) fn take(args: &[u8]) -> Taken {
     WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)).map_or(Taken::Gone, Taken::Closure)
 }
 
-/// Drops the futures of deferred tasks that were cancelled, skipped or discarded.
+/// Drops the futures of all deferred tasks that have not run, because the host has cancelled, skipped or discarded
+/// these tasks.
 pub(crate) fn forget() {
-    // The futures are taken out of the cell first, because a captured value may use the cell while it is dropped.
+    // This line first takes the futures out of the cell. While a future drops, a value that the future captured may use
+    // the cell.
     drop(WAITING.take());
 }
 

@@ -1,13 +1,13 @@
-//! The reasons why a task is refused.
+//! The reasons why `add_task` refuses a task.
 
 use std::fmt;
 
 use crate::bindings::epilogue::background::types;
 
-/// The reason why a task is refused. A refused task never runs.
+/// The reason why the SDK or the host refuses a task. A refused task never runs.
 ///
-/// With axum, a handler may return `Result<_, EnqueueError>`. The client then gets a response with the status that
-/// [`status`](Self::status) returns.
+/// With axum, a handler may return `Result<_, EnqueueError>`. If the handler returns the error, the client gets a
+/// response with the status that [`status`](Self::status) returns.
 ///
 /// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of
 /// spin-sdk returns an `anyhow::Error`, the whole request fails.
@@ -37,21 +37,22 @@ pub enum EnqueueError {
         /// The reason why JSON cannot hold the arguments.
         reason: String,
     },
-    /// The component does not export `runner`, so the host cannot run the task. The component was built without this
-    /// SDK's export of `runner`, or a tool has removed the export.
+    /// The component does not export the interface `runner`, so the host cannot run the task. This SDK exports
+    /// `runner`. If the export is missing, another tool has probably removed the export.
     NoRunner,
     /// The host is shutting down and accepts no more tasks (S13).
     ShuttingDown,
-    /// The instance serves no request. The request has been torn down, or no request has begun.
+    /// The instance serves no request: the last request has ended, or no request has begun.
     Closed,
-    /// The host does not support an option of the task, or a deferred future cannot have the option. The text names the
-    /// option and the reason.
+    /// The host does not support an option of the task, or the task is a deferred future and cannot have the option.
+    /// The text names the option and the reason.
     Unsupported(String),
-    /// The durable task is one generation too far from its request. A durable task that another durable task adds is
-    /// one generation further from the request. Without this limit, a durable task that adds itself would run again and
-    /// again without end.
+    /// The durable task is at the end of a chain of durable tasks in which each task added the next task, and the chain
+    /// is too long. A durable task that a request adds has generation 0. A durable task that a task of generation 0
+    /// adds has generation 1, and so on. Without this limit, a durable task that adds itself would run again and again
+    /// without end.
     TooManyGenerations {
-        /// The largest number of generations of durable tasks after a request.
+        /// The largest generation that a durable task may have.
         limit: u32,
     },
     /// The task is durable, but the durable tasks of too many requests are already waiting in the task engine.
@@ -64,14 +65,15 @@ pub enum EnqueueError {
 }
 
 impl EnqueueError {
-    /// Returns the HTTP status that axum's response of this error has. To use another status, match the error in the
-    /// handler. For example, return 413 if the client sent too much.
+    /// Returns the HTTP status of the response that axum sends if a handler returns this error. If you need another
+    /// status, match the error in the handler. For example, return 413 if the client sent too much data.
     ///
     /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may
-    ///   succeed later or on another host, so axum's response also has `retry-after: 1`. While the task engine is down,
-    ///   the host itself also answers with the status 503.
+    ///   succeed later or on another host, so axum's response also has the header `retry-after: 1`. If the task engine
+    ///   is down, a handler does not get this error: the host itself answers with 503 in place of the handler's
+    ///   response.
     /// - 500 for all other errors, such as a limit. If the client sends the same request again, the request fails
-    ///   again, until somebody changes the guest or the host.
+    ///   again. Only a change of the guest or of the host's settings can help.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

@@ -1,7 +1,7 @@
 //! Background tasks for WASI HTTP components in Rust, like FastAPI's `BackgroundTasks`. A handler adds tasks. The host
 //! runs the tasks after it has sent the response.
 //!
-//! The following example is the example of FastAPI's tutorial, with axum and spin-sdk:
+//! This is the example of FastAPI's tutorial on background tasks, with axum and spin-sdk:
 //!
 //! ```no_run
 //! use std::sync::LazyLock;
@@ -37,8 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency is an extractor. An extractor can take [`BackgroundTasks`], and can then add tasks to the handler's
-//! queue. An extractor calls [`Scope::on_teardown`] to close a resource after the last task.
+//! A dependency of FastAPI is an extractor in axum. An extractor can use [`BackgroundTasks`] to add tasks to the same
+//! queue as the handler. To close a resource after the last task, an extractor calls [`Scope::on_teardown`].
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -55,21 +55,21 @@
 //! # fn main() {}
 //! ```
 //!
-//! A guest needs only this crate and an HTTP SDK. This crate exports the functions that the host calls after the
-//! response.
+//! A guest needs only this crate and an HTTP SDK, such as spin-sdk. This crate exports the functions that the host
+//! calls after the response.
 //!
 //! A panic in a task or in other code of the guest ends the instance. The host records the panic and continues in
-//! another instance. A deadlock also ends the instance. In a deadlock, all code of the guest waits for other code of
-//! the guest, for example on a channel, and no code waits for the host.
+//! another instance. A deadlock also ends the instance. A deadlock means that all code of the guest waits for other
+//! code of the guest, for example on a channel, and no code waits for the host.
 //!
-//! Numbers such as S5 in this documentation name the host's rules. Each of the host's rules has tests.
+//! Numbers such as S5 in this documentation name the host's rules. The host has tests for each rule.
 //!
 //! # Features
 //!
 //! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] is part of a
 //!   response, and [`EnqueueError`] is a response.
 
-// The code that `#[task]` generates refers to this crate by its public name.
+// The code that `#[task]` generates uses this crate's public name, also in this crate's own tests.
 #[cfg(test)]
 extern crate self as epilogue_sdk;
 
@@ -96,8 +96,9 @@ pub use task::{Task, TaskResult};
 
 /// Turns a function into a background task for [`BackgroundTasks::add_task`].
 ///
-/// The function may be an `async fn` or a plain `fn` (S17). A plain `fn` blocks only its own instance. The function
-/// returns `()`, or a `Result<(), E>` whose error implements `Display`. The guest can still call the function directly.
+/// The function may be an `async fn` or a plain `fn` (S17). If a plain `fn` blocks, it blocks only its own instance.
+/// The function returns `()`, or a `Result<(), E>` whose error implements `Display`. The guest can still call the
+/// function directly.
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTasks, EnqueueError, task};
@@ -122,9 +123,9 @@ pub use task::{Task, TaskResult};
 /// name changes, and the host cannot run tasks that were stored under the old name. Set a fixed name with `name` to
 /// avoid this problem.
 ///
-/// Two tasks of a guest cannot share a name. `epilogue up` and `epilogue compose` refuse a component with two tasks of
-/// one name. The error message names both functions. Other hosts do not check the names. On other hosts, a guest with
-/// two tasks of one name panics when it first enqueues or runs a task.
+/// Two tasks of a guest cannot have the same name. If two tasks have the same name, `epilogue up` and `epilogue
+/// compose` refuse the component, with a message that names both functions. Other hosts do not check the names. On
+/// other hosts, such a guest panics when it first enqueues or runs a task.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -138,40 +139,44 @@ pub use task::{Task, TaskResult};
 ///
 /// A task owns its arguments. The types of the arguments implement [`serde`]'s `Serialize` and `Deserialize`, because
 /// the host keeps the arguments as JSON until the task runs. The task gets exactly the values that were enqueued,
-/// including each bit of a float. If JSON cannot keep the values exactly, `add_task` refuses the arguments. The
-/// compiler and `add_task` make these checks:
+/// including each bit of a float. If JSON cannot keep the values exactly, `add_task` returns an error. The compiler and
+/// `add_task` make these checks:
 ///
 /// - The compiler checks the number and the types of the arguments. The compiler also checks that the types implement
 ///   `Serialize` and `Deserialize`.
 /// - `add_task` checks the values. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON cannot hold: a
 ///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
-/// - `add_task` reads the arguments back and compares them. If the task would get another value, or no value,
-///   `add_task` returns `BadArgs`. A debug build compares all arguments. A release build compares only arguments that
-///   serde often changes: arguments with an `Option` inside an `Option`, with a field that `skip_serializing_if` has
-///   left out, with a field marked `flatten`, with an integer of 128 bits, or with a map whose keys are not strings.
+/// - `add_task` reads the arguments back from the JSON and compares them with the original. If the task would get
+///   another value, or no value, `add_task` returns `BadArgs`. In a debug build, `add_task` does this for all
+///   arguments. In a release build, `add_task` does this only for arguments that serde often changes: arguments with an
+///   `Option` inside an `Option`, with a field that `skip_serializing_if` has left out, with a field marked `flatten`,
+///   with an integer of 128 bits, or with a map whose keys are not strings.
 ///
-/// A release build can miss a type whose `Deserialize` reads a value otherwise than its `Serialize` writes it. If a
-/// task cannot read its arguments, the task ends as `failed` with the error `bad arguments`.
+/// For other types, a release build does not notice that a type's `Deserialize` does not understand what the type's
+/// `Serialize` writes. If such a task cannot read its arguments, the task ends as `failed` with the error `bad
+/// arguments`.
 ///
-/// serde's own limits apply. `add_task` refuses an integer of 128 bits within `flatten`, within an `untagged` enum, or
-/// within an enum that has its `tag` inside.
+/// serde cannot read an integer of 128 bits within `flatten`, within an `untagged` enum, or within an enum that has its
+/// `tag` inside. `add_task` refuses such arguments.
 ///
-/// `#[task(durable)]` makes every enqueued task of the function durable. See [`TaskOptions::durable`].
+/// With `#[task(durable)]`, each call of `add_task` with this function adds a durable task. See
+/// [`TaskOptions::durable`].
 ///
 /// # Retries
 ///
-/// `#[task(backoff = "15s..1h")]` sets the waits between attempts. The first wait is 15 s, and each further wait is
-/// twice as long, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a task only if
-/// [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt. See [`TaskOptions::backoff`].
+/// `#[task(backoff = "15s..1h")]` sets the pauses between attempts. The first pause is 15 s. Each further pause is
+/// twice as long as the pause before it, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a
+/// task only if [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt. See
+/// [`TaskOptions::backoff`].
 ///
 /// # Limits
 ///
-/// The attribute `task` makes a type with the function's name, so no variable in the same scope can have the function's
-/// name. The future of an `async` task must be [`Send`], because axum requires `Send` of every future that a handler
-/// awaits. For a future that is not `Send`, use [`BackgroundTasks::defer`].
+/// The attribute `task` makes a type with the function's name. For this reason, a variable in the same scope cannot
+/// have the function's name. The future of an `async` task must be [`Send`], because axum requires `Send` of every
+/// future that a handler awaits. For a future that is not `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
-/// Polls a future once and returns its output. Panics if the future is not ready.
+/// Polls a future once and returns its output. If the future is not ready, panics.
 #[cfg(test)]
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

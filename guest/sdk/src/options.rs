@@ -30,9 +30,8 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// Creates the default options. With the default options, the task has one attempt, with the host's timeout. With
-    /// the default options, the task runs only if the handler returns a response. With the default options, the task
-    /// runs even if the client leaves.
+    /// Creates the default options: the host tries the task once, and stops the attempt after the operator's setting
+    /// `task-timeout`. The task runs only if the handler returns a response. The task runs even if the client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -45,7 +44,7 @@ impl TaskOptions {
     }
 
     /// Sets whether the task runs after the handler has succeeded, after the handler has failed, or in both cases (S6).
-    /// The default is [`RunWhen::Success`], which means that the task runs after a response of any status.
+    /// The default is [`RunWhen::Success`]: the task runs if the handler returns a response, with any status.
     pub const fn run_when(mut self, when: RunWhen) -> Self {
         self.run_when = when;
         self
@@ -61,52 +60,53 @@ impl TaskOptions {
         self
     }
 
-    /// Sets the largest number of attempts. Zero counts as one.
+    /// Sets the largest number of attempts, including the first attempt. Zero counts as one.
     ///
-    /// By default, a task has one attempt. By default, a durable task has as many attempts as the operator's setting
-    /// `durable-attempts` allows. [`backoff`](Self::backoff) sets the waits between attempts.
+    /// By default, the host tries a task once. For a durable task, the default is the operator's setting
+    /// `durable-attempts`. [`backoff`](Self::backoff) sets the pauses between attempts.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Sets the waits between attempts. The wait after the first failed attempt is `first`. Each further wait is twice
-    /// as long as the wait before it, up to `max`.
+    /// Sets the pauses between attempts. The pause after the first failed attempt is `first`. Each further pause is
+    /// twice as long as the pause before it, up to `max`.
     ///
-    /// The host shortens each wait at random, by up to half, so that tasks that failed together do not retry together.
+    /// The host shortens each pause at random, by up to half. For this reason, tasks that failed at the same time do
+    /// not all run again at the same time.
     ///
     /// The default is the backoff in the task's attribute `#[task(backoff = "…")]`. If the attribute has no `backoff`,
-    /// a task waits 100 ms to 10 s. If the attribute of a durable task has no `backoff`, the operator's settings
-    /// `durable-backoff` and `durable-max-backoff` apply. By default, `durable-backoff` is 15 s and
-    /// `durable-max-backoff` is one hour.
+    /// the first pause is 100 ms, and the longest pause is 10 s. If the attribute has no `backoff` and the task is
+    /// durable, the operator's settings `durable-backoff` (15 s by default) and `durable-max-backoff` (one hour by
+    /// default) apply.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Some((first, max));
         self
     }
 
-    /// Sets whether the host cancels the task if the client leaves before the response is complete (S7). Default: no.
+    /// Sets whether the host cancels the task if the client leaves before the end of the response (S7). Default: no.
     pub const fn cancel_on_disconnect(mut self, cancel: bool) -> Self {
         self.cancel_on_disconnect = cancel;
         self
     }
 
-    /// Sets whether the task is durable. The host stores a durable task in the task engine, where it survives the
-    /// process. Any host or worker of the application may run a durable task.
+    /// Sets whether the task is durable. The host stores a durable task in the task engine. If the host ends or
+    /// crashes, the task is still there. Any host or worker of the application may run a durable task.
     ///
-    /// A durable task runs at least once, and may run again after a crash. Use
-    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key) to do the task's work only once. By
-    /// default, a task is durable only if it is a `#[task(durable)]` or if the operator makes all tasks durable.
+    /// A durable task runs at least once, and may run again after a crash. To do the task's work only once, use
+    /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). By default, a task is durable only if it
+    /// is a `#[task(durable)]` or if the operator makes all tasks durable.
     ///
-    /// The host stores the handler's durable tasks before it sends the response. If the host cannot store them, the
-    /// client gets 503. A task or a teardown can also add a durable task. In a task or a teardown, the host stores the
-    /// durable task before `add_task` returns.
+    /// The host stores the handler's durable tasks before it sends the response. If the host cannot store these tasks,
+    /// the client gets the status 503, or 500 if the tasks are too large to be stored. A task or a teardown can also
+    /// add a durable task. In this case, the host stores the durable task before `add_task` returns.
     ///
-    /// Without `max_attempts`, the operator's setting `durable-attempts` limits the attempts, which is ten by default.
-    /// If the host crashes during an attempt, the attempt counts. A durable task with one attempt does not run again
-    /// after a crash.
+    /// If you do not set `max_attempts`, the operator's setting `durable-attempts` limits the number of attempts (10 by
+    /// default). If the host crashes during an attempt, the attempt counts. For example, with `max_attempts(1)`, the
+    /// task does not run again after a crash.
     ///
     /// If the operator has set no task engine, the host refuses a durable task with
-    /// [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported). The host refuses these tasks too:
+    /// [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported). The host also refuses these tasks:
     ///
     /// - a durable closure, because a closure cannot be stored;
     /// - a durable task with [`cancel_on_disconnect`](Self::cancel_on_disconnect), because the host stores the task
@@ -116,19 +116,19 @@ impl TaskOptions {
         self
     }
 
-    /// Sets the backoff to the task's own backoff, unless the options already have a backoff.
+    /// If the options have no backoff, sets the backoff to `own`, the backoff of the task's function.
     pub(crate) fn or_backoff(mut self, own: Option<(Duration, Duration)>) -> Self {
         self.backoff = self.backoff.or(own);
         self
     }
 
-    /// Reports whether these options allow more than one attempt.
+    /// Returns true if these options allow more than one attempt.
     pub(crate) const fn retries(&self) -> bool {
         matches!(self.max_attempts, Some(2..))
     }
 
-    /// Converts these options to the type that the host expects. `instance_bound` means that the task's arguments refer
-    /// to this instance's memory.
+    /// Converts these options to the type that the host expects. `instance_bound` must be true if the task's arguments
+    /// refer to this instance's memory.
     pub(crate) fn into_wit(self, instance_bound: bool) -> types::TaskOptions {
         types::TaskOptions {
             run_when: self.run_when,
@@ -150,7 +150,8 @@ impl Default for TaskOptions {
     }
 }
 
-/// Converts a duration to nanoseconds. A duration above 584 years becomes 584 years.
+/// Converts a duration to nanoseconds. If the duration is longer than 584 years, returns 584 years, which is the
+/// largest `u64`.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use crate::args;
 use crate::task::{Task, Work};
 
-/// One `#[task]` function of the guest. The linker collects the registrations of all such functions.
+/// The registration of one `#[task]` function of the guest. The linker collects the registrations of all these
+/// functions.
 pub struct Registration {
     name: &'static str,
     signature: &'static str,
@@ -15,12 +16,12 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Creates the registration that the attribute `#[task]` submits for the task `T`.
+    /// Creates the registration of the task `T`. The code that the attribute `#[task]` generates calls this function.
     pub const fn of<T: Task>(signature: &'static str, location: &'static str) -> Self {
         Self { name: T::NAME, signature, location, start: |json| Ok(Box::pin(T::run(args::read(json)?))) }
     }
 
-    /// Returns the future that runs the task with `args`. The error names the reason why the arguments do not fit.
+    /// Returns the future that runs the task with `args`. If the arguments do not fit the function, the error says why.
     pub(crate) fn start(&self, args: &[u8]) -> Result<Work, String> {
         (self.start)(args).map_err(|error| format!("`{}` cannot take these arguments: {error}", self.signature))
     }
@@ -37,13 +38,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// Panics if two tasks of this guest share a name, because the wrong task might run. The SDK calls this function before
-/// it enqueues a task.
+/// If two tasks of this guest share a name, panics, because the wrong task might run. The SDK calls this function
+/// before it enqueues a task.
 pub(crate) fn check() {
     tasks();
 }
 
-/// Removes the crate's name from a path. For a task at the crate's root, only the name of the function remains.
+/// Removes the crate's name from a path, such as `app::mail::send`. For a task at the crate's root, only the name of
+/// the function remains.
 pub const fn without_crate(path: &'static str) -> &'static str {
     let bytes = path.as_bytes();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! The cleanup at the end of the request.
+//! The cleanup of resources at the end of a request.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
 
-/// The scope of the current request (S9). The scope keeps futures that run after the request's last task, so tasks may
-/// still use resources that the handler opened. In FastAPI, the code after a dependency's `yield` has this purpose.
+/// The scope of the current request (S9). The scope keeps futures that close the request's resources. The futures run
+/// after the request's last task, so tasks can still use resources that the handler opened. In FastAPI, the code after
+/// a dependency's `yield` has the same purpose.
 ///
 /// ```no_run
 /// # use epilogue_sdk::Scope;
@@ -28,11 +29,11 @@ impl Scope {
 
     /// Registers `future` to run at the end of the request. The futures run in reverse order of registration.
     ///
-    /// - The future may add tasks, which then run after the future. If the future registers another future, the new
-    ///   future runs next.
+    /// - The future may add tasks. The host runs these tasks after the teardown. If the future registers another
+    ///   future, the new future runs next.
     /// - If the future returns an error, the host logs the error, and the other futures still run.
-    /// - If spawned work registers a future after the last teardown, the future never runs, and the host logs an error.
-    ///   A composed component runs the late future with its next teardown.
+    /// - If spawned work registers a future after the request's last teardown, the future never runs, and the host logs
+    ///   an error. In a composed component, the future runs with the teardown of a later request.
     ///
     /// # Panics
     ///
@@ -42,13 +43,15 @@ impl Scope {
         F: Future<Output: TaskResult> + 'static,
     {
         register(future);
-        // A teardown that is already running also runs this future.
+        // If a teardown is already running, this teardown also runs the new future, so the guest need not ask for
+        // another teardown.
         if !CLOSING.get() {
             queue::needs_teardown();
         }
     }
 
-    /// Returns how the response to the request ended. Tasks and teardowns get the outcome. A running handler gets none.
+    /// Returns how the response to the request ended. While the handler is running, returns `None`, because the
+    /// response has not ended.
     pub fn outcome(&self) -> Option<ResponseOutcome> {
         context::outcome()
     }
@@ -61,12 +64,12 @@ where
     TEARDOWNS.with_borrow_mut(|teardowns| teardowns.push(work(future)));
 }
 
-/// Closes the scope: runs the registered futures in reverse order, and joins their errors.
+/// Closes the scope: runs the registered futures in reverse order, and joins the errors of all futures into one text.
 pub(crate) async fn close(outcome: ResponseOutcome) -> Result<(), String> {
     CLOSING.set(true);
     let _clear = Clear;
-    // All tasks that can run have run. A deferred future that still waits will never run, and may hold a resource that
-    // is closed now.
+    // All tasks that can run have run. If a deferred future has not run, it will never run, and may hold a resource
+    // that this teardown must close.
     defer::forget();
     Running::Teardown(Arc::new(outcome)).scope(run_all()).await
 }
@@ -84,19 +87,19 @@ async fn run_all() -> Result<(), String> {
 
 thread_local! {
     static TEARDOWNS: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
-    /// Whether a teardown is running.
+    /// True while a teardown is running.
     static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Empties the scope when this value is dropped. Even if the host stops a teardown before its end, the next request
-/// starts with an empty scope.
+/// When the SDK drops this value, the scope becomes empty. For this reason, the next request starts with an empty
+/// scope, even if a composed component cancels a teardown before it has ended.
 struct Clear;
 
 impl Drop for Clear {
     fn drop(&mut self) {
         CLOSING.set(false);
-        // The futures are taken out of the cell first, because a captured value may register a future while it is
-        // dropped.
+        // This line first takes the futures out of the cell. While a future drops, a value that the future captured may
+        // register a new future.
         drop(TEARDOWNS.take());
     }
 }

@@ -1,4 +1,4 @@
-//! The traits of tasks and of their results.
+//! The traits that a task and its result implement.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -20,17 +20,18 @@ pub trait Task: Copy + 'static {
     /// The function's arguments as a tuple, such as `(String, u32)`. For a function without arguments, the tuple is
     /// `()`.
     ///
-    /// The host keeps the arguments as JSON, so that it can retry a task in another instance.
+    /// The host keeps the arguments as JSON, so that the host can run the task in another instance.
     type Args: Serialize + DeserializeOwned + 'static;
 
     /// The name under which the host knows and logs the task.
     const NAME: &'static str;
 
-    /// Whether the function is a `#[task(durable)]`. If true, every enqueued task of the function is durable.
+    /// True if the function is a `#[task(durable)]`. In this case, every enqueued task of the function is durable.
     const DURABLE: bool = false;
 
-    /// The first and the longest wait between attempts, from `#[task(backoff = "1s..5m")]`. A backoff in the task's
-    /// options overrides this constant. See [`TaskOptions::backoff`](crate::TaskOptions::backoff).
+    /// The first and the longest pause between attempts, from the attribute, such as `#[task(backoff = "1s..5m")]`. If
+    /// the task's options have a backoff, the options win over this constant. See
+    /// [`TaskOptions::backoff`](crate::TaskOptions::backoff).
     const BACKOFF: Option<(Duration, Duration)> = None;
 
     /// Runs the task. If the task fails, returns the error text that the host records.
@@ -39,14 +40,15 @@ pub trait Task: Copy + 'static {
     async fn run(args: Self::Args) -> Result<(), String>;
 }
 
-/// The result of a task, a deferred closure or a teardown: `()`, or a `Result<(), E>` whose error implements `Display`.
+/// The result of a task, a deferred future or a teardown. The result is `()`, or a `Result<(), E>` whose error
+/// implements `Display`.
 #[diagnostic::on_unimplemented(
     message = "a background task cannot return `{Self}`",
     label = "returns neither `()` nor `Result<(), E>` with an `E: Display`"
 )]
 pub trait TaskResult {
-    /// Converts the error to the text that the host records. The text has the format `{:#}`, which also shows the
-    /// causes of an `anyhow` error.
+    /// Converts the error to the text that the host records. The conversion uses the format `{:#}`, which also shows
+    /// the causes of an `anyhow` error.
     #[doc(hidden)]
     fn into_result(self) -> Result<(), String>;
 }

@@ -1,5 +1,5 @@
-//! Tests mistakes that must not compile, and the compiler's messages about these mistakes. `TRYBUILD=overwrite` updates
-//! the expected messages.
+//! Tests that wrong uses of `#[task]` do not compile, and checks the compiler's messages. To update the expected
+//! messages, run the tests with `TRYBUILD=overwrite`.
 
 #[test]
 fn mistakes_do_not_compile() {

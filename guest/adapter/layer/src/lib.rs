@@ -1,9 +1,10 @@
-//! The adapter between the queue of a composed component and one of several guests that share the queue. The adapter
-//! passes the guest's tasks to the queue, and marks them as the guest's tasks.
+//! The adapter `layer` of a composed component with several guests, which share one queue. Each guest has its own
+//! `layer` adapter. This adapter passes the guest's tasks to the queue, together with the layer: a number that says
+//! which guest added the task.
 //!
-//! An adapter does not know its own layer number. The adapter of the outermost guest calls the queue, and each other
-//! adapter calls the adapter around it. Each adapter adds one to the layer number of a task that comes from an inner
-//! adapter.
+//! An adapter does not know its guest's layer. An adapter passes a task of its own guest on with layer 0. If a task
+//! comes from an inner adapter, the adapter adds one to the task's layer and passes the task on to the next adapter
+//! outwards. The adapter of the outermost guest passes the task to the queue.
 
 #![no_std]
 
@@ -18,7 +19,7 @@ use bindings::epilogue::adapter::layers as outer;
 use bindings::epilogue::background::queue::{self, EnqueueError, FailurePolicy, TaskId, TaskOptions};
 use bindings::exports::epilogue::{adapter, background};
 
-// For its allocator and its panic handler.
+// This crate contains the adapter's allocator and panic handler.
 use epilogue_adapter_runtime as _;
 
 struct Adapter;
@@ -48,7 +49,7 @@ impl adapter::layers::Guest for Adapter {
     }
 
     fn current() -> u32 {
-        // The inner adapter asks only if the running task does not belong to this adapter's guest.
+        // The inner adapter calls this function only if this adapter's own guest did not add the running task.
         outer::current().wrapping_sub(1)
     }
 }

@@ -1,5 +1,6 @@
-//! The queue of a composed component. The queue adapter provides the host's interfaces `queue`, `context` and
-//! `stop-signal` to the guests, and the interface `drain` to the responder.
+//! The adapter `queue`, which keeps the task queue of a composed component. This adapter gives the guests the
+//! interfaces `queue`, `context` and `stop-signal`, which Epilogue's host implements itself. This adapter gives the
+//! adapter `responder` the interface `drain`.
 //!
 //! An instance serves one request at a time, so the adapter has one queue. The queue has the same rules as the native
 //! host's queue (`host/src/tasks/queue.rs`).
@@ -31,21 +32,23 @@ use epilogue_rules::notice::notice;
 
 use crate::queue::Queue;
 
-/// The request that the instance serves now.
+/// The id and the trace context of the request that the instance serves now. Between two requests, the value is `None`.
 static REQUEST: Shared<Option<RequestContext>> = Shared::new(None);
 /// The queue of the current request.
 static QUEUE: Shared<Queue> = Shared::new(Queue::closed());
-/// Whether the guest has asked for a teardown. The value does not change at the end of the request, because the guest's
-/// callbacks stay in the guest's memory.
+/// True if the guest has asked for a teardown that has not run yet. The end of a request does not reset this value,
+/// because a callback that has not run stays in the guest's memory, and runs at the end of the next request.
 static NEEDS_TEARDOWN: Shared<bool> = Shared::new(false);
-/// The start of the running call and its time limit, in nanoseconds. None if the call has no time limit.
+/// The start of the running call into the guest, and the call's time limit, in nanoseconds. If the call has no time
+/// limit, the value is `None`.
 static PHASE: Shared<Option<(u64, u64)>> = Shared::new(None);
 
 struct Adapter;
 
 impl background::Guest for Adapter {
     fn add_task(name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
-        // The teardown drops the captured values of a closure that never ran.
+        // A closure task needs a teardown: if the closure never runs, the teardown drops the values that the closure
+        // has captured.
         NEEDS_TEARDOWN.with(|needed| *needed |= options.instance_bound);
         QUEUE.with(|queue| queue.add(name, args, options))
     }
@@ -120,8 +123,8 @@ impl stop_signal::Guest for Adapter {
     async fn wait() -> Stop {
         let Some((start, time)) = PHASE.with(|phase| *phase) else {
             loop {
-                // `pending()` would not work here, because a guest that waits for nothing from the host traps
-                // (wit-bindgen 0.57).
+                // This code cannot await `pending()`: if a guest waits but the host has nothing to wait for, the guest
+                // traps (wit-bindgen 0.57).
                 monotonic_clock::wait_until(u64::MAX).await;
             }
         };

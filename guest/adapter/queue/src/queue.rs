@@ -1,4 +1,5 @@
-//! The queue of one request's tasks, which leave in the order of registration (S1, S5). The queue has limits (S11).
+//! The queue of one request's tasks. The responder takes tasks from the queue in the order in which the guest added
+//! them (S1, S5). The queue has limits (S11).
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::VecDeque;
@@ -11,11 +12,11 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    /// The waiting tasks. Each task has the number of the layer that added the task.
+    /// The tasks that have not started. The number before each task is the layer: it says which guest added the task.
     waiting: VecDeque<(u32, QueuedTask)>,
-    /// The layer that adds the next task. If only one guest uses the queue, the layer is always 0.
+    /// The layer of the guest that adds the next task. If only one guest uses the queue, the layer is always 0.
     pub(crate) adding: u32,
-    /// The layer of the task that left the queue last.
+    /// The layer of the task that the responder has taken last, which is the running task.
     pub(crate) current: u32,
     accepted: Accepted,
     closed: bool,
@@ -41,7 +42,7 @@ impl Queue {
         Self { closed: false, limits, ..Self::closed() }
     }
 
-    /// Adds a task at the end of the queue. The error says why the queue refuses the task.
+    /// Adds a task at the end of the queue. If the queue refuses the task, the error says why.
     pub(crate) fn add(&mut self, name: String, args: Vec<u8>, options: TaskOptions) -> Result<TaskId, EnqueueError> {
         if self.closed {
             return Err(EnqueueError::Closed);
@@ -74,7 +75,8 @@ impl Queue {
         Ok(id)
     }
 
-    /// Cancels a task that has not started. Returns false if no waiting task has the number `id`.
+    /// Cancels a task that has not started. If no task with the number `id` is waiting, or if the guest has already
+    /// cancelled this task, returns false.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         let mut tasks = self.waiting.iter_mut().map(|(_, task)| task);
         let Some(task) = tasks.find(|task| task.id == id && !task.cancelled) else { return false };

@@ -1,4 +1,5 @@
-//! The code that wit-bindgen generates from `guest/adapter/wit`. The export is in `caller.rs`.
+//! The code that wit-bindgen generates from `guest/adapter/wit`. This code contains only the imports. The component's
+//! export is in `caller.rs`.
 
 #![allow(
     clippy::all,

@@ -1,8 +1,8 @@
 //! The function `handle`, which this component exports and the host calls.
 //!
-//! The code that wit-bindgen generates returns the response at the end of the handler. After the response, only spawned
-//! work could go on, and spawning needs std. So this module has an export that is written by hand. The export returns
-//! the response to the host and then runs the tasks.
+//! This module has an export that is written by hand, because the responder must still run tasks after it has returned
+//! the response. An export that wit-bindgen generates ends when it returns the response. Only spawned work could
+//! continue, and spawning needs std, which the adapters do not have.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 
@@ -13,9 +13,9 @@ use wit_bindgen::rt::async_support::{TaskCancelOnDrop, callback, start_task};
 
 use crate::bindings::wasi::http::types::{Request, Response};
 
-/// The host's call of `handle`, which waits for the response.
+/// A call of `handle` by the host, which still waits for the response.
 pub(crate) struct Caller {
-    /// If this value is dropped, the host learns that no response will come.
+    /// When the responder drops this value, the host learns that no response will come.
     unanswered: TaskCancelOnDrop,
 }
 
@@ -38,7 +38,8 @@ impl Caller {
             );
         }
         self.unanswered.forget();
-        // SAFETY: the argument types are the canonical ABI's types, and the host owns the handle after this call.
+        // SAFETY: the arguments have the types that the canonical ABI prescribes. This call passes the ownership of the
+        // handle to the host.
         unsafe {
             task_return(0, response.take_handle(), 0, MaybeUninit::zeroed(), null_mut(), null_mut(), 0, 0);
         }
@@ -49,7 +50,7 @@ impl Caller {
 #[unsafe(export_name = "[async-lift]wasi:http/handler@0.3.0#handle")]
 extern "C" fn handle(request: u32) -> i32 {
     wit_bindgen::rt::run_ctors_once();
-    // SAFETY: the host passes the ownership of the request.
+    // SAFETY: with this call, the host passes the ownership of the request to this component.
     let request = unsafe { Request::from_handle(request) };
     start_task(async {
         let caller = Caller { unanswered: TaskCancelOnDrop::new() };
@@ -60,6 +61,6 @@ extern "C" fn handle(request: u32) -> i32 {
 // SAFETY: the canonical ABI prescribes this name and this signature for the callback of the export `handle`.
 #[unsafe(export_name = "[callback][async-lift]wasi:http/handler@0.3.0#handle")]
 unsafe extern "C" fn handle_callback(event: u32, waitable: u32, code: u32) -> u32 {
-    // SAFETY: the host calls back for the task that `handle` has started.
+    // SAFETY: the host calls this callback only for a call that `handle` has started.
     unsafe { callback(event, waitable, code) }
 }

@@ -27,8 +27,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work` for at most `limit`, and then cancels `work`. The guest's instance stays alive. This function can cancel
-/// work that waits, but cannot stop a guest that computes.
+/// Runs `work`. If `work` takes longer than `limit`, cancels `work` and returns `None`. The guest's instance stays
+/// alive. This function can cancel a guest only while the guest waits. It cannot stop a guest that computes.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

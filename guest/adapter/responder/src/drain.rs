@@ -1,5 +1,5 @@
-//! The drain, which runs a request's tasks one after the other. The drain records exactly one final state for each
-//! task. The native host's drain (`host/src/request/drain.rs`) has the same rules.
+//! The drain: runs a request's tasks one after the other after the response. The drain records exactly one final state
+//! for each task. The drain of Epilogue's host (`host/src/request/drain.rs`) has the same rules.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -22,8 +22,8 @@ use crate::record::{TaskRecord, will_be_retried};
 use crate::settings::settings;
 
 impl Life {
-    /// Runs the request's tasks in the order of registration, until the queue is empty. The drain also runs tasks that
-    /// are added during the drain.
+    /// Runs the request's tasks in the order of registration, until the queue is empty. If a running task adds tasks,
+    /// this function runs the added tasks, too.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = next().await {
@@ -37,16 +37,18 @@ impl Life {
         }
     }
 
-    /// Returns the final state of a task that must not run, and the reason. Returns none if the task must run.
+    /// If the task must not run, returns the task's final state and the reason. If the task must run, returns `None`.
     fn verdict(&mut self, task: &QueuedTask, failed: bool) -> Option<(TaskState, &'static str)> {
         let situation = Situation {
             handler_failed: matches!(self.outcome, ResponseOutcome::HandlerFailed(_)),
             client_gone: matches!(self.outcome, ResponseOutcome::ClientGone),
             failed,
-            // The drain reads the policy only after a failure, because each read is a call of another component.
+            // The drain asks the adapter `queue` for the policy only after a failure, because each call of another
+            // component takes time.
             stop_on_failure: failed && drain::policy() == FailurePolicy::Stop,
             late: self.budget() == 0,
-            // The adapters refuse durable tasks, and the adapters end when their instance or their host ends.
+            // These two cases cannot occur: the adapters refuse durable tasks, and if the host stops, the adapters
+            // stop, too.
             not_stored: None,
             stopped: false,
         };
@@ -63,7 +65,8 @@ impl Life {
         })
     }
 
-    /// Runs a task, retries it if necessary and allowed, and returns the record of the task's end.
+    /// Runs a task, and returns the record of the task's end. If an attempt fails and the task may have another
+    /// attempt, this function pauses and runs the task again.
     async fn run(&mut self, task: &QueuedTask) -> TaskRecord {
         let start = now();
         let mut attempt = 0;
@@ -98,9 +101,10 @@ impl Life {
     }
 }
 
-/// Takes the next task from the queue. If the queue is empty, this function first lets the guest receive pending
-/// events, for example that the client has left, because the guest may then add a task. If the teardown began before
-/// the guest adds a closure task, the teardown would drop the closure.
+/// Takes the next task from the queue. If the queue is empty, this function first gives the guest time to handle events
+/// that it waits for, for example that the client has left. The guest may add a task when it handles such an event. If
+/// this task is a closure, it must be in the queue before the teardown begins, because the teardown drops all closures
+/// that have not run.
 async fn next() -> Option<QueuedTask> {
     if let Some(task) = drain::next() {
         return Some(task);

@@ -1,4 +1,4 @@
-//! The identity of a request, which is its id and its position in a distributed trace (S16).
+//! The identity of a request: its id, and its position in a distributed trace (S16).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,8 +13,8 @@ use crate::bindings::wasi::random::random::get_random_u64;
 pub(crate) struct Identity(pub(crate) RequestContext);
 
 impl Identity {
-    /// Creates the identity of a new request from its headers. The id is a UUID of version 7, which is unique
-    /// everywhere and ordered by time.
+    /// Creates the identity of a new request from its headers. The id is a UUID of version 7. No other request has the
+    /// same id, and the ids of later requests sort after the ids of earlier requests.
     pub(crate) fn of(headers: &Headers) -> Self {
         let now = system_clock::now();
         let milliseconds = now.seconds.unsigned_abs() * 1_000 + u64::from(now.nanoseconds) / 1_000_000;

@@ -1,8 +1,9 @@
-//! The adapter that serves the requests of a composed component. To the host, the responder looks like the whole
-//! application. To the guest, the responder looks like the host.
+//! The adapter `responder`, which serves the requests of a composed component. The host calls the responder in place of
+//! the guest. The responder calls the guest in place of the host.
 //!
-//! A host without background tasks calls `handle`. The responder calls the guest's handler, then sends the response,
-//! and then runs the tasks. Epilogue's own host goes through the same steps (`host/src/request.rs`).
+//! For each request, the host calls the responder's function `handle`. The responder calls the guest's handler, then
+//! sends the response, and then runs the tasks. Epilogue's own host goes through the same steps
+//! (`host/src/request.rs`).
 
 #![no_std]
 

@@ -18,22 +18,23 @@ use crate::record::{self, Level, quoted};
 use crate::sending::Sending;
 use crate::settings::settings;
 
-/// A request from its arrival to its teardown.
+/// The state of a request, from its arrival to the end of its teardown.
 pub(crate) struct Life {
     pub(crate) identity: Identity,
     pub(crate) outcome: ResponseOutcome,
-    /// The deadline for all tasks of the request together. None before the drain begins.
+    /// The deadline for all tasks of the request together. Before the drain begins, the value is `None`.
     deadline: Option<Deadline>,
-    /// Whether the request's method is HEAD, so that the response has no body.
+    /// True if the request's method is HEAD, so that the response has no body.
     head: bool,
     status: u16,
     pub(crate) tasks: u32,
     teardowns: u32,
-    /// Closes the request's queue when this value is dropped, however the request ends.
+    /// When the responder drops this value, the request's queue closes, and the next request may begin. The responder
+    /// drops this value at the end of the request, also if the host cancels the request.
     _door: Door,
 }
 
-/// The reason why the guest has no response that can be sent.
+/// The reason why the responder has no response of the guest to send.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
     /// The guest returned a response with this status, which is from 100 to 199.
@@ -56,7 +57,8 @@ impl Life {
         }
     }
 
-    /// Runs the guest's handler until the handler returns a response or the request timeout has passed.
+    /// Runs the guest's handler. If the handler takes longer than the setting `request-timeout`, cancels the handler
+    /// and returns an error.
     pub(crate) async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
         let limit = settings().request_timeout;
         drain::allow(Some(limit));
@@ -66,10 +68,10 @@ impl Life {
         }
     }
 
-    /// Returns the response for the host, and the remaining work of sending the response. If the guest returned no
-    /// response that can be sent, this function creates a response with the status 500 or 504.
+    /// Returns the response for the host, and a [`Sending`], which later sends the response's body. If the guest has
+    /// returned no valid response, this function creates a response with the status 500 or 504.
     pub(crate) async fn reply(&mut self, handled: Result<Response, HandlerError>) -> (Response, Sending) {
-        // The response's body has no time limit.
+        // The guest may take any time to write the response's body.
         drain::allow(None);
         let error = match handled {
             Ok(response) if matches!(response.get_status_code(), 100..=199) => {
@@ -96,8 +98,8 @@ impl Life {
         Sending::text(status, text, self.head)
     }
 
-    /// Sends the response. Waits until the host has taken the response's last byte or refuses the rest of the response
-    /// (S2).
+    /// Sends the response. Waits until the host has taken the last byte of the response, or until the host takes no
+    /// more bytes because the client has left (S2).
     pub(crate) async fn send(&mut self, sending: Sending) {
         let outcome = sending.finish().await;
         if matches!(self.outcome, ResponseOutcome::HandlerFailed(_)) {
@@ -109,7 +111,7 @@ impl Life {
         self.outcome = outcome;
     }
 
-    /// Calls the guest's teardown, if the guest has asked for it (S9).
+    /// If the guest has asked for a teardown, calls the guest's teardown (S9).
     pub(crate) async fn tear_down(&mut self) {
         if !drain::needs_teardown() {
             return;
@@ -124,12 +126,12 @@ impl Life {
         }
     }
 
-    /// Closes the queue if no task is left. Returns whether the queue is closed.
+    /// Returns true if the request has ended. If no task is waiting, closes the queue and returns true.
     pub(crate) fn is_over(&self) -> bool {
         drain::close_if_empty()
     }
 
-    /// Logs the end of the request, and lets the next request into this instance.
+    /// Logs the end of the request. Afterwards, this instance can serve the next request.
     pub(crate) async fn end(self) {
         let (word, error) = match &self.outcome {
             ResponseOutcome::Delivered => ("delivered", None),
@@ -148,8 +150,8 @@ impl Life {
         record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
     }
 
-    /// Returns the remaining time for all tasks of the request together. The time starts with the first call of this
-    /// function.
+    /// Returns the time that is still left for all tasks of the request together, in nanoseconds. The time (setting
+    /// `drain-timeout`) starts with the first call of this function.
     pub(crate) fn budget(&mut self) -> Nanoseconds {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }
@@ -164,8 +166,8 @@ fn still_running(limit: Nanoseconds) -> String {
     words::still_running(Duration::from_nanos(limit))
 }
 
-/// Keeps other requests out of this instance while the instance serves a request. So no request uses the queue or the
-/// scope of another request.
+/// While this value exists, the instance serves one request, and the host sends no other request into the instance. For
+/// this reason, no request can use the queue or the teardown callbacks of another request.
 struct Door;
 
 impl Door {

@@ -1,4 +1,4 @@
-//! Writes the records of tasks as lines on stderr, with the same words as the native host's log (S3).
+//! Logs how each task ended, as lines on stderr. The lines have the same words as the log of Epilogue's host (S3).
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -18,7 +18,7 @@ use crate::clock::Nanoseconds;
 use crate::identity::Identity;
 use crate::settings::settings;
 
-/// The level of a line.
+/// The log level of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Off,
@@ -54,8 +54,8 @@ impl Level {
 /// The stream to stderr, which stays open between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
-/// Writes a line to stderr with one write, because the guest may write to stderr at the same time. `message` is the
-/// adapter's own text. A text that the guest chose is a field.
+/// Writes a line to stderr, with a single write, because the guest may write to stderr at the same time. `message` must
+/// be a text of the adapter. If the guest chose a text, pass the text as a field.
 pub(crate) async fn log(
     level: Level,
     target: &str,
@@ -83,12 +83,12 @@ pub(crate) async fn log(
         drop(write_via_stream(reader));
         writer
     });
-    // An error means that stderr is closed, so the adapter ignores the error.
+    // If the write fails, stderr is closed. The adapter ignores this error, because it has no other place for its log.
     _ = stderr.write_all(line.into_bytes()).await;
     STDERR.with(|kept| *kept = Some(stderr));
 }
 
-/// Returns a text in quotes, in the format of the native host's log.
+/// Returns a text in quotes, in the same format as the log of Epilogue's host.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
@@ -106,7 +106,7 @@ pub(crate) async fn will_be_retried(
         ("task", task.id.to_string()),
         ("name", quoted(&task.name)),
         ("attempt", attempt.to_string()),
-        // Whole milliseconds are exact enough for readers of the log.
+        // The log shows whole milliseconds, which is exact enough for readers.
         ("retry_in", format!("\"{}\"", Shown(Duration::from_millis(pause / 1_000_000)))),
     ];
     log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;

@@ -1,9 +1,9 @@
 //! Sends the response (S2, S8).
 //!
-//! A host without background tasks does not tell the component when it has sent a response. The future that
-//! `Response.new` returns resolves long before the end of the response. So the adapter copies the body through its own
-//! stream. The last write ends when the host has taken the last byte. If the host does not take a whole write, the
-//! client has left.
+//! The adapter must know when the host has sent the response, but a stock host does not say so. The future that
+//! `Response.new` returns resolves long before the end of the response. For this reason the adapter copies the body
+//! through a stream of its own. The last write to this stream ends when the host has taken the last byte. If the host
+//! does not take all bytes of a write, the client has left.
 
 use alloc::format;
 use alloc::string::String;
@@ -24,12 +24,12 @@ const CHUNK: usize = 64 * 1024;
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// The rest of a response whose body the adapter still has to send.
+/// A response whose headers the host has, and whose body the adapter still has to send.
 pub(crate) struct Sending {
     source: Source,
     body: StreamWriter<u8>,
     trailers: FutureWriter<TrailersResult>,
-    /// Whether the response has no body, because of its status or because of the method HEAD.
+    /// True if the response has no body, because of its status or because the request's method is HEAD.
     bodyless: bool,
 }
 
@@ -44,12 +44,12 @@ enum Source {
 }
 
 impl Sending {
-    /// Creates a copy of the guest's response. [`Sending::finish`] copies the body later. If HTTP does not allow a body
-    /// for the status, the copy does not announce a body.
+    /// Creates a copy of the guest's response. [`Sending::finish`] copies the body later. If HTTP allows no body for
+    /// the response's status, the copy's `content-length` does not announce a body.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, mut headers) = (response.get_status_code(), response.get_headers());
         if let 204 | 205 | 304 = status {
-            // The response's headers are immutable, but a copy of the headers is mutable.
+            // The guest's headers are immutable, but the clone is mutable.
             headers = headers.clone();
             let zero = [b"0".to_vec()];
             _ = headers.set("content-length", if status == 205 { &zero } else { &[] });
@@ -74,7 +74,7 @@ impl Sending {
     ) -> (Response, Self) {
         let (body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        // If the status allows no body, the reader is dropped, and the host never reads the body.
+        // If the status allows no body, this line drops the reader, so the host never reads a body.
         let contents = (!matches!(status, 204 | 205 | 304)).then_some(body_reader);
         let (response, transmitted) = Response::new(headers, contents, trailers_reader);
         // The status is valid, because it comes from another response.
@@ -91,10 +91,11 @@ impl Sending {
                 let length = length.filter(|_| !bodyless);
                 match copy(from, from_trailers, length, &mut body).await {
                     Some(copied) => {
-                        // The stream ends before the trailers can be read.
+                        // The host reads the trailers only after the end of the body's stream.
                         drop(body);
                         let error = copied.as_ref().err().map(|code| describe(code, length));
-                        // A host that has taken the body may ignore the trailers.
+                        // If the host ignores the trailers, this write fails. The error has no effect, because the host
+                        // has taken the whole body.
                         _ = trailers.write(copied).await;
                         if let Some(error) = error {
                             return ResponseOutcome::ResponseFailed(cut(error));
@@ -116,8 +117,8 @@ fn length(headers: &Fields) -> Option<u64> {
     core::str::from_utf8(values.first()?).ok()?.parse().ok()
 }
 
-/// Returns the reason why a body ended early. If the body does not have the announced length, the text is the same as
-/// on the native host.
+/// Returns a text with the reason why a body ended early. If the body's length differs from its `content-length`, the
+/// text is the same as on Epilogue's host.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
         (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
@@ -125,8 +126,9 @@ fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     }
 }
 
-/// Copies a body to its end. Returns the trailers, or the error that ended the body. If the body does not have the
-/// announced `length`, returns an error. Returns none if the host does not take the rest of the body.
+/// Copies a body to its end, and returns the trailers. If the guest ends the body with an error, returns this error. If
+/// the body's length differs from `length`, returns an error. If the host does not take the rest of the body, returns
+/// `None`.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,
@@ -139,8 +141,8 @@ async fn copy(
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let mut read = pin!(body.read(chunk));
-        // The guest may report an error before the end of the stream. The guest then waits until the adapter reads the
-        // error.
+        // The guest may report an error before it ends the stream. The adapter must read such an error now, because the
+        // guest waits until the adapter has read the error.
         let read = poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
                 return Poll::Ready(Some(read));

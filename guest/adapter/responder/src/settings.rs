@@ -1,5 +1,5 @@
-//! The settings that the operator of a composed component can change. The settings are environment variables of the
-//! component, and have the same names as on the native host.
+//! The settings that the operator of a composed component can change. The operator sets them as environment variables
+//! of the component, with the same names as for Epilogue's host.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::bindings::wasi::cli::environment::get_environment;
 use crate::clock::{Nanoseconds, nanoseconds};
 use crate::record::Level;
 
-/// The settings of this instance. None before the first read.
+/// The settings of this instance. Before the first call of `settings()`, the value is `None`.
 static SETTINGS: Shared<Option<Settings>> = Shared::new(None);
 
 /// Returns the settings of this instance. The first call of this function reads the settings from the environment.
@@ -59,8 +59,8 @@ impl Settings {
 struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// Reads the value of an environment variable. If the value is missing or cannot be parsed, returns `default`,
-    /// because a component cannot refuse to start.
+    /// Reads the value of an environment variable. If the variable is missing or its value is not valid, returns
+    /// `default`. A component cannot refuse to start, so an error would have no use.
     fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.and_then(|(_, value)| parse(value)).unwrap_or(default)

@@ -1,5 +1,6 @@
-//! The adapter between the responder of a composed component and one of its several guests. The router calls its guest
-//! for the guest's own tasks, and passes other tasks on to the inner guests.
+//! The adapter `router` of a composed component with several guests. Each guest has its own router, which decides who
+//! runs a task. If the router's own guest added the task, the router calls this guest. Otherwise the router passes the
+//! task on to the inner guests.
 
 #![no_std]
 
@@ -15,7 +16,7 @@ use bindings::epilogue::background::runner as own;
 use bindings::exports::epilogue::background::runner::{Guest, ResponseOutcome, Task, TaskError};
 use bindings::inner;
 
-// For its allocator and its panic handler.
+// This crate contains the adapter's allocator and panic handler.
 use epilogue_adapter_runtime as _;
 
 struct Adapter;
@@ -28,7 +29,8 @@ impl Guest for Adapter {
         }
     }
 
-    /// Tears down the inner guests first, and then the router's own guest. Joins the errors, like the native host.
+    /// Runs the teardown of the inner guests first, and then the teardown of the router's own guest. If both teardowns
+    /// fail, joins the two errors, as Epilogue's host does.
     async fn teardown(outcome: ResponseOutcome) -> Result<(), String> {
         let inner = inner::teardown(outcome.clone()).await;
         let own = own::teardown(outcome).await;

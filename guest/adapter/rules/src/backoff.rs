@@ -1,37 +1,38 @@
-//! Calculates how long a task waits between two attempts.
+//! Calculates the pause between two attempts of a task.
 
 use core::time::Duration;
 
-/// The waits between the attempts of a task. The wait doubles with each failed attempt, from `first` up to `max`.
+/// The pauses between the attempts of a task. The pause doubles with each failed attempt, from `first` up to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The wait after the first failed attempt. A wait below one millisecond counts as one millisecond.
+    /// The pause after the first failed attempt. A pause below one millisecond counts as one millisecond.
     pub first: Duration,
-    /// The longest wait between two attempts. If `max` is shorter than `first`, every wait is `first`.
+    /// The longest pause between two attempts. If `max` is shorter than `first`, every pause is `first`.
     pub max: Duration,
 }
 
-/// The shortest first wait. A first wait of zero would stay zero after each doubling.
+/// The shortest first pause. If the first pause were zero, all later pauses would be zero, too, because each pause is
+/// twice the pause before it.
 const LEAST: Duration = Duration::from_millis(1);
 
 impl Backoff {
     /// The default backoff of a task that is not durable.
     pub const IN_PROCESS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(10) };
 
-    /// The default backoff of a durable task. The operator can set another backoff. With ten attempts, all waits
-    /// together take at most about two hours.
+    /// The default backoff of a durable task. The operator can set another backoff. If a task has ten attempts, the
+    /// nine pauses together take at most about two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// Returns the random wait that follows the attempt with the number `attempt`. The wait is at least half of
-    /// [`Backoff::longest`], and at most [`Backoff::longest`]. Because the waits are random, tasks that failed at the
-    /// same time are retried at different times. The caller passes a new random number `random` for each wait.
+    /// Returns the pause after the attempt with the number `attempt`. The pause is a random time between half of
+    /// [`Backoff::longest`] and [`Backoff::longest`]. Because the pauses are random, tasks that failed at the same time
+    /// run again at different times. `random` must be a new random number for each call.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);
-        // Whole numbers are enough. Floating point would make each adapter some KiB larger.
+        // The calculation uses whole numbers, because floating point would make each adapter some KiB larger.
         longest.saturating_sub(longest.saturating_mul(random >> 16) / (2 << 16))
     }
 
-    /// Returns the longest wait after the attempt with the number `attempt`. The first attempt has the number 1.
+    /// Returns the longest pause after the attempt with the number `attempt`. The first attempt has the number 1.
     pub fn longest(self, attempt: u32) -> Duration {
         let first = self.first.max(LEAST);
         first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(self.max.max(first))

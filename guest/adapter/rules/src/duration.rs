@@ -1,7 +1,7 @@
 //! Reads durations that an operator writes, and formats durations for the log.
 //!
-//! This module has the grammar and the format of the crate humantime. humantime needs std, which the adapters do not
-//! have. A test compares this module with humantime.
+//! This module reads and writes the same texts as the crate humantime. The adapters cannot use humantime, because
+//! humantime needs std. A test compares this module with humantime.
 
 use core::fmt;
 use core::time::Duration;
@@ -9,8 +9,8 @@ use core::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The longest duration that a setting may have. Libraries add durations to the present time, and some libraries panic
-/// if the sum overflows. `MAX` is so short that the sum never overflows.
+/// The longest duration that a setting may have. The limit is 1,000 days. Some libraries add a duration to the present
+/// time, and panic if the sum overflows. `MAX` is so short that the sum never overflows.
 pub const MAX: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
 /// The names of the units, and the nanoseconds in each unit. A month has 30.44 days, and a year has 365.25 days.
@@ -35,8 +35,8 @@ const HOUR: u64 = 3_600 * SECOND;
 pub enum NoDuration {
     /// The text is not a list of numbers with units.
     Malformed,
-    /// The duration is longer than [`MAX`], or its fraction is too fine. The finest fraction is a nanosecond. For hours
-    /// and longer units, the finest fraction is a second.
+    /// The duration is longer than [`MAX`], or has too many decimal places. A duration must be a whole number of
+    /// nanoseconds. If the unit is hours or longer, the duration must be a whole number of seconds.
     TooLong,
 }
 
@@ -101,8 +101,8 @@ fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duratio
     }
 }
 
-/// Reads digits. Returns the number, the power of ten with as many zeros as the number has digits, and the rest of the
-/// text. The power is none if it does not fit 64 bits.
+/// Reads digits. Returns the number, then the power of ten with as many zeros as the number has digits, and then the
+/// rest of the text. If the power of ten does not fit 64 bits, the power is `None`.
 fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     let (digits, rest) = split(text, |c| c.is_ascii_digit() || c.is_whitespace());
     let (mut number, mut scale) = (0_u64, Some(1_u64));

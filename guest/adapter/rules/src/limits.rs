@@ -6,19 +6,20 @@ use alloc::string::String;
 /// The largest size of a task's name, in bytes. The host writes the name into the task's record and into each event of
 /// the task.
 pub const MAX_NAME: usize = 1024;
-/// The host keeps at most this many bytes of an error's text. The guest chooses the text, so the text may be longer.
+/// The largest size of an error's text in a task's record, in bytes. The guest chooses the text. If the text is longer,
+/// the host cuts the text.
 pub const MAX_ERROR: usize = 4096;
 
 /// The reason for refusing a durable task on a host without a task engine.
 pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
 
-/// Returns the reason for refusing a task whose name has `bytes` bytes. Returns `None` if a name may have this size.
+/// If a task's name may not have `bytes` bytes, returns the reason. If the name may have this size, returns `None`.
 pub fn refuses_name(bytes: usize) -> Option<&'static str> {
     if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
 }
 
-/// Returns the reason why a task with these options cannot be durable on any host. Returns `None` if the task can be
-/// durable.
+/// If a task with these options cannot be durable on any host, returns the reason. If the task can be durable, returns
+/// `None`.
 pub fn refuses_durable(instance_bound: bool, cancel_on_disconnect: bool) -> Option<&'static str> {
     if instance_bound {
         Some("a closure lives in this instance's memory, so it cannot be durable: make it a named task")
@@ -36,7 +37,7 @@ pub struct Limits {
     pub tasks: u32,
     /// The largest size of one task's arguments, in bytes.
     pub task_args: u64,
-    /// The largest size of the arguments of all tasks together, in bytes.
+    /// The largest size of the arguments of all tasks of a request together, in bytes.
     pub request_args: u64,
 }
 
@@ -49,7 +50,7 @@ pub struct Accepted {
     pub args: u64,
 }
 
-/// The limit that one more task would exceed. Each variant has the value of the limit.
+/// The limit that one more task would exceed. The value in each variant is the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
     /// The largest number of tasks of one request.
@@ -61,8 +62,8 @@ pub enum Exceeded {
 }
 
 impl Limits {
-    /// Counts one more task, whose arguments have `args` bytes. If the task would exceed a limit, this function does
-    /// not count the task, and returns the limit.
+    /// Counts one more task, whose arguments have `args` bytes, and returns `None`. If the task would exceed a limit,
+    /// does not count the task, and returns the limit.
     pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
         let args = args as u64;
         if accepted.tasks >= self.tasks {
@@ -80,7 +81,7 @@ impl Limits {
     }
 }
 
-/// Cuts the text of an error after [`MAX_ERROR`] bytes, and appends the number of bytes that it removed.
+/// Cuts the text of an error after [`MAX_ERROR`] bytes, and appends the number of bytes that this function has cut off.
 pub fn cut(mut text: String) -> String {
     let end = text.floor_char_boundary(MAX_ERROR);
     let missing = text.len() - end;

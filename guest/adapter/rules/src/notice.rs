@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
-/// The host announces a deadline when one tenth of the call's time is left.
+/// The divisor 10: the host announces a deadline when one tenth of the call's time is left.
 const PART: u32 = 10;
 /// The longest time between the announcement of a deadline and the deadline.
 const MAX: Duration = Duration::from_secs(5);
 
-/// Returns the time between the announcement of a call's deadline and the deadline. `time` is the time from the start
-/// of the call to the deadline.
+/// Returns how long before a call's deadline the host announces the deadline to the guest. `time` is the time from the
+/// start of the call to the deadline.
 pub fn notice(time: Duration) -> Duration {
     (time / PART).min(MAX)
 }

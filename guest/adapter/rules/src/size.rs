@@ -1,7 +1,7 @@
 //! Reads sizes that an operator writes, such as `64KiB`.
 
-/// The units of a size, with the number of bytes in each unit. The largest unit comes first. Units may have upper-case
-/// or lower-case letters.
+/// The units of a size, with the number of bytes in each unit. The largest unit comes first. An operator may write the
+/// units with upper-case or lower-case letters.
 pub const UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// The final state of a task. Every accepted task ends in exactly one final state (S3). A durable task in the dead
-/// letters has not ended, because an operator can still retry it.
+/// The final state of a task. Every accepted task ends in exactly one final state (S3). If a durable task has failed
+/// for good and waits among the dead letters, the task has not ended, because an operator can still retry the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// The task ran and returned without an error.
@@ -22,8 +22,8 @@ pub enum TaskState {
     Discarded,
     /// The task did not run, because the guest cancelled it or because the client left (S7).
     Cancelled,
-    /// The task did not run to its end, because the host stopped (S13), because the time for all tasks of the request
-    /// was over (S10), or because the instance of the task's closure had ended (S15).
+    /// The task did not run to its end, for one of these reasons: the host stopped (S13), the time for all tasks of the
+    /// request was over (S10), or the task was a closure and its instance had died (S15).
     Abandoned,
     /// An operator removed the durable task before the task ended.
     Dropped,
@@ -45,8 +45,8 @@ impl TaskState {
         }
     }
 
-    /// Reports whether the state is a failure for the failure policy (S4). The states `failed`, `trapped` and
-    /// `timed-out` are failures.
+    /// Returns true if the state is `failed`, `trapped` or `timed-out`. After a task with such a state, the failure
+    /// policy says whether the remaining tasks run (S4).
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }

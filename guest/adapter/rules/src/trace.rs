@@ -8,7 +8,7 @@ use alloc::string::String;
 pub struct TraceContext {
     /// The value of the header `traceparent`.
     pub traceparent: String,
-    /// The value of the header `tracestate`. `None` if the request has no such header.
+    /// The value of the header `tracestate`. If the request has no such header, the value is `None`.
     pub tracestate: Option<String>,
 }
 
@@ -21,8 +21,8 @@ pub fn context<'a>(
     id: (u64, u64),
 ) -> TraceContext {
     let mut parents = parents.into_iter();
-    // With two `traceparent` headers, nobody knows which header is right. W3C's test suite expects a new trace in this
-    // case.
+    // If a request has two `traceparent` headers, the host cannot know which header is right. W3C's test suite expects
+    // a new trace in this case.
     let parent = parents.next().filter(|_| parents.next().is_none());
     match parent.and_then(text).filter(|parent| is_valid(parent)) {
         Some(traceparent) => {
@@ -38,8 +38,8 @@ pub fn context<'a>(
             }
             TraceContext { traceparent: traceparent.to_owned(), tracestate }
         }
-        // The recommendation asks for a trace id whose right half is random. The right half of a UUID of version 7 is
-        // random.
+        // The recommendation demands a trace id whose right half is random. The request's id is a UUID of version 7,
+        // whose right half is random.
         None => TraceContext { traceparent: new(id), tracestate: None },
     }
 }
@@ -49,7 +49,8 @@ pub fn id(traceparent: &str) -> &str {
     traceparent.get(3..35).unwrap_or_default()
 }
 
-/// Returns a header's value as text. Returns none if the value has other bytes than visible ASCII, spaces and tabs.
+/// Returns a header's value as text. If the value contains anything except visible ASCII characters, spaces and tabs,
+/// returns `None`.
 fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
     if is_text { core::str::from_utf8(value).ok() } else { None }
@@ -75,8 +76,8 @@ pub fn hex(text: &mut String, number: u64) {
 }
 
 /// Checks the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All four parts are
-/// lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation may append
-/// fields.
+/// lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation may append more
+/// parts.
 fn is_valid(traceparent: &str) -> bool {
     let mut fields = traceparent.split('-');
     let mut field = |length: usize| {

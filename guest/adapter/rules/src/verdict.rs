@@ -1,5 +1,5 @@
-//! Decides whether the next task runs. If the task must not run, the verdict is the task's final state (S3, S4, S6, S7,
-//! S13, S15).
+//! Decides whether the next task of a request runs. If the task must not run, the decision is the task's final state,
+//! such as `skipped` (S3, S4, S6, S7, S13, S15).
 
 #[cfg(test)]
 mod model;
@@ -13,11 +13,11 @@ pub enum RunWhen {
     Success,
     /// The task runs only if the handler failed, or if the host could not store the handler's durable tasks.
     Failure,
-    /// The task runs after every result of the handler.
+    /// The task runs in both cases: after a success and after a failure of the handler.
     Always,
 }
 
-/// The properties of a task on which the verdict depends.
+/// The properties of a task that decide whether the task runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Task {
     /// Says after which results of the handler the task runs.
@@ -26,20 +26,20 @@ pub struct Task {
     pub cancelled: bool,
     /// True if the task has the option `cancel-on-disconnect`.
     pub cancel_on_disconnect: bool,
-    /// True if the task is durable. When the host stores a durable task, the task leaves the queue. If a durable task
-    /// is still in the queue, it was not stored.
+    /// True if the task is durable. When the host stores a durable task, the host removes the task from the queue. If a
+    /// durable task is still in the queue, the host has not stored the task.
     pub durable: bool,
-    /// True if the task was bound to an instance that has died.
+    /// True if the task can run only in one instance, such as a closure, and this instance has died.
     pub orphaned: bool,
 }
 
-/// The state of the request and of the host on which the verdict depends.
+/// The state of the request and of the host, which decides whether a task runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// True if the handler returned no response.
     pub handler_failed: bool,
-    /// The reason why the host could not store the request's durable tasks. If there is a reason, the host did not send
-    /// the response. `None` if the host stored the tasks, or if the request had no durable tasks.
+    /// If the host could not store the request's durable tasks, the reason. In this case, the host did not send the
+    /// handler's response. If the host stored the tasks, or if the request had no durable tasks, the value is `None`.
     pub not_stored: Option<&'a str>,
     /// True if the client left before the response was complete.
     pub client_gone: bool,
@@ -54,8 +54,8 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// Returns the final state of a task that must not run, and the reason for the task's record. Returns `None` if the
-    /// task must run.
+    /// If the task must not run, returns the task's final state, and the reason for the task's record. If the task must
+    /// run, returns `None`.
     pub fn verdict(&self, task: &Task) -> Option<(TaskState, &'a str)> {
         if task.cancelled {
             Some((TaskState::Cancelled, "cancelled by the guest"))
@@ -76,8 +76,8 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// Returns the reason why the host discards the task after this end of the handler (S6). Returns `None` if the host
-    /// does not discard the task.
+    /// If the host must discard the task because of the handler's result (S6), or because the durable task was not
+    /// stored, returns the reason. Otherwise returns `None`.
     fn discards(&self, task: &Task) -> Option<&'a str> {
         let unsent = self.not_stored.is_some() && !task.durable;
         match task.run_when {

@@ -1,5 +1,5 @@
-//! The adapters' replacement for std: an allocator, a panic handler, and a cell for state. With std, each adapter would
-//! be several times as large.
+//! The parts of std that the adapters need: an allocator, a panic handler, and a cell for state. The adapters do not
+//! use std itself, because each adapter would be several times as large.
 
 #![no_std]
 #![expect(
@@ -37,14 +37,15 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, s
     if memory.is_null() { core::arch::wasm32::unreachable() } else { memory }
 }
 
-// On this target, libc has the functions `memcmp`, `memcpy` and so on. The linker links only functions that are used.
+// On this target, the functions `memcmp`, `memcpy` and so on are in libc. The linker adds only the functions that the
+// adapter uses.
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// A cell that holds state of the instance.
+/// A cell for a value that lives as long as the instance.
 pub struct Shared<T>(RefCell<T>);
 
-// SAFETY: the target has no threads.
+// SAFETY: the WebAssembly target has no threads.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -53,7 +54,7 @@ impl<T> Shared<T> {
         Self(RefCell::new(value))
     }
 
-    /// Calls `f` with the state. `f` must not borrow the same cell again.
+    /// Calls `f` with the cell's value. `f` must not call `with` on the same cell again, because this call would panic.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }

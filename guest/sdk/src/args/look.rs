@@ -1,4 +1,5 @@
-//! Walks over a value as serde would write it, and finds parts of the value that JSON cannot express or may change.
+//! Goes through a value in the same way as serde does when it writes the value. Finds parts of the value that JSON
+//! cannot express, and parts that may change when serde reads the value back.
 
 use std::fmt::{self, Display};
 
@@ -7,46 +8,48 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// The largest depth of nested lists and objects. serde_json refuses to read at the depth 128.
+/// The largest depth of nested lists and objects. If lists and objects are nested 128 deep, serde_json refuses to read
+/// them.
 const MAX_DEPTH: u32 = 127;
 /// The prefix of serde_json's internal names for structs that represent a piece of JSON.
 const JSON: &str = "$serde_json::private::";
-/// The bits of 7.038531e-26. A test of all values has shown that no other `f32` changes if its shortest text is read as
-/// `f64` and then rounded to `f32`.
+/// The bits of the `f32` 7.038531e-26. This number changes if its shortest text is read as `f64` and then rounded to
+/// `f32`. A test of all `f32` numbers has shown that no other number changes.
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
-/// The state and the results of the walk over a value.
+/// The state of the walk over a value's parts, and what the walk has found.
 pub(crate) struct Look {
     depth: u32,
-    /// Whether the next value of the walk is within `Some`.
+    /// True if the next part of the walk is within `Some`.
     in_some: bool,
-    /// Whether the next value of the walk is a map's key.
+    /// True if the next part of the walk is a map's key.
     is_key: bool,
-    /// Whether the whole value may change when it is read back.
+    /// True if the whole value may change when serde reads the value back.
     doubtful: bool,
-    /// The sum of the hashes of the value's parts. A sum does not depend on the order of the parts, which is random in
-    /// a `HashMap`. None if the caller does not need the sum.
+    /// The sum of the hashes of the value's parts. The order of the parts is random in a `HashMap`, but a sum does not
+    /// depend on the order. If the caller does not need the sum, the value is `None`.
     sum: Option<u64>,
 }
 
 impl Look {
-    /// Walks over a value before the value is written. The error names the reason why JSON cannot hold the value.
+    /// Walks over a value before `add_task` writes the value. If JSON cannot hold the value, the error says why.
     pub(crate) fn at(value: &impl Serialize) -> Result<Self, String> {
         Self::of(value, None)
     }
 
-    /// Reports whether the value should be read back, because it contains one of these parts, which can change:
+    /// Returns true if the caller should read the value back, because the value contains one of these parts, which can
+    /// change:
     ///
     /// - an empty value in `Some`, which is read as `None`;
-    /// - a field that `skip_serializing_if` left out, but that `Deserialize` may require;
-    /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26, which cannot be read within
-    ///   `flatten`, within an untagged enum, or within an enum that has its tag inside;
+    /// - a field that `skip_serializing_if` has left out: `Deserialize` may require the field;
+    /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26: serde may fail to read them
+    ///   within `flatten`, within an untagged enum, or within an enum that has its tag inside;
     /// - a struct with `flatten`, which serde writes as a map without a length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
-    /// Returns a hash of the whole value.
+    /// Returns a hash of the whole value. Two equal values have the same hash.
     pub(crate) fn sum(value: &impl Serialize) -> Result<u64, String> {
         Ok(Self::of(value, Some(0))?.sum.unwrap_or_default())
     }
@@ -60,7 +63,8 @@ impl Look {
     /// Adds the hash of a part of the value to the sum.
     fn add(&mut self, kind: u8, bytes: &[u8]) {
         let Some(sum) = &mut self.sum else { return };
-        // FNV-1a is enough, because no attacker gains anything from two values with the same hash here.
+        // The simple hash function FNV-1a is enough, because an attacker gains nothing from two values with the same
+        // hash.
         let mut hash = 0xcbf2_9ce4_8422_2325 ^ u64::from(self.depth);
         for byte in [kind].iter().chain(bytes) {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -283,7 +287,7 @@ impl<'a> Serializer for &'a mut Look {
     }
 }
 
-/// The list or the object whose parts the walk checks now.
+/// A list or an object while the walk goes through its parts.
 pub(crate) struct Within<'a> {
     look: &'a mut Look,
     levels: u32,

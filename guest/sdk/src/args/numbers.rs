@@ -1,11 +1,12 @@
 //! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled serde_json's feature
 //! `arbitrary_precision`.
 //!
-//! With `arbitrary_precision`, serde_json passes a float as a map with one secret key, if the reader accepts any type.
-//! serde's own buffer, which `flatten`, `untagged` and `tag` use, accepts any type. The buffer treats the float as a
-//! normal map, so it cannot read floats (serde-rs/json#505). [`Plain`] wraps serde_json's reader and all nested
-//! readers, and turns serde_json's maps for numbers back into floats. [`Plain`] does not change a number that does not
-//! fit a float, such as a number of 30 digits.
+//! With `arbitrary_precision`, serde_json passes a float to a reader that accepts any type as a map with one secret
+//! key. serde's own buffer accepts any type, and takes this map for a normal map. For this reason, `flatten`,
+//! `untagged` and `tag`, which use the buffer, fail to read floats (serde-rs/json#505).
+//!
+//! [`Plain`] wraps serde_json's reader and all nested readers, and turns serde_json's maps for numbers back into
+//! floats. If a number does not fit a float, such as a number of 30 digits, [`Plain`] does not change the number.
 
 use std::fmt;
 use std::iter;
@@ -16,10 +17,10 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Seq
 /// The secret key of the map that serde_json uses for a number that it keeps as text.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Wraps a reader of serde, or a part of a reader. The wrapper turns serde_json's maps for numbers back into floats.
+/// Wraps a reader of serde, or a part of a reader, and turns serde_json's maps for numbers back into floats.
 pub(crate) struct Plain<T> {
     inner: T,
-    /// Whether the visitor accepts any type.
+    /// True if the visitor accepts any type.
     any: bool,
 }
 
@@ -160,16 +161,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// Reads a float from its text. Returns none if writing the float gives another text, because then the text has more
-/// digits than the float. serde_json may write an `f32` with an exponent where it writes the same `f64` without an
-/// exponent.
+/// Reads a float from its text. If the text has more digits than a float can keep, returns `None`. To find this out,
+/// the function writes the float as text and compares the two texts. The function writes the number both as `f64` and
+/// as `f32`, because serde_json writes some numbers with an exponent only as `f32`.
 fn float(text: &str) -> Option<f64> {
     let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
     let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);
     (is_text(serde_json::to_string(&float)) || is_text(serde_json::to_string(&single))).then_some(float)
 }
 
-/// A map whose first key has been read.
+/// A map whose first key the wrapper has already read.
 struct Begun<A> {
     first: Option<String>,
     rest: A,
@@ -213,7 +214,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Plain<A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Plain<A> {
     type Error = A::Error;
 
-    // A key of an object is always a string, so the seed is not wrapped.
+    // A key of an object is always a string, so this function does not wrap the seed.
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         self.inner.next_key_seed(seed)
     }

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Reports whether the arguments arrive unchanged, in a debug build and in a release build. Returns an error if the
-/// arguments are refused.
+/// Returns true if the arguments arrive unchanged, in a debug build and in a release build. If a build refuses the
+/// arguments, returns an error.
 fn arrives<T: Serialize + DeserializeOwned + PartialEq>(args: T) -> Result<bool, String> {
     let json = write_checked(&args, false)?;
     write_checked(&args, true)?;
     Ok(read::<T>(&json).is_ok_and(|arrived| arrived == args))
 }
 
-/// Returns the reason why a debug build refuses the arguments. If `late`, a release build must accept the arguments. If
-/// not `late`, a release build must refuse the arguments too.
+/// Returns the reason why a debug build refuses the arguments. If `late` is true, a release build must accept the
+/// arguments. If `late` is false, a release build must also refuse the arguments.
 fn refused<T: Serialize + DeserializeOwned + Debug>(args: T, late: bool) -> String {
     let refusal = write_checked(&args, true).expect_err("it should be refused");
     let in_release = write_checked(&args, false).err();
@@ -193,7 +193,8 @@ proptest! {
         prop_assert_eq!(arrives((wide, letters, bytes, set, truth)), Ok(true));
     }
 
-    /// serde cannot buffer a number of 128 bits. Without the refusal, the task would get a float or no value.
+    /// serde's buffer cannot hold a number of 128 bits. If `add_task` did not refuse the number, the task would get a
+    /// float or no value.
     #[test]
     fn wide_numbers_in_an_untagged_enum_are_refused(wide: i128) {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -233,7 +234,7 @@ struct Nest(Vec<Self>);
 #[test]
 fn nesting_is_refused_where_it_cannot_be_read() {
     let nest = |depth: usize| (1..depth).fold(Nest(vec![]), |inner, _| Nest(vec![inner]));
-    // The list of the arguments adds one level.
+    // The arguments are a list, which adds one level to the depth.
     assert_eq!(arrives((nest(126),)), Ok(true));
     for depth in [127, 1000] {
         assert_eq!(refused((nest(depth),), false), "they are nested more than 127 deep");
@@ -253,8 +254,8 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// Reads a field that may be missing, as code often does with an `Option` within an `Option`. The field arrives
-/// unchanged.
+/// Reads a field that may be missing, in the way that code often uses for an `Option` within an `Option`. Such a field
+/// arrives unchanged.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
 }
@@ -338,7 +339,7 @@ fn the_order_of_a_hash_map_is_no_difference() {
     assert_eq!(arrives((map, set)), Ok(true));
 }
 
-/// With serde_json's feature `arbitrary_precision`, serde_json's own type for numbers keeps all digits.
+/// If serde_json has the feature `arbitrary_precision`, serde_json's own type for numbers keeps all digits.
 #[test]
 fn numbers_of_serde_json_s_own_arrive_as_they_are() {
     assert_eq!(AS_TEXT, serde_json::from_str::<Value>("1e400").is_ok());

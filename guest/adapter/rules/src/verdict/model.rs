@@ -1,10 +1,10 @@
-//! Tests the verdicts in every possible situation.
+//! Tests the decision for every possible task in every possible situation.
 
 use std::vec::Vec;
 
 use super::*;
 
-/// Returns every task in every situation, some thousand pairs.
+/// Returns all pairs of a task and a situation, which are some thousand pairs.
 fn all() -> Vec<(Task, Situation<'static>)> {
     let mut all = Vec::new();
     for bits in 0..1_u32 << 11 {
@@ -26,7 +26,7 @@ fn all() -> Vec<(Task, Situation<'static>)> {
     all
 }
 
-/// Returns the final state in the verdict. Returns none if the task runs.
+/// If the task must not run, returns the task's final state. If the task runs, returns `None`.
 fn state(task: &Task, situation: &Situation<'_>) -> Option<TaskState> {
     situation.verdict(task).map(|(state, _)| state)
 }
@@ -46,7 +46,7 @@ fn s4_a_failure_skips_only_under_the_policy_stop() {
         if !situation.stop_on_failure {
             assert_eq!(state(&task, &situation), state(&task, &calm), "{task:?} {situation:?}");
         } else if situation.failed {
-            // The verdict skips tasks that would have run or would have been abandoned.
+            // Only tasks that would otherwise run, or would otherwise be abandoned, are skipped.
             let would_run = state(&task, &calm).is_none_or(|state| state == TaskState::Abandoned);
             assert_eq!(skipped, would_run, "{task:?} {situation:?}");
         }
@@ -56,11 +56,12 @@ fn s4_a_failure_skips_only_under_the_policy_stop() {
 #[test]
 fn s6_after_the_handlers_end_those_are_discarded_that_do_not_run_on_it() {
     for (task, situation) in all().into_iter().filter(|(task, _)| !task.cancelled) {
-        // If the host could not store the durable tasks, it does not send the response. The handler then counts as
-        // failed.
+        // If the host could not store the durable tasks, it does not send the response. In this case, the handler
+        // counts as failed.
         let failed = situation.handler_failed || situation.not_stored.is_some();
         let unwanted = match task.run_when {
-            // Stored tasks leave the queue, so a durable task in the queue was not stored.
+            // The host removes stored tasks from the queue, so the host has not stored a durable task that is still in
+            // the queue.
             _ if task.durable => true,
             RunWhen::Success => failed,
             RunWhen::Failure => !failed,
