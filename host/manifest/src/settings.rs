@@ -27,7 +27,7 @@ use crate::values::{LogFilter, LogFormat, Maximum, OnFailure, RequestId, Size, T
 settings! {
     /// The settings of one component.
     pub struct Settings;
-    /// The settings that one place sets for a component, such as a manifest or a command line. A setting may be missing.
+    /// The settings of a component from one source, such as the manifest or the command line. A setting may be missing.
     pub struct SettingsOverlay {
         /// Number of requests that one instance serves, one after the other. After this number of requests, the host
         /// replaces the instance. With `1`, each request gets a new instance.
@@ -72,8 +72,8 @@ settings! {
         /// default, the size of a body has no limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_BODY_SIZE", value_name = "SIZE")]
         max_body_size: Size;
-        /// Longest time that a handler waits for the next bytes of its request body. After this time, the handler gets
-        /// an error when it reads the body.
+        /// Longest time that a handler waits for the next bytes of its request body. If no bytes arrive within this
+        /// time, the handler gets an error when it reads the body.
         #[arg(help_heading = "Limits", env = "EPILOGUE_BODY_TIMEOUT", value_name = "DURATION")]
         body_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// Makes all tasks durable, except closures and tasks with `cancel_on_disconnect`. The host stores durable
@@ -100,8 +100,8 @@ settings! {
         /// again and again.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
-        /// Largest number of requests whose durable tasks wait or run. The real number can be a little higher. If this
-        /// number is reached, the host answers 503 to a request that adds durable tasks.
+        /// Largest number of requests whose durable tasks wait or run. The limit is approximate. If this number is
+        /// reached, the host answers 503 to a request that adds durable tasks.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_BACKLOG", value_name = "COUNT")]
         max_backlog: u64 = 100_000;
         /// Adds the same headers as Spin to the request that a guest gets: `spin-path-info`, six other headers, and
@@ -133,9 +133,9 @@ settings! {
 }
 
 settings! {
-    /// The options of the whole host.
+    /// The options of the host, which are the same for all components.
     pub struct HostOptions;
-    /// The options that one place sets for the host, such as a manifest or a command line. An option may be missing.
+    /// The options of the host from one source, such as the manifest or the command line. An option may be missing.
     pub struct HostOverlay {
         /// Address and port on which the host accepts requests. With port 0, the system chooses a free port.
         #[arg(help_heading = "Server", env = "EPILOGUE_LISTEN", value_name = "ADDR")]
@@ -146,8 +146,8 @@ settings! {
         /// PEM file with the private key of the certificate in `tls-cert`.
         #[arg(help_heading = "Server", env = "EPILOGUE_TLS_KEY", value_name = "FILE")]
         tls_key: PathBuf;
-        /// Grace period: the time for which running requests and tasks may continue after the signal to stop. After
-        /// this time, the host stops the remaining requests and tasks.
+        /// Time that running requests and tasks have to end after the signal to stop (the grace period). After this
+        /// time, the host stops the remaining requests and tasks.
         #[arg(help_heading = "Server", env = "EPILOGUE_GRACE", value_name = "DURATION")]
         grace: Duration = Duration::from_secs(30);
         /// Number of threads that run guests. Each thread has its own instances. The default is the number of cores.
@@ -182,10 +182,10 @@ settings! {
         /// it has accepted.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_DRAINING", value_name = "COUNT")]
         max_draining: NonZeroUsize = nonzero_usize(9_000);
-        /// Longest time that a guest may wait for CPU time on its thread. While guests wait longer on average, the host
-        /// answers 503 to new requests. A thread with fewer than eight requests at work still accepts new requests.
-        /// With `10ms`, responses stay fast while the host is overloaded. With `none`, a guest may wait for CPU time
-        /// without a limit.
+        /// Longest time that a guest may wait for CPU time on its thread. While guests wait longer than this on
+        /// average, the host answers 503 to new requests. A thread with fewer than eight requests at work still accepts
+        /// new requests. With `10ms`, responses stay fast while the host is overloaded. With `none`, a guest may wait
+        /// for CPU time without a limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_LAG", value_name = "DURATION")]
         max_lag: Maximum<Duration> = Maximum::Of(Duration::from_secs(5)), least Maximum::Of(MOMENT);
         /// Largest number of instances. If this number is reached, the host answers 503 to a request that needs a new
@@ -211,8 +211,8 @@ settings! {
         /// host closes the connection.
         #[arg(help_heading = "Limits", env = "EPILOGUE_IDLE_TIMEOUT", value_name = "DURATION")]
         idle_timeout: Duration = Duration::from_secs(30), least MOMENT;
-        /// Longest time for which a client may take no data of a response. After this time, the host treats the client
-        /// as disconnected.
+        /// Longest time that the host waits while a client takes no data of its response. After this time, the host
+        /// treats the client as disconnected.
         #[arg(help_heading = "Limits", env = "EPILOGUE_SEND_TIMEOUT", value_name = "DURATION")]
         send_timeout: Duration = Duration::from_secs(60), least MOMENT;
         /// URL of the task engine, which is the store for durable tasks: `sqlite:PATH`, `redis://HOST`,
@@ -230,8 +230,8 @@ settings! {
         /// Largest number of requests whose durable tasks this process runs at the same time.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_CONCURRENCY", value_name = "COUNT")]
         concurrency: NonZeroUsize = nonzero_usize(16);
-        /// First part of the name that this process has in `epilogue tasks`. After this part, the host adds the process
-        /// id and a random part. If this setting is not set, the first part is the machine's name.
+        /// First part of the name under which `epilogue tasks` shows this process. After this part, the host adds the
+        /// process id and a random part. If this setting is not set, the first part is the machine's name.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_WORKER_ID", value_name = "NAME")]
         worker_id: String;
         /// Duration of a lease, which is the right of one worker to run a request's durable tasks. A worker renews its
@@ -284,9 +284,9 @@ settings! {
         )]
         access_log: bool = false;
         /// How the host sets the response header `x-request-id`. With `return`, the host sets the header to the
-        /// request's id. With `trust`, the host copies the header `x-request-id` of the request. With `trust` and
-        /// without this header in the request, the host sets the request's id. With `off`, the host never sets the
-        /// header. If the component has set the header, the host does not change the header.
+        /// request's id. With `trust`, the host copies the request's header `x-request-id`, or sets the request's id if
+        /// the request has no such header. With `off`, the host never sets the header. If the component has set the
+        /// header, the host does not change the header.
         #[arg(help_heading = "Server", env = "EPILOGUE_REQUEST_ID", value_name = "MODE")]
         request_id: RequestId = RequestId::Return;
         /// How exported traces connect the span of a task with the span of its request. With `link`, the task's span

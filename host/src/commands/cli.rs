@@ -29,14 +29,14 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Runs an application.
     ///
-    /// If the host gets the signal SIGHUP, it reloads the application. The old version of the application finishes the
-    /// running requests, and the new version serves new requests. If the host gets SIGTERM or SIGINT, it accepts no new
+    /// SIGHUP reloads the application. After the reload, the old version of the application finishes the running
+    /// requests, and the new version serves new requests. If the host gets SIGTERM or SIGINT, it accepts no new
     /// requests, and stops when the running requests and tasks have ended. If the host gets the same signal again, it
     /// stops at once.
     ///
-    /// The exit code is 0 if the host stopped and abandoned no task. The exit code is 1 if the application could not
-    /// run. The exit code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task when
-    /// it stopped, or if the process ended by force.
+    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run. The exit
+    /// code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task when it stopped, or
+    /// if the process ended by force.
     ///
     /// Each option except `--env`, `--variable` and `--key-value` has an environment variable. You can also set most
     /// options in the manifest, under the option's name. The table `[component.ID.tool.epilogue]` is for one component,
@@ -58,7 +58,7 @@ pub(super) enum Command {
     Tasks(TasksArgs),
     /// Builds an application's components with the commands in its manifest.
     Build(BuildArgs),
-    /// Joins a guest and adapters into one component, which runs with its tasks on any WASI 0.3 host.
+    /// Turns a guest into a component that runs with its tasks on any WASI 0.3 host.
     ///
     /// The composed component runs on Spin, Fermyon and `wasmtime serve`. The composed component reads its settings
     /// from the same environment variables as `epilogue up`, such as `EPILOGUE_TASK_TIMEOUT`.
