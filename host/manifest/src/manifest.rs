@@ -67,7 +67,7 @@ pub struct Manifest {
     pub variables: Variables,
     /// The components of the application, in the manifest's order.
     pub components: Vec<Component>,
-    /// The triggers that call the components, in the manifest's order.
+    /// The triggers, which say which component answers requests for a route, in the manifest's order.
     pub triggers: Vec<HttpTrigger>,
     /// The files that the host downloads before it loads the application.
     pub downloads: Vec<Download>,
@@ -134,10 +134,10 @@ pub struct HttpTrigger {
     pub route: Option<String>,
 }
 
-/// The component or the fixed response that answers the requests of a trigger.
+/// The component or the fixed response that answers a trigger's requests.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A component answers the requests.
+    /// A component answers the trigger's requests.
     Component {
         /// The component's id.
         id: String,
@@ -145,7 +145,7 @@ pub enum Target {
         /// the list first. The trigger's own middleware comes before the component's own middleware.
         middleware: Vec<Middleware>,
     },
-    /// The host itself answers each request with the same response.
+    /// The host itself answers each request of the trigger with the same response.
     Static {
         /// The trigger's id.
         id: String,
@@ -184,7 +184,7 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Inherits all configuration of the component.
+    /// The middleware or dependency inherits all configuration of the component.
     pub const EVERYTHING: Self =
         Self { environment: true, files: true, outbound_hosts: true, variables: true, key_value_stores: true };
 }
@@ -342,7 +342,7 @@ impl HttpTrigger {
 }
 
 /// Returns true if a file certainly does not exist. If the check fails for another reason, such as a missing
-/// permission, returns false. Then the error appears when the host reads the file.
+/// permission, returns false. In this case, the user sees the error later, when the host reads the file.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -59,7 +59,7 @@ impl AllowedHosts {
         self.0.push(entry);
     }
 
-    /// Returns true if the component may connect to no destination.
+    /// Returns true if the component may not connect to any destination.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -60,7 +60,7 @@ pub struct Page {
 pub struct Version(Option<String>);
 
 impl Version {
-    /// Returns the version of a key with this value.
+    /// Returns the version of a key whose value is `value`.
     pub fn of(value: Option<&[u8]>) -> Self {
         Self(value.map(|value| sha1_smol::Sha1::from(value).digest().to_string()))
     }
@@ -112,7 +112,7 @@ pub trait Store: Send + Sync {
 ///
 /// # Errors
 ///
-/// Returns an error if the store does, or if the keys together have more than 128 MiB.
+/// Returns an error if the store returns an error, or if the keys together have more than 128 MiB.
 pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     let (mut all, mut size, mut from) = (Vec::new(), Size::default(), None);
     loop {

@@ -37,8 +37,8 @@ pub struct Resolver {
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can read. By default, there are none. A clone is cheap, and each instance of the
-/// component has a clone.
+/// The variables that one component can read. The default value contains no variables. A clone is cheap, and each
+/// instance of the component has a clone.
 #[derive(Clone, Default)]
 pub struct ComponentVariables(Option<Arc<Known>>);
 

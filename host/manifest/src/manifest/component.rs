@@ -53,7 +53,7 @@ impl Later<'_> {
     }
 
     /// Reads the middleware and the dependencies of the component `id`, after all components are known. `dependents`
-    /// are the ids of all components with dependencies.
+    /// are the ids of all components that have dependencies.
     pub(super) fn read(self, id: &str, dependents: &[String], manifest: &mut Manifest) -> anyhow::Result<()> {
         if let Some(dependencies) = self.dependencies {
             dependencies::of_component(id, dependencies, dependents, manifest)?;

@@ -76,7 +76,7 @@ pub(super) fn take<'a>(component: &mut Section<'a>) -> anyhow::Result<Option<Unr
     Ok(component.section("dependencies")?.map(|table| Unread { table, inherit_all }))
 }
 
-/// Reads the dependencies of a component. `dependents` are the ids of all components with dependencies.
+/// Reads the dependencies of a component. `dependents` are the ids of all components that have dependencies.
 pub(super) fn of_component(
     id: &str,
     unread: Unread<'_>,

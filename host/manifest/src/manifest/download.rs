@@ -90,7 +90,7 @@ impl Download {
         shown.into()
     }
 
-    /// Adds the download to the list, if the list does not have the same file already. Returns the file's path.
+    /// If the list does not contain the file yet, adds the download to the list. Returns the file's path.
     pub(super) fn add_to(self, downloads: &mut Vec<Self>) -> PathBuf {
         let file = self.file.clone();
         if !downloads.iter().any(|known| known.file == file) {

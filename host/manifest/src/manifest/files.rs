@@ -63,15 +63,15 @@ impl Files {
         Ok(Self { root: root.to_owned(), entries, exclude: exclude.collect::<anyhow::Result<_>>()? })
     }
 
-    /// Returns true if the component may read no file.
+    /// Returns true if the component may not read any file.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Prepares the folders that the guest can open. If each entry places a whole folder and no file is excluded, the
-    /// guest opens the host's folders directly. Otherwise the function copies all files into `scratch`, which must
-    /// exist as long as the guest. If `writable` is a size, the guest may write. In this case the function always
-    /// copies all files, and returns an error if their total size is larger than `writable`.
+    /// Prepares the folders that the guest can open. If each entry is a whole folder with a `destination`, and no file
+    /// is excluded, the guest opens the host's folders directly. Otherwise the function copies all files into
+    /// `scratch`, which must exist as long as the guest. If `writable` is a size, the guest may write. In this case the
+    /// function always copies all files, and returns an error if their total size is larger than `writable`.
     ///
     /// # Errors
     ///

@@ -10,7 +10,8 @@ use super::{
     targets, tool, triggers, variables,
 };
 
-/// Reads a manifest, and applies the values of the profile. Relative paths in the manifest start at `folder`.
+/// Reads a manifest. If there is a `profile`, uses the profile's values for the components that have this profile.
+/// Relative paths in the manifest start at `folder`.
 pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&str>) -> anyhow::Result<Manifest> {
     let document = Document::new(path, text);
     let mut root = document.root("the manifest")?;

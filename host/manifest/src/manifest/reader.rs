@@ -28,12 +28,12 @@ impl<'a> Document<'a> {
         Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
-    /// Returns an error at a place in the text, in the form `spin.toml:12: message`.
+    /// Returns an error in the form `spin.toml:12: message`, with the line of the place `at` in the text.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// Returns the text of an error at a place in the text, in the form `spin.toml:12: message`.
+    /// Returns a text in the form `spin.toml:12: message`, with the line of the place `at` in the text.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -210,12 +210,12 @@ impl<'a> Section<'a> {
         &self.span
     }
 
-    /// Returns an error at a place in the text, in the form `spin.toml:12: message`.
+    /// Returns an error in the form `spin.toml:12: message`, with the line of the place `at` in the text.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         self.document.error(at, message)
     }
 
-    /// Returns the text of an error at a place in the text, in the form `spin.toml:12: message`.
+    /// Returns a text in the form `spin.toml:12: message`, with the line of the place `at` in the text.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }

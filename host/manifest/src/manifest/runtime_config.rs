@@ -28,8 +28,8 @@ const WITHOUT_EFFECT: [&str; 10] = [
 /// A runtime configuration. Its values and URLs may be secret. For this reason the type does not implement `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// The folder for the application's data, if the file sets it. If the path is empty, the host keeps the data in
-    /// memory.
+    /// The folder for the application's data. If the file does not name a folder, the value is `None`. If the path is
+    /// empty, the host keeps the data in memory.
     pub state_dir: Option<PathBuf>,
     /// The providers of variables. If several providers have a value for a variable, the first of these providers wins.
     pub variables_providers: Vec<VariablesProvider>,

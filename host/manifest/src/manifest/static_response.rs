@@ -1,4 +1,5 @@
-//! The key `static_response` of a trigger: a fixed response that needs no component.
+//! Reads the key `static_response` of a trigger, which describes a fixed response. The host sends this response itself,
+//! without a component.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 

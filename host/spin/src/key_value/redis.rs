@@ -1,8 +1,8 @@
 //! A key-value store in Redis. The keys in Redis are the component's keys, unchanged. The store keeps a number as
 //! decimal text, as Spin does.
 //!
-//! A thread of its own makes all calls to the server, over one connection. If a caller stops waiting, the thread still
-//! finishes the call, so the connection stays usable.
+//! The store has a thread of its own, which makes all calls to the server over one connection. If a caller stops
+//! waiting, the thread still finishes the call, so the connection stays usable.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,7 +47,8 @@ struct Server {
     address: String,
     io: IoThread,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// A call locks this while it connects to the server. Other calls wait, and then use the new connection, too.
+    /// The lock that a call holds while the call connects to the server. Other calls wait for this lock, and then use
+    /// the new connection, too.
     connecting: tokio::sync::Mutex<()>,
 }
 

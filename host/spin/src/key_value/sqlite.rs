@@ -21,8 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The largest number of keys on one page.
 const PAGE: usize = 1_000;
-/// The size of a full page: After the keys of a page have more than this number of bytes, the next key goes to the next
-/// page.
+/// The size of a full page, in bytes. If the keys of a page together are larger, the next key goes to the next page.
 const PAGE_SIZE: usize = 1 << 20;
 
 /// The statement that creates the table. Spin uses the same table.
