@@ -8,7 +8,8 @@ An app of FastAPI, Starlette or any other ASGI framework needs these two lines, 
     Handler, Runner = serve(app)
 
 You can also import this package outside a component, for example in an editor, in pytest or under uvicorn. Outside a
-component, no request exists: `add_task` raises EnqueueError, and the contexts are None.
+component, there is no current request. In this case, `add_task` raises EnqueueError, and the methods `current` of the
+contexts return None.
 """
 
 import sys
@@ -27,7 +28,7 @@ if _host.IN_COMPONENT:
 
     _calls.install()
     _shims.install()
-    # Each line is written with one write, because other instances print to the same stdout.
+    # With this, Python writes each line to stdout at once. Otherwise, lines of other instances could come in between.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
 else:
 

@@ -1,8 +1,9 @@
-"""Converts the arguments of tasks to the bytes that the host keeps, and back.
+"""Converts the arguments of tasks to bytes, which the host keeps, and converts the bytes back.
 
-If JSON keeps a task's arguments exactly, the host keeps them as JSON. The JSON is a list of the positional arguments.
-If the call has keyword arguments, the JSON is an object with both. All other arguments stay in this instance's memory,
-and the host keeps only a number: `{"closure": 7}`."""
+If JSON can hold a task's arguments without a change, the host keeps the arguments as JSON. If the call has only
+positional arguments, the JSON is a list. If the call also has keyword arguments, the JSON is an object with the list
+and the keyword arguments. All other arguments stay in this instance's memory, and the host keeps only a number:
+`{"closure": 7}`."""
 
 import itertools
 import json
@@ -15,7 +16,7 @@ _SCALARS = (str, int, bool, type(None))
 
 
 class Closure(NamedTuple):
-    """A call that stays in this instance's memory."""
+    """A function and its arguments, which stay in this instance's memory until the host runs the task."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -28,8 +29,8 @@ _closures: dict[int, Closure] = {}
 
 
 def lossy(value: Any) -> str | None:
-    """Returns the type of the first value inside `value` that JSON would lose or change. Returns None if JSON keeps
-    `value` exactly."""
+    """Returns the type of the first value inside `value` that JSON cannot hold or would change. Returns None if JSON
+    can hold `value` without a change."""
     kind = type(value)
     if kind in _SCALARS:
         return None
@@ -48,13 +49,13 @@ def lossy(value: Any) -> str | None:
 
 
 def write(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """Returns the arguments as JSON. The arguments must not be `lossy`."""
+    """Returns the arguments as JSON. For each argument, `lossy` must have returned None."""
     value = {"args": args, "kwargs": kwargs} if kwargs else args
     return _encode(value).encode()
 
 
 def read(text: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Reads arguments that `write` has written. Raises ValueError if `write` cannot have written the text."""
+    """Reads arguments that `write` has written. Raises ValueError if the text has another form."""
     match json.loads(text):
         case list(args):
             return args, {}
@@ -72,7 +73,7 @@ def keep(closure: Closure) -> bytes:
 
 
 def is_closure(text: bytes) -> bool:
-    """Whether `text` is the number of a closure."""
+    """Returns whether `text` is the number of a closure, and not the arguments of a task."""
     return text.startswith(b'{"closure":')
 
 

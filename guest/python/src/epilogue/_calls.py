@@ -1,12 +1,13 @@
-"""Serves the host's calls of exports. This module replaces componentize-py's own code for calls.
+"""Serves the calls in which the host runs the component's exports. This module replaces componentize-py's own code for
+such calls.
 
-componentize-py keeps a state for each call. In componentize-py, there are no timers, a cancelled `await` traps when its
-result comes, and an exception that leaves a call traps. In this module, one event loop serves all calls of the
-instance. When the host enters a call, this call drives the loop, also for the work of other calls.
+componentize-py's own code has no timers. It traps if the result of a cancelled `await` comes, or if an exception leaves
+a call. In this module, one event loop serves all calls of the instance. When the host enters a call, this call runs the
+loop, also for the work of other calls.
 
-A waitable is an object of which the host reports events, such as a future or a stream. The host reports events only to
-open calls, so each waitable is joined to an open call. A call that ends joins its waitables to another open call, or
-leaves them for the next call."""
+A waitable is an object, such as a future or a stream, about which the host reports events. The host reports events only
+to open calls, so each waitable is joined to an open call. When a call ends, its waitables are joined to another open
+call. If no other call is open, the next call takes the waitables."""
 
 import asyncio
 import contextvars
@@ -27,9 +28,9 @@ loop = _loop.Loop()
 
 _open: list["Call"] = []
 _driver: "Call | None" = None
-# The waitables that wait for an event. Each has its future, and the promise that the host's answer is read from.
+# The waitables that wait for an event. For each waitable: its future, and the promise from which the answer is read.
 _pending: dict[int, tuple[asyncio.Future[Any], Any]] = {}
-# The waitables that are joined to no call, because no call was open.
+# The waitables that wait for the next call, because no call was open.
 _orphans: set[int] = set()
 # The times at which the host will wake the loop for its timers.
 _alarms: list[float] = []
@@ -49,23 +50,23 @@ class Call:
         context = contextvars.Context()
         context.run(_loop._owner.set, self)
         self.main: asyncio.Task[Any] = _loop.hide(context.run(asyncio.Task, coroutine, loop=loop))
-        # The new call runs before all callbacks that are ready already. So no task is added between the host's last
-        # check of the queue and the start of the teardown.
+        # The coroutine of the new call runs before all callbacks that are already ready. So these callbacks cannot add
+        # a task between the host's last check of the queue and the start of the teardown.
         loop._ready.rotate(1)
 
     def part(self) -> None:
-        """Lets the call end although it has unfinished tasks. The next calls drive the unfinished tasks, and the
-        teardown waits for them."""
+        """Allows the call to end although some of its asyncio tasks are unfinished. Later calls run the unfinished
+        tasks, and the teardown waits for them."""
         if not self.parted.done():
             self.parted.set_result(None)
 
     @property
     def is_over(self) -> bool:
-        """Whether the call has ended its work."""
+        """Returns whether the call's coroutine and all its asyncio tasks have ended."""
         return self.main.done() and (self.parted.done() or not self.tasks)
 
     def drive(self) -> int:
-        """Runs the loop, and returns the code that tells the host to wait or to end this call."""
+        """Runs the loop. Returns the code with which this call tells the host to wait, or that the call has ended."""
         global _driver
         _driver = self
         try:
@@ -81,8 +82,8 @@ class Call:
                 if other is not self and other.is_over:
                     other.wake()
             if not is_idle:
-                # The host wakes the loop after a pause. An immediate event would be wrong, because the host delivers
-                # the event with the lowest handle first, so events with higher handles might never come.
+                # The host wakes the loop after a short pause. Without the pause, other events might never come, because
+                # the host delivers the event with the lowest handle first.
                 _wake_at(loop.time() + 0.001)
         finally:
             _driver = None
@@ -90,8 +91,8 @@ class Call:
         return int(support._CallbackCode.WAIT | (self._waitable_set() << 4))
 
     def _run(self) -> bool:
-        """Runs the loop, and passes the call's result to the host as soon as the call has a result. Returns False if
-        more callbacks are ready."""
+        """Runs the loop, and passes the call's result to the host as soon as there is a result. Returns False if
+        further callbacks are ready to run."""
         is_idle = loop.run_ready()
         if self.main.done() and not self.has_returned:
             self._return()
@@ -150,7 +151,8 @@ class Call:
 
 
 def _as_err(export: str, error: BaseException) -> Any:
-    """Converts an exception to the error type of an export. A value of another type, or an exception, would trap."""
+    """Converts an exception to the error type of an export. If an export returns a value of another type or raises an
+    exception, the component traps."""
     types = _host.types
     kinds, wrap = {
         "handle": (http.ErrorCode, http.ErrorCode_InternalError),
@@ -166,7 +168,7 @@ def _as_err(export: str, error: BaseException) -> Any:
 
 
 def describe(error: BaseException) -> str:
-    """Returns the exception in one line, in the form that the host records."""
+    """Returns the text of an exception in one line. The host records this text as the task's error."""
     return "".join(traceback.format_exception_only(error)).strip()
 
 
@@ -178,7 +180,7 @@ def current() -> Call:
 
 
 def unfinished() -> set[asyncio.Future[Any]]:
-    """Returns the futures for which other open calls wait: the ends of their tasks, and their `parted`."""
+    """Returns the futures for which the other open calls wait: their asyncio tasks, and their futures `parted`."""
     here = current()
     calls = [call for call in _open if call is not here and call.tasks and not call.parted.done()]
     return {future for call in calls for future in (call.parted, *call.tasks)}
@@ -207,7 +209,8 @@ def callback(event: int, waitable: int, result: int) -> int:
             runtime.subtask_drop(waitable)
         future, promise = _pending.pop(waitable)
         if future.done():
-            # The wait was cancelled. The answer is read nevertheless, because reading frees the answer's memory.
+            # The app has cancelled the wait. This code still reads the answer, because reading frees the answer's
+            # memory.
             runtime.promise_get_result(result, promise)
         else:
             future.set_result(result)
@@ -233,7 +236,7 @@ def spawn(coroutine: Coroutine[Any, Any, Any]) -> None:
 
 
 def _set_alarm() -> bool:
-    """Asks the host to wake the loop for the earliest timer. Returns False if the timer is already due."""
+    """Asks the host to wake the loop when the earliest timer is due. Returns False if the timer is already due."""
     when = loop.next_timer()
     return when is None or _wake_at(when)
 
@@ -241,7 +244,8 @@ def _set_alarm() -> bool:
 def _wake_at(when: float) -> bool:
     """Asks the host to wake the loop at the time `when`. Returns False if this time has already passed.
 
-    A wait at the host cannot be taken back. If the host already waits for an earlier time, the loop uses that wait.
+    The loop cannot cancel a wait at the host. If the host will already wake the loop at an earlier time, this function
+    starts no second wait.
     """
     if any(alarm <= when for alarm in _alarms):
         return True
@@ -256,12 +260,12 @@ async def _alarm(when: float) -> None:
     try:
         await monotonic_clock.wait_for(max(0, int((when - loop.time()) * 1e9)))
     finally:
-        # This also runs if the app cancels all tasks. A later timer then needs a new alarm.
+        # This line also runs if the app cancels all asyncio tasks. The next timer then starts a new wait.
         _alarms.remove(when)
 
 
 def run_in_build(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine in the build, where no host exists. The coroutine must not wait for the host."""
+    """Runs a coroutine during the build. The build has no host, so the coroutine must not wait for the host."""
     task = loop.create_task(coroutine)
     loop.run_ready()
     if not task.done():

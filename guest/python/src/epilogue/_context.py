@@ -1,4 +1,4 @@
-"""The current request, the running task, and the host's signal to stop."""
+"""The current request, the running task, and the host's warning before it stops the instance."""
 
 import asyncio
 from contextvars import ContextVar
@@ -11,13 +11,14 @@ from epilogue import _host
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The request's position in a distributed trace, as W3C Trace Context defines it."""
+    """The request's position in a distributed trace, in the format of W3C Trace Context."""
 
     traceparent: str
     """The value of the header `traceparent` for requests to other services. If the client sent a valid `traceparent`,
-    the value has the client's trace id. If not, the host starts a new trace."""
+    this value has the same trace id as the client's header. Otherwise, the value has a new trace id."""
     tracestate: str | None
-    """The client's header `tracestate`. None if the client sent no `tracestate` or no valid `traceparent`."""
+    """The value of the client's header `tracestate`. None if the client sent no `tracestate`, or no valid
+    `traceparent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class RequestContext:
     id: str
     """The request's identifier. The host writes the identifier into every event about the request and its tasks."""
     trace_context: TraceContext
-    """The request's position in a distributed trace. Send this position with requests to other services."""
+    """The request's position in a distributed trace. Send it as headers with requests to other services."""
 
     @staticmethod
     def current() -> "RequestContext | None":
@@ -48,7 +49,7 @@ class ResponseOutcome:
     the response. `response-failed`: the host did not send the whole response. `handler-failed`: the handler returned no
     response."""
     reason: str | None = None
-    """The reason for the failure of the response or of the handler."""
+    """The reason why the response or the handler failed. None if neither failed."""
 
     @staticmethod
     def from_wit(outcome: Any) -> "ResponseOutcome":
@@ -77,10 +78,10 @@ class TaskContext:
     outcome: ResponseOutcome
     """Says how the response to the request ended."""
     idempotency_key: str
-    """A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key to
-    services that ignore a second request with the same key."""
+    """A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key with a
+    request to another service, so that the service can ignore the request of a second attempt."""
     request: RequestContext = field(repr=False)
-    """The request that added the task."""
+    """The identifier and the trace context of the request to which the task belongs."""
 
     @staticmethod
     def current() -> "TaskContext | None":
@@ -95,23 +96,23 @@ class TaskContext:
 
 
 running: ContextVar[Any] = ContextVar("epilogue_task", default=None)
-"""The running task, in the form in which the host has passed it."""
+"""The running task, as the value that the host has passed. None in a handler and in a teardown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The host's signal that the running handler, task or teardown should stop."""
+    """The host's warning that the running handler, task or teardown should stop soon."""
 
     reason: Literal["deadline", "shutdown"]
-    """The reason for the signal: the deadline is near, or the host is shutting down."""
+    """The reason for the warning: the deadline is near, or the host is shutting down."""
     grace: timedelta
     """The time from now until the host stops the instance by force."""
 
 
 async def stopping() -> Stop:
-    """Waits until the running handler, task or teardown should stop, and returns the host's signal.
+    """Waits until the host warns the running handler, task or teardown that it should stop. Returns this warning.
 
-    Wait for this function and for the work at the same time:
+    Wait for this function and for your own work at the same time:
 
         work, stop = asyncio.create_task(copy_rows()), asyncio.create_task(stopping())
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)

@@ -1,11 +1,11 @@
-"""The reasons why a task is refused."""
+"""The reasons why the host or this package refuses a task."""
 
 from enum import StrEnum
 from typing import Any
 
 
 class EnqueueErrorKind(StrEnum):
-    """The kind of an EnqueueError."""
+    """The reason of an EnqueueError, as a constant."""
 
     QUEUE_FULL = "queue-full"
     """The request already has the largest allowed number of tasks. The error's `limit` is the largest allowed
@@ -18,19 +18,20 @@ class EnqueueErrorKind(StrEnum):
     BAD_ARGS = "bad-args"
     """The task is durable, and its function or its arguments cannot be stored as JSON."""
     NO_RUNNER = "no-runner"
-    """The component does not export `runner`, because the app's module has no class `Runner`."""
+    """The component cannot run tasks, because the app's module has no class `Runner`."""
     SHUTTING_DOWN = "shutting-down"
     """The host is shutting down and accepts no more tasks."""
     CLOSED = "closed"
-    """The instance serves no request. The request has been torn down, or no request has begun."""
+    """There is no current request. The request has already ended with its teardown, or no request has begun."""
     UNSUPPORTED = "unsupported"
-    """The host does not support an option of the task. The message names the option and the reason."""
+    """The host does not support an option of the task, such as `durable`. The message names the option and the
+    reason."""
     TOO_MANY_GENERATIONS = "too-many-generations"
-    """The durable task is one generation too far from its request. The error's `limit` is the largest number of
-    generations."""
+    """Durable tasks have added durable tasks in a chain that is longer than the limit. The error's `limit` is the
+    largest length of the chain after the request's own task."""
     BACKLOG_FULL = "backlog-full"
-    """The task is durable, but the durable tasks of too many requests are already waiting in the task engine. The
-    error's `limit` is the largest number of requests whose tasks may wait."""
+    """The task is durable, but the task engine already holds the durable tasks of too many requests. The error's
+    `limit` is the largest number of such requests."""
     OTHER = "other"
     """The host refuses the task for another reason. The message names the reason."""
 
@@ -60,10 +61,10 @@ _MESSAGES = {
 
 
 class EnqueueError(Exception):
-    """The reason why a task is refused. A refused task never runs."""
+    """The error that `add_task` raises if the task is refused. A refused task never runs."""
 
     kind: EnqueueErrorKind
-    """The kind of the reason for the refusal."""
+    """The reason for the refusal."""
     limit: int | None
     """The limit that the task would exceed. None if the task would not exceed a limit."""
 
@@ -74,8 +75,8 @@ class EnqueueError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status for the client. The status is 503 if the same request may succeed later, and otherwise
-        500."""
+        """The HTTP status of the response if the app does not catch this error. The status is 503 if the same request
+        may succeed later, and otherwise 500."""
         later = (EnqueueErrorKind.SHUTTING_DOWN, EnqueueErrorKind.BACKLOG_FULL)
         return 503 if self.kind in later else 500
 

@@ -1,4 +1,5 @@
-"""The host's interfaces. Outside a component, for example in an editor, in pytest or under uvicorn, no host exists."""
+"""Imports the host's interfaces. Outside a component, for example in an editor, in pytest or under uvicorn, there is no
+host."""
 
 import importlib
 import sys
@@ -8,7 +9,7 @@ IN_COMPONENT: bool = sys.platform == "wasi"
 """Whether this code runs in a component, or in the build of a component."""
 
 is_there = False
-"""Whether this code can call a host. This code can call a host in a component, but not in the build of a component."""
+"""Whether this code can call the host. The value is true in a running component, and false in the build."""
 
 
 def _interface(name: str) -> Any:

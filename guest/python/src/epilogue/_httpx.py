@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 from epilogue import _outgoing
 
-# The options of httpx that need a client with its own sockets.
+# The options of httpx that work only if httpx opens its own sockets.
 _OF_SOCKETS = ("cert", "proxy", "uds", "local_address", "socket_options")
 
 

@@ -15,15 +15,15 @@ def on_start(callback: Callable[[], Awaitable[None]]) -> None:
 
 
 async def start() -> None:
-    """Runs the registered callbacks in the instance's first call. If a callback raises, the next call runs the
-    callbacks again."""
+    """Runs the registered callbacks if this is the instance's first call. If a callback raises an exception, the next
+    call runs the callbacks again."""
     global _has_started
     if _has_started:
         return
     # Each instance needs a new seed, because the snapshot of the build contains one seed for all instances.
     random.seed()
-    # The streams are opened at the first request. The host drops an instance that opens a handle at a later request and
-    # keeps it.
+    # This opens stdout and stderr at the first request. If an instance opens a handle at a later request and does not
+    # close it, the host drops the instance.
     for stream in (sys.stdout, sys.stderr):
         os.write(stream.fileno(), b"")
     for callback in _callbacks:

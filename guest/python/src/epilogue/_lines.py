@@ -10,14 +10,14 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 def event(line: str) -> dict[str, Any] | None:
-    """Returns the event that the native host would log instead of this line. Returns None if the app itself has printed
-    the line."""
+    """Converts a line to the event that `epilogue up` logs for an app that is not composed. Returns None if the app
+    itself has printed the line."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
     fields = {name: _value(text) for name, text in _FIELD.findall(found["fields"])}
     if "trace" in fields:
-        # This event is the end of a request. A composed component stores no tasks.
+        # The line is about the end of a request. `stored` is 0, because a composed component has no durable tasks.
         fields |= {"trace_id": fields.pop("trace"), "stored": 0}
     message = {"message": found["message"]} if found["message"] else {}
     return {"level": found["level"], "target": found["target"]} | message | fields

@@ -1,4 +1,4 @@
-"""The event loop, which is asyncio's loop without a selector. The host's calls drive the loop, as `_calls`
+"""The event loop, which is asyncio's loop without a selector. The loop runs during the host's calls, as `_calls`
 describes."""
 
 import asyncio
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
 _T = TypeVar("_T")
-# The largest number of rounds that the loop runs in one go. After these rounds, the host can deliver events, even if
-# the program never waits, as in `while True: await asyncio.sleep(0)`.
+# The largest number of rounds that the loop runs before it returns to the host. The host can then deliver events, even
+# if the app never waits, as in `while True: await asyncio.sleep(0)`.
 _ROUNDS = 1000
 
 
 class Owner(Protocol):
-    """A call of the host. The call waits for the tasks that were created in it."""
+    """A call in which the host runs an export. The call ends when all asyncio tasks that it has created have ended."""
 
     is_open: bool
     tasks: set[asyncio.Task[Any]]
@@ -27,13 +27,13 @@ class Owner(Protocol):
 _owner: contextvars.ContextVar[Owner | None] = contextvars.ContextVar("epilogue_owner", default=None)
 
 loose: set[asyncio.Task[Any]] = set()
-"""The tasks that were still running when their call ended. The teardown waits for these tasks."""
+"""The asyncio tasks that were still running when their call ended. The teardown waits for these tasks."""
 
 
 @contextmanager
 def owned_by(owner: Owner | None) -> Iterator[None]:
-    """Makes `owner` the owner of tasks that are created inside the `with` block. If `owner` is None, no call waits for
-    these tasks."""
+    """Makes the call `owner` wait for all asyncio tasks that the code in the `with` block creates. If `owner` is None,
+    no call waits for these tasks."""
     token = _owner.set(owner)
     try:
         yield
@@ -42,8 +42,8 @@ def owned_by(owner: Owner | None) -> Iterator[None]:
 
 
 def hide(task: asyncio.Task[_T]) -> asyncio.Task[_T]:
-    """Removes a task of this package from `asyncio.all_tasks()`, because some apps cancel all tasks in
-    `asyncio.all_tasks()`."""
+    """Removes an asyncio task of this package from `asyncio.all_tasks()`, because some apps cancel all tasks that
+    `asyncio.all_tasks()` returns."""
     asyncio._unregister_task(task)
     return task
 
@@ -64,7 +64,7 @@ class Loop(base_events.BaseEventLoop):
         self._clock_resolution = 1e-6
 
     def run_ready(self) -> bool:
-        """Runs all callbacks that are ready or become ready. Returns False if callbacks are left after the largest
+        """Runs callbacks until no callback is ready. Returns False if callbacks are still ready after the largest
         number of rounds."""
         for _ in range(_ROUNDS):
             self._queue_due_timers()
@@ -76,7 +76,8 @@ class Loop(base_events.BaseEventLoop):
                     try:
                         handle._run()
                     except (SystemExit, KeyboardInterrupt) as error:
-                        # A task that tries to exit has this error as its result. The instance goes on.
+                        # If a task calls `sys.exit`, asyncio stores this error as the task's result. The instance goes
+                        # on.
                         self.call_exception_handler({"message": "a task tried to exit", "exception": error})
         return False
 

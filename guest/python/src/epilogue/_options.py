@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Literal, TypedDict
 
 RunWhen = Literal["success", "failure", "always"]
-"""Says whether a task runs after a response of any status, after a failure of the handler, or in both cases."""
+"""When a task runs: `success` means after a response of any status, `failure` after a failure of the handler, and
+`always` in both cases."""
 
 FailurePolicy = Literal["stop", "continue"]
-"""Says whether a request's remaining tasks run after a task has failed, trapped or timed out."""
+"""What happens to a request's remaining tasks after one task has failed: with `stop`, the host skips them, and with
+`continue`, it runs them. A task also counts as failed if it traps or times out."""
 
 Seconds = float | timedelta
 """A duration, as a number of seconds or a `timedelta`."""
@@ -17,7 +19,7 @@ _LONGEST = 2**64 - 1
 
 
 def nanoseconds(duration: Seconds) -> int:
-    """Converts a duration to nanoseconds. A duration above 584 years becomes 584 years."""
+    """Converts a duration to nanoseconds. The result is at most 584 years, because it must fit into 64 bits."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if not seconds >= 0:
         raise ValueError(f"a duration cannot be negative or NaN: {duration!r}")
@@ -26,15 +28,16 @@ def nanoseconds(duration: Seconds) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The waits between the attempts of a task. Each wait is twice as long as the wait before it, up to `max`.
+    """The pauses between the attempts of a task. Each pause is twice as long as the previous pause, up to `max`.
 
-    The host shortens each wait at random, by up to half, so that tasks that failed together do not retry together.
+    The host shortens each pause at random, by up to half. So if many tasks fail at the same time, their next attempts
+    do not all begin at the same time.
     """
 
     first: Seconds
-    """The wait after the first failed attempt. A value below one millisecond counts as one millisecond."""
+    """The pause after the first failed attempt. A value below one millisecond counts as one millisecond."""
     max: Seconds
-    """The longest wait between two attempts. If `max` is shorter than `first`, every wait is `first`."""
+    """The longest pause between two attempts. If `max` is shorter than `first`, every pause is `first`."""
 
     def __post_init__(self) -> None:
         nanoseconds(self.first)
@@ -42,7 +45,8 @@ class Backoff:
 
 
 class Options(TypedDict, total=False):
-    """The options of a task as keyword arguments. `TaskOptions` describes each option."""
+    """The type of the options that `@task` and `with_options` take as keyword arguments. `TaskOptions` describes each
+    option."""
 
     run_when: RunWhen
     timeout: Seconds | None
@@ -57,22 +61,23 @@ class TaskOptions:
     """The options of one task, which say when, how often and how long the task runs."""
 
     run_when: RunWhen = "success"
-    """Says after which results of the handler the task runs. `"success"` means a response of any status."""
+    """When the task runs: `"success"` means after a response of any status, `"failure"` after a failure of the handler,
+    and `"always"` in both cases."""
     timeout: Seconds | None = None
-    """The timeout of one attempt. The operator's setting `task-timeout`, which is 30 s by default, is the default and
-    the upper bound."""
+    """The time limit for one attempt. The default is the operator's setting `task-timeout`, which is 30 s. A longer
+    timeout than `task-timeout` has no effect."""
     max_attempts: int | None = None
-    """The largest number of attempts. Default: one attempt. For a durable task, the default is the operator's setting
-    `durable-attempts`."""
+    """The largest number of attempts. The default is one attempt. For a durable task, the default is the operator's
+    setting `durable-attempts`, which is 10."""
     backoff: Backoff | None = None
-    """The waits between attempts. Default: 100 ms to 10 s. For a durable task, the default is the operator's settings
-    `durable-backoff` and `durable-max-backoff`."""
+    """The pauses between attempts. The default is 100 ms to 10 s. For a durable task, the default is given by the
+    operator's settings `durable-backoff` (15 s) and `durable-max-backoff` (1 h)."""
     cancel_on_disconnect: bool = False
     """If true, the host cancels the task if the client leaves before the response is complete."""
     durable: bool = False
-    """If true, the host stores the task in the task engine, where the task survives a crash of the host. A durable task
-    runs at least once, on this host or in a worker. The function of a durable task must be a function of a module. The
-    arguments of a durable task must be JSON: str, int, float, bool, None, list, dict."""
+    """If true, the host stores the task in the task engine, so that the task survives a crash of the host. A durable
+    task runs at least once, on this host or in a worker. The function of a durable task must be a function of a module.
+    The arguments of a durable task must be JSON: str, int, float, bool, None, list, dict."""
 
     def __post_init__(self) -> None:
         if self.run_when not in ("success", "failure", "always"):

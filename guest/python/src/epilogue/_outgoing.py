@@ -44,8 +44,8 @@ async def send(request: httpx.Request) -> httpx.Response:
     try:
         return await _wait_for(request, answer, sent, _timeout(request, "read") if is_long else None)
     finally:
-        # The server may read the body on after its response. If the server has not answered, no code waits for the
-        # response any more.
+        # If the server has answered, it may still read the rest of the body. If the server has not answered, nobody
+        # waits for the response any more, so the host must not send the rest of the body.
         if not answer.done():
             answer.cancel()
             sent.cancel()
@@ -58,7 +58,7 @@ async def _wait_for(
     """Waits for the server's response, which may come before the whole request has been sent."""
     await asyncio.wait((answer, sent), return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
-        # This raises the exception that the app's iterator has raised.
+        # If the app's iterator has raised an exception, this line raises it again.
         await sent
         await asyncio.wait((answer,), timeout=seconds)
         if not answer.done():
@@ -67,7 +67,7 @@ async def _wait_for(
 
 
 def _outgoing(request: httpx.Request, body: _RequestBody | None, is_long: bool) -> tuple[Any, Any]:
-    """Returns the request for the host, and the writer of the request's trailers."""
+    """Makes the request that the host sends. Returns the request, and the writer for the request's trailers."""
     try:
         fields = _fields.to_wit(request.headers.raw)
     except Err as error:
@@ -81,8 +81,8 @@ def _outgoing(request: httpx.Request, body: _RequestBody | None, is_long: bool) 
     if read is not None:
         options.set_between_bytes_timeout(nanoseconds(read))
         if not is_long:
-            # With a long body, the time begins after the body has been sent, but the host would count from the
-            # connection on.
+            # If the body is long, httpx's timeout begins when the body has been sent. The host's timeout for the first
+            # byte would begin when the connection is open, so this code does not set it.
             options.set_first_byte_timeout(nanoseconds(read))
     trailers, read_trailers = _trailers_future(_ok)
     outgoing, sent = http.Request.new(fields, body and body.reader, read_trailers, options)
@@ -134,7 +134,7 @@ class _RequestBody:
         if not part:
             return
         timeout = _timeout(self._request, "write")
-        # A write at the host cannot be taken back, so the write goes on after the timeout.
+        # This code cannot cancel a write at the host, so the write goes on after the timeout.
         writing = _spawn(self._writer.write_all(part))
         await asyncio.wait((writing,), timeout=timeout)
         if not writing.done():
@@ -163,7 +163,7 @@ class _ResponseBody:
 
 @functools.cache
 def _stream_class(base: type) -> type:
-    """Returns the class of response bodies, which is a subclass of httpx's or httpx2's class."""
+    """Returns the class for the bodies of responses. The class is a subclass of httpx's or httpx2's class `base`."""
     return type("ResponseBody", (_ResponseBody, base), {})
 
 
@@ -173,7 +173,7 @@ def _timeout(request: httpx.Request, name: str) -> float | None:
 
 
 def _spawn(coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-    """Runs a coroutine. No call of the host waits for the end of the coroutine."""
+    """Starts a coroutine, and returns its asyncio task. The current call can end before the coroutine."""
     with _loop.owned_by(None):
         return _loop.hide(_calls.loop.create_task(coroutine))
 

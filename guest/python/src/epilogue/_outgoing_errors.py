@@ -24,15 +24,15 @@ _KINDS = {
 
 
 def library(request: httpx.Request) -> Any:
-    """Returns the package of a request, which is httpx or its successor httpx2."""
+    """Returns the package that has made the request: httpx or its successor httpx2."""
     *_, kind, _object = type(request).__mro__
     return sys.modules[kind.__module__.partition(".")[0]]
 
 
 def exception(code: Any, request: httpx.Request) -> httpx.TransportError:
-    """Returns the exception for a value of the WIT's variant `error-code`."""
+    """Converts the host's error, a value of the WIT's variant `error-code`, to httpx's exception."""
     case = type(code).__name__.removeprefix("ErrorCode_")
-    # All other errors are about data that the app or the server has sent.
+    # All errors that are not listed are about data that the app or the server has sent.
     wrong = "LocalProtocolError" if case.startswith("HttpRequest") else "RemoteProtocolError"
     kind: type[httpx.TransportError] = getattr(library(request), _KINDS.get(case, wrong))
     return kind(_message(case, code, request.url), request=request)

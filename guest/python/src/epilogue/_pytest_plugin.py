@@ -1,5 +1,5 @@
-"""The fixtures of `epilogue.testing`. pytest loads this module in every project that has the package installed, so this
-module imports no other module of the package.
+"""The fixtures of `epilogue.testing`. If this package is installed, pytest loads this module in every project. So this
+module imports no other module of the package before a test uses a fixture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def host_options() -> Sequence[str]:
-    """The options of `epilogue up` for the fixture `host`. A project can replace this fixture with its own fixture
-    `host_options`."""
+    """The command-line options with which the fixture `host` starts `epilogue up`. To change the options, define a
+    fixture with the same name, `host_options`, in your project."""
     return ()
 
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest, host_options: Sequence[str]) -> "Iterator[Host]":
-    """A host that serves the last build of the app of the nearest `spin.toml`."""
+    """A running host for one test. The host serves the app of the nearest `spin.toml`, as it was built last."""
     from epilogue.testing import Host
 
     with Host(_find_manifest(request.path.parent), *host_options) as host:

@@ -12,13 +12,13 @@ P = ParamSpec("P")
 
 
 class BackgroundTasks:
-    """The queue of the current request. A request has one queue, and every object of this class refers to this queue.
+    """The queue of the current request. A request has one queue. All objects of this class add to this queue.
 
     The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
-    handler and its dependencies, libraries, running tasks and the teardown all add to the same queue.
+    handler, its dependencies, libraries, running tasks and the teardown all add tasks to the same queue.
 
-    In a handler of FastAPI, use FastAPI's own `BackgroundTasks` as the parameter. When the handler has returned its
-    response, FastAPI's tasks go to the same queue.
+    In a handler of FastAPI, use FastAPI's own `BackgroundTasks` as a parameter. When the handler has returned its
+    response, this package adds FastAPI's tasks to the same queue.
     """
 
     __slots__ = ()
@@ -26,11 +26,11 @@ class BackgroundTasks:
     def add_task(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> int:
         """Adds a task that calls `function(*args, **kwargs)`, and returns the task's number within the request.
 
-        `function` may be `def` or `async def`. `@task` and `with_options` set the options of the task.
+        `function` may be `def` or `async def`. To set options of the task, use `@task` or `with_options`.
 
-        A function of a module whose arguments are JSON can run in any instance. All other tasks, such as lambdas and
-        methods, stay in this instance's memory. If the instance dies before a task in its memory has run, the host
-        records the task as `abandoned`.
+        A task can run in any instance if its function is a function of a module, and if its arguments are JSON. All
+        other tasks, such as lambdas and methods, stay in this instance's memory. If the instance dies before such a
+        task has run, the host records the task as `abandoned`.
 
         Raises EnqueueError if the host refuses the task. A refused task never runs.
         """
@@ -48,9 +48,10 @@ class BackgroundTasks:
         return cancelled
 
     def on_failure(self, policy: FailurePolicy) -> None:
-        """Sets whether the remaining tasks of this request run after a task has failed: `"continue"` or `"stop"`.
+        """Sets whether the host runs the remaining tasks of this request after a task has failed. With `"continue"`,
+        the host runs them. With `"stop"`, the host skips them.
 
-        Without a call of this method, the operator's setting `on-failure` decides, which is `"stop"` by default.
+        If you do not call this method, the operator's setting `on-failure` decides, which is `"stop"` by default.
         """
         if policy not in ("stop", "continue"):
             raise ValueError(f'the policy is "stop" or "continue", not {policy!r}')
@@ -73,7 +74,7 @@ def enqueue(task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         id_: int = _host.queue.add_task(task.name, text, _wit_options(task.options, reason is not None))
     except Exception as error:
         _args.forget(text)
-        # The exception is componentize-py's `Err`, which holds the host's `enqueue-error`.
+        # The exception is componentize-py's `Err`. Its value is the host's `enqueue-error`.
         if not hasattr(error, "value"):
             raise
         raise EnqueueError.from_wit(error.value) from None

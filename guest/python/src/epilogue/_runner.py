@@ -1,4 +1,4 @@
-"""The functions that the host calls after the response."""
+"""The functions that the host calls to run a task or the teardown."""
 
 import asyncio
 import inspect
@@ -12,7 +12,7 @@ from componentize_py_types import Err
 from epilogue import _args, _calls, _context, _host, _instance, _loop, _task, _teardown, _waiting
 from epilogue.bindings import exports
 
-# The longest time that a teardown waits for unfinished work, in seconds.
+# The longest time, in seconds, for which a teardown waits for unfinished work of the handler and the tasks.
 _PATIENCE = 5.0
 
 
@@ -27,7 +27,7 @@ class Runner(exports.Runner):  # type: ignore[misc]
         try:
             await _call(function, *args, **kwargs)
         except asyncio.CancelledError:
-            # A composed component cancels the call at the task's deadline.
+            # In a composed component, the adapter cancels the call at the task's deadline.
             _waiting.end(task.id, TimeoutError(f"the task {task.name!r} took longer than its timeout"), task.attempt)
             raise
         except Exception as error:
@@ -46,7 +46,8 @@ class Runner(exports.Runner):  # type: ignore[misc]
         _args.forget()
         await _wait_for_work()
         if _waiting.is_any():
-            # The app has added tasks meanwhile. These tasks run before the callbacks.
+            # The app has added tasks during the wait. The host runs these tasks first, and then calls the teardown
+            # again.
             _host.queue.needs_teardown()
             return
         errors = await _teardown.close(_call)
@@ -57,13 +58,13 @@ class Runner(exports.Runner):  # type: ignore[misc]
 
 
 async def _wait_for_work() -> None:
-    """Waits for unfinished work of earlier calls, but leaves enough time for the callbacks.
+    """Waits until the asyncio tasks of earlier calls have ended, but leaves enough time for the callbacks.
 
-    The native host has already waited for the open calls, but a composed component has not.
+    `epilogue up` has already waited for the open calls, but a stock host has not.
     """
     end = _calls.loop.time() + _PATIENCE
     while (work := _loop.loose | _calls.unfinished()) and _calls.loop.time() < end:
-        # The waits are short, because a timer at the host cannot be taken back. Without an open call, the wait needs no
+        # Each wait is short, because this code cannot cancel a timer at the host. If no call is open, the wait needs no
         # timer.
         step = 0.1 if _calls.unfinished() else None
         await asyncio.wait(work, timeout=step, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +93,7 @@ async def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None
 
 
 def _is_of_the_call(error: Exception, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether the error says that the function cannot be called with these arguments."""
+    """Returns whether the error says that the function cannot be called with these arguments."""
     if not isinstance(error, TypeError):
         return False
     try:

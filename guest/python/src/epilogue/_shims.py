@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _MissingError(OSError):
-    """A stand-in for the classes of `ssl`. Libraries can name the class, but cannot create an object of the class."""
+    """Replaces a class of `ssl`. Libraries can refer to the class, but cannot create an object of the class."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise OSError("a component has no `ssl`: use httpx.AsyncClient, whose requests the host sends, with TLS")
@@ -30,8 +30,8 @@ def _start(self: threading.Thread) -> None:
 
 
 def install() -> None:
-    """Makes `import ssl` succeed. After this call, the use of `ssl` and the start of a thread raise an exception that
-    names the reason."""
+    """Makes `import ssl` succeed. If the app then uses `ssl` or starts a thread, it gets an exception that says why
+    this does not work."""
     if importlib.util.find_spec("_ssl") is None:
         sys.modules["ssl"] = _Ssl("ssl")
     threading.Thread.start = _start  # type: ignore[method-assign]

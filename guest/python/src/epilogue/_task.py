@@ -23,7 +23,7 @@ class Definition:
     options: TaskOptions
 
 
-# The tasks with the decorator `@task`. The functions of other tasks are found in their modules.
+# The tasks with the decorator `@task`, by name. `find` looks up the functions of other tasks in their modules.
 _named: dict[str, Callable[..., Any]] = {}
 
 
@@ -40,9 +40,9 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
     The decorator does not change the function, so the app can also call the function directly. The function may be
     `def` or `async def`.
 
-    `name` is the name under which the host knows and stores the task. The default name is the module and the function,
-    such as `mail:send_welcome`. If you rename or move the function, the default name changes, and the host cannot run
-    tasks that were stored under the old name. Set a fixed `name` to avoid this problem.
+    `name` is the name under which the host stores the task. The default name is the module and the function, such as
+    `mail:send_welcome`. If you rename or move the function, the default name changes. The host then cannot run tasks
+    that it has stored under the old name. To avoid this, set a `name`.
 
     Every function can be a task, also without this decorator. A function without this decorator has the default
     options.
@@ -54,8 +54,7 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
         definition = Definition(name or default_name(function), function, TaskOptions(**options))
         setattr(function, _MARK, definition)
         if "<locals>" in function.__qualname__:
-            # Each call of the outer function makes a new inner function with its own variables, so the inner function
-            # stays in this instance.
+            # The function was made by another function and uses its variables, so the task must run in this instance.
             return function
         other = _named.setdefault(definition.name, function)
         if other is not function and default_name(other) != default_name(function):
@@ -71,22 +70,22 @@ def task(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
 
 def with_options(function: Callable[P, R], /, **options: Unpack[Options]) -> Callable[P, R]:
-    """Returns a copy of the function with other options, for one call of `add_task`.
+    """Returns a copy of the function with other task options. Pass the copy to `add_task`.
 
         tasks.add_task(with_options(write_log, run_when="always", timeout=5), "message")
 
-    Each given option replaces the same option of `@task`. The result works with the `add_task` of `epilogue`, of
-    FastAPI and of Starlette. You can also call the result like the function.
+    Each option of this call replaces the same option of `@task`. You can pass the copy to the `add_task` of `epilogue`,
+    of FastAPI and of Starlette. You can also call the copy like the function.
     """
     own = definition_of(function)
-    # The copy is a `partial`, because Starlette finds out whether the function inside a `partial` is `async`.
+    # The copy is a `partial`, because Starlette can see whether the function inside a `partial` is `async`.
     call = functools.partial(own.function)
     setattr(call, _MARK, dataclasses.replace(own, options=dataclasses.replace(own.options, **options)))
     return cast("Callable[P, R]", call)
 
 
 def default_name(function: Callable[..., Any]) -> str:
-    """Returns the name of a task without `name`, in the form `module:qualified.name`."""
+    """Returns the default name of a task, in the form `module:qualified.name`."""
     if isinstance(function, functools.partial):
         return default_name(function.func)
     owner = function if hasattr(function, "__qualname__") else type(function)
@@ -102,14 +101,14 @@ def definition_of(function: Callable[..., Any]) -> Definition:
     if isinstance(definition, Definition):
         if isinstance(function, functools.partial) or definition.function is function:
             return definition
-        # The function is a bound method, or a wrapper that has copied the attributes of a task's function.
+        # The function is not the task's own function, but a bound method, or a wrapper with the same attributes.
         return dataclasses.replace(definition, function=function)
     return Definition(default_name(function), function, _DEFAULTS)
 
 
 def find(name: str) -> Callable[..., Any] | None:
-    """Returns the function of the task with this name, from the tasks with `@task` or from an imported module. Returns
-    None if the app has no such function."""
+    """Returns the function of the task with this name. Looks for a function with `@task`, and then for a function of an
+    imported module. Returns None if the app has no such function."""
     if name in _named:
         return _named[name]
     module, _, path = name.partition(":")

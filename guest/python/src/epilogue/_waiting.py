@@ -1,5 +1,5 @@
-"""Futures of tasks. Code in this instance waits for these futures, for example FastAPI's dependencies, which close
-after the tasks."""
+"""Futures that end when a task of the host has ended. For example, FastAPI closes its dependencies after the tasks, so
+it waits for these futures."""
 
 import asyncio
 
@@ -9,14 +9,15 @@ _MARK = "__epilogue_logged__"
 
 
 def wait_for(id_: int, max_attempts: int) -> asyncio.Future[None]:
-    """Returns a future that ends with the last attempt of the task with this number."""
+    """Returns a future for the task with this number. The future ends when the task's last attempt has ended."""
     _attempts[id_] = max_attempts
     _futures[id_] = future = asyncio.get_running_loop().create_future()
     return future
 
 
 def end(id_: int, error: Exception | None = None, attempt: int | None = None) -> None:
-    """Ends the wait for a task that has succeeded, has been cancelled, or has failed in its last attempt."""
+    """Ends the future of a task that has succeeded, has been cancelled, or has failed. If the task has failed and will
+    be retried, the future does not end."""
     if error is not None and attempt is not None and attempt < _attempts.get(id_, 1):
         return
     _attempts.pop(id_, None)
@@ -31,16 +32,17 @@ def end(id_: int, error: Exception | None = None, attempt: int | None = None) ->
 
 
 def is_any() -> bool:
-    """Whether any code waits for a task."""
+    """Returns whether any code waits for the end of a task."""
     return bool(_futures)
 
 
 def end_all() -> None:
-    """Ends all waits. The remaining tasks were skipped or discarded, or another instance runs them."""
+    """Ends all remaining futures. The tasks of these futures do not run in this instance: the host has skipped or
+    discarded them, or another instance runs them."""
     for id_ in list(_futures):
         end(id_)
 
 
 def has_raised(error: BaseException) -> bool:
-    """Whether a task has raised this exception. The exceptions of tasks have been logged."""
+    """Returns whether a task has raised this exception. If so, the host has already logged the exception."""
     return getattr(error, _MARK, False) is True

@@ -1,4 +1,4 @@
-"""An HTTP client for handlers and tasks, which is httpx with a transport of the host.
+"""An HTTP client for handlers and tasks: httpx, with a transport that sends the requests through the host.
 
     import httpx
     from epilogue.http import HTTPTransport
@@ -9,10 +9,11 @@
 An app of `epilogue.asgi` does not need this transport. In these apps, every `AsyncClient` of httpx and of its successor
 httpx2 sends its requests through the host.
 
-The component may send requests only to the servers that `allowed_outbound_hosts` in the manifest lists. The host
-connects, and checks certificates with the root certificates of Mozilla. Requests, responses, bodies and exceptions have
-the types of httpx. If the manifest does not allow a server, httpx raises a `ConnectError`. The timeouts `connect`,
-`read` and `write` apply. The client has no pool of connections, so `limits` and the timeout `pool` have no effect.
+The component may send requests only to the servers in `allowed_outbound_hosts` of the manifest. For any other server,
+httpx raises a `ConnectError`. The host makes the connections, and checks the servers' certificates with the root
+certificates of Mozilla. Requests, responses, bodies and exceptions have the types of httpx. The timeouts `connect`,
+`read` and `write` work as usual. The client has no pool of connections, so `limits` and the timeout `pool` have no
+effect.
 
 This module needs the extra `httpx`: `pip install 'epilogue[httpx]'`.
 """
@@ -25,7 +26,8 @@ if _host.IN_COMPONENT:
     from epilogue import _outgoing
 
     class HTTPTransport(httpx.AsyncBaseTransport):
-        """Sends requests through the host. Outside a component, this class is `httpx.AsyncHTTPTransport`."""
+        """A transport of httpx that sends requests through the host. Outside a component, this name stands for
+        `httpx.AsyncHTTPTransport`."""
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             """Sends one request. httpx calls this method."""

@@ -9,11 +9,12 @@ pytest finds the fixture `host` by itself:
         record = host.drained(response)
         assert [task.state for task in record.tasks] == ["succeeded"]
 
-The fixture serves the last build of the app of the nearest `spin.toml`. Each test has its own host, with an empty task
-engine. The fixture runs the command `epilogue`, or the command in the environment variable `EPILOGUE`.
+The fixture runs the app of the nearest `spin.toml`, as it was built last. Each test has its own host, with an empty
+task engine. The fixture starts the host with the command `epilogue`, or with the command in the environment variable
+`EPILOGUE`.
 
-Each wait of a test has a timeout of one minute. The wait for the host's start has a timeout of five minutes. After the
-timeout, the test gets an AssertionError with the output of the host and the app.
+Each method that waits has a timeout of one minute. For the start of the host, the timeout is five minutes. If a wait
+takes longer, the test gets an AssertionError with the output of the host and the app.
 """
 
 import json
@@ -38,7 +39,7 @@ SECONDS = 60.0
 _SECONDS_TO_START = 300.0
 
 _T = TypeVar("_T")
-# The messages of a task's events that are not the task's last event.
+# The messages of events after which the task goes on. Any other event is the last event of its task.
 _OPEN = ("stored", "will be retried")
 
 
@@ -47,13 +48,15 @@ class TaskRecord:
     """The record of a task that has ended."""
 
     id: int
-    """The task's number within its request. The first task has the number 1."""
+    """The task's number within its request. The first task of a request has the number 1."""
     name: str
     """The name under which the task was added."""
     state: str
-    """The task's final state, such as `succeeded`. The state is `dead` if a durable task has failed for good."""
+    """The task's final state, such as `succeeded`. The state is `dead` if a durable task has failed and the host does
+    not retry it."""
     attempt: int
-    """The number of the task's last attempt. The number is 0 if the task never started."""
+    """The number of the task's last attempt. The first attempt has the number 1. If the task never started, the value
+    is 0."""
     error: str | None
     """The reason why the task did not succeed. None if the task succeeded."""
 
@@ -69,19 +72,19 @@ class RequestRecord:
 
 
 class Host:
-    """A running host, on a free port of this machine. The end of the `with` block kills the host.
+    """A running host, on a free port of this machine. When the `with` block ends, this class kills the host.
 
         with Host("spin.toml", "--max-requests", "10") as host:
             assert host.get("/").status_code == 200
 
     `app` is a manifest, or a folder with a `spin.toml`. `options` are options of `epilogue up`. `env` has environment
-    variables for the host, in addition to the variables of this process. If `options` names no task engine, the host
-    stores durable tasks in a temporary folder, and runs them.
+    variables for the host, in addition to the variables of this process. If `options` does not contain `--engine`, the
+    host stores durable tasks in a temporary folder, and runs them.
 
-    Set `composed` if the component comes from `epilogue compose`. A composed component prints its records itself, and
-    has no durable tasks.
+    Set `composed` to True if `epilogue compose` has made the component. This class then reads the records from the
+    lines that the component prints. A composed component has no durable tasks.
 
-    Raises AssertionError if the app cannot run. The error contains the output of the host.
+    Raises AssertionError if the host cannot run the app. The error contains the output of the host.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class Host:
 
     @property
     def url(self) -> str:
-        """The URL of the host, such as `http://127.0.0.1:41879`. A restart changes the URL."""
+        """The URL of the host, such as `http://127.0.0.1:41879`. After `restart`, the URL has another port."""
         return self._url
 
     @property
@@ -113,7 +116,7 @@ class Host:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events that the host has logged so far. The app's lines on stderr are also events."""
+        """The events that the host has logged so far. Each line that the app has printed to stderr is also an event."""
         with self._changed:
             return list(self._events)
 
@@ -133,7 +136,8 @@ class Host:
         return httpx.request(method, self.url + path, headers=headers, **options)
 
     def drained(self, response: httpx.Response) -> RequestRecord:
-        """Waits until the request of the response has ended, with all its tasks, its durable tasks and its teardown."""
+        """Waits until the request of this response has ended, with all its tasks, including durable tasks, and its
+        teardown. Returns the request's record."""
         trace_id = response.request.headers["traceparent"].split("-")[1]
 
         def find() -> RequestRecord | None:
@@ -149,8 +153,8 @@ class Host:
             return [record for record in map(self._record, requests) if record]
 
     def stdout(self, count: int = 0) -> list[str]:
-        """Waits until the app has printed `count` lines to stdout, and returns all lines so far, also lines before a
-        restart."""
+        """Waits until the app has printed at least `count` lines to stdout. Returns all lines so far, including lines
+        from before a restart."""
         return self._wait(lambda: list(self._stdout) if len(self._stdout) >= count else None, f"{count} lines on stdout")
 
     def printed(self, text: str) -> str:
@@ -162,17 +166,18 @@ class Host:
         return self._wait(lambda: next((e for e in self._events if text in str(e)), None), f"an event with {text!r}")
 
     def stop(self) -> int:
-        """Stops the host after its requests and tasks have ended, and returns the host's exit code."""
+        """Sends SIGTERM, so that the host stops when its requests and tasks have ended. Returns the host's exit
+        code."""
         self._process.terminate()
         return self._wait_for_exit()
 
     def kill(self) -> None:
-        """Kills the host at once, like a crash."""
+        """Kills the host at once. The effect is the same as that of a crash."""
         self._process.kill()
         self._wait_for_exit()
 
     def restart(self) -> None:
-        """Kills the host if it is running, and starts a new host with the same stored tasks."""
+        """Kills the host if it is running, and starts a new host. The new host has the same task engine."""
         self.kill()
         self._start()
 
@@ -205,7 +210,7 @@ class Host:
         for reader in self._readers:
             reader.start()
         try:
-            # The host needs some time to compile a component that it has not compiled before.
+            # If the host has not compiled this component before, the start takes some time.
             routes = self._wait(lambda: addresses[:] if len(addresses) > 1 else None, "the host's start", _SECONDS_TO_START)
         except BaseException:
             self.kill()
@@ -213,7 +218,8 @@ class Host:
         self._url = routes[0]
 
     def _keep_line(self, addresses: list[str]) -> Callable[[str], None]:
-        """Keeps the app's lines. Before the app's lines, the host prints its address and a line for each route."""
+        """Returns a function that keeps the lines that the app prints. The host itself prints its address and a line
+        for each route first. The function adds these lines to `addresses`."""
 
         def keep(line: str) -> None:
             if line.startswith("Serving ") and not addresses:
@@ -228,7 +234,7 @@ class Host:
     def _keep_event(self, line: str) -> None:
         event: dict[str, Any] = json.loads(line) if line.startswith("{") else {"message": line}
         if self._composed:
-            # The host's own record of the request does not contain the tasks of a composed component.
+            # The host's own event about the request does not count the tasks, because the adapters run them.
             event.pop("trace_id", None)
             event = _lines.event(event.get("line", "")) or event
         self._events.append(event)
@@ -238,21 +244,21 @@ class Host:
             with self._changed:
                 keep(line.rstrip("\n"))
                 self._changed.notify_all()
-        # The process has ended, so all waits for its output end.
+        # The process has ended. This wakes all threads that wait for its output.
         self._process.wait()
         with self._changed:
             self._changed.notify_all()
 
     def _record(self, request: str) -> RequestRecord | None:
-        """Returns the record of a request. Returns None if the request or one of its tasks has not ended."""
+        """Returns the record of a request, or None if the request or one of its tasks has not ended."""
         events = [event for event in self._events if event.get("request") == request]
         tasks = [event for event in events if event["target"] == "epilogue::task"]
         ends = {event["task"]: event for event in tasks if event.get("message") not in _OPEN}
         stored = {event["task"] for event in tasks if event.get("message") == "stored"}
-        # The request and each batch of its durable tasks log an event at their end. The event says how many tasks were
-        # stored.
+        # There is an event at the end of the request, and at the end of each batch of its durable tasks. The field
+        # `stored` of the event says how many tasks were stored.
         counted = sum(event["stored"] for event in events if "trace_id" in event)
-        # The tasks behind a dead task wait for an operator.
+        # If a task is dead, the batch's later tasks wait for an operator, so this code does not wait for them.
         is_stuck = any(event["state"] == "dead" for event in ends.values())
         if counted < len(stored) or not (is_stuck or stored <= ends.keys()):
             return None

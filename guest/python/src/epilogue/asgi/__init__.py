@@ -7,9 +7,9 @@
     ...
     Handler, Runner = serve(app)
 
-The app's `BackgroundTasks` become tasks of the host. The host runs the tasks after the last byte of the response, and
-records the state of each task. The same file runs under uvicorn. Under uvicorn, the classes `Handler` and `Runner` do
-nothing, and FastAPI runs the tasks.
+The host runs the tasks of the app's `BackgroundTasks` after the last byte of the response, and records the state of
+each task. The same file also runs under uvicorn. Under uvicorn, the classes `Handler` and `Runner` do nothing, and
+FastAPI runs the tasks.
 """
 
 from typing import Any
@@ -26,12 +26,12 @@ def serve(app: Any, *, root_path: str | None = None) -> tuple[type, type]:
 
         Handler, Runner = serve(app)
 
-    `root_path` is the prefix of the URL under which the host serves the app. The app's routes do not contain the
-    prefix. The default is the part of the manifest's route before `/...`. For example, an app with the route `/api/...`
-    serves `/api/items` as `/items`. With `""`, the app sees the whole path.
+    `root_path` is the first part of the URL's path, which the app's own routes do not contain. The default is the part
+    of the manifest's route before `/...`. For example, if the manifest has the route `/api/...`, the app's route
+    `/items` serves the path `/api/items`. With `""`, the app's routes must contain the whole path.
 
-    In the build, this function loads the modules that the app needs, and sends the app one request for `GET
-    /.epilogue`. A component cannot import new modules after the build.
+    During the build, this function loads the modules that the app needs, and sends the app one request for `GET
+    /.epilogue`, because a component cannot import new modules after the build.
 
     Raises AppError if the app has a WebSocket route.
     """

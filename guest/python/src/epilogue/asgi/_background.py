@@ -1,4 +1,4 @@
-"""Makes Starlette's and FastAPI's `BackgroundTasks` tasks of the host."""
+"""Adds the tasks in Starlette's and FastAPI's `BackgroundTasks` to the host's queue."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ def install() -> None:
 
 
 def _replace(kind: Any) -> None:
-    # A class of the app keeps its own method, which in the end calls a method of Starlette or FastAPI.
+    # If the app has a subclass with its own method, that method stays. It calls the replaced method of its base class.
     if "__call__" in vars(kind) and kind.__module__.partition(".")[0] in ("starlette", "fastapi"):
         kind.__call__ = _after_response(kind.__call__)
     for subclass in kind.__subclasses__():
@@ -27,7 +27,7 @@ def _replace(kind: Any) -> None:
 
 def _after_response(run_now: Any) -> Any:
     async def call(self: Any) -> None:
-        """Enqueues the tasks, sends the last part of the response, and waits for the tasks.
+        """Adds the tasks to the host's queue, sends the last part of the response, and waits for the end of the tasks.
 
         A dependency with `yield` and other code around the response stay open until the last task has ended. As in
         Starlette, this code sees the exception of the first task that fails.
@@ -38,18 +38,19 @@ def _after_response(run_now: Any) -> Any:
             return
         tasks, done = getattr(self, "tasks", [self]), 0
         if not exchange.is_complete:
-            # The original method of several tasks calls the method of each task.
+            # The original method of `BackgroundTasks` calls the original method of each task.
             if tasks != [self] or not _enqueue_before_the_response(self):
                 await run_now(self)
             return
         first: BaseException | None = None
-        # A running task may append further tasks.
+        # A running task may append further tasks to this object.
         while new := tasks[done:]:
             done += len(new)
             try:
                 futures = _enqueue_all(new)
             except Exception as error:
-                # The app may catch the exception. The client must not be told that the tasks were accepted.
+                # The app may catch the exception and go on. The client must still get an error, because a task was
+                # refused.
                 exchange.refuse(error)
                 raise
             await asyncio.shield(exchange.release())
@@ -66,11 +67,11 @@ def _after_response(run_now: Any) -> Any:
 
 
 def _enqueue_before_the_response(task: Any) -> bool:
-    """Enqueues a durable task, although the response is not complete. Returns False for other tasks, which must run
-    now.
+    """If the task is durable, adds it to the host's queue before the response is complete. Returns False for other
+    tasks, which must run now.
 
-    A middleware waits for the end of the app, and the app waits for its tasks. So the host cannot run the tasks after
-    the response.
+    This function is for apps with a middleware that sends the response only after the app has returned. The app returns
+    after its tasks, so these tasks cannot run after the response.
     """
     definition = definition_of(task.func)
     if definition.options.durable:
@@ -86,8 +87,8 @@ def _enqueue_before_the_response(task: Any) -> bool:
 
 
 def _enqueue_all(tasks: list[Any]) -> list[Any]:
-    """Enqueues all tasks, and returns the futures of the tasks that are not durable. If the host refuses a task, no
-    task is enqueued."""
+    """Adds all tasks to the host's queue, and returns the futures of the tasks that are not durable. If the host
+    refuses one task, none of the tasks stays in the queue."""
     ids, futures = [], []
     try:
         for task in tasks:

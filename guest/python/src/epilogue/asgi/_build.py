@@ -1,4 +1,4 @@
-"""Prepares the app in the build, because a component cannot import new modules later."""
+"""Prepares the app during the build, because a component cannot import new modules later."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from typing import Any
 from epilogue import _calls
 from epilogue.asgi._scope import ASGI
 
-# The packages whose modules import each other only when they need each other.
+# Packages whose modules import other modules of the package only when they need them, for example at a request.
 _LAZY_PACKAGES = (
     "anyio",
     "starlette",
@@ -22,7 +22,7 @@ _LAZY_PACKAGES = (
     "httpx",
     "httpx2",
 )
-# The modules of the standard library that other modules import only when they need them.
+# Modules of the standard library that other modules import only when they need them, for example at a request.
 _LAZY_MODULES = ("encodings.idna", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "asyncio.taskgroups")
 _NOT_FOR_APPS = (
     "testclient",
@@ -65,14 +65,15 @@ def prepare(app: Any) -> None:
             "consequence if the app needs its lifespan or the network for it.",
             file=sys.stderr,
         )
-    # After this, the garbage collector ignores the loaded objects. If not, each collection would write to these
-    # objects, and each instance would have its own copy of their memory.
+    # From now on, the garbage collector ignores the objects that exist already. Otherwise, each collection would write
+    # to these objects, and each instance would get its own copy of their memory.
     gc.collect()
     gc.freeze()
 
 
 def _run_threads_at_once() -> None:
-    """Makes anyio call a function at once, instead of in a thread. Starlette calls `def` handlers this way."""
+    """Makes anyio call a function at once, instead of in a thread. Starlette calls `def` handlers with anyio, and a
+    component has no threads."""
     from anyio._backends import _asyncio
 
     async def run_at_once(_: Any, function: Any, args: tuple[Any, ...], *__: Any, **___: Any) -> Any:

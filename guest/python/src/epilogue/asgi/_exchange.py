@@ -1,4 +1,4 @@
-"""Passes one request to the app, and the app's response to the host."""
+"""Passes one request to the app, and passes the app's response to the host."""
 
 import asyncio
 import traceback
@@ -14,7 +14,7 @@ from epilogue._errors import EnqueueError
 from epilogue.bindings.imports import wasi_http_types as http
 
 current: ContextVar["Exchange | None"] = ContextVar("epilogue_exchange", default=None)
-"""The exchange of the request that the running code serves."""
+"""The `Exchange` of the request that the running code serves."""
 
 _CHUNK = 64 * 1024
 
@@ -23,21 +23,21 @@ _trailers_future = bindings.result_option_wasi_http_types_fields_wasi_http_types
 
 
 class Exchange:
-    """Receives the request's body for the app, and sends its response to the host.
+    """One request and its response: reads the request's body for the app, and sends the app's response to the host.
 
-    The exchange holds back the last part of the response until the app has ended or has enqueued its background tasks.
-    So if the host refuses a task, the client still gets an error response. A durable task is stored before the end of
-    the response.
+    The exchange does not send the last part of the response before the app has ended or has added its background tasks.
+    So if the host refuses a task, the client still gets an error response. The host stores a durable task before the
+    response ends.
     """
 
     def __init__(self, request: Any) -> None:
         self.call = _calls.current()
         self.response: asyncio.Future[Any] = _calls.loop.create_future()
-        # Whether the app has sent its whole response or the client has left.
+        # Whether the app has sent its whole response, or the client has left.
         self.is_complete = False
         self._request = request
         self._body: Any = None
-        # The future with which the host says whether the whole body has come.
+        # The future whose result says whether the client has sent the whole body.
         self._ended: Any = None
         self._reading: asyncio.Task[bytes | None] | None = None
         self._is_read = False
@@ -97,11 +97,11 @@ class Exchange:
         if self._missing is not None:
             self._missing -= len(data)
         self.is_complete = not more
-        # Starlette's middleware sends a body of a known length as a stream. The end of this stream is known before the
-        # last message.
+        # Starlette's middleware sends also a body of a known length as a stream. If all bytes have come, the stream has
+        # ended, although the last message of the app is still missing.
         if more and self._missing != 0:
             if self._writer is None:
-                # After the client has left, a composed component does not wait for the app, but the teardown waits for
+                # If the client has left, a composed component does not wait for the app here. The teardown waits for
                 # the app.
                 _host.queue.needs_teardown()
                 self._begin(has_body=True)
@@ -110,7 +110,8 @@ class Exchange:
                 await self._write(data)
 
     def release(self) -> asyncio.Task[None]:
-        """Sends the last part of the response. The returned task ends when the host has taken the whole response."""
+        """Sends the last part of the response. The returned asyncio task ends when the host has taken the whole
+        response."""
         if self._sent is None:
             if self._writer is None:
                 self._begin(has_body=bool(self._last))
@@ -123,10 +124,10 @@ class Exchange:
             self._body, self._ended = http.Request.consume_body(self._request, reader)
             self._spawn(accepted.write(Ok(None)))
         if self._reading is None:
-            # No call waits for this read, because a client may never send the rest of its body.
+            # The handler's call does not wait for this read, because a client may never send the rest of its body.
             self._reading = self._spawn(self._read_part(), waited_for=False)
-        # The app may stop waiting, as `request.is_disconnected()` does. The next call of `receive` then returns the
-        # data.
+        # If the app stops waiting, as `request.is_disconnected()` does, the read goes on. The app's next call of
+        # `receive` then returns the data.
         data = await asyncio.shield(self._reading)
         self._reading = None
         return data
@@ -144,7 +145,7 @@ class Exchange:
         if self._writing is not None:
             await asyncio.shield(self._writing)
         if not self._writer.reader_dropped:
-            # A write at the host cannot be taken back, so the write goes on if the app stops waiting.
+            # This code cannot cancel a write at the host, so the write goes on if the app stops waiting.
             self._writing = self._spawn(self._writer.write_all(data))
             await asyncio.shield(self._writing)
             self._writing = None
@@ -153,7 +154,7 @@ class Exchange:
             self._over.set()
 
     def _begin(self, has_body: bool) -> None:
-        """Passes the response to the host. If the host refuses the response, the handler fails."""
+        """Passes the response's status and headers to the host. If the host refuses them, the handler fails."""
         try:
             self._hand_over(has_body)
         except Exception as error:
@@ -178,7 +179,8 @@ class Exchange:
         self.response.set_result(response)
 
     async def _finish(self, result: Any) -> None:
-        """Writes the last part, and ends the body. If `result` is an error, the host aborts the response."""
+        """Writes the last part of the response body, and ends the body. If `result` is an error, the host aborts the
+        response."""
         if self._writer is not None:
             if self._last:
                 await self._write(self._last)
@@ -210,8 +212,8 @@ class Exchange:
             self._sent = self._spawn(self._finish(Err(http.ErrorCode_InternalError(_calls.describe(error)))))
 
     def refuse(self, error: Exception) -> None:
-        """Replaces the response with an error response, because a task was refused. If the host has begun to send the
-        response, aborts it."""
+        """Replaces the response with an error response, because the host has refused a task. If the host has already
+        begun to send the response, aborts the response instead."""
         if self.response.done():
             self._break_off(error)
             return
@@ -229,14 +231,15 @@ class Exchange:
         elif self._reading is None:
             self._body.__exit__(None, None, None)
         else:
-            # A stream cannot be dropped while a read is pending.
+            # This code cannot drop the stream while a read is running.
             self._body.finalizer.detach()
         if self._ended is not None:
             ended, self._ended = self._ended, None
             ended.__exit__(None, None, None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], *, waited_for: bool = True) -> asyncio.Task[Any]:
-        """Runs a coroutine. If `waited_for`, the host's call waits for the end of the coroutine."""
+        """Starts a coroutine, and returns its asyncio task. If `waited_for` is true, the current call ends only after
+        the coroutine."""
         with _loop.owned_by(self.call if waited_for else None):
             return _loop.hide(asyncio.create_task(coroutine, eager_start=True))  # type: ignore[call-arg]
 

@@ -24,15 +24,15 @@ class Lifespan:
         self.state.clear()
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked = False
-        # The task lives as long as the instance, so no call waits for the task's end.
+        # This asyncio task runs as long as the instance exists, so no call may wait for its end.
         with _loop.owned_by(None):
             self._task = _loop.hide(asyncio.create_task(self._run()))
         await self._started
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
-        # An app without a lifespan raises an exception here. An app whose startup fails has already sent
-        # `lifespan.startup.failed`.
+        # If the app has no lifespan, it raises an exception here, which is no error. If the app's startup has failed,
+        # the app has already sent `lifespan.startup.failed`.
         with contextlib.suppress(Exception):
             await self._app(scope, self._receive, self._send)
         if not self._started.done():

@@ -6,8 +6,8 @@ from urllib.parse import unquote
 from epilogue import _fields
 from epilogue.bindings.imports import wasi_http_types as http
 
-# uvicorn has the same version. With a version from 2.4 on, Starlette does not run the background tasks of a stream
-# whose client has left.
+# The version of ASGI that uvicorn announces. If the version were 2.4 or higher, Starlette would not run the background
+# tasks of a streamed response whose client has left.
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -17,7 +17,7 @@ def http_scope(request: Any, root_path: str | None, state: dict[str, Any]) -> di
     path, _, query = (request.get_path_with_query() or "/").partition("?")
     headers = _fields.from_wit(request)
     known = dict(headers)
-    # The host's own headers contain most of the data, and each question to the host would cost a call.
+    # The headers that the host adds contain most of the data. This saves calls to the host.
     host = known.get(b"host", b"").decode("latin-1")
     if not host:
         host = request.get_authority() or "localhost"
@@ -54,8 +54,8 @@ def _method(method: Any) -> str:
 
 
 def _route_prefix(path: str, headers: dict[bytes, bytes]) -> str:
-    """Returns the part of the path before the part that the route's `/...` matches. Returns an empty text for a route
-    without `/...`."""
+    """Returns the first part of the request's path, up to the part that `/...` in the route matches. Returns an empty
+    text if the route has no `/...`."""
     if not headers.get(b"spin-matched-route", b"").endswith(b"/..."):
         return ""
     rest = headers.get(b"spin-path-info", b"").decode("latin-1")

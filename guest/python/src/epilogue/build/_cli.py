@@ -8,7 +8,7 @@ from epilogue.build import BuildError, build
 
 
 def main() -> None:
-    """Runs the command."""
+    """Runs the command that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m epilogue", description="Builds Python apps for `epilogue up`.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="build a component", description="Builds a component from a Python module.")

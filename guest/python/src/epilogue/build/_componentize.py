@@ -14,8 +14,8 @@ from epilogue.build._errors import BuildError, say
 from epilogue.build._packages import find_module, is_native, packages_with_wit
 
 _WORLD = "epilogue:background/service"
-# componentize-py reports all errors as an AssertionError. The text of the AssertionError has the guest's traceback, if
-# there is one, and then the cause.
+# componentize-py reports all errors as an AssertionError. The text of this error has the traceback of the app, if there
+# is one, and then the cause.
 _DRIVER = """
 import sys, componentize_py
 try:
@@ -26,7 +26,8 @@ except AssertionError as error:
 
 
 def run(module: str, output: Path, folders: list[Path]) -> None:
-    """Writes the component of `module` to `output`. The component's modules come from `folders`."""
+    """Builds the component of the module `module`, and writes it to `output`. componentize-py takes all modules from
+    `folders`."""
     if find_module(module) is None:
         raise BuildError(f"there is no module {module} in {Path.cwd()}: run the build in the folder of {module}.py")
     say(f"building {output} from the module {module}")
@@ -36,8 +37,8 @@ def run(module: str, output: Path, folders: list[Path]) -> None:
         package, app = Path(scratch, "package"), Path(scratch, "app")
         # In a clone of Epilogue, the package's folder `wit` is a symbolic link, which componentize-py does not follow.
         shutil.copytree(Path(__file__).parents[1], package / "epilogue")
-        # componentize-py searches all folders below, and a virtual environment there may have packages of the same
-        # names.
+        # componentize-py also searches the subfolders. If one of them is a virtual environment, it may have packages
+        # with the same names.
         shutil.copytree(Path.cwd(), app, ignore=_not_the_app)
         copies = {Path.cwd(): app}
         folders = [package, *folders]
@@ -58,7 +59,7 @@ def run(module: str, output: Path, folders: list[Path]) -> None:
         if ended.returncode != 0:
             raise BuildError(_explain(module, _with_real_paths(ended.stderr.strip(), folders)))
         sys.stderr.write(ended.stdout + ended.stderr)
-        # The file appears in one step, because a host with --watch may read the file at any time.
+        # This replaces the file in one step, because a host with --watch may read the file at any time.
         built.replace(output)
     size = output.stat().st_size / 1e6
     say(f"built {output}, {size:.0f} MB, in {time.monotonic() - began:.0f} s")
@@ -73,7 +74,8 @@ def _not_the_app(folder: str, names: list[str]) -> set[str]:
 
 
 def _with_real_paths(traceback: str, folders: list[Path]) -> str:
-    """Replaces the guest's paths in a traceback with the real paths. In the guest's paths, each folder has a number."""
+    """Replaces the paths in a traceback of the app with the real paths. In the component, the name of each folder is a
+    number."""
 
     def real(found: re.Match[str]) -> str:
         number = int(found[1])

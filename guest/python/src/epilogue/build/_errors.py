@@ -4,7 +4,7 @@ import sys
 
 
 class BuildError(Exception):
-    """The error of a component that cannot be built. The text says why, and what to do."""
+    """The error of a failed build. The text says why the build failed, and what to do."""
 
 
 def say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The packages of the active Python environment."""
+"""Finds the packages of the active Python environment."""
 
 import importlib.machinery
 import sys
@@ -27,7 +27,7 @@ def find_module(name: str) -> Path | None:
 
 
 def is_native(file: Path) -> bool:
-    """Whether a module's file has machine code for this computer."""
+    """Returns whether the file of a module has machine code for this computer."""
     return file.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
 
 

@@ -1,7 +1,7 @@
-"""Compiles pydantic-core for WebAssembly, because nobody publishes such a package. The result stays in the user's cache
-folder.
+"""Compiles pydantic-core for WebAssembly, because nobody publishes pydantic-core for WebAssembly. The compiled package
+stays in the user's cache folder.
 
-The compilation needs an ordinary Rust toolchain. The result is a shared library that componentize-py links with its
+The compilation needs an ordinary Rust toolchain. It makes a shared library, which componentize-py links with its
 Python.
 """
 
@@ -23,12 +23,12 @@ from pathlib import Path
 from epilogue.build import _sections, _toolchain
 from epilogue.build._errors import BuildError, say
 
-# The tested source packages of pydantic-core, by version. Each has pydantic's version, and the SHA-256 of the source
-# package.
+# The versions of pydantic-core that we have tested. For each version: the version of pydantic, and the SHA-256 of
+# pydantic-core's source package.
 _SDISTS = {
     "2.50.5": ("2.14.4", "1e740886083ff95530d694e6a3f09ed914bcf92a496d16acd307c6c3484fc36d"),
 }
-# The configuration of Python for pyo3. Without this file, pyo3 would ask the target's Python for its configuration.
+# Tells pyo3 about the Python in the component. Without this file, pyo3 would try to run that Python.
 _PYTHON = """\
 implementation=CPython
 version=3.14
@@ -39,8 +39,8 @@ pointer_width=32
 build_flags=
 suppress_build_script_link_lines=true
 """
-# The linker makes a shared library. componentize-py later resolves the library's symbols, also the symbols of libc, so
-# the linker gets an empty libc.
+# The linker makes a shared library. Later, componentize-py resolves all symbols that the library needs, including those
+# of libc. So the linker gets an empty libc.
 _RUSTFLAGS = (
     "--cfg=pyo3_disable_reference_pool",
     "-Clink-self-contained=n",
@@ -87,7 +87,8 @@ def _cache() -> Path:
 
 
 def _key(version: str) -> str:
-    """Returns a text that identifies the result. If the recipe or the source changes, the text changes."""
+    """Returns a text that identifies the compiled package in the cache. The text changes if the source package or the
+    way of compiling changes."""
     recipe = "\0".join((*_SDISTS[version], _PYTHON, *_RUSTFLAGS, *_COMMAND, _sections.CALLED))
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
@@ -110,11 +111,12 @@ def _make(version: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pydantic-core-") as scratch:
         source = _unpack(_download(version, Path(scratch)))
         library = _compile(source, Path(scratch))
-        # The files come from the source, because the installed package contains the library for this computer.
+        # The Python files come from the source package, because the installed package contains the library for this
+        # computer.
         result = Path(scratch, "result")
         package = shutil.copytree(source / "python" / "pydantic_core", result / "pydantic_core")
         (package / _LIBRARY).write_bytes(_sections.drop_component_types(library.read_bytes()))
-        # The folder appears in one step, so that other builds never see an unfinished folder.
+        # This renames the folder when it is complete, so that other builds never see an incomplete folder.
         result.rename(folder)
     say(f"compiled pydantic-core in {time.monotonic() - began:.0f} s, and kept it in {folder}")
 

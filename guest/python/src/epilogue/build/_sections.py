@@ -6,20 +6,20 @@ from collections.abc import Iterator
 _HEADER = 8
 _CUSTOM = 0
 _TYPES = "component-type"
-# Rust's standard library for `wasm32-wasip2` contains the types of all of WASI 0.2. componentize-py would make imports
-# of all these types, for example of wasi:http@0.2, which the host does not have. This pattern matches the interfaces
-# that the library calls.
+# Rust's standard library for `wasm32-wasip2` contains the types of all interfaces of WASI 0.2. componentize-py would
+# import all these interfaces, also wasi:http@0.2, which the host does not have. This pattern matches the interfaces
+# that Rust's standard library really calls.
 CALLED = r"component-type:wit-bindgen:[\w.]+:wasi:cli@[\w.]+:imports:.*"
 
 
 def drop_component_types(module: bytes) -> bytes:
-    """Returns the module without the types of interfaces that the module does not call."""
+    """Returns the module without the types of the interfaces that the module never calls."""
     sections = (section for name, section in _sections(module) if not name.startswith(_TYPES) or re.fullmatch(CALLED, name))
     return module[:_HEADER] + b"".join(sections)
 
 
 def _sections(module: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yields each section with its name. The name is empty if the section is not a custom section."""
+    """Yields the name and the bytes of each section. The name is empty if the section is not a custom section."""
     at = _HEADER
     while at < len(module):
         size, content = _number(module, at + 1)

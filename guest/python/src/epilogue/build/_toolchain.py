@@ -8,7 +8,7 @@ from epilogue.build._errors import BuildError, say
 
 
 def provide(target: str) -> None:
-    """Checks that a Rust toolchain is installed, and installs the target's standard library if it is missing."""
+    """Checks that a Rust toolchain is installed. If Rust's standard library for `target` is missing, installs it."""
     for tool in ("cargo", "rustc"):
         if shutil.which(tool) is None:
             raise BuildError(
