@@ -1,4 +1,4 @@
-//! A request's tasks: the queue of the tasks, their records, and the store for durable tasks.
+//! The tasks of requests: the queue of each request, the records of tasks, and the store for durable tasks.
 
 pub(crate) mod backlog;
 pub(crate) mod change;

@@ -1,4 +1,5 @@
-//! The host's log, metrics and health checks, the output of guests, and the export to an OpenTelemetry collector.
+//! The log, the metrics and the health checks of the host, the output of guests, and the export to an OpenTelemetry
+//! collector.
 
 pub(crate) mod logging;
 pub(crate) mod monitor;

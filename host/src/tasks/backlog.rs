@@ -1,9 +1,9 @@
-//! Counts the accepted tasks of a host that have not ended.
+//! Counts the tasks that a host has accepted and that have not ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The number of accepted tasks of a host that have not ended. Clones share the number.
+/// The number of tasks that a host has accepted and that have not ended. All clones of this value share the number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog(Arc<AtomicUsize>);
 

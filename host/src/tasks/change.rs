@@ -5,18 +5,19 @@ use epilogue_engines::{self as engines, Entry};
 use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
 use crate::tasks::store::TaskStore;
 
-/// An operator's change of a stored batch.
+/// What an operator does with a stored batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Makes a dead batch ready again.
+    /// Makes a dead batch ready, so that a worker runs the batch again.
     Retry,
-    /// Removes the batch in any state.
+    /// Removes the batch, in whatever state the batch is.
     Drop,
 }
 
 impl Change {
-    /// Changes one batch, and logs the change of each of the batch's tasks. No host can log the change, because hosts
-    /// do not see the operator's changes. Returns false if no batch has this id, or if the batch to retry is not dead.
+    /// Changes one batch, and logs the change for each task of the batch. The operator's command must log the change
+    /// itself, because hosts do not notice it. Returns false if no batch has this id, or if a batch that is not dead
+    /// should be retried.
     ///
     /// # Errors
     ///
@@ -36,8 +37,8 @@ impl Change {
         Ok(changed.is_some())
     }
 
-    /// Logs the change: one event for each task that had not ended. If the batch cannot be read, its tasks are unknown,
-    /// and nothing is logged.
+    /// Logs the change, with one event for each task that had not ended. If the batch cannot be read, its tasks are
+    /// unknown, so this function logs nothing.
     fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 /// layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// The layer's name in the manifest.
+    /// The id of the layer's component in the manifest.
     pub(crate) id: Arc<str>,
-    /// Whether the layer can run tasks.
+    /// True if the layer can run tasks.
     pub(crate) runs_tasks: bool,
 }

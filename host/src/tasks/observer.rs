@@ -10,21 +10,22 @@ use crate::tasks::backlog::Backlog;
 use crate::tasks::readers::Readers;
 use crate::tasks::record::{RequestRecord, TaskState};
 
-/// The numbers of requests and tasks that a process reports when it ends.
+/// Numbers of requests and tasks, which a process logs when it ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The number of requests that a component served.
     pub requests: u64,
     /// The number of tasks that ended in this process, in any state.
     pub tasks: u64,
-    /// How many of the ended tasks were abandoned, for any reason.
+    /// The number of tasks in `tasks` that the host has abandoned, for any reason.
     pub abandoned: u64,
-    /// How many of the abandoned tasks the shutdown abandoned, after its grace or after a second signal.
+    /// The number of tasks in `abandoned` that the host has abandoned at the end of the grace period or after a second
+    /// signal.
     pub abandoned_at_stop: u64,
 }
 
 impl Summary {
-    /// Adds the tasks of `workers`: the durable tasks that the server's process has run.
+    /// Adds the numbers of tasks in `workers`. These tasks are the durable tasks that this process has run.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
         Self {
             requests: self.requests,
@@ -34,8 +35,8 @@ impl Summary {
         }
     }
 
-    /// Returns the exit code of a process that was told to stop. The exit code only depends on tasks that the shutdown
-    /// abandoned.
+    /// Returns the exit code of a process that was told to stop. The exit code depends only on the number of tasks that
+    /// the shutdown has abandoned.
     pub(crate) fn exit_code(self) -> ExitCode {
         if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }
     }
@@ -46,9 +47,9 @@ impl Summary {
 pub(crate) struct Observer {
     counts: Arc<Counts>,
     backlog: Backlog,
-    /// The number of durable tasks that run in this process now.
+    /// The number of durable tasks that are running in this process.
     durable: Arc<AtomicUsize>,
-    /// The number of batches that run in this process now.
+    /// The number of batches that are running in this process.
     batches: Arc<AtomicUsize>,
     records: Option<Sender<RequestRecord>>,
     /// The readers of the timelines of requests and batches.
@@ -69,7 +70,7 @@ impl Observer {
         Self { readers, ..Self::default() }
     }
 
-    /// Sends the record of each request to `records` from now on.
+    /// From now on, sends the record of each request that ends to `records`.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.records = Some(records);
     }
@@ -88,17 +89,18 @@ impl Observer {
         Counted::new(&self.durable)
     }
 
-    /// Returns how many batches run in this process now.
+    /// Returns the number of batches that are running in this process.
     pub(crate) fn batches(&self) -> usize {
         self.batches.load(Relaxed)
     }
 
-    /// Returns how many durable tasks run in this process now.
+    /// Returns the number of durable tasks that are running in this process.
     pub(crate) fn durable_tasks(&self) -> usize {
         self.durable.load(Relaxed)
     }
 
-    /// Counts a task that the shutdown abandoned, because the grace had passed or a second signal came.
+    /// Counts a task that the host has abandoned, because the grace period of the shutdown has ended or a second signal
+    /// has arrived.
     pub(crate) fn abandoned_at_stop(&self) {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }

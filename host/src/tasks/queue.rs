@@ -1,6 +1,6 @@
-//! The queue of one request's tasks: first in, first out, within limits (S1, S5, S11).
+//! The queue of one request's tasks: first in, first out, within limits (promises S1, S5 and S11).
 //!
-//! The queue uses the contract's types. The queue does not depend on wasmtime or on task engines.
+//! The queue uses the types from `wit/`. The queue does not depend on wasmtime or on task engines.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ use crate::tasks::record::StoredTask;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// The layer that added the task and runs it, by the layer's position in the component.
+    /// The position of the component's layer that has added the task and runs the task.
     pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
@@ -35,12 +35,12 @@ pub(crate) struct Task {
     pub(crate) backoff: Backoff,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
-    /// Whether the host stores the task in the task engine, and a worker runs it.
+    /// True if the host stores the task in the task engine, from which a worker runs the task.
     pub(crate) durable: bool,
-    /// Whether the task is bound to an instance that has died.
+    /// True if the task is bound to an instance that has died.
     pub(crate) orphaned: bool,
-    /// Whether the guest has cancelled the task before the task started. A cancelled task stays in the queue, so that
-    /// the records stay in order.
+    /// True if the guest has cancelled the task before the task started. A cancelled task stays in the queue, so that
+    /// the records of all tasks are in order.
     pub(crate) cancelled: bool,
 }
 
@@ -55,17 +55,17 @@ impl Task {
     }
 }
 
-/// The tasks of one request that wait, and the limits for further tasks.
+/// The waiting tasks of one request, and the limits for further tasks.
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: VecDeque<Task>,
     accepted: Accepted,
     policy: FailurePolicy,
     closed: bool,
-    /// How many durable tasks have been appended to this queue.
+    /// The number of durable tasks that were appended to this queue so far.
     durable: u32,
-    /// Whether the handler has ended. Before the handler's end, the host queues durable tasks. After the handler's end,
-    /// the host stores each durable task when the guest adds the task.
+    /// True if the handler has ended. Before the handler's end, durable tasks wait in the queue. After the handler's
+    /// end, the host stores each durable task as soon as the guest adds the task.
     handler_ended: bool,
     stored: Vec<StoredTask>,
     durability: Durability,
@@ -76,16 +76,17 @@ pub(crate) struct Queue {
 /// The settings for durable tasks.
 #[derive(Debug)]
 struct Durability {
-    /// Whether the host has a task engine.
+    /// True if the host has a task engine.
     possible: bool,
-    /// Whether each task that can be stored is durable, even if the guest does not ask for it.
+    /// True if each task that can be stored is durable, even if the guest does not ask for a durable task.
     by_default: bool,
-    /// The default number of attempts of a durable task.
+    /// The largest number of attempts of a durable task, if the guest sets no other number.
     attempts: u32,
-    /// The default waits between the attempts of a durable task.
+    /// The pauses between the attempts of a durable task, if the guest sets no other pauses.
     backoff: Backoff,
-    /// The generation of new durable tasks. Tasks that a request adds have generation 0. If a durable task adds a
-    /// durable task, the new task has the next higher generation.
+    /// The generation of new durable tasks: the number of durable tasks in the chain of tasks before the new task.
+    /// Tasks that a request adds have generation 0. If a durable task adds a durable task, the new task has the next
+    /// higher generation.
     generation: u32,
 }
 
@@ -97,8 +98,8 @@ struct Limits {
 }
 
 impl Queue {
-    /// Makes an empty queue. `engine` says whether the host has a task engine. Each task counts in the host's `backlog`
-    /// until the host has recorded or stored the task.
+    /// Makes an empty queue. `engine` is true if the host has a task engine. Each task counts in the host's `backlog`
+    /// until the host has recorded the task's end or has stored the task.
     pub(crate) fn new(settings: &Settings, engine: bool, backlog: Backlog) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -131,8 +132,9 @@ impl Queue {
         }
     }
 
-    /// Makes this the queue of stored tasks that run on a worker. New tasks get numbers after `last`. New durable tasks
-    /// have the generation after `generation`.
+    /// Prepares the queue for a batch of stored tasks on a worker. New tasks get numbers above `last`, the number of
+    /// the batch's last task. `generation` is the generation of the stored tasks, and new durable tasks get the next
+    /// higher generation.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
@@ -142,7 +144,8 @@ impl Queue {
         self
     }
 
-    /// Accepts a task and gives the task a number. The caller appends the task to the queue with [`Queue::push`].
+    /// Accepts a task and gives the task a number. The caller must then append the task to the queue with
+    /// [`Queue::push`], or store the task.
     pub(crate) fn accept(
         &mut self,
         layer: usize,
@@ -184,9 +187,9 @@ impl Queue {
         })
     }
 
-    /// Reports whether the host must store a task. If the setting `durable` makes all tasks durable, the setting does
-    /// not apply to a task that only this process can run. If the guest asks the host to store a task that only this
-    /// process can run, the host refuses the task.
+    /// Reports whether the host must store a task. Closure tasks and other tasks that only this process can run cannot
+    /// be stored, so the setting `durable` does not apply to these tasks. If the guest asks for a durable task that
+    /// only this process can run, returns an error.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
@@ -206,14 +209,14 @@ impl Queue {
         id
     }
 
-    /// Reports whether the host must store an accepted task at once instead of queueing the task. The host stores the
-    /// task at once if the task is durable and the handler has ended.
+    /// Reports whether the host must store an accepted task at once instead of appending the task to the queue. The
+    /// result is true if the task is durable and the handler has ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
         task.durable && self.handler_ended
     }
 
-    /// Takes back the acceptance of a task that the host could not store. The function frees the task's number and the
-    /// `args` bytes of its arguments, unless the host has accepted another task after this task.
+    /// Removes the traces of an accepted task that the host could not store. Frees the task's number and the `args`
+    /// bytes of the task's arguments, unless the host has accepted another task after this task.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -221,9 +224,9 @@ impl Queue {
         }
     }
 
-    /// Records that the handler has ended. From now on, the host stores a new durable task at once. Returns copies of
-    /// the waiting durable tasks that run after this end of the handler. The caller stores the copied tasks together.
-    /// If no durable task waits, the function allocates nothing.
+    /// Records that the handler has ended, so that the host stores further durable tasks at once. Returns copies of the
+    /// waiting durable tasks whose condition fits the end of the handler. The caller must store these tasks together.
+    /// If no durable task waits, this function allocates no memory.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;
         if self.durable == 0 {
@@ -232,8 +235,8 @@ impl Queue {
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] returned. The host has stored the returned
-    /// tasks, and workers run them.
+    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] has returned. The host calls this function
+    /// when it has stored the tasks, because workers then run the tasks.
     pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
         let (stored, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
@@ -252,7 +255,8 @@ impl Queue {
         self.durability.generation
     }
 
-    /// Returns how many batches the task engine may hold before the host refuses the durable tasks of another request.
+    /// Returns the number of waiting batches in the task engine at which the host refuses the durable tasks of further
+    /// requests.
     pub(crate) fn max_backlog(&self) -> u64 {
         self.limits.backlog
     }
@@ -262,8 +266,8 @@ impl Queue {
         mem::take(&mut self.stored)
     }
 
-    /// Cancels a task that has not started. Returns false if no waiting task has this id, or if the task is cancelled
-    /// already.
+    /// Cancels a task that has not started. Returns false if no waiting task has this id, or if the guest has already
+    /// cancelled the task.
     pub(crate) fn cancel(&mut self, id: TaskId) -> bool {
         match self.waiting.iter_mut().find(|task| task.id == id && !task.cancelled) {
             Some(task) => {
@@ -275,8 +279,8 @@ impl Queue {
         }
     }
 
-    /// Records that the instance has died. Queued tasks that are bound to this instance can no longer run. If a fresh
-    /// instance adds tasks, these tasks can run.
+    /// Records that the instance has died. Waiting tasks that are bound to the dead instance can no longer run. Tasks
+    /// that a new instance adds later can run.
     pub(crate) fn orphan(&mut self) {
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
@@ -293,12 +297,14 @@ impl Queue {
         self.policy = policy;
     }
 
-    /// Removes and returns the first waiting task. Tasks leave the queue in the order of registration.
+    /// Removes and returns the first waiting task. Tasks leave the queue in the order in which the guest has added the
+    /// tasks.
     pub(crate) fn next(&mut self) -> Option<Task> {
         self.waiting.pop_front()
     }
 
-    /// If the queue is empty, closes the queue to further tasks. Returns whether the queue is closed.
+    /// If the queue is empty, closes the queue, so that it accepts no further tasks. Returns true if the queue is
+    /// closed.
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed

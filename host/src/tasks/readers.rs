@@ -1,20 +1,20 @@
-//! The readers of timelines. Reports implement the trait [`Reader`].
+//! The readers of timelines. Each report, such as the access log, implements the trait [`Reader`].
 
 use std::sync::Arc;
 
 use crate::tasks::timeline::{Shared, Timeline};
 use crate::telemetry::otlp::spans::Spans;
 
-/// A reader of the timelines of requests and batches. Serving threads and workers call its functions, so each function
-/// must be short and must not block.
+/// Gets the timelines of requests and batches. Serving threads and workers call these functions, so each function must
+/// be short and must not block.
 pub(crate) trait Reader: Send + Sync {
-    /// The host calls this function when a request has an instance and its handler is about to run, or when a batch is
+    /// The host calls this function when a request has an instance and the handler is about to run, or when a batch is
     /// about to run.
     fn began(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 
-    /// The host calls this function when the host has answered a request without a component.
+    /// The host calls this function when it has answered a request itself, without a component.
     fn answered(&self, timeline: &Timeline) {
         _ = timeline;
     }
@@ -24,19 +24,20 @@ pub(crate) trait Reader: Send + Sync {
         _ = timeline;
     }
 
-    /// The host calls this function when the request or the batch has ended with all its tasks and teardowns.
+    /// The host calls this function when a request or a batch has ended, including all tasks and teardowns.
     fn ended(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 }
 
-/// All readers of timelines in this process. Cloning is cheap. If there is no reader, the host records no timelines.
+/// All readers of timelines in this process. If there is no reader, the host records no timelines. Cloning this value
+/// is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
-    /// Whether the timelines also contain the output of guests.
+    /// True if the timelines also contain the output of guests.
     pub(crate) want_output: bool,
-    /// Exports the spans of requests and tasks. `None` if the host exports no traces.
+    /// Exports the spans of requests and tasks. The value is `None` if the host exports no traces.
     pub(crate) spans: Option<Arc<Spans>>,
 }
 

@@ -1,13 +1,13 @@
-//! The host stores durable tasks in a task engine before the host confirms the tasks. A worker leases and runs durable
-//! tasks.
+//! Stores durable tasks in a task engine, before the client gets the response or the guest gets the task's id. Workers
+//! lease the stored tasks and run the tasks.
 //!
 //! ```text
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! The host stores the durable tasks of a handler together, as one batch. The host stores the batch after the handler
-//! has returned, and before the host sends the response headers. If the guest adds a durable task later, the host
-//! stores the task at once. `worker/lease.rs` describes how a worker runs a batch.
+//! The host stores all durable tasks of a handler together, as one batch. This happens after the handler has returned,
+//! and before the host sends the response headers. If the guest adds a durable task later, the host stores the task at
+//! once. `worker/lease.rs` describes how a worker runs a batch.
 
 mod full;
 
@@ -27,8 +27,8 @@ use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
-/// A task engine, and the thread on which its calls run. Guests run on other threads, so a call never waits for a
-/// guest. A call runs to its end even if its caller no longer waits for the call.
+/// A task engine, and the thread on which the host calls the task engine. Guests run on other threads, so a call to the
+/// task engine never waits for a guest. A call runs to its end even if the calling code no longer waits for the result.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
@@ -41,14 +41,14 @@ pub struct TaskStore {
 
 impl TaskStore {
     /// Opens the task engine that these options name. Returns `None` if the options name no task engine. If the task
-    /// engine's server does not answer, the host logs a warning and starts, because the host can still serve requests
-    /// without durable tasks.
+    /// engine's server does not answer, logs a warning and returns no error, because the host can still serve requests
+    /// that add no durable tasks.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Returns an
-    /// error too if a later attempt cannot succeed either, for example because of a wrong password, an unknown host
-    /// name, a database that does not exist, or another kind of server.
+    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Also returns an
+    /// error if a later attempt would fail too, for example because of a wrong password, an unknown host name, a
+    /// database that does not exist, or another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -56,7 +56,8 @@ impl TaskStore {
         match store.wait(|task_engine| async move { task_engine.counts().await }) {
             Ok(counts) => {
                 tracing::info!(target: "epilogue::durable", "durable tasks: {}", summary(&counts));
-                // The server may forbid the question about its risks. The host uses the task engine anyway.
+                // The server may refuse to answer the question about risks. In this case, the host still uses the task
+                // engine.
                 let risks = store.wait(|task_engine| async move { task_engine.risks().await });
                 risks.unwrap_or_default().iter().for_each(|risk| tracing::warn!(target: "epilogue::durable", "{risk}"));
             }
@@ -85,7 +86,7 @@ impl TaskStore {
         !["memory:", "sqlite:"].iter().any(|scheme| self.address.starts_with(scheme))
     }
 
-    /// Calls the task engine on the task engine's own thread.
+    /// Calls the task engine, on the separate thread for these calls.
     pub(crate) async fn call<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -94,8 +95,8 @@ impl TaskStore {
         self.io.call(call(self.task_engine.clone())).await.map_err(|error| named(&self.address, error))
     }
 
-    /// Calls the task engine, and blocks until the call has ended. Do not use this function on a thread with an event
-    /// loop.
+    /// Calls the task engine, and blocks the calling thread until the call has ended. Do not use this function on a
+    /// thread that runs an event loop.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -110,8 +111,9 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a durable task after the handler has returned, and then accepts the task. Nothing happens before the
-    /// caller first polls the future.
+    /// Stores a durable task that the guest adds after the handler has returned. The task counts as accepted when the
+    /// task engine has confirmed that it is stored. This function does nothing before the caller first polls the
+    /// future.
     pub(crate) fn add(
         &self,
         scope: &Arc<Scope>,
@@ -145,8 +147,8 @@ impl TaskStore {
     }
 }
 
-/// Describes how many batches the task engine holds in each state. If batches are leased when the host starts, other
-/// processes hold them, or the processes that held them have died.
+/// Describes how many batches the task engine holds in each state. If batches are already leased when the host starts,
+/// other processes have leased these batches, and these processes may have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -166,12 +168,13 @@ fn named(address: &str, error: Error) -> Error {
     }
 }
 
-/// The reason why the host did not store a request's durable tasks.
+/// The reason why the host could not store a request's durable tasks.
 #[derive(Debug)]
 pub(crate) enum NotStored {
-    /// The task engine refused the tasks, or is not available.
+    /// The task engine has refused the tasks, or is not available.
     TaskEngine(Error),
-    /// The limit `max-backlog` is reached: the durable tasks of this number of requests already wait.
+    /// The limit `max-backlog` is reached. The value is the limit: the durable tasks of this number of requests already
+    /// wait in the task engine.
     BacklogFull(u64),
 }
 
@@ -195,7 +198,7 @@ fn unusable(error: Error) -> anyhow::Error {
     }
 }
 
-/// Makes a batch of a request's tasks.
+/// Makes a batch from durable tasks of a request.
 pub(crate) fn batch(scope: &Scope, layers: &[Layer], outcome: Option<Outcome>, tasks: Vec<Task>) -> Batch {
     let component = layers.last().map_or("", |layer| &layer.id);
     let to_stored = |task: Task| engines::Task {

@@ -1,5 +1,5 @@
-//! The timeline of a request lists what happened to the request, and when. The access log, the metrics, the traces and
-//! the dashboard read timelines. The host records timelines only if one of these reports is on.
+//! Records what happens to a request, and when. The access log, the metrics, the traces and the dashboard show the
+//! recorded timelines. The host records timelines only if the operator has turned on at least one of these reports.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,44 +11,43 @@ use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
 use crate::telemetry::otlp::trace::Trace;
 
-/// How many lines of output a timeline keeps.
+/// The number of lines of guest output that a timeline keeps.
 const MAX_LINES: usize = 200;
-/// How many letters a timeline keeps of each line of output.
+/// The number of characters that a timeline keeps of each line of guest output.
 const MAX_LINE: usize = 500;
 
-/// Lists what happened to a request from its arrival to the end of its teardown, or to a batch of durable tasks on a
-/// worker.
+/// What happened to a request from its arrival to the end of its teardown, and when. A batch of durable tasks on a
+/// worker has a timeline too.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
-    /// What the client asked for. `None` for a batch on a worker.
+    /// The request's properties, as the client sent them. The value is `None` for a batch on a worker.
     pub(crate) asked: Option<Asked>,
-    /// The request's id. Empty if the host answered before the request got an id.
+    /// The request's id. The text is empty if the host answered before the request got an id.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// The trace that the request is part of. `None` if the host exports no traces.
+    /// The trace that the request is part of. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
-    /// The component that serves the request, by its id in the manifest. Empty if the host answered without a
-    /// component.
+    /// The id of the component that serves the request. The text is empty if the host answered without a component.
     pub(crate) component: String,
     /// The wall-clock time at which the request arrived.
     pub(crate) time: SystemTime,
-    /// The moment at which the request arrived. All other moments are later.
+    /// The time at which the request arrived. All other times in the timeline are later.
     pub(crate) began: Instant,
-    /// The moment at which the host got the handler's response, or made its own response.
+    /// The time at which the handler returned a response, or the host made its own response.
     pub(crate) responded: Option<Instant>,
     pub(crate) status: StatusCode,
-    /// The moment at which the operating system had the response's last byte, or at which the response failed.
+    /// The time at which the operating system had the response's last byte, or at which the response failed.
     pub(crate) sent: Option<Instant>,
-    /// How many bytes of the body the host passed on to the connection.
+    /// The number of bytes of the response's body that the host has passed on to the connection.
     pub(crate) bytes: u64,
     pub(crate) outcome: ResponseOutcome,
     /// The request's tasks, in the order in which they were added.
     pub(crate) tasks: Vec<TaskTimeline>,
-    /// The start and the end of each teardown. The end is `None` while the teardown runs.
+    /// The start and the end of each teardown. While a teardown runs, its end is `None`.
     pub(crate) teardowns: Vec<(Instant, Option<Instant>)>,
-    /// How many times a fresh instance has replaced an instance that was lost.
+    /// The number of times that a new instance has replaced an instance that has died.
     pub(crate) fresh_instances: u32,
-    /// The lines that the guest has printed. Empty if no reader wants the output.
+    /// The lines that the guest has printed. The list is empty if no reader wants the output.
     pub(crate) lines: Vec<Line>,
     pub(crate) ended: Option<Instant>,
 }
@@ -57,16 +56,16 @@ pub(crate) struct Timeline {
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) at: Instant,
-    /// The task that printed the line, by its number. `None` for the handler and the teardown.
+    /// The number of the task that printed the line. The value is `None` for the handler and the teardown.
     pub(crate) task: Option<TaskId>,
     /// `stdout` or `stderr`.
     pub(crate) stream: &'static str,
     pub(crate) text: String,
-    /// Whether the guest has ended the line.
+    /// True if the guest has printed the line break at the end of the line.
     ended: bool,
 }
 
-/// What a client asked for, from the request's headers and its connection.
+/// The properties of a request, from the request's headers and the client's connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
@@ -76,13 +75,13 @@ pub(crate) struct Asked {
     pub(crate) version: Version,
     /// The host and the port that the client named, such as `example.com:3000`.
     pub(crate) authority: Option<String>,
-    /// The address of the client, or of the proxy in front of the host.
+    /// The address of the other end of the connection, which is the client or a proxy in front of the host.
     pub(crate) client: SocketAddr,
-    /// The route that matched, such as `/users/:id`. Empty if no route matched.
+    /// The route that serves the request, such as `/users/:id`. The text is empty if no route fits.
     pub(crate) route: String,
-    /// The client's `traceparent`.
+    /// The header `traceparent` that the client has sent.
     pub(crate) traceparent: Option<HeaderValue>,
-    /// The client's `x-request-id`, if the operator trusts this header.
+    /// The header `x-request-id` that the client has sent, if the operator lets the host use this header.
     pub(crate) request_id: Option<HeaderValue>,
 }
 
@@ -91,18 +90,18 @@ pub(crate) struct Asked {
 pub(crate) struct TaskTimeline {
     pub(crate) id: TaskId,
     pub(crate) name: String,
-    /// The component that added the task and runs it.
+    /// The component or middleware that has added the task and runs the task.
     pub(crate) component: Arc<str>,
     pub(crate) added: Instant,
-    /// How long an attempt may take. `None` before the first attempt begins.
+    /// The longest time that an attempt may take. The value is `None` before the first attempt begins.
     pub(crate) timeout: Option<Duration>,
     pub(crate) attempts: Vec<Attempt>,
-    /// The task's end. `None` while the task waits or runs.
+    /// How the task ended. The value is `None` while the task waits or runs.
     pub(crate) end: Option<TaskEnd>,
 }
 
 impl TaskTimeline {
-    /// Reports whether an attempt of the task runs now.
+    /// Reports whether an attempt of the task is running now.
     pub(crate) fn is_running(&self) -> bool {
         self.attempts.last().is_some_and(|attempt| attempt.ended.is_none())
     }
@@ -115,11 +114,11 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     pub(crate) began: Instant,
     pub(crate) ended: Option<Instant>,
-    /// The number of the instance that ran the attempt. The handler's instance has number 0, and the first fresh
+    /// The number of the instance that ran the attempt. The instance that ran the handler has number 0, and the next
     /// instance has number 1.
     pub(crate) instance: u32,
-    /// The state in which the attempt ended, and the reason if the attempt did not succeed. `None` while the attempt
-    /// runs.
+    /// The state in which the attempt ended, and the reason if the attempt did not succeed. The value is `None` while
+    /// the attempt runs.
     pub(crate) result: Option<(TaskState, Option<String>)>,
 }
 
@@ -127,21 +126,21 @@ pub(crate) struct Attempt {
 #[derive(Debug, Clone)]
 pub(crate) struct TaskEnd {
     pub(crate) at: Instant,
-    /// The way in which the task ended.
+    /// How the task ended.
     pub(crate) fate: Fate,
     /// The reason why the task did not succeed.
     pub(crate) error: Option<String>,
 }
 
-/// The way in which a task ended in this process.
+/// How a task ended in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The task ended in this state.
     Ended(TaskState),
-    /// The durable task failed for good. The state is the state of the task's last attempt. The task waits in the dead
-    /// letter.
+    /// The durable task failed for good, and waits in the dead letter. The value is the state in which the task's last
+    /// attempt ended.
     Dead(TaskState),
-    /// The host stored the task in the task engine, and a worker runs the task.
+    /// The host has stored the task in the task engine, so that a worker runs the task.
     Stored,
 }
 
@@ -157,7 +156,7 @@ impl Fate {
 }
 
 impl Timeline {
-    /// Begins the timeline of a request that arrives now, or of a batch that starts now.
+    /// Begins the timeline of a request that arrives now, or of a batch that a worker starts now.
     pub(crate) fn begin(asked: Option<Asked>) -> Self {
         Self {
             asked,
@@ -180,24 +179,24 @@ impl Timeline {
         }
     }
 
-    /// Converts a moment to wall-clock time.
+    /// Converts a time of the timeline to wall-clock time.
     pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
         self.time + moment.saturating_duration_since(self.began)
     }
 
-    /// Returns the time from the request's arrival to a moment.
+    /// Returns the time from the request's arrival to `moment`.
     pub(crate) fn since_arrival(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.began)
     }
 
-    /// Returns how long a task waited for its first attempt, which began at `began`. The wait starts when the response
-    /// was sent, or when the task was added, whichever is later.
+    /// Returns how long a task has waited for its first attempt, which began at `began`. The wait begins when the
+    /// response was sent. If the task was added later than that, the wait begins when the task was added.
     pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
         let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
         began.saturating_duration_since(ready)
     }
 
-    /// Records that a task was added at the moment `added`.
+    /// Records that the guest has added a task at the time `added`.
     pub(crate) fn added(&mut self, id: TaskId, name: &str, component: &Arc<str>, added: Instant) {
         let task = TaskTimeline {
             id,
@@ -228,7 +227,7 @@ impl Timeline {
         }
     }
 
-    /// Records that a task has ended or is dead.
+    /// Records that a task has ended, or that the task waits in the dead letter.
     pub(crate) fn task_ended(&mut self, record: &TaskRecord) {
         let fate = if record.dead { Fate::Dead(record.state) } else { Fate::Ended(record.state) };
         let task = self.known(record.id, &record.name, &record.component);
@@ -253,7 +252,8 @@ impl Timeline {
         }
     }
 
-    /// Records the guest's output line by line. The timeline leaves out text beyond the limits.
+    /// Records the guest's output line by line. The timeline does not keep text that exceeds [`MAX_LINES`] or
+    /// [`MAX_LINE`].
     pub(crate) fn printed(&mut self, stream: &'static str, bytes: &[u8]) {
         let task = self.tasks.iter().rev().find(|task| task.is_running()).map(|task| task.id);
         for piece in String::from_utf8_lossy(bytes).split_inclusive('\n') {
@@ -275,14 +275,14 @@ impl Timeline {
         }
     }
 
-    /// Records that the host has a response with this status, and begins to send it.
+    /// Records that the host has a response with this status and begins to send the response.
     pub(crate) fn responds(&mut self, status: StatusCode) {
         self.status = status;
         self.responded = Some(Instant::now());
     }
 
-    /// Finds a task, or adds the task now. The timeline does not know a task yet if the host stores the task at once,
-    /// or if a task on a worker adds the task.
+    /// Finds a task in the timeline. If the task is missing, adds the task now. A task can be missing if the host has
+    /// stored the task at once, or if a task on a worker has added the task.
     fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
         let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
             self.added(id, name, component, Instant::now());
@@ -296,7 +296,7 @@ impl Timeline {
 #[derive(Debug)]
 pub(crate) struct Shared {
     timeline: Mutex<Timeline>,
-    /// Whether the timeline also contains the guest's output.
+    /// True if the timeline also contains the guest's output.
     pub(crate) has_output: bool,
 }
 
@@ -305,8 +305,8 @@ impl Shared {
         Arc::new(Self { timeline: Mutex::new(timeline), has_output })
     }
 
-    /// Locks the timeline. If another thread has panicked with the lock, the timeline is still valid, because a
-    /// timeline is valid after each step.
+    /// Locks the timeline. The result is usable even if another thread has panicked while it held the lock, because
+    /// each single change leaves the timeline valid.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }

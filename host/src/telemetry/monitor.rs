@@ -21,9 +21,10 @@ use crate::process::shutdown::Shutdown;
 use crate::telemetry::names;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// How long one answer may take. The time includes the arrival of the request.
+/// The longest time from the beginning of a connection to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The largest number of open connections. Further connections wait in the kernel until an open connection has closed.
+/// The largest number of open connections. Further connections wait in the kernel's queue until an open connection is
+/// closed.
 const CONNECTIONS: usize = 64;
 /// The pause after the thread failed to accept a connection, for example because the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,13 +35,14 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// A function that sets the gauges to their current values. The host calls the function before it reads the metrics.
 pub(crate) type Gauges = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Knows whether the host is ready. The host is ready when its application is loaded, until the shutdown begins.
+/// Knows whether the host is ready for requests. The host is ready from the time when the application is loaded until
+/// the shutdown begins.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<OnceLock<(Shutdown, Gauges)>>);
 
 impl Readiness {
-    /// Makes the host ready until `shutdown` begins. The host calls this function when the application is loaded. From
-    /// now on, `gauges` sets the gauges of `/metrics`.
+    /// Records that the application is loaded, so that the host is ready until `shutdown` begins. From now on, `gauges`
+    /// sets the gauges of `/metrics`.
     pub(crate) fn loaded(&self, shutdown: &Shutdown, gauges: Gauges) {
         _ = self.0.set((shutdown.clone(), gauges));
     }
@@ -60,13 +62,14 @@ impl Readiness {
     }
 }
 
-/// The data from which this module answers.
+/// The data for the answers on the separate address.
 struct Monitor {
     metrics: PrometheusHandle,
     readiness: Readiness,
 }
 
-/// Serves metrics, `/healthz` and `/readyz` from now on, on a separate thread. Returns the recorder of the metrics.
+/// Starts a thread that serves metrics, `/healthz` and `/readyz`. Returns the recorder that must receive the host's
+/// metrics.
 pub(crate) fn serve(address: SocketAddr, readiness: Readiness) -> anyhow::Result<PrometheusRecorder> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
     listener.set_nonblocking(true)?;

@@ -1,10 +1,10 @@
-//! Converts the host's names of metrics and labels to the names at an OpenTelemetry collector.
+//! Converts the host's names of metrics and labels to the names that an OpenTelemetry collector gets.
 //!
-//! The host's own names are the names in Prometheus. If a collector passes the metrics on to Prometheus, the collector
-//! converts the names of OpenTelemetry back to the host's names.
+//! The host's own names are the names that Prometheus uses. If a collector passes the metrics on to Prometheus, the
+//! collector converts OpenTelemetry's names back to the host's names.
 
-/// Words that contain `_` in OpenTelemetry's conventions. Each entry has the word with `.` first, and the word with `_`
-/// second.
+/// Words that contain `_` in OpenTelemetry's names, although a `_` in the host's names usually becomes a `.`. Each
+/// entry has first the word with `.` and then the word with `_`.
 const WORDS: [(&str, &str); 2] = [("active.requests", "active_requests"), ("status.code", "status_code")];
 
 /// The bounds of the buckets of `http.server.request.duration`, in seconds. OpenTelemetry's conventions define these
@@ -13,21 +13,21 @@ const OF_REQUESTS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5,
 /// The bounds of the buckets for the times of tasks, in seconds. Tasks can be shorter and longer than requests.
 const OF_TASKS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0];
 
-/// The histograms, each with the upper bounds of its buckets in seconds.
+/// The names of the histograms, each with the upper bounds of the histogram's buckets in seconds.
 pub(crate) const HISTOGRAMS: [(&str, &[f64]); 3] = [
     ("http_server_request_duration_seconds", &OF_REQUESTS),
     ("epilogue_task_duration_seconds", &OF_TASKS),
     ("epilogue_task_wait_seconds", &OF_TASKS),
 ];
 
-/// Returns the name of a metric at an OpenTelemetry collector. The name in Prometheus also contains the unit, and the
-/// ending `_total` for a counter.
+/// Returns the name of a metric for an OpenTelemetry collector. The result lacks the unit and the ending `_total` of a
+/// counter, which the name in Prometheus contains.
 pub(crate) fn metric(name: &str) -> String {
     let base = ["_total", "_seconds", "_bytes"].iter().find_map(|end| name.strip_suffix(end));
     dotted(base.unwrap_or(name))
 }
 
-/// Returns the name of a label at an OpenTelemetry collector.
+/// Returns the name of a label for an OpenTelemetry collector.
 pub(crate) fn label(name: &str) -> String {
     dotted(name)
 }

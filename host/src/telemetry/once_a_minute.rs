@@ -1,4 +1,5 @@
-//! Limits the log: if an event happens again and again, the host logs the event once a minute, with a count.
+//! Limits the log. If an event happens again and again, the host logs the event only once a minute, with the number of
+//! times that the event has happened.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,30 +10,31 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many subjects of one event the host counts separately. The host counts all other subjects together.
+/// The number of subjects of one event that the host counts separately. The host counts all other subjects together.
 const SUBJECTS: usize = 16;
 
-/// Limits an event that happens again and again: the host logs the event at most once a minute.
+/// Makes sure that the host logs an event at most once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct OnceAMinute(Mutex<Pace>);
 
 #[derive(Debug, Default)]
 struct Pace {
     told: Option<Instant>,
-    /// How often the event has happened since the host last logged the event.
+    /// The number of times that the event has happened since the host last logged the event.
     times: u64,
 }
 
 impl OnceAMinute {
-    /// Counts the event. If the event was not logged within the last minute, returns how often the event has happened
-    /// since it was last logged, including this time. If this function returns a number, the caller logs the event.
+    /// Counts the event. If the host has not logged the event within the last minute, returns the number of times that
+    /// the event has happened since it was last logged, including this time. In this case, the caller must log the
+    /// event.
     pub(crate) fn due(&self) -> Option<u64> {
         self.note().ok()
     }
 
-    /// Counts the event, and logs the event with `log`, which gets the count. Within a minute after the event was
-    /// logged, further events are only counted. At the end of the minute, the `log` of the first further event logs the
-    /// count of all further events.
+    /// Counts the event, and logs the event with `log`, which gets the count. If the host has logged the event less
+    /// than a minute ago, only counts the event. At the end of this minute, the host logs all counted events once, with
+    /// the `log` of the first counted event.
     pub(crate) fn log(self: &Arc<Self>, log: impl FnOnce(u64) + Send + 'static) {
         match self.note() {
             Ok(times) => log(times),
@@ -41,9 +43,9 @@ impl OnceAMinute {
         }
     }
 
-    /// Counts the event. If the event may be logged now, returns the count: how often the event has happened since it
-    /// was last logged. If the event may not be logged now, returns an error with the count, and with the time at which
-    /// the event may be logged again.
+    /// Counts the event. The count is the number of times that the event has happened since it was last logged. If the
+    /// host may log the event now, returns the count. Otherwise, returns an error with the count and with the time at
+    /// which the host may log the event again.
     fn note(&self) -> Result<u64, (u64, Instant)> {
         let (now, mut pace) = (Instant::now(), self.pace());
         pace.times += 1;
@@ -57,7 +59,7 @@ impl OnceAMinute {
     }
 
     fn log_at(self: &Arc<Self>, again: Instant, log: impl FnOnce(u64) + Send + 'static) {
-        // Without a runtime, the next event logs the count.
+        // If there is no tokio runtime, the host logs the count with the next event.
         let Ok(runtime) = Handle::try_current() else { return };
         let pace = self.clone();
         runtime.spawn(async move {
@@ -68,8 +70,8 @@ impl OnceAMinute {
         });
     }
 
-    /// Returns how often the event has happened since it was last logged. Returns `None` if the event has not happened,
-    /// or if less than a minute has passed.
+    /// Returns the number of times that the event has happened since it was last logged. Returns `None` if the event
+    /// has not happened since then, or if less than a minute has passed.
     fn take_rest(&self) -> Option<u64> {
         let (now, mut pace) = (Instant::now(), self.pace());
         if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
@@ -79,7 +81,7 @@ impl OnceAMinute {
         Some(std::mem::take(&mut pace.times))
     }
 
-    /// Reports whether the host would log the next event at once, and no counted event waits to be logged.
+    /// Reports whether the host would log the next event at once and has already logged all counted events.
     fn is_idle(&self) -> bool {
         let pace = self.pace();
         pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)
@@ -90,9 +92,9 @@ impl OnceAMinute {
     }
 }
 
-/// Limits an event that has many subjects, such as the hosts of requests. The host logs the event once a minute for
-/// each subject. A guest can use any number of subjects. The host counts all subjects after the first [`SUBJECTS`] of a
-/// minute together.
+/// Makes sure that the host logs an event at most once a minute for each subject, such as the server to which a guest
+/// sends a request. A guest can use any number of subjects. Therefore, the host counts only the first [`SUBJECTS`]
+/// subjects of a minute separately, and all other subjects together.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
     /// The hashes of the subjects. The map does not keep the subjects themselves, because a guest can choose long
@@ -102,7 +104,7 @@ pub(crate) struct EachOnceAMinute {
 }
 
 impl EachOnceAMinute {
-    /// Counts the event for `subject`, and logs the event with `log`, like [`OnceAMinute::log`].
+    /// Counts the event for `subject`, and logs the event with `log`, as [`OnceAMinute::log`] does.
     pub(crate) fn log(&self, subject: &str, log: impl FnOnce(u64) + Send + 'static) {
         self.pace_of(subject).log(log);
     }
@@ -133,7 +135,7 @@ mod tests {
 
     type Told = Arc<Mutex<Vec<(u64, u64)>>>;
 
-    /// Returns a `log` function that keeps the current second and the count of events.
+    /// Returns a `log` function that records the current second and the count of events.
     fn log(told: &Told, start: Instant) -> impl FnOnce(u64) + Send + use<> {
         let told = told.clone();
         move |times| told.lock().unwrap().push((start.elapsed().as_secs(), times))

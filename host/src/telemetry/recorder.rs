@@ -7,7 +7,8 @@ use metrics_util::layers::FanoutBuilder;
 
 use crate::telemetry::otlp::Meters;
 
-/// Installs the recorder of the metrics. Without a recorder, a metric costs nothing.
+/// Installs the recorder, which receives all metrics of the process. If neither destination is set, installs no
+/// recorder, so that metrics take no time.
 pub(crate) fn install(prometheus: Option<PrometheusRecorder>, meters: Option<Meters>) -> anyhow::Result<()> {
     let installed = match (prometheus, meters) {
         (None, None) => return Ok(()),

@@ -1,5 +1,5 @@
-//! Tests the queue against a simple model. The model keeps all operations, and computes each answer from all
-//! operations.
+//! Compares the queue with a simple model. The model keeps the list of all operations, and computes each answer from
+//! the whole list.
 
 use epilogue_manifest::values::{Size, Value as _};
 use epilogue_rules::limits::MAX_NAME;
@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model of a queue: all tasks that were ever accepted, in order.
+/// The model of a queue, with all tasks that the queue has ever accepted, in order.
 #[derive(Default)]
 struct Model {
     tasks: Vec<Entry>,
@@ -51,8 +51,8 @@ struct Entry {
 }
 
 impl Model {
-    /// Returns the number of the task if the model accepts the task. If the model refuses the task, returns the
-    /// beginning of the error's name.
+    /// Adds a task. If the model accepts the task, returns the task's number. If the model refuses the task, returns
+    /// the beginning of the error's name.
     fn add(&mut self, args: usize, name: usize, instance_bound: bool, durable: bool) -> Result<u64, &'static str> {
         let (tasks, task_args, request_args) = self.limits;
         let reasons = [
@@ -75,8 +75,8 @@ impl Model {
     }
 }
 
-/// Returns the checked properties of a task that leaves the queue: its number, the size of its arguments, whether the
-/// task is orphaned, and whether the task is cancelled.
+/// Returns the properties that the test compares when a task leaves the queue: the task's number, the size of the
+/// arguments, whether the task is orphaned, and whether the task is cancelled.
 fn seen(task: Task) -> (u64, usize, bool, bool) {
     (task.id, task.args.len(), task.orphaned, task.cancelled)
 }

@@ -1,7 +1,7 @@
 //! Estimates how many batches wait in the task engine, to enforce the limit `max-backlog`.
 //!
-//! The host asks the task engine at most once a second. Between two answers, the host adds the number of batches that
-//! this process has stored.
+//! The host asks the task engine for the number at most once a second. Until the next answer, the host adds the number
+//! of batches that this process has stored since the last answer.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::TaskStore;
 
-/// How old the task engine's answer may be before the host asks again.
+/// If the task engine's last answer is older than this time, the host asks again.
 const AGE: Duration = Duration::from_secs(1);
 
 /// This process's estimate of the number of waiting batches in the task engine.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     batches: AtomicU64,
-    /// When the task engine has last answered.
+    /// The time of the task engine's last answer.
     asked: Mutex<Option<Instant>>,
-    /// Whether a call is asking the task engine now.
+    /// True while a call asks the task engine.
     asking: AtomicBool,
 }
 
@@ -40,9 +40,9 @@ impl Known {
 }
 
 impl TaskStore {
-    /// Reports whether the task engine holds fewer than `limit` batches. Dead batches do not count. If the task engine
-    /// does not answer, the last estimate decides. If the task engine is still unavailable, the attempt to store a
-    /// batch fails and returns the reason.
+    /// Reports whether fewer than `limit` batches wait in the task engine. Dead batches do not count. If the task
+    /// engine does not answer, uses the last estimate. If the task engine is then still unavailable, the host's attempt
+    /// to store a batch fails with the reason.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -56,8 +56,8 @@ impl TaskStore {
     }
 }
 
-/// Marks that a call is asking the task engine now. Dropping the value removes the mark, even if no caller waits for
-/// the answer any more.
+/// Marks that a call asks the task engine, until this value is dropped. Dropping the value removes the mark even if no
+/// code waits for the answer any more.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {
