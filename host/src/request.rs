@@ -313,8 +313,8 @@ impl Life {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }
 
-    /// Records that the request's tasks begin at `now`. From this time, the limit on the total time of the request's
-    /// tasks counts. Only the first call for a request has an effect.
+    /// Records that the request's tasks begin at `now`. The limit on the total time of the request's tasks
+    /// (`drain-timeout`) begins to count at this time. Only the first call for a request has an effect.
     pub(crate) fn start_drain(&mut self, now: Instant) {
         self.drain_start.get_or_insert(now);
     }

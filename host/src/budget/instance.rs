@@ -47,8 +47,8 @@ pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
 /// Counts the header fields, open files and open sockets that the host keeps for an instance.
 ///
 /// The host adds up the bytes of the header fields that a guest makes, and never subtracts header fields that the guest
-/// drops. So the host needs no wrapper around each resource. When the sum reaches the limit, the host measures the
-/// header fields that the instance really holds, and replaces the sum by this size.
+/// drops. So the host does not have to notice each time that a guest drops header fields. When the sum reaches the
+/// limit, the host measures the header fields that the instance really holds, and replaces the sum by this size.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceBudget {
     fields: usize,

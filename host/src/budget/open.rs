@@ -29,7 +29,8 @@ pub(crate) struct OpenFiles {
 #[derive(Debug)]
 pub(crate) struct OpenSockets {
     places: Places,
-    /// The [`Place`] that each socket takes, by the socket's handle. The streams of a socket share the socket's place.
+    /// The [`Place`] that each socket takes, by the socket's handle. A socket and its streams together take only one
+    /// place.
     open: HashMap<u32, Arc<Place>>,
 }
 

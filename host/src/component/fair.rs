@@ -46,9 +46,9 @@ const SHORT: Duration = Duration::from_micros(100);
 /// Polls `future`, and makes it wait for its turn if it computes for longer than [`SHORT`]. Between two turns of
 /// computing guests, the thread handles its timers, sockets and other tokio tasks.
 ///
-/// A computing guest yields at each epoch, and wakes itself at once. A tokio `LocalSet` would poll the guest 61 times
-/// before the `LocalSet` checks timers and sockets. In a measurement with a `LocalSet` only, one computing guest
-/// delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
+/// At each epoch, which is every millisecond, a computing guest stops and asks at once to be polled again. A tokio
+/// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a
+/// `LocalSet` only, one computing guest delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());

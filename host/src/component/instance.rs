@@ -105,8 +105,8 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Replaces an error that the handler returned by `upload`, if `upload` is set. `upload` is the reason why the host
-    /// did not get the whole request body.
+    /// If `upload` is set and the handler returned an error, returns `upload` instead of this error. `upload` is the
+    /// reason why the host did not get the whole request body.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),

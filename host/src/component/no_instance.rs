@@ -8,7 +8,7 @@ use epilogue_rules::duration::Shown;
 /// The reason why a request or a task gets no instance.
 #[derive(Debug)]
 pub(crate) enum NoInstance {
-    /// The host has no place for another instance.
+    /// The host cannot hold another instance.
     Full(Full),
     /// The grace period of the host's shutdown has ended.
     Stopped,
@@ -18,7 +18,7 @@ pub(crate) enum NoInstance {
     Failed(wasmtime::Error),
 }
 
-/// The reason why the host has no place for another instance.
+/// The reason why the host cannot hold another instance.
 #[derive(Debug)]
 pub(crate) enum Full {
     /// The number of instances has reached `max-instances`.

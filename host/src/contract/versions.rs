@@ -22,7 +22,7 @@ use super::sections::{
 
 /// The version of WASI that the host implements.
 const OWN: &str = "@0.3.0";
-/// The release candidate that has the same types and functions as 0.3.0.
+/// The release candidate of WASI 0.3.0 that this host also accepts.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 /// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. This name differs from
 /// `@0.3.0`, because a component cannot import the same name twice. wasmtime still links this name with 0.3.0, because

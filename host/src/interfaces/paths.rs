@@ -1,5 +1,5 @@
-//! Replaces the functions of `wasi:filesystem` that take paths, to limit the length of a path and the disk space.
-//! `files.rs` replaces the function `open-at`.
+//! Replaces the functions of `wasi:filesystem` that take paths, to limit the length of a path and the disk space. The
+//! module `files.rs` replaces the function `open-at`.
 //!
 //! If a path is too long, the guest gets `error-code.name-too-long`. If a guest makes a folder or a link, the new entry
 //! counts for the component's limit on disk space. If the limit is reached, the guest gets `error-code.quota`.

@@ -1,5 +1,4 @@
-//! Replaces functions of `wasi:sockets`, so that only some guests may open sockets, and only a limited number of
-//! sockets.
+//! Replaces functions of `wasi:sockets`, to limit which guests may open sockets and how many sockets a guest may open.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};

@@ -61,7 +61,7 @@ struct Step {
     ended: DDSketch,
 }
 
-/// Percentiles of a time, in microseconds.
+/// Percentiles of a duration, such as the median, in microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Percentiles {
     p50: u64,

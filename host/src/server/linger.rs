@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(30);
 /// The longest time that the host waits for the client's next bytes. nginx has the same default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The largest number of bytes that the host goes on reading.
+/// The largest number of bytes that the host still reads from such a connection.
 const SIZE: usize = 256 << 20;
 const CHUNK: usize = 16 << 10;
 

@@ -16,12 +16,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Makes the value for a process with a server, which may also run durable tasks.
+    /// Makes the counts of a process with a server. Such a process may also run durable tasks.
     pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
         Self { admission: Some(admission), observers: vec![served, worked] }
     }
 
-    /// Makes the value for a process that only runs durable tasks.
+    /// Makes the counts of a process that only runs durable tasks.
     pub(crate) fn of_worker(worked: Observer) -> Self {
         Self { admission: None, observers: vec![worked] }
     }

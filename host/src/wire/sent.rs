@@ -74,7 +74,7 @@ struct Delivery {
 /// The data that the host needs when a response ends.
 struct End {
     outcome: oneshot::Sender<ResponseOutcome>,
-    /// Counts the request as running. When the response ends, the host changes this count to draining.
+    /// Counts the request as running. When the response ends, the host counts the request as draining instead.
     place: Option<Arc<Place>>,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Known {
     batches: AtomicU64,
     /// The time of the task engine's last answer.
     asked: Mutex<Option<Instant>>,
-    /// True while a call asks the task engine.
+    /// True while the host is asking the task engine for the number of batches.
     asking: AtomicBool,
 }
 

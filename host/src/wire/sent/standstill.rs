@@ -44,7 +44,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(4);
 
-    /// Watches for a standstill. `looks` are the results of the checks. Returns the arguments of `tell` in seconds from
+    /// Runs [`standstill`] with `looks` as the results of the checks. Returns the arguments of `tell` in seconds from
     /// the start, and the second in which the function finds the standstill.
     async fn watch(looks: &[bool]) -> (Vec<Option<u64>>, u64) {
         let (begun, told, mut looks) = (Instant::now(), RefCell::<Vec<_>>::default(), looks.iter().copied());
