@@ -187,6 +187,7 @@ fn event(record: &RequestRecord, task: usize) -> Fields {
         ("name", task.name.clone()),
         ("state", if task.dead { "dead".to_owned() } else { task.state.to_string() }),
         ("attempt", task.attempt.to_string()),
+        ("trace_id", record.trace_id.clone()),
     ]);
     fields.extend(task.dead.then(|| ("cause", task.state.to_string())));
     fields.extend(task.error.clone().map(|error| ("error", error)));

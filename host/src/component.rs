@@ -49,6 +49,7 @@ use crate::interfaces::runner::RunnerIndices;
 use crate::interfaces::wasi::WasiConfig;
 use crate::process::scratch::Scratch;
 use crate::process::shutdown::Shutdown;
+use crate::tasks::ids::RequestIds;
 use crate::tasks::layer::Layer;
 use crate::tasks::store::TaskStore;
 
@@ -194,12 +195,12 @@ impl Component {
 
     /// Logs that a request gets no instance. If the host is full, it logs each reason at most once a minute, because
     /// many clients repeat a refused request at once.
-    pub(crate) fn announce_no_instance(&self, request: &str, error: &NoInstance) {
-        let (request, component, full, error) =
-            (request.to_owned(), self.id.clone(), error.is_full(), error.to_string());
+    pub(crate) fn announce_no_instance(&self, ids: RequestIds<'_>, error: &NoInstance) {
+        let (request, trace_id) = (ids.request.to_owned(), ids.trace_id.map(str::to_owned));
+        let (component, full, error) = (self.id.clone(), error.is_full(), error.to_string());
         let reason = error.clone();
         let log = move |times| {
-            tracing::error!(target: "epilogue::request", request, component, times, error, "a request has no instance");
+            tracing::error!(target: "epilogue::request", request, component, times, error, trace_id, "a request has no instance");
         };
         if full { self.wasi.warnings.full.log(&reason, log) } else { log(1) }
     }

@@ -29,6 +29,7 @@ use crate::component::pool::Pool;
 use crate::contract::bindings::ResponseOutcome;
 use crate::interfaces::status;
 use crate::request::admission::Slot;
+use crate::tasks::ids::RequestIds;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{RequestRecord, TaskRecord, TaskState};
@@ -113,7 +114,7 @@ impl Life {
         let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
         let scope = Arc::new(Scope::new(request.headers(), queue, observer.readers.spans.as_ref()));
         let instance = pool.take().await.inspect_err(|error| {
-            component.announce_no_instance(&scope.id, error);
+            component.announce_no_instance(scope.ids(), error);
         })?;
         let mut life = Self::with(pool, scope, observer, instance);
         life.slot = Some(slot);
@@ -166,7 +167,7 @@ impl Life {
             Err(HandlerError::Interrupted(interrupted)) => self.lose_instance(interrupted),
             _ => {}
         }
-        handled.and_then(|response| response::checked(response, &self.scope.id, &self.record.component))
+        handled.and_then(|response| response::checked(response, self.scope.ids(), &self.record.component))
     }
 
     /// Sends the guest's response, or an error response of the host. After that, waits until the response's last byte
@@ -289,7 +290,8 @@ impl Life {
                 self.pool.give_back(instance);
             } else {
                 Limit::Kept.hit();
-                tracing::debug!(target: "epilogue::request", request = self.scope.id, leaked, "the instance is dropped");
+                let RequestIds { request, trace_id } = self.scope.ids();
+                tracing::debug!(target: "epilogue::request", request, leaked, trace_id, "the instance is dropped");
             }
         }
     }
@@ -354,8 +356,8 @@ impl Life {
         self.instance = None;
         self.scope.queue().orphan();
         if let Interrupted::Trapped(trap) = interrupted {
-            let (request, backtrace) = (&self.scope.id, format!("{:?}", trap.error));
-            tracing::debug!(target: "epilogue::request", request, error = backtrace, "the instance is lost");
+            let (RequestIds { request, trace_id }, backtrace) = (self.scope.ids(), format!("{:?}", trap.error));
+            tracing::debug!(target: "epilogue::request", request, error = backtrace, trace_id, "the instance is lost");
         }
     }
 
@@ -363,8 +365,8 @@ impl Life {
     /// because the guest may have written this text. In the message, the guest's text could look like other fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
-        let (request, component) = (&self.scope.id, &self.record.component);
-        tracing::error!(target: "epilogue::request", request, component, error, "{what}");
+        let (RequestIds { request, trace_id }, component) = (self.scope.ids(), &self.record.component);
+        tracing::error!(target: "epilogue::request", request, component, error, trace_id, "{what}");
         self.record.errors.push(error.map_or_else(|| what.to_owned(), |error| format!("{what}: {error}")));
     }
 }

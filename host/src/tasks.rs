@@ -2,7 +2,9 @@
 
 pub(crate) mod backlog;
 pub(crate) mod change;
+pub(crate) mod ids;
 pub(crate) mod layer;
+pub(crate) mod leases;
 pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod readers;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use epilogue_manifest::settings::HostOptions;
 
 use crate::budget::address::{Address, Stalled};
+use crate::budget::refusals;
 use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
@@ -45,6 +46,7 @@ impl Refused {
 
     /// Adds 1 to the metric `epilogue_requests_refused_total` for this limit.
     pub(crate) fn count(&self) {
+        refusals::count(self.limit);
         metrics::counter!("epilogue_requests_refused_total", "limit" => self.limit).increment(1);
     }
 

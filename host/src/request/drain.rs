@@ -18,6 +18,7 @@ use crate::component::instance::{Instance, Interrupted};
 use crate::component::no_instance::NoInstance;
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
 use crate::request::{Life, Ready, SETTLE};
+use crate::tasks::ids::RequestIds;
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState};
 
@@ -56,7 +57,7 @@ impl Life {
             self.observer.abandoned_at_stop();
         }
         let record = self.record.tasks.push_mut(record);
-        record.announce(&self.scope.id);
+        record.announce(self.scope.ids());
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
@@ -127,8 +128,9 @@ impl Life {
     /// Runs one attempt of a task. `now` is the planned start of the attempt.
     pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
         // Events that other code logs during the attempt, such as events of outgoing requests, get these fields.
+        let RequestIds { request, trace_id } = self.scope.ids();
         let span = tracing::info_span!(
-            target: "epilogue::task", "task", request = self.scope.id, task = task.id, name = task.name, attempt
+            target: "epilogue::task", "task", request, task = task.id, name = task.name, attempt, trace_id
         );
         let call = Box::new(types::Task {
             id: task.id,
@@ -189,8 +191,8 @@ impl Life {
                 fresh => return fresh,
             };
             if tries == 0 {
-                let error = why.to_string();
-                tracing::warn!(target: "epilogue::request", request = self.scope.id, error, "tasks wait for an instance");
+                let (RequestIds { request, trace_id }, error) = (self.scope.ids(), why.to_string());
+                tracing::warn!(target: "epilogue::request", request, error, trace_id, "tasks wait for an instance");
             }
             if why.is_full() && in_line.is_none() {
                 in_line = Some(self.pool.wait_for_room());
@@ -215,8 +217,8 @@ impl Life {
 
     /// Logs that an attempt has failed and that the next attempt follows after `pause`.
     pub(crate) fn announce_retry(&self, task: &Task, attempt: u32, error: Option<&str>, pause: Duration) {
-        let (request, component) = (&*self.scope.id, &*self.pool.component.layers[task.layer].id);
-        Retry { request, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
+        let (ids, component) = (self.scope.ids(), &*self.pool.component.layers[task.layer].id);
+        Retry { ids, component, task: task.id, name: &task.name, attempt, error, pause }.announce();
     }
 
     /// Waits for `pause`. Returns false if less time than `pause` is left for the request's tasks, or if the host stops

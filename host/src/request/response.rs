@@ -7,6 +7,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::component::instance::{HandlerError, Interrupted};
 use crate::interfaces::outgoing::remove_forbidden;
+use crate::tasks::ids::RequestIds;
 use crate::tasks::store::NotStored;
 use crate::wire::answer::{plain, unavailable};
 
@@ -20,7 +21,7 @@ use crate::wire::answer::{plain, unavailable};
 /// Returns an error if the status is 1xx, because a response with status 1xx is not the final response to a request.
 pub(crate) fn checked(
     mut response: Response<WasiBody>,
-    request: &str,
+    ids: RequestIds<'_>,
     component: &str,
 ) -> Result<Response<WasiBody>, HandlerError> {
     remove_forbidden(response.headers_mut());
@@ -31,11 +32,13 @@ pub(crate) fn checked(
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED) {
         let length = response.headers_mut().remove(CONTENT_LENGTH);
         if status != StatusCode::NOT_MODIFIED && length.is_some_and(|length| length != "0") {
+            let RequestIds { request, trace_id } = ids;
             tracing::warn!(
                 target: "epilogue::request",
                 request,
                 component,
                 status = status.as_u16(),
+                trace_id,
                 "the body of the response was dropped, because a response with this status has no body"
             );
         }

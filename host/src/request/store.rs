@@ -43,7 +43,7 @@ impl Life {
                 let mut queue = self.scope.queue();
                 for task in queue.hand_over(failed) {
                     let stored = stored(&component.layers, &task);
-                    stored.announce(&self.scope.id);
+                    stored.announce(self.scope.ids());
                     self.scope.note(|timeline| timeline.stored(&stored));
                     queue.note_stored(stored);
                 }

@@ -2,6 +2,7 @@
 
 use epilogue_engines::{self as engines, Entry};
 
+use crate::tasks::ids::RequestIds;
 use crate::tasks::record::{TaskRecord, TaskState, announce_retried};
 use crate::tasks::store::TaskStore;
 
@@ -47,7 +48,7 @@ impl Change {
                 Self::Drop => {
                     let attempt = if batch.tasks.get(entry.next as usize) == Some(task) { entry.attempt } else { 0 };
                     let dropped = TaskRecord { attempt, ..TaskRecord::of_stored(&batch, task, TaskState::Dropped) };
-                    dropped.announce(&batch.request_id);
+                    dropped.announce(RequestIds::of_batch(&batch));
                 }
             }
         }

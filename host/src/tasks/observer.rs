@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 
 use crate::process::shutdown::ABANDONED;
 use crate::tasks::backlog::Backlog;
+use crate::tasks::ids::RequestIds;
 use crate::tasks::readers::Readers;
 use crate::tasks::record::{RequestRecord, TaskState};
 
@@ -115,13 +116,14 @@ impl Observer {
         if let Some(records) = &self.records {
             _ = records.send(record.clone());
         }
+        let RequestIds { request, trace_id } = record.ids();
         tracing::debug!(
             target: "epilogue::request",
-            request = record.id,
+            request,
             component = record.component,
-            trace_id = record.trace_id,
             tasks = record.tasks.len(),
             stored = record.stored.len(),
+            trace_id,
             "the request and its tasks have ended"
         );
     }

@@ -11,6 +11,7 @@ use http::StatusCode;
 pub use epilogue_rules::state::TaskState;
 
 use crate::contract::bindings::{ResponseOutcome, TaskId};
+use crate::tasks::ids::RequestIds;
 
 /// The record of a task that has ended or is dead.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl TaskRecord {
 
     /// Logs the task's end as one event, and counts the end once (S3). A dead task has its own kind of event, and a
     /// count of its own.
-    pub(crate) fn announce(&self, request: &str) {
+    pub(crate) fn announce(&self, RequestIds { request, trace_id }: RequestIds<'_>) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
             ($level:expr) => {
@@ -70,6 +71,7 @@ impl TaskRecord {
                     attempt = self.attempt,
                     elapsed_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
                     error = self.error,
+                    trace_id,
                 )
             };
         }
@@ -93,19 +95,21 @@ impl TaskRecord {
 
 /// Logs that a dead task is ready again.
 pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
+    let RequestIds { request, trace_id } = RequestIds::of_batch(batch);
     tracing::info!(
         target: "epilogue::task",
-        request = batch.request_id,
+        request,
         component = task.layer.as_ref().unwrap_or(&batch.component),
         task = task.id,
         name = task.name,
         state = "retried",
+        trace_id,
     );
 }
 
 /// A failed attempt of a task, after which another attempt follows.
 pub(crate) struct Retry<'a> {
-    pub(crate) request: &'a str,
+    pub(crate) ids: RequestIds<'a>,
     pub(crate) component: &'a str,
     pub(crate) task: TaskId,
     pub(crate) name: &'a str,
@@ -120,16 +124,17 @@ impl Retry<'_> {
     pub(crate) fn announce(&self) {
         // Milliseconds are exact enough for people.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
-        let what = words::WILL_BE_RETRIED;
+        let (RequestIds { request, trace_id }, what) = (self.ids, words::WILL_BE_RETRIED);
         tracing::info!(
             target: "epilogue::task",
-            request = self.request,
+            request,
             component = self.component,
             task = self.task,
             name = self.name,
             attempt = self.attempt,
             retry_in = Shown(pause).to_string(),
             error = self.error,
+            trace_id,
             "{what}"
         );
     }
@@ -148,13 +153,14 @@ pub struct StoredTask {
 
 impl StoredTask {
     /// Logs as one event that the host has stored the task, and counts the task once.
-    pub(crate) fn announce(&self, request: &str) {
+    pub(crate) fn announce(&self, RequestIds { request, trace_id }: RequestIds<'_>) {
         tracing::info!(
             target: "epilogue::task",
             request,
             component = &*self.component,
             task = self.id,
             name = self.name,
+            trace_id,
             "stored"
         );
         metrics::counter!("epilogue_tasks_stored_total", "component" => self.component.clone()).increment(1);
@@ -191,27 +197,33 @@ pub struct RequestRecord {
 impl RequestRecord {
     /// Logs why the host does not send the handler's response. If the client made a mistake, the event is not an error.
     pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
-        let (request, component, what) = (&self.id, &self.component, words::REQUEST_FAILED);
+        let (RequestIds { request, trace_id }, component) = (self.ids(), &self.component);
+        let what = words::REQUEST_FAILED;
         if client_mistake {
-            tracing::debug!(target: "epilogue::connection", request, error = reason, "{what}");
+            tracing::debug!(target: "epilogue::connection", request, error = reason, trace_id, "{what}");
         } else {
-            tracing::error!(target: "epilogue::request", request, component, error = reason, "{what}");
+            tracing::error!(target: "epilogue::request", request, component, error = reason, trace_id, "{what}");
         }
     }
 
     /// Logs why a response is not complete. If the client has left, the event is not an error.
     pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
-        let (request, component) = (&self.id, &self.component);
+        let (RequestIds { request, trace_id }, component) = (self.ids(), &self.component);
         match outcome {
             ResponseOutcome::ResponseFailed(reason) => {
                 let what = words::RESPONSE_FAILED;
-                tracing::error!(target: "epilogue::request", request, component, error = reason, "{what}");
+                tracing::error!(target: "epilogue::request", request, component, error = reason, trace_id, "{what}");
             }
             ResponseOutcome::ClientGone => {
-                tracing::debug!(target: "epilogue::request", request, component, "the client left before the response's end");
+                tracing::debug!(target: "epilogue::request", request, component, trace_id, "the client left before the response's end");
             }
             _ => {}
         }
+    }
+
+    /// Returns the ids that each event about the request contains.
+    pub(crate) fn ids(&self) -> RequestIds<'_> {
+        RequestIds { request: &self.id, trace_id: Some(&*self.trace_id).filter(|id| !id.is_empty()) }
     }
 
     /// Makes the record of a request that has just begun.

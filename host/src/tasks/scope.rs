@@ -7,8 +7,10 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
+use crate::tasks::ids::RequestIds;
 use crate::tasks::queue::Queue;
 use crate::tasks::timeline::{Shared, Timeline};
+use crate::telemetry::guest_lines::Origin;
 use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 
@@ -70,6 +72,22 @@ impl Scope {
             key: Some(key),
             queue: Mutex::new(queue),
             timeline: OnceLock::new(),
+        }
+    }
+
+    /// Returns the ids that each event about the request contains.
+    pub(crate) fn ids(&self) -> RequestIds<'_> {
+        RequestIds::new(&self.id, &self.trace_context.traceparent)
+    }
+
+    /// Returns the origin of the lines that the guest prints while no task runs.
+    pub(crate) fn origin(&self) -> Origin {
+        let RequestIds { request, trace_id } = self.ids();
+        Origin {
+            request: request.to_owned(),
+            trace_id: trace_id.map(str::to_owned),
+            task: None,
+            trace: self.trace.clone(),
         }
     }
 

@@ -130,7 +130,7 @@ impl TaskStore {
             }
             match store.enqueue(batch).await {
                 Ok(()) => {
-                    stored.announce(&scope.id);
+                    stored.announce(scope.ids());
                     scope.note(|timeline| timeline.stored(&stored));
                     scope.queue().note_stored(stored);
                     Ok(id)

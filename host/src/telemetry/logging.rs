@@ -22,6 +22,7 @@ use tracing_subscriber::fmt::{self as format, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
+use uuid::Uuid;
 
 use crate::telemetry::otlp::Bridge;
 use crate::telemetry::output::Events;
@@ -95,11 +96,14 @@ fn write_line(target: &str, message: &str) {
 }
 
 /// Writes an event's fields as text: the message first, and each further field as `name=value`. Texts are in quotes.
+///
+/// If the host began the request's trace, the id of the trace is the id of the request without its hyphens. The text
+/// then leaves out `trace_id`, because two long ids make a line hard to read.
 struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut text = Text { writer, begun: false, result: Ok(()) };
+        let mut text = Text { writer, begun: false, request: None, result: Ok(()) };
         fields.record(&mut text);
         text.result
     }
@@ -108,6 +112,8 @@ impl<'writer> FormatFields<'writer> for Fields {
 struct Text<'writer> {
     writer: Writer<'writer>,
     begun: bool,
+    /// The event's field `request`, if it is a UUID.
+    request: Option<Uuid>,
     result: fmt::Result,
 }
 
@@ -130,6 +136,11 @@ impl Visit for Text<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.record_debug(field, &format_args!("{value}")),
+            "trace_id" if self.request.is_some_and(|id| is_same(&id, value)) => {}
+            "request" => {
+                self.request = Uuid::try_parse(value).ok();
+                self.record_debug(field, &value);
+            }
             _ => self.record_debug(field, &value),
         }
     }
@@ -140,6 +151,11 @@ impl Visit for Text<'_> {
             self.result = self.write(field.name(), value);
         }
     }
+}
+
+/// Reports whether `trace_id` is the request's id without its hyphens.
+fn is_same(request: &Uuid, trace_id: &str) -> bool {
+    trace_id == &*request.simple().encode_lower(&mut Uuid::encode_buffer())
 }
 
 /// A writer that escapes the characters that could begin a new line or control a terminal.
@@ -224,6 +240,24 @@ mod tests {
         let expected = format!(r#"said a "b" ü" state="succeeded a={quoted} b=a "b" ü" state="succeeded c={quoted}"#);
         assert!(lines.contains(&expected), "{lines}");
         assert!(lines.contains(&format!("task{{name={quoted}}}")), "{lines}");
+    }
+
+    #[test]
+    fn the_id_of_a_trace_is_written_unless_it_is_the_id_of_the_request() {
+        let write = |request: &str, trace_id: &str| {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let events = format::layer().with_writer(move || writer.clone()).with_ansi(false).fmt_fields(Fields);
+            with_default(registry().with(events), || tracing::info!(request, trace_id, "told"));
+            String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        };
+        let request = "019ac9a5-7a7c-7d42-b58d-0123456789ab";
+        let line = write(request, "019ac9a57a7c7d42b58d0123456789ab");
+        assert!(line.ends_with(&format!("told request=\"{request}\"\n")), "{line}");
+        for other in ["0af7651916cd43dd8448eb211c80319c", ""] {
+            let line = write(request, other);
+            assert!(line.ends_with(&format!("told request=\"{request}\" trace_id=\"{other}\"\n")), "{line}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::component::no_instance::NoInstance;
 use crate::component::pool::Pool;
 use crate::contract::bindings::{FailurePolicy, RunWhen, TraceContext};
 use crate::request::{Life, SETTLE};
+use crate::tasks::ids::RequestIds;
 use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{TaskRecord, TaskState};
@@ -48,7 +49,8 @@ pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: 
     };
     if let Err(error) = ended {
         let why = held.whereabouts(&batch.id).await;
-        tracing::warn!(target: "epilogue::worker", request = batch.request_id, batch = batch.id, "{why}: {error}");
+        let RequestIds { request, trace_id } = RequestIds::of_batch(&batch);
+        tracing::warn!(target: "epilogue::worker", request, batch = batch.id, trace_id, "{why}: {error}");
     }
 }
 
@@ -208,14 +210,14 @@ impl<'a> LeasedBatch<'a> {
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
-        let request = &batch.request_id;
-        tracing::warn!(target: "epilogue::worker", request, error = why, "a batch cannot be run here");
+        let RequestIds { request, trace_id } = RequestIds::of_batch(batch);
+        tracing::warn!(target: "epilogue::worker", request, error = why, trace_id, "a batch cannot be run here");
         return held.retry(to_backoff(&task).pause(attempt, fastrand::u32(..))).await;
     }
     held.bury(&why).await?;
     let record =
         TaskRecord { dead: true, attempt, error: Some(why), ..TaskRecord::of_stored(batch, &task, TaskState::Failed) };
-    record.announce(&batch.request_id);
+    record.announce(RequestIds::of_batch(batch));
     Ok(())
 }
 

@@ -1,0 +1,25 @@
+//! The ids that every event about a request contains.
+
+use epilogue_engines::Batch;
+use epilogue_rules::trace;
+
+/// A request's id and the id of its trace. Each event about the request, its tasks or its outgoing requests contains both
+/// ids.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestIds<'a> {
+    pub(crate) request: &'a str,
+    /// The id of the trace. `None` if a batch was stored without a `traceparent`.
+    pub(crate) trace_id: Option<&'a str>,
+}
+
+impl<'a> RequestIds<'a> {
+    /// Makes the ids of a request with this id and this `traceparent` header.
+    pub(crate) fn new(request: &'a str, traceparent: &'a str) -> Self {
+        Self { request, trace_id: Some(trace::id(traceparent)).filter(|id| !id.is_empty()) }
+    }
+
+    /// Returns the ids of the request that stored `batch`.
+    pub(crate) fn of_batch(batch: &'a Batch) -> Self {
+        Self::new(&batch.request_id, batch.traceparent.as_deref().unwrap_or_default())
+    }
+}
