@@ -1,7 +1,7 @@
 //! The log: no text from a guest or a client can pass for an event, each line of the JSON format is JSON, and no line has a
 //! password.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -159,6 +159,64 @@ fn each_line_of_stderr_is_json_whatever_a_guest_prints() {
     );
     assert!(printed[5].contains("panicked at") && printed[5].contains("two\nlines\n"), "{}", printed[5]);
     assert!(others.iter().any(|event| event["message"] == "the request failed"), "{others:?}");
+}
+
+#[test]
+fn each_event_and_each_line_about_a_request_has_its_ids() {
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), ["--log-format", "json", "--log", "debug", "--access-log"]));
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = Request::get("/?run=ok,flaky,panic,sync&on_failure=continue&backoff=1")
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    let response = exchange(host.address(), Protocol::Http1, request.body(Full::<Bytes>::default()).unwrap());
+    let id = response.headers()["x-request-id"].to_str().unwrap();
+    host.logged("epilogue::access");
+    host.signal("TERM");
+    let Ended { stdout, stderr, .. } = host.ended();
+    let events = |lines: &[String]| -> Vec<Value> {
+        let objects = lines.iter().filter(|line| line.starts_with('{'));
+        objects
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|event: &Value| event["request"] != Value::Null)
+            .collect()
+    };
+    let (printed, told) = (events(&stdout), events(&stderr));
+    for event in printed.iter().chain(&told) {
+        assert_eq!((&event["request"], &event["trace_id"]), (&id.into(), &trace.into()), "{event}");
+    }
+    let targets: BTreeSet<_> = told.iter().filter_map(|event| event["target"].as_str()).collect();
+    let expected = ["epilogue::access", "epilogue::guest", "epilogue::request", "epilogue::task"];
+    assert!(targets.is_superset(&expected.into()), "{targets:?}");
+    // The lines of the guest's stdout, with the numbers of their tasks.
+    let lines: Vec<_> = printed.iter().map(|line| (line["task"].as_u64(), line["line"].as_str().unwrap())).collect();
+    assert_eq!(
+        lines,
+        [
+            (Some(1), "ok"),
+            (Some(2), "flaky 1"),
+            (Some(2), "flaky 2"),
+            (Some(2), "flaky 3"),
+            (Some(3), "panic"),
+            (Some(4), "sync")
+        ]
+    );
+    assert!(printed.iter().all(|line| line["stream"] == "stdout"), "{printed:?}");
+    let panic = told.iter().find(|event| event["stream"] == "stderr" && event["task"] == 3);
+    assert!(panic.is_some(), "{told:?}");
+}
+
+#[test]
+fn a_line_of_text_has_the_trace_only_if_a_client_began_it() {
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), []));
+    get(host.address(), "/?run=ok");
+    let own = host.logged("state=\"succeeded\"");
+    assert!(own.contains("request=\"") && !own.contains("trace_id"), "{own}");
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = Request::get("/?run=fail").header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    exchange(host.address(), Protocol::Http1, request.body(Full::<Bytes>::default()).unwrap());
+    let clients = host.logged("state=\"failed\"");
+    assert!(clients.ends_with(&format!("trace_id=\"{trace}\"")), "{clients}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) use crate::interfaces::wasi::Output;
 use crate::interfaces::wasi::WasiConfig;
 use crate::process::scratch::Scratch;
 pub(crate) use crate::tasks::store::TaskStore;
+use crate::telemetry::otlp::GuestLog;
 
 /// An application whose components are compiled and ready to serve requests.
 pub struct App {
@@ -57,6 +58,8 @@ pub struct AppOptions {
     pub environment: Vec<(String, String)>,
     /// Where the host writes the lines that components print.
     pub output: Output,
+    /// Sends the lines that components print to an OpenTelemetry collector. `None` if the host exports no logs.
+    pub(crate) guest_log: Option<GuestLog>,
     /// The task engine for durable tasks, or `None` if the host has no task engine.
     pub task_store: Option<TaskStore>,
     /// The values of the application's variables.
@@ -102,6 +105,7 @@ impl App {
                     writable: settings.allow_transient_write,
                     allowed_hosts: Arc::new(allowed_outbound_hosts),
                     output: options.output.clone(),
+                    guest_log: options.guest_log.clone(),
                     warnings: warnings.clone(),
                     disk: None,
                 },

@@ -1,6 +1,7 @@
 //! The log, the metrics and the health checks of the host, the output of guests, and the export to an OpenTelemetry
 //! collector.
 
+pub(crate) mod guest_lines;
 pub(crate) mod logging;
 pub(crate) mod monitor;
 mod names;

@@ -310,13 +310,13 @@ impl TestHostBuilder {
             }
         };
         let manifest = Manifest::load(&file)?.select(&[])?;
-        let max_instances = self.host.max_instances;
-        let host = self.host.resolve();
+        let (max_instances, host) = (self.host.max_instances, self.host.resolve());
         let (stdout, stderr) = (MemoryOutputPipe::new(MAX_OUTPUT), MemoryOutputPipe::new(MAX_OUTPUT));
         let options = AppOptions {
             settings: self.settings,
             environment: self.environment,
             output: Output::Captured { stdout: stdout.clone(), stderr: stderr.clone() },
+            guest_log: None,
             task_store: TaskStore::of(&host)?,
             stores: self.stores,
             variables: Resolver::new(manifest.variables.clone(), vec![Provider::Static(self.variables)]),

@@ -13,6 +13,33 @@ use crate::process::{Process, application, up};
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[test]
+fn a_line_that_a_guest_prints_is_a_record_in_the_span_of_its_task() {
+    let (collector, app) = (Collector::start(), application(guests::TASKS, ""));
+    let host = Process::start(collector.receives(up(app.path(), [])));
+    get(host.address(), "/?run=ok,panic&on_failure=continue");
+    // The guest's own output is as without a collector.
+    host.printed("ok");
+    let line = |stream: &'static str, part: &'static str| {
+        collector.wait_for(move |kept| {
+            let is_it = |record: &&LogRecord| {
+                let attributes = attributes(&record.attributes);
+                attributes.get("log.iostream").is_some_and(|other| other == stream)
+                    && text(record.body.as_ref()).contains(part)
+            };
+            kept.logs.iter().find(is_it).cloned()
+        })
+    };
+    let spans = collector.spans(SpanKind::Consumer, 2);
+    for (number, stream, part) in [(0, "stdout", "ok"), (1, "stderr", "panicked")] {
+        let (record, span) = (line(stream, part), &spans[number]);
+        assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id), "{part}");
+        let attributes = attributes(&record.attributes);
+        assert_eq!((attributes["component"].as_str(), attributes["task"].as_str()), ("app", ["1", "2"][number]));
+        assert!(attributes.contains_key("request"));
+    }
+}
+
+#[test]
 fn an_event_about_a_request_is_a_record_in_its_trace() {
     let (collector, app) = (Collector::start(), application(guests::TASKS, ""));
     let host = Process::start(collector.receives(up(app.path(), [])));

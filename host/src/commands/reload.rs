@@ -16,6 +16,7 @@ use crate::app::TaskStore;
 use crate::app::version::Replacer;
 use crate::commands::cli::UpArgs;
 use crate::commands::watch::{Cause, Concern, Watching};
+use crate::telemetry::otlp::GuestLog;
 
 /// Replaces the application of a running server or worker.
 pub(crate) struct Reloader {
@@ -25,6 +26,8 @@ pub(crate) struct Reloader {
     pub(crate) host: HostOptions,
     /// The task engine for durable tasks. A reload keeps the same task engine.
     pub(crate) task_store: Option<TaskStore>,
+    /// Sends the lines that guests print to a collector. A reload does not change the collector.
+    pub(crate) guest_log: Option<GuestLog>,
     pub(crate) replacer: Replacer,
     /// The watched files, if the host runs with `--watch`.
     pub(crate) watching: Option<Watching>,
@@ -94,7 +97,8 @@ impl Reloader {
         }
         let host = self.args.host_options(&manifest)?;
         host.check()?;
-        let (app, tls) = self.args.load(&self.engine, &manifest, &host, self.task_store.clone())?;
+        let (app, tls) =
+            self.args.load(&self.engine, &manifest, &host, self.task_store.clone(), self.guest_log.clone())?;
         for warning in manifest.warnings() {
             tracing::warn!(target: "epilogue::reload", "{warning}");
         }

@@ -222,11 +222,14 @@ impl Instance {
     ) -> Result<Result<(), TaskError>, Interrupted> {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
+                self.store.data_mut().wasi.belong_to_task(Some(task.id));
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 let phase = Phase::lasting(start, Some(limit));
                 let ended =
                     run_within(&mut self.store, &mut self.calls, Purpose::Tasks, phase, Some(limit), call).await;
-                self.store.data_mut().memory.settle();
+                let state = self.store.data_mut();
+                state.wasi.belong_to_task(None);
+                state.memory.settle();
                 ended
             }
             // This case does not happen, because the host accepts no task from a layer without a `runner`.

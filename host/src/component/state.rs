@@ -68,8 +68,8 @@ impl State {
     /// Sets the instance's current request to `scope`. `None` means that the instance serves no request.
     pub(crate) fn serve(&mut self, scope: Option<Arc<Scope>>) {
         self.wasi.printed.belong_to(scope.as_ref().and_then(|scope| scope.output()));
-        self.wasi.belong_to(scope.as_ref().map(|scope| scope.id.as_str()));
-        self.outgoing.trace = scope.as_ref().and_then(|scope| scope.trace.clone());
+        self.wasi.belong_to(scope.as_deref());
+        self.outgoing.scope.clone_from(&scope);
         self.background.scope = scope;
     }
 

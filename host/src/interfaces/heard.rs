@@ -13,13 +13,16 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::last_words::LastWords;
 use crate::tasks::timeline::Shared;
+use crate::telemetry::otlp::GuestStream;
 
-/// Copies one output stream of a guest to [`LastWords`] and to the timeline of the current request.
+/// Copies one output stream of a guest to [`LastWords`], to the timeline of the current request, and to the collector.
 #[derive(Clone)]
 pub(crate) struct Ear {
     /// The buffer for the end of stderr. The value is `None` for stdout.
     pub(crate) words: Option<LastWords>,
     pub(crate) printed: Printed,
+    /// Sends each line to an OpenTelemetry collector. `None` if the host exports no logs.
+    pub(crate) log: Option<GuestStream>,
     /// The stream's name: `stdout` or `stderr`.
     pub(crate) name: &'static str,
 }
@@ -35,6 +38,9 @@ impl Ear {
             words.keep(bytes);
         }
         self.printed.note(self.name, bytes);
+        if let Some(log) = &self.log {
+            log.add(bytes);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::budget::instance::places_for_requests;
 use crate::budget::lookups::Lookups;
 use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
-use crate::telemetry::otlp::trace::Trace;
+use crate::tasks::scope::Scope;
 
 /// The application's own address. The host sets this address when it begins to serve. If the application serves https,
 /// the host never sets the address, because a component cannot trust the certificate.
@@ -45,8 +45,8 @@ pub(crate) struct Outgoing {
     /// Limits the number of requests that the instance sends at the same time.
     requests: Places,
     warnings: Arc<Warnings>,
-    /// The trace context of the current request. The value is `None` if the host exports no traces.
-    pub(crate) trace: Option<Arc<Trace>>,
+    /// The current request. The value is `None` between two requests.
+    pub(crate) scope: Option<Arc<Scope>>,
 }
 
 impl Outgoing {
@@ -66,7 +66,7 @@ impl Outgoing {
             lookups,
             requests: places_for_requests(),
             warnings,
-            trace: None,
+            scope: None,
         }
     }
 
@@ -83,9 +83,10 @@ impl Outgoing {
         if !allowed {
             let (component, origin) = (self.component.clone(), origin(uri));
             let advice = self.allowed.advice(&component, scheme, host, uri.port_u16());
+            let (request, trace_id) = ids(self.scope.as_ref());
             self.warnings.requests_denied.log(&origin.clone(), move |times| {
                 tracing::error!(
-                    target: "epilogue::outgoing", component, times, "a request to {origin} is not allowed: {advice}"
+                    target: "epilogue::outgoing", request, component, times, trace_id, "a request to {origin} is not allowed: {advice}"
                 );
             });
             return Err(Error::HttpRequestDenied);
@@ -94,10 +95,10 @@ impl Outgoing {
             return Ok(uri.clone());
         }
         self.own(uri).ok_or_else(|| {
-            let component = self.component.clone();
+            let (component, (request, trace_id)) = (self.component.clone(), ids(self.scope.as_ref()));
             self.warnings.requests_failed.log(host, move |times| {
                 tracing::error!(
-                    target: "epilogue::outgoing", component, times,
+                    target: "epilogue::outgoing", request, component, times, trace_id,
                     "requests to the application itself work only if it serves http"
                 );
             });
@@ -113,6 +114,12 @@ impl Outgoing {
         parts.authority = Some(self.own_address.get()?.to_string().parse().ok()?);
         Uri::from_parts(parts).ok()
     }
+}
+
+/// Returns copies of the request's id and its trace's id, for an event. Both are `None` between two requests.
+fn ids(scope: Option<&Arc<Scope>>) -> (Option<String>, Option<String>) {
+    let ids = scope.map(|scope| scope.ids());
+    (ids.map(|ids| ids.request.to_owned()), ids.and_then(|ids| ids.trace_id).map(str::to_owned))
 }
 
 /// Returns the part of a URL that the host may log: scheme, host and port. The user, the password, the path and the
@@ -210,16 +217,21 @@ impl WasiHttpHooks for Outgoing {
         let directed = self.direct(request.uri());
         let (component, warnings) = (self.component.clone(), self.warnings.clone());
         let (chaining, lookups, place) = (self.chaining.clone(), self.lookups.clone(), self.requests.take());
-        let trace = self.trace.clone();
+        let scope = self.scope.clone();
         Box::new(async move {
             let uri = directed?;
+            let trace = scope.as_ref().and_then(|scope| scope.trace.clone());
             let mut call = trace.map(|trace| Call::begin(trace, &mut request, &uri));
             let origin = origin(&uri);
             let failed = move |error: Error| {
                 let (component, origin, told) = (component.clone(), origin.clone(), error.to_string());
                 let advice = matches!(error, Error::DestinationNotFound).then_some(NO_TRIGGER);
+                let (id, trace_id) = ids(scope.as_ref());
                 warnings.requests_failed.log(&origin.clone(), move |times| {
-                    tracing::warn!(target: "epilogue::outgoing", component, times, error = told, advice, "a request to {origin} failed");
+                    tracing::warn!(
+                        target: "epilogue::outgoing", request = id, component, times, error = told, advice, trace_id,
+                        "a request to {origin} failed"
+                    );
                 });
                 error
             };

@@ -14,7 +14,11 @@ use super::last_words::LastWords;
 use crate::budget::disk::Disk;
 use crate::budget::instance::MAX_RANDOM;
 use crate::budget::lookups::Lookups;
+use crate::contract::bindings::TaskId;
 use crate::interfaces::warnings::Warnings;
+use crate::tasks::scope::Scope;
+use crate::telemetry::guest_lines::Origin;
+use crate::telemetry::otlp::{GuestLog, GuestStream};
 use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 
 /// The destination of a component's stdout and stderr.
@@ -23,7 +27,7 @@ pub enum Output {
     /// The host's own stdout and stderr.
     #[default]
     Inherit,
-    /// The host's own stdout and stderr. Each line of stderr becomes an event in JSON.
+    /// The host's own stdout and stderr. Each line becomes an event in JSON.
     Json,
     /// The host discards the guest's output.
     Silent,
@@ -45,6 +49,8 @@ pub(crate) struct WasiConfig {
     pub(crate) writable: bool,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) output: Output,
+    /// Sends the guest's lines to an OpenTelemetry collector. The value is `None` if the host exports no logs.
+    pub(crate) guest_log: Option<GuestLog>,
     pub(crate) warnings: Arc<Warnings>,
     /// The budget for the guest's writes to its mounts. `None` means that the guest may not write.
     pub(crate) disk: Option<Arc<Disk>>,
@@ -58,9 +64,12 @@ pub(crate) struct Wasi {
     warnings: Arc<Warnings>,
     pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
-    /// Turns each line of the guest's stderr into an event. The value is `None` if the host does not log stderr as
-    /// JSON.
-    lines: Option<Lines>,
+    /// Turns each line of the guest's stdout and stderr into an event. The value is `None` if the host's log is not JSON.
+    lines: Option<[Lines; 2]>,
+    /// Sends each line of the guest's stdout and stderr to a collector. The value is `None` if the host exports no logs.
+    logs: Option<[GuestStream; 2]>,
+    /// The current request and task, which `lines` and `logs` add to each line.
+    origin: Option<Arc<Origin>>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
     /// Copies the guest's output to the timeline of the current request.
@@ -92,12 +101,27 @@ impl Wasi {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
 
-    /// Adds this request's id to the lines that the guest prints from now on. If `request` is `None`, the lines get no
-    /// id.
-    pub(crate) fn belong_to(&self, request: Option<&str>) {
-        if let Some(lines) = &self.lines {
-            lines.belong_to(request);
+    /// Adds the ids of this request to the lines that the guest prints from now on. If `scope` is `None`, the lines
+    /// get no ids.
+    pub(crate) fn belong_to(&mut self, scope: Option<&Scope>) {
+        if self.lines.is_some() || self.logs.is_some() {
+            self.print_for(scope.map(Scope::origin));
         }
+    }
+
+    /// Adds the number of this task to the lines that the guest prints from now on. If `task` is `None`, the
+    /// lines get no number.
+    pub(crate) fn belong_to_task(&mut self, task: Option<TaskId>) {
+        if let Some(origin) = &self.origin {
+            self.print_for(Some(Origin { task, ..Origin::clone(origin) }));
+        }
+    }
+
+    /// Assigns the guest's further output to `origin`.
+    fn print_for(&mut self, origin: Option<Origin>) {
+        self.origin = origin.map(Arc::new);
+        self.lines.iter().flatten().for_each(|lines| lines.belong_to(self.origin.clone()));
+        self.logs.iter().flatten().for_each(|log| log.belong_to(self.origin.clone()));
     }
 }
 
@@ -115,7 +139,12 @@ impl WasiConfig {
             wasi.preopened_dir(host, guest, permissions)
                 .map_err(|error| error.context(format!("cannot mount {} at {guest:?}", host.display())))?;
         }
-        let (lines, last_words, printed) = self.print(&mut wasi, component);
+        let (last_words, printed) = (LastWords::default(), Printed::default());
+        let logs = self.guest_log.as_ref().map(|log| [log.of(component, "stdout"), log.of(component, "stderr")]);
+        let [out, err] = logs.clone().map_or([None, None], |logs| logs.map(Some));
+        let out = Ear { words: None, printed: printed.clone(), log: out, name: "stdout" };
+        let err = Ear { words: Some(last_words.clone()), printed: printed.clone(), log: err, name: "stderr" };
+        let lines = self.print(&mut wasi, component, out, err);
         self.connect(&mut wasi, component);
         let (component, allowed_hosts, warnings) =
             (component.to_owned(), self.allowed_hosts.clone(), self.warnings.clone());
@@ -127,28 +156,29 @@ impl WasiConfig {
             disk: self.disk.clone(),
             lookups,
             lines,
+            logs,
+            origin: None,
             last_words,
             printed,
         })
     }
 
-    fn print(&self, wasi: &mut WasiCtxBuilder, component: &str) -> (Option<Lines>, LastWords, Printed) {
-        let (words, printed) = (LastWords::default(), Printed::default());
-        let out = Ear { words: None, printed: printed.clone(), name: "stdout" };
-        let err = Ear { words: Some(words.clone()), printed: printed.clone(), name: "stderr" };
+    /// Connects the guest's stdout and stderr with the destination in `output`. Returns the two streams that turn lines
+    /// into events, if the host's log is JSON.
+    fn print(&self, wasi: &mut WasiCtxBuilder, component: &str, out: Ear, err: Ear) -> Option<[Lines; 2]> {
         match &self.output {
             Output::Inherit => _ = wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(GuestOutput(&STDERR))),
             Output::Json => {
-                let lines = Lines::new(component);
-                wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(lines.clone()));
-                return (Some(lines), words, printed);
+                let lines = [Lines::new(component, &STDOUT), Lines::new(component, &STDERR)];
+                wasi.stdout(out.of(lines[0].clone())).stderr(err.of(lines[1].clone()));
+                return Some(lines);
             }
             Output::Silent => _ = wasi.stdout(out.of(tokio::io::empty())).stderr(err.of(tokio::io::empty())),
             Output::Captured { stdout, stderr } => {
                 wasi.stdout(out.of(stdout.clone())).stderr(err.of(stderr.clone()));
             }
         }
-        (None, words, printed)
+        None
     }
 
     fn connect(&self, wasi: &mut WasiCtxBuilder, component: &str) {

@@ -4,12 +4,14 @@
 //! ```text
 //! record ──▶ spans ──┐
 //! event ──▶ bridge ──┼─▶ queue ──▶ a thread for each signal ──▶ collector
+//! line ───▶ guest log ┤
 //! metric ──▶ meters ─┘
 //! ```
 //!
 //! A request never waits for the collector. If no variable names an endpoint, the host exports nothing.
 
 mod client;
+mod guest_log;
 mod logs;
 mod losses;
 mod meters;
@@ -38,6 +40,7 @@ use self::losses::{Counted, Losses};
 use self::spans::Spans;
 use self::variables::{NAME, Signal, Target, Variables};
 
+pub(crate) use self::guest_log::{GuestLog, GuestStream};
 pub(crate) use self::logs::{Bridge, Places};
 pub(crate) use self::meters::Meters;
 
@@ -107,6 +110,11 @@ impl Otlp {
     /// Returns the log layer that exports the host's events, or `None` if the host exports no logs.
     pub(crate) fn bridge(&self) -> Option<Bridge> {
         self.logs.as_ref().map(|logs| logs.bridge())
+    }
+
+    /// Returns the log of the lines that guests print. Returns `None` if the host exports no logs.
+    pub(crate) fn guest_log(&self) -> Option<GuestLog> {
+        self.logs.as_ref().map(|logs| logs.guest_log())
     }
 
     /// Returns the traces of the running requests, which the exported log uses. Returns `None` if the host exports no

@@ -102,6 +102,14 @@ impl Stream {
         Self { file, buffer: Mutex::new(buffer), changed: Condvar::new() }
     }
 
+    /// `stdout` or `stderr`.
+    fn name(&self) -> &'static str {
+        match self.file {
+            File::Stdout => "stdout",
+            File::Stderr => "stderr",
+        }
+    }
+
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -54,7 +54,10 @@ fn describe() {
         "Requests whose response is sent and whose tasks run or wait."
     );
     metrics::describe_gauge!("epilogue_backlog", "Batches of durable tasks in the task engine, by state.");
-    metrics::describe_gauge!("epilogue_instances", "Instances of components, in use and idle.");
+    metrics::describe_gauge!(
+        "epilogue_instances",
+        "Instances of components. `in-use` ones serve a request or a batch, `idle` ones wait for a request."
+    );
     metrics::describe_gauge!("epilogue_limit", "Limits of the host, by name.");
     metrics::describe_gauge!("epilogue_limit_use", "How much of each limit of the host is used, by name.");
     metrics::describe_gauge!("epilogue_versions", "Versions of the application that still serve requests.");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
-use opentelemetry::logs::{AnyValue, LogRecord as _};
+use opentelemetry::logs::{AnyValue, LogRecord as _, LoggerProvider as _};
 use opentelemetry::trace::SpanContext;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::Resource;
@@ -15,9 +15,10 @@ use opentelemetry_sdk::logs::{
 };
 use uuid::Uuid;
 
+use super::guest_log::GuestLog;
 use super::losses::{Counted, Losses};
 use super::trace::remote;
-use super::variables::{Signal, Variables};
+use super::variables::{NAME, Signal, Variables};
 
 /// Turns events into log records, as a layer of the log's subscriber.
 pub(crate) type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
@@ -56,6 +57,11 @@ impl Logs {
     /// Returns the log layer that turns events into log records.
     pub(super) fn bridge(&self) -> Bridge {
         OpenTelemetryTracingBridge::new(&self.provider)
+    }
+
+    /// Returns the log of the lines that guests print.
+    pub(super) fn guest_log(&self) -> GuestLog {
+        GuestLog(self.provider.logger(NAME))
     }
 
     /// Sends the log records that wait, and ends the thread.
@@ -110,7 +116,9 @@ impl LogProcessor for Processor {
         if !self.losses.reserve(1) {
             return;
         }
-        if let Some(place) = self.places.of(record) {
+        if record.trace_context().is_none()
+            && let Some(place) = self.places.of(record)
+        {
             record.set_trace_context(place.trace_id(), place.span_id(), Some(place.trace_flags()));
         }
         // If a record has no body, most tools show an empty line.

@@ -1,4 +1,4 @@
-//! Turns each line that guests write to stderr into an event of the JSON log.
+//! Turns each line that guests print into an event of the JSON log.
 //!
 //! Unlike other events, these events are never lost. If the buffer is full, the guest waits, as it does for plain text.
 
@@ -14,23 +14,24 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::{GUESTS, STDERR};
+use super::{GUESTS, Stream};
+use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 use crate::telemetry::timestamp::timestamp;
 
-/// The largest number of bytes of a line in one event. If a line is longer, the next event contains more of the line.
-const MAX_LINE: usize = 16 * 1024;
 /// The largest number of bytes that a guest writes at once. Each byte may be a line, and each line becomes an event.
 const PIECE: usize = 4096;
 
-/// The stderr of one instance.
+/// One output stream of one instance, whose lines become events.
 #[derive(Clone)]
-pub(crate) struct Lines(Arc<Mutex<Open>>);
+pub(crate) struct Lines {
+    stream: &'static Stream,
+    open: Arc<Mutex<Open>>,
+}
 
 /// The line that has not ended yet, and the request that the line is part of.
 struct Open {
-    component: String,
-    request: Option<String>,
-    line: Vec<u8>,
+    stream: &'static Stream,
+    splitter: LineSplitter,
 }
 
 #[derive(Serialize)]
@@ -40,6 +41,10 @@ struct Event<'a> {
     component: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<u64>,
     stream: &'static str,
     line: &'a str,
     /// Whether the next event contains more of the same line.
@@ -49,82 +54,60 @@ struct Event<'a> {
 }
 
 impl Lines {
-    /// Makes the stderr of an instance of this component.
-    pub(crate) fn new(component: &str) -> Self {
-        Self(Arc::new(Mutex::new(Open { component: component.to_owned(), request: None, line: Vec::new() })))
+    /// Makes the output stream of an instance of this component. The host writes the events to its own `stream`.
+    pub(crate) fn new(component: &str, stream: &'static Stream) -> Self {
+        let splitter = LineSplitter::new(component, stream.name());
+        Self { stream, open: Arc::new(Mutex::new(Open { stream, splitter })) }
     }
 
-    /// Assigns the guest's further output to `request`. First writes the line that has not ended, because this line is
-    /// part of the previous request's output.
-    pub(crate) fn belong_to(&self, request: Option<&str>) {
+    /// Assigns the guest's further output to `origin`. First writes the line that has not ended, because this line is
+    /// part of the previous origin's output.
+    pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let mut open = self.open();
-        open.end();
-        open.request = request.map(str::to_owned);
+        let mut events = Vec::new();
+        open.splitter.belong_to(origin, |line| write(&mut events, &line));
+        open.print(&events);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Open {
-    /// Turns bytes that the guest has written into events. Each line becomes one event.
-    fn events(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut events = Vec::new();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            let ended = self.line.pop_if(|last| *last == b'\n').is_some();
-            while self.line.len() > MAX_LINE {
-                let rest = self.line.split_off(whole(&self.line[..MAX_LINE]));
-                let piece = std::mem::replace(&mut self.line, rest);
-                self.write(&mut events, &piece, true);
-            }
-            if ended {
-                let line = std::mem::take(&mut self.line);
-                self.write(&mut events, &line, false);
-            }
-        }
-        events
-    }
-
-    fn write(&self, events: &mut Vec<u8>, line: &[u8], continues: bool) {
-        let event = Event {
-            timestamp: timestamp(),
-            level: "INFO",
-            component: &self.component,
-            request: self.request.as_deref(),
-            stream: "stderr",
-            line: &String::from_utf8_lossy(line),
-            continues,
-            target: "epilogue::guest",
-        };
-        // The event consists of texts and a number, so it can always be written.
-        if serde_json::to_writer(&mut *events, &event).is_ok() {
-            events.push(b'\n');
-        }
-    }
-
-    /// Writes the beginning of a line whose end will not come.
-    fn end(&mut self) {
-        if !self.line.is_empty() {
-            _ = STDERR.print(&self.events(b"\n"), usize::MAX);
+    /// Writes events at once, even if the buffer is full, because no guest waits for them.
+    fn print(&self, events: &[u8]) {
+        if !events.is_empty() {
+            _ = self.stream.print(events, usize::MAX);
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.end();
+        let mut events = Vec::new();
+        self.splitter.end(|line| write(&mut events, &line));
+        self.print(&events);
     }
 }
 
-/// Returns how many of the bytes form complete characters. The last character may be incomplete.
-fn whole(bytes: &[u8]) -> usize {
-    match bytes.utf8_chunks().last().map(|last| last.invalid()) {
-        Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
-            bytes.len() - begun.len()
-        }
-        _ => bytes.len(),
+/// Adds a line to `events`, as one event.
+fn write(events: &mut Vec<u8>, line: &Line<'_>) {
+    let event = Event {
+        timestamp: timestamp(),
+        level: "INFO",
+        component: line.component,
+        request: line.origin.map(|origin| origin.request.as_str()),
+        trace_id: line.origin.and_then(|origin| origin.trace_id.as_deref()),
+        task: line.origin.and_then(|origin| origin.task),
+        stream: line.stream,
+        line: line.text,
+        continues: line.continues,
+        target: "epilogue::guest",
+    };
+    // The event consists of texts and numbers, so it can always be written.
+    if serde_json::to_writer(&mut *events, &event).is_ok() {
+        events.push(b'\n');
     }
 }
 
@@ -144,7 +127,7 @@ impl StdoutStream for Lines {
     }
 }
 
-/// One stream of stderr that the guest has opened.
+/// The stream, as a guest has opened it.
 struct Writer {
     lines: Lines,
     /// Whether the host has told the guest that the guest may write. An admitted guest does not wait again, even if
@@ -154,9 +137,9 @@ struct Writer {
 
 impl Writer {
     fn print(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut open = self.lines.open();
-        let events = open.events(bytes);
-        STDERR.print(&events, usize::MAX)
+        let (mut open, mut events) = (self.lines.open(), Vec::new());
+        open.splitter.add(bytes, |line| write(&mut events, &line));
+        self.lines.stream.print(&events, usize::MAX)
     }
 }
 
@@ -171,7 +154,7 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let buffer = STDERR.buffer();
+        let buffer = self.lines.stream.buffer();
         match buffer.closed {
             true => Err(StreamError::Closed),
             false => Ok(if self.admitted || buffer.held() < GUESTS { PIECE } else { 0 }),
@@ -182,14 +165,14 @@ impl OutputStream for Writer {
 #[async_trait]
 impl Pollable for Writer {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| STDERR.poll_room(cx)).await;
+        std::future::poll_fn(|cx| self.lines.stream.poll_room(cx)).await;
         self.admitted = true;
     }
 }
 
 impl AsyncWrite for Writer {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(STDERR.poll_room(cx));
+        std::task::ready!(self.lines.stream.poll_room(cx));
         let piece = &bytes[..bytes.len().min(PIECE)];
         Poll::Ready(self.print(piece).map(|()| piece.len()))
     }
@@ -205,58 +188,27 @@ impl AsyncWrite for Writer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn open() -> Open {
-        Open { component: "app".to_owned(), request: Some("1".to_owned()), line: Vec::new() }
-    }
-
-    /// Returns the lines in these events, and whether each line continues in the next event.
-    fn lines(events: &[u8]) -> Vec<(String, bool)> {
-        let events = std::str::from_utf8(events).unwrap().lines();
-        let parsed = events.map(|event| serde_json::from_str::<Value>(event).unwrap());
-        parsed.map(|event| (event["line"].as_str().unwrap().to_owned(), event["continues"] == true)).collect()
-    }
-
     #[test]
-    fn a_line_is_one_event_however_it_comes() {
-        let mut open = open();
-        assert!(open.events(b"par").is_empty());
-        assert_eq!(lines(&open.events(b"tial\n\nnext")), [("partial".to_owned(), false), (String::new(), false)]);
-        assert_eq!(lines(&open.events(b"\n")), [("next".to_owned(), false)]);
-        let event: Value = serde_json::from_slice(&open.events(b"\xff\x1b[2J\"\n")).unwrap();
+    fn an_event_has_the_line_and_its_origin() {
+        let event = |origin: Option<Arc<Origin>>| {
+            let (mut splitter, mut events) = (LineSplitter::new("app", "stdout"), Vec::new());
+            splitter.belong_to(origin, |_| ());
+            splitter.add(b"\xff\x1b[2J\"\n", |line| write(&mut events, &line));
+            let mut event: Value = serde_json::from_slice(&events).unwrap();
+            assert!(event.as_object_mut().unwrap().remove("timestamp").is_some());
+            event
+        };
+        let line = "\u{fffd}\u{1b}[2J\"";
         assert_eq!(
-            [&event["component"], &event["request"], &event["stream"], &event["line"], &event["target"]],
-            ["app", "1", "stderr", "\u{fffd}\u{1b}[2J\"", "epilogue::guest"]
+            event(None),
+            json!({"level": "INFO", "component": "app", "stream": "stdout", "line": line, "target": "epilogue::guest"})
         );
-    }
-
-    #[test]
-    fn a_long_line_goes_on_in_the_next_event_and_nothing_of_it_is_lost() {
-        for start in ["", "a", "ab", "abc"] {
-            let text = format!("{start}{}", "\u{1f600}".repeat(MAX_LINE));
-            let mut open = open();
-            let mut events = Vec::new();
-            for piece in text.as_bytes().chunks(PIECE) {
-                events.extend(open.events(piece));
-                assert!(open.line.len() <= MAX_LINE);
-            }
-            events.extend(open.events(b"\n"));
-            let lines = lines(&events);
-            assert!(lines.len() >= 4 && lines.iter().all(|(line, _)| line.len() <= MAX_LINE));
-            assert!(lines.iter().rev().skip(1).all(|(_, continues)| *continues) && !lines.last().unwrap().1);
-            assert_eq!(lines.into_iter().map(|(line, _)| line).collect::<String>(), text);
-        }
-    }
-
-    #[test]
-    fn a_line_of_no_characters_is_cut_all_the_same() {
-        let mut open = open();
-        let events = open.events(&[0x9f; 3 * MAX_LINE]);
-        assert_eq!(lines(&events).len(), 2);
-        assert_eq!(open.line.len(), MAX_LINE);
-        open.line.clear();
+        let origin = Origin { request: "r".to_owned(), trace_id: Some("t".to_owned()), task: Some(2), trace: None };
+        let event = event(Some(Arc::new(origin)));
+        assert_eq!(json!([event["request"], event["trace_id"], event["task"]]), json!(["r", "t", 2]));
     }
 }

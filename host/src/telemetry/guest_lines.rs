@@ -1,0 +1,157 @@
+//! Splits what guests print into lines, and keeps for each line the request and the task that it belongs to.
+
+use std::sync::Arc;
+
+use super::otlp::trace::Trace;
+
+/// The largest number of bytes of a piece. A longer line goes on in the next piece.
+pub(super) const MAX_LINE: usize = 16 * 1024;
+
+/// The request and the task that a guest's output belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) request: String,
+    pub(crate) trace_id: Option<String>,
+    /// The number of the running task. None while the handler or the teardown runs.
+    pub(crate) task: Option<u64>,
+    /// The request's place in its trace. None if no traces are exported.
+    pub(crate) trace: Option<Arc<Trace>>,
+}
+
+/// A line that a guest printed, or a piece of a line that is too long.
+pub(super) struct Line<'a> {
+    pub(super) component: &'a str,
+    /// `stdout` or `stderr`.
+    pub(super) stream: &'static str,
+    /// None between two requests.
+    pub(super) origin: Option<&'a Origin>,
+    pub(super) text: &'a str,
+    /// Whether the next piece has more of the line.
+    pub(super) continues: bool,
+}
+
+/// Splits one output stream of one instance into lines.
+#[derive(Debug)]
+pub(super) struct LineSplitter {
+    component: String,
+    stream: &'static str,
+    origin: Option<Arc<Origin>>,
+    /// The line that has not ended yet.
+    line: Vec<u8>,
+}
+
+impl LineSplitter {
+    pub(super) fn new(component: &str, stream: &'static str) -> Self {
+        Self { component: component.to_owned(), stream, origin: None, line: Vec::new() }
+    }
+
+    /// Adds bytes that the guest has printed, and calls `write` for each line that has ended.
+    pub(super) fn add(&mut self, bytes: &[u8], mut write: impl FnMut(Line<'_>)) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            let ended = self.line.pop_if(|last| *last == b'\n').is_some();
+            while self.line.len() > MAX_LINE {
+                let rest = self.line.split_off(whole(&self.line[..MAX_LINE]));
+                let piece = std::mem::replace(&mut self.line, rest);
+                self.write(&piece, true, &mut write);
+            }
+            if ended {
+                let line = std::mem::take(&mut self.line);
+                self.write(&line, false, &mut write);
+            }
+        }
+    }
+
+    /// Makes `origin` the origin of later lines. A line that has not ended belongs to the previous origin, so the
+    /// splitter ends the line first.
+    pub(super) fn belong_to(&mut self, origin: Option<Arc<Origin>>, write: impl FnMut(Line<'_>)) {
+        self.end(write);
+        self.origin = origin;
+    }
+
+    /// Ends the line that has not ended, if there is one.
+    pub(super) fn end(&mut self, write: impl FnMut(Line<'_>)) {
+        if !self.line.is_empty() {
+            self.add(b"\n", write);
+        }
+    }
+
+    fn write(&self, line: &[u8], continues: bool, write: &mut impl FnMut(Line<'_>)) {
+        let text = &String::from_utf8_lossy(line);
+        let Self { component, stream, origin, .. } = self;
+        write(Line { component, stream, origin: origin.as_deref(), text, continues });
+    }
+}
+
+/// How many of the bytes belong to complete characters. The last character may be incomplete.
+fn whole(bytes: &[u8]) -> usize {
+    match bytes.utf8_chunks().last().map(|last| last.invalid()) {
+        Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
+            bytes.len() - begun.len()
+        }
+        _ => bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE: usize = 4096;
+
+    fn splitter() -> LineSplitter {
+        LineSplitter::new("app", "stderr")
+    }
+
+    /// The lines that end with these bytes, and whether each one continues in the next piece.
+    fn lines(splitter: &mut LineSplitter, bytes: &[u8]) -> Vec<(String, bool)> {
+        let mut lines = Vec::new();
+        splitter.add(bytes, |line| lines.push((line.text.to_owned(), line.continues)));
+        lines
+    }
+
+    #[test]
+    fn a_line_is_written_once_however_it_comes() {
+        let mut open = splitter();
+        assert!(lines(&mut open, b"par").is_empty());
+        assert_eq!(lines(&mut open, b"tial\n\nnext"), [("partial".to_owned(), false), (String::new(), false)]);
+        assert_eq!(lines(&mut open, b"\n"), [("next".to_owned(), false)]);
+        assert_eq!(lines(&mut open, b"\xff\x1b[2J\"\n"), [("\u{fffd}\u{1b}[2J\"".to_owned(), false)]);
+    }
+
+    #[test]
+    fn a_long_line_goes_on_in_the_next_piece_and_nothing_of_it_is_lost() {
+        for start in ["", "a", "ab", "abc"] {
+            let text = format!("{start}{}", "\u{1f600}".repeat(MAX_LINE));
+            let (mut open, mut written) = (splitter(), Vec::new());
+            for piece in text.as_bytes().chunks(PIECE) {
+                written.extend(lines(&mut open, piece));
+                assert!(open.line.len() <= MAX_LINE);
+            }
+            written.extend(lines(&mut open, b"\n"));
+            assert!(written.len() >= 4 && written.iter().all(|(line, _)| line.len() <= MAX_LINE));
+            assert!(written.iter().rev().skip(1).all(|(_, continues)| *continues) && !written.last().unwrap().1);
+            assert_eq!(written.into_iter().map(|(line, _)| line).collect::<String>(), text);
+        }
+    }
+
+    #[test]
+    fn a_line_of_no_characters_is_cut_all_the_same() {
+        let mut open = splitter();
+        assert_eq!(lines(&mut open, &[0x9f; 3 * MAX_LINE]).len(), 2);
+        assert_eq!(open.line.len(), MAX_LINE);
+    }
+
+    #[test]
+    fn a_line_that_has_not_ended_belongs_to_the_origin_before() {
+        let origin = |task| Some(Arc::new(Origin { request: "1".to_owned(), trace_id: None, task, trace: None }));
+        let (mut open, mut written) = (splitter(), Vec::new());
+        let mut write = |line: Line<'_>| written.push((line.origin.unwrap().task, line.text.to_owned()));
+        open.belong_to(origin(None), &mut write);
+        open.add(b"handler", &mut write);
+        open.belong_to(origin(Some(7)), &mut write);
+        open.add(b"task", &mut write);
+        open.end(&mut write);
+        assert_eq!(written, [(None, "handler".to_owned()), (Some(7), "task".to_owned())]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Sends the lines that guests print as log records. Each record has the place of its request, or of its task, in the
+//! trace.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, Severity};
+use opentelemetry_sdk::logs::SdkLogger;
+
+use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
+
+/// Takes the lines of all guests. A clone sends to the same collector.
+#[derive(Debug, Clone)]
+pub(crate) struct GuestLog(pub(super) SdkLogger);
+
+impl GuestLog {
+    /// Makes the log of one output stream of an instance of this component. `stream` is `stdout` or `stderr`.
+    pub(crate) fn of(&self, component: &str, stream: &'static str) -> GuestStream {
+        let splitter = LineSplitter::new(component, stream);
+        GuestStream(Arc::new(Mutex::new(Open { log: self.clone(), splitter })))
+    }
+
+    fn send(&self, line: &Line<'_>) {
+        let mut record = self.0.create_log_record();
+        record.set_target("epilogue::guest");
+        record.set_severity_number(Severity::Info);
+        record.set_severity_text("INFO");
+        record.set_body(AnyValue::from(line.text.to_owned()));
+        record.add_attribute("component", line.component.to_owned());
+        record.add_attribute("log.iostream", line.stream);
+        if line.continues {
+            record.add_attribute("continues", true);
+        }
+        if let Some(origin) = line.origin {
+            record.add_attribute("request", origin.request.clone());
+            if let Some(task) = origin.task {
+                record.add_attribute("task", i64::try_from(task).unwrap_or(i64::MAX));
+            }
+            if let Some(trace) = &origin.trace {
+                let span = origin.task.map_or_else(|| trace.own.clone(), |task| trace.task(task));
+                record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+            }
+        }
+        self.0.emit(record);
+    }
+}
+
+/// One output stream of one instance, whose lines become log records.
+#[derive(Debug, Clone)]
+pub(crate) struct GuestStream(Arc<Mutex<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    log: GuestLog,
+    splitter: LineSplitter,
+}
+
+impl GuestStream {
+    /// Sends the lines that end with these bytes.
+    pub(crate) fn add(&self, bytes: &[u8]) {
+        let Open { log, splitter } = &mut *self.open();
+        splitter.add(bytes, |line| log.send(&line));
+    }
+
+    /// Makes `origin` the origin of the guest's output from now on.
+    pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
+        let Open { log, splitter } = &mut *self.open();
+        splitter.belong_to(origin, |line| log.send(&line));
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Self { log, splitter } = self;
+        splitter.end(|line| log.send(&line));
+    }
+}
