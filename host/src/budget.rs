@@ -11,6 +11,7 @@ pub(crate) mod lookups;
 pub(crate) mod memory;
 pub(crate) mod open;
 pub(crate) mod places;
+pub(crate) mod refusals;
 pub(crate) mod requests;
 
 /// A limit on the data that the host keeps for a guest or a client.
@@ -60,6 +61,7 @@ impl Limit {
     /// Adds 1 to the metric `epilogue_limit_hits_total`, because a guest, a client or the process has reached this
     /// limit.
     pub(crate) fn hit(self) {
+        refusals::count(self.name());
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
     }
 }

@@ -32,7 +32,7 @@ use crate::server::overview::{Overview, Sources};
 use crate::server::{self, progress::Progress, tls};
 use crate::tasks::store::TaskStore;
 use crate::telemetry::monitor::{self, Gauges, Readiness};
-use crate::telemetry::otlp::Otlp;
+use crate::telemetry::otlp::{GuestLog, Otlp};
 use crate::telemetry::{logging, recorder};
 
 /// The state of a process during its startup, before it runs an application.
@@ -102,7 +102,8 @@ impl Prepared {
     ///
     /// Returns an error if the application cannot run on this host. The error message gives the reason.
     pub(crate) fn load(&self) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
-        let (app, tls) = self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone())?;
+        let (app, tls) =
+            self.args.load(&self.engine, &self.manifest, &self.host, self.task_store.clone(), self.otlp.guest_log())?;
         self.args.runtime.set_key_values(&app.stores)?;
         if self.task_store.as_ref().is_some_and(TaskStore::is_shared) {
             self.warn_of_local_stores(&app.stores);
@@ -195,7 +196,8 @@ impl Prepared {
         let gauges = gauges(overview);
         otlp.set_gauges(gauges.clone())?;
         readiness.loaded(shutdown, gauges);
-        Reloader { args, engine, host, task_store, replacer, watching }.start(reloads)?;
+        let guest_log = otlp.guest_log();
+        Reloader { args, engine, host, task_store, guest_log, replacer, watching }.start(reloads)?;
         Ok(control.ok())
     }
 }
@@ -210,7 +212,9 @@ fn gauges(overview: Overview) -> Gauges {
             set("epilogue_tasks_active", state.tasks_running.unwrap_or_default() as u64);
             set("epilogue_tasks_waiting", state.tasks_waiting as u64);
             set("epilogue_requests_draining", state.draining as u64);
-            set("epilogue_instances", state.instances);
+            for (state, count) in [("in-use", state.instances_in_use), ("idle", state.instances_idle)] {
+                metrics::gauge!("epilogue_instances", "state" => state).set(count as f64);
+            }
             set("epilogue_versions", state.versions.len() as u64);
             for limit in &state.limits {
                 let name = || limit.name.clone();
@@ -280,6 +284,7 @@ impl UpArgs {
         manifest: &Manifest,
         host: &HostOptions,
         task_store: Option<TaskStore>,
+        guest_log: Option<GuestLog>,
     ) -> anyhow::Result<(App, Option<TlsAcceptor>)> {
         let tls = match host.tls_files()? {
             Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
@@ -294,6 +299,7 @@ impl UpArgs {
                 LogFormat::Text => Output::Inherit,
                 LogFormat::Json => Output::Json,
             },
+            guest_log,
             task_store,
             variables,
             stores,

@@ -13,6 +13,7 @@ use epilogue_rules::duration::Shown;
 use crate::reports::view::{Phase, Summary};
 use crate::server::control;
 use crate::server::overview::{Durable, State, Status};
+use crate::tasks::leases::Worker;
 
 /// Time after which `epilogue status --watch` asks the host again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -73,7 +74,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 /// Formats the state of a host as tables for people.
 pub(crate) fn table(status: &Status) -> String {
-    let State { name, pid, state, started, requests, draining, batches, instances, .. } = &status.state;
+    let State { name, pid, state, started, requests, draining, batches, .. } = &status.state;
     let mut text = String::new();
     let mut line = |label: &str, content: String| _ = writeln!(text, "{label:<12}{content}");
     line("host", format!("{name:?}  process {pid}  {state}  since {started}"));
@@ -98,13 +99,19 @@ pub(crate) fn table(status: &Status) -> String {
             None => format!("{batches} here"),
         },
     );
-    line("instances", instances.to_string());
+    line("instances", format!("{} in use  {} idle", status.state.instances_in_use, status.state.instances_idle));
     for version in &status.state.versions {
         line("version", version.loaded.clone());
     }
-    _ = writeln!(text, "\n{:<16} {:>14} {:>14}", "LIMIT", "USE", "OF");
+    _ = writeln!(text, "\n{:<16} {:>14} {:>14} {:>9}", "LIMIT", "USE", "OF", "REFUSED");
     for limit in &status.state.limits {
-        _ = writeln!(text, "{:<16} {:>14} {:>14}", limit.name, limit.used, limit.limit);
+        _ = writeln!(text, "{:<16} {:>14} {:>14} {:>9}", limit.name, limit.used, limit.limit, limit.refused);
+    }
+    if let Some(workers) = status.workers.as_ref().filter(|workers| !workers.is_empty()) {
+        _ = writeln!(text, "\n{:<40} {:>7}  {:<24} {:>9}", "WORKER", "BATCHES", "TASKS", "LEASE");
+        for worker in workers {
+            leases(&mut text, worker);
+        }
     }
     match &status.requests_now {
         None => {
@@ -126,6 +133,18 @@ pub(crate) fn table(status: &Status) -> String {
         }
     }
     text
+}
+
+/// A worker's line: its name, its batches, the tasks that it runs, and the time until its first lease ends.
+fn leases(text: &mut String, worker: &Worker) {
+    let mut tasks: Vec<_> = worker.batches.iter().map(|batch| batch.task.as_str()).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    let name = worker.name.as_deref().unwrap_or("unknown").escape_default().to_string();
+    let tasks = tasks.join(", ").escape_default().to_string();
+    let left = worker.batches.iter().filter_map(|batch| batch.lease_left).reduce(f64::min);
+    let left = left.map_or_else(|| "?".to_owned(), |left| format!("{left:.0} s"));
+    _ = writeln!(text, "{name:<40} {:>7}  {tasks:<24} {left:>9}", worker.leased);
 }
 
 fn row(text: &mut String, request: &Summary) {

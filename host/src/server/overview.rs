@@ -10,11 +10,13 @@ use tokio::time::{Instant, timeout};
 use wasmtime::Engine;
 
 use crate::app::version::Replacer;
-use crate::budget::memory;
+use crate::budget::{Limit, memory, refusals};
+use crate::component::pool;
 use crate::process::shutdown::Shutdown;
 use crate::reports::live::Live;
 use crate::reports::view::Summary;
 use crate::server::progress::Progress;
+use crate::tasks::leases::{self, Worker};
 use crate::tasks::store::TaskStore;
 use crate::tasks::timeline::Timeline;
 use crate::telemetry::timestamp;
@@ -65,7 +67,10 @@ pub(crate) struct State {
     /// The number of waiting tasks in this process. If the process records no timelines, the number includes running
     /// tasks.
     pub(crate) tasks_waiting: usize,
-    pub(crate) instances: u64,
+    /// Instances of components that serve a request or a batch.
+    pub(crate) instances_in_use: u64,
+    /// Instances of components that wait for a request.
+    pub(crate) instances_idle: u64,
     pub(crate) limits: Vec<Use>,
     /// The versions of the application that are still in use. The last entry is the current version.
     pub(crate) versions: Vec<Loaded>,
@@ -88,6 +93,9 @@ pub(crate) struct Status {
     pub(crate) state: State,
     /// The requests and batches that have not ended. `None` if the process records no timelines.
     pub(crate) requests_now: Option<Vec<Summary>>,
+    /// The workers that hold leases, in this process and elsewhere. None without a task engine, or if the engine does not
+    /// answer.
+    pub(crate) workers: Option<Vec<Worker>>,
 }
 
 /// How much of a limit the process uses.
@@ -97,6 +105,8 @@ pub(crate) struct Use {
     #[serde(rename = "use")]
     pub(crate) used: u64,
     pub(crate) limit: u64,
+    /// How often the host has refused something because of the limit, since it started.
+    pub(crate) refused: u64,
 }
 
 /// How many batches of durable tasks the task engine holds in each state.
@@ -153,7 +163,11 @@ impl Overview {
             requests.sort_by(|one, other| one.time.cmp(&other.time));
             requests
         });
-        Status { state: self.state().await, requests_now }
+        let workers = match &self.0.task_store {
+            Some(store) => timeout(PATIENCE, leases::workers(store)).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        Status { state: self.state().await, requests_now, workers }
     }
 
     /// Returns the current state without asking the task engine.
@@ -162,7 +176,14 @@ impl Overview {
         let (requests, draining) = progress.at_work_and_draining();
         let tasks = live.as_ref().map(Live::tasks);
         let instances = engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances());
-        let limit = |name: &str, used: u64, limit: u64| Use { name: name.to_owned(), used, limit };
+        let idle = pool::idle_instances();
+        // `counted` is the limit's name in metrics.
+        let limit = |name: &str, counted: &str, used: u64, limit: u64| Use {
+            name: name.to_owned(),
+            used,
+            limit,
+            refused: refusals::of(counted),
+        };
         let grace = shutdown.end().map(|end| end.saturating_duration_since(Instant::now()));
         State {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -177,12 +198,13 @@ impl Overview {
             batches: progress.batches(),
             tasks_running: tasks.map(|tasks| tasks.running),
             tasks_waiting: tasks.map_or_else(|| progress.tasks(), |tasks| tasks.waiting),
-            instances,
+            instances_in_use: instances.saturating_sub(idle),
+            instances_idle: idle.min(instances),
             limits: vec![
-                limit("max-requests", requests as u64, options.max_requests.get() as u64),
-                limit("max-draining", draining as u64, options.max_draining.get() as u64),
-                limit("max-instances", instances, options.max_instances.get().into()),
-                limit("max-memory", memory::taken(), memory::max()),
+                limit("max-requests", "max-requests", requests as u64, options.max_requests.get() as u64),
+                limit("max-draining", "max-draining", draining as u64, options.max_draining.get() as u64),
+                limit("max-instances", Limit::Instances.name(), instances, options.max_instances.get().into()),
+                limit("max-memory", Limit::Memory.name(), memory::taken(), memory::max()),
             ],
             versions: replacer.loaded().into_iter().map(|time| Loaded { loaded: timestamp::of(time) }).collect(),
             components: replacer.components(),

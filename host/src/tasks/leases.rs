@@ -1,0 +1,81 @@
+//! The workers that hold leases, and the batches that they run.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use epilogue_engines::{self as engines, BatchState, Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::tasks::store::TaskStore;
+use crate::telemetry::timestamp;
+
+/// The largest number of leased batches that are listed for each worker.
+const MAX_BATCHES: usize = 100;
+
+/// A worker that holds leases.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Worker {
+    /// The worker's name: `worker-id`, or the name of its machine, and a number. None if the task engine does not know it.
+    pub(crate) name: Option<String>,
+    /// How many batches the worker holds.
+    pub(crate) leased: usize,
+    /// These batches. Batches beyond the first 100 are left out.
+    pub(crate) batches: Vec<LeasedBatch>,
+}
+
+/// A batch that a worker holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LeasedBatch {
+    pub(crate) id: String,
+    /// The request that stored the batch. Empty if the batch cannot be read.
+    pub(crate) request: String,
+    /// The running task, or the next one. Empty if the batch cannot be read.
+    pub(crate) task: String,
+    /// The number of the task's attempt, from 1.
+    pub(crate) attempt: u32,
+    /// How many tasks of the batch wait behind the running one.
+    pub(crate) behind: usize,
+    /// When the request stored the batch, as RFC 3339.
+    pub(crate) since: String,
+    /// The seconds until the lease ends, unless the worker extends it. None if the task engine does not know it.
+    pub(crate) lease_left: Option<f64>,
+}
+
+impl LeasedBatch {
+    fn of(entry: &Entry) -> Self {
+        let batch = entry.batch().ok();
+        let left = batch.as_ref().and_then(|batch| batch.tasks.get(entry.next as usize..)).unwrap_or_default();
+        let since = batch.as_ref().map(|batch| UNIX_EPOCH + Duration::from_millis(batch.created));
+        Self {
+            id: entry.id.clone(),
+            request: batch.as_ref().map(|batch| batch.request_id.clone()).unwrap_or_default(),
+            task: left.first().map(|task| task.name.clone()).unwrap_or_default(),
+            attempt: entry.attempt,
+            behind: left.len().saturating_sub(1),
+            since: since.map(timestamp::of).unwrap_or_default(),
+            lease_left: entry.left.map(|left| left.as_secs_f64()),
+        }
+    }
+}
+
+/// Returns the workers that hold leases in the task engine, by name.
+///
+/// # Errors
+///
+/// Returns an error if the task engine does not answer.
+pub(crate) async fn workers(store: &TaskStore) -> engines::Result<Vec<Worker>> {
+    let visited = store.call(|engine| async move {
+        let mut workers = BTreeMap::<Option<String>, (usize, Vec<LeasedBatch>)>::new();
+        let mut add = |entry: Entry| {
+            let (leased, batches) = workers.entry(entry.worker.clone()).or_default();
+            *leased += 1;
+            if batches.len() < MAX_BATCHES {
+                batches.push(LeasedBatch::of(&entry));
+            }
+        };
+        engine.visit(Some(BatchState::Leased), usize::MAX, &mut add).await?;
+        Ok(workers)
+    });
+    let workers = visited.await?.into_iter();
+    Ok(workers.map(|(name, (leased, batches))| Worker { name, leased, batches }).collect())
+}
