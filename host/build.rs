@@ -24,7 +24,34 @@ fn main() -> cargo::Result<()> {
         let adapter = without_names(&adapter).ok_or_else(|| format!("{} is not a component", built.display()))?;
         fs::write(Path::new(&env::var("OUT_DIR")?).join(format!("{name}.wasm")), adapter)?;
     }
+    shrink_pages(&root.join("host/src/dashboard/page"))
+}
+
+/// Copies the files of the dashboard's page without comments and indentation, which only authors read.
+fn shrink_pages(from: &Path) -> cargo::Result<()> {
+    println!("cargo::rerun-if-changed={}", from.display());
+    let to = Path::new(&env::var("OUT_DIR")?).join("page");
+    fs::create_dir_all(&to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::write(to.join(entry.file_name()), without_comments(&fs::read_to_string(entry.path())?))?;
+    }
     Ok(())
+}
+
+/// Removes each line that has only a comment, and the space in front of each other line.
+fn without_comments(source: &str) -> String {
+    let mut kept = String::new();
+    let mut is_comment = false;
+    for line in source.lines().map(str::trim_start) {
+        is_comment |= line.starts_with("/*");
+        if !is_comment && !line.is_empty() && !line.starts_with("//") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    kept
 }
 
 /// Removes the names of a component's parts, which only debuggers read. The names of its parts are a twentieth of an

@@ -2,6 +2,7 @@
 //! pages in a browser.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -211,6 +212,35 @@ fn a_token_is_asked_for_once() {
 }
 
 #[test]
+fn workers_are_shown_with_their_leases() {
+    let (gate, folder) = (Gate::new(), tempfile::tempdir().unwrap());
+    let app = application(guests::DURABLE, &format!("allowed_outbound_hosts = [{:?}]", gate.url()));
+    let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
+    let run = |mut command: Command| {
+        command.env("XDG_RUNTIME_DIR", folder.path());
+        command
+    };
+    let host = run(up(app.path(), ["--engine", &engine, "--work", "--worker-id", "here", "--dashboard"]));
+    let host = Process::start(host);
+    let page = Page::of(&host);
+    get(host.address(), &format!("/?run=knock,ok&gate={}", gate.url()));
+    let knock = gate.wait();
+    let answer = page.get("/api/workers");
+    let worker = &answer["workers"][0];
+    assert!(worker["name"].as_str().unwrap().starts_with("here-"), "{answer}");
+    assert_eq!((&worker["leased"], &answer["batches"]["leased"]), (&1.into(), &1.into()));
+    let batch = &worker["batches"][0];
+    assert_eq!((&batch["task"], &batch["attempt"], &batch["behind"]), (&"knock".into(), &1.into(), &1.into()));
+    assert!(batch["lease_left"].as_f64().unwrap() > 0.0, "{batch}");
+    // The command has the same.
+    let table = Process::start(run(epilogue(["status"]))).ended().stdout;
+    let row = table.iter().find(|line| line.starts_with("here-")).unwrap_or_else(|| panic!("{table:?}"));
+    assert!(row.contains(" 1  knock "), "{row}");
+    knock.open();
+    retry(|| (page.get("/api/workers")["workers"] == json!([])).then_some(()));
+}
+
+#[test]
 fn an_engine_has_a_dashboard_without_a_host() {
     let app = application(guests::DURABLE, "");
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
@@ -220,6 +250,7 @@ fn an_engine_has_a_dashboard_without_a_host() {
     let alone = Process::start(epilogue(["dashboard", "--engine", &engine]));
     let page = Page::of(&alone);
     assert_eq!(page.get("/api/dead")["total"], 1);
+    assert_eq!(page.get("/api/workers")["batches"]["dead"], 1);
     assert_eq!(page.status("/api/requests", &[]), 404);
     alone.signal("TERM");
     assert_eq!(alone.ended().code, Some(0));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -139,6 +140,38 @@ fn status_shows_what_a_host_does() {
 }
 
 #[test]
+fn status_counts_instances_and_refusals() {
+    let (gate, folder) = (Gate::new(), tempfile::tempdir().unwrap());
+    let app = application(guests::GATE, &format!("allowed_outbound_hosts = [{:?}]", gate.url()));
+    let run = |mut command: Command| {
+        command.env("XDG_RUNTIME_DIR", folder.path());
+        command
+    };
+    let host = Process::start(run(up(app.path(), ["--max-requests", "1", "--access-log"])));
+    let status = || -> Value {
+        let ended = Process::start(run(epilogue(["status", "--json"]))).ended();
+        serde_json::from_str(&ended.stdout[0]).unwrap()
+    };
+    let refused = |status: &Value| {
+        let limits = status["limits"].as_array().unwrap();
+        limits.iter().map(|limit| limit["refused"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let (address, path) = (host.address(), gate.path("handler"));
+    let client = thread::spawn(move || get(address, &path));
+    let handler = gate.wait();
+    let before = status();
+    assert_eq!((&before["instances_in_use"], &before["instances_idle"]), (&1.into(), &0.into()));
+    assert_eq!(refused(&before), [0, 0, 0, 0]);
+    assert_eq!(ask(&host, &gate.path("none"), &[]).status(), 503);
+    assert_eq!(refused(&status()), [1, 0, 0, 0]);
+    handler.open();
+    host.logged("epilogue::access: served");
+    client.join().unwrap();
+    let idle = |status: Value| status["instances_in_use"] == 0 && status["instances_idle"] == 1;
+    retry(|| idle(status()).then_some(()));
+}
+
+#[test]
 fn the_socket_of_a_killed_host_goes_when_the_next_one_starts() {
     let folder = tempfile::tempdir().unwrap();
     let app = application(guests::HELLO, "");
@@ -193,5 +226,7 @@ fn metrics_measure_requests_and_tasks() {
         let metrics = get(address, "/metrics");
         expected.iter().all(|line| is_in(&metrics, line)).then_some(metrics)
     });
-    assert!(metrics.contains("epilogue_instances"));
+    for state in ["in-use", "idle"] {
+        assert!(metrics.contains(&format!("epilogue_instances{{state={state:?}}} ")), "{metrics}");
+    }
 }

@@ -7,6 +7,7 @@ mod api;
 mod dead;
 mod events;
 mod guard;
+mod workers;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};

@@ -12,7 +12,7 @@ const SCREENSHOTS = resolve(process.env.SCREENSHOTS ?? "screenshots");
 const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 360, height: 740 };
-const SCREENS = ["requests", "tasks", "dead", "latency", "limits"];
+const SCREENS = ["requests", "tasks", "dead", "workers", "latency", "limits"];
 // HTML, a text that changes its direction, two lines, and the most bytes that a name may have.
 const HOSTILE = `<img src=x onerror="document.title='broken'"><b>\u202egpj.exe\n second line`.padEnd(1000, "<script>");
 
@@ -323,6 +323,19 @@ test("a request and the batch of its durable tasks have a timeline each", async 
   await page.locator(".story").filter({ hasText: "The client had the whole response" }).waitFor({ timeout: 5000 });
 });
 
+test("workers show the leases that they hold, and the tasks that they run", async () => {
+  const { url, arrived, open: leave, close } = await gate();
+  await send(`/durable?run=knock,ok&gate=${url}`);
+  await arrived;
+  await show("workers");
+  const leased = page.locator("section tr").filter({ hasText: "knock" });
+  assert.deepEqual((await leased.locator("td").allTextContents()).slice(0, 3), ["knock", "1", "1"]);
+  await shoot("workers");
+  leave();
+  await has(".empty", "No worker holds a lease now.");
+  close();
+});
+
 test("limits show their use, and the versions", async () => {
   await show("limits");
   const limit = page.locator("tr").filter({ hasText: "max-requests" }).first();
@@ -413,9 +426,11 @@ test("a dashboard without a host shows the dead tasks of an engine, and is read-
   await has("h2", "1 dead batch");
   await has(".notice", "--dashboard-actions");
   assert.equal(await page.getByText("Retry…").first().isDisabled(), true);
-  assert.equal(await page.locator("nav").isVisible(), false);
+  assert.deepEqual(await page.locator("nav a:visible").allTextContents(), ["Dead letters", "Workers"]);
   await page.locator("section a").first().click();
   await page.getByText("Clear filter").waitFor();
+  await page.keyboard.press("2");
+  await has("p", /The task engine has .* and 1 dead batches/);
   await stop();
   // The page has noticed that nobody answers any more.
   faults = faults.filter((text) => !text.includes("ERR_CONNECTION_REFUSED"));

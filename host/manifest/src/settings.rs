@@ -240,7 +240,7 @@ settings! {
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_VISIBILITY_TIMEOUT", value_name = "DURATION")]
         visibility_timeout: Duration = Duration::from_secs(30), least MOMENT;
         /// Format of the log: `text` for people, or `json` with one object on each line. With `json`, each line that a
-        /// component prints to stderr becomes an event too.
+        /// component prints becomes an object too.
         #[arg(help_heading = "Server", env = "EPILOGUE_LOG_FORMAT", value_name = "FORMAT")]
         log_format: LogFormat = LogFormat::Text;
         /// Filter for the log. With `warn`, the log does not show the tasks that succeeded or were stored. With

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use epilogue_engines as engines;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::Body;
 use super::guard::text;
@@ -63,6 +65,13 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
         }
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n"),
     }
+}
+
+/// Makes the answer for a task engine that does not answer.
+pub(super) fn unanswered(error: &engines::Error) -> Response<Body> {
+    let mut response = json(&json!({ "error": error.to_string() }));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
 }
 
 /// Reads a request's body as JSON.

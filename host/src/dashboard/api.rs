@@ -11,31 +11,39 @@ use serde_json::json;
 
 use super::answer::{Host, Query, Rights, json};
 use super::guard::text;
-use super::{Body, Dashboard, dead, events};
+use super::{Body, Dashboard, dead, events, workers};
 use crate::reports::history::History;
 use crate::reports::totals::Totals;
 use crate::reports::view::{self, Detail, Phase, Summary};
 use crate::server::overview::Overview;
 use crate::tasks::timeline::{Shared, Timeline};
 
+/// Returns a file of the page, without comments and indentation (see `build.rs`).
+macro_rules! page {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/page/", $name))
+    };
+}
+
 const JS: &str = "text/javascript; charset=utf-8";
 /// The files of the page. Each entry has the path, the content type and the content.
-const FILES: [(&str, &str, &str); 15] = [
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
-    ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
-    ("/app.js", JS, include_str!("page/app.js")),
-    ("/confirm.js", JS, include_str!("page/confirm.js")),
-    ("/dead.js", JS, include_str!("page/dead.js")),
-    ("/dom.js", JS, include_str!("page/dom.js")),
-    ("/latency.js", JS, include_str!("page/latency.js")),
-    ("/limits.js", JS, include_str!("page/limits.js")),
-    ("/live.js", JS, include_str!("page/live.js")),
-    ("/request.js", JS, include_str!("page/request.js")),
-    ("/requests.js", JS, include_str!("page/requests.js")),
-    ("/states.js", JS, include_str!("page/states.js")),
-    ("/tasks.js", JS, include_str!("page/tasks.js")),
-    ("/timeline.js", JS, include_str!("page/timeline.js")),
-    ("/waterfall.js", JS, include_str!("page/waterfall.js")),
+const FILES: [(&str, &str, &str); 16] = [
+    ("/", "text/html; charset=utf-8", page!("index.html")),
+    ("/style.css", "text/css; charset=utf-8", page!("style.css")),
+    ("/app.js", JS, page!("app.js")),
+    ("/confirm.js", JS, page!("confirm.js")),
+    ("/dead.js", JS, page!("dead.js")),
+    ("/dom.js", JS, page!("dom.js")),
+    ("/latency.js", JS, page!("latency.js")),
+    ("/limits.js", JS, page!("limits.js")),
+    ("/live.js", JS, page!("live.js")),
+    ("/request.js", JS, page!("request.js")),
+    ("/requests.js", JS, page!("requests.js")),
+    ("/states.js", JS, page!("states.js")),
+    ("/tasks.js", JS, page!("tasks.js")),
+    ("/timeline.js", JS, page!("timeline.js")),
+    ("/waterfall.js", JS, page!("waterfall.js")),
+    ("/workers.js", JS, page!("workers.js")),
 ];
 /// How many requests a list has by default. A query can ask for up to five times as many requests.
 const LIST: usize = 200;
@@ -56,6 +64,9 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
     }
     if path == "/api/dead" {
         return dead::list(dashboard, &query).await;
+    }
+    if path == "/api/workers" {
+        return workers::list(dashboard).await;
     }
     let rights = Rights { actions: dashboard.guard.actions, durable: dashboard.task_store.is_some() };
     let Some((overview, history, totals)) = &dashboard.host else {
@@ -148,4 +159,15 @@ fn latency(overview: &Overview, totals: &Totals, query: &Query) -> serde_json::V
     let minutes = query.number("minutes", 15) as u64;
     let reloads = overview.reloads();
     json!({ "step": Totals::step(), "points": totals.latency(minutes), "reloads": reloads })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FILES;
+
+    #[test]
+    fn the_page_is_small() {
+        let sizes: usize = FILES.iter().map(|(.., content)| content.len()).sum();
+        assert!((40_000..=80_000).contains(&sizes), "{sizes} bytes");
+    }
 }

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answer::{Query, body, json};
+use super::answer::{Query, body, json, unanswered};
 use super::guard::text;
 use super::{Body, Dashboard};
 use crate::tasks::change::Change;
@@ -154,11 +154,7 @@ async fn gather<T: Default + Send + 'static>(
         engine.visit(Some(BatchState::Dead), usize::MAX, &mut |entry| add(&mut gathered, Dead::of(&entry))).await?;
         Ok(gathered)
     });
-    gathered.await.map_err(|error| {
-        let mut response = json(&json!({ "error": error.to_string() }));
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-        response
-    })
+    gathered.await.map_err(|error| unanswered(&error))
 }
 
 impl Dead {

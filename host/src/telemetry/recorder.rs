@@ -56,7 +56,7 @@ fn describe() {
     metrics::describe_gauge!("epilogue_backlog", "Batches of durable tasks in the task engine, by state.");
     metrics::describe_gauge!(
         "epilogue_instances",
-        "Instances of components. `in-use` ones serve a request or a batch, `idle` ones wait for a request."
+        "Instances of components: `in-use` ones run a request or a batch, `idle` ones wait for a request."
     );
     metrics::describe_gauge!("epilogue_limit", "Limits of the host, by name.");
     metrics::describe_gauge!("epilogue_limit_use", "How much of each limit of the host is used, by name.");

@@ -9,8 +9,9 @@ import { request } from "./request.js";
 import { requests } from "./requests.js";
 import { fillLegend } from "./states.js";
 import { tasks } from "./tasks.js";
+import { workers } from "./workers.js";
 
-const SCREENS = { requests, request, tasks, dead, latency, limits };
+const SCREENS = { requests, request, tasks, dead, workers, latency, limits };
 
 const by = (id) => document.getElementById(id);
 const main = by("main");
@@ -86,7 +87,7 @@ function press(event) {
 		if (event.key === "Escape") field.blur();
 		return;
 	}
-	const links = document.querySelectorAll("nav a");
+	const links = [...document.querySelectorAll("nav a")].filter((link) => link.offsetParent);
 	const act = KEYS[event.key] ?? (links[event.key - 1] && (() => links[event.key - 1].click()));
 	if (act) {
 		event.preventDefault();
@@ -110,7 +111,7 @@ if (live.host) top(live.host);
 // The dashboard of a task engine without a host has only one screen.
 if (live.host?.state === "no host") {
 	document.body.className = "no-host";
-	location.hash = "dead";
+	if (location.hash !== "#workers") location.hash = "dead";
 }
 show();
 follow();

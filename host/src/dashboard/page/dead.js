@@ -1,6 +1,6 @@
 // Lists the durable tasks that failed for good, in groups by task and error, and one by one.
 
-import { age, clip, count, h, plural, setText, table, visible } from "./dom.js";
+import { age, clip, count, h, keep, plural, setText, table, visible } from "./dom.js";
 import { confirmed, VERBS } from "./confirm.js";
 import { get, live, polled } from "./live.js";
 import { requestLink } from "./states.js";
@@ -51,10 +51,7 @@ export function dead(main, { query, signal }) {
 		before = now;
 		const ids = new Set(last.batches.map((batch) => batch.id));
 		for (const id of chosen) if (!ids.has(id)) chosen.delete(id);
-		const fields = () => [...place.querySelectorAll("a, button, input")];
-		const focused = fields().indexOf(document.activeElement);
-		place.replaceChildren(...contents(last, { task, error, chosen, actions, run }));
-		fields()[focused]?.focus();
+		keep(place, contents(last, { task, error, chosen, actions, run }));
 	}
 	live.on("host", signal, draw);
 	const ask = polled(load, PERIOD, signal);
@@ -78,7 +75,7 @@ function contents(answer, at) {
 		h("h2", { "aria-live": "polite" }, plural(total, "dead batch", "dead batches")),
 		total > 0 && batches(answer.batches, at, select),
 		total > MOST && h("p.muted", `The first ${MOST} are shown. The buttons above act on all.`),
-	].filter(Boolean);
+	];
 }
 
 const actionsHead = () => [h("span.hidden", "Actions"), "actions"];

@@ -70,6 +70,14 @@ const number = new Intl.NumberFormat("en-US");
 export const count = (value) => ((value ?? null) === null ? "–" : number.format(value));
 export const plural = (value, word, words = `${word}s`) => `${count(value)} ${value === 1 ? word : words}`;
 
+/** Replaces the content of an element. The link, button or field at the same place keeps the focus. */
+export function keep(place, content) {
+	const fields = () => [...place.querySelectorAll("a, button, input")];
+	const focused = fields().indexOf(document.activeElement);
+	place.replaceChildren(...content.flat().filter(Boolean));
+	fields()[focused]?.focus();
+}
+
 /**
  * Updates rows in place: `make(item)` returns a row with a function `update(item)`. `rows` keeps the rows by their
  * items' keys.
