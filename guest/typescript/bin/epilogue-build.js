@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Builds a component from an application in TypeScript or JavaScript. esbuild bundles the application, and
-// componentize-qjs puts the bundle into a component with QuickJS.
+// Builds a component from an app in TypeScript or JavaScript. esbuild bundles the app, and componentize-qjs puts the
+// bundle into a component with QuickJS.
 
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -28,7 +28,7 @@ function options() {
   return { entry: resolve(entry), output: resolve(values.output) };
 }
 
-/** Bundles the application with this package into one module, which has the component's exports. */
+/** Bundles the app and this package into one module, which has the component's exports. */
 async function bundle(entry) {
   const own = JSON.stringify(packageFile("../dist/index.js"));
   const contents = `
@@ -48,7 +48,8 @@ async function bundle(entry) {
     external: ["epilogue:*", "wasi:*"],
     // Some polyfills use `global`, which is Node's name for `globalThis`.
     define: { global: "globalThis" },
-    // The bundle has only one copy of this package. Without the second alias, fetch-blob would add its own web streams.
+    // With the first alias, the bundle has only one copy of this package. With the second alias, fetch-blob uses the
+    // web streams of this package and not its own.
     alias: {
       epilogue: packageFile("../dist/index.js"),
       "web-streams-polyfill/dist/ponyfill.es2018.js": fileURLToPath(import.meta.resolve("web-streams-polyfill")),
@@ -63,15 +64,15 @@ async function bundle(entry) {
 /** Says why a module of Node cannot be imported. */
 function explainNode({ onResolve }) {
   onResolve({ filter: /^node:/ }, ({ path, importer }) =>
-    // fetch-blob imports web streams of Node if the global web streams are missing. In this bundle, they are never
-    // missing.
+    // If the global web streams are missing, fetch-blob imports the web streams of Node. In this bundle, the global web
+    // streams are never missing.
     importer.endsWith(join("fetch-blob", "streams.cjs"))
       ? { path, external: true }
       : { errors: [{ text: `Could not resolve "${path}": a component has no modules of Node` }] },
   );
 }
 
-/** Puts a module into a component. */
+/** Makes a component from the module `jsSource`, and returns the component. */
 async function embed(jsSource) {
   try {
     const { component } = await componentize({ witPath: packageFile("../dist/wit"), world: "app", jsSource });
@@ -88,7 +89,7 @@ async function main() {
   const jsSource = await bundle(entry);
   const component = await embed(jsSource);
   mkdirSync(dirname(output), { recursive: true });
-  // The file appears in one step, so that `epilogue up --watch` never reads half a file.
+  // This replaces the file in one step, so that `epilogue up --watch` never reads an incomplete file.
   writeFileSync(`${output}.new`, component);
   renameSync(`${output}.new`, output);
 }

@@ -1,5 +1,5 @@
-// npm runs this after `npm install` in this folder, before `npm pack`, and when a project links to this folder. If a
-// project links to this folder, npm has not installed the development dependencies.
+// npm runs this script after `npm install` in this folder, before `npm pack`, and when a project links to this folder.
+// In the last case, npm has not installed the development dependencies.
 
 import { execSync } from "node:child_process";
 import { existsSync } from "node:fs";

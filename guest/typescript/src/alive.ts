@@ -1,16 +1,18 @@
 // Waits for a promise that other code fulfills.
 
 /**
- * The number of rounds of JavaScript's job queue before `alive` makes a stream. A stream takes as long as many rounds.
+ * How often `alive` lets JavaScript's queued jobs run before `alive` makes a stream. Making a stream is slower than
+ * this.
  */
 const ROUNDS = 32;
 
 /**
  * Waits for `promise`, also if code of another call fulfills it.
  *
- * componentize-qjs ends a call as soon as the call itself waits for nothing from the host. For example, a task may wait
- * for a promise of the handler, which waits for a timer. The task's call would end without a result, which is a trap.
- * So the call also reads a stream that ends when the promise is settled.
+ * componentize-qjs ends a call of the host as soon as the call itself does not wait for the host. For example, a task
+ * may wait for a promise of the handler, and the handler may wait for a timer. The task's call would then end without a
+ * result, and the guest would trap. To prevent this, the call also reads a stream that ends when the promise is
+ * settled.
  */
 export async function alive<T>(promise: Promise<T>): Promise<T> {
   if (await isSettledSoon(promise)) return promise;
@@ -26,8 +28,8 @@ export async function alive<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Reports whether the promise is settled soon, without a wait for the host. Most handlers and tasks do not wait for the
- * host.
+ * Reports whether the promise becomes settled after a few rounds of queued jobs, without a wait for the host. Most
+ * handlers and tasks do not wait for the host.
  */
 async function isSettledSoon(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;

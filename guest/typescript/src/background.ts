@@ -9,9 +9,9 @@ import type { Task } from "./task.js";
 /** The number of a task within its request. The numbers are 1, 2, 3 and so on, in the order of registration. */
 export type TaskId = number;
 
-/** The options of a closure. A closure cannot be durable or retried, because it lives in the memory of its instance. */
+/** The options of a closure. A closure cannot be durable or retried, because it stays in the memory of its instance. */
 export type DeferOptions = Pick<TaskOptions, "cancelOnDisconnect" | "runWhen" | "timeout"> & {
-  /** The name of the task in the host's log. Default: `defer`. */
+  /** The name that the closure has as a task, for example in the host's log. Default: `defer`. */
   name?: string;
 };
 
@@ -23,7 +23,7 @@ export type DeferOptions = Pick<TaskOptions, "cancelOnDisconnect" | "runWhen" | 
  */
 export const BackgroundTasks = {
   /**
-   * Adds a task at the end of the queue.
+   * Adds a task to the end of the queue. The host runs the task after the response, with the arguments `args`.
    *
    * @throws {EnqueueError} If the task is refused. A refused task never runs.
    */
@@ -32,7 +32,7 @@ export const BackgroundTasks = {
   },
 
   /**
-   * Adds a task at the end of the queue, with options that override the task's own options.
+   * Adds a task to the end of the queue. The options of this call replace the options of `task`.
    *
    * @throws {EnqueueError} If the task is refused. A refused task never runs.
    */
@@ -41,8 +41,8 @@ export const BackgroundTasks = {
   },
 
   /**
-   * Adds a closure at the end of the queue. The closure may capture any value, because it stays in this instance's
-   * memory. If the instance dies before the closure has run, the host records the task as `abandoned`.
+   * Adds a closure as a task to the end of the queue. The closure may use any variable, because it stays in this
+   * instance's memory. If the instance dies before the closure has run, the host records the task as `abandoned`.
    *
    * @throws {EnqueueError} If the closure is refused. A refused closure never runs.
    */
@@ -62,8 +62,8 @@ export const BackgroundTasks = {
   },
 
   /**
-   * Sets whether this request's remaining tasks run after a task has failed. Without a call of this function, the
-   * operator's setting `on-failure` decides.
+   * Sets whether the host runs this request's remaining tasks after a task has failed. If you do not call this
+   * function, the operator's setting `on-failure` decides.
    */
   onFailure(policy: "stop" | "continue"): void {
     queue.onFailure(policy);
@@ -71,13 +71,13 @@ export const BackgroundTasks = {
 } as const;
 
 /**
- * Registers `cleanup` to run after the request's last task. If the request has no task, `cleanup` runs after the
- * response. The cleanups run in reverse order of registration. A cleanup may be asynchronous. If a cleanup throws an
- * error, the host logs the error, and the other cleanups still run.
+ * Registers a function that runs after the request's last task, for example to close a resource. If the request has no
+ * task, `cleanup` runs after the response. The function that was registered last runs first. `cleanup` may be
+ * asynchronous. If a cleanup throws an error, the host logs the error, and the other cleanups still run.
  */
 export function onTeardown(cleanup: () => unknown): void {
   cleanups.push(cleanup);
-  // A teardown that is already running also runs this cleanup.
+  // If the teardown is already running, it also runs this cleanup.
   if (!isTearingDown) queue.needsTeardown();
 }
 
@@ -93,8 +93,8 @@ export function takeClosure(id: TaskId): (() => unknown) | undefined {
 }
 
 /**
- * Runs the cleanups in reverse order of registration, also cleanups that are registered meanwhile. Then drops the
- * closures of the request.
+ * Runs the cleanups in reverse order of registration, including cleanups that a running cleanup registers. Then drops
+ * the closures of the request.
  */
 export async function tearDown(): Promise<void> {
   const errors: unknown[] = [];
@@ -108,7 +108,7 @@ export async function tearDown(): Promise<void> {
   }
   isTearingDown = false;
   closures.clear();
-  // The thrown string is the error of `runner.teardown`.
+  // The host gets the thrown string as the error of `runner.teardown`.
   if (errors.length > 0) throw errors.join("; ");
 }
 

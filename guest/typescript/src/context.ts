@@ -1,10 +1,10 @@
-// The contexts from which running code reads its request and its task.
+// `RequestContext` and `TaskContext`, with which code reads the current request and the running task.
 
 import context from "epilogue:background/context@0.1.0";
 
 /**
- * The request's position in a distributed trace, as W3C Trace Context defines it. Send both headers with requests to
- * other services.
+ * The request's position in a distributed trace, in the format of W3C Trace Context. Send both values as headers with
+ * requests to other services.
  */
 export interface TraceContext {
   readonly traceparent: string;
@@ -12,8 +12,8 @@ export interface TraceContext {
 }
 
 /**
- * The identifier and the trace context of the current request. The handler, its tasks and the teardown get the same
- * values.
+ * The identifier and the trace context of the current request. The values are the same in the handler, the tasks and
+ * the teardown.
  */
 export class RequestContext {
   private constructor(
@@ -35,7 +35,7 @@ export class RequestContext {
   }
 }
 
-/** Says how the response to the request ended. `reason` says why the host did not send a complete response. */
+/** Says how the response to the request ended. If the host did not send a complete response, `reason` says why. */
 export type ResponseOutcome =
   | { readonly kind: "delivered" | "client-gone" }
   | { readonly kind: "response-failed" | "handler-failed"; readonly reason: string };
@@ -56,19 +56,19 @@ export class TaskContext {
   /**
    * Returns the context of the running task. Returns undefined in a handler or a teardown.
    *
-   * The host runs one task at a time. If a handler leaves code running, for example the promise of `ctx.waitUntil`,
-   * this code gets the task that is running at that moment.
+   * All code of the instance gets the same value. If a handler has started asynchronous code that is still running when
+   * a task runs, for example the promise of `ctx.waitUntil`, this code also gets the context of the running task.
    */
   static current(): TaskContext | undefined {
     return current;
   }
 
   /**
-   * A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key to services
-   * that ignore a second request with the same key.
+   * A key that is the same for every attempt of this task. Two tasks never have the same key. Send the key with a
+   * request to another service, so that the service can ignore the request of a second attempt.
    */
   get idempotencyKey(): string {
-    // The host returns a key as long as the instance serves a request, and a task runs only within a request.
+    // The host always returns a key here, because a task runs only while the instance serves a request.
     return context.idempotencyKey(this.id) ?? "";
   }
 
@@ -77,7 +77,7 @@ export class TaskContext {
     return RequestContext.current()?.requestId ?? "";
   }
 
-  /** Runs `body`, with the task `asked` as the current task. */
+  /** Runs `body`. While `body` runs, `TaskContext.current()` returns the context of the task `asked`. */
   static async run(asked: HostTask, body: () => unknown): Promise<void> {
     current = new TaskContext(asked.id, asked.name, asked.attempt, outcomeOf(asked.outcome));
     try {
@@ -90,7 +90,7 @@ export class TaskContext {
 
 let current: TaskContext | undefined;
 
-/** A task as the host passes it to `runner.run`. */
+/** A task, in the form in which the host passes it to `runner.run`. */
 export interface HostTask {
   id: number;
   name: string;
@@ -99,7 +99,7 @@ export interface HostTask {
   outcome: HostOutcome;
 }
 
-/** The outcome of a response, as the host passes it. */
+/** The outcome of a response, in the form in which the host passes it. */
 export type HostOutcome = { tag: ResponseOutcome["kind"]; val?: string };
 
 /** Converts the host's outcome to a `ResponseOutcome`. */

@@ -1,8 +1,9 @@
-// The reasons why a task is refused.
+// The reasons why the host or this package refuses a task.
 
 /**
- * The reason why a task is refused. The reason `bad-args` comes from this package. All other reasons come from the
- * host, and `wit/types.wit` describes them at `enqueue-error`.
+ * The reason why a task is refused. `bad-args` means that this package refuses the task, because JSON would change its
+ * arguments. In all other cases, the host refuses the task. The type `enqueue-error` in `wit/types.wit` describes these
+ * reasons.
  */
 export type EnqueueErrorReason =
   | "args-too-large"
@@ -17,14 +18,14 @@ export type EnqueueErrorReason =
   | "too-many-generations"
   | "unsupported";
 
-/** The error of a task that is refused. A refused task never runs. */
+/** The error that `addTask`, `addTaskWith` and `defer` throw if the task is refused. A refused task never runs. */
 export class EnqueueError extends Error {
   override readonly name = "EnqueueError";
   /** The reason why the task is refused. */
   readonly reason: EnqueueErrorReason;
   /**
-   * Whether the same request may succeed later. If true, answer with the status 503 and `retry-after`. If false, answer
-   * with the status 500.
+   * Whether the client may succeed with the same request later. If true, answer with the status 503 and the header
+   * `retry-after`. If false, answer with the status 500.
    */
   readonly isTemporary: boolean;
 
@@ -34,7 +35,10 @@ export class EnqueueError extends Error {
     this.isTemporary = reason === "shutting-down" || reason === "backlog-full";
   }
 
-  /** Converts a refusal that the host threw to an `EnqueueError`. Returns any other thrown value unchanged. */
+  /**
+   * Converts the value that the host throws if it refuses a task to an `EnqueueError`. Returns any other value
+   * unchanged.
+   */
   static from(task: string, thrown: unknown): unknown {
     const refusal = payload(thrown);
     return refusal === undefined ? thrown : new EnqueueError(task, refusal.tag, refusal.val, { cause: thrown });
@@ -42,8 +46,8 @@ export class EnqueueError extends Error {
 }
 
 /**
- * Returns the case of the WIT's `enqueue-error` in a thrown value. The value is the case itself, or an error with the
- * case as its payload.
+ * Returns the case of the WIT's `enqueue-error` that a thrown value contains. The value is either the case itself, or
+ * an error whose `payload` is the case.
  */
 function payload(thrown: unknown): { tag: EnqueueErrorReason; val?: unknown } | undefined {
   const carried = thrown instanceof Error && "payload" in thrown ? thrown.payload : thrown;

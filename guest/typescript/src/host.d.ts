@@ -34,7 +34,7 @@ declare module "wasi:http/types@0.3.0" {
   export type Trailers = Result<Fields | null>;
 
   export class Fields {
-    /** Throws `{ tag: "invalid-syntax" | "forbidden" | … }`. */
+    /** Throws an object such as `{ tag: "invalid-syntax" }` or `{ tag: "forbidden" }` if the host refuses a header. */
     static fromList(entries: [string, Uint8Array][]): Fields;
     copyAll(): [string, Uint8Array][];
   }
@@ -52,7 +52,7 @@ declare module "wasi:http/types@0.3.0" {
       contents: ByteReadable | null,
       trailers: Readable<Trailers>,
     ): [Response, Readable<Result<null>>];
-    /** Throws an error if HTTP has no such status. */
+    /** Sets the status of the response. Throws an error if HTTP does not have this status. */
     setStatusCode(status: number): void;
   }
 
@@ -61,7 +61,7 @@ declare module "wasi:http/types@0.3.0" {
     read(): Promise<T>;
     drop(): void;
   }
-  /** The readable end of a byte stream. An iteration over the stream yields chunks. */
+  /** The readable end of a byte stream. An iteration over the stream yields parts of the data. */
   export interface ByteReadable extends AsyncIterable<Uint8Array> {
     read(count?: number): Promise<Uint8Array>;
     drop(): void;
@@ -87,7 +87,7 @@ declare module "wasi:random/random@0.3.0" {
 }
 
 declare module "wasi:cli/stdout@0.2.0" {
-  /** A stream of bytes. A call takes at most 4,096 bytes. */
+  /** A stream of bytes. One call can write at most 4,096 bytes. */
   export interface Output {
     blockingWriteAndFlush(bytes: Uint8Array): void;
   }

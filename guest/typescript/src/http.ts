@@ -1,4 +1,4 @@
-// Converts requests and responses between the host and a fetch handler.
+// Converts the host's requests for the fetch handler, and the handler's responses for the host.
 
 import types, {
   type ByteReadable,
@@ -16,7 +16,9 @@ import type { ByteWritable } from "./wit.js";
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** The headers of one connection. The host sets these headers, and refuses them from a guest. */
+/**
+ * The headers about the connection. Only the host may set these headers: it refuses a response that has one of them.
+ */
 const OF_THE_CONNECTION = new Set([
   "connection",
   "host",
@@ -26,7 +28,7 @@ const OF_THE_CONNECTION = new Set([
   "upgrade",
 ]);
 
-/** Converts the host's request to a `Request`. The body is read only when the handler reads it. */
+/** Converts the host's request to a `Request`. The package reads the body from the host when the handler reads it. */
 export function receive(incoming: HostRequest): Request {
   const method = incoming.getMethod();
   const headers = new Headers();
@@ -40,7 +42,8 @@ export function receive(incoming: HostRequest): Request {
 }
 
 /**
- * Converts the handler's response to a response for the host. The host sends the body while the host's call goes on.
+ * Converts the handler's response to a response for the host. The package writes the body to the host after this
+ * function has returned.
  */
 export function answer(request: Request, response: Response): HostResponse {
   if (!(response instanceof Response)) throw new TypeError("the fetch handler returned no Response");
@@ -115,13 +118,13 @@ function bodyOf(incoming: HostRequest): ReadableStream<Uint8Array> {
       await chunks.return?.();
     },
   };
-  // With a high-water mark of 0, the stream reads nothing before the handler asks for data.
+  // With a high-water mark of 0, the stream reads data from the host only if the handler asks for data.
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
 /**
- * Creates a future. componentize-qjs names the type of a future after the WIT type. The world has two such types, and
- * the name of one type begins with `prefix`.
+ * Creates a future. In componentize-qjs, the type of a future has a name that comes from the WIT. The world has two
+ * such types. This function uses the type whose name begins with `prefix`.
  */
 function future<T>(prefix: "RESULT_OPTION" | "RESULT_VOID"): { readable: Readable<T>; write(value: T): void } {
   const name = Object.keys(wit.Future.types).find((name) => name.startsWith(prefix));

@@ -1,6 +1,6 @@
 /**
- * Background tasks after the response, for fetch handlers that run as WebAssembly components. A handler adds tasks. The
- * host sends the whole response, and then runs the tasks in order.
+ * Background tasks after the response, for apps with a `fetch` handler that run as WebAssembly components. A handler
+ * adds tasks. The host sends the whole response, and then runs the tasks in order.
  *
  * @module
  */

@@ -1,8 +1,9 @@
 // Converts the arguments of tasks to JSON and back, because the host keeps arguments as bytes.
 
 /**
- * The type `T`, if JSON keeps the values of `T` exactly. If not, this is a type without values, so that the compiler
- * refuses the argument. JSON loses functions, symbols and bigints, and changes dates, maps, sets and byte arrays.
+ * The type `T`, if JSON can hold the values of `T` without a change. Otherwise, this is a type without values, so that
+ * the compiler reports an error for the argument. JSON loses functions, symbols and bigints, and changes dates, maps,
+ * sets and byte arrays.
  */
 export type Json<T> = T extends string | number | boolean | null | undefined
   ? T
@@ -49,7 +50,7 @@ function check(value: unknown, place: string, parents: object[]): void {
   if (parents.includes(value)) throw new TypeError(`${place} contains itself`);
   const inside = [...parents, value];
   if (Array.isArray(value)) {
-    // `forEach` would skip holes in the array, which JSON turns into null.
+    // This is no `forEach`, because `forEach` skips holes in the array, and JSON turns holes into null.
     for (let index = 0; index < value.length; index++) check(value[index], `${place}[${index}]`, inside);
     return;
   }
@@ -58,7 +59,7 @@ function check(value: unknown, place: string, parents: object[]): void {
     throw new TypeError(`${place} is a ${value.constructor.name}, which JSON would turn into another value`);
   }
   for (const [key, property] of Object.entries(value)) {
-    // JSON leaves out a property that is undefined. The task still reads the property as undefined.
+    // JSON leaves out a property whose value is undefined. For the task, the property's value is then undefined too.
     if (property !== undefined) check(property, `${place}.${key}`, inside);
   }
 }

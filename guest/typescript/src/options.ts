@@ -5,14 +5,14 @@ import type { HostTaskOptions } from "epilogue:background/queue@0.1.0";
 /** The options of one task, which say when, how often and how long the task runs. All times are in milliseconds. */
 export interface TaskOptions {
   /**
-   * Says after which results of the handler the task runs. `success` means a response of any status. `failure` means an
-   * exception that the handler did not catch. Default: `success`.
+   * When the task runs. `success`: after a response of any status. `failure`: after an exception that the handler did
+   * not catch. `always`: in both cases. Default: `success`.
    */
   runWhen?: "success" | "failure" | "always";
   /**
-   * The timeout of one attempt. If an attempt takes longer, the host stops the attempt, and the attempt ends as
-   * `timed-out`. The operator's setting `task-timeout` is the default and the upper bound. `task-timeout` is 30 s by
-   * default.
+   * The time limit for one attempt. If an attempt takes longer, the host stops the attempt, and the attempt ends as
+   * `timed-out`. The default is the operator's setting `task-timeout`, which is 30 s. A longer timeout than
+   * `task-timeout` has no effect.
    */
   timeout?: number;
   /**
@@ -21,22 +21,23 @@ export interface TaskOptions {
    */
   maxAttempts?: number;
   /**
-   * The waits between attempts. The wait after the first failed attempt is `first`. Each further wait is twice as long
-   * as the wait before it, up to `max`. Default: 100 ms to 10 s. For a durable task, the default is the operator's
-   * settings `durable-backoff` and `durable-max-backoff`.
+   * The pauses between attempts. The pause after the first failed attempt is `first`. Each further pause is twice as
+   * long as the previous pause, up to `max`. Default: 100 ms to 10 s. For a durable task, the operator's settings
+   * `durable-backoff` (15 s) and `durable-max-backoff` (1 h) are the default.
    */
   backoff?: { first: number; max: number };
   /** Whether the host cancels the task if the client leaves before the response is complete. Default: false. */
   cancelOnDisconnect?: boolean;
   /**
-   * Whether the host stores the task in the task engine, where the task survives a crash of the host. A durable task
-   * runs at least once. This option needs a task engine. Default: false, unless the operator makes all tasks durable.
+   * Whether the host stores the task in the task engine, so that the task survives a crash of the host. A durable task
+   * runs at least once. If the host has no task engine, it refuses the task. Default: false, unless the operator makes
+   * all tasks durable.
    */
   durable?: boolean;
 }
 
 /**
- * Converts the options to the form that the host expects. If `instanceBound` is true, the task cannot run in another
+ * Converts the options to the form that the host expects. `instanceBound` says that the task can only run in this
  * instance.
  */
 export function forHost(options: TaskOptions, instanceBound: boolean): HostTaskOptions {
@@ -53,8 +54,8 @@ export function forHost(options: TaskOptions, instanceBound: boolean): HostTaskO
 }
 
 /**
- * Converts milliseconds to nanoseconds. A time above 104 days becomes 104 days, because a JavaScript number holds no
- * longer time exactly.
+ * Converts milliseconds to nanoseconds. The result is at most 104 days, because a JavaScript number cannot hold a
+ * larger number of nanoseconds exactly.
  */
 export function nanoseconds(milliseconds: number): number {
   return Math.min(Math.max(0, Math.round(milliseconds * 1_000_000)), Number.MAX_SAFE_INTEGER);

@@ -1,4 +1,4 @@
-// The export `epilogue:background/runner`, whose functions the host calls after the response.
+// The export `epilogue:background/runner`. The host calls its functions to run a task or the teardown.
 
 import { alive } from "./alive.js";
 import { takeClosure, tearDown } from "./background.js";
@@ -6,7 +6,9 @@ import { type HostTask, TaskContext } from "./context.js";
 import * as json from "./json.js";
 import { find } from "./task.js";
 
-/** The component's export `runner`. The functions of this export throw the cases of the WIT's errors. */
+/**
+ * The component's export `runner`. To return an error to the host, its functions throw a case of the WIT's error type.
+ */
 export const runner = {
   async run(asked: HostTask): Promise<void> {
     const body = takeClosure(asked.id) ?? call(asked);
@@ -22,7 +24,7 @@ export const runner = {
   },
 };
 
-/** Returns a function that calls the task's function with the task's arguments. */
+/** Returns a function without parameters, which calls the task's function with the task's arguments. */
 function call(asked: HostTask): () => unknown {
   const task = find(asked.name);
   if (task === undefined) throw { tag: "unknown-task" };
@@ -35,7 +37,9 @@ function call(asked: HostTask): () => unknown {
   return () => task(...args);
 }
 
-/** Describes a thrown value for the host's log, with the names and messages of the value and its causes. */
+/**
+ * Describes a thrown value for the host's log. The text has the name and the message of the error and of its causes.
+ */
 export function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   return thrown.cause === undefined ? String(thrown) : `${thrown}: ${describe(thrown.cause)}`;

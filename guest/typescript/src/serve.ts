@@ -7,25 +7,25 @@ import { BackgroundTasks } from "./background.js";
 import { answer, receive } from "./http.js";
 import { describe, runner } from "./runner.js";
 
-/** The variables of the component's environment. */
+/** The component's environment variables. */
 export type Env = Readonly<Record<string, string>>;
 
 /** The third argument of a fetch handler, as in Cloudflare Workers. */
 export interface ExecutionContext {
   /**
-   * Adds a task that waits for the promise. The code behind the promise is already running. The task ends when the
-   * promise is settled. The host records the task as `succeeded` or `failed`, with the name `waitUntil`.
+   * Adds a task with the name `waitUntil`, which waits for the promise. The code that settles the promise is already
+   * running. When the promise is settled, the host records the task as `succeeded` or `failed`.
    *
    * @throws {EnqueueError} If the task is refused.
    */
   waitUntil(promise: Promise<unknown>): void;
-  /** Does nothing, because no other server could handle the request. */
+  /** Does nothing. In Cloudflare Workers, this function passes the request to another server if the Worker fails. */
   passThroughOnException(): void;
   /** An empty object, for libraries that expect this property. */
   readonly props: Record<string, never>;
 }
 
-/** An application in the form of Cloudflare Workers and Hono. */
+/** An app with a method `fetch`, as in Cloudflare Workers and Hono. */
 export interface FetchHandler {
   /** Answers a request. If this function throws an error, the client gets a response with the status 500. */
   fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response>;
@@ -33,7 +33,8 @@ export interface FetchHandler {
 
 const context: ExecutionContext = {
   waitUntil(promise) {
-    // The task handles a rejection later. Until then, the rejection must not count as unhandled.
+    // If the promise is rejected, the task handles the rejection later. Until then, this line prevents an error about
+    // an unhandled rejection.
     promise.catch(() => {});
     BackgroundTasks.defer(() => promise, { name: "waitUntil" });
   },
@@ -42,8 +43,8 @@ const context: ExecutionContext = {
 };
 
 /**
- * Makes the exports of a component that serves this application. `epilogue-build` calls this function with the module's
- * default export.
+ * Makes the exports of a component that serves this app. `epilogue-build` generates a call of this function with the
+ * default export of the app's module.
  */
 export function serve(app: FetchHandler): { handler: unknown; runner: unknown } {
   if (typeof app?.fetch !== "function") throw new TypeError("the default export has no method `fetch`");

@@ -1,17 +1,17 @@
-// Tasks, which are functions with a name. After the response, the host calls a task by its name.
+// Tasks: functions with a name. After the response, the host runs a task by its name.
 
 import type { Json } from "./json.js";
 import type { TaskOptions } from "./options.js";
 
 /**
- * A function that can run after the response. `BackgroundTasks.addTask` enqueues the task, and the compiler checks the
- * types of the arguments. A direct call runs the function at once.
+ * A function that can run after the response. To add the task to the request's queue, call `BackgroundTasks.addTask`,
+ * for which the compiler checks the types of the arguments. If you call the task like a function, it runs at once.
  */
 export interface Task<Args extends unknown[], Result = unknown> {
   (...args: Args): Result;
-  /** The name by which the host knows the task, in its log and in the task engine. */
+  /** The name of the task in the host's log and in the task engine. */
   readonly taskName: string;
-  /** The options of every call of `addTask` with this task. */
+  /** The options that `addTask` uses for this task. */
   readonly options: TaskOptions;
 }
 
@@ -21,19 +21,20 @@ export type AnyTask = Task<any[]>;
 
 const tasks = new Map<string, AnyTask>();
 
-/** Accepts a function only if JSON keeps all of its arguments. If not, the compiler shows this text. */
+/** Accepts a function only if JSON can hold its arguments without a change. Otherwise, the compiler shows this text. */
 type Checked<Args> = Args extends Json<Args> ? unknown : "a task takes only arguments that JSON keeps as they are";
 
 /**
- * Turns a function into a task.
+ * Makes a function a task, so that `addTask` can add it to the request's queue.
  *
- * Call `task` at the top level of a module, because the host may run the task in a fresh instance. The arguments must
- * be values that JSON does not change.
+ * Call `task` at the top level of a module, because the host may run the task in another instance. The task's arguments
+ * must be values that JSON does not change.
  *
- * @param name The task's name. Stored durable tasks contain the name, so change the name only when no stored task is left.
- * @param run The function, which may be asynchronous. If the function throws an error, the attempt fails. Annotate all
- *   parameters of the function, also parameters with a default value.
- * @param options The options of every call of `addTask` with this task.
+ * @param name The task's name. The host stores durable tasks under this name, so do not change the name while tasks are
+ *   stored.
+ * @param run The function, which may be asynchronous. If the function throws an error, the attempt fails. Declare the
+ *   types of all parameters, also of parameters with a default value.
+ * @param options The options that `addTask` uses for this task.
  * @throws {Error} If another task has the same name.
  */
 export function task<Args extends unknown[], Result>(

@@ -15,13 +15,13 @@ export type BodySource =
   | URLSearchParams
   | string;
 
-/** The content of a body, which is nothing, complete bytes, or a stream of bytes. */
+/** The content of a body: null, all bytes, or a stream of bytes. */
 export type Content = null | Uint8Array | ReadableStream<Uint8Array>;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Returns the content of a source, and the content type that the source implies. */
+/** Returns the content for a body that is made from `source`, and the `content-type` that fits this source. */
 export function contentOf(source: BodySource | null | undefined): [Content, string | undefined] {
   if (source === null || source === undefined) return [null, undefined];
   if (typeof source === "string") return [encoder.encode(source), "text/plain;charset=UTF-8"];
@@ -58,7 +58,7 @@ export abstract class Body {
   }
 
   get bodyUsed(): boolean {
-    // If other code reads the stream, the body also counts as used.
+    // The body also counts as used if other code has read from the stream.
     return this.#used || (this.#stream?.locked ?? false);
   }
 
@@ -110,7 +110,7 @@ export abstract class Body {
     return decoder.decode(await this.bytes());
   }
 
-  /** Takes the content, which can be read only once. Throws an error if the content was read before. */
+  /** Returns the content, and marks the body as used. Throws an error if the body was already used. */
   take(): Content {
     if (this.bodyUsed) throw new TypeError("the body was read before");
     const content = this.#stream ?? this.#content;
@@ -118,7 +118,7 @@ export abstract class Body {
     return content;
   }
 
-  /** Copies the content, keeps one copy, and returns the other copy. Throws an error if the content was read before. */
+  /** Returns a copy of the content, and keeps the content. Throws an error if the body was already used. */
   protected share(): Content {
     if (this.bodyUsed) throw new TypeError("the body was read before");
     const content = this.#stream ?? this.#content;
@@ -129,7 +129,9 @@ export abstract class Body {
   }
 }
 
-/** Takes the content of a response. Throws an error if the content was read before. */
+/**
+ * Returns the content of a response's body, and marks the body as used. Throws an error if the body was already used.
+ */
 export function contentTaken(response: Response): Content {
   return response instanceof Body ? response.take() : response.body;
 }

@@ -7,7 +7,7 @@ import { Headers, type HeadersSource } from "./headers.js";
 /** The statuses of responses that cannot have a body. */
 const WITHOUT_BODY = new Set([101, 103, 204, 205, 304]);
 
-/** Returns the content of a body, and the headers with the body's content type. */
+/** Returns the content of a body, and `headers` with a `content-type` that fits the body. */
 function prepare(source: BodySource | null | undefined, init: HeadersSource): [Content, Headers] {
   const headers = new Headers(init);
   const [content, type] = contentOf(source);

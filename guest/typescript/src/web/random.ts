@@ -1,5 +1,5 @@
-// Random numbers from the host. QuickJS seeds its own generator while the component is built, so all instances would
-// get the same numbers from it.
+// Random numbers from the host. QuickJS has its own generator, but starts it during the build, so all instances would
+// get the same numbers.
 
 import random from "wasi:random/random@0.3.0";
 import { define } from "./define.js";
@@ -9,7 +9,7 @@ const MOST = 65_536;
 
 Math.random = () => {
   const bytes = new DataView(random.getRandomBytes(8).slice().buffer);
-  // The number has 53 random bits, which is the most that a number in [0, 1) can have.
+  // The number has 53 random bits, because a JavaScript number below 1 cannot hold more.
   return (bytes.getUint32(0) * 2 ** 21 + (bytes.getUint32(4) >>> 11)) / 2 ** 53;
 };
 

@@ -1,13 +1,15 @@
-// Defines `setTimeout`, `setInterval`, `clearTimeout` and `clearInterval`, with the host's clock.
-//
-// A cleared timer does not fire. But the host still waits, because componentize-qjs cannot cancel a wait. During this
-// wait, the host keeps the instance, within the limits of the request's tasks.
+// Defines `setTimeout`, `setInterval`, `clearTimeout` and `clearInterval`, with the host's clock. If the app clears a
+// timer, its callback does not run. The wait at the host still goes on, because componentize-qjs cannot cancel a wait.
+// The instance cannot serve another request until this wait has ended.
 
 import clock from "wasi:clocks/monotonic-clock@0.3.0";
 import { nanoseconds } from "../options.js";
 import { define } from "./define.js";
 
-/** The longest single wait, in milliseconds. After a timer is cleared, its call can end after at most this time. */
+/**
+ * The longest single wait at the host, in milliseconds. After the app has cleared a timer, the wait lasts at most this
+ * long.
+ */
 const SLICE = 100;
 
 type Callback = (...args: unknown[]) => void;
@@ -20,7 +22,7 @@ async function run(id: number, delay: number, repeats: boolean, callback: () => 
     for (let left = delay; left > 0 && running.has(id); left -= SLICE) {
       await clock.waitFor(nanoseconds(Math.min(left, SLICE)));
     }
-    // A delay of zero means that the callback runs after the running code, and not at once.
+    // Also with a delay of zero, the callback runs only after the code that is running now.
     if (delay === 0) await clock.waitFor(0);
     if (!running.has(id)) return;
     if (!repeats) running.delete(id);
