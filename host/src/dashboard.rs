@@ -1,6 +1,7 @@
-//! The dashboard serves pages and their JSON interface on a separate listener.
+//! Serves the dashboard, which consists of pages and a JSON interface, on a separate listener.
 //!
-//! The pages show the data of [`crate::reports`]. The pages are static files in `page/`, and read all data from `/api`.
+//! The pages show the data of [`crate::reports`]. The pages are static files in `page/`, and get all data from the JSON
+//! interface under `/api`.
 
 mod answer;
 mod api;
@@ -30,27 +31,28 @@ use crate::server::overview::Overview;
 use crate::tasks::store::TaskStore;
 pub(crate) use guard::Guard;
 
-/// The largest number of open connections. Further connections wait in the kernel until an open connection has closed.
+/// The largest number of open connections. Further connections wait in the kernel's queue until an open connection is
+/// closed.
 const CONNECTIONS: usize = 64;
-/// How long a client may take to send a request's headers.
+/// The longest time that a client may take to send a request's headers.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The pause after the dashboard failed to accept a connection.
+/// The pause after the dashboard failed to accept a connection, before the next attempt.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The body of an answer: a whole body, or a stream of events.
+/// The body of an answer, which is a complete body or a stream of events.
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The data sources of the dashboard, and the rules for requests to the dashboard.
 pub(crate) struct Dashboard {
-    /// The state of the host. `None` if the dashboard runs without a host.
+    /// The state of the host. The value is `None` if the dashboard runs without a host.
     pub(crate) host: Option<(Overview, History, Totals)>,
-    /// The store of the durable tasks. `None` without a task engine.
+    /// The task engine with the durable tasks. The value is `None` if there is no task engine.
     pub(crate) task_store: Option<TaskStore>,
     pub(crate) guard: Guard,
 }
 
 impl Dashboard {
-    /// Serves the dashboard from now on, on a separate thread. Returns the URL that a person can open.
+    /// Starts a separate thread that serves the dashboard. Returns the URL that a person can open in a browser.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ impl Dashboard {
                 let answer = service_fn(move |request: Request<Incoming>| dashboard.clone().answer(request));
                 let mut http = http1::Builder::new();
                 let http = http.timer(TokioTimer::new()).header_read_timeout(LIMIT);
-                // If a client breaks off, only the client's own answer is lost.
+                // If a client ends the connection early, only this client loses an answer.
                 _ = http.serve_connection(TokioIo::new(stream), answer).await;
                 drop(permit);
             });

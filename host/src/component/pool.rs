@@ -13,20 +13,20 @@ use crate::component::no_instance::{Full, NoInstance};
 use crate::interfaces::chaining::Chaining;
 use crate::process::shutdown::Shutdown;
 
-/// The largest number of idle instances in a pool. Each idle instance takes some memory, and a thread rarely serves
-/// more than this number of requests at the same time.
+/// The largest number of idle instances in a pool. The number is limited because each idle instance takes some memory,
+/// and a thread rarely serves more requests at the same time.
 const MAX_IDLE: usize = 128;
 
-/// For each pool of the process, the number of its idle instances.
+/// The number of idle instances in each pool of the process.
 static IDLE: Mutex<Vec<Weak<AtomicU64>>> = Mutex::new(Vec::new());
 
-/// Returns the number of idle instances of the process.
+/// Returns the number of idle instances in all pools of the process.
 pub(crate) fn idle_instances() -> u64 {
     let pools = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     pools.iter().filter_map(Weak::upgrade).map(|idle| idle.load(Relaxed)).sum()
 }
 
-/// Returns how many idle instances each of `pools` pools may keep. All pools together keep at most half of
+/// Returns the number of idle instances that each of `pools` pools may keep. All pools together keep at most half of
 /// `max_instances`, because a pool cannot use the idle instances of other pools.
 pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
     MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
@@ -36,14 +36,15 @@ pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
 pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
-    /// Connects the component to other components of the application.
+    /// Connects the component to the other components of the application, so that its instances can send requests to
+    /// them.
     chaining: Chaining,
     idle: RefCell<Vec<Instance>>,
-    /// The length of `idle`, which other threads can read.
+    /// The number of instances in `idle`, for other threads to read.
     idle_count: Arc<AtomicU64>,
-    /// The number of idle instances that the pool keeps. The number is 0 if no more requests will come.
+    /// The largest number of idle instances that the pool keeps. The value is 0 if the pool will get no more requests.
     max_idle: Cell<usize>,
-    /// The number of requests that have lost their instance and wait for another one. Waiting requests have priority
+    /// The number of requests whose instance has died and that wait for a new instance. Waiting requests have priority
     /// over new requests.
     waiting: Cell<usize>,
 }
@@ -58,8 +59,8 @@ impl Pool {
         Self { component, shutdown, chaining, idle, idle_count, max_idle, waiting }
     }
 
-    /// Takes an instance for a request. Prefers the idle instance that was used last, because its memory is most likely
-    /// still in the processor's caches. If no instance is idle, makes a new instance.
+    /// Takes an instance for a request: the idle instance that was used last, because this instance's memory is most
+    /// likely still in the processor's caches. If no instance is idle, makes a new instance.
     pub(crate) async fn take(&self) -> Result<Instance, NoInstance> {
         if self.waiting.get() > 0 {
             return Err(NoInstance::Full(Full::TasksWait));
@@ -81,9 +82,9 @@ impl Pool {
         self.component.instantiate(self.shutdown.clone(), self.chaining.clone()).await
     }
 
-    /// Keeps an instance for another request, if the instance may serve another request and the pool may keep the
-    /// instance. An instance that is not kept is dropped. Call this function after the teardown of the instance's last
-    /// request.
+    /// Takes back an instance after the teardown of the instance's request. Keeps the instance for another request, if
+    /// the instance may serve another request and the pool has room for one more idle instance. Otherwise, drops the
+    /// instance.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
@@ -93,21 +94,21 @@ impl Pool {
         }
     }
 
-    /// Stores the number of idle instances for other threads. Only the pool's own thread writes this number, so the
-    /// store needs no atomic addition.
+    /// Stores the number of idle instances, so that other threads can read the number. Only the pool's own thread
+    /// writes this number, so no atomic addition is necessary.
     fn count(&self, idle: &[Instance]) {
         self.idle_count.store(idle.len() as u64, Relaxed);
     }
 
-    /// Drops the idle instances. From now on, the pool drops each instance when its request ends.
+    /// Drops the idle instances. From now on, the pool also drops each instance whose request ends.
     pub(crate) fn retire(&self) {
         self.max_idle.set(0);
         self.idle.take();
         self.count(&[]);
     }
 
-    /// Joins the line of requests that wait for an instance, and drops the idle instances. While this line is not
-    /// empty, the pool takes no new requests and keeps no idle instances.
+    /// Puts a request into the line of requests that wait for a new instance, and drops the idle instances to make
+    /// room. While requests wait in this line, the pool accepts no new requests and keeps no idle instances.
     pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
         self.idle.borrow_mut().clear();
         self.count(&[]);
@@ -116,7 +117,8 @@ impl Pool {
     }
 }
 
-/// A request's place in the line for an instance. Dropping this value gives up the place.
+/// A request's place in the line of requests that wait for a new instance. The request leaves the line when this value
+/// is dropped.
 pub(crate) struct InLine(Rc<Pool>);
 
 impl Drop for InLine {

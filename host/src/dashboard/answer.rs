@@ -1,4 +1,4 @@
-//! Reads queries and bodies of the dashboard's requests, and makes JSON answers.
+//! Reads the queries and bodies of requests to the dashboard, and makes JSON answers.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::server::overview::State;
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The decoded parameters of a query.
+/// The decoded parameters of a URL's query.
 pub(super) struct Query(HashMap<String, String>);
 
 impl Query {
@@ -37,7 +37,7 @@ impl Query {
     }
 }
 
-/// The state of the host, and the rights of the page.
+/// The state of the host, and what the page may do and show.
 #[derive(Serialize)]
 pub(super) struct Host {
     #[serde(flatten)]
@@ -46,12 +46,12 @@ pub(super) struct Host {
     pub(super) rights: Rights,
 }
 
-/// The rights of the page: what the page may do and show.
+/// What the page may do and show.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Rights {
-    /// Whether the page may retry and drop dead tasks.
+    /// True if the page may retry and drop dead tasks.
     pub(super) actions: bool,
-    /// Whether a task engine exists, so that the page can show durable tasks.
+    /// True if a task engine exists, so that the page can show durable tasks.
     pub(super) durable: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// Makes the answer for a task engine that does not answer.
+/// Makes the answer to a request that needs the task engine, if the task engine does not answer.
 pub(super) fn unanswered(error: &engines::Error) -> Response<Body> {
     let mut response = json(&json!({ "error": error.to_string() }));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
@@ -78,9 +78,9 @@ pub(super) fn unanswered(error: &engines::Error) -> Response<Body> {
 ///
 /// # Errors
 ///
-/// Returns an error answer if the body cannot be read as a `T`, or if the content type is not JSON.
+/// Returns an error answer if the body is not a `T` in JSON, or if the content type is not JSON.
 pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Response<Body>> {
-    // A form on another site cannot send this content type.
+    // A form on another website cannot send this content type.
     if request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json\n"));
     }

@@ -1,4 +1,4 @@
-//! Serves the dashboard's files and its JSON interface.
+//! Serves the dashboard's files and the JSON interface.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ macro_rules! page {
 }
 
 const JS: &str = "text/javascript; charset=utf-8";
-/// The files of the page. Each entry has the path, the content type and the content.
+/// The files of the page. Each entry has the path, the content type and the content of a file.
 const FILES: [(&str, &str, &str); 16] = [
     ("/", "text/html; charset=utf-8", page!("index.html")),
     ("/style.css", "text/css; charset=utf-8", page!("style.css")),
@@ -45,10 +45,11 @@ const FILES: [(&str, &str, &str); 16] = [
     ("/waterfall.js", JS, page!("waterfall.js")),
     ("/workers.js", JS, page!("workers.js")),
 ];
-/// How many requests a list has by default. A query can ask for up to five times as many requests.
+/// The number of requests in a list if the query asks for no other number. A query can ask for up to five times as many
+/// requests.
 const LIST: usize = 200;
 
-/// Answers a request that the guard has allowed.
+/// Answers a request that `guard.rs` has allowed.
 pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) -> Response<Body> {
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
     let query = Query::of(request.uri().query().unwrap_or_default());
@@ -70,7 +71,7 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
     }
     let rights = Rights { actions: dashboard.guard.actions, durable: dashboard.task_store.is_some() };
     let Some((overview, history, totals)) = &dashboard.host else {
-        // Without a host, the dashboard can only show the task engine.
+        // If the dashboard runs without a host, it can show only the task engine.
         return match path.as_str() {
             "/api/host" => json(&json!({ "state": "no host", "actions": rights.actions, "durable": rights.durable })),
             _ => text(StatusCode::NOT_FOUND, "the dashboard runs without a host\n"),
@@ -111,7 +112,7 @@ fn requests(overview: &Overview, history: &History, query: &Query) -> Response<B
     json(&json!({ "requests": requests, "seen": seen, "kept": kept }))
 }
 
-/// Reports whether a request passes the filter in the query.
+/// Reports whether the request with this timeline matches the filter in the query.
 fn matches(timeline: &Timeline, query: &Query) -> bool {
     let is = |name, matches: &dyn Fn(&str) -> bool| query.get(name).is_none_or(matches);
     is("id", &|id| timeline.id.starts_with(id))
@@ -130,14 +131,14 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
         }
 }
 
-/// Answers with the details of one request. If `batch` is true, answers with the batch of the request's durable tasks.
-/// The batch has the same id as the request.
+/// Answers with the details of one request. If `batch` is true, answers with the details of the batch of the request's
+/// durable tasks, which has the same id as the request.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
     let mut all = live(overview);
     all.extend(history.after(0).0);
     all.retain(|shared| shared.lock().id == id);
-    // A link from the dead letter does not say whether the link means the request or the batch. So the first match is
-    // taken.
+    // A link from the dead letter does not say whether it leads to the request or to the batch. If the host does not
+    // know the wanted one, the answer shows the other one.
     let found = all.iter().position(|shared| shared.lock().asked.is_none() == batch).unwrap_or(0);
     match all.into_iter().nth(found) {
         Some(shared) => {

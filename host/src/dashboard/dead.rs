@@ -1,4 +1,4 @@
-//! Lists the dead letter, and retries or drops the batches that an operator chooses.
+//! Lists the batches in the dead letter, and retries or drops the batches that an operator chooses.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ use crate::tasks::change::Change;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// How many letters of an error the list compares and shows.
+/// The number of characters of an error that the list shows. Errors that begin with the same characters count as the
+/// same error.
 const ERROR: usize = 200;
 
 /// A dead batch, as the dashboard shows it.
@@ -29,13 +30,13 @@ struct Dead {
     task_id: u64,
     error: String,
     attempts: u32,
-    /// When the request enqueued the batch, as RFC 3339.
+    /// The time at which the request stored the batch, in the format of RFC 3339.
     since: String,
-    /// How many tasks of the batch wait behind the failed task.
+    /// The number of tasks of the batch that wait behind the failed task.
     behind: usize,
 }
 
-/// The operator's choice of dead batches.
+/// Says which dead batches the operator has chosen.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Choice {
@@ -47,7 +48,7 @@ struct Choice {
     all: bool,
     #[serde(default)]
     dry_run: bool,
-    /// How many batches the operator expects to change. The dry run has reported this number.
+    /// The number of batches that the operator expects to change. The operator knows this number from a dry run.
     expect: Option<usize>,
 }
 
@@ -62,7 +63,8 @@ impl Choice {
     }
 }
 
-/// One page of the list of dead batches, and all groups of dead batches with the same task and error.
+/// One page of the list of dead batches, and all groups of dead batches. A group has the batches with the same task and
+/// the same error.
 #[derive(Default)]
 struct Listing {
     groups: BTreeMap<(String, String), usize>,
@@ -70,8 +72,8 @@ struct Listing {
     total: usize,
 }
 
-/// Answers with the dead batches that pass the query's filter, and with all groups. A group has the batches with the
-/// same task and error.
+/// Answers with the dead batches that match the query's filter, and with all groups of dead batches. A group has the
+/// batches with the same task and the same error.
 pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body> {
     let Some(store) = &dashboard.task_store else {
         return text(StatusCode::NOT_FOUND, "there is no task engine\n");
@@ -98,7 +100,7 @@ pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body>
     json(&json!({ "batches": page, "total": total, "groups": groups }))
 }
 
-/// Retries or drops the chosen batches. In a dry run, only counts the chosen batches.
+/// Retries or drops the chosen batches. In a dry run, this function only counts the chosen batches.
 pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<Incoming>) -> Response<Body> {
     let Some(store) = &dashboard.task_store else {
         return text(StatusCode::NOT_FOUND, "there is no task engine\n");
@@ -111,7 +113,7 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
         Err(refusal) => return refusal,
     };
     let (dry_run, expect) = (choice.dry_run, choice.expect);
-    // Gathers the ids of the chosen batches in order, and counts their tasks.
+    // Collects the ids of the chosen batches in order, and counts the tasks of these batches.
     let chosen = gather(store, move |(ids, tasks): &mut (Vec<String>, usize), dead| {
         if choice.matches(&dead) {
             *tasks += dead.behind + 1;
@@ -132,7 +134,7 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     }
     let change = if path.ends_with("/retry") { Change::Retry } else { Change::Drop };
     let (mut done, mut failed) = (0, Vec::new());
-    // The batches change in order, so that the batches of a group keep their order.
+    // This loop changes the batches in order, so that the batches of a group keep their order.
     for id in chosen {
         match change.make(store, &id).await {
             Ok(true) => done += 1,
@@ -143,8 +145,8 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     json(&json!({ "done": done, "failed": failed }))
 }
 
-/// Calls `add` with each dead batch, the oldest first, and returns the value that `add` has built. The function does
-/// not keep all batches, because there may be very many.
+/// Calls `add` with each dead batch, the oldest first, and returns the value that `add` has built. This function does
+/// not keep all batches in memory, because the dead letter may contain very many batches.
 async fn gather<T: Default + Send + 'static>(
     store: &TaskStore,
     add: impl Fn(&mut T, Dead) + Send + Sync + 'static,
@@ -171,7 +173,7 @@ impl Dead {
             since: String::new(),
             behind: 0,
         };
-        // A damaged batch has only an id and a reason.
+        // For a damaged batch, the list can show only the id and the reason.
         let Ok(batch) = entry.batch() else { return dead };
         let left = batch.tasks.get(entry.next as usize..).unwrap_or_default();
         if let Some(task) = left.first() {

@@ -1,4 +1,5 @@
-//! Sends server-sent events with the changes since the last frame.
+//! Sends server-sent events to the page, so that the page shows changes at once. A frame is a group of events that are
+//! sent together.
 
 use std::convert::Infallible;
 use std::mem::replace;
@@ -21,28 +22,30 @@ use crate::server::overview::Overview;
 
 /// The shortest time between two frames of events.
 const FRAME: Duration = Duration::from_millis(100);
-/// The time between two events about the host. The page also gets updates about running requests at this interval.
+/// The time between two events about the state of the host. The page gets updates about running requests at the same
+/// interval.
 const HOST: Duration = Duration::from_secs(1);
-/// If a connection has no events for this long, the host sends a comment, so that no proxy closes the connection.
+/// If a connection has no events for this time, the host sends a comment, so that no proxy closes the connection.
 const PING: Duration = Duration::from_secs(15);
-/// How many requests one frame contains at most. The frame says how many requests it leaves out.
+/// The largest number of requests in one frame. If there are more requests, the frame says how many requests it leaves
+/// out.
 const MOST: usize = 100;
 
-/// The state of one event stream.
+/// The state of one stream of events, which belongs to one open page.
 struct Feed {
     overview: Overview,
     history: History,
     rights: Rights,
-    /// How many requests had ended when the host made the last frame.
+    /// The number of requests that had ended when the host made the last frame.
     seen: u64,
     host_told: Option<Instant>,
     told: Instant,
-    /// How many reloads the host had finished when it made the last frame.
+    /// The number of reloads of the application that the host had finished when it made the last frame.
     reloads: usize,
 }
 
-/// Answers with a stream of events that ends with the connection. `last` is the id of the last event that the page has
-/// received on an earlier connection.
+/// Answers with a stream of events, which goes on until the connection ends. `last` is the id of the last event that
+/// the page has received on an earlier connection.
 pub(super) fn stream(overview: Overview, history: History, rights: Rights, last: Option<u64>) -> Response<Body> {
     let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
     let reloads = overview.reloads().len();
@@ -76,7 +79,7 @@ impl Feed {
         let summaries = ended.iter().take(MOST).map(|shared| Summary::of(&shared.lock()));
         let mut requests: Vec<Summary> = summaries.collect();
         let mut dropped = (ended_so_far - self.seen).saturating_sub(requests.len() as u64);
-        // The page gets updates about running requests once a second. The page gets new requests at once.
+        // The page gets new requests at once, and updates about running requests once a second.
         let fresh = |summary: &Summary| summary.now < 2 * FRAME.as_micros() as u64;
         let running =
             live.iter().map(|shared| Summary::of(&shared.lock())).filter(|summary| host_due || fresh(summary));

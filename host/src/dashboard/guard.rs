@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::Body;
 
-/// The content security policy. A page may load only the dashboard's own files and interface. No page of another origin
-/// may embed the dashboard.
+/// The content security policy of all answers. A page may load only the dashboard's own files and JSON interface, and
+/// no page of another website may embed the dashboard.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
@@ -23,11 +23,11 @@ const NAME: &str = "epilogue-dashboard";
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// The rules for requests to the dashboard.
+/// Decides which requests to the dashboard are allowed.
 pub(crate) struct Guard {
-    /// The hash of the token. `None` if the dashboard has no token.
+    /// The hash of the token. The value is `None` if the dashboard has no token.
     token: Option<String>,
-    /// Whether operators may retry and drop dead tasks in the dashboard.
+    /// True if operators may retry and drop dead tasks in the dashboard.
     pub(super) actions: bool,
 }
 
@@ -43,17 +43,17 @@ impl Guard {
     }
 
     /// Returns the answer to a request that the dashboard refuses, because the request comes from a page of another
-    /// site or has no token. Returns `None` if the request is allowed. A request with the token in its URL gets a
-    /// cookie and a redirect.
+    /// website or has no token. Returns `None` if the request is allowed. If a request has the right token in its URL,
+    /// the answer sets a cookie and redirects to the dashboard's first page.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        // A page of another site cannot set this header.
+        // A page of another website cannot set this header.
         if !matches!(header(FETCH_SITE), None | Some("same-origin" | "none")) {
             return Some(text(StatusCode::FORBIDDEN, "this request comes from a page of another site\n"));
         }
         let Some(token) = &self.token else {
-            // An attacker can make the name of another site point to this machine. In this case, the site's pages would
-            // count as the same origin.
+            // An attacker can make the host name of another website point to this machine. For the browser, the
+            // website's pages would then have the same origin as the dashboard.
             return match header(HOST) {
                 Some(host) if is_this_machine(host) => None,
                 _ => Some(text(StatusCode::FORBIDDEN, "open the dashboard as 127.0.0.1 or localhost\n")),
@@ -74,15 +74,15 @@ impl Guard {
         }
         let cookies = header(COOKIE).unwrap_or_default();
         let has_token = cookies.split("; ").filter_map(|cookie| cookie.split_once('=')).any(|(name, value)| {
-            // The cookie contains the hash of the token. The guard hashes both values again, so that the time of the
-            // comparison reveals nothing about the token.
+            // The cookie contains the hash of the token. The guard compares hashes of both values, so that the time of
+            // the comparison reveals nothing about the token.
             name == NAME && hash(value) == hash(token)
         });
         (!has_token).then(|| text(StatusCode::UNAUTHORIZED, "open the dashboard at /?token=TOKEN\n"))
     }
 }
 
-/// Sets headers that limit what a browser may do with an answer.
+/// Adds headers to an answer that limit what a browser may do with the answer.
 pub(super) fn protect(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);

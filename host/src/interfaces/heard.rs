@@ -1,4 +1,5 @@
-//! Copies a guest's stdout and stderr to [`LastWords`] and to the timeline, and passes the text on to the real output.
+//! Copies a guest's stdout and stderr to [`LastWords`], to the timeline and to the exported log, and passes the text on
+//! to the real output.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,13 +16,14 @@ use super::last_words::LastWords;
 use crate::tasks::timeline::Shared;
 use crate::telemetry::otlp::GuestStream;
 
-/// Copies one output stream of a guest to [`LastWords`], to the timeline of the current request, and to the collector.
+/// Copies one output stream of a guest to [`LastWords`], to the timeline of the current request, and to an
+/// OpenTelemetry collector.
 #[derive(Clone)]
 pub(crate) struct Ear {
-    /// The buffer for the end of stderr. The value is `None` for stdout.
+    /// Keeps the last text on stderr. The value is `None` for stdout.
     pub(crate) words: Option<LastWords>,
     pub(crate) printed: Printed,
-    /// Sends each line to an OpenTelemetry collector. `None` if the host exports no logs.
+    /// Sends each line to an OpenTelemetry collector. The value is `None` if the host exports no logs.
     pub(crate) log: Option<GuestStream>,
     /// The stream's name: `stdout` or `stderr`.
     pub(crate) name: &'static str,
@@ -44,20 +46,21 @@ impl Ear {
     }
 }
 
-/// The timeline that gets the output of an instance's current request. Without a timeline, the output is not recorded.
+/// Copies an instance's output to the timeline of the instance's current request. If the request has no timeline,
+/// copies nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Printed(Arc<Current>);
 
 #[derive(Default)]
 struct Current {
-    /// True if the current request has a timeline. Most requests have no timeline, and a check of this flag costs
-    /// almost nothing.
+    /// True if the current request has a timeline. This flag makes the usual case fast, in which a request has no
+    /// timeline.
     any: AtomicBool,
     timeline: Mutex<Option<Arc<Shared>>>,
 }
 
 impl Printed {
-    /// Records the guest's output in this timeline from now on. If `timeline` is `None`, the recording stops.
+    /// From now on, records the guest's output in this timeline. If `timeline` is `None`, the recording stops.
     pub(crate) fn belong_to(&self, timeline: Option<&Arc<Shared>>) {
         if timeline.is_some() || self.0.any.load(Relaxed) {
             self.0.any.store(timeline.is_some(), Relaxed);

@@ -1,4 +1,4 @@
-//! Sends the HTTP requests of components. Handlers and tasks can send requests only to the hosts that the manifest
+//! Sends the HTTP requests of components. Handlers and tasks may send requests only to the servers that the manifest
 //! allows.
 
 use std::io::{self, ErrorKind};
@@ -23,14 +23,14 @@ use crate::budget::places::Places;
 use crate::interfaces::warnings::Warnings;
 use crate::tasks::scope::Scope;
 
-/// The application's own address. The host sets this address when it begins to serve. If the application serves https,
-/// the host never sets the address, because a component cannot trust the certificate.
+/// The application's own address. The host sets this address when it begins to serve. If the application uses https,
+/// the host never sets the address, because a component cannot check the application's certificate.
 pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
-/// The advice that the host logs if a component calls another component that has no trigger.
+/// The advice that the host logs if a component sends a request to a component without a trigger.
 const NO_TRIGGER: &str = "only a component with a trigger can be called: add a trigger with route = { private = true }";
-/// The number of bytes that a guest of WASI 0.2 can write to a body at once. wasmtime's default is 1 MiB. An instance
-/// can hold thousands of bodies, so the default would take too much memory.
+/// The number of bytes that a guest of WASI 0.2 can write to a body at once. wasmtime's default of 1 MiB would take too
+/// much memory, because an instance can hold thousands of bodies.
 const MAX_P2_CHUNK: usize = 16 << 10;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
@@ -70,8 +70,8 @@ impl Outgoing {
         }
     }
 
-    /// Returns the URI to which the host sends a request for `uri`. Returns an error if the manifest does not allow the
-    /// request.
+    /// Returns the URI to which the host sends a request of the guest for `uri`. Returns an error if the manifest does
+    /// not allow the request.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -116,7 +116,8 @@ impl Outgoing {
     }
 }
 
-/// Returns copies of the request's id and its trace's id, for an event. Both are `None` between two requests.
+/// Returns copies of the request's id and of the id of the request's trace, for an event. If `scope` is `None`, both
+/// ids are `None`.
 fn ids(scope: Option<&Arc<Scope>>) -> (Option<String>, Option<String>) {
     let ids = scope.map(|scope| scope.ids());
     (ids.map(|ids| ids.request.to_owned()), ids.and_then(|ids| ids.trace_id).map(str::to_owned))
@@ -143,21 +144,22 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Reports whether guests may not set this header. A forbidden header describes the connection, which the host manages.
+/// Reports whether guests must not set this header, because the header describes the connection, which the host
+/// manages.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// Removes the headers that a guest may not set. A guest has forbidden headers if it forwards the headers of the
-/// request that it handles.
+/// Removes the headers that a guest must not set. A guest sends such headers by mistake if it forwards all headers of
+/// the request that it handles.
 pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| is_forbidden(name)).cloned() {
         headers.remove(name);
     }
 }
 
-/// The wasmtime hooks for requests that arrive. Like Spin, the hooks keep the headers that a guest cannot set itself,
-/// such as `host`. `request_headers.rs` has already removed the headers that are not for guests.
+/// The wasmtime hooks for requests that arrive from clients. The guest sees headers that it cannot set itself, such as
+/// `host`, as in Spin. `request_headers.rs` has already removed the headers that are not for guests.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {
@@ -167,7 +169,7 @@ impl WasiHttpHooks for Arriving {
 }
 
 impl WasiHttpHooks for Outgoing {
-    // wasmtime's default has the same result, but allocates for each header.
+    // wasmtime's default has the same result, but allocates memory for each header.
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         is_forbidden(name)
     }
@@ -177,7 +179,7 @@ impl WasiHttpHooks for Outgoing {
         MAX_P2_CHUNK
     }
 
-    // `send_request` logs the error with its URL. wasmtime's default would log the error without the URL.
+    // `send_request` logs the error with the URL. wasmtime's default would log the error without the URL.
     fn p3_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         connect_error(error)
     }
@@ -237,8 +239,8 @@ impl WasiHttpHooks for Outgoing {
             };
             remove_forbidden(request.headers_mut());
             // wasmtime has set `host` to the authority in the guest's URI, such as `self.alt`, which only this host
-            // knows. So the host sets `host` to the real authority. It leaves out a user and a password, so that the
-            // server does not log them.
+            // knows. So the host sets `host` to the real authority. The new value contains no user and no password, so
+            // that the server does not log them.
             let host = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
             if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
                 request.headers_mut().insert(HOST, host);

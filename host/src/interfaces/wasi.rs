@@ -24,12 +24,12 @@ use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
 /// The destination of a component's stdout and stderr.
 #[derive(Debug, Clone, Default)]
 pub enum Output {
-    /// The host's own stdout and stderr.
+    /// The guest's text goes to the host's own stdout and stderr.
     #[default]
     Inherit,
-    /// The host's own stdout and stderr. Each line becomes an event in JSON.
+    /// Each line of the guest becomes an event in JSON on the host's own stdout or stderr.
     Json,
-    /// The host discards the guest's output.
+    /// The host drops the guest's output.
     Silent,
     /// The host keeps the guest's output in memory.
     Captured {
@@ -40,19 +40,19 @@ pub enum Output {
     },
 }
 
-/// The WASI settings that all instances of one component share.
+/// The WASI settings of a component, which all instances of the component share.
 #[derive(Default)]
 pub(crate) struct WasiConfig {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
-    /// True if the guest may write to its mounts.
+    /// True if the guest may write to the files and folders that the manifest mounts.
     pub(crate) writable: bool,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) output: Output,
     /// Sends the guest's lines to an OpenTelemetry collector. The value is `None` if the host exports no logs.
     pub(crate) guest_log: Option<GuestLog>,
     pub(crate) warnings: Arc<Warnings>,
-    /// The budget for the guest's writes to its mounts. `None` means that the guest may not write.
+    /// Limits the disk space of the guest's files. The value is `None` if the guest may not write.
     pub(crate) disk: Option<Arc<Disk>>,
 }
 
@@ -72,13 +72,13 @@ pub(crate) struct Wasi {
     origin: Option<Arc<Origin>>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
-    /// Copies the guest's output to the timeline of the current request.
+    /// Copies the guest's output to the timeline of the current request, if there is a timeline.
     pub(crate) printed: Printed,
 }
 
 impl Wasi {
-    /// Reports whether the guest may open a socket. A guest may open a socket if it may connect or send to at least one
-    /// address. `scheme` is `tcp` or `udp`.
+    /// Reports whether the guest may open a socket of the kind `scheme`, which is `tcp` or `udp`. The result is true if
+    /// the guest may connect or send to at least one address with such a socket.
     pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
@@ -95,13 +95,13 @@ impl Wasi {
         allowed
     }
 
-    /// Returns the guest's name lookups. Returns `None` if the guest may not connect to anything. A guest without
-    /// connections needs no lookups, and could leak data through the names that it looks up.
+    /// Returns the value with which the guest looks up names. Returns `None` if the guest may not connect to any
+    /// address, because such a guest needs no lookups, and could leak data through the names that it looks up.
     pub(crate) fn lookups(&self) -> Option<Lookups> {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
 
-    /// Adds the ids of this request to the lines that the guest prints from now on. If `scope` is `None`, the lines
+    /// From now on, adds the ids of this request to the lines that the guest prints. If `scope` is `None`, the lines
     /// get no ids.
     pub(crate) fn belong_to(&mut self, scope: Option<&Scope>) {
         if self.lines.is_some() || self.logs.is_some() {
@@ -109,15 +109,15 @@ impl Wasi {
         }
     }
 
-    /// Adds the number of this task to the lines that the guest prints from now on. If `task` is `None`, the
-    /// lines get no number.
+    /// From now on, adds the number of this task to the lines that the guest prints. If `task` is `None`, the lines get
+    /// no number.
     pub(crate) fn belong_to_task(&mut self, task: Option<TaskId>) {
         if let Some(origin) = &self.origin {
             self.print_for(Some(Origin { task, ..Origin::clone(origin) }));
         }
     }
 
-    /// Assigns the guest's further output to `origin`.
+    /// From now on, records `origin` as the request and the task that print the guest's output.
     fn print_for(&mut self, origin: Option<Origin>) {
         self.origin = origin.map(Arc::new);
         self.lines.iter().flatten().for_each(|lines| lines.belong_to(self.origin.clone()));
@@ -130,7 +130,7 @@ impl WasiConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host cannot open one of the mounts.
+    /// Returns an error if the host cannot open a file or folder that the manifest mounts.
     pub(crate) fn open(&self, component: &str, lookups: Lookups) -> wasmtime::Result<Wasi> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&self.environment).max_random_size(MAX_RANDOM);
@@ -201,11 +201,12 @@ impl WasiConfig {
             let allowed = match usage {
                 SocketAddrUse::TcpConnect => check("tcp", address),
                 SocketAddrUse::UdpSend => check("udp", address),
-                // Any program can send a datagram to the socket. The component did not cause it, so no error is logged.
+                // Any program can send a datagram to the socket. The component is not the cause of this datagram, so
+                // the host logs no error.
                 SocketAddrUse::UdpReceive => allowed.allows_socket("udp", address),
-                // A guest that connects or sends without a bind gets this check first.
+                // wasmtime makes this check first if a guest connects or sends without a `bind`.
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
-                // A component gets its requests from the host, and never listens itself.
+                // A component gets its requests from the host, so a component need not listen on a socket.
                 SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
             };
             Box::pin(async move { allowed })

@@ -21,10 +21,10 @@ use crate::tasks::store::TaskStore;
 use crate::tasks::timeline::Timeline;
 use crate::telemetry::timestamp;
 
-/// How long the host waits for the task engine's counts of stored batches.
+/// The longest time that the host waits for the task engine's counts of stored batches.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Collects the state of the process from the process's parts. Cloning is cheap.
+/// Collects the state of the process from the process's parts. Cloning this value is cheap.
 #[derive(Clone)]
 pub(crate) struct Overview(Arc<Sources>);
 
@@ -48,41 +48,41 @@ pub(crate) struct State {
     /// The application's name.
     pub(crate) name: String,
     pub(crate) pid: u32,
-    /// When the process started, as RFC 3339.
+    /// The time at which the process started, in the format of RFC 3339.
     pub(crate) started: String,
-    /// The moment of this state, as RFC 3339.
+    /// The time at which the host collected this state, in the format of RFC 3339.
     pub(crate) now: String,
-    /// `ready` or `stopping`.
+    /// The word `ready` or `stopping`.
     pub(crate) state: String,
-    /// How many seconds of the shutdown's grace are left. `None` before the shutdown.
+    /// The number of seconds until the grace period of the shutdown ends. The value is `None` before the shutdown.
     pub(crate) grace_left: Option<f64>,
     /// The number of requests whose response is not sent yet.
     pub(crate) requests: usize,
-    /// The number of requests whose response has ended and whose tasks have not all ended.
+    /// The number of requests whose response is sent or has failed, and whose tasks or teardown have not ended.
     pub(crate) draining: usize,
     /// The number of batches of durable tasks that this process runs.
     pub(crate) batches: usize,
-    /// The number of running tasks in this process. `None` if the process records no timelines.
+    /// The number of running tasks in this process. The value is `None` if the process records no timelines.
     pub(crate) tasks_running: Option<usize>,
-    /// The number of waiting tasks in this process. If the process records no timelines, the number includes running
-    /// tasks.
+    /// The number of waiting tasks in this process. If the process records no timelines, running tasks count here too.
     pub(crate) tasks_waiting: usize,
-    /// Instances of components that serve a request or a batch.
+    /// The number of instances that serve a request or a batch.
     pub(crate) instances_in_use: u64,
-    /// Instances of components that wait for a request.
+    /// The number of instances that wait for a request.
     pub(crate) instances_idle: u64,
     pub(crate) limits: Vec<Use>,
-    /// The versions of the application that are still in use. The last entry is the current version.
+    /// The versions of the application that are still in use. The last entry is the version that new requests get.
     pub(crate) versions: Vec<Loaded>,
     pub(crate) components: Vec<String>,
-    /// The durable tasks in the task engine. `None` without a task engine, or if the task engine does not answer.
+    /// The number of batches in the task engine. The value is `None` if there is no task engine, or if the task engine
+    /// does not answer.
     pub(crate) backlog: Option<Durable>,
 }
 
 /// A loaded version of the application.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Loaded {
-    /// When the version was loaded, as RFC 3339.
+    /// The time at which the host loaded the version, in the format of RFC 3339.
     pub(crate) loaded: String,
 }
 
@@ -91,10 +91,10 @@ pub(crate) struct Loaded {
 pub(crate) struct Status {
     #[serde(flatten)]
     pub(crate) state: State,
-    /// The requests and batches that have not ended. `None` if the process records no timelines.
+    /// The requests and batches that have not ended. The value is `None` if the process records no timelines.
     pub(crate) requests_now: Option<Vec<Summary>>,
-    /// The workers that hold leases, in this process and elsewhere. None without a task engine, or if the engine does not
-    /// answer.
+    /// The workers that hold leases, in this process and in other processes. The value is `None` if there is no task
+    /// engine, or if the task engine does not answer.
     pub(crate) workers: Option<Vec<Worker>>,
 }
 
@@ -105,11 +105,11 @@ pub(crate) struct Use {
     #[serde(rename = "use")]
     pub(crate) used: u64,
     pub(crate) limit: u64,
-    /// How often the host has refused something because of the limit, since it started.
+    /// The number of times that the host has refused something because of this limit, since the start of the process.
     pub(crate) refused: u64,
 }
 
-/// How many batches of durable tasks the task engine holds in each state.
+/// The number of batches that the task engine holds in each state.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Durable {
     pub(crate) ready: u64,
@@ -128,20 +128,20 @@ impl Overview {
         self.0.live.as_ref()
     }
 
-    /// Returns when the application was reloaded, as RFC 3339.
+    /// Returns the times at which the application was reloaded, in the format of RFC 3339.
     pub(crate) fn reloads(&self) -> Vec<String> {
         self.0.replacer.reloads().into_iter().map(timestamp::of).collect()
     }
 
-    /// Returns how many microseconds after the request's arrival the host began to stop. Returns `None` if the host has
-    /// not begun to stop.
+    /// Returns the number of microseconds from the request's arrival to the beginning of the host's shutdown. Returns
+    /// `None` if the shutdown has not begun.
     pub(crate) fn stopping_since(&self, timeline: &Timeline) -> Option<u64> {
         let begun = self.0.shutdown.end()?.checked_sub(self.0.options.grace)?;
         u64::try_from(timeline.since_arrival(begun.into_std()).as_micros()).ok()
     }
 
-    /// Returns the current state. The function also asks the task engine, and waits at most [`PATIENCE`] for the
-    /// answer.
+    /// Returns the current state of the process. Also asks the task engine, and waits for the answer no longer than
+    /// [`PATIENCE`].
     pub(crate) async fn state(&self) -> State {
         let backlog = match &self.0.task_store {
             Some(store) => timeout(PATIENCE, store.call(|engine| async move { engine.counts().await })).await.ok(),
@@ -156,7 +156,7 @@ impl Overview {
         State { backlog, ..self.local() }
     }
 
-    /// Returns the current state and all requests and batches that have not ended, the oldest first.
+    /// Returns the current state of the process, and all requests and batches that have not ended, the oldest first.
     pub(crate) async fn status(&self) -> Status {
         let requests_now = self.0.live.as_ref().map(|live| {
             let mut requests: Vec<_> = live.all().iter().map(|shared| Summary::of(&shared.lock())).collect();
@@ -170,7 +170,7 @@ impl Overview {
         Status { state: self.state().await, requests_now, workers }
     }
 
-    /// Returns the current state without asking the task engine.
+    /// Returns the current state of the process without asking the task engine.
     fn local(&self) -> State {
         let Sources { name, started, options, progress, live, engine, shutdown, replacer, .. } = &*self.0;
         let (requests, draining) = progress.at_work_and_draining();

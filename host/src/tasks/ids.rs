@@ -1,4 +1,4 @@
-//! The ids that every event about a request contains.
+//! The ids that every log event about a request contains.
 
 use epilogue_engines::Batch;
 use epilogue_rules::trace;
@@ -8,7 +8,7 @@ use epilogue_rules::trace;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestIds<'a> {
     pub(crate) request: &'a str,
-    /// The id of the trace. `None` if a batch was stored without a `traceparent`.
+    /// The id of the trace. The value is `None` if a batch was stored without a `traceparent`.
     pub(crate) trace_id: Option<&'a str>,
 }
 

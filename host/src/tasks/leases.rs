@@ -1,4 +1,4 @@
-//! The workers that hold leases, and the batches that they run.
+//! Lists the workers that hold leases in the task engine, and the batches that these workers run.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,35 +9,38 @@ use serde::{Deserialize, Serialize};
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// The largest number of leased batches that are listed for each worker.
+/// The largest number of batches in the list of one worker.
 const MAX_BATCHES: usize = 100;
 
 /// A worker that holds leases.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Worker {
-    /// The worker's name: `worker-id`, or the name of its machine, and a number. None if the task engine does not know it.
+    /// The worker's name, which consists of `worker-id` or the name of the machine, and a number. The value is `None`
+    /// if the task engine does not know the name.
     pub(crate) name: Option<String>,
-    /// How many batches the worker holds.
+    /// The number of batches that the worker has leased.
     pub(crate) leased: usize,
-    /// These batches. Batches beyond the first 100 are left out.
+    /// The first 100 batches that the worker has leased.
     pub(crate) batches: Vec<LeasedBatch>,
 }
 
-/// A batch that a worker holds.
+/// A batch that a worker has leased.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeasedBatch {
     pub(crate) id: String,
-    /// The request that stored the batch. Empty if the batch cannot be read.
+    /// The id of the request that stored the batch. The text is empty if the batch cannot be read.
     pub(crate) request: String,
-    /// The running task, or the next one. Empty if the batch cannot be read.
+    /// The name of the running task, or of the next task if no task runs. The text is empty if the batch cannot be
+    /// read.
     pub(crate) task: String,
-    /// The number of the task's attempt, from 1.
+    /// The number of the task's attempt. The first attempt has number 1.
     pub(crate) attempt: u32,
-    /// How many tasks of the batch wait behind the running one.
+    /// The number of tasks of the batch that wait behind this task.
     pub(crate) behind: usize,
-    /// When the request stored the batch, as RFC 3339.
+    /// The time at which the request stored the batch, in the format of RFC 3339.
     pub(crate) since: String,
-    /// The seconds until the lease ends, unless the worker extends it. None if the task engine does not know it.
+    /// The number of seconds until the lease ends, unless the worker extends the lease. The value is `None` if the task
+    /// engine does not know this time.
     pub(crate) lease_left: Option<f64>,
 }
 
@@ -58,7 +61,7 @@ impl LeasedBatch {
     }
 }
 
-/// Returns the workers that hold leases in the task engine, by name.
+/// Returns the workers that hold leases in the task engine, in the order of their names.
 ///
 /// # Errors
 ///

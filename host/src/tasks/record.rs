@@ -1,4 +1,4 @@
-//! The records of tasks and requests. Each accepted task has exactly one final state (S3).
+//! The records of tasks and requests. Each accepted task has exactly one final state (promise S3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +13,29 @@ pub use epilogue_rules::state::TaskState;
 use crate::contract::bindings::{ResponseOutcome, TaskId};
 use crate::tasks::ids::RequestIds;
 
-/// The record of a task that has ended or is dead.
+/// The record of a task that has ended, or that is dead because all attempts have failed.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
     /// The task's number within the request. The first task has number 1.
     pub id: TaskId,
-    /// The name that the task was registered under.
+    /// The name under which the guest has registered the task.
     pub name: String,
-    /// The id of the component that added and ran the task. The component has handled the request, or is a middleware.
+    /// The id of the component that has added the task and has run the task. This component is the component that has
+    /// handled the request, or a middleware.
     pub component: Arc<str>,
-    /// The final state of the task. If the task is dead, the state is that of the task's last attempt.
+    /// The final state of the task. If the task is dead, this is the state of the task's last attempt.
     pub state: TaskState,
-    /// Whether the task is dead. A dead task is durable and has failed for good. A dead task has not ended: it waits in
-    /// the dead letter until an operator retries or drops it. With the failure policy `stop`, the tasks behind a dead
-    /// task wait in the dead letter too.
+    /// True if the task is dead, which means that a durable task has failed for good. A dead task has not ended: the
+    /// task waits in the dead letter until an operator retries or drops the task. With the failure policy `stop`, the
+    /// tasks behind a dead task wait in the dead letter too.
     pub dead: bool,
     /// The number of the last attempt, or 0 if the task never started.
     pub attempt: u32,
     /// The time from the start of the first attempt to the task's end, or zero if the task never started.
     pub elapsed: Duration,
-    /// The reason why the task did not succeed. For a panic in Rust, the reason is `panicked at src/lib.rs:1:2:
-    /// message`. For any other trap, the text contains the trap's reason and the last text that the task wrote to
-    /// stderr.
+    /// The reason why the task did not succeed. If Rust code has panicked, the reason looks like `panicked at
+    /// src/lib.rs:1:2: message`. After any other trap, the text contains the trap's reason and the last text that the
+    /// task wrote to stderr.
     pub error: Option<String>,
 }
 
@@ -53,8 +54,8 @@ impl TaskRecord {
         }
     }
 
-    /// Logs the task's end as one event, and counts the end once (S3). A dead task has its own kind of event, and a
-    /// count of its own.
+    /// Logs the task's end as one event, and counts the end once (promise S3). For a dead task, the host logs a
+    /// different event and uses a separate count.
     pub(crate) fn announce(&self, RequestIds { request, trace_id }: RequestIds<'_>) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
@@ -75,7 +76,7 @@ impl TaskRecord {
                 )
             };
         }
-        // With these levels, a log of warnings contains each task that did not succeed, and no other task.
+        // With these levels, a log that contains only warnings has each task that did not succeed, and no other task.
         if self.state == TaskState::Succeeded {
             event!(tracing::Level::INFO);
         } else {
@@ -122,7 +123,7 @@ pub(crate) struct Retry<'a> {
 impl Retry<'_> {
     /// Logs the retry as one event.
     pub(crate) fn announce(&self) {
-        // Milliseconds are exact enough for people.
+        // Round to milliseconds, which are exact enough for a person who reads the log.
         let pause = Duration::from_millis(u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX));
         let (RequestIds { request, trace_id }, what) = (self.ids, words::WILL_BE_RETRIED);
         tracing::info!(
@@ -140,19 +141,19 @@ impl Retry<'_> {
     }
 }
 
-/// A task that was stored in the task engine. The worker that runs the task records its end.
+/// A task that the host has stored in the task engine. The worker that runs the task records the task's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTask {
     /// The task's number within the request. The first task has number 1.
     pub id: TaskId,
-    /// The name that the task was registered under.
+    /// The name under which the guest has registered the task.
     pub name: String,
-    /// The id of the component that added the task and will run it.
+    /// The id of the component that has added the task and will run the task.
     pub component: Arc<str>,
 }
 
 impl StoredTask {
-    /// Logs as one event that the host has stored the task, and counts the task once.
+    /// Logs that the host has stored the task, as one event, and counts the stored task once.
     pub(crate) fn announce(&self, RequestIds { request, trace_id }: RequestIds<'_>) {
         tracing::info!(
             target: "epilogue::task",
@@ -174,23 +175,25 @@ pub struct RequestRecord {
     pub id: String,
     /// The id of the request's trace: the client's trace id, or a new id.
     pub trace_id: String,
-    /// The manifest's id of the component that handled the request.
+    /// The id of the component that handled the request, as in the manifest.
     pub component: String,
     /// The status of the response that the host sent.
     pub status: StatusCode,
     /// How the response ended.
     pub outcome: ResponseOutcome,
-    /// The tasks that were accepted and not stored, in the order in which they ended.
+    /// The tasks that the host has accepted and not stored in a task engine, in the order in which the tasks ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that were stored, in the order in which they run. Stored tasks end later, on a worker.
+    /// The tasks that the host has stored in a task engine, in the order in which a worker runs the tasks. Stored tasks
+    /// end later, on a worker.
     pub stored: Vec<StoredTask>,
-    /// The number of teardowns that ran (S9). The number is zero if the guest registered no teardown, or if the
-    /// instance had died. The number is more than one if a teardown added a task that registered another teardown.
+    /// The number of teardowns that ran (promise S9). The number is zero if the guest registered no teardown, or if the
+    /// instance had died. The number is more than one if a teardown added a task and the task registered another
+    /// teardown.
     pub teardowns: u32,
-    /// The errors outside of any task: in the teardown, or in work that the guest spawned.
+    /// The errors that belong to no task. Such errors occur in the teardown, or in work that the guest has spawned.
     pub errors: Vec<String>,
-    /// The number of the guest's handles after the request, minus their number before the request (S9). The number
-    /// should be 0. Only the first request of an instance may open handles that the guest keeps, such as stdout.
+    /// The number of handles that the guest had more after the request than before the request (promise S9). The number
+    /// should be 0. Only in the first request of an instance, the guest may open handles that it keeps, such as stdout.
     pub leaked: isize,
 }
 

@@ -1,4 +1,4 @@
-//! The scope of a request contains the request's identity and queue. The request's tasks use the same scope.
+//! The scope of a request, which contains the request's id, trace and queue of tasks.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -14,31 +14,33 @@ use crate::telemetry::guest_lines::Origin;
 use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 
-/// A request from its arrival to the end of its teardown.
+/// The data of a request that the host needs from the request's arrival to the end of the teardown.
 pub(crate) struct Scope {
-    /// The request's id. Ids are unique everywhere, and ordered by time.
+    /// The request's id. No two requests on any host have the same id, and newer requests have higher ids.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// The outcome of the response. Tasks that the host stores after the response contain the outcome.
+    /// The outcome of the response. The value is empty until the response has ended. If the host stores a task later
+    /// than that, it stores the outcome with the task.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
-    /// The prefix of the idempotency keys of the request's tasks. `None` if the prefix is the request's id.
+    /// The text with which the idempotency keys of the request's tasks begin. The value is `None` if the keys begin
+    /// with the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
-    /// The trace that the request is part of. `None` if the host exports no traces.
+    /// The trace that the request is part of. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
-    /// The timeline of the request. Empty if no report reads timelines.
+    /// The timeline of the request. The value is empty if no report reads timelines.
     pub(crate) timeline: OnceLock<Arc<Shared>>,
 }
 
 impl Scope {
-    /// Makes the scope of a request that arrived with `headers`. If the host exports traces to `spans`, the request has
-    /// a span of its own. The guest sees the request's span instead of the client's span.
+    /// Makes the scope of a request that arrived with `headers`. If the host exports traces to `spans`, the request
+    /// gets its own span, and the guest sees this span instead of the client's span.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
         let trace = spans.map(|spans| {
             let TraceContext { traceparent, tracestate } = &mut trace_context;
-            // A new trace has the request's id.
+            // If the trace is new, its id is the request's id.
             let is_new = trace::id(traceparent) == id.simple().to_string();
             let client = (!is_new).then_some((&**traceparent, tracestate.as_deref()));
             let trace = Trace::of_request(spans.clone(), client, id.as_u128());
@@ -56,7 +58,7 @@ impl Scope {
         }
     }
 
-    /// Makes the scope of a request with stored tasks. The idempotency keys of the stored tasks begin with `key`.
+    /// Makes the scope for a batch of stored tasks on a worker. The idempotency keys of these tasks begin with `key`.
     pub(crate) fn resume(
         id: String,
         key: String,
@@ -80,7 +82,7 @@ impl Scope {
         RequestIds::new(&self.id, &self.trace_context.traceparent)
     }
 
-    /// Returns the origin of the lines that the guest prints while no task runs.
+    /// Returns the [`Origin`] of the lines that the guest prints while no task runs.
     pub(crate) fn origin(&self) -> Origin {
         let RequestIds { request, trace_id } = self.ids();
         Origin {
@@ -97,7 +99,7 @@ impl Scope {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
-    /// Records this request's timeline from now on. `has_output` says whether the timeline also contains the guest's
+    /// From now on, records this request's timeline. If `has_output` is true, the timeline also contains the guest's
     /// output.
     pub(crate) fn follow(&self, mut timeline: Timeline, component: &str, has_output: bool) -> &Arc<Shared> {
         timeline.id.clone_from(&self.id);
@@ -107,7 +109,7 @@ impl Scope {
         self.timeline.get_or_init(|| Shared::new(timeline, has_output))
     }
 
-    /// Returns the timeline if the timeline also contains the guest's output.
+    /// Returns the request's timeline, if the host records the guest's output in this timeline.
     pub(crate) fn output(&self) -> Option<&Arc<Shared>> {
         self.timeline.get().filter(|shared| shared.has_output)
     }
@@ -119,22 +121,22 @@ impl Scope {
         }
     }
 
-    /// Traces the guest's calls as part of `task` from now on. If `task` is `None`, traces the calls as part of the
-    /// request.
+    /// From now on, traces the requests that the guest sends as part of `task`. If `task` is `None`, traces them as
+    /// part of the current request.
     pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
         if let Some(trace) = &self.trace {
             trace.enter(task);
         }
     }
 
-    /// Returns the request's queue. The guest adds tasks to the queue while the host takes tasks out.
+    /// Locks and returns the request's queue, to which the guest adds tasks and from which the host takes tasks.
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns the trace context of a request (S16). If the client sent no trace context, starts a new trace with the
-/// request's id.
+/// Returns the trace context of a request (promise S16). If the client has sent no trace context, starts a new trace,
+/// whose id is the request's id.
 fn trace_context(headers: &HeaderMap, id: &Uuid) -> TraceContext {
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let trace::TraceContext { traceparent, tracestate } =

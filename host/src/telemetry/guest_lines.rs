@@ -1,32 +1,32 @@
-//! Splits what guests print into lines, and keeps for each line the request and the task that it belongs to.
+//! Splits the output of guests into lines, and remembers which request and which task have printed each line.
 
 use std::sync::Arc;
 
 use super::otlp::trace::Trace;
 
-/// The largest number of bytes of a piece. A longer line goes on in the next piece.
+/// The largest number of bytes in a piece of a line. The host splits a longer line into several pieces.
 pub(super) const MAX_LINE: usize = 16 * 1024;
 
-/// The request and the task that a guest's output belongs to.
+/// The request and the task that have printed a guest's output.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) request: String,
     pub(crate) trace_id: Option<String>,
-    /// The number of the running task. None while the handler or the teardown runs.
+    /// The number of the running task. The value is `None` while the handler or the teardown runs.
     pub(crate) task: Option<u64>,
-    /// The request's place in its trace. None if no traces are exported.
+    /// The trace that the request is part of. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
 }
 
-/// A line that a guest printed, or a piece of a line that is too long.
+/// A line that a guest has printed, or a piece of a line that is longer than [`MAX_LINE`].
 pub(super) struct Line<'a> {
     pub(super) component: &'a str,
-    /// `stdout` or `stderr`.
+    /// The name of the stream: `stdout` or `stderr`.
     pub(super) stream: &'static str,
-    /// None between two requests.
+    /// The request and the task that have printed the line. The value is `None` if the instance serves no request.
     pub(super) origin: Option<&'a Origin>,
     pub(super) text: &'a str,
-    /// Whether the next piece has more of the line.
+    /// True if the line goes on in the next piece.
     pub(super) continues: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct LineSplitter {
     component: String,
     stream: &'static str,
     origin: Option<Arc<Origin>>,
-    /// The line that has not ended yet.
+    /// The text of the line that has not ended yet.
     line: Vec<u8>,
 }
 
@@ -62,14 +62,14 @@ impl LineSplitter {
         }
     }
 
-    /// Makes `origin` the origin of later lines. A line that has not ended belongs to the previous origin, so the
-    /// splitter ends the line first.
+    /// Records that `origin` prints the following lines. A line that has not ended was printed by the previous origin,
+    /// so the splitter first ends this line.
     pub(super) fn belong_to(&mut self, origin: Option<Arc<Origin>>, write: impl FnMut(Line<'_>)) {
         self.end(write);
         self.origin = origin;
     }
 
-    /// Ends the line that has not ended, if there is one.
+    /// If there is a line that has not ended, ends the line.
     pub(super) fn end(&mut self, write: impl FnMut(Line<'_>)) {
         if !self.line.is_empty() {
             self.add(b"\n", write);
@@ -83,7 +83,7 @@ impl LineSplitter {
     }
 }
 
-/// How many of the bytes belong to complete characters. The last character may be incomplete.
+/// Returns the number of bytes up to the end of the last complete character. The last character may be incomplete.
 fn whole(bytes: &[u8]) -> usize {
     match bytes.utf8_chunks().last().map(|last| last.invalid()) {
         Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
@@ -103,7 +103,8 @@ mod tests {
         LineSplitter::new("app", "stderr")
     }
 
-    /// The lines that end with these bytes, and whether each one continues in the next piece.
+    /// Returns the lines that end with these bytes. For each line, also returns whether the line goes on in the next
+    /// piece.
     fn lines(splitter: &mut LineSplitter, bytes: &[u8]) -> Vec<(String, bool)> {
         let mut lines = Vec::new();
         splitter.add(bytes, |line| lines.push((line.text.to_owned(), line.continues)));

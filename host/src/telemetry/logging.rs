@@ -1,8 +1,7 @@
-//! Writes the host's log: events on stderr.
+//! Writes the host's log, which consists of events on stderr.
 //!
 //! Events contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes these
-//! texts, so a text cannot begin a new line or control a terminal. In a JSON log, the texts of guests and clients are
-//! JSON strings.
+//! texts, so that a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON strings.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -28,22 +27,22 @@ use crate::telemetry::otlp::Bridge;
 use crate::telemetry::output::Events;
 use crate::telemetry::timestamp::timestamp;
 
-/// Whether each line of stderr must be a JSON object.
+/// True if each line on stderr must be a JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Sets the format of error lines from now on. The format also applies before [`init`].
+/// Sets the format of the lines on stderr that report errors. The caller may call this function before [`init`].
 pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Writes events to stderr from now on, and passes the events to `bridge`. The host keeps stdout for guests, and for
-/// the lines with its addresses.
+/// Starts the log: from now on, writes events to stderr, and passes the events to `bridge`. The host writes no events
+/// to stdout, which has only the output of guests and the host's addresses.
 pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
     let registry = registry().with(filter).with(filter_fn(may_be_logged)).with(bridge);
-    // If an event cannot be written, the event is lost. A message about this on stderr would panic, in a request or a
-    // shutdown.
+    // If an event cannot be written, the event is lost. By default, the library would report this on stderr, and this
+    // report would panic.
     let events = format::layer().with_writer(|| Events).log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => registry.with(events.fmt_fields(Fields).with_ansi(io::stderr().is_terminal())).init(),
@@ -56,7 +55,7 @@ pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Res
     Ok(())
 }
 
-/// Writes the reason why the command fails to stderr, in the format of the log.
+/// Writes the error of a command that has failed to stderr, in the format of the log.
 pub(crate) fn fail(error: &anyhow::Error) {
     if JSON.load(Relaxed) {
         write_line("epilogue", &format!("{error:#}"));
@@ -71,16 +70,16 @@ pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Reports whether the log may contain an event. At `debug` and `trace`, events of libraries can contain secrets, such
-/// as passwords in URLs and clients' headers. For this reason, the log contains only the project's own events at
-/// `debug` and `trace`. The log contains no events of the HTTP/2 library, because a client can cause any number of
-/// warnings in this library.
+/// Reports whether the log may contain an event. At the levels `debug` and `trace`, the log contains only the project's
+/// own events, because events of libraries can contain secrets, such as passwords in URLs and clients' headers. At all
+/// levels, the log contains no events of the HTTP/2 library, because a client can cause any number of warnings in this
+/// library.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
 }
 
-/// Writes an error as a line of JSON. The filter of the log does not apply to this line.
+/// Writes an error to stderr as one line of JSON. The log's filter (`--log`) does not apply to this line.
 fn write_line(target: &str, message: &str) {
     #[derive(Serialize)]
     struct Event<'a> {
@@ -95,10 +94,11 @@ fn write_line(target: &str, message: &str) {
     }
 }
 
-/// Writes an event's fields as text: the message first, and each further field as `name=value`. Texts are in quotes.
+/// Writes an event's fields as text: first the message, and then each further field as `name=value`. Values that are
+/// texts are in quotes.
 ///
-/// If the host began the request's trace, the id of the trace is the id of the request without its hyphens. The text
-/// then leaves out `trace_id`, because two long ids make a line hard to read.
+/// If the host has started the request's trace, the id of the trace is the id of the request without hyphens. In this
+/// case, the text contains no `trace_id`, because two long ids make a line hard to read.
 struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
@@ -146,14 +146,15 @@ impl Visit for Text<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // These fields come from an event of the `log` crate. The event's metadata already contains them.
+        // Fields that begin with `log.` come from an event of the crate `log`. The event's metadata already contains
+        // these fields.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = self.write(field.name(), value);
         }
     }
 }
 
-/// Reports whether `trace_id` is the request's id without its hyphens.
+/// Reports whether `trace_id` is the request's id without hyphens.
 fn is_same(request: &Uuid, trace_id: &str) -> bool {
     trace_id == &*request.simple().encode_lower(&mut Uuid::encode_buffer())
 }
@@ -163,7 +164,7 @@ pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly all texts contain only these characters.
+        // This fast path is enough for nearly all texts, which contain only these characters.
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return self.0.write_str(text);
         }
@@ -177,8 +178,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Reports whether a character affects the line or the terminal: the character ends the line, is a control character,
-/// or changes the text's direction.
+/// Reports whether a character could begin a new line or control a terminal. Such a character ends a line, is a control
+/// character, or changes the direction of the text.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -209,7 +210,7 @@ mod tests {
         }
     }
 
-    /// Returns the log lines of events that contain `text` in all their parts.
+    /// Returns the log lines of events that contain `text` in each part of an event.
     fn logged(text: &str) -> String {
         let kept = Kept::default();
         let writer = kept.clone();

@@ -8,7 +8,8 @@
 //! metric ──▶ meters ─┘
 //! ```
 //!
-//! A request never waits for the collector. If no variable names an endpoint, the host exports nothing.
+//! A request never waits for the collector. If no environment variable contains the address of a collector, the host
+//! exports nothing.
 
 mod client;
 mod guest_log;
@@ -44,14 +45,16 @@ pub(crate) use self::guest_log::{GuestLog, GuestStream};
 pub(crate) use self::logs::{Bridge, Places};
 pub(crate) use self::meters::Meters;
 
-/// How old the values of gauges may be when the host sends them.
+/// The largest age of the values of gauges when the host sends the values.
 const GAUGES: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the collector at least, even if the grace leaves less time.
+/// The shortest time for which the process waits for the collector when it ends, even if less of the grace period is
+/// left.
 const LEAST: Duration = Duration::from_secs(1);
-/// How long the end of the process waits for the collector at most.
+/// The longest time for which the process waits for the collector when it ends.
 const MOST: Duration = Duration::from_secs(5);
 
-/// The exporters of the process, one for each signal. A signal without an endpoint has no exporter.
+/// The exporters of the process, one for each signal: traces, metrics and logs. If no variable names an endpoint for a
+/// signal, the signal has no exporter.
 #[derive(Clone, Default)]
 pub(crate) struct Otlp {
     pub(crate) spans: Option<Arc<Spans>>,
@@ -60,8 +63,9 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Starts a thread for each signal that has an endpoint in the process's environment variables. The second value
-    /// has a warning for each variable with a bad value. `tasks_are_children` is the setting `task-spans`.
+    /// Starts a thread for each signal (traces, metrics or logs) for which an environment variable names an endpoint.
+    /// The second value contains a warning for each variable that has a bad value. `tasks_are_children` is true if the
+    /// setting `task-spans` makes the spans of tasks children of the request's span.
     pub(crate) fn start(tasks_are_children: bool) -> (Self, Vec<String>) {
         let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let mut variables = Variables::new(&get);
@@ -112,13 +116,13 @@ impl Otlp {
         self.logs.as_ref().map(|logs| logs.bridge())
     }
 
-    /// Returns the log of the lines that guests print. Returns `None` if the host exports no logs.
+    /// Returns the exporter for the lines that guests print. Returns `None` if the host exports no logs.
     pub(crate) fn guest_log(&self) -> Option<GuestLog> {
         self.logs.as_ref().map(|logs| logs.guest_log())
     }
 
-    /// Returns the traces of the running requests, which the exported log uses. Returns `None` if the host exports no
-    /// logs.
+    /// Returns the table with the traces of the running requests, which log records need. Returns `None` if the host
+    /// exports no logs.
     pub(crate) fn places(&self) -> Option<Arc<Places>> {
         self.logs.as_ref().map(|logs| logs.places.clone())
     }
@@ -133,7 +137,8 @@ impl Otlp {
         self.metrics.is_some()
     }
 
-    /// Sets the host's gauges again and again, on a separate thread, so that each export of metrics has current values.
+    /// Starts a thread that sets the host's gauges at regular intervals, so that each export of metrics has current
+    /// values.
     ///
     /// # Errors
     ///
@@ -152,11 +157,12 @@ impl Otlp {
         Ok(())
     }
 
-    /// Sends the telemetry that waits, and ends the exporters' threads. `left` is the rest of the shutdown's grace. If
-    /// the collector does not answer in time, the remaining telemetry is lost, and the host counts it as lost.
+    /// Sends all waiting telemetry, and ends the exporters' threads. `left` is the time until the end of the shutdown's
+    /// grace period. If the collector does not answer in time, the remaining telemetry is lost, and the host counts the
+    /// loss.
     pub(crate) fn end(&self, left: Duration) {
         let within = left.clamp(LEAST, MOST);
-        // The exporters end at the same time, so that a collector that does not answer costs the time only once.
+        // All exporters end at the same time, so that the process waits only once for a collector that does not answer.
         thread::scope(|scope| {
             if let Some(spans) = &self.spans {
                 scope.spawn(move || spans.end(within));
@@ -174,7 +180,8 @@ impl Otlp {
     }
 }
 
-/// Returns the resource of the telemetry: the service that `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe.
+/// Returns the description of the service that all telemetry contains. `OTEL_SERVICE_NAME` and
+/// `OTEL_RESOURCE_ATTRIBUTES` set this description.
 fn resource() -> Resource {
     let resource = Resource::builder().build();
     match resource.get(&opentelemetry::Key::from_static_str("service.name")) {

@@ -1,10 +1,11 @@
 //! Writes to the process's stdout and stderr. Printing never blocks on a slow reader, because other requests run on the
 //! same thread.
 //!
-//! The host writes as many bytes as the system takes at once. The host buffers the rest, and the stream's thread writes
-//! the buffer. If a guest prints more than a pipe holds, only this guest waits. An event cannot wait, because the
-//! event's request would wait too. Events have a larger buffer than guests. If the buffer for events is full, further
-//! events are lost. The host counts lost events, and reports them as soon as a process reads the stream again (S3).
+//! The host writes as many bytes as the system accepts at once. The host buffers the other bytes, and a separate thread
+//! for each stream writes the buffer. If a guest prints more bytes than a pipe holds, only this guest waits. Log events
+//! must not wait, because the request that logs an event would wait too. So the buffer for events is larger than the
+//! buffer for guests. If the buffer for events is full, further events are lost. The host counts lost events, and logs
+//! their number as soon as another process reads the stream again (promise S3).
 
 mod lines;
 
@@ -24,27 +25,30 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 pub(crate) use lines::Lines;
 
-/// The size of the buffer for guests: as many bytes as a pipe holds. If the buffer is full, guests wait.
+/// The size of the buffer for guests, in bytes. A pipe holds the same number of bytes. If the buffer is full, guests
+/// wait.
 const GUESTS: usize = 64 * 1024;
-/// The size of the buffer for events, which is enough for about 25,000 events. If the buffer is full, events are lost.
+/// The size of the buffer for events, in bytes. The buffer is large enough for about 25,000 events. If the buffer is
+/// full, events are lost.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// How many bytes the thread writes at once. Each successful write shows that a process reads the stream.
+/// The number of bytes that the thread writes at once. Each successful write shows that another process reads the
+/// stream.
 const PIECE: usize = 4096;
-/// How long the end of the process waits for a process that reads the rest of the output.
+/// The longest time for which the process waits when it ends, until another process reads the rest of the output.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before the next attempt, if the system takes no bytes and does not block either.
+/// The pause before the next attempt to write, if the system accepts no bytes and returns an error at once.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The process's stdout.
+/// The stdout of the process.
 pub(crate) static STDOUT: Stream = Stream::new(File::Stdout);
 /// The process's stderr.
 pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 
-/// One of the process's two output streams.
+/// The stdout or the stderr of the process.
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// Signals that there are bytes to write, or that bytes were written.
+    /// Wakes a thread when there are bytes to write, or when bytes were written.
     changed: Condvar,
 }
 
@@ -65,12 +69,12 @@ impl File {
 
 struct Buffer {
     kept: Vec<u8>,
-    /// How many bytes the writing thread has taken and has not yet written.
+    /// The number of bytes that the writing thread has taken from the buffer and has not written yet.
     taken: usize,
     started: bool,
-    /// Whether the stream is closed, so that no process will read the stream again.
+    /// True if the stream is closed, so that no other process can read the stream any more.
     closed: bool,
-    /// How many events have been lost since the last message about lost events.
+    /// The number of events that were lost since the last message about lost events.
     lost: u64,
     waiting: Vec<Waker>,
 }
@@ -80,8 +84,8 @@ impl Buffer {
         self.kept.len() + self.taken
     }
 
-    /// Reports whether the thread must still write a message about lost events. If the stream is closed, no message is
-    /// due.
+    /// Reports whether the thread must still write a message about lost events. If the stream is closed, the result is
+    /// false.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -102,7 +106,7 @@ impl Stream {
         Self { file, buffer: Mutex::new(buffer), changed: Condvar::new() }
     }
 
-    /// `stdout` or `stderr`.
+    /// Returns the name of the stream: `stdout` or `stderr`.
     fn name(&self) -> &'static str {
         match self.file {
             File::Stdout => "stdout",
@@ -114,13 +118,13 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes or buffers all of `bytes`. If the buffer would have more than `room` bytes, buffers nothing, and returns
-    /// an error.
+    /// Writes all of `bytes`, or puts them into the buffer. If the buffer would then contain more than `room` bytes,
+    /// buffers nothing and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
-            // This write never blocks. For a terminal, and before Linux 6.4, the system refuses it, and the stream's
-            // thread writes.
+            // This write never blocks. If the stream is a terminal, or if Linux is older than 6.4, the system refuses
+            // the write, and the stream's thread writes the bytes.
             let piece = [IoSlice::new(bytes)];
             match self.file.with(|file| pwritev2(file, &piece, u64::MAX, ReadWriteFlags::NOWAIT)) {
                 Ok(count) => bytes = &bytes[count..],
@@ -141,7 +145,7 @@ impl Stream {
         if !buffer.started {
             let thread = std::thread::Builder::new().name("epilogue-output".to_owned());
             buffer.started = thread.spawn(|| self.write_all()).is_ok();
-            // Without the thread, nothing would ever write the buffer.
+            // If the thread could not be started, nothing would ever write the buffer.
             if !buffer.started {
                 buffer.close();
             }
@@ -150,7 +154,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes the buffer and waits for more bytes, without end. The stream's thread runs this function.
+    /// Writes the buffer and waits for more bytes, again and again. The stream's thread runs this function.
     fn write_all(&self) {
         loop {
             let mut buffer = self
@@ -161,7 +165,7 @@ impl Stream {
                 let lost = buffer.lost;
                 drop(buffer);
                 tracing::warn!(target: "epilogue::output", lost, "events were lost, because nothing read stderr");
-                // The count goes down only after the message was written, because the process might end in between.
+                // Lower the count only after the message was written, because the process might end before that.
                 self.buffer().lost -= lost;
                 self.changed.notify_all();
                 continue;
@@ -184,8 +188,8 @@ impl Stream {
         }
     }
 
-    /// Waits until the system has taken all of `piece`. If the system refuses bytes, for example because the disk is
-    /// full, these bytes are lost.
+    /// Writes all of `piece`, and waits for the system if necessary. If the system refuses bytes, for example because
+    /// the disk is full, these bytes are lost.
     fn write_piece(&self, mut piece: &[u8]) -> Result<(), Errno> {
         while !piece.is_empty() {
             match self.file.with(|file| write(file, piece)) {
@@ -198,7 +202,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until the buffer is written. Gives up if no process reads the stream for [`PATIENCE`].
+    /// Waits until the stream's thread has written the buffer. If no other process reads the stream for [`PATIENCE`],
+    /// stops waiting.
     fn flush(&self) {
         let mut buffer = self.buffer();
         while buffer.held() > 0 && !buffer.closed || buffer.owes() {
@@ -225,13 +230,14 @@ impl Stream {
     }
 }
 
-/// Waits at the end of the process until all output is written. Gives up on a stream that no process reads.
+/// Waits until all output of the process is written. If no other process reads a stream, stops waiting for this stream.
+/// The process calls this function when it ends.
 pub(crate) fn flush() {
     STDOUT.flush();
     STDERR.flush();
 }
 
-/// Writes the host's events to stderr. The host writes each event completely or not at all.
+/// Writes the host's log events to stderr. The host writes either the whole event or nothing of the event.
 pub(crate) struct Events;
 
 impl Write for Events {
@@ -249,7 +255,7 @@ impl Write for Events {
     }
 }
 
-/// The stdout or stderr of guests. The host writes this output to its own stream.
+/// The stdout or stderr of guests. The host writes the guests' output to the host's own stream.
 #[derive(Clone, Copy)]
 pub(crate) struct GuestOutput(pub(crate) &'static Stream);
 
@@ -269,11 +275,11 @@ impl StdoutStream for GuestOutput {
     }
 }
 
-/// One stream that a guest has opened. The host writes the guest's output to the host's own stream.
+/// An output stream that a guest has opened. The host writes the guest's output to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// Whether the host has told the guest that the guest may write. An admitted guest does not wait again, even if
-    /// other guests have filled the buffer since.
+    /// True if the host has told the guest that it may write. The guest then need not wait again, even if other guests
+    /// have filled the buffer in the meantime.
     admitted: bool,
 }
 

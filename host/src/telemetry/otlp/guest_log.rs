@@ -1,5 +1,5 @@
-//! Sends the lines that guests print as log records. Each record has the place of its request, or of its task, in the
-//! trace.
+//! Sends the lines that guests print to the collector as log records. Each record names the trace, and the span of the
+//! request or the task that has printed the line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +8,12 @@ use opentelemetry_sdk::logs::SdkLogger;
 
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 
-/// Takes the lines of all guests. A clone sends to the same collector.
+/// Sends the lines of all guests to the collector. All clones of this value use the same collector.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestLog(pub(super) SdkLogger);
 
 impl GuestLog {
-    /// Makes the log of one output stream of an instance of this component. `stream` is `stdout` or `stderr`.
+    /// Makes the exporter for one output stream of an instance of this component. `stream` is `stdout` or `stderr`.
     pub(crate) fn of(&self, component: &str, stream: &'static str) -> GuestStream {
         let splitter = LineSplitter::new(component, stream);
         GuestStream(Arc::new(Mutex::new(Open { log: self.clone(), splitter })))
@@ -55,13 +55,13 @@ struct Open {
 }
 
 impl GuestStream {
-    /// Sends the lines that end with these bytes.
+    /// Adds bytes that the guest has printed, and sends each line that is complete.
     pub(crate) fn add(&self, bytes: &[u8]) {
         let Open { log, splitter } = &mut *self.open();
         splitter.add(bytes, |line| log.send(&line));
     }
 
-    /// Makes `origin` the origin of the guest's output from now on.
+    /// From now on, records `origin` as the request and the task that print the guest's output.
     pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let Open { log, splitter } = &mut *self.open();
         splitter.belong_to(origin, |line| log.send(&line));

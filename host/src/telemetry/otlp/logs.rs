@@ -20,10 +20,10 @@ use super::losses::{Counted, Losses};
 use super::trace::remote;
 use super::variables::{NAME, Signal, Variables};
 
-/// Turns events into log records, as a layer of the log's subscriber.
+/// A layer of the log's subscriber that turns events into log records.
 pub(crate) type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
-/// Takes log records, and sends them in batches.
+/// Collects log records, and sends the records to the collector in groups.
 pub(super) struct Logs {
     provider: SdkLoggerProvider,
     losses: Arc<Losses>,
@@ -59,12 +59,12 @@ impl Logs {
         OpenTelemetryTracingBridge::new(&self.provider)
     }
 
-    /// Returns the log of the lines that guests print.
+    /// Returns the exporter for the lines that guests print.
     pub(super) fn guest_log(&self) -> GuestLog {
         GuestLog(self.provider.logger(NAME))
     }
 
-    /// Sends the log records that wait, and ends the thread.
+    /// Sends all waiting log records, and ends the thread.
     pub(super) fn end(&self, within: Duration) -> OTelSdkResult {
         let ended = self.provider.shutdown_with_timeout(within);
         self.losses.end(&ended);
@@ -72,12 +72,12 @@ impl Logs {
     }
 }
 
-/// The traces of the running requests, by the requests' ids.
+/// The trace of each running request, by the request's id.
 #[derive(Debug, Default)]
 pub(crate) struct Places(Mutex<HashMap<Uuid, SpanContext>>);
 
 impl Places {
-    /// Records that a request begins. `traceparent` is the header that the request's guest sees.
+    /// Records that a request begins. `traceparent` is the header `traceparent` that the guest sees.
     pub(crate) fn begin(&self, request: &str, traceparent: &str) {
         if let (Ok(request), Some(place)) = (Uuid::try_parse(request), remote(traceparent, None)) {
             self.lock().insert(request, place);
@@ -91,7 +91,7 @@ impl Places {
         }
     }
 
-    /// Returns the trace context of the request that the log record names.
+    /// Returns the trace context of the request whose id the log record contains.
     fn of(&self, record: &SdkLogRecord) -> Option<SpanContext> {
         let (_, request) = record.attributes_iter().find(|(key, _)| key.as_str() == "request")?;
         let AnyValue::String(request) = request else { return None };
@@ -103,7 +103,7 @@ impl Places {
     }
 }
 
-/// Adds the trace to each record that is about a request, and counts the records that wait.
+/// Adds the trace to each record that is about a request, and counts the waiting records.
 #[derive(Debug)]
 struct Processor {
     processor: BatchLogProcessor,

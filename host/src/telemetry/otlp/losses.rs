@@ -1,7 +1,7 @@
-//! Limits how much telemetry waits for the collector, and counts the telemetry that is lost.
+//! Limits how much telemetry waits in memory for the collector, and counts the telemetry that is lost.
 //!
-//! A request never waits for the collector. If the collector is slow or gone, the oldest items stay in the queue, and
-//! new items are lost.
+//! A request never waits for the collector. If the collector is slow or unavailable, a limited number of items wait,
+//! and all newer items are lost.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use super::variables::Signal;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// The reason for lost telemetry if the collector answers.
+/// The reason that the host logs for lost telemetry if the collector does answer.
 const SLOW: &str = "the collector is too slow";
 
-/// Counts the items of one signal that wait for the collector, and the items that are lost.
+/// Counts the waiting items and the lost items of one kind of telemetry.
 pub(crate) struct Losses {
     signal: Signal,
-    /// How many items may wait for the collector.
+    /// The largest number of items that may wait for the collector.
     room: usize,
     waiting: AtomicUsize,
-    /// How many items have been lost since the last warning.
+    /// The number of items that were lost since the last warning.
     lost: AtomicU64,
     pace: OnceAMinute,
 }
@@ -50,8 +50,8 @@ impl Losses {
         })
     }
 
-    /// Counts `count` more waiting items. If too many items wait already, the new items are lost, and the function
-    /// returns false.
+    /// Counts `count` new items as waiting and returns true. If too many items are already waiting, counts the new
+    /// items as lost and returns false.
     pub(super) fn reserve(&self, count: usize) -> bool {
         let reserve = |waiting: usize| (waiting + count <= self.room).then_some(waiting + count);
         let reserved = self.waiting.try_update(Relaxed, Relaxed, reserve).is_ok();
@@ -66,8 +66,8 @@ impl Losses {
         metrics::counter!("epilogue_otlp_lost_total", "signal" => self.signal.name()).increment(count as u64);
     }
 
-    /// Records the end of an attempt to send `count` items. The sending thread calls this function, so that no request
-    /// logs the warning.
+    /// Records the result of an attempt to send `count` items. The thread that sends the items calls this function, so
+    /// that a request never has to log a warning about lost items.
     fn tried(&self, count: usize, result: &OTelSdkResult) {
         self.waiting.fetch_sub(count, Relaxed);
         if result.is_err() {
@@ -84,7 +84,7 @@ impl Losses {
         tracing::warn!(target: "epilogue::otlp", signal, lost, error = why, "telemetry was lost, because the collector did not take it");
     }
 
-    /// Records the end of the process's last attempt to send everything, and logs how many items are lost.
+    /// Records the result of the last attempt before the process ends, and logs how many items are lost.
     pub(super) fn end(&self, result: &OTelSdkResult) {
         let Err(error) = result else { return };
         self.lose(self.waiting.swap(0, Relaxed));
@@ -94,7 +94,7 @@ impl Losses {
     }
 }
 
-/// An exporter that counts its items.
+/// An exporter that counts the items that it sends.
 #[derive(Debug)]
 pub(super) struct Counted<E> {
     pub(super) exporter: E,
@@ -137,7 +137,8 @@ impl<E: LogExporter> LogExporter for Counted<E> {
 
 impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        // Metrics do not wait: if an export fails, its values are lost, and the next export has the newer values.
+        // Metrics do not wait: if an export fails, the values of this export are lost, but the next export contains
+        // newer values.
         self.losses.waiting.fetch_add(1, Relaxed);
         let result = self.exporter.export(metrics).await;
         self.losses.tried(1, &result);

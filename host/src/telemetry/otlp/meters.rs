@@ -13,7 +13,7 @@ use opentelemetry::metrics::{self as otel, Meter};
 
 use crate::telemetry::names;
 
-/// Passes each metric on to an instrument of OpenTelemetry.
+/// A recorder that passes each metric on to an instrument of OpenTelemetry.
 pub(crate) struct Meters {
     registry: Registry<Key, Instruments>,
     instruments: Instruments,
@@ -55,7 +55,7 @@ impl Recorder for Meters {
 /// The unit and the description of a metric.
 type Description = (Option<Unit>, SharedString);
 
-/// Makes the instruments: one instrument for each metric name and set of labels.
+/// Makes one instrument of OpenTelemetry for each metric name and set of labels.
 #[derive(Clone)]
 struct Instruments {
     meter: Meter,
@@ -67,7 +67,7 @@ impl Instruments {
         self.descriptions.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (unit, description));
     }
 
-    /// Returns the name, unit and description of the instrument for a metric.
+    /// Returns the name, the unit and the description of the instrument for a metric.
     fn about(&self, key: &Key) -> (String, &'static str, String) {
         let descriptions = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner);
         let (unit, description) = descriptions.get(key.name()).cloned().unwrap_or_default();
@@ -108,7 +108,8 @@ impl Storage<Key> for Instruments {
     }
 }
 
-/// An instrument of OpenTelemetry with its labels. For a gauge, also the gauge's last value.
+/// An instrument of OpenTelemetry with its labels. If the metric is a gauge, this value also contains the last value of
+/// the gauge.
 struct Instrument<I> {
     instrument: I,
     labels: Vec<KeyValue>,

@@ -31,7 +31,8 @@ pub(super) fn sampler(variables: &mut Variables<'_>) -> Sampler {
     if parent { Sampler::ParentBased(Box::new(root)) } else { root }
 }
 
-/// Reports whether the host traces a request. `parent` is the trace context that the client sent, if there is one.
+/// Reports whether the host traces a request. `parent` is the trace context from the client, if the client has sent a
+/// trace context.
 pub(super) fn samples(sampler: &Sampler, trace: TraceId, parent: Option<&SpanContext>) -> bool {
     let parent = parent.map(|parent| Context::new().with_remote_span_context(parent.clone()));
     let result = sampler.should_sample(parent.as_ref(), trace, "", &SpanKind::Server, &[], &[]);

@@ -1,5 +1,5 @@
-//! Takes finished spans and sends them in batches. The host makes spans from the timelines of requests, when the
-//! requests or their responses have ended. Spans do not slow down a request, because the host makes them later.
+//! Collects finished spans, and sends the spans to the collector in groups. The host makes the spans of a request from
+//! the request's timeline, after the response or the request has ended, so spans do not slow down the response.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use super::losses::{Counted, Losses};
 use super::sampler::{sampler, samples};
 use super::variables::{NAME, Signal, Variables};
 
-/// Takes finished spans and sends them to the collector.
+/// Collects finished spans, and sends the spans to the collector.
 #[derive(Debug)]
 pub(crate) struct Spans {
     processor: BatchSpanProcessor,
     losses: Arc<Losses>,
     sampler: Sampler,
     scope: InstrumentationScope,
-    /// Whether a task's span is a child of its request's span. Some tracing systems cannot follow links, and need child
-    /// spans.
+    /// True if the span of each task is a child of the request's span. Otherwise, the span of a task only has a link to
+    /// the request's span. Some tracing systems cannot follow links, and need child spans.
     pub(crate) tasks_are_children: bool,
 }
 
@@ -53,20 +53,21 @@ impl Spans {
         Self { processor, losses, sampler: sampler(variables), scope, tasks_are_children }
     }
 
-    /// Reports whether the host traces a request. `parent` is the trace context that the client sent, if there is one.
+    /// Reports whether the host traces a request. `parent` is the trace context from the client, if the client has sent
+    /// a trace context.
     pub(crate) fn samples(&self, trace: TraceId, parent: Option<&SpanContext>) -> bool {
         samples(&self.sampler, trace, parent)
     }
 
-    /// Sends the `count` spans that `spans` makes. If too many spans wait for the collector, the function does not call
-    /// `spans`, and counts the spans as lost.
+    /// Sends the `count` spans that `spans` makes. If too many spans are already waiting for the collector, does not
+    /// call `spans`, and counts the `count` spans as lost.
     pub(crate) fn send<S: IntoIterator<Item = SpanData>>(&self, count: usize, spans: impl FnOnce() -> S) {
         if count > 0 && self.losses.reserve(count) {
             spans().into_iter().for_each(|span| self.processor.on_end(span));
         }
     }
 
-    /// Makes a span without a parent, links or attributes.
+    /// Makes a span without parent, links and attributes.
     pub(crate) fn span(
         &self,
         context: SpanContext,
@@ -91,7 +92,7 @@ impl Spans {
         }
     }
 
-    /// Sends the spans that wait, and ends the thread.
+    /// Sends all waiting spans, and ends the thread.
     pub(super) fn end(&self, within: Duration) -> OTelSdkResult {
         let ended = self.processor.shutdown_with_timeout(within);
         self.losses.end(&ended);

@@ -1,8 +1,8 @@
 //! Computes the ids of the spans of a request and its tasks.
 //!
-//! The ids are known before the spans exist, because the guest and the servers that the guest calls see the ids. The
-//! span id of a request is the right half of the request's id. The span id of a task is derived from the request's span
-//! id, so that another process can compute it.
+//! The host must know the ids before it makes the spans, because the guest and the servers that the guest calls already
+//! see the ids. The span id of a request is the right half of the request's id. The host computes the span id of a task
+//! from the request's span id, so that a worker in another process gets the same span id.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,19 +16,21 @@ use super::spans::Spans;
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) spans: Arc<Spans>,
-    /// The request's own span, or the span of a worker's batch.
+    /// The span of the request, or the span of the batch that a worker runs.
     pub(crate) own: SpanContext,
-    /// The span that caused the request: the client's span. For a batch, the span of the request that stored the batch.
+    /// The span from which the request or batch comes. For a request, this is the client's span. For a batch, this is
+    /// the span of the request that stored the batch.
     pub(crate) parent: Option<SpanContext>,
-    /// The numbers of the tasks of a batch. Empty for a request.
+    /// The numbers of the tasks of a batch. For a request, the list is empty.
     batch: Vec<u64>,
-    /// The id of the span that the guest's calls are part of now: the request's span or the span of a task.
+    /// The id of the current span, which is the parent of the spans of requests that the guest sends: the request's
+    /// span, or the span of the running task.
     current: AtomicU64,
 }
 
 impl Trace {
-    /// Makes the trace of a request. `client` has the headers `traceparent` and `tracestate` from the client. If the
-    /// client sent no valid `traceparent`, the request starts a new trace. `id` is the request's id.
+    /// Makes the trace of a request with the id `id`. `client` has the headers `traceparent` and `tracestate` from the
+    /// client. If the client has sent no valid `traceparent`, the request starts a new trace.
     pub(crate) fn of_request(spans: Arc<Spans>, client: Option<(&str, Option<&str>)>, id: u128) -> Self {
         let parent = client.and_then(|(traceparent, tracestate)| remote(traceparent, tracestate));
         let trace = parent.as_ref().map_or(TraceId::from(id), SpanContext::trace_id);
@@ -72,8 +74,8 @@ impl Trace {
         self.with(derived(self.own.span_id(), task))
     }
 
-    /// Returns the context of the span for storing a task. The context is the same in the process that stores the task
-    /// and in the worker that runs the task.
+    /// Returns the context of the span that shows how the host stored a task. The process that stores the task and the
+    /// worker that runs the task compute the same context.
     pub(crate) fn stored(&self, task: u64) -> SpanContext {
         let request = self.request();
         let span = derived(request.span_id(), task);
@@ -86,8 +88,8 @@ impl Trace {
         )
     }
 
-    /// Returns the span that caused a task. A task of a leased batch comes from the span for storing the task. Any
-    /// other task comes from the request's span.
+    /// Returns the span from which a task comes. For a task of a leased batch, this is the span that shows how the host
+    /// stored the task. For any other task, this is the request's span.
     pub(crate) fn origin(&self, task: u64) -> SpanContext {
         if self.is_of_batch(task) { self.stored(task) } else { self.request().clone() }
     }
@@ -105,13 +107,13 @@ impl Trace {
         }
     }
 
-    /// Returns the id of the span that the guest's calls are part of now.
+    /// Returns the id of the current span, which is the parent of the spans of requests that the guest sends.
     pub(crate) fn current(&self) -> SpanId {
         self.current.load(Relaxed).into()
     }
 
-    /// Makes the guest's calls part of the span of `task` from now on. If `task` is `None`, the calls are part of the
-    /// request's span.
+    /// From now on, uses the span of `task` as the parent of the spans of requests that the guest sends. If `task` is
+    /// `None`, uses the span of the request that the instance serves.
     pub(crate) fn enter(&self, task: Option<u64>) {
         let span = task.map_or(self.own.span_id(), |task| derived(self.own.span_id(), task));
         self.current.store(u64::from_be_bytes(span.to_bytes()), Relaxed);
@@ -123,7 +125,7 @@ pub(crate) fn new_span() -> SpanId {
     fastrand::u64(1..).into()
 }
 
-/// Derives a span id from another span id and a number, such as a task's number. The ids look random (SplitMix64).
+/// Computes a span id from another span id and a number, such as a task's number. The results look random (SplitMix64).
 pub(crate) fn derived(span: SpanId, number: u64) -> SpanId {
     let mut id = u64::from_be_bytes(span.to_bytes()).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -131,7 +133,7 @@ pub(crate) fn derived(span: SpanId, number: u64) -> SpanId {
     (id ^ (id >> 31)).max(1).into()
 }
 
-/// Reads the trace context of another process. Returns `None` if `traceparent` is not valid.
+/// Reads a trace context that comes from another process. Returns `None` if `traceparent` is not valid.
 pub(super) fn remote(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let mut parts = traceparent.split('-').skip(1);
     let trace = TraceId::from_hex(parts.next()?).ok()?;

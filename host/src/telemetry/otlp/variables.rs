@@ -1,5 +1,5 @@
-//! Reads the environment variables `OTEL_…`. A bad value never stops the host. The host ignores the value and logs a
-//! warning, as OpenTelemetry's specification asks.
+//! Reads the environment variables `OTEL_…`. A bad value never keeps the host from starting: the host ignores the value
+//! and logs a warning, as OpenTelemetry's specification demands.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::uri::Scheme;
 use http::{HeaderName, Uri};
 
-/// The name of the instrumentation. The service has the same name if no variable names the service.
+/// The name under which the host sends telemetry. If no variable names the service, the service has the same name.
 pub(super) const NAME: &str = "epilogue";
 
-/// A kind of telemetry. Each kind has its own variables and its own path at the collector.
+/// A kind of telemetry. Each kind has its own environment variables and its own URL path at the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Traces,
@@ -44,7 +44,7 @@ pub(super) struct Target {
     pub(super) gzip: bool,
 }
 
-/// The variables of the process, and a warning for each bad value so far.
+/// The environment variables of the process, and the warnings about bad values that the host has read so far.
 pub(super) struct Variables<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     pub(super) warnings: Vec<String>,
@@ -60,8 +60,8 @@ impl<'a> Variables<'a> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// Returns the value of a variable if `parse` accepts the value. If `parse` refuses the value, adds a warning, in
-    /// which `form` describes the allowed values.
+    /// Returns the value of a variable if `parse` accepts the value. Otherwise, adds a warning, in which the text
+    /// `form` describes the allowed values.
     pub(super) fn read<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = parse(&text);
@@ -71,7 +71,8 @@ impl<'a> Variables<'a> {
         value
     }
 
-    /// Reads a variable like [`Variables::read`]. The value may be a secret, so the warning does not contain the value.
+    /// Reads a variable, as [`Variables::read`] does, but leaves the value out of the warning, because the value may be
+    /// a secret.
     fn read_secret<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = parse(&self.text(name)?);
         if value.is_none() {
@@ -89,7 +90,8 @@ impl<'a> Variables<'a> {
         self.read(name, "\"true\" or \"false\"", truth).unwrap_or_default()
     }
 
-    /// Reads a time of at least one millisecond. With a shorter time, a thread would never rest.
+    /// Reads a time of at least one millisecond. With the time zero, a thread that repeats its work after this time
+    /// would never pause.
     pub(super) fn milliseconds(&mut self, name: &str) -> Option<Duration> {
         let positive = |text: &str| text.parse().ok().filter(|time| *time > 0).map(Duration::from_millis);
         self.read(name, "a number of milliseconds of at least 1", positive)
@@ -100,8 +102,8 @@ impl<'a> Variables<'a> {
         self.read(name, "a whole number of at least 1", |text| text.parse().ok().filter(|count| *count > 0))
     }
 
-    /// Returns the collector for a signal. Returns `None` if no variable names an endpoint for the signal, if the
-    /// signal is switched off, or if the collector would need another protocol.
+    /// Returns the collector for a signal. Returns `None` if no variable names an endpoint for the signal, if a
+    /// variable turns the signal off, or if a variable demands a protocol that the host does not support.
     pub(super) fn target(&mut self, signal: Signal) -> Option<Target> {
         let exporter = format!("OTEL_{}_EXPORTER", signal.name().to_uppercase());
         let chosen = self.read(&exporter, "\"otlp\" or \"none\"", |text| match text {
@@ -150,13 +152,13 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Reads a signal's own variable. If this variable is not set, reads the variable for all signals.
+    /// Reads the variable for one signal. If this variable is not set, reads the variable for all signals.
     fn of_signal<T>(&mut self, signal: Signal, end: &str, read: impl Fn(&mut Self, &str) -> Option<T>) -> Option<T> {
         read(self, &signal.variable(end)).or_else(|| read(self, &format!("OTEL_EXPORTER_OTLP_{end}")))
     }
 
-    /// Returns each warning once. The host reads a variable for all signals several times, so there can be equal
-    /// warnings.
+    /// Returns all warnings, each only once. The same warning can occur several times, because the host reads the
+    /// variables for all signals several times.
     pub(super) fn into_warnings(mut self) -> Vec<String> {
         let mut seen = Vec::new();
         self.warnings.retain(|warning| {

@@ -1,6 +1,7 @@
 //! Turns each line that guests print into an event of the JSON log.
 //!
-//! Unlike other events, these events are never lost. If the buffer is full, the guest waits, as it does for plain text.
+//! Unlike the host's own events, these events are never lost. If the buffer is full, the guest waits, as it also does
+//! when it prints plain text.
 
 use std::io;
 use std::pin::Pin;
@@ -18,17 +19,18 @@ use super::{GUESTS, Stream};
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 use crate::telemetry::timestamp::timestamp;
 
-/// The largest number of bytes that a guest writes at once. Each byte may be a line, and each line becomes an event.
+/// The largest number of bytes that the host takes from a guest at once. The number is small because in the worst case,
+/// each byte is a line, and each line becomes an event.
 const PIECE: usize = 4096;
 
-/// One output stream of one instance, whose lines become events.
+/// An output stream of an instance. Each line of the stream becomes an event.
 #[derive(Clone)]
 pub(crate) struct Lines {
     stream: &'static Stream,
     open: Arc<Mutex<Open>>,
 }
 
-/// The line that has not ended yet, and the request that the line is part of.
+/// Splits the stream into lines, and keeps the line that has not ended yet.
 struct Open {
     stream: &'static Stream,
     splitter: LineSplitter,
@@ -47,21 +49,22 @@ struct Event<'a> {
     task: Option<u64>,
     stream: &'static str,
     line: &'a str,
-    /// Whether the next event contains more of the same line.
+    /// True if the next event contains more of the same line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     continues: bool,
     target: &'static str,
 }
 
 impl Lines {
-    /// Makes the output stream of an instance of this component. The host writes the events to its own `stream`.
+    /// Makes an output stream for an instance of this component. The host writes the events to `stream`, the host's own
+    /// stdout or stderr.
     pub(crate) fn new(component: &str, stream: &'static Stream) -> Self {
         let splitter = LineSplitter::new(component, stream.name());
         Self { stream, open: Arc::new(Mutex::new(Open { stream, splitter })) }
     }
 
-    /// Assigns the guest's further output to `origin`. First writes the line that has not ended, because this line is
-    /// part of the previous origin's output.
+    /// From now on, records `origin` as the request and the task that print the guest's output. First writes the line
+    /// that has not ended, because the previous request or task has printed this line.
     pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let mut open = self.open();
         let mut events = Vec::new();
@@ -75,7 +78,8 @@ impl Lines {
 }
 
 impl Open {
-    /// Writes events at once, even if the buffer is full, because no guest waits for them.
+    /// Writes events at once, even if the buffer for guests is full. There is no guest that could wait, because the
+    /// guest does not print these bytes now.
     fn print(&self, events: &[u8]) {
         if !events.is_empty() {
             _ = self.stream.print(events, usize::MAX);
@@ -105,7 +109,7 @@ fn write(events: &mut Vec<u8>, line: &Line<'_>) {
         continues: line.continues,
         target: "epilogue::guest",
     };
-    // The event consists of texts and numbers, so it can always be written.
+    // The event consists only of texts and numbers, so writing it as JSON cannot fail.
     if serde_json::to_writer(&mut *events, &event).is_ok() {
         events.push(b'\n');
     }
@@ -127,11 +131,11 @@ impl StdoutStream for Lines {
     }
 }
 
-/// The stream, as a guest has opened it.
+/// A guest's handle to the output stream.
 struct Writer {
     lines: Lines,
-    /// Whether the host has told the guest that the guest may write. An admitted guest does not wait again, even if
-    /// other guests have filled the buffer since.
+    /// True if the host has told the guest that it may write. The guest then need not wait again, even if other guests
+    /// have filled the buffer in the meantime.
     admitted: bool,
 }
 
