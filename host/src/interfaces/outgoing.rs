@@ -45,7 +45,7 @@ pub(crate) struct Outgoing {
     /// Limits the number of requests that the instance sends at the same time.
     requests: Places,
     warnings: Arc<Warnings>,
-    /// The current request. The value is `None` between two requests.
+    /// The current request. The value is `None` while the instance serves no request.
     pub(crate) scope: Option<Arc<Scope>>,
 }
 
@@ -158,8 +158,8 @@ pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
     }
 }
 
-/// The wasmtime hooks for requests that arrive from clients. The guest sees headers that it cannot set itself, such as
-/// `host`, as in Spin. `request_headers.rs` has already removed the headers that are not for guests.
+/// The wasmtime hooks for requests that arrive from clients. As in Spin, the guest sees headers that it cannot set
+/// itself, such as `host`. `request_headers.rs` has already removed the headers that are not for guests.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {

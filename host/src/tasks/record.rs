@@ -192,8 +192,9 @@ pub struct RequestRecord {
     pub teardowns: u32,
     /// The errors that belong to no task. Such errors occur in the teardown, or in work that the guest has spawned.
     pub errors: Vec<String>,
-    /// The number of handles that the guest had more after the request than before the request (promise S9). The number
-    /// should be 0. Only in the first request of an instance, the guest may open handles that it keeps, such as stdout.
+    /// The number of the guest's handles after the request, minus the number of the guest's handles before the request
+    /// (promise S9). The result should be 0. Only the first request of an instance may leave handles open, such as
+    /// stdout.
     pub leaked: isize,
 }
 
