@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::client::{BOTH, Protocol, exchange, get};
 use crate::guests;
+use crate::monitor::address;
 use crate::process::{Ended, Process, application, epilogue, folder, retry, up};
 use crate::upstream::{Call, Upstream};
 
@@ -306,8 +307,7 @@ fn metrics_count_tasks_by_their_states() {
     get(host.address(), "/?run=ok,sync,fail,ok");
     // The last task's event comes just before its count.
     host.logged("skipped");
-    let line = host.logged("metrics are on http://");
-    let address = line.split_once("http://").unwrap().1.split('/').next().unwrap().parse().unwrap();
+    let address = address(&host);
     let metrics = retry(|| Some(get(address, "/metrics")).filter(|metrics| metrics.contains("skipped")));
     for line in [
         "# TYPE epilogue_tasks_total counter",

@@ -10,6 +10,7 @@ use epilogue::testing::TestHost;
 use crate::client::get;
 use crate::gate::Gate;
 use crate::guests;
+use crate::monitor::address;
 use crate::process::{Process, application, up};
 
 /// A guest's only mount, with a file `file` in it.
@@ -26,10 +27,8 @@ fn start(more: &str) -> (Process, tempfile::TempDir) {
 
 /// How often the metrics say that this limit was reached.
 fn hits(host: &Process, limit: &str) -> u64 {
-    let line = host.logged("metrics are on http://");
-    let address = line.rsplit("http://").next().unwrap().split('/').next().unwrap().parse().unwrap();
     let start = format!("epilogue_limit_hits_total{{limit=\"{limit}\"}} ");
-    let metrics = get(address, "/metrics");
+    let metrics = get(address(host), "/metrics");
     metrics.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
 }
 

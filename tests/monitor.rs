@@ -37,6 +37,20 @@ fn ready(address: SocketAddr) -> (StatusCode, String) {
 }
 
 #[test]
+fn metrics_say_whether_the_task_engine_answers() {
+    let mut fixture = Fixture::new(Kind::Redis);
+    let host = Process::start(up(fixture.app.path(), ["--engine", &fixture.url].into_iter().chain(LISTEN)));
+    let address = address(&host);
+    let says = |up: u8| {
+        let line = format!("epilogue_task_engine_up {up}\n");
+        retry(|| get(address, "/metrics").contains(&line).then_some(()));
+    };
+    says(1);
+    fixture.pause();
+    says(0);
+}
+
+#[test]
 fn metrics_are_what_prometheus_takes() {
     let app = application(guests::TASKS, "");
     let host = Process::start(up(app.path(), LISTEN));

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use self::client::{Answer, Client};
 use crate::client::get;
 use crate::guests;
+use crate::monitor::address;
 use crate::process::{Process, application, retry, up};
 
 /// How many times more requests the clients send than the host can serve.
@@ -85,9 +86,7 @@ fn offer(time: Duration, idle: usize, max_lag: &str) -> Overload {
     let bound = ["--max-lag", max_lag].into_iter().filter(|_| max_lag != "none");
     let told = ["--metrics-listen", "127.0.0.1:0", "--log", "info,epilogue::task=off"];
     let host = Process::start(up(app.path(), bound.chain(told)));
-    let metrics = host.logged("metrics are on http://");
-    let metrics =
-        metrics.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics")).unwrap().parse().unwrap();
+    let metrics = address(&host);
     let tasks = || get(metrics, "/metrics");
     let settle = |accepted| retry(|| Some(tasks()).filter(|tasks| succeeded(tasks) >= 2 * accepted as u64));
     let client = Client::new(host.address());

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::client::{Protocol, exchange, get};
 use crate::gate::Gate;
 use crate::guests;
+use crate::monitor::address;
 use crate::process::{Process, application, epilogue, folder, retry, up};
 
 /// The id of a trace, and the header of a client that belongs to it.
@@ -147,7 +148,6 @@ fn status_counts_instances_and_refusals() {
         command.env("XDG_RUNTIME_DIR", folder.path());
         command
     };
-    let host = Process::start(run(up(app.path(), ["--max-requests", "1", "--access-log"])));
     let status = || -> Value {
         let ended = Process::start(run(epilogue(["status", "--json"]))).ended();
         serde_json::from_str(&ended.stdout[0]).unwrap()
@@ -156,19 +156,22 @@ fn status_counts_instances_and_refusals() {
         let limits = status["limits"].as_array().unwrap();
         limits.iter().map(|limit| limit["refused"].as_u64().unwrap()).collect::<Vec<_>>()
     };
-    let (address, path) = (host.address(), gate.path("handler"));
-    let client = thread::spawn(move || get(address, &path));
-    let handler = gate.wait();
-    let before = status();
-    assert_eq!((&before["instances_in_use"], &before["instances_idle"]), (&1.into(), &0.into()));
-    assert_eq!(refused(&before), [0, 0, 0, 0]);
-    assert_eq!(ask(&host, &gate.path("none"), &[]).status(), 503);
-    assert_eq!(refused(&status()), [1, 0, 0, 0]);
-    handler.open();
-    host.logged("epilogue::access: served");
-    client.join().unwrap();
-    let idle = |status: Value| status["instances_in_use"] == 0 && status["instances_idle"] == 1;
-    retry(|| idle(status()).then_some(()));
+    // A host with a single place for an instance keeps no idle one.
+    for (limit, counts, idle) in [("--max-requests", [1, 0, 0, 0], 1), ("--max-instances", [0, 0, 1, 0], 0)] {
+        let host = Process::start(run(up(app.path(), [limit, "1", "--access-log"])));
+        let (address, path) = (host.address(), gate.path("handler"));
+        let client = thread::spawn(move || get(address, &path));
+        let handler = gate.wait();
+        let before = status();
+        assert_eq!((&before["instances_in_use"], &before["instances_idle"]), (&1.into(), &0.into()));
+        assert_eq!(refused(&before), [0, 0, 0, 0]);
+        assert_eq!(ask(&host, &gate.path("none"), &[]).status(), 503);
+        assert_eq!(refused(&status()), counts, "{limit}");
+        handler.open();
+        client.join().unwrap();
+        let has_ended = |status: Value| status["instances_in_use"] == 0 && status["instances_idle"] == idle;
+        retry(|| has_ended(status()).then_some(()));
+    }
 }
 
 #[test]
@@ -199,8 +202,7 @@ fn metrics_measure_requests_and_tasks() {
     let host = Process::start(up(app.path(), ["--metrics-listen", "127.0.0.1:0", "--access-log"]));
     get(host.address(), "/?run=ok,sync,fail,ok,flaky&on_failure=continue&backoff=1");
     host.logged("epilogue::access: served");
-    let line = host.logged("metrics are on http://");
-    let address = line.split_once("http://").unwrap().1.split('/').next().unwrap().parse().unwrap();
+    let address = address(&host);
     let request = "http_request_method=\"GET\",http_response_status_code=\"200\",http_route=\"/...\",\
                    network_protocol_version=\"1.1\",url_scheme=\"http\"";
     let expected = [

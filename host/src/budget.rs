@@ -61,7 +61,6 @@ impl Limit {
     /// Adds 1 to the metric `epilogue_limit_hits_total`, because a guest, a client or the process has reached this
     /// limit.
     pub(crate) fn hit(self) {
-        refusals::count(self.name());
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);
     }
 }

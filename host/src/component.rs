@@ -36,6 +36,7 @@ use crate::budget::Limit;
 use crate::budget::instance::{MAX_HANDLES, largest_call};
 use crate::budget::lookups::ComponentLookups;
 use crate::budget::memory::left_for_instances;
+use crate::budget::refusals;
 use crate::component::fair::{Purpose, fair};
 use crate::component::instance::{Instance, Trap};
 use crate::component::no_instance::{Full, NoInstance};
@@ -193,9 +194,12 @@ impl Component {
         }
     }
 
-    /// Logs that a request gets no instance. If the host is full, it logs each reason at most once a minute, because
+    /// Counts and logs that a request gets no instance. If the host is full, it logs each reason at most once a minute, because
     /// many clients repeat a refused request at once.
     pub(crate) fn announce_no_instance(&self, ids: RequestIds<'_>, error: &NoInstance) {
+        if let NoInstance::Full(full) = error {
+            refusals::count(full.limit());
+        }
         let (request, trace_id) = (ids.request.to_owned(), ids.trace_id.map(str::to_owned));
         let (component, full, error) = (self.id.clone(), error.is_full(), error.to_string());
         let reason = error.clone();

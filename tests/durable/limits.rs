@@ -3,6 +3,8 @@
 use http::StatusCode;
 
 use super::fixture::{Fixture, ask};
+use crate::client::get;
+use crate::monitor::address;
 use crate::process::retry;
 
 super::on_each_engine! {
@@ -24,7 +26,7 @@ fn s11_tasks_that_add_themselves_end_at_the_limit_of_generations(fixture: &mut F
 }
 
 fn s11_a_full_backlog_refuses_requests_and_tasks_until_there_is_room(fixture: &mut Fixture) {
-    let host = fixture.host(["--max-backlog", "2"]);
+    let host = fixture.host(["--max-backlog", "2", "--metrics-listen", "127.0.0.1:0"]);
     for _ in 0..2 {
         assert_eq!(ask(host.address(), "run=ok").0, StatusCode::OK);
     }
@@ -32,6 +34,8 @@ fn s11_a_full_backlog_refuses_requests_and_tasks_until_there_is_room(fixture: &m
     assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"));
     let limit = "the durable tasks of 2 requests wait already, which is the limit";
     host.logged(&format!("{limit} (max-backlog)"));
+    let metrics = get(address(&host), "/metrics");
+    assert!(metrics.contains("epilogue_requests_refused_total{limit=\"max-backlog\"} 1\n"), "{metrics}");
     assert_eq!(ask(host.address(), "run=plain").0, StatusCode::OK, "what needs no engine is served");
     // From a task, which is told so.
     assert_eq!(ask(host.address(), "run=late").0, StatusCode::OK);

@@ -75,6 +75,9 @@ fn read_manifest(block: &str) -> anyhow::Result<()> {
     if manifest.contains_key("package") || manifest.contains_key("dependencies") {
         return Ok(()); // It is cargo's.
     }
+    if manifest.contains_key("key_value_store") || manifest.contains_key("variables_provider") {
+        return epilogue_manifest::manifest::RuntimeConfig::parse(Path::new("runtime-config.toml"), block).map(drop);
+    }
     let mut fill = |key: &str, value: toml::Value| _ = manifest.entry(key).or_insert(value);
     fill("spin_manifest_version", 2.into());
     fill("application", toml::Table::new().into());

@@ -1,16 +1,16 @@
-//! Counts how often the host has refused something because of each limit, since the start of the process. `epilogue
-//! status` and the dashboard show these counts.
+//! Counts the requests that each limit has refused, for the metrics, `epilogue status` and the dashboard.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
-/// The count of each limit, by the limit's name in metrics.
+/// The number of refused requests since the process started, by the limit's name.
 static REFUSALS: RwLock<BTreeMap<&str, AtomicU64>> = RwLock::new(BTreeMap::new());
 
-/// Adds 1 to the count of a limit, because the host has refused something.
+/// Counts a request that the host answers with 503 because of this limit. `limit` is the name of the setting.
 pub(crate) fn count(limit: &'static str) {
-    // Threads block each other here only when a limit is counted for the first time.
+    metrics::counter!("epilogue_requests_refused_total", "limit" => limit).increment(1);
+    // Except for the first refusal, threads need no exclusive lock.
     if let Some(refusals) = REFUSALS.read().unwrap_or_else(PoisonError::into_inner).get(limit) {
         refusals.fetch_add(1, Relaxed);
         return;
@@ -18,7 +18,7 @@ pub(crate) fn count(limit: &'static str) {
     REFUSALS.write().unwrap_or_else(PoisonError::into_inner).entry(limit).or_default().fetch_add(1, Relaxed);
 }
 
-/// Returns how often the host has refused something because of a limit.
+/// Returns how many requests a limit has refused.
 pub(crate) fn of(limit: &str) -> u64 {
     let refusals = REFUSALS.read().unwrap_or_else(PoisonError::into_inner);
     refusals.get(limit).map_or(0, |refusals| refusals.load(Relaxed))

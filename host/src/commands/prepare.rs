@@ -221,6 +221,9 @@ fn gauges(overview: Overview) -> Gauges {
                 metrics::gauge!("epilogue_limit", "limit" => name()).set(limit.limit as f64);
                 metrics::gauge!("epilogue_limit_use", "limit" => name()).set(limit.used as f64);
             }
+            if overview.has_task_engine() {
+                set("epilogue_task_engine_up", u64::from(state.backlog.is_some()));
+            }
             if let Some(durable) = state.backlog {
                 let batches = [
                     ("ready", durable.ready),

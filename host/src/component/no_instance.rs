@@ -58,6 +58,18 @@ impl fmt::Display for NoInstance {
     }
 }
 
+impl Full {
+    /// Returns the name of the limit that refuses a request for this reason, for the metric of refused requests.
+    pub(crate) fn limit(&self) -> &'static str {
+        match self {
+            Self::Instances => "max-instances",
+            Self::Memory => "max-memory",
+            Self::System(_) => "system",
+            Self::TasksWait => "waiting-tasks",
+        }
+    }
+}
+
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -47,7 +47,6 @@ impl Refused {
     /// Adds 1 to the metric `epilogue_requests_refused_total` for this limit.
     pub(crate) fn count(&self) {
         refusals::count(self.limit);
-        metrics::counter!("epilogue_requests_refused_total", "limit" => self.limit).increment(1);
     }
 
     pub(crate) const fn of_client(limit: &'static str) -> Self {

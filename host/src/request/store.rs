@@ -6,6 +6,7 @@ use http::Response;
 use wasmtime_wasi_http::WasiBody;
 
 use super::Life;
+use crate::budget::refusals;
 use crate::component::instance::HandlerError;
 use crate::tasks::store::{NotStored, batch, stored};
 
@@ -57,6 +58,9 @@ impl Life {
                     self.record_error("not stored", Some(&text));
                     handled
                 } else {
+                    if let HandlerError::NotStored(NotStored::BacklogFull(_)) = &why {
+                        refusals::count("max-backlog");
+                    }
                     Err(why)
                 }
             }

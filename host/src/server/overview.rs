@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use wasmtime::Engine;
 
 use crate::app::version::Replacer;
-use crate::budget::{Limit, memory, refusals};
+use crate::budget::{memory, refusals};
 use crate::component::pool;
 use crate::process::shutdown::Shutdown;
 use crate::reports::live::Live;
@@ -128,6 +128,11 @@ impl Overview {
         self.0.live.as_ref()
     }
 
+    /// Reports whether the process has a task engine.
+    pub(crate) fn has_task_engine(&self) -> bool {
+        self.0.task_store.is_some()
+    }
+
     /// Returns the times at which the application was reloaded, in the format of RFC 3339.
     pub(crate) fn reloads(&self) -> Vec<String> {
         self.0.replacer.reloads().into_iter().map(timestamp::of).collect()
@@ -177,13 +182,8 @@ impl Overview {
         let tasks = live.as_ref().map(Live::tasks);
         let instances = engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances());
         let idle = pool::idle_instances();
-        // `counted` is the limit's name in metrics.
-        let limit = |name: &str, counted: &str, used: u64, limit: u64| Use {
-            name: name.to_owned(),
-            used,
-            limit,
-            refused: refusals::of(counted),
-        };
+        let limit =
+            |name: &str, used: u64, limit: u64| Use { name: name.to_owned(), used, limit, refused: refusals::of(name) };
         let grace = shutdown.end().map(|end| end.saturating_duration_since(Instant::now()));
         State {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -201,10 +201,10 @@ impl Overview {
             instances_in_use: instances.saturating_sub(idle),
             instances_idle: idle.min(instances),
             limits: vec![
-                limit("max-requests", "max-requests", requests as u64, options.max_requests.get() as u64),
-                limit("max-draining", "max-draining", draining as u64, options.max_draining.get() as u64),
-                limit("max-instances", Limit::Instances.name(), instances, options.max_instances.get().into()),
-                limit("max-memory", Limit::Memory.name(), memory::taken(), memory::max()),
+                limit("max-requests", requests as u64, options.max_requests.get() as u64),
+                limit("max-draining", draining as u64, options.max_draining.get() as u64),
+                limit("max-instances", instances, options.max_instances.get().into()),
+                limit("max-memory", memory::taken(), memory::max()),
             ],
             versions: replacer.loaded().into_iter().map(|time| Loaded { loaded: timestamp::of(time) }).collect(),
             components: replacer.components(),

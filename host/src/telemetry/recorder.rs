@@ -54,6 +54,8 @@ fn describe() {
         "Requests whose response is sent and whose tasks run or wait."
     );
     metrics::describe_gauge!("epilogue_backlog", "Batches of durable tasks in the task engine, by state.");
+    let up = "1 if the task engine has answered within two seconds, 0 otherwise. Missing without a task engine.";
+    metrics::describe_gauge!("epilogue_task_engine_up", up);
     metrics::describe_gauge!(
         "epilogue_instances",
         "Instances of components: `in-use` ones run a request or a batch, `idle` ones wait for a request."

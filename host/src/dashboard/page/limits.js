@@ -13,7 +13,7 @@ export function limits(main, { signal }) {
 		h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
 	);
 	const [rows, versions, durable] = [h("tbody"), h("tbody"), h("p")];
-	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How often the host has refused something because of this limit"]];
+	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How many requests the host has refused because of this limit"]];
 	main.append(
 		h("h1", "Limits and stopping"),
 		stopping,
