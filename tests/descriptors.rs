@@ -90,6 +90,6 @@ fn a_host_that_is_ready_has_the_files_that_its_threads_need() {
     host.logged("cannot accept a connection error=\"Too many open files");
     host.limit_open_files(4 * FILES);
     assert!(client.head().starts_with("HTTP/1.1 200 OK"));
-    let ended = host.logged_so_far().into_iter().find(|line| line.contains("a worker ended"));
+    let ended = host.logged_so_far().into_iter().find(|line| line.contains("a thread of the host ended"));
     assert_eq!(ended, None);
 }

@@ -200,7 +200,7 @@ fn s5_a_middleware_has_tasks_around_an_application_that_cannot_run_any() {
 #[test]
 fn what_is_no_middleware_is_refused() {
     for (middleware, expected) in [
-        (guests::PLAIN, "it does not import wasi:http/handler@0.3.0, so it could never pass a request on"),
+        (guests::PLAIN, "it does not import wasi:http/handler@0.3.0, so it cannot pass requests on"),
         ("none.wasm", "if it is not built yet, run `epilogue build` or add `--build`"),
     ] {
         let (_folder, host) = host(guests::TASKS, &format!("[{{ path = {middleware:?} }}]"));

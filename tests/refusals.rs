@@ -227,9 +227,9 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let app = application("composed.wasm", "");
     let composed = epilogue::testing::compose(Path::new(guests::TASKS), &[]).unwrap();
     fs::write(app.path().join("composed.wasm"), composed.bytes).unwrap();
-    let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts. It runs its tasks itself, so no \
-                    task engine can store them: set tool.epilogue.source of the component to the guest itself, which \
-                    is not composed";
+    let expected = "Error: component \"app\" (DIR/composed.wasm) is composed for other hosts and runs its own tasks, so no \
+                    task engine can store these tasks: set tool.epilogue.source of the component to the guest's file \
+                    from before `epilogue compose`";
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
     assert_eq!(refusal_with(app.path(), &["--engine", &engine, "--durable", "--work"]), expected);
     assert_eq!(refusal_with(app.path(), &["--engine", &engine]), expected);
@@ -245,7 +245,7 @@ fn what_is_composed_where_its_tasks_should_be_stored() {
     let host = Process::start(up(app.path(), []));
     get(host.address(), "/?run=ok");
     host.logged(
-        "component \"app\" is composed for other hosts. It runs its tasks itself, so this host cannot keep all its promises for them: ",
+        "component \"app\" is composed for other hosts and runs its own tasks, so this host cannot see these tasks: ",
     );
     host.logged("name=\"ok\" state=\"succeeded\"");
 
@@ -290,7 +290,8 @@ fn tasks_without_a_runner_are_refused_and_the_rest_is_served() {
     let host = Process::start(up(app.path(), []));
     assert_eq!(get(host.address(), "/"), "no-runner");
     host.logged(
-        "component \"app\" can enqueue tasks but does not export epilogue:background/runner: none will be accepted",
+        "component \"app\" imports epilogue:background/queue but does not export epilogue:background/runner, \
+         so it cannot add tasks: build it with the SDK",
     );
 }
 

@@ -21,7 +21,7 @@ use crate::guests;
 use crate::process::{Process, application, retry, up};
 use crate::upstream::{Call, Upstream};
 
-const ON_AS_IT_WAS: &str = "the application goes on as it was";
+const OLD_VERSION_RUNS: &str = "the old version keeps running";
 
 #[test]
 fn under_load_each_request_gets_one_version_whole_and_no_task_is_lost() {
@@ -125,7 +125,7 @@ fn a_mistake_changes_nothing_and_is_named() {
     for (times, (manifest, named)) in (1..).zip(mistakes) {
         fs::write(&file, &manifest).unwrap();
         host.signal("HUP");
-        let line = host.logged_times(ON_AS_IT_WAS, times);
+        let line = host.logged_times(OLD_VERSION_RUNS, times);
         assert!(line.contains("ERROR") && line.contains("cannot reload the application: "), "{line}");
         assert!(line.contains(named), "{named} should be in {line}");
         assert_eq!(get(host.address(), "/"), "Hello, world!");

@@ -24,7 +24,7 @@ fn status(host: &Process, path: &str) -> StatusCode {
 fn a_host_with_few_addresses_has_few_instances() {
     let app = application(guests::HELLO, "");
     let host = Process::start(limited(&up(app.path(), []), 64 << 30));
-    let line = host.logged("the system has no addresses for");
+    let line = host.logged("the address space has no room for");
     assert!(line.contains("there is room for 9 now") && line.contains("max-instances"), "{line}");
     assert_eq!(get(host.address(), "/"), "Hello, world!");
 }
@@ -40,7 +40,7 @@ fn s12_a_request_without_memory_for_an_instance_gets_503() {
     host.limit_data(Some(256 << 10));
     assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
     let line = host.logged("a request has no instance");
-    assert!(line.contains("the system has nothing left for it"), "{line}");
+    assert!(line.contains("the system has no memory, memory mapping or file descriptor left"), "{line}");
     host.limit_data(None);
     assert_eq!(status(), StatusCode::OK);
 }

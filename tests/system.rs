@@ -115,7 +115,7 @@ fn a_link_out_of_the_application_is_refused() {
         let ended = Process::start(up(app.path(), [])).ended();
         assert_eq!(ended.code, Some(1));
         let stderr = ended.stderr.join("\n");
-        assert!(stderr.contains(&format!("{link} leads over a symbolic link to /etc")), "{stderr}");
+        assert!(stderr.contains(&format!("{link} goes through a symbolic link to /etc")), "{stderr}");
     }
 }
 

@@ -138,7 +138,7 @@ fn a_reload_brings_a_new_certificate() {
 
     fs::write(https.app.path().join("key.pem"), "no key").unwrap();
     https.host.signal("HUP");
-    let line = https.host.logged("goes on as it was");
+    let line = https.host.logged("the old version keeps running");
     assert!(line.contains("key.pem"), "{line}");
     assert_eq!(https.get(Protocol::Http1)["scheme"], "https");
 }

@@ -53,7 +53,7 @@ fn a_change_of_the_sources_is_built_and_then_reloaded() {
     assert!(get(host.address(), "/").starts_with(OUTBOUND));
 
     fs::remove_file(&source).unwrap();
-    let line = host.logged("the application goes on as it was");
+    let line = host.logged("the old version keeps running");
     assert!(line.contains("ERROR"), "{line}");
     assert!(line.contains("building app failed: `cp src/deep/app app.wasm` ended with exit status: 1"), "{line}");
     assert!(get(host.address(), "/").starts_with(OUTBOUND));

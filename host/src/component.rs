@@ -253,17 +253,17 @@ fn beyond_limit(full: Full) -> NoInstance {
 ///
 /// Returns an error if the host has a task engine, because the host cannot store the tasks of a composed component.
 fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Result<()> {
-    let advice = "set tool.epilogue.source of the component to the guest itself, which is not composed";
+    let advice = "set tool.epilogue.source of the component to the guest's file from before `epilogue compose`";
     ensure!(
         !has_task_engine,
-        "component {id:?} ({}) is composed for other hosts. It runs its tasks itself, so no task engine can store them: \
-         {advice}",
+        "component {id:?} ({}) is composed for other hosts and runs its own tasks, so no task engine can store these \
+         tasks: {advice}",
         file.display()
     );
     tracing::warn!(
         target: "epilogue::component",
-        "component {id:?} is composed for other hosts. It runs its tasks itself, so this host cannot keep all its \
-         promises for them: {advice}"
+        "component {id:?} is composed for other hosts and runs its own tasks, so this host cannot see these \
+         tasks: {advice}"
     );
     Ok(())
 }
@@ -280,7 +280,8 @@ fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usiz
     if runner.is_none() && imports(engine, compiled, &name("queue", QUEUE)) {
         tracing::warn!(
             target: "epilogue::component",
-            "component {id:?} can enqueue tasks but does not export epilogue:background/runner: none will be accepted"
+            "component {id:?} imports epilogue:background/queue but does not export epilogue:background/runner, so it \
+             cannot add tasks: build it with the SDK"
         );
     }
     (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)

@@ -47,7 +47,7 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 
 /// The error in a request's record if the host drops the request before its end, for example because the host panics.
-const GAVE_UP: &str = "the host gave up the request";
+const GAVE_UP: &str = "the host dropped the request before its end";
 
 /// Serves `request` until its teardown has ended, and passes the request's record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {

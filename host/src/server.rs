@@ -86,7 +86,7 @@ impl Server {
         let address = options.listen;
         let listeners =
             listen(address, options.threads.get()).with_context(|| format!("cannot listen on {scheme}://{address}"))?;
-        let address = listeners.first().context("there must be a worker")?.local_addr()?;
+        let address = listeners.first().context("there must be a thread")?.local_addr()?;
         let admission = Arc::new(Admission::new(&options));
         let listeners = listeners.into_iter().zip(EventLoop::for_each(options.threads.get())?).collect();
         let task_store = app.task_store.clone().filter(|_| options.work);

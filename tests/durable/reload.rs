@@ -27,7 +27,7 @@ fn sighup_loads_a_worker_s_application_anew_and_what_runs_ends_on_the_old_one() 
     worker.printed("opened 1 ");
     std::fs::write(fixture.app.path().join("spin.toml"), "mistaken").unwrap();
     worker.signal("HUP");
-    worker.logged("the application goes on as it was");
+    worker.logged("the old version keeps running");
     ask(host.address(), "run=ok&tag=-last");
     worker.printed("ok-last-new 1 ");
     fixture.wait_until_done();
@@ -78,7 +78,7 @@ fn a_worker_that_watches_runs_what_is_built_anew_and_loses_no_task() {
     // What does not build changes nothing.
     fs::remove_file(&source).unwrap();
     fs::create_dir(&source).unwrap();
-    let error = worker.logged("the application goes on as it was");
+    let error = worker.logged("the old version keeps running");
     assert!(error.contains("building app failed"), "{error}");
     knock("third").answer("go on");
     worker.printed("ok-third 1 ");

@@ -123,9 +123,11 @@ fn an_id_that_is_a_pattern_is_nobody_s(fixture: &mut Fixture) {
     let host = fixture.host([]);
     ask(host.address(), "run=ok");
     for id in ["*", ">", "", "a b"] {
-        for (command, said) in
-            [("show", "is not stored"), ("retry", "is not among the dead"), ("drop", "is not stored")]
-        {
+        for (command, said) in [
+            ("show", "is not stored"),
+            ("retry", "is not dead, so it cannot be retried: `epilogue tasks dead` lists the dead tasks"),
+            ("drop", "is not stored"),
+        ] {
             let ended = fixture.tasks([command, id]);
             assert_eq!((ended.code, ended.stderr), (Some(1), vec![format!("{id} {said}")]), "{command}");
         }

@@ -243,7 +243,7 @@ fn a_worker_without_the_component_leaves_the_tasks_to_others_and_then_to_the_ope
     let address = host.address();
     let start = Instant::now();
     ask(address, "run=ok,bill&attempts=4");
-    let why = "this application has no component \"app\" that runs ok, bill";
+    let why = "this version of the application has no component \"app\" with the tasks ok, bill";
     let dead = stranger.logged("state=\"dead\"");
     let quoted = format!("error=\"{}\"", why.replace('"', "\\\""));
     assert!(dead.contains("cause=\"failed\"") && dead.contains(&quoted), "{dead}");

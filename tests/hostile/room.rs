@@ -35,7 +35,7 @@ impl Full {
         };
         host.logged("tasks wait for an instance");
         assert_eq!(status(address), 503, "and nobody overtakes them");
-        host.logged("there is no room for another instance: tasks already wait for one, and go first");
+        host.logged("there is no room for another instance: waiting tasks get the next instance");
         Self { host, other, _app: app }
     }
 }

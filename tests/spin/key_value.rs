@@ -208,7 +208,7 @@ fn what_cannot_be_a_store_is_named_at_the_start() {
     for (options, expected) in [
         (
             &[][..],
-            "component \"app\" cannot have its key_value_stores: nothing is behind the key-value store \"cache\": add \
+            "component \"app\" cannot have its key_value_stores: the key-value store \"cache\" is not configured: add \
              [key_value_store.cache] to the file of --runtime-config-file",
         ),
         (

@@ -135,8 +135,8 @@ fn what_the_operator_sets_wrongly_is_named_without_its_value() {
         (
             &[][..],
             format!(
-                "{manifest}: required variables have no value: token; set each, such as with --variable token=VALUE or \
-                 SPIN_VARIABLE_TOKEN"
+                "{manifest}: required variables have no value: token; set each one, for example with --variable \
+                 token=VALUE or SPIN_VARIABLE_TOKEN"
             ),
         ),
         (

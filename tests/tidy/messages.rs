@@ -56,7 +56,7 @@ const OTHERS: [&str; 21] = [
     "the address should be one of IP",
     "the stream: 503",
     "there is nothing to compose",
-    "there must be a worker",
+    "there must be a thread",
     "{NAME}={token}; Path=/; HttpOnly; SameSite=Strict",
     "{doc} [default: {default}]",
 ];

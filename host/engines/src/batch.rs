@@ -186,7 +186,10 @@ impl Batch {
         let corrupt = |error: serde_json::Error| Error::Corrupt(error.to_string());
         let Version { v } = serde_json::from_slice(envelope).map_err(corrupt)?;
         if v != u64::from(VERSION) {
-            let why = format!("its version is {v}, and this program reads {VERSION}: use the version that wrote it");
+            let why = format!(
+                "its format has version {v}, and this program reads version {VERSION}: use the version of epilogue \
+                 that stored it"
+            );
             return Err(Error::Corrupt(why));
         }
         let batch: Self = serde_json::from_slice(envelope).map_err(corrupt)?;
@@ -301,7 +304,7 @@ mod tests {
     #[test]
     fn an_unknown_version_is_refused_and_named() {
         let error = Batch::from_envelope(br#"{"v":2,"anything":true}"#).unwrap_err();
-        assert!(error.to_string().contains("its version is 2, and this program reads 1"), "{error}");
+        assert!(error.to_string().contains("its format has version 2, and this program reads version 1"), "{error}");
     }
 
     #[test]

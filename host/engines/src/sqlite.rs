@@ -293,8 +293,8 @@ fn parse(url: &str) -> Result<(PathBuf, &'static str)> {
         "" | "synchronous=full" => "FULL",
         "synchronous=normal" => "NORMAL",
         _ => {
-            let known = "'synchronous=full' and 'synchronous=normal'";
-            return Err(Error::Config(format!("sqlite:{path} has the option '{query}'; there are {known}")));
+            let known = "'synchronous=full' or 'synchronous=normal'";
+            return Err(Error::Config(format!("sqlite:{path} has the unknown option '{query}': use {known}")));
         }
     };
     Ok((path.into(), synchronous))

@@ -217,7 +217,7 @@ impl HostPattern {
         match host.strip_prefix("*.") {
             Some(domain) => match exact(domain)? {
                 Host::Domain(domain) => Ok(Self::Subdomain(format!(".{domain}"))),
-                _ => bail!("\"*.\" needs a domain behind it"),
+                _ => bail!("\"*.\" must be followed by a domain, as in \"*.example.com\""),
             },
             None => Ok(Self::Exact(exact(host)?)),
         }

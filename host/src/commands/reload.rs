@@ -42,7 +42,7 @@ impl Reloader {
                 // One reload handles all causes that `causes` has received meanwhile.
                 let all: Vec<Cause> = iter::once(first).chain(causes.try_iter()).collect();
                 if let Err(error) = self.heed(all) {
-                    tracing::error!(target: "epilogue::reload", "{error:#}; the application goes on as it was");
+                    tracing::error!(target: "epilogue::reload", "{error:#}; the old version keeps running");
                 }
             }
         };

@@ -161,7 +161,8 @@ fn check_required(manifest: &Manifest, resolver: &Resolver) -> anyhow::Result<()
     let Some(first) = missing.first() else { return Ok(()) };
     let prefix = Environment::DEFAULT_PREFIX;
     bail!(
-        "{}: required variables have no value: {}; set each, such as with --variable {first}=VALUE or {prefix}_{}",
+        "{}: required variables have no value: {}; set each one, for example with --variable {first}=VALUE or \
+         {prefix}_{}",
         manifest.path.display(),
         missing.join(", "),
         first.to_ascii_uppercase()

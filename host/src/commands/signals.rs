@@ -1,5 +1,5 @@
-//! Handles signals. On SIGTERM and SIGINT, the host shuts down (S13). On SIGHUP, the host reloads the application. On
-//! SIGUSR1, the host logs its state.
+//! Handles signals. On SIGTERM and SIGINT, the host shuts down (promise S13). On SIGHUP, the host reloads the
+//! application. On SIGUSR1, the host logs its state.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -27,7 +27,8 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
 /// Starts a thread that handles signals.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (S13).
+/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (promise
+/// S13).
 /// If one SIGINT and one SIGTERM arrive, the host does not stop at once, because one Ctrl-C can cause both signals. In
 /// that case, the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(

@@ -71,9 +71,12 @@ impl Watching {
                 // When the host ends, the receiver no longer exists.
                 _ = causes.send(Cause::Files(changes.flat_map(|change| change.event.paths).collect()));
             }
-            Err(errors) => errors
-                .iter()
-                .for_each(|error| tracing::warn!(target: "epilogue::watch", "a change may have been missed: {error}")),
+            Err(errors) => errors.iter().for_each(|error| {
+                tracing::warn!(
+                    target: "epilogue::watch",
+                    "a file change may have been missed, so save the file again: {error}"
+                );
+            }),
         };
         let watcher = new_debouncer_opt(REST, None, tell, NoCache, notify::Config::default())?;
         let mut watching = Self { watcher, build, watched: Watched::default() };
@@ -136,7 +139,11 @@ impl Watched {
             let id = &component.id;
             let Some(build) = &component.build else { continue };
             if build.watch.is_empty() {
-                tracing::warn!(target: "epilogue::watch", "component {id:?} has no build.watch: changes of its source files are not seen");
+                tracing::warn!(
+                    target: "epilogue::watch",
+                    "component {id:?} has no build.watch, so --watch ignores changes of its source files: add watch to \
+                     [component.{id}.build]"
+                );
             }
             for pattern in &build.watch {
                 let whole = format!("{}/{pattern}", Pattern::escape(&build.workdir.to_string_lossy()));

@@ -131,8 +131,8 @@ mod tests {
             (
                 APPLICATION,
                 APPLICATION,
-                "\"around\" (FILE) cannot be a middleware: it does not import wasi:http/handler@0.3.0, so it could \
-                 never pass a request on: build it with a feature such as spin-sdk's http-middleware",
+                "\"around\" (FILE) cannot be a middleware: it does not import wasi:http/handler@0.3.0, so it cannot \
+                 pass requests on: build it with a feature such as spin-sdk's http-middleware",
             ),
             (
                 MIDDLEWARE,

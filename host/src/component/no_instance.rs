@@ -51,7 +51,7 @@ impl fmt::Display for NoInstance {
             Self::Full(full) => write!(f, "there is no room for another instance: {full}"),
             Self::Stopped => f.write_str("the host stopped"),
             Self::TimedOut(limit) => {
-                write!(f, "the component cannot be started: that took more than {}", Shown(*limit))
+                write!(f, "the component did not start within {}", Shown(*limit))
             }
             Self::Failed(error) => write!(f, "the component cannot be started: {error:#}"),
         }
@@ -73,12 +73,16 @@ impl Full {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Instances => f.write_str("max-instances exist"),
-            Self::Memory => f.write_str("the process has taken nearly all of max-memory"),
+            Self::Instances => f.write_str("max-instances is reached"),
+            Self::Memory => f.write_str("the process uses nearly all of max-memory"),
             Self::System(error) => {
-                write!(f, "the system has nothing left for it (see vm.max_map_count, and `ulimit -a`): {error:#}")
+                write!(
+                    f,
+                    "the system has no memory, memory mapping or file descriptor left (check vm.max_map_count and \
+                     `ulimit -a`): {error:#}"
+                )
             }
-            Self::TasksWait => f.write_str("tasks already wait for one, and go first"),
+            Self::TasksWait => f.write_str("waiting tasks get the next instance"),
         }
     }
 }

@@ -28,9 +28,9 @@ pub(super) fn largest_engine(
         if fitting < max_instances {
             tracing::warn!(
                 target: "epilogue::engine",
-                "vm.max_map_count is {limit}. It allows {fitting} instances, and max-instances is {max_instances}. Beyond \
-                 {fitting}, requests get 503, and tasks wait. To have more, set vm.max_map_count to {}. Otherwise set \
-                 max-instances to {fitting}, and max-requests and max-draining to {fitting} in all",
+                "vm.max_map_count is {limit}, which allows {fitting} instances, but max-instances is {max_instances}. \
+                 While {fitting} instances are in use, requests get 503, and tasks wait. Set vm.max_map_count to {}. Or \
+                 set max-instances to {fitting}, and lower max-requests and max-draining until their sum is {fitting}",
                 needed(max_instances)
             );
         }
@@ -49,9 +49,9 @@ pub(super) fn largest_engine(
     if instances < wanted {
         tracing::warn!(
             target: "epilogue::engine",
-            "the system has no addresses for {wanted} instances of 4 GiB each: there is room for {instances} now. Beyond \
-             {instances}, requests get 503, and tasks wait. To have more, raise `ulimit -v`, if it is set. Otherwise set \
-             max-instances to {instances}, and max-requests and max-draining to {instances} in all"
+            "the address space has no room for {wanted} instances of 4 GiB each, only for {instances}. While \
+             {instances} instances are in use, requests get 503, and tasks wait. If `ulimit -v` is set, raise it. Or set \
+             max-instances to {instances}, and lower max-requests and max-draining until their sum is {instances}"
         );
     }
     Ok((engine, instances))

@@ -56,7 +56,10 @@ pub(crate) fn check_guest(imports: &[String], exports: &[String]) -> anyhow::Res
     check_handler(exports)?;
     let enqueues = imports.iter().any(|name| name.starts_with(CONTRACT));
     let runs = exports.iter().any(|name| name == RUNNER);
-    ensure!(!enqueues || runs, "it imports {CONTRACT}queue but does not export {RUNNER} to run its tasks");
+    ensure!(
+        !enqueues || runs,
+        "it imports {CONTRACT}queue but does not export {RUNNER}, so its tasks cannot run: build it with the SDK"
+    );
     Ok(())
 }
 
@@ -99,7 +102,7 @@ pub(crate) fn check_middleware(types: &Types, world: &World) -> anyhow::Result<(
     };
     ensure!(
         passes_on,
-        "it does not import {HANDLER}, so it could never pass a request on: build it with a feature such as spin-sdk's \
+        "it does not import {HANDLER}, so it cannot pass requests on: build it with a feature such as spin-sdk's \
          http-middleware"
     );
     Ok(())
@@ -118,7 +121,8 @@ mod tests {
         let idle = check_guest(&queue, &names(&[HANDLER])).unwrap_err().to_string();
         assert_eq!(
             idle,
-            "it imports epilogue:background/queue but does not export epilogue:background/runner@0.1.0 to run its tasks"
+            "it imports epilogue:background/queue but does not export epilogue:background/runner@0.1.0, so its tasks \
+             cannot run: build it with the SDK"
         );
         assert!(check_guest(&queue, &names(&[HANDLER, RUNNER])).is_ok());
     }

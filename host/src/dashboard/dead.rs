@@ -128,7 +128,8 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
         return json(&json!({ "matches": chosen.len(), "tasks": tasks }));
     }
     if expect.is_some_and(|expect| expect != chosen.len()) {
-        let mut response = json(&json!({ "error": "the batches have changed meanwhile", "matches": chosen.len() }));
+        let mut response =
+            json(&json!({ "error": "the batches have changed: look at the list again", "matches": chosen.len() }));
         *response.status_mut() = StatusCode::CONFLICT;
         return response;
     }
@@ -138,7 +139,7 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     for id in chosen {
         match change.make(store, &id).await {
             Ok(true) => done += 1,
-            Ok(false) => failed.push(json!({ "id": id, "error": "it is no longer there" })),
+            Ok(false) => failed.push(json!({ "id": id, "error": "somebody else has retried or dropped it" })),
             Err(error) => failed.push(json!({ "id": id, "error": error.to_string() })),
         }
     }

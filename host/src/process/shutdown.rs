@@ -1,5 +1,5 @@
-//! Implements the graceful shutdown (S13). The host accepts no new work and finishes the running work. If work still
-//! runs at the end of the grace period, the host stops by force.
+//! Implements the graceful shutdown (promise S13). The host accepts no new work and finishes the running work. If work
+//! still runs at the end of the grace period, the host stops by force.
 
 use std::time::Duration;
 

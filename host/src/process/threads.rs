@@ -92,7 +92,7 @@ where
         let Some(index) = end else { return result };
         let Some(thread) = threads.get_mut(index).and_then(Option::take) else { continue };
         if let Err(error) = thread.join().map_err(|_| anyhow!("it panicked")).flatten() {
-            fail(error.context("a worker ended"), &mut deadline);
+            fail(error.context("a thread of the host ended"), &mut deadline);
         }
     }
 }
@@ -125,13 +125,13 @@ mod tests {
     #[test]
     fn a_thread_that_ends_with_an_error_ends_all() {
         let error = run_beside(|| Err(anyhow!("no socket"))).unwrap_err();
-        assert_eq!(format!("{error:#}"), "a worker ended: no socket");
+        assert_eq!(format!("{error:#}"), "a thread of the host ended: no socket");
     }
 
     #[test]
     fn a_thread_that_panics_ends_all() {
         let error = run_beside(|| panic::resume_unwind(Box::new("on purpose"))).unwrap_err();
-        assert_eq!(format!("{error:#}"), "a worker ended: it panicked");
+        assert_eq!(format!("{error:#}"), "a thread of the host ended: it panicked");
     }
 
     #[test]

@@ -77,11 +77,12 @@ pub(crate) fn processes() -> Vec<u32> {
 pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     let path = folder().join(format!("{pid}.sock"));
     let mut stream = UnixStream::connect(&path)
-        .with_context(|| format!("process {pid} does not tell its state on {}", path.display()))?;
+        .with_context(|| format!("no host with the process id {pid} answers on {}", path.display()))?;
     stream.set_read_timeout(Some(LIMIT))?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).with_context(|| format!("process {pid} did not answer in time"))?;
-    serde_json::from_slice(&text).with_context(|| format!("process {pid} is another version of epilogue"))
+    serde_json::from_slice(&text)
+        .with_context(|| format!("process {pid} is another version of epilogue: use the command of that version"))
 }
 
 /// Returns the folder with the sockets of this user's processes.

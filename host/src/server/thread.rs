@@ -183,7 +183,13 @@ impl ServerThread {
             && let Some(times) = self.host.refusals.due()
         {
             let client = reply.address().to_string();
-            tracing::warn!(target: "epilogue::connection", times, limit, client, "requests of clients beyond their limit are refused");
+            tracing::warn!(
+                target: "epilogue::connection",
+                times,
+                limit,
+                client,
+                "requests are refused, because their clients have reached a limit"
+            );
         }
         reply.send(unavailable());
     }

@@ -19,7 +19,7 @@ pub(crate) fn install(prometheus: Option<PrometheusRecorder>, meters: Option<Met
             metrics::set_global_recorder(both).is_ok()
         }
     };
-    installed.then_some(()).context("metrics are already recorded elsewhere")?;
+    installed.then_some(()).context("this process already has another metrics recorder")?;
     describe();
     Ok(())
 }

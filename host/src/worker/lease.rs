@@ -94,7 +94,9 @@ impl<'a> LeasedBatch<'a> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
             let (component, names) = (&batch.component, names.join(", "));
-            NotBegun::Failed(format!("this application has no component {component:?} that runs {names}"))
+            NotBegun::Failed(format!(
+                "this version of the application has no component {component:?} with the tasks {names}"
+            ))
         })?;
         let scope = Arc::new(scope(batch, &pool, &observer));
         let mut life = Life::of(pool, scope, observer).await.map_err(|error| match error {

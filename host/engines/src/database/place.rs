@@ -29,7 +29,7 @@ impl Place {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),
             _ => Err(Error::Unavailable(format!(
-                "{} was moved, removed or replaced while it was open: put it back, or restart",
+                "{} was moved, removed or replaced while it was open: put the file back, or restart this process",
                 self.path.display()
             ))),
         }

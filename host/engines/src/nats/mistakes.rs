@@ -14,7 +14,7 @@ use super::{Error, Nats};
 impl Nats {
     /// If the connection has failed, converts the client's error into the engine's error.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
-        let another = || self.mistake("another program than NATS answers there");
+        let another = || self.mistake("a program other than NATS answers there: correct the host or the port");
         match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                 self.mistake("the server refuses the user, password or token of the URL")

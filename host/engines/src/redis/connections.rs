@@ -219,16 +219,16 @@ fn explain(error: RedisError) -> Error {
             Error::Config(format!("Redis' host is not known: correct its name: {text}"))
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => Error::Config(format!(
-            "Redis' user may not do this: allow it all commands on the keys `{{epilogue}}:*`: {text}"
+            "Redis' user has too few permissions: allow it all commands on the keys `{{epilogue}}:*`: {text}"
         )),
         _ if text.contains("DB index is out of range") => Error::Config(format!(
             "Redis has no database of this number: use a number below the setting `databases` of Redis: {text}"
         )),
         _ if error.kind() == ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") => Error::Config(format!(
-            "Redis knows no such user and password: put the right ones into the URL, redis://user:password@host: {text}"
+            "Redis refuses the user or the password: correct them in the URL, as in redis://user:password@host: {text}"
         )),
         _ if error.code() == Some("NOAUTH") || text.contains("Authentication required") => {
-            Error::Config(format!("Redis wants a password: put it into the URL, redis://:password@host: {text}"))
+            Error::Config(format!("Redis needs a password: add it to the URL, as in redis://:password@host: {text}"))
         }
         _ => Error::Unavailable(format!("Redis: {text}")),
     }

@@ -89,7 +89,7 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
     match prepared {
         File::Ours => Ok(connection),
         File::Foreign => Err(foreign("is a database of another program: name another file".to_owned())),
-        File::InUse => Err(at(&"an earlier version of epilogue has it open: end that process first")),
+        File::InUse => Err(at(&"a process of an earlier version of epilogue uses this file: end that process first")),
         File::Version(other) => {
             Err(foreign(format!("was written by another version of epilogue: its schema is {other}, not {VERSION}")))
         }

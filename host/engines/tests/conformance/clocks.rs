@@ -209,7 +209,8 @@ async fn a_file_of_an_earlier_version_is_taken_over_once_nobody_uses_it() {
     let url = format!("sqlite:{}", path.display());
     let open = || connect(&url, Options::default());
     let error = open().unwrap_err();
-    let told = |why: &str| why.contains("an earlier version of epilogue has it open: end that process first");
+    let told =
+        |why: &str| why.contains("a process of an earlier version of epilogue uses this file: end that process first");
     assert!(matches!(&error, Error::Unavailable(why) if told(why)), "{error:?}");
     drop(owner);
     let engine = open().unwrap();

@@ -31,8 +31,8 @@ async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_
     let set: String =
         redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("a secret").query_async(&mut admin).await.unwrap();
     assert_eq!(set, "OK");
-    refused(error(&format!("redis://{address}")).await, "Redis wants a password: put it into the URL");
-    refused(error(&format!("redis://{address}/1")).await, "Redis wants a password: put it into the URL");
+    refused(error(&format!("redis://{address}")).await, "Redis needs a password: add it to the URL");
+    refused(error(&format!("redis://{address}/1")).await, "Redis needs a password: add it to the URL");
     refused(error(&format!("redis://:another%20secret@{address}")).await, "put the right ones into the URL");
     // `a..b` has an empty label, so no name server knows this name.
     refused(error("redis://a..b").await, "Redis' host is not known: correct its name");

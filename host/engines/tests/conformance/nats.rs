@@ -305,9 +305,9 @@ async fn mistakes_in_the_url_are_told_from_a_server_that_is_down() {
     let without = Server::nats_with(without.to_owned());
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (url, named) in [
-        (another_program(b"-ERR unknown command\r\n", false), Some("another program than NATS")),
-        (another_program(b"HTTP/1.1 400 Bad Request\r\n\r\n", false), Some("another program than NATS")),
-        (another_program(b"SSH-2.0-OpenSSH_9.2\r\n", true), Some("another program than NATS")),
+        (another_program(b"-ERR unknown command\r\n", false), Some("a program other than NATS")),
+        (another_program(b"HTTP/1.1 400 Bad Request\r\n\r\n", false), Some("a program other than NATS")),
+        (another_program(b"SSH-2.0-OpenSSH_9.2\r\n", true), Some("a program other than NATS")),
         ("nats://user:secret@a..b".to_owned(), Some("the host is not known")),
         (without.url(), Some("`--jetstream`")),
         (format!("nats://user:secret@{free}"), None),

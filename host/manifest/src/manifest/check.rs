@@ -114,8 +114,8 @@ impl Manifest {
             })
             .map(|component| {
                 format!(
-                    "the environment, files and variables of the middleware {:?} are never used: it has only what \
-                     inherit_configuration names",
+                    "the environment, files and variables of the middleware {:?} have no effect: write them into the \
+                     component that the middleware wraps, and add their keys to inherit_configuration",
                     component.id
                 )
             })

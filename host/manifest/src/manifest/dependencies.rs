@@ -145,7 +145,8 @@ fn dependency<'a>(
             };
             if let Some(key) = configuration(component, dependents) {
                 let message = format_args!(
-                    "{} is the component {id:?}, which has {key:?}: a dependency has only what inherit_configuration names",
+                    "{} is the component {id:?}, which has {key:?}: remove this key, because a dependency gets its \
+                     configuration only through inherit_configuration",
                     entry.name()
                 );
                 return Err(entry.error(&at, message));

@@ -286,7 +286,7 @@ impl FilesEntry {
                 bail!("{pattern:?} leaves the application's folder: use {{ source = …, destination = … }}")
             }
             Self::Pattern(pattern) if pattern == "." || pattern.ends_with("/.") => {
-                bail!("{pattern:?} is no pattern: use \"**/*\", or {{ source = …, destination = … }}")
+                bail!("{pattern:?} matches no files: use \"**/*\", or {{ source = …, destination = … }}")
             }
             Self::Placement { destination, .. } if leaves(destination) => {
                 bail!("the destination {destination:?} must not contain \"..\"")

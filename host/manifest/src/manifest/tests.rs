@@ -204,8 +204,8 @@ source = "idle.wasm"
     assert_eq!(
         configured.warnings().collect::<Vec<_>>(),
         [
-            "spin.toml: the environment, files and variables of the middleware \"login\" are never used: it has only what \
-             inherit_configuration names"
+            "spin.toml: the environment, files and variables of the middleware \"login\" have no effect: write them into \
+             the component that the middleware wraps, and add their keys to inherit_configuration"
         ]
     );
     let services = manifest.services();

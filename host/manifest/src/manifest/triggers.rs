@@ -89,7 +89,10 @@ fn http(mut table: Section<'_>, number: usize, manifest: &mut Manifest) -> anyho
         (None, Some(response)) if middleware.is_empty() => Target::Static { id, response },
         (None, None) => return Err(table.missing("component")),
         (None, Some(_)) => {
-            let message = format_args!("{} has a static_response, which no middleware can be around", table.name());
+            let message = format_args!(
+                "{} has a static_response, which cannot have middleware: remove one of the two",
+                table.name()
+            );
             return Err(table.error(table.span(), message));
         }
         (Some(_), Some(_)) => {

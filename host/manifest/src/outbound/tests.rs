@@ -99,7 +99,10 @@ fn bad_entries_are_explained() {
             "\"http://a.*.com\" is not an allowed host: a wildcard can only stand for a whole host or, as \"*.\", in \
              front of a domain",
         ),
-        ("http://*.127.0.0.1", "\"http://*.127.0.0.1\" is not an allowed host: \"*.\" needs a domain behind it"),
+        (
+            "http://*.127.0.0.1",
+            "\"http://*.127.0.0.1\" is not an allowed host: \"*.\" must be followed by a domain, as in \"*.example.com\"",
+        ),
     ] {
         assert_eq!(format!("{:#}", AllowedHost::parse(entry).unwrap_err()), expected);
     }

@@ -105,7 +105,7 @@ impl Stores {
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(
-                "nothing is behind the key-value store {label:?}: add [key_value_store.{label}] to the file of \
+                "the key-value store {label:?} is not configured: add [key_value_store.{label}] to the file of \
                  --runtime-config-file"
             )
         };
@@ -179,7 +179,7 @@ mod tests {
         let error = Stores::default().open("cache").err().unwrap();
         assert_eq!(
             format!("{error:#}"),
-            "nothing is behind the key-value store \"cache\": add [key_value_store.cache] to the file of \
+            "the key-value store \"cache\" is not configured: add [key_value_store.cache] to the file of \
              --runtime-config-file"
         );
     }

@@ -126,7 +126,7 @@ fn did(change: Change) -> &'static str {
 
 fn did_not(change: Change) -> &'static str {
     match change {
-        Change::Retry => "is not among the dead",
+        Change::Retry => "is not dead, so it cannot be retried: `epilogue tasks dead` lists the dead tasks",
         Change::Drop => "is not stored",
     }
 }

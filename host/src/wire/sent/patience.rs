@@ -50,7 +50,11 @@ impl Patience {
             () = standstill(self.limit, step(self.limit).min(STALLED_AFTER), takes_nothing, tell) => {}
         }
         let limit = Shown(self.limit);
-        tracing::debug!(target: "epilogue::connection", %limit, "a client took nothing of its response for too long, and counts as gone");
+        tracing::debug!(
+            target: "epilogue::connection",
+            %limit,
+            "a client read nothing of its response for too long, so the host aborts the response"
+        );
         delivery.settle(ResponseOutcome::ClientGone);
         self.sender.abort();
         outcome.await

@@ -7,7 +7,7 @@ use super::Delivery;
 use crate::contract::bindings::ResponseOutcome;
 
 /// The error for a response that was not sent because the host has ended the connection.
-pub(super) const HOST_LEFT: &str = "the host stopped before it had been sent";
+pub(super) const HOST_LEFT: &str = "the host stopped before the response was sent";
 
 /// The responses of one connection that hyper has taken completely but has not flushed.
 ///

@@ -36,7 +36,7 @@ impl Inside {
             return Ok(());
         }
         bail!(
-            "{} leads over a symbolic link to {}, which is outside of the application's folder: replace the link by a \
+            "{} goes through a symbolic link to {}, which is outside the application's folder: replace the link with a \
              copy, or use {{ source = {real:?}, destination = … }}",
             path.display(),
             real.display()

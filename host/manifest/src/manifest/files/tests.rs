@@ -89,7 +89,7 @@ fn mistakes_are_explained() {
     for (entry, expected) in [
         (pattern("../x"), "\"../x\" leaves the application's folder: use { source = …, destination = … }"),
         (pattern("/etc/*"), "\"/etc/*\" leaves the application's folder: use { source = …, destination = … }"),
-        (pattern("."), "\".\" is no pattern: use \"**/*\", or { source = …, destination = … }"),
+        (pattern("."), "\".\" matches no files: use \"**/*\", or { source = …, destination = … }"),
         (placement("assets", "/../x"), "the destination \"/../x\" must not contain \"..\""),
     ] {
         let error = Files::new(&root, vec![entry], &[]).unwrap_err();
@@ -146,7 +146,7 @@ fn links_stay_in_the_application() {
             }
             let error = files.prepare(&scratch, writable).unwrap_err().to_string();
             assert!(error.contains(file) && error.contains(target), "{entry:?}: {error}");
-            assert!(error.contains("leads over a symbolic link to"), "{entry:?}: {error}");
+            assert!(error.contains("goes through a symbolic link to"), "{entry:?}: {error}");
         }
     }
     // The guest does not get excluded files, so the host does not check their links.

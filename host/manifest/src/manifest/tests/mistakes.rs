@@ -65,20 +65,20 @@ fn mistakes_of_components_are_reported_with_their_line() {
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
              [component.b]\nsource = \"b\"\nvariables = { c = \"d\" }",
-            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"variables\": a \
-             dependency has only what inherit_configuration names",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"variables\": \
+             remove this key, because a dependency gets its configuration only through inherit_configuration",
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
              [component.b]\nsource = \"b\"\ndependencies.c-d = { path = \"c\" }",
-            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"dependencies\": a \
-             dependency has only what inherit_configuration names",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"dependencies\": \
+             remove this key, because a dependency gets its configuration only through inherit_configuration",
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
              [component.b]\nsource = \"b\"\nfiles = [\"c\"]",
-            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"files\": a \
-             dependency has only what inherit_configuration names",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"files\": \
+             remove this key, because a dependency gets its configuration only through inherit_configuration",
         ),
         ("[component.notify]\nsource = {}", "spin.toml:11: \"source\" in [component.notify] has no \"url\""),
         (
@@ -99,7 +99,7 @@ fn mistakes_of_static_responses_are_reported_with_their_line() {
         ),
         (
             "route = \"/a\"\nstatic_response = {}\ndependencies.middleware = [{ path = \"a.wasm\" }]",
-            "spin.toml:6: [[trigger.http]] has a static_response, which no middleware can be around",
+            "spin.toml:6: [[trigger.http]] has a static_response, which cannot have middleware: remove one of the two",
         ),
         (
             "route = \"/a\"\nstatic_response = { status_code = 99 }",
