@@ -45,7 +45,7 @@ impl IoThread {
         E: From<Error> + Send + 'static,
         F: Future<Output = std::result::Result<T, E>> + Send + 'static,
     {
-        let unended = |error| Err(Error::Unavailable(format!("the thread for this call ended: {error}")).into());
+        let unended = |error| Err(Error::Unavailable(format!("the call ended without a result: {error}")).into());
         self.runtime.spawn(call).await.unwrap_or_else(unended)
     }
 }
