@@ -1,9 +1,10 @@
-//! Counts the tasks that a host has accepted and that have not ended.
+//! Counts the accepted tasks of a host that have not ended and that the host has not stored in the task engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The number of tasks that a host has accepted and that have not ended. All clones of this value share the number.
+/// The number of accepted tasks that have not ended and that the host has not stored in the task engine. All clones of
+/// this value share one number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog(Arc<AtomicUsize>);
 

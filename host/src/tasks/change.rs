@@ -1,4 +1,4 @@
-//! Retries or drops a stored batch for an operator.
+//! Retries or drops a stored batch of tasks, if an operator asks for it.
 
 use epilogue_engines::{self as engines, Entry};
 
@@ -11,14 +11,14 @@ use crate::tasks::store::TaskStore;
 pub(crate) enum Change {
     /// Makes a dead batch ready, so that a worker runs the batch again.
     Retry,
-    /// Removes the batch, in whatever state the batch is.
+    /// Removes the batch from the task engine. The state of the batch does not matter.
     Drop,
 }
 
 impl Change {
-    /// Changes one batch, and logs the change for each task of the batch. The operator's command must log the change
-    /// itself, because hosts do not notice it. Returns false if no batch has this id, or if a batch that is not dead
-    /// should be retried.
+    /// Changes one batch, and logs the change for each task of the batch. Hosts do not notice the change, so the
+    /// process of the operator's command logs it. Returns false if no batch has this id, or if the change is `Retry`
+    /// and the batch is not dead.
     ///
     /// # Errors
     ///
@@ -38,8 +38,8 @@ impl Change {
         Ok(changed.is_some())
     }
 
-    /// Logs the change, with one event for each task that had not ended. If the batch cannot be read, its tasks are
-    /// unknown, so this function logs nothing.
+    /// Logs one event for each task of the batch that has not ended. If the stored batch is not readable, this function
+    /// does not know the tasks and logs nothing.
     fn announce(self, entry: &Entry) {
         let Ok(batch) = entry.batch() else { return };
         for task in batch.tasks.iter().skip(entry.next as usize) {

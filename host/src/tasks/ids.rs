@@ -3,17 +3,17 @@
 use epilogue_engines::Batch;
 use epilogue_rules::trace;
 
-/// A request's id and the id of its trace. Each event about the request, its tasks or its outgoing requests contains both
-/// ids.
+/// A request's id and the id of its trace. Each log event about the request, its tasks or its outgoing requests
+/// contains both ids.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestIds<'a> {
     pub(crate) request: &'a str,
-    /// The id of the trace. The value is `None` if a batch was stored without a `traceparent`.
+    /// The id of the trace. The value is `None` for a batch that was stored without a `traceparent`.
     pub(crate) trace_id: Option<&'a str>,
 }
 
 impl<'a> RequestIds<'a> {
-    /// Makes the ids of a request with this id and this `traceparent` header.
+    /// Makes the ids from a request's id and the request's `traceparent` header.
     pub(crate) fn new(request: &'a str, traceparent: &'a str) -> Self {
         Self { request, trace_id: Some(trace::id(traceparent)).filter(|id| !id.is_empty()) }
     }

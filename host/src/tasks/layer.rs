@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// A layer of a composed component: the application, or one of its middleware. A component without middleware has one
-/// layer.
+/// A layer of a composed component: a middleware, or the component that the middleware wraps. A component without
+/// middleware has one layer.
 #[derive(Debug)]
 pub(crate) struct Layer {
     /// The id of the layer's component in the manifest.

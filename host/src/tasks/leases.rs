@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// The largest number of batches in the list of one worker.
+/// The largest number of batches that the list shows for one worker.
 const MAX_BATCHES: usize = 100;
 
 /// A worker that holds leases.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Worker {
-    /// The worker's name, which consists of `worker-id` or the name of the machine, and a number. The value is `None`
-    /// if the task engine does not know the name.
+    /// The worker's name. The name begins with the setting `worker-id` or, if this setting is not set, with the
+    /// machine's name. The value is `None` if the task engine does not know the name.
     pub(crate) name: Option<String>,
     /// The number of batches that the worker has leased.
     pub(crate) leased: usize,
@@ -33,14 +33,14 @@ pub(crate) struct LeasedBatch {
     /// The name of the running task, or of the next task if no task runs. The text is empty if the batch cannot be
     /// read.
     pub(crate) task: String,
-    /// The number of the task's attempt. The first attempt has number 1.
+    /// The number of the task's newest attempt. The first attempt has number 1.
     pub(crate) attempt: u32,
     /// The number of tasks of the batch that wait behind this task.
     pub(crate) behind: usize,
     /// The time at which the request stored the batch, in the format of RFC 3339.
     pub(crate) since: String,
-    /// The number of seconds until the lease ends, unless the worker extends the lease. The value is `None` if the task
-    /// engine does not know this time.
+    /// The number of seconds until the lease ends, if the worker does not extend the lease. The value is `None` if the
+    /// task engine does not know this time.
     pub(crate) lease_left: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ impl LeasedBatch {
     }
 }
 
-/// Returns the workers that hold leases in the task engine, in the order of their names.
+/// Returns the workers that hold leases in the task engine, sorted by name.
 ///
 /// # Errors
 ///

@@ -11,22 +11,22 @@ use crate::tasks::ids::RequestIds;
 use crate::tasks::readers::Readers;
 use crate::tasks::record::{RequestRecord, TaskState};
 
-/// Numbers of requests and tasks, which a process logs when it ends.
+/// The numbers of requests and tasks that a process logs at its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The number of requests that a component served.
     pub requests: u64,
     /// The number of tasks that ended in this process, in any state.
     pub tasks: u64,
-    /// The number of tasks in `tasks` that the host has abandoned, for any reason.
+    /// How many of these `tasks` the host has abandoned, for any reason.
     pub abandoned: u64,
-    /// The number of tasks in `abandoned` that the host has abandoned at the end of the grace period or after a second
+    /// How many of these `abandoned` tasks the host has abandoned at the end of the grace period or after a second
     /// signal.
     pub abandoned_at_stop: u64,
 }
 
 impl Summary {
-    /// Adds the numbers of tasks in `workers`. These tasks are the durable tasks that this process has run.
+    /// Adds the numbers of tasks from `workers`, which is the summary of the durable tasks that this process has run.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
         Self {
             requests: self.requests,
@@ -36,14 +36,14 @@ impl Summary {
         }
     }
 
-    /// Returns the exit code of a process that was told to stop. The exit code depends only on the number of tasks that
-    /// the shutdown has abandoned.
+    /// Returns the exit code of a process that ends after a signal. The exit code shows whether the shutdown has
+    /// abandoned any tasks.
     pub(crate) fn exit_code(self) -> ExitCode {
         if self.abandoned_at_stop > 0 { ExitCode::from(ABANDONED) } else { ExitCode::SUCCESS }
     }
 }
 
-/// Counts requests when they end, and sends their records to the tests that asked for records.
+/// Counts each request that has ended. If a test has asked for records, also sends the request's record to the test.
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     counts: Arc<Counts>,
@@ -66,7 +66,7 @@ struct Counts {
 }
 
 impl Observer {
-    /// Makes an observer with these readers. The host records timelines of requests and batches for the readers.
+    /// Makes an observer. The host records the timelines of requests and batches for `readers`.
     pub(crate) fn with_readers(readers: Readers) -> Self {
         Self { readers, ..Self::default() }
     }
@@ -100,8 +100,7 @@ impl Observer {
         self.durable.load(Relaxed)
     }
 
-    /// Counts a task that the host has abandoned, because the grace period of the shutdown has ended or a second signal
-    /// has arrived.
+    /// Counts a task that the host has abandoned at the end of the shutdown's grace period or after a second signal.
     pub(crate) fn abandoned_at_stop(&self) {
         self.counts.abandoned_at_stop.fetch_add(1, Relaxed);
     }

@@ -25,7 +25,7 @@ use crate::tasks::record::StoredTask;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// The position of the component's layer that has added the task and runs the task.
+    /// The layer that has added the task and runs the task, as a position in the component's list of layers.
     pub(crate) layer: usize,
     pub(crate) name: String,
     pub(crate) args: Vec<u8>,
@@ -35,12 +35,12 @@ pub(crate) struct Task {
     pub(crate) backoff: Backoff,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) instance_bound: bool,
-    /// True if the host stores the task in the task engine, from which a worker runs the task.
+    /// True if the task is durable: the host stores the task in the task engine, and a worker runs the task.
     pub(crate) durable: bool,
     /// True if the task is bound to an instance that has died.
     pub(crate) orphaned: bool,
     /// True if the guest has cancelled the task before the task started. A cancelled task stays in the queue, so that
-    /// the records of all tasks are in order.
+    /// the host makes the records of all tasks in the order of the queue.
     pub(crate) cancelled: bool,
 }
 
@@ -84,9 +84,8 @@ struct Durability {
     attempts: u32,
     /// The pauses between the attempts of a durable task, if the guest sets no other pauses.
     backoff: Backoff,
-    /// The generation of new durable tasks: the number of durable tasks in the chain of tasks before the new task.
-    /// Tasks that a request adds have generation 0. If a durable task adds a durable task, the new task has the next
-    /// higher generation.
+    /// The generation of new durable tasks. If a request adds a durable task, the task has generation 0. If a durable
+    /// task adds a durable task, the new task has the next higher generation.
     generation: u32,
 }
 
@@ -133,8 +132,8 @@ impl Queue {
     }
 
     /// Prepares the queue for a batch of stored tasks on a worker. New tasks get numbers above `last`, the number of
-    /// the batch's last task. `generation` is the generation of the stored tasks, and new durable tasks get the next
-    /// higher generation.
+    /// the batch's last task. `generation` is the generation of the stored tasks. Durable tasks that the stored tasks
+    /// add get the next higher generation.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
@@ -209,14 +208,14 @@ impl Queue {
         id
     }
 
-    /// Reports whether the host must store an accepted task at once instead of appending the task to the queue. The
-    /// result is true if the task is durable and the handler has ended.
+    /// Reports whether the host must store an accepted task now instead of appending the task to the queue. The result
+    /// is true if the task is durable and the handler has ended.
     pub(crate) fn stores_now(&self, task: &Task) -> bool {
         task.durable && self.handler_ended
     }
 
-    /// Removes the traces of an accepted task that the host could not store. Frees the task's number and the `args`
-    /// bytes of the task's arguments, unless the host has accepted another task after this task.
+    /// Takes back the acceptance of a task that the host could not store. The task's number and the `args` bytes of its
+    /// arguments no longer count, unless the host has accepted another task after this task.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -224,9 +223,10 @@ impl Queue {
         }
     }
 
-    /// Records that the handler has ended, so that the host stores further durable tasks at once. Returns copies of the
-    /// waiting durable tasks whose condition fits the end of the handler. The caller must store these tasks together.
-    /// If no durable task waits, this function allocates no memory.
+    /// Records that the handler has ended. From now on, the host stores each new durable task as soon as the guest adds
+    /// the task. Returns copies of the waiting durable tasks that must run, because their condition (success, failure
+    /// or always) fits the end of the handler. The caller must store these tasks together. If no durable task waits,
+    /// this function allocates no memory.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;
         if self.durable == 0 {

@@ -1,4 +1,4 @@
-//! The readers of timelines. Each report, such as the access log, implements the trait [`Reader`].
+//! Passes the timelines of requests to reports, such as the access log. Each report implements the trait [`Reader`].
 
 use std::sync::Arc;
 
@@ -8,13 +8,12 @@ use crate::telemetry::otlp::spans::Spans;
 /// Gets the timelines of requests and batches. Serving threads and workers call these functions, so each function must
 /// be short and must not block.
 pub(crate) trait Reader: Send + Sync {
-    /// The host calls this function when a request has an instance and the handler is about to run, or when a batch is
-    /// about to run.
+    /// The host calls this function right before the handler of a request runs, or right before a batch runs.
     fn began(&self, timeline: &Arc<Shared>) {
         _ = timeline;
     }
 
-    /// The host calls this function when it has answered a request itself, without a component.
+    /// The host calls this function when the host has answered a request itself, without a component.
     fn answered(&self, timeline: &Timeline) {
         _ = timeline;
     }
@@ -30,8 +29,8 @@ pub(crate) trait Reader: Send + Sync {
     }
 }
 
-/// All readers of timelines in this process. If there is no reader, the host records no timelines. Cloning this value
-/// is cheap.
+/// All readers of timelines in this process. If this process has no reader, the host records no timelines. Cloning this
+/// value is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,

@@ -40,7 +40,8 @@ pub struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// Makes the record of a stored task that took no time in this process.
+    /// Makes the record of a stored task that this process has not run. The attempt's number and the elapsed time are
+    /// 0.
     pub(crate) fn of_stored(batch: &Batch, task: &engines::Task, state: TaskState) -> Self {
         Self {
             id: task.id,
@@ -54,8 +55,8 @@ impl TaskRecord {
         }
     }
 
-    /// Logs the task's end as one event, and counts the end once (promise S3). For a dead task, the host logs a
-    /// different event and uses a separate count.
+    /// Logs the task's end as one event, and counts the end once (promise S3). For a dead task, logs a different event
+    /// and uses a separate counter.
     pub(crate) fn announce(&self, RequestIds { request, trace_id }: RequestIds<'_>) {
         let (state, cause) = if self.dead { ("dead", Some(self.state.as_str())) } else { (self.state.as_str(), None) };
         macro_rules! event {
@@ -94,7 +95,7 @@ impl TaskRecord {
     }
 }
 
-/// Logs that a dead task is ready again.
+/// Logs that an operator retries a dead task.
 pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     let RequestIds { request, trace_id } = RequestIds::of_batch(batch);
     tracing::info!(
@@ -108,7 +109,7 @@ pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     );
 }
 
-/// A failed attempt of a task, after which another attempt follows.
+/// A failed attempt of a task, if the host will try the task again.
 pub(crate) struct Retry<'a> {
     pub(crate) ids: RequestIds<'a>,
     pub(crate) component: &'a str,
@@ -168,7 +169,7 @@ impl StoredTask {
     }
 }
 
-/// The record of a request. The host makes the record when the request's teardown has ended.
+/// The record of a request. The record is complete when the request's teardown has ended.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {
     /// The request's id. The events of the request and of its tasks contain this id.
@@ -190,7 +191,8 @@ pub struct RequestRecord {
     /// instance had died. The number is more than one if a teardown added a task and the task registered another
     /// teardown.
     pub teardowns: u32,
-    /// The errors that belong to no task. Such errors occur in the teardown, or in work that the guest has spawned.
+    /// The errors that did not occur in a task. These errors come from the teardown, or from work that the guest has
+    /// spawned.
     pub errors: Vec<String>,
     /// The number of the guest's handles after the request, minus the number of the guest's handles before the request
     /// (promise S9). The result should be 0. Only the first request of an instance may leave handles open, such as
@@ -199,7 +201,8 @@ pub struct RequestRecord {
 }
 
 impl RequestRecord {
-    /// Logs why the host does not send the handler's response. If the client made a mistake, the event is not an error.
+    /// Logs why the host does not send the handler's response. The event has the level `error`, or `debug` if the
+    /// client has made a mistake.
     pub(crate) fn announce_failure(&self, reason: &str, client_mistake: bool) {
         let (RequestIds { request, trace_id }, component) = (self.ids(), &self.component);
         let what = words::REQUEST_FAILED;
@@ -210,7 +213,7 @@ impl RequestRecord {
         }
     }
 
-    /// Logs why a response is not complete. If the client has left, the event is not an error.
+    /// Logs why a response is not complete. The event has the level `error`, or `debug` if the client has left.
     pub(crate) fn announce_outcome(&self, outcome: &ResponseOutcome) {
         let (RequestIds { request, trace_id }, component) = (self.ids(), &self.component);
         match outcome {

@@ -19,8 +19,8 @@ pub(crate) struct Scope {
     /// The request's id. No two requests on any host have the same id, and newer requests have higher ids.
     pub(crate) id: String,
     pub(crate) trace_context: TraceContext,
-    /// The outcome of the response. The value is empty until the response has ended. If the host stores a task later
-    /// than that, it stores the outcome with the task.
+    /// The outcome of the response. The value is empty until the response has ended. If the host stores a task after
+    /// the end of the response, the host stores the outcome with the task.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
     /// The text with which the idempotency keys of the request's tasks begin. The value is `None` if the keys begin
     /// with the request's id.
@@ -33,8 +33,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Makes the scope of a request that arrived with `headers`. If the host exports traces to `spans`, the request
-    /// gets its own span, and the guest sees this span instead of the client's span.
+    /// Makes the scope of a request that arrived with `headers`. If `spans` is set, the host exports traces. The
+    /// request then gets its own span, and the guest sees this span instead of the client's span.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
@@ -121,8 +121,8 @@ impl Scope {
         }
     }
 
-    /// From now on, traces the requests that the guest sends as part of `task`. If `task` is `None`, traces them as
-    /// part of the current request.
+    /// From now on, the requests that the guest sends count as part of `task` in the trace. If `task` is `None`, they
+    /// count as part of the request that the guest handles.
     pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
         if let Some(trace) = &self.trace {
             trace.enter(task);

@@ -1,13 +1,12 @@
-//! Stores durable tasks in a task engine, before the client gets the response or the guest gets the task's id. Workers
-//! lease the stored tasks and run the tasks.
+//! Stores durable tasks in a task engine. Workers lease the stored tasks and run the tasks.
 //!
 //! ```text
 //! handler ──add──▶ queue ──store──▶ engine ──lease──▶ worker: attempt ─▶ checkpoint ─▶ … ─▶ tear down ─▶ ack
 //! ```
 //!
-//! The host stores all durable tasks of a handler together, as one batch. This happens after the handler has returned,
-//! and before the host sends the response headers. If the guest adds a durable task later, the host stores the task at
-//! once. `worker/lease.rs` describes how a worker runs a batch.
+//! After the handler has returned, and before the host sends the response headers, the host stores all durable tasks of
+//! the handler as one batch. If the guest adds a durable task later, the host stores the task before the guest gets the
+//! task's id. `worker/lease.rs` describes how a worker runs a batch.
 
 mod full;
 
@@ -46,9 +45,9 @@ impl TaskStore {
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL names no task engine, or if the task engine's file cannot be opened. Also returns an
-    /// error if a later attempt would fail too, for example because of a wrong password, an unknown host name, a
-    /// database that does not exist, or another kind of server.
+    /// Returns an error if the URL is not the address of a task engine, or if the task engine's file cannot be opened.
+    /// Also returns an error if the task engine would refuse later calls too, for example because of a wrong password,
+    /// an unknown host name, a database that does not exist, or another kind of server.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -111,9 +110,9 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Stores a durable task that the guest adds after the handler has returned. The task counts as accepted when the
-    /// task engine has confirmed that it is stored. This function does nothing before the caller first polls the
-    /// future.
+    /// Stores a durable task that the guest adds after the handler has returned. The host accepts the task when the
+    /// task engine has confirmed that the task is stored. The returned future stores the task, so the caller must poll
+    /// the future.
     pub(crate) fn add(
         &self,
         scope: &Arc<Scope>,

@@ -11,9 +11,9 @@ use crate::contract::bindings::{ResponseOutcome, TaskId, TraceContext};
 use crate::tasks::record::{StoredTask, TaskRecord, TaskState};
 use crate::telemetry::otlp::trace::Trace;
 
-/// The number of lines of guest output that a timeline keeps.
+/// The largest number of lines of guest output that a timeline keeps.
 const MAX_LINES: usize = 200;
-/// The number of characters that a timeline keeps of each line of guest output.
+/// The largest number of characters that a timeline keeps of each line of guest output.
 const MAX_LINE: usize = 500;
 
 /// What happened to a request from its arrival to the end of its teardown, and when. A batch of durable tasks on a
@@ -73,7 +73,7 @@ pub(crate) struct Asked {
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
     pub(crate) version: Version,
-    /// The host and the port that the client named, such as `example.com:3000`.
+    /// The host name and the port from the client's request, such as `example.com:3000`.
     pub(crate) authority: Option<String>,
     /// The address of the other end of the connection, which is the client or a proxy in front of the host.
     pub(crate) client: SocketAddr,
@@ -107,7 +107,7 @@ impl TaskTimeline {
     }
 }
 
-/// One attempt of a task: one call of the guest.
+/// One attempt of a task: one call from the host into the guest.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     /// The attempt's number. The first attempt has number 1.
@@ -140,7 +140,7 @@ pub(crate) enum Fate {
     /// The durable task failed for good, and waits in the dead letter. The value is the state in which the task's last
     /// attempt ended.
     Dead(TaskState),
-    /// The host has stored the task in the task engine, so that a worker runs the task.
+    /// The host has stored the task in the task engine. A worker runs the task later.
     Stored,
 }
 
@@ -190,7 +190,8 @@ impl Timeline {
     }
 
     /// Returns how long a task has waited for its first attempt, which began at `began`. The wait begins when the
-    /// response was sent. If the task was added later than that, the wait begins when the task was added.
+    /// response has been sent. If the guest adds the task after that moment, the wait begins when the guest adds the
+    /// task.
     pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
         let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
         began.saturating_duration_since(ready)
@@ -275,14 +276,15 @@ impl Timeline {
         }
     }
 
-    /// Records that the host has a response with this status and begins to send the response.
+    /// Records that the host begins to send a response with this status.
     pub(crate) fn responds(&mut self, status: StatusCode) {
         self.status = status;
         self.responded = Some(Instant::now());
     }
 
-    /// Finds a task in the timeline. If the task is missing, adds the task now. A task can be missing if the host has
-    /// stored the task at once, or if a task on a worker has added the task.
+    /// Finds a task in the timeline. If the task is missing, adds the task now. A durable task is missing if the host
+    /// has stored the task without appending it to the queue. This happens if the guest adds the task after the handler
+    /// has returned, or during a task on a worker.
     fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
         let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
             self.added(id, name, component, Instant::now());

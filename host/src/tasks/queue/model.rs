@@ -1,5 +1,5 @@
-//! Compares the queue with a simple model. The model keeps the list of all operations, and computes each answer from
-//! the whole list.
+//! Compares the queue with a simple model. The model keeps a list of all tasks that the queue has ever accepted, and
+//! computes each answer from the whole list.
 
 use epilogue_manifest::values::{Size, Value as _};
 use epilogue_rules::limits::MAX_NAME;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The operations on a queue.
+/// An operation on a queue.
 #[derive(Debug, Clone)]
 enum Step {
     Add { args: usize, name: usize, instance_bound: bool, durable: bool },

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::TaskStore;
 
-/// If the task engine's last answer is older than this time, the host asks again.
+/// If the task engine's last answer is older than this time, the host asks for the number of waiting batches again.
 const AGE: Duration = Duration::from_secs(1);
 
 /// This process's estimate of the number of waiting batches in the task engine.
@@ -41,8 +41,8 @@ impl Known {
 
 impl TaskStore {
     /// Reports whether fewer than `limit` batches wait in the task engine. Dead batches do not count. If the task
-    /// engine does not answer, uses the last estimate. If the task engine is then still unavailable, the host's attempt
-    /// to store a batch fails with the reason.
+    /// engine does not answer, uses the last estimate. In this case, the caller learns about the outage when it tries
+    /// to store a batch.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -56,8 +56,8 @@ impl TaskStore {
     }
 }
 
-/// Marks that a call asks the task engine, until this value is dropped. Dropping the value removes the mark even if no
-/// code waits for the answer any more.
+/// Marks that the host is asking the task engine for the number of batches. Dropping this value removes the mark, even
+/// if the calling code has stopped waiting for the answer.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {
