@@ -1,5 +1,5 @@
-//! The application that a `spin.toml` describes. The file is a Spin manifest of version 2. The settings of this host
-//! are in the tables `tool.epilogue`, which Spin ignores.
+//! Reads the file `spin.toml`, which describes an application. A `spin.toml` is a Spin manifest of version 2. The
+//! tables `tool.epilogue` of the file contain this host's settings, and Spin ignores these tables.
 
 mod check;
 mod component;
@@ -48,7 +48,7 @@ pub const DEFAULT_NAME: &str = "spin.toml";
 /// An application, as its manifest describes it.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The manifest's file, as the user named it.
+    /// The path of the manifest. Messages show this path.
     pub path: PathBuf,
     /// The absolute path of the folder that the manifest is in.
     pub folder: PathBuf,
@@ -60,21 +60,21 @@ pub struct Manifest {
     pub profile: Option<String>,
     /// The host's options in `[application.tool.epilogue]`.
     pub host: HostOverlay,
-    /// The settings in `[application.tool.epilogue]`, which apply to all components. If a component sets one of these
-    /// settings to another value, the component's own value wins.
+    /// The settings for all components, from `[application.tool.epilogue]`. If a component has its own value for one of
+    /// these settings, the component uses its own value.
     pub settings: SettingsOverlay,
     /// The variables that the application declares in `[variables]`.
     pub variables: Variables,
     /// The components of the application, in the manifest's order.
     pub components: Vec<Component>,
-    /// The triggers, which say which component answers requests for a route, in the manifest's order.
+    /// The triggers, in the manifest's order. A trigger says which component answers the requests for a route.
     pub triggers: Vec<HttpTrigger>,
     /// The files that the host downloads before it loads the application.
     pub downloads: Vec<Download>,
     /// A message for each feature that the application needs but this host does not offer. If there is at least one
     /// message, the application cannot run on this host.
     unsupported: Vec<Notice>,
-    /// The name of each profile that at least one component has.
+    /// The names of all profiles in the manifest.
     profiles: Vec<String>,
     /// Warnings about the manifest for the application's author.
     warnings: Vec<Notice>,
@@ -85,9 +85,9 @@ pub struct Manifest {
 pub struct Component {
     /// The component's id in the manifest.
     pub id: String,
-    /// The absolute path of the WebAssembly file that this host runs. The path comes from `source` of `tool.epilogue`,
-    /// or else from the component's own `source`. If the file is one of [`Manifest::downloads`], the file is in the
-    /// user's cache folder.
+    /// The absolute path of the WebAssembly file that this host runs. If the component's `tool.epilogue` table has a
+    /// `source`, the host runs this file. Otherwise the host runs the file in the component's normal `source`. If the
+    /// host downloads the file, as [`Manifest::downloads`] says, the file is in the user's cache folder.
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, Template>,
@@ -97,12 +97,13 @@ pub struct Component {
     pub key_value_stores: Vec<String>,
     /// The files that the component may read.
     pub files: Files,
-    /// The destinations that the component may connect to, except the destinations in `templated_outbound_hosts`.
+    /// The entries of `allowed_outbound_hosts` that contain no variables. The component may connect to the destinations
+    /// of these entries, and to the destinations of the entries in `templated_outbound_hosts`.
     pub allowed_outbound_hosts: AllowedHosts,
     /// The entries of `allowed_outbound_hosts` that contain variables.
     pub templated_outbound_hosts: Vec<Template>,
-    /// The middleware that the component's own `tool.epilogue` table puts around the component, for every trigger. If a
-    /// trigger has middleware, too, requests pass the trigger's middleware first.
+    /// The middleware from the component's own `tool.epilogue` table. This middleware is around the component in every
+    /// trigger. If a trigger has middleware, too, each request passes the trigger's middleware before this middleware.
     pub middleware: Vec<Middleware>,
     /// The dependencies: other components that export functions which this component imports.
     pub dependencies: Vec<Dependency>,
@@ -119,8 +120,8 @@ pub struct Build {
     pub commands: Vec<String>,
     /// The absolute path of the folder in which the commands run.
     pub workdir: PathBuf,
-    /// Patterns of files, relative to `workdir`. If one of these files changes, `epilogue up --watch` builds the
-    /// component again.
+    /// Patterns for the paths of files, relative to `workdir`. After a change of a file that matches a pattern,
+    /// `epilogue up --watch` builds the component again.
     pub watch: Vec<String>,
 }
 
@@ -129,8 +130,8 @@ pub struct Build {
 pub struct HttpTrigger {
     /// The component or the fixed response that answers the trigger's requests.
     pub target: Target,
-    /// The route, exactly as the manifest writes it. If the trigger is private, the value is `None`: clients cannot
-    /// reach the component through a private trigger.
+    /// The route from the manifest, with a leading slash. If the trigger is private, the value is `None`: clients
+    /// cannot reach the component through a private trigger.
     pub route: Option<String>,
 }
 
@@ -141,8 +142,8 @@ pub enum Target {
     Component {
         /// The component's id.
         id: String,
-        /// The middleware that requests pass on their way to the component. Each request passes the first middleware of
-        /// the list first. The trigger's own middleware comes before the component's own middleware.
+        /// The middleware around the component. A request passes the middleware in the order of this list, and then
+        /// gets to the component. The trigger's own middleware comes before the component's own middleware.
         middleware: Vec<Middleware>,
     },
     /// The host itself answers each request of the trigger with the same response.
@@ -154,8 +155,8 @@ pub enum Target {
     },
 }
 
-/// A component that wraps another component. A middleware gets each request first. The middleware may answer the
-/// request itself, or pass the request on to the wrapped component.
+/// A component that wraps another component. A middleware gets each request before the wrapped component. The
+/// middleware may answer the request itself, or pass the request on to the wrapped component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
     /// The middleware's id in the manifest. If the manifest names the middleware by a file or an address, the id is the
@@ -168,7 +169,8 @@ pub struct Middleware {
     pub inherits: Inherited,
 }
 
-/// The configuration that a middleware or a dependency inherits from its component.
+/// The parts of a component's configuration that a middleware around the component, or a dependency of the component,
+/// inherits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// If true, the middleware or dependency inherits the component's environment variables.
@@ -199,8 +201,8 @@ struct Notice {
 impl Manifest {
     /// Finds the manifest. `from` is a path from the command line: a file, or a folder that contains a `spin.toml`.
     ///
-    /// Without `from`, the function looks for a `spin.toml` in the current folder, and then in each folder above, up to
-    /// the root of the git repository.
+    /// Without `from`, the function looks for a `spin.toml` in the current folder, and then in the folder's parent
+    /// folders, up to the root of the git repository.
     pub fn find(from: Option<&Path>) -> anyhow::Result<PathBuf> {
         match from {
             Some(folder) if folder.is_dir() => {
@@ -225,8 +227,8 @@ impl Manifest {
         Self::load_profile(path, None)
     }
 
-    /// Reads a manifest as [`Manifest::load`] does. For each component with the profile `profile`, uses the values of
-    /// this profile instead of the component's normal values.
+    /// Reads a manifest as [`Manifest::load`] does, and applies the profile `profile`. If a component has this profile,
+    /// the profile's values win over the component's normal values.
     ///
     /// # Errors
     ///
@@ -249,7 +251,7 @@ impl Manifest {
     }
 
     /// Keeps only the components whose ids are in `only`, and the middleware and dependencies of these components. If
-    /// `only` is empty, keeps all components. Then checks that this host can run the remaining application.
+    /// `only` is empty, keeps all components. Returns an error if this host cannot run the remaining components.
     pub fn select(mut self, only: &[String]) -> anyhow::Result<Self> {
         self.check_ids(only)?;
         let chosen = |id: &String| only.is_empty() || only.contains(id);
@@ -289,7 +291,7 @@ impl Manifest {
     }
 
     /// Returns each component that has a trigger, with the middleware around the component. If two triggers put
-    /// different middleware around one component, the component occurs twice.
+    /// different middleware around one component, the result has the component twice.
     pub fn services(&self) -> Vec<(&Component, &[Middleware])> {
         let mut services: Vec<(&Component, &[Middleware])> = Vec::new();
         for trigger in &self.triggers {
@@ -314,8 +316,8 @@ impl Manifest {
 }
 
 impl HttpTrigger {
-    /// Returns the id of the component that answers the trigger's requests. If the host itself answers them with a
-    /// fixed response, returns `None`.
+    /// Returns the id of the component that answers the trigger's requests. If the trigger has a fixed response instead
+    /// of a component, returns `None`.
     pub fn component(&self) -> Option<&str> {
         match &self.target {
             Target::Component { id, .. } => Some(id),
@@ -323,16 +325,15 @@ impl HttpTrigger {
         }
     }
 
-    /// Returns the id of the trigger's component. If the host itself answers with a fixed response, returns the
-    /// trigger's id.
+    /// Returns the id of the trigger's component. If the trigger has a fixed response instead of a component, returns
+    /// the trigger's id.
     pub fn name(&self) -> &str {
         match &self.target {
             Target::Component { id, .. } | Target::Static { id, .. } => id,
         }
     }
 
-    /// Returns the middleware that requests pass on their way to the component. Each request passes the first
-    /// middleware of the list first.
+    /// Returns the middleware around the trigger's component, in the order in which a request passes the middleware.
     pub fn middleware(&self) -> &[Middleware] {
         match &self.target {
             Target::Component { middleware, .. } => middleware,
@@ -341,8 +342,8 @@ impl HttpTrigger {
     }
 }
 
-/// Returns true if a file certainly does not exist. If the check fails for another reason, such as a missing
-/// permission, returns false. In this case, the user sees the error later, when the host reads the file.
+/// Returns true if a file certainly does not exist. If the host cannot find out whether the file exists, for example
+/// because a permission is missing, returns false. In this case, the user sees the error when the host reads the file.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

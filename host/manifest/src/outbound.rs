@@ -49,12 +49,13 @@ enum HostPattern {
 }
 
 impl AllowedHosts {
-    /// Allows each destination that at least one entry allows.
+    /// Creates the list from these entries. The component may connect to a destination if at least one entry allows the
+    /// destination.
     pub fn new(entries: Vec<AllowedHost>) -> Self {
         Self(entries)
     }
 
-    /// Also allows the destinations of this entry.
+    /// Adds an entry to the list, so that the component may also connect to the entry's destinations.
     pub fn push(&mut self, entry: AllowedHost) {
         self.0.push(entry);
     }
@@ -98,8 +99,8 @@ impl AllowedHosts {
     }
 
     /// Returns the ids of the components that this component may call. The entry `http://shop.spin.internal` allows
-    /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components, and yields the
-    /// id `*`.
+    /// calls to the component `shop`. The entry `http://*.spin.internal` allows calls to all components. For this
+    /// entry, the function returns the id `*`.
     pub fn chained(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|entry| match &entry.host {
             HostPattern::Exact(Host::Domain(domain)) => chained_component(domain),
@@ -108,7 +109,8 @@ impl AllowedHosts {
         })
     }
 
-    /// Returns advice for a developer whose component may not connect to a destination.
+    /// Returns advice for a developer whose component may not connect to a destination: the entry that the developer
+    /// can add to `allowed_outbound_hosts`.
     pub fn advice(&self, component: &str, scheme: &str, host: &str, port: Option<u16>) -> String {
         let add = |entry: &str| format!("add \"{entry}\" to allowed_outbound_hosts of [component.{component}]");
         let own = format!("{scheme}://self");
@@ -135,9 +137,9 @@ pub fn is_self(host: &str) -> bool {
     host.eq_ignore_ascii_case(SELF_HOST)
 }
 
-/// Returns the component's id in a host name for calls between components: `shop` for `shop.spin.internal`. Returns
-/// `None` for all other host names. The function also returns ids that no component has, such as `a.b` for
-/// `a.b.spin.internal`, because no request to this domain leaves the process.
+/// Returns the id of the component that a request with this host name calls: `shop` for `shop.spin.internal`. If the
+/// host name is not for calls between components, returns `None`. The function also returns an id that no component
+/// has, such as `a.b` for `a.b.spin.internal`. So the host never sends a request for this domain to the network.
 pub fn chained_component(host: &str) -> Option<&str> {
     let (component, domain) = host.split_at_checked(host.len().checked_sub(CHAINING_DOMAIN.len() + 1)?)?;
     domain.strip_prefix('.')?.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)

@@ -23,7 +23,7 @@ pub struct Router<T> {
 /// A route and its target.
 #[derive(Clone, Debug)]
 struct Route<T> {
-    /// The route's text, as the manifest writes it.
+    /// The route's text, for example `/users/:id/...`.
     pattern: String,
     target: T,
 }
@@ -33,7 +33,7 @@ struct Route<T> {
 pub struct RouteMatch<'router, T> {
     /// The route's target.
     pub target: &'router T,
-    /// The route's text as the manifest writes it, for example `/users/:id/...`.
+    /// The route's text, for example `/users/:id/...`.
     pub pattern: &'router str,
     /// The part of the path that matches the trailing wildcard, with its leading slash. If the route has no wildcard,
     /// this text is empty.
@@ -43,7 +43,8 @@ pub struct RouteMatch<'router, T> {
 }
 
 impl<T> Router<T> {
-    /// Builds a router. If two routes match the same paths, the router uses the later route, as Spin does.
+    /// Builds a router. If two routes differ only in a slash at the beginning or end, the router uses the later route, as Spin
+    /// does.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {
@@ -79,13 +80,13 @@ impl<T> Router<T> {
 }
 
 impl<T> RouteMatch<'_, T> {
-    /// Returns the route's text without its trailing wildcard.
+    /// Returns the route's text without the wildcard `/...` at its end.
     pub fn prefix(&self) -> &str {
         self.pattern.strip_suffix("/...").unwrap_or(self.pattern)
     }
 }
 
-/// Returns true if two routes match the same paths.
+/// Returns true if two routes differ at most in a slash at the beginning or end.
 pub fn same_route(one: &str, other: &str) -> bool {
     fn plain(route: &str) -> &str {
         let route = route.strip_prefix('/').unwrap_or(route);
@@ -129,8 +130,8 @@ fn parse_pattern(pattern: &str) -> anyhow::Result<routefinder::RouteSpec> {
     format!("{path}{wildcard}").parse().map_err(anyhow::Error::msg)
 }
 
-/// Percent-encodes a path as clients do. The function encodes the characters in the URL standard's path percent-encode
-/// set. The function encodes `%` only if the `%` does not already begin a code such as `%20`.
+/// Percent-encodes a path as clients do. The function encodes the characters of the set "path percent-encode set" in
+/// the URL standard. The function does not encode a `%` that already begins a code such as `%20`.
 fn percent_encoded(path: &str) -> String {
     let is_code = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     let mut encoded = String::with_capacity(path.len());

@@ -4,9 +4,9 @@
 //! The macro `settings!` makes two structs from each list of settings. In the resolved struct, each setting has a
 //! value, which is the default if nobody has set the setting. In the overlay, a setting may have no value.
 //!
-//! The command line with its `EPILOGUE_…` variables, the `tool.epilogue` table of a component, and the `tool.epilogue`
-//! table of the application each have an overlay. If several overlays contain a setting, the command line overrides the
-//! component's table, and the component's table overrides the application's table.
+//! There are three overlays: one for the command line and the `EPILOGUE_…` environment variables, one for a component's
+//! `tool.epilogue` table, and one for the application's `tool.epilogue` table. If several overlays contain a setting,
+//! the command line wins over the component's table, and the component's table wins over the application's table.
 
 #[macro_use]
 mod define;
@@ -95,9 +95,9 @@ settings! {
         /// Longest pause between two attempts of a durable task.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_DURABLE_MAX_BACKOFF", value_name = "DURATION")]
         durable_max_backoff: Duration = Backoff::DURABLE.max;
-        /// Largest number of durable tasks in a chain in which each task adds the next task. If the last task of such a
-        /// chain adds one more durable task, `add_task` returns an error. This limit stops a task that adds itself
-        /// again and again.
+        /// Largest number of durable tasks in a chain in which each task adds the next task. If the last task of the
+        /// longest allowed chain adds a durable task, `add_task` returns an error. This limit stops a task that adds
+        /// itself again and again.
         #[arg(help_heading = "Durable tasks", env = "EPILOGUE_MAX_GENERATIONS", value_name = "COUNT")]
         max_generations: u32 = 100;
         /// Largest number of requests whose durable tasks wait or run. The limit is approximate. If this number is
@@ -195,7 +195,8 @@ settings! {
         /// Largest amount of memory that the process may use. If the process uses seven eighths of this amount, the
         /// host starts no new instance: a request that needs a new instance gets 503, and a task that needs a new
         /// instance waits. If the process uses all of this amount, guests cannot get more memory. If this setting is
-        /// not set, the limit is three quarters of the memory of the machine or of its control group.
+        /// not set, the limit is three quarters of the machine's memory. If the process's control group has a smaller
+        /// limit, the limit is three quarters of the group's limit.
         #[arg(help_heading = "Limits", env = "EPILOGUE_MAX_MEMORY", value_name = "SIZE")]
         max_memory: Size;
         /// Largest number of open HTTP/2 streams of one connection. If a client resets a stream, the stream still

@@ -53,8 +53,8 @@ impl Template {
         self.variables().next().is_none()
     }
 
-    /// Returns the text, with each variable replaced by its value. `value_of` gets a variable's name and returns its
-    /// value.
+    /// Returns the text, with each variable replaced by its value. `value_of` gets a variable's name, and returns the
+    /// variable's value.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! The types of settings. Each type says how an operator writes a value on the command line and in a manifest.
+//! The types of the settings' values. Each type defines how an operator writes a value on the command line and in a
+//! manifest.
 
 use std::{
     fmt,
@@ -31,12 +32,12 @@ impl Size {
         Self(bytes)
     }
 
-    /// Makes a size from a number of units of 1,024 bytes.
+    /// Makes a size of `count` KiB. 1 KiB is 1,024 bytes.
     pub const fn kibibytes(count: usize) -> Self {
         Self(count << 10)
     }
 
-    /// Makes a size from a number of units of 1,048,576 bytes.
+    /// Makes a size of `count` MiB. 1 MiB is 1,048,576 bytes.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)
     }

@@ -30,7 +30,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that no middleware has dependencies, because this host would ignore them.
+    /// Checks that no middleware has dependencies, because this host would ignore the middleware's dependencies.
     fn check_middleware(&self) -> anyhow::Result<()> {
         let middleware = self.triggers.iter().flat_map(HttpTrigger::middleware);
         for Middleware { id, source, .. } in middleware {
@@ -45,7 +45,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that each component in `only` calls only components that are also in `only`. Spin has the same check.
+    /// Returns an error if a component in `only` may call a component that is not in `only`. Spin has the same check.
     pub(super) fn check_calls(&self, only: &[String]) -> anyhow::Result<()> {
         let chosen = self.components.iter().filter(|component| only.contains(&component.id));
         for component in chosen {

@@ -30,7 +30,7 @@ const UNSUPPORTED: [(&str, &str); 3] = [
     ("allowed_http_hosts", "the key is obsolete: use allowed_outbound_hosts"),
 ];
 
-/// The shell commands of a build.
+/// The value of `command` in a component's `build` table: one shell command, or a list of shell commands.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Commands {
@@ -113,8 +113,8 @@ pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manife
     Ok(Later { middleware, dependencies })
 }
 
-/// Reads `source`, and returns the path of the file. If `is_needed` is false, the host runs another file, so a `source`
-/// with an address is not downloaded.
+/// Reads the key `source` of a component, and returns the path of the file. If `is_needed` is false, the host runs
+/// another file instead, so this function adds no download to the manifest.
 fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Manifest) -> anyhow::Result<PathBuf> {
     let Some(value) = table.take_value("source") else { return Err(table.missing("source")) };
     if let Some(file) = value.get_ref().as_str() {
@@ -167,9 +167,9 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
     })
 }
 
-/// Reads the entries of `allowed_outbound_hosts`. Returns the entries without variables, and the entries with
-/// variables, which are still templates. If an entry is not valid, this function still succeeds, so that `epilogue
-/// build` works. Later the application does not start.
+/// Reads the entries of `allowed_outbound_hosts`. Returns two lists: the entries without variables, and the entries
+/// with variables, as templates. If an entry is not valid, this function returns no error, but adds a message to
+/// `Manifest::unsupported`. So `epilogue build` still works, but `epilogue up` fails with the message.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

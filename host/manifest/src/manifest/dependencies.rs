@@ -23,10 +23,11 @@ pub struct Dependency {
     pub id: String,
     /// The absolute path of the dependency's WebAssembly file.
     pub source: PathBuf,
-    /// The name of the export that satisfies the import. If the export has the same name as the import, the value is
-    /// `None`.
+    /// The name of the dependency's export that satisfies the import. If the export has the same name as the import,
+    /// the value is `None`.
     pub export: Option<String>,
-    /// The configuration that the dependency inherits from its component. The dependency has no other configuration.
+    /// The configuration that the dependency inherits from the component that imports the dependency's functions. The
+    /// dependency has no other configuration.
     pub inherits: Inherited,
 }
 
@@ -70,7 +71,8 @@ impl Unread<'_> {
     }
 }
 
-/// Takes the keys about dependencies out of a component's table.
+/// Removes the keys `dependencies` and `dependencies_inherit_configuration` from a component's table, and returns their
+/// values.
 pub(super) fn take<'a>(component: &mut Section<'a>) -> anyhow::Result<Option<Unread<'a>>> {
     let inherit_all = component.take("dependencies_inherit_configuration")?;
     Ok(component.section("dependencies")?.map(|table| Unread { table, inherit_all }))
@@ -104,8 +106,8 @@ pub(super) fn of_component(
     Ok(())
 }
 
-/// Reads one dependency. If the manifest has a mistake, returns the outer error. If the manifest is correct but this
-/// host cannot load the dependency, returns a message for the author as the inner error.
+/// Reads one dependency. If the manifest has a mistake, returns `Err`. If the manifest is correct, but this host cannot
+/// load the dependency, returns `Ok(Err(message))` with a message for the author.
 fn dependency<'a>(
     table: &Section<'a>,
     name: String,
@@ -166,8 +168,8 @@ fn dependency<'a>(
     Ok(Ok(Dependency { name, id, source, export: export.map(|(export, _)| export), inherits }))
 }
 
-/// Returns the first key with which a component configures itself, such as `files`. If the component has no such key,
-/// returns `None`. As in Spin, a dependency must not have a configuration of its own.
+/// Returns the first key of the component that a dependency must not have, such as `files`. If the component has none
+/// of these keys, returns `None`. As in Spin, a dependency must not have a configuration of its own.
 fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),

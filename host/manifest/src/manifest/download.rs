@@ -1,4 +1,5 @@
-//! WebAssembly files that the host downloads. A manifest names such a file with `url` and `digest`.
+//! The WebAssembly files that the host downloads. In a manifest, the keys `url` and `digest` describe a file to
+//! download.
 
 use std::{
     env, iter,
@@ -9,8 +10,8 @@ use url::Url;
 
 use super::reader::Section;
 
-/// A WebAssembly file that the host downloads before it loads the application. If the file is in the cache, the host
-/// does not download it again.
+/// A WebAssembly file that the host downloads before it loads the application. If the file is already in the user's
+/// cache folder, the host does not download the file again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
     /// The file's address, which begins with `http://` or `https://`.
@@ -68,8 +69,8 @@ fn folder() -> Option<PathBuf> {
     Some(cache.join("epilogue").join("wasm"))
 }
 
-/// Takes the keys that name a package in a registry out of a table. If the table has such a key, returns a message
-/// which says that this host does not load packages from registries.
+/// Removes the keys `registry`, `package` and `version` from a table. If the table has one of these keys, returns a
+/// message which says that this host does not load packages from registries.
 pub(super) fn registry(table: &mut Section<'_>) -> Option<String> {
     let keys = ["registry", "package", "version"].map(|key| table.take_value(key).is_some());
     keys.contains(&true).then(|| table.notice(table.span(), of_registry(table.name())))

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use self::links::Inside;
 use crate::values::{Size, Value as _};
 
-/// A component's `files` without its `exclude_files`. The host looks for the files when it loads the component, not
-/// when it reads the manifest, because a build may create files in between.
+/// The `files` of a component, except its `exclude_files`. The host looks for the files when it loads the component,
+/// not when it reads the manifest, because a build may create files in between.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The folder of the application's manifest.
@@ -31,7 +31,7 @@ pub struct Files {
 #[serde(untagged)]
 pub(super) enum FilesEntry {
     /// A file, a folder or a glob pattern, relative to the application's folder. In the guest, each file has the same
-    /// relative path.
+    /// path, relative to the guest's root folder.
     Pattern(String),
     /// A folder or a file, and the path at which the guest sees it.
     #[serde(rename_all = "snake_case")]
@@ -69,15 +69,15 @@ impl Files {
     }
 
     /// Prepares the folders that the guest can open. If each entry is a whole folder with a `destination`, and no file
-    /// is excluded, the guest opens the host's folders directly. Otherwise the function copies all files into
-    /// `scratch`, which must exist as long as the guest. If `writable` is a size, the guest may write. In this case the
-    /// function always copies all files, and returns an error if their total size is larger than `writable`.
+    /// is excluded, the guest opens the host's folders directly. Otherwise the function copies all files into the
+    /// folder `scratch`. The caller must keep this folder as long as the guest runs. If `writable` is a size, the guest
+    /// may write to its files, and the function always copies all files.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, if the files are
-    /// larger than `writable`, or if a path follows a symbolic link out of the application. The message names the file
-    /// or folder, or the setting for `writable`.
+    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, if the total size
+    /// of the files is larger than `writable`, or if a path follows a symbolic link out of the application. The message
+    /// names the file or folder, or the setting `max-transient-write`.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -145,7 +145,7 @@ impl Files {
     }
 
     /// Returns the folders that the guest can open directly, without a copy. Returns `None` if an entry is not a folder
-    /// with a `destination`, or if the component excludes files. This function does not check the links inside a
+    /// with a `destination`, or if the component excludes files. This function does not check symbolic links inside a
     /// folder, because the guest's sandbox refuses links that lead out of the folder.
     fn whole_folders(&self) -> anyhow::Result<Option<Vec<Mount>>> {
         let folder = |entry: &FilesEntry| match entry {

@@ -6,8 +6,8 @@ use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, download, reader::Section, tool::OwnMiddleware, triggers};
 
-/// The keys of the configuration that a middleware can inherit in Spin. This host ignores the keys of features that the
-/// host does not support.
+/// The keys that `inherit_configuration` may list, as in Spin. If this host does not support the feature of a key, the
+/// host ignores the key.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -18,7 +18,7 @@ const CONFIGURATION: [&str; 7] = [
     "variables",
 ];
 
-/// The value of `inherit_configuration`.
+/// The value of `inherit_configuration`: true, false, or a list of keys.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Inherit {
@@ -26,8 +26,9 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads the key `middleware` of a component's `tool.epilogue` table. Only this host reads the key, and puts the
-/// middleware around the guest's own file. Other hosts run the composed file, which already contains the middleware.
+/// Reads the key `middleware` of a component's `tool.epilogue` table. This host reads the key, and puts the middleware
+/// around the guest itself. Other hosts ignore the key, and run the composed file, which already contains the
+/// middleware.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,

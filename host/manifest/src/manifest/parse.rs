@@ -1,4 +1,4 @@
-//! Reads a manifest's text and makes an application from the text.
+//! Converts the text of a `spin.toml` into a [`Manifest`].
 
 use std::path::Path;
 
@@ -64,7 +64,8 @@ pub(super) fn manifest(path: &Path, folder: &Path, text: &str, profile: Option<&
     Ok(manifest)
 }
 
-/// Checks the manifest's version first, because the meaning of all other keys depends on it.
+/// Checks that the manifest's format is version 2. This check comes before all others, because the meaning of all other
+/// keys depends on the version.
 fn check_version(root: &mut Section<'_>) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,5 +1,5 @@
-//! Reads a component's profiles. A profile replaces the values of some keys of the component, such as `source` and
-//! `build`, for example for a debug build.
+//! Reads a component's profiles. A profile has other values for some of the component's keys, such as `source` and
+//! `build`. For example, a profile can name a debug build of the component.
 
 use toml::{Spanned, de::DeValue};
 
@@ -12,8 +12,8 @@ use super::{
 const KEYS: [&str; 4] = ["source", "environment", "dependencies", "build"];
 
 /// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. If the
-/// profile has `environment` or `dependencies`, the function adds their entries to the component's own entries. Returns
-/// true if the chosen profile has a `source`.
+/// profile has a table `environment` or `dependencies`, the function adds the table's entries to the component's own
+/// entries. Returns true if the chosen profile has a `source`.
 pub(super) fn apply(component: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<bool> {
     let Some(mut profiles) = component.section("profile")? else { return Ok(false) };
     let mut has_source = false;

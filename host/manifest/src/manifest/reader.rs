@@ -1,5 +1,5 @@
-//! Reads TOML tables key by key. Each error message names a line of the file. If a table has a key that the code never
-//! reads, the reader reports the key as unknown.
+//! Reads TOML tables key by key. Each error message names the line of the mistake. If a table has a key that the code
+//! never reads, the reader reports the key as unknown.
 
 use std::{fmt::Display, ops::Range, path::Path};
 
@@ -11,7 +11,7 @@ use toml::{
 
 use super::tool;
 
-/// A manifest's text, and the file name that messages show.
+/// The text of a TOML file, and the file's name in messages.
 pub(super) struct Document<'a> {
     name: String,
     text: &'a str,
@@ -28,12 +28,12 @@ impl<'a> Document<'a> {
         Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
-    /// Returns an error in the form `spin.toml:12: message`, with the line of the place `at` in the text.
+    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// Returns a text in the form `spin.toml:12: message`, with the line of the place `at` in the text.
+    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -44,8 +44,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that the host is reading. The code takes each known key out of the table, so the keys that are still in the
-/// table at the end are unknown.
+/// A table that the host is reading. The host removes each key that it reads from the table. So a key that is still in
+/// the table at the end is unknown.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -62,12 +62,13 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Takes out the value of a key. If there is no such key, returns `None`.
+    /// Removes a key from the table, and returns the key's value. If there is no such key, returns `None`.
     pub(super) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<Option<T>> {
         Ok(self.take_spanned(key)?.map(|(value, _)| value))
     }
 
-    /// Takes out the value of a key, and the value's place in the text. If there is no such key, returns `None`.
+    /// Removes a key from the table, and returns the key's value with its byte range in the text. If there is no such
+    /// key, returns `None`.
     pub(super) fn take_spanned<T: DeserializeOwned>(
         &mut self,
         key: &'static str,
@@ -77,20 +78,20 @@ impl<'a> Section<'a> {
         Ok(Some((self.decode(key, value)?, span)))
     }
 
-    /// Takes out the text of a key that may be secret. An error about the key does not show its value. If there is no
-    /// such key, returns `None`.
+    /// Removes a key from the table, and returns the key's text, which may be secret. If the key's value is not a text,
+    /// the error does not show the value. If there is no such key, returns `None`.
     pub(super) fn take_secret(&mut self, key: &'static str) -> anyhow::Result<Option<String>> {
         let Some(value) = self.take_value(key) else { return Ok(None) };
         self.secret(key, &value).map(Some)
     }
 
-    /// Returns the text of a value that may be secret. An error does not show the value.
+    /// Returns the text of a value that may be secret. If the value is not a text, the error does not show the value.
     pub(super) fn secret(&self, key: &str, value: &Spanned<DeValue<'a>>) -> anyhow::Result<String> {
         let text = value.get_ref().as_str().map(str::to_owned);
         text.ok_or_else(|| self.error(&value.span(), format_args!("{key:?} in {} must be a text", self.name)))
     }
 
-    /// Takes out the value of a key. If there is no such key, returns an error.
+    /// Removes a key from the table, and returns the key's value. If there is no such key, returns an error.
     pub(super) fn require<T: DeserializeOwned>(&mut self, key: &'static str) -> anyhow::Result<T> {
         self.take(key)?.ok_or_else(|| self.missing(key))
     }
@@ -104,7 +105,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes out the table under a key. If there is no such key, returns `None`.
+    /// Removes a key whose value is a table, and returns this table. If there is no such key, returns `None`.
     pub(super) fn section(&mut self, key: &'static str) -> anyhow::Result<Option<Section<'a>>> {
         let name = self.child_name(key);
         self.take_value(key).map(|value| self.open(name, value)).transpose()
@@ -120,7 +121,7 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
-    /// Takes out the value of a key without decoding it.
+    /// Removes a key from the table, and returns the key's value without a conversion to a Rust type.
     pub(super) fn take_value(&mut self, key: &'static str) -> Option<Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table.remove(key)
@@ -139,14 +140,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Converts a value to the type that this key needs.
+    /// Converts the value of `key` to the Rust type `T`.
     pub(super) fn decode<T: DeserializeOwned>(&self, key: &str, value: Spanned<DeValue<'a>>) -> anyhow::Result<T> {
         let span = value.span();
         T::deserialize(ValueDeserializer::from(value))
             .map_err(|error| self.document.toml_error(&error, span, &format!("{key:?} in {}: ", self.name)))
     }
 
-    /// Opens a value as a table. `name` is the table's name in messages.
+    /// Converts a value to a table. `name` is the table's name in messages.
     pub(super) fn open(&self, name: String, value: Spanned<DeValue<'a>>) -> anyhow::Result<Section<'a>> {
         let span = value.span();
         match value.into_inner() {
@@ -155,7 +156,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes out all keys that are still in the table, in the order of the text.
+    /// Removes all remaining keys from the table, and returns the entries in the order of the text.
     pub(super) fn take_rest(&mut self) -> Vec<Entry<'a>> {
         let mut entries: Vec<Entry<'a>> = std::mem::take(&mut self.table)
             .into_iter()
@@ -165,7 +166,8 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Finishes reading a table. If the table still has a key, returns an error: the key is unknown.
+    /// Checks that the host has read all keys of the table. If a key remains, returns an error which says that the key
+    /// is unknown.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),
@@ -176,7 +178,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Finishes reading a table. For each key that is still in the table, adds a warning: the key is unknown.
+    /// Adds a warning for each key of the table that the host has not read. The warning says that the key is unknown.
     pub(super) fn warn_of_rest(mut self, warnings: &mut Vec<String>) {
         for entry in self.take_rest() {
             warnings.push(self.notice(&entry.span, format_args!("{:?} in {} has no effect", entry.key, self.name)));
@@ -210,12 +212,12 @@ impl<'a> Section<'a> {
         &self.span
     }
 
-    /// Returns an error in the form `spin.toml:12: message`, with the line of the place `at` in the text.
+    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         self.document.error(at, message)
     }
 
-    /// Returns a text in the form `spin.toml:12: message`, with the line of the place `at` in the text.
+    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }

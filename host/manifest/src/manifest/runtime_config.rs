@@ -25,7 +25,8 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "sqlite_database",
 ];
 
-/// A runtime configuration. Its values and URLs may be secret. For this reason the type does not implement `Debug`.
+/// A runtime configuration. This type does not implement `Debug`, because the configuration's values and URLs may be
+/// secret. For this reason the type does not implement `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
     /// The folder for the application's data. If the file does not name a folder, the value is `None`. If the path is
@@ -86,7 +87,8 @@ impl RuntimeConfig {
         Self::parse(file, &text)
     }
 
-    /// Reads a runtime configuration from its text. Messages and relative paths use `file` as the file's path.
+    /// Reads a runtime configuration from its text. Messages show `file` as the file's path. Relative paths in the text
+    /// start at the folder of `file`.
     ///
     /// # Errors
     ///
@@ -122,7 +124,7 @@ impl RuntimeConfig {
     }
 }
 
-/// Takes out a list of tables, `[[key]]`.
+/// Removes the list of tables `[[key]]` from `root`, and returns the tables.
 fn tables<'a>(root: &mut Section<'a>, key: &'static str) -> anyhow::Result<Vec<Section<'a>>> {
     let Some(value) = root.take_value(key) else { return Ok(Vec::new()) };
     let at = value.span();

@@ -1,4 +1,4 @@
-//! Reads the key `static_response` of a trigger, which describes a fixed response. The host sends this response itself,
+//! Reads a trigger's key `static_response`, which describes a fixed response. The host sends this response itself,
 //! without a component.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -16,7 +16,7 @@ const HOSTS_OWN: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Reads `static_response` of a trigger. If there is no such key, returns `None`.
+/// Reads a trigger's key `static_response`. If there is no such key, returns `None`.
 pub(super) fn read(trigger: &mut Section<'_>) -> anyhow::Result<Option<Response<String>>> {
     let name = format!("static_response in {}", trigger.name());
     let Some(value) = trigger.take_value("static_response") else { return Ok(None) };

@@ -3,7 +3,7 @@
 
 use super::reader::Section;
 
-/// Checks that `targets` of a table is a list of names, addresses and files.
+/// Checks that the key `targets` of a table is a list of names, addresses and files.
 pub(super) fn check(table: &mut Section<'_>) -> anyhow::Result<()> {
     let Some((targets, at)) = table.take_spanned::<Vec<toml::Value>>("targets")? else { return Ok(()) };
     let is_target = |target: &toml::Value| match target {

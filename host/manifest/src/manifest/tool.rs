@@ -96,8 +96,8 @@ pub(super) fn component<'a>(
     Ok(Tool { source, middleware: middleware.map(|value| (table, value)), settings })
 }
 
-/// Takes out the table `tool.epilogue`. Ignores the tables of other tools. If a table's name is probably a misspelled
-/// `epilogue`, adds a warning.
+/// Removes the table `tool.epilogue` from `parent`, and returns this table. Ignores the tables of other tools. If a
+/// table's name is probably a misspelled `epilogue`, adds a warning.
 fn epilogue_table<'a>(parent: &mut Section<'a>, warnings: &mut Vec<String>) -> anyhow::Result<Option<Section<'a>>> {
     let Some(mut tools) = parent.section("tool")? else { return Ok(None) };
     let own = tools.section("epilogue")?;

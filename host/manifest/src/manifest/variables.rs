@@ -1,4 +1,4 @@
-//! The application's variables, and the templates of components that use them.
+//! Reads the application's variables, and the templates in components' tables that use these variables.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -42,7 +42,8 @@ pub(super) fn declared(root: &mut Section<'_>) -> anyhow::Result<Variables> {
     Ok(variables)
 }
 
-/// Reads a component's own table `variables`: the name and the value of each variable that the component can read.
+/// Reads the table `variables` of a component: the names and the templates of the variables that the component can
+/// read.
 pub(super) fn of_component(
     component: &mut Section<'_>,
     declared: &Variables,
@@ -60,8 +61,8 @@ pub(super) fn of_component(
     Ok(variables)
 }
 
-/// Reads a template in this table. If the template uses a variable that `[variables]` does not declare, returns an
-/// error.
+/// Reads the template `text`, which is a value in `table`. If the template uses a variable that `[variables]` does not
+/// declare, returns an error.
 pub(super) fn template(
     table: &Section<'_>,
     at: &Range<usize>,
@@ -81,9 +82,9 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Reads a component's environment. If a value contains variables in double braces, and the application declares all of
-/// them, this host later replaces them by their values. Otherwise this host does not change the value. Spin never
-/// replaces variables in the environment.
+/// Reads a component's environment variables. The text of an environment variable may have names in double braces. If
+/// `[variables]` declares all these names, this host later replaces each name by the variable's value. Otherwise this
+/// host does not change the text. Spin never changes the text of environment variables.
 pub(super) fn environment(
     component: &mut Section<'_>,
     declared: &Variables,
@@ -102,8 +103,8 @@ pub(super) fn environment(
 ///
 /// # Errors
 ///
-/// Returns an error if the name breaks the rule. The error's text continues a sentence that begins with "the variable
-/// name NAME".
+/// Returns an error if the name breaks the rule. The error's text is the end of a sentence that begins with "the
+/// variable name NAME".
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match name {

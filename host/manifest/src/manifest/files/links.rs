@@ -6,12 +6,13 @@ use anyhow::{Context as _, bail};
 
 use super::FilesEntry;
 
-/// The folders that the files of one entry may be in. Only a file's real path counts, after all symbolic links.
+/// The folders in which the files of one `files` entry may be. The check uses the real path of a file, which is the
+/// path after the host has followed all symbolic links.
 pub(super) struct Inside(Vec<PathBuf>);
 
 impl Inside {
-    /// Allows files in the application's folder, `root`. If the entry names a `source` outside of this folder, files in
-    /// this source are allowed, too.
+    /// Returns the allowed folders for an entry. The application's folder, `root`, is always allowed. If the entry
+    /// names a `source` outside of this folder, the `source` is allowed, too.
     pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let mut folders = vec![follow(root)?];

@@ -1,4 +1,5 @@
-//! Tests the messages, with their line, about mistakes in sources, profiles, dependencies and static responses.
+//! Tests the messages about mistakes in sources, profiles, dependencies and static responses, and the line that each
+//! message names.
 
 use super::*;
 
