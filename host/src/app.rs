@@ -49,16 +49,17 @@ pub(crate) enum Route {
     Static(Response<Bytes>),
 }
 
-/// The options with which the host loads an application, in addition to the manifest.
+/// The options for loading an application, in addition to the options in the manifest.
 #[derive(Default)]
 pub struct AppOptions {
     /// Settings that override the settings in the manifest.
     pub settings: SettingsOverlay,
     /// Environment variables for every component. These variables override the environment variables in the manifest.
     pub environment: Vec<(String, String)>,
-    /// Where the host writes the lines that components print.
+    /// Says where the host writes the output of components.
     pub output: Output,
-    /// Sends the lines that components print to an OpenTelemetry collector. `None` if the host exports no logs.
+    /// Sends the output of components to an OpenTelemetry collector: one log record for each line. The value is `None`
+    /// if the host exports no logs.
     pub(crate) guest_log: Option<GuestLog>,
     /// The task engine for durable tasks, or `None` if the host has no task engine.
     pub task_store: Option<TaskStore>,
@@ -150,8 +151,8 @@ impl App {
         Ok(Self { router, components, own_address, task_store: options.task_store, stores: options.stores })
     }
 
-    /// Sets the address of the host. If a component sends a request to its own application, the request goes to this
-    /// address.
+    /// Tells the application at which address its host accepts requests. If a component sends a request to its own
+    /// application, the request goes to this address.
     pub(crate) fn set_address(&self, address: SocketAddr) {
         _ = self.own_address.set(address);
     }

@@ -50,16 +50,17 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Admits the requests of all measurements. [`Bench::load`] makes this value only once, because its default options
-    /// ask the system for the number of processors.
+    /// Admits the requests of all measurements. [`Bench::load`] makes this value before the measurements. The
+    /// measurements then do not include the system call that asks for the number of processors.
     admission: Arc<Admission>,
     address: Arc<Address>,
     _trigger: ShutdownTrigger,
 }
 
-/// Makes a wasmtime engine for at most four instances. Several such engines fit into one process, and one such engine
-/// fits into valgrind. No clock interrupts the guests of this engine. With a `target`, such as
-/// `x86_64-unknown-linux-gnu`, the compiled code runs on any processor of this target.
+/// Makes a wasmtime engine for at most four instances. Such a small engine needs little address space, so that a
+/// process can have several of these engines, and valgrind can run one of them. The engine's epoch never advances, so
+/// the engine never interrupts a guest that computes. If `target` is set, such as to `x86_64-unknown-linux-gnu`, the
+/// compiled code runs on any processor of this target.
 ///
 /// # Errors
 ///
@@ -97,7 +98,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no room for an instance, or if the instance cannot start.
+    /// Returns an error if the host cannot hold another instance, or if the instance cannot start.
     pub fn instantiate(&self) -> anyhow::Result<()> {
         let fresh = self.runtime.block_on(self.pool.fresh());
         fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
@@ -112,8 +113,8 @@ impl Bench {
         fill(&mut Queue::new(&Settings::default(), false, Backlog::default()), tasks)
     }
 
-    /// Runs the part of a request's life after the response: adds `tasks` tasks, drains the queue, and runs the
-    /// teardown.
+    /// Runs a request without its handler and its response: adds `tasks` tasks to the queue, runs the tasks, and runs
+    /// the teardown.
     ///
     /// # Errors
     ///

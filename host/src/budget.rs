@@ -58,7 +58,7 @@ impl Limit {
         }
     }
 
-    /// Adds 1 to the metric `epilogue_limit_hits_total`, because a guest, a client or the process has reached this
+    /// Adds 1 to the metric `epilogue_limit_hits_total`, because a guest, a client or the process has just reached this
     /// limit.
     pub(crate) fn hit(self) {
         metrics::counter!("epilogue_limit_hits_total", "limit" => self.name()).increment(1);

@@ -194,8 +194,9 @@ impl Component {
         }
     }
 
-    /// Counts and logs that a request gets no instance. If the host is full, it logs each reason at most once a minute, because
-    /// many clients repeat a refused request at once.
+    /// Logs that a request gets no instance. If the host cannot hold another instance, this function also counts the
+    /// request as refused. In this case, the function logs each reason at most once a minute, because there may be many
+    /// such requests.
     pub(crate) fn announce_no_instance(&self, ids: RequestIds<'_>, error: &NoInstance) {
         if let NoInstance::Full(full) = error {
             refusals::count(full.limit());
@@ -241,13 +242,14 @@ impl Component {
     }
 }
 
-/// Counts a hit of [`Limit::Instances`], and returns the error for a full host.
+/// Counts a hit of [`Limit::Instances`], and returns the error of a host that cannot hold another instance.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)
 }
 
-/// Logs a warning that a composed component runs its tasks itself, so that the host does not see the tasks.
+/// Logs a warning about a component that `epilogue compose` has made. Such a component runs its tasks itself, so this
+/// host cannot keep its promises for the tasks.
 ///
 /// # Errors
 ///
@@ -287,8 +289,8 @@ fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usiz
     (Layer { id: id.into(), runs_tasks: runner.is_some() }, runner)
 }
 
-/// Compiles a component, or loads the compiled component from the cache. Logs a message if compiling takes long,
-/// because the host does nothing else during this time.
+/// Compiles a component, or loads the compiled component from the cache. If the host needs longer than [`LONG`] to
+/// compile the component, it logs a message, so that the user knows what the host is doing.
 fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Result<Compiled> {
     let (compiled, waiting) = mpsc::channel::<()>();
     let began = Instant::now();
@@ -308,7 +310,7 @@ fn compile(engine: &Engine, id: &str, file: &Path, bytes: &[u8]) -> anyhow::Resu
     .with_context(|| format!("{} is not a valid WebAssembly component", file.display()))
 }
 
-/// Checks that a component can start with `memory` as the limit of its linear memory.
+/// Checks that the component's initial linear memory is not larger than the limit `memory`.
 fn check_memory(component: &Compiled, memory: Size) -> anyhow::Result<()> {
     let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
     let needed = pages.and_then(|pages| usize::try_from(pages).ok()?.checked_mul(PAGE.bytes())).map(Size::new);

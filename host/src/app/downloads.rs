@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest size of a downloaded file, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
-/// Largest number of redirections that the host follows for one download.
+/// The largest number of redirections that the host follows during one download.
 const MAX_REDIRECTIONS: usize = 10;
 
 /// Downloads the files that are not in the cache yet.
@@ -136,8 +136,8 @@ fn redirection(url: &Url, response: &Response<ResponseBody>) -> anyhow::Result<O
     Ok(None)
 }
 
-/// Writes a downloaded file into the cache, and returns the size of the file in bytes. The file gets its final name
-/// only if its digest is the digest in the manifest.
+/// Writes a downloaded file into the cache, and returns the size of the file in bytes. If the file's digest differs
+/// from the digest in the manifest, returns an error and does not add the file to the cache.
 async fn store(download: &Download, response: Response<ResponseBody>) -> anyhow::Result<u64> {
     let folder = download.file.parent().unwrap_or(Path::new("/"));
     let cannot_store = || format!("cannot store it in {}", folder.display());

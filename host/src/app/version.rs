@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::App;
 
-/// Number of reloads whose times the host remembers.
+/// The host remembers the times of this number of reloads, and forgets the times of older reloads.
 const KEPT: usize = 1_000;
 
 /// One version of the application and, for https, the TLS certificate. A reload replaces the current version by a new
@@ -23,8 +23,9 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Gives the application the address of the host, so that components can send requests to their own application. If
-    /// the host serves https, does nothing, because requests to the own application cannot use https.
+    /// Tells the application the address of the host, so that components can send requests to their own application. If
+    /// the host serves https, does nothing, because a component cannot send a request to its own application over
+    /// https.
     fn publish_address(&self, address: Option<SocketAddr>) {
         if let (None, Some(address)) = (&self.tls, address) {
             self.app.set_address(address);
@@ -32,7 +33,7 @@ impl Version {
     }
 }
 
-/// Replaces the application of a running process.
+/// Replaces the application of a running process by a newly loaded version.
 #[derive(Clone)]
 pub(crate) struct Replacer {
     /// The address at which the host accepts requests. The value is `None` in a worker, because a worker accepts no
@@ -61,8 +62,8 @@ impl Replacer {
         self.versions.subscribe()
     }
 
-    /// Uses `app` for new requests, and `tls` for new connections. A server cannot change between http and https. If a
-    /// server uses https and `tls` is `None`, the server keeps its old certificate.
+    /// Uses `app` for new requests, and the certificate in `tls` for new connections. A server cannot change between
+    /// http and https. If a server uses https and `tls` is `None`, the server keeps its old certificate.
     pub(crate) fn replace(&self, app: App, tls: Option<TlsAcceptor>) {
         let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         if reloads.len() == KEPT {
@@ -81,8 +82,8 @@ impl Replacer {
         });
     }
 
-    /// Returns the times at which the versions that are still in use were loaded. The last time is the time of the
-    /// current version.
+    /// Returns a time for each version that is still in use: the time at which the host loaded the version. The current
+    /// version is the last item.
     pub(crate) fn loaded(&self) -> Vec<SystemTime> {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         living.iter().filter_map(Weak::upgrade).map(|version| version.loaded).collect()

@@ -1,4 +1,4 @@
-//! Counts the connections and the requests of each client address, on all threads.
+//! Counts the connections and the requests from each client address, over all threads of the host.
 //!
 //! The table has an entry for an address only while the address has an open connection or a running request. So the
 //! table cannot grow without limit.
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// If the host waits for a request's client for longer than this time, the host counts the request as stalled. A slow
-/// client that still sends or reads some bytes does not make its request stalled.
+/// If the host waits longer than this time for the client to send or read something, the host counts the client's
+/// request as stalled. A slow client that still sends or reads some bytes does not make its request stalled.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// The table of all client addresses that have a connection or a request.
+/// The table of all client addresses that have an open connection or a running request.
 #[derive(Clone, Default)]
 pub(crate) struct Addresses(Arc<Table>);
 
@@ -30,17 +30,18 @@ pub(crate) struct Address {
     table: Arc<Table>,
 }
 
-/// Counts a connection of a client address as open until this value is dropped.
+/// Counts a connection from a client address as open until this value is dropped.
 pub(crate) struct Connected(Arc<Address>);
 
-/// Counts a request of a client address as running until this value is dropped.
+/// Counts a request from a client address as running until this value is dropped.
 pub(crate) struct Share(Arc<Address>);
 
-/// Counts a request of a client address as stalled until this value is dropped.
+/// Counts a request from a client address as stalled until this value is dropped.
 pub(crate) struct Stalled(Arc<Address>);
 
 impl Addresses {
-    /// Returns the entry for the address of `client`. If the address has no entry, this function adds one.
+    /// Returns the table's entry for the client address `client`. If the address has no entry yet, this function adds
+    /// an entry.
     pub(crate) fn of(&self, client: IpAddr) -> Arc<Address> {
         let network = network(client);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,26 +61,26 @@ impl Addresses {
 }
 
 impl Address {
-    /// Counts one more open connection of this address. If the address already has `max` connections, counts nothing
+    /// Counts one more open connection from this address. If the address already has `max` connections, counts nothing
     /// and returns `None`.
     pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connected> {
         one_more(&self.connections, max).then(|| Connected(self.clone()))
     }
 
-    /// Counts one more running request of this address. If the address already has `max` running requests, counts
+    /// Counts one more running request from this address. If the address already has `max` running requests, counts
     /// nothing and returns `None`.
     pub(crate) fn begin(self: &Arc<Self>, max: usize) -> Option<Share> {
         one_more(&self.at_work, max).then(|| Share(self.clone()))
     }
 
-    /// Counts one more stalled request of this address. A request is stalled if its client has left, or if the host
+    /// Counts one more stalled request from this address. A request is stalled if its client has left, or if the host
     /// waits for the client to send or read more.
     pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
         self.stalled.fetch_add(1, Relaxed);
         Stalled(self.clone())
     }
 
-    /// Returns the number of stalled requests of the address.
+    /// Returns the number of stalled requests from this address.
     pub(crate) fn stalled(&self) -> usize {
         self.stalled.load(Relaxed)
     }

@@ -9,8 +9,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Limit;
 
-/// The number of file descriptors that the process may have open. At its start, the host raises the system's limit
-/// before it reads this value.
+/// The number of file descriptors that the process may have open. When the host starts, it raises the system's limit
+/// for the process, and reads the raised limit into this value.
 static LIMIT: LazyLock<u64> = LazyLock::new(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 
 /// The lowest descriptor number that guests may not use. The host reserves the last eighth of the descriptors for the
@@ -41,14 +41,14 @@ pub(crate) fn left_for_connections() -> bool {
     is_left(*FIRST_OF_THE_HOST)
 }
 
-/// Reports whether descriptors for further connections are left. `descriptor` is the descriptor of the newest
-/// connection.
+/// Reports whether the process has file descriptors left for further connections. `descriptor` is the number of the
+/// newest connection's descriptor.
 pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
 /// Reports whether the next free descriptor is below `first_reserved`. The system always gives out the lowest free
-/// number, so all lower numbers are in use.
+/// number. So all numbers below the next free number are in use.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)

@@ -56,7 +56,8 @@ pub(crate) struct Writing {
     bytes: u64,
 }
 
-/// The error that refuses a write, because a component's files would take more than `max-transient-write`.
+/// The error for a write that the host refuses, because the component's files would take more than
+/// `max-transient-write`.
 #[derive(Debug)]
 pub(crate) struct DiskFull;
 
@@ -67,15 +68,16 @@ impl From<DiskFull> for io::Error {
 }
 
 impl Disk {
-    /// Limits the files in `folder` to `most` bytes, and counts the files that already exist.
+    /// Makes a limit of `most` bytes for the files in `folder`. Files that already exist count too.
     pub(crate) fn new(component: String, folder: PathBuf, most: Size) -> Self {
         let counted = used(&folder).unwrap_or(most.bytes() as u64);
         let spent = Mutex::new(Spent { counted, ..Spent::default() });
         Self { component, folder, most, spent, counted_at: tokio::sync::Mutex::default(), warnings: Arc::default() }
     }
 
-    /// Counts `bytes` that a guest is about to write. If the limit does not allow this write, the host first measures
-    /// the real size of the files. The caller drops the returned value when the bytes are on the disk.
+    /// Counts `bytes` that a guest is about to write. If the sum of all counted bytes would exceed the limit, this
+    /// function measures the real size of the files before it decides. The caller drops the returned value when the
+    /// bytes are on the disk.
     ///
     /// # Errors
     ///
@@ -151,9 +153,9 @@ impl Drop for Writing {
     }
 }
 
-/// Returns the disk space of all files in `folder`, in bytes. Deleted files that this process still has open count too.
-/// Returns `None` if the host cannot measure one of the files, for example because a guest has made the file's path too
-/// long.
+/// Returns the disk space that all files in `folder` take, in bytes. Deleted files that this process still has open
+/// count too. Returns `None` if the host cannot measure one of the files, for example because a guest has made the
+/// file's path too long.
 fn used(folder: &Path) -> Option<u64> {
     Some(below(folder)?.saturating_add(deleted(folder)?))
 }
@@ -190,8 +192,8 @@ fn deleted(folder: &Path) -> Option<u64> {
     Some(sizes.values().sum())
 }
 
-/// Converts the result of reading something about a file. If the file no longer exists, returns `Some(None)`. After any
-/// other error, returns `None`.
+/// Converts the result of an attempt to read a file's metadata. If the file no longer exists, returns `Some(None)`.
+/// After any other error, returns `None`.
 fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     match found {
         Ok(found) => Some(Some(found)),
@@ -200,7 +202,7 @@ fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// Returns the disk space of a file in bytes. Even an empty file counts with [`ENTRY`] bytes.
+/// Returns the disk space that a file takes, in bytes. The smallest result is [`ENTRY`] bytes, even for an empty file.
 fn size(what: &fs::Metadata) -> u64 {
     what.blocks().saturating_mul(512).max(ENTRY)
 }

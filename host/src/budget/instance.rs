@@ -27,9 +27,9 @@ const MAX_OUTGOING: usize = 256;
 /// While wasmtime makes the bytes, nothing else can run on the thread.
 pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 
-/// The number of bytes that one call may pass in addition to the largest arguments of a task. If a task's arguments are
-/// only a little too large, the call still works and returns the error `args-too-large`, which the guest can handle.
-/// Without this reserve, the guest would trap.
+/// The number of bytes that one call may pass beyond `max-task-args`, the limit on a task's arguments. If the arguments
+/// exceed `max-task-args` by less than this reserve, the call returns the error `args-too-large`, which the guest can
+/// handle. If the arguments are even larger, the guest traps.
 const ABOVE_TASK_ARGS: usize = 512 << 10;
 
 /// The number of bytes of keys and values that a guest may pass in one call, if the guest has key-value stores.
@@ -58,14 +58,14 @@ pub(crate) struct InstanceBudget {
 
 /// Gives access to an instance's [`InstanceBudget`]. The data of each wasmtime store implements this trait.
 pub(crate) trait Budgeted {
-    /// Returns the budget, and the table that holds the instance's resources.
+    /// Returns the instance's [`InstanceBudget`], and the table that holds the instance's resources.
     fn budget(&mut self) -> (&mut InstanceBudget, &mut ResourceTable);
 
     /// Counts `bytes` bytes of header fields. The host calls this function before it gives the fields to the guest.
     ///
     /// # Errors
     ///
-    /// Returns an error if the instance would then hold more bytes of header fields than its limit allows.
+    /// Returns an error if these fields would raise the instance's bytes of header fields above the limit.
     fn charge_fields(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let (budget, table) = self.budget();
         if budget.fields + bytes > MAX_FIELDS {
@@ -97,7 +97,7 @@ fn size_of_entry(entry: &dyn std::any::Any) -> usize {
     fields.map_or(0, |fields| size_of_fields(fields))
 }
 
-/// Returns the number of bytes that the host counts for all of these header fields.
+/// Returns the number of bytes that the host counts for all header fields in `fields`.
 pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
     fields.iter().map(|(name, value)| size_of_field(name.as_str().len(), value.len())).sum()
 }

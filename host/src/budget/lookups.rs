@@ -37,7 +37,7 @@ impl Default for ComponentLookups {
 }
 
 impl ComponentLookups {
-    /// Makes the limit on lookups for a new instance of the component.
+    /// Makes the [`Lookups`] for a new instance of this component.
     pub(crate) fn instance(&self) -> Lookups {
         Lookups { instance: Arc::new(Semaphore::new(PER_INSTANCE)), component: self.0.clone() }
     }
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// A lookup that gets no answer until the test drops `answer`.
+    /// A lookup that runs until the test drops the sender of the channel `answer`.
     struct Silent {
         begun: Sender<()>,
         answer: Arc<std::sync::Mutex<Receiver<()>>>,

@@ -1,8 +1,8 @@
 //! Limits the memory of the process, and reports whether enough memory is left for another instance.
 //!
 //! When a guest grows its linear memory, the system takes no memory yet. The system takes memory only when the guest
-//! first writes to the new bytes. So the host adds two numbers: the memory of the process, as the system counts it, and
-//! the bytes by which each instance has grown last.
+//! first writes to the new bytes. So the host adds two numbers. The first number is the memory of the process, as the
+//! system counts this memory. The second number is the number of bytes by which the instances have grown recently.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -19,7 +19,7 @@ static MAX: OnceLock<u64> = OnceLock::new();
 /// The number of bytes by which all instances have grown their linear memory recently. The system may not count these
 /// bytes yet, because the guests may not have written to them.
 static GROWN: AtomicU64 = AtomicU64::new(0);
-/// Whether the process used less than half of [`MAX`] when the host made the newest instance.
+/// True if the process used less than half of [`MAX`] when the host made the newest instance.
 static AMPLE: AtomicBool = AtomicBool::new(true);
 /// The system's file that shows how much memory this process uses.
 static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
@@ -71,8 +71,8 @@ impl Grown {
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Sets this count to zero. The host calls this function when the guest has written to the memory that it needs, so
-    /// that the system counts this memory.
+    /// Sets this count to zero. The host calls this function when the guest has probably written to its new memory.
+    /// From then on, the system itself counts this memory.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -89,7 +89,7 @@ pub(crate) fn max() -> u64 {
     *MAX.get_or_init(three_quarters)
 }
 
-/// Returns the memory that the process uses plus the recent growth of all instances, in bytes.
+/// Returns the sum of the memory that the process uses and the recent growth of all instances, in bytes.
 pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
@@ -125,7 +125,8 @@ fn three_quarters() -> u64 {
     groups.map_or(machine, |limit| limit.min(machine)) / 4 * 3
 }
 
-/// Returns the number of bytes that `text` states for `name`. `text` has the format of `/proc/meminfo`.
+/// Finds the line in `text` that begins with `name`, and returns the line's value in bytes. `text` has the format of
+/// `/proc/meminfo`.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)

@@ -29,8 +29,8 @@ pub(crate) struct OpenFiles {
 #[derive(Debug)]
 pub(crate) struct OpenSockets {
     places: Places,
-    /// The [`Place`] that each socket takes, by the socket's handle. A socket and its streams together take only one
-    /// place.
+    /// For each socket's handle, the [`Place`] that the socket takes within the limit on open sockets. A socket and its
+    /// streams together take only one place.
     open: HashMap<u32, Arc<Place>>,
 }
 
@@ -60,7 +60,8 @@ impl OpenFiles {
         take(&self.places)
     }
 
-    /// Counts `file` as open until the guest has dropped the file's handle and all the file's streams have ended.
+    /// Records that the guest has opened `file`. The file counts as open until the guest has dropped the file's handle
+    /// and all the file's streams have ended.
     pub(crate) fn opened(&mut self, file: &Arc<File>, place: Place) {
         self.open.push((Arc::downgrade(file), place));
     }
@@ -80,13 +81,13 @@ impl OpenSockets {
         take(&self.places)
     }
 
-    /// Counts the socket with this handle as open until the guest has dropped the handle and all the socket's streams
-    /// have ended.
+    /// Records that the guest has opened the socket with this handle. The socket counts as open until the guest has
+    /// dropped the handle and all the socket's streams have ended.
     pub(crate) fn opened(&mut self, handle: u32, place: Place) {
         self.open.insert(handle, Arc::new(place));
     }
 
-    /// Returns the [`Place`] that the socket with this handle takes.
+    /// Returns the [`Place`] that the socket with this handle takes within the limit on open sockets.
     pub(crate) fn place(&self, handle: u32) -> Option<Arc<Place>> {
         self.open.get(&handle).cloned()
     }

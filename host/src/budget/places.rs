@@ -14,7 +14,8 @@ pub(crate) struct Places {
     taken: Arc<()>,
 }
 
-/// A place that a thing has taken. Dropping this value frees the place.
+/// One place that a file, a socket or a request takes within a limit. When this value is dropped, the place is free
+/// again.
 #[derive(Debug)]
 pub(crate) struct Place {
     _taken: Arc<()>,
@@ -25,7 +26,7 @@ pub(crate) struct Place {
 pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
 
 impl Places {
-    /// Makes `most` free places. `limit` says which kind of thing takes these places.
+    /// Makes `most` free places. `limit` names the limit that these places implement, such as [`Limit::Files`].
     pub(super) fn new(limit: Limit, most: usize) -> Self {
         Self { limit, most, taken: Arc::default() }
     }

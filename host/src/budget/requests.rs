@@ -17,7 +17,8 @@ pub(crate) struct Requests {
 pub(crate) struct Place {
     requests: Arc<Requests>,
     drains: AtomicBool,
-    /// Counts the request for its client's address, if the operator has limited the requests of an address.
+    /// Counts the request as running for its client's address. The value is `None` if no limit applies to the requests
+    /// from one address.
     share: Mutex<Option<Share>>,
 }
 

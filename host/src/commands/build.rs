@@ -24,8 +24,8 @@ pub(super) fn run(args: BuildArgs) -> anyhow::Result<()> {
     build(&manifest, &component_ids)
 }
 
-/// Builds the components that `only` names, or all components if `only` is empty. The function builds the components in
-/// the manifest's order, and stops at the first build command that fails.
+/// Builds the components that `only` names, or all components if `only` is empty. Builds the components in the
+/// manifest's order, and stops when a build command fails.
 pub(super) fn build(manifest: &Manifest, only: &[String]) -> anyhow::Result<()> {
     manifest.check_ids(only)?;
     let chosen = manifest.components.iter().filter(|component| only.is_empty() || only.contains(&component.id));

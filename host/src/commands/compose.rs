@@ -160,8 +160,8 @@ fn join(mut graph: CompositionGraph, guests: &[Guest]) -> anyhow::Result<Vec<u8>
     Ok(graph.encode(EncodeOptions { processor: Some(processor), ..Default::default() })?)
 }
 
-/// Connects several guests to one queue. The first guest is the outermost. Returns the node of one runner, which runs
-/// the tasks of all these guests.
+/// Connects several guests to one queue. The first guest is the outermost. Returns the graph's node whose `runner`
+/// interface runs the tasks of all these guests.
 ///
 /// ```text
 /// queue ◀── layer 0 ◀── layer 1 ◀── …      Each layer adds 1 to the place of a task's owner.

@@ -68,7 +68,8 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns an error if a project's name is not a valid name for a component or for a package.
+/// Returns an error if a project cannot have this name: the name is not a valid component id, or the project uses a
+/// package with the same name.
 fn check_name(name: &str, template: &Template) -> anyhow::Result<()> {
     let fits = |name: &str| check_id(name).is_ok() && name == name.to_ascii_lowercase();
     if !fits(name) {
@@ -103,8 +104,8 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the folder of Epilogue's source, which is `named`. If `named` is none, returns the folder from which this
-/// command was built.
+/// Returns the folder of Epilogue's source. The folder is `named`, or the folder from which this command was built if
+/// `named` is `None`.
 fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);

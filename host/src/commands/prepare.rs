@@ -134,7 +134,7 @@ impl Prepared {
     }
 
     /// Starts a thread that handles signals. The signals SIGTERM and SIGINT begin the returned shutdown. During the
-    /// shutdown, the thread logs how many requests and tasks remain, as `progress` counts them.
+    /// shutdown, the thread logs how many requests and tasks remain. `progress` counts these requests and tasks.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl Prepared {
     }
 }
 
-/// Returns a function that updates those metrics that are gauges with the current state of the process.
+/// Returns a function that sets each gauge, which is a metric with a current value, to the state of the process.
 fn gauges(overview: Overview) -> Gauges {
     Arc::new(move || {
         let overview = overview.clone();

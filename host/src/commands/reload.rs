@@ -26,7 +26,8 @@ pub(crate) struct Reloader {
     pub(crate) host: HostOptions,
     /// The task engine for durable tasks. A reload keeps the same task engine.
     pub(crate) task_store: Option<TaskStore>,
-    /// Sends the lines that guests print to a collector. A reload does not change the collector.
+    /// Sends the output of guests to an OpenTelemetry collector: one log record for each line. A reload keeps the same
+    /// collector.
     pub(crate) guest_log: Option<GuestLog>,
     pub(crate) replacer: Replacer,
     /// The watched files, if the host runs with `--watch`.
@@ -34,8 +35,8 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Starts a thread that reloads or builds the application. For each signal or changed file, `causes` receives a
-    /// cause, and the thread then reloads the application or builds the changed components.
+    /// Starts a thread that waits for causes to reload or to build, such as SIGHUP or a changed file. When `causes`
+    /// receives a cause, the thread reloads the application or builds the changed components.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {
@@ -115,9 +116,9 @@ impl Reloader {
         Ok(())
     }
 
-    /// Returns the names of the options that have another value in the manifest than in the running host, but that a
-    /// reload does not change. If the host serves https, leaves out `tls-cert` and `tls-key`, because a reload reads
-    /// the certificate again.
+    /// Returns the names of the options whose new value in `host` has no effect, because a reload does not change the
+    /// options of the running host. If the host serves https, leaves out `tls-cert` and `tls-key`, because a reload
+    /// does read a new certificate.
     fn fixed(&self, host: &HostOptions) -> Vec<String> {
         let https = |options: &HostOptions| options.tls_cert.is_some();
         let mut differing = self.host.differing(host);

@@ -66,8 +66,8 @@ pub(crate) struct Runtime {
 }
 
 impl RuntimeArgs {
-    /// Reads the values of the variables, and the key-value stores that the operator has set. If something in the
-    /// configuration has no effect, logs a warning.
+    /// Reads the values of the variables, and finds out which key-value stores the operator has configured. If a part
+    /// of the configuration has no effect, logs a warning.
     ///
     /// # Errors
     ///

@@ -27,10 +27,9 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 
 /// Starts a thread that handles signals.
 ///
-/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host at once (promise
-/// S13).
-/// If one SIGINT and one SIGTERM arrive, the host does not stop at once, because one Ctrl-C can cause both signals. In
-/// that case, the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
+/// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host immediately
+/// (promise S13). If one SIGINT and one SIGTERM arrive, the host continues the shutdown, because one Ctrl-C can cause
+/// both signals. In that case, the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -97,7 +96,7 @@ async fn log_status(overview: Option<&Overview>) {
     }
 }
 
-/// The action that the host takes after a signal.
+/// The action that a signal asks the host to take.
 enum Told {
     Stop(SignalKind),
     Reload,

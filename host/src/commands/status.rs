@@ -15,7 +15,7 @@ use crate::server::control;
 use crate::server::overview::{Durable, State, Status};
 use crate::tasks::leases::Worker;
 
-/// Time after which `epilogue status --watch` asks the host again.
+/// The pause before `epilogue status --watch` asks the host again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The options of `epilogue status`.
@@ -135,7 +135,8 @@ pub(crate) fn table(status: &Status) -> String {
     text
 }
 
-/// A worker's line: its name, its batches, the tasks that it runs, and the time until its first lease ends.
+/// Appends a worker's line to `text`: the worker's name, the number of its batches, the names of its tasks, and the
+/// time until the first of its leases ends.
 fn leases(text: &mut String, worker: &Worker) {
     let mut tasks: Vec<_> = worker.batches.iter().map(|batch| batch.task.as_str()).collect();
     tasks.sort_unstable();

@@ -54,7 +54,7 @@ pub(super) fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns the options of the command line. If the command line does not set an option, the option comes from the
+/// Returns the options that the command uses. If the command line does not set an option, the value comes from the
 /// manifest. If the command line names a task engine and no manifest, this function reads no manifest.
 fn settings(args: &TasksArgs) -> anyhow::Result<HostOptions> {
     let given = HostOverlay {
@@ -216,8 +216,8 @@ fn note(text: std::fmt::Arguments<'_>) {
     _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Describes what a batch waits for. For a leased batch, the text names the worker and the rest of the lease. For a
-/// delayed batch, the text names the time until a worker may run the batch.
+/// Describes what a batch waits for. For a leased batch, the text names the worker and the time until the lease ends.
+/// For a delayed batch, the text says after which time a worker may run the batch.
 fn waits(entry: &Entry) -> Option<String> {
     let left = entry.left.map(seconds);
     match (&entry.worker, left) {

@@ -70,8 +70,8 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Changes an error about an option with a wrong value. If the value comes from an environment variable, the changed
-/// error names the variable instead of the option.
+/// Makes the error for a wrong value easier to understand. If the value comes from an environment variable, the
+/// returned error names this variable instead of the command-line option.
 fn name_variable(
     mut error: Error,
     arguments: impl Iterator<Item = OsString>,
@@ -146,7 +146,8 @@ mod tests {
         assert!(error.starts_with("the variable SPIN_HTTP_LISTEN_ADDR is wrong: "), "{error}");
     }
 
-    /// Parses `arguments` while the environment variable `variable` has the value `value`, and returns the error.
+    /// Parses `arguments` as if the environment variable `variable` had the value `value`, and returns the parser's
+    /// error.
     fn error(arguments: &[&str], variable: &str, value: &str) -> String {
         let arguments: Vec<_> = ["epilogue", "up"].iter().chain(arguments).map(OsString::from).collect();
         let error = parse(&arguments).unwrap_err();

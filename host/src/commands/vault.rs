@@ -19,13 +19,13 @@ use crate::budget::lookups::ComponentLookups;
 use crate::interfaces::send::send;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// Longest time that the host waits for Vault's answer.
+/// The longest time that the host waits for Vault's answer to one request.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Largest size of an answer that the host reads from Vault, in bytes. Vault limits a secret to the same size.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// A client for a Vault server. One thread sends all requests to the server, so that every thread can ask the client
-/// for the value of a variable.
+/// A client for a Vault server. The client sends all requests to Vault from its own thread. So code on any thread can
+/// ask this client for the value of a variable.
 pub(super) struct Vault {
     url: Url,
     token: HeaderValue,

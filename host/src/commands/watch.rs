@@ -11,7 +11,8 @@ use glob::{MatchOptions, Pattern};
 use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 
-/// Time that the host waits after a change of a file before it acts, because further changes often follow.
+/// After a file has changed, the host waits for this time before it reloads or builds, because further changes often
+/// follow.
 const REST: Duration = Duration::from_millis(200);
 
 /// The rules by which a pattern matches files, which are the same as in Spin. `*` matches the names in one folder. `**`
@@ -180,8 +181,8 @@ impl Watched {
     }
 }
 
-/// Returns the folder in which the host must look for all files that a pattern matches. The returned mode is recursive
-/// if the pattern can also match files in subfolders.
+/// Returns the folder that the host must watch to see changes of all files that a pattern matches. If the pattern can
+/// also match files in subfolders, the returned mode is recursive.
 fn reach(workdir: &Path, pattern: &str) -> (PathBuf, RecursiveMode) {
     let (fixed, open) = pattern.split_at(pattern.find(['*', '?', '[']).unwrap_or(pattern.len()));
     let base = fixed.rsplit_once('/').map_or("", |(base, _)| base);

@@ -2,9 +2,9 @@
 //! inherits.
 //!
 //! The joined components run as one instance, so they share the instance's environment, files, allowed hosts, variables
-//! and key-value stores. If a component must not inherit one of these, such as the environment, the composition gives
-//! the component a separate import. For the separate import, the host provides nothing, such as an empty environment or
-//! no files.
+//! and key-value stores. If a component must not inherit a part of this configuration, such as the environment, the
+//! composition gives the component a separate import for this part. The separate import then gives the component an
+//! empty environment or no files.
 
 use std::borrow::Cow;
 
@@ -20,12 +20,12 @@ use wasmtime_wasi::filesystem::Descriptor;
 use crate::component::state::State;
 use crate::contract::versions::rename_imports;
 
-/// The interfaces that give a component its environment. In each pair, the second text is the name of an import that
-/// replaces the interface and gives an empty environment.
+/// The interfaces that give a component its environment. Each pair contains the name of an interface, and the name of
+/// an import that replaces the interface and gives an empty environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. In each pair, the second text is the name of an import that replaces
-/// the interface and gives no files.
+/// The interfaces that give a component its files. Each pair contains the name of an interface, and the name of an
+/// import that replaces the interface and gives no files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to other hosts.
@@ -48,7 +48,7 @@ pub(super) struct Composition {
 }
 
 impl Composition {
-    /// Begins with no components. `linker` provides the imports of the components that the caller adds later.
+    /// Makes an empty composition. `linker` provides the imports of the components that the caller adds later.
     pub(super) fn new(linker: &Linker<State>) -> Self {
         Self { graph: CompositionGraph::new(), linker: linker.clone() }
     }

@@ -38,15 +38,15 @@ pub(crate) async fn turn() {
     .await;
 }
 
-/// If a guest computes for less than this time and wakes itself, the host polls the guest again at once. Every guest
-/// that writes a response body wakes itself once. A round of the event loop would take longer than the rest of the
-/// guest's work.
+/// If a guest computes for less than this time and wakes itself, the host immediately polls the guest again. Every
+/// guest that writes a response body wakes itself once. If the host first handled other events, this detour would take
+/// longer than the rest of the guest's work.
 const SHORT: Duration = Duration::from_micros(100);
 
 /// Polls `future`, and makes it wait for its turn if it computes for longer than [`SHORT`]. Between two turns of
 /// computing guests, the thread handles its timers, sockets and other tokio tasks.
 ///
-/// At each epoch, which is every millisecond, a computing guest stops and asks at once to be polled again. A tokio
+/// At each epoch, which is every millisecond, a computing guest stops and immediately asks to be polled again. A tokio
 /// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a
 /// `LocalSet` only, one computing guest delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {

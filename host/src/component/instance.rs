@@ -76,7 +76,7 @@ impl std::fmt::Display for Trap {
     }
 }
 
-/// The reason why the host cannot send a response of the guest's handler.
+/// The reason why the guest's handler gave no response that the host can send.
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     /// The handler returned an error.
@@ -105,8 +105,9 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// If `upload` is set and the handler returned an error, returns `upload` instead of this error. `upload` is the
-    /// reason why the host did not get the whole request body.
+    /// Returns the reason that explains the failure best. `upload` is the reason why the host did not get the whole
+    /// request body. If `upload` is set and the handler returned an error, the result is `upload`. Otherwise, the
+    /// result is `self`.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -126,10 +127,10 @@ pub(crate) struct Instance {
     pub(crate) served: u32,
 }
 
-/// The data that an instance's calls share, in addition to the store.
+/// The data that all calls into an instance's guest share, in addition to the store.
 struct Calls {
     shutdown: Shutdown,
-    /// True if no work that the guest had spawned was running when the last call returned.
+    /// True if all work that the guest had spawned was finished when the last call into the guest returned.
     idle: bool,
 }
 
@@ -193,7 +194,8 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// Returns the status that the handler set last, if HTTP does not allow this status. The next call returns `None`.
+    /// Returns the status that the handler set last, if HTTP does not allow this status. The next call of this function
+    /// returns `None`.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
@@ -281,8 +283,8 @@ impl Instance {
     }
 
     /// Waits for work that the guest has spawned and that still runs after its call has returned (promise S18). Waits
-    /// no longer than `limit`. Returns true if all spawned work has ended. `left` is the time until the host stops the
-    /// work. Shortly before that, the host warns the guest.
+    /// no longer than `limit`. Returns true if all spawned work has ended. The host stops the work after the time
+    /// `left`. Shortly before this time has passed, the host warns the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
@@ -300,8 +302,7 @@ impl Instance {
     }
 }
 
-/// If spawned work still computes when this time has passed after the work's time limit, the host interrupts the
-/// instance.
+/// If work that the guest has spawned still computes this long after its time limit, the host interrupts the instance.
 const BUSY: Duration = Duration::from_millis(250);
 
 /// Runs `call` in the store's event loop, for at most `limit`. Shortly before the limit, the host warns the guest.

@@ -1,5 +1,5 @@
 //! Limits the requests in flight on a late thread, where computing guests wait too long for their turns (promise S12).
-//! On a late thread, the host refuses new requests at once instead of serving them late.
+//! On a late thread, the host immediately refuses new requests instead of serving them late.
 //!
 //! The number of requests alone does not show that a thread is late. A thousand requests that only wait for a database
 //! hardly use the thread, but a few requests that compute can make the thread late. Therefore, the host measures how
@@ -25,8 +25,8 @@ thread_local! {
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Returns the time at which a guest of this thread begins to wait for its turn, which is now. Returns `None` if the
-/// thread does not measure these waits.
+/// Returns the current time, at which a guest of this thread begins to wait for its turn. Returns `None` if the thread
+/// does not measure these waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
@@ -47,8 +47,8 @@ pub(crate) struct Lag {
 }
 
 /// Counts a request in flight on its thread until this value is dropped. The host drops the value when the request
-/// begins to drain. If draining requests counted, draining requests that only wait would take the places of new
-/// requests. Draining requests that compute delay the requests in flight, so the limit falls anyway.
+/// begins to drain. A draining request does not count, because tasks that only wait hardly use the thread. If the tasks
+/// of draining requests compute, the requests in flight wait longer, and so the host lowers the limit anyway.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {

@@ -6,8 +6,8 @@ use crate::budget::memory::{Grown, left_for_growth};
 use crate::component::fair;
 
 /// If a guest grows its memory by at least this number of bytes, the guest first waits for its turn to compute. Most
-/// guests write to all new bytes at once, and the system zeroes each page at the first write. For 4 MiB, the system
-/// needs a millisecond, and the host cannot interrupt the guest during this time.
+/// guests immediately write to all new bytes, and the system zeroes each page when the guest writes to the page for the
+/// first time. For 4 MiB, the system needs a millisecond, and the host cannot interrupt the guest during this time.
 const LARGE: usize = 4 << 20;
 
 /// Limits the linear memories of one instance.

@@ -27,19 +27,19 @@ pub(crate) enum Full {
     Memory,
     /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Tasks that have lost their instance wait for a new instance, and the host gives instances to waiting tasks
-    /// first.
+    /// Some tasks have lost their instance and wait for a new instance. The host gives the next instance to these
+    /// tasks, not to a new request.
     TasksWait,
 }
 
 impl NoInstance {
-    /// Reports whether it makes sense to try again a little later.
+    /// Reports whether a later attempt to get an instance may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         self.is_full() || matches!(self, Self::TimedOut(_))
     }
 
-    /// Reports whether the host cannot hold another instance. When another instance has ended, a new attempt can
-    /// succeed.
+    /// Reports whether the host cannot hold another instance. When one of the host's instances has ended, a new attempt
+    /// can succeed.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -14,7 +14,7 @@ use crate::interfaces::chaining::Chaining;
 use crate::process::shutdown::Shutdown;
 
 /// The largest number of idle instances in a pool. The number is limited because each idle instance takes some memory,
-/// and a thread rarely serves more requests at the same time.
+/// and a thread rarely serves more than 128 requests at the same time.
 const MAX_IDLE: usize = 128;
 
 /// The number of idle instances in each pool of the process.
@@ -36,15 +36,15 @@ pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
 pub(crate) struct Pool {
     pub(crate) component: Arc<Component>,
     pub(crate) shutdown: Shutdown,
-    /// Connects the component to the other components of the application, so that its instances can send requests to
-    /// them.
+    /// Connects the component to the other components of the application, so that this component's instances can send
+    /// requests to the other components.
     chaining: Chaining,
     idle: RefCell<Vec<Instance>>,
     /// The number of instances in `idle`, for other threads to read.
     idle_count: Arc<AtomicU64>,
     /// The largest number of idle instances that the pool keeps. The value is 0 if the pool will get no more requests.
     max_idle: Cell<usize>,
-    /// The number of requests whose instance has died and that wait for a new instance. Waiting requests have priority
+    /// The number of requests that have lost their instance and wait for a new instance. These requests have priority
     /// over new requests.
     waiting: Cell<usize>,
 }

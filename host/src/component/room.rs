@@ -58,7 +58,7 @@ pub(super) fn largest_engine(
 }
 
 /// Reports whether an error means that the system has no memory, mapping, address space or file descriptor left. When
-/// other instances have ended, the host may succeed in a new attempt.
+/// other instances have ended, a new attempt of the host may succeed.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {
@@ -68,7 +68,7 @@ pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     })
 }
 
-/// Returns the number of memory mappings that a process may have. Returns `None` if the system does not tell this
+/// Returns the number of memory mappings that a process may have. Returns `None` if the host cannot find out this
 /// number.
 fn mappings() -> Option<u64> {
     fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()

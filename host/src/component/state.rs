@@ -73,7 +73,7 @@ impl State {
         self.background.scope = scope;
     }
 
-    /// Records that a call into the guest begins. `phase` has the call's start and deadline.
+    /// Records that the host now calls a function of the guest. `phase` has the start and the deadline of this call.
     pub(crate) fn begin(&self, phase: Phase) {
         self.wasi.last_words.forget();
         self.background.enter(phase);

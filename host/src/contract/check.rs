@@ -25,7 +25,7 @@ pub(crate) const DRAIN: &str = "epilogue:adapter/drain@0.1.0";
 pub(crate) const UNBUILT: &str = "if it is not built yet, run `epilogue build` or add `--build`";
 
 /// Reads a component's file, and checks that the component's tasks have different names. If the component uses another
-/// version of WASI 0.3, replaces the version in the names by 0.3.0.
+/// version of WASI 0.3, replaces this version by 0.3.0 in the names of the imports and exports.
 ///
 /// If the file does not exist, the error ends with `advice`. If two tasks have the same name, the error contains the
 /// text in `cannot`, for example "cannot be composed".

@@ -67,7 +67,7 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// Makes the answer to a request that needs the task engine, if the task engine does not answer.
+/// Makes the error response to a request that needs the task engine, if the dashboard cannot reach the task engine.
 pub(super) fn unanswered(error: &engines::Error) -> Response<Body> {
     let mut response = json(&json!({ "error": error.to_string() }));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
@@ -78,7 +78,7 @@ pub(super) fn unanswered(error: &engines::Error) -> Response<Body> {
 ///
 /// # Errors
 ///
-/// Returns an error answer if the body is not a `T` in JSON, or if the content type is not JSON.
+/// Returns the error response for the client if the body is not a `T` in JSON, or if the content type is not JSON.
 pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Response<Body>> {
     // A form on another website cannot send this content type.
     if request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {

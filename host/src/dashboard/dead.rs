@@ -15,8 +15,8 @@ use crate::tasks::change::Change;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// The number of characters of an error that the list shows. Errors that begin with the same characters count as the
-/// same error.
+/// The list shows this number of characters of each error. If two errors begin with the same text of this length, the
+/// dashboard treats them as the same error.
 const ERROR: usize = 200;
 
 /// A dead batch, as the dashboard shows it.
@@ -32,7 +32,7 @@ struct Dead {
     attempts: u32,
     /// The time at which the request stored the batch, in the format of RFC 3339.
     since: String,
-    /// The number of tasks of the batch that wait behind the failed task.
+    /// The number of tasks in the batch that come after the failed task.
     behind: usize,
 }
 

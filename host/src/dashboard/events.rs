@@ -31,7 +31,7 @@ const PING: Duration = Duration::from_secs(15);
 /// out.
 const MOST: usize = 100;
 
-/// The state of one stream of events, which belongs to one open page.
+/// The state of one stream of events. Each open page has its own stream.
 struct Feed {
     overview: Overview,
     history: History,
@@ -44,8 +44,8 @@ struct Feed {
     reloads: usize,
 }
 
-/// Answers with a stream of events, which goes on until the connection ends. `last` is the id of the last event that
-/// the page has received on an earlier connection.
+/// Answers with a stream of events. The host sends events until the connection ends. `last` is the id of the last event
+/// that the page has received on an earlier connection.
 pub(super) fn stream(overview: Overview, history: History, rights: Rights, last: Option<u64>) -> Response<Body> {
     let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
     let reloads = overview.reloads().len();

@@ -21,7 +21,8 @@ pub(super) struct Template {
     pub(super) paths: &'static [&'static str],
     /// The shell commands that the user runs once to prepare a new project. Each command ends with a line break.
     pub(super) setup: &'static str,
-    /// Reports whether the project uses a package with the given name.
+    /// Reports whether the project uses a package with the given name. A project cannot have the name of a package that
+    /// it uses.
     pub(super) uses: fn(&str) -> anyhow::Result<bool>,
 }
 

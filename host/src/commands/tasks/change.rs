@@ -66,7 +66,7 @@ fn choose(store: &TaskStore, choice: &ChoiceArgs, state: Option<BatchState>) -> 
     Ok(chosen?)
 }
 
-/// Returns the batch of `entry`, or `None` if the batch does not match the filter `choice`.
+/// Returns the batch in `entry`, or `None` if this batch does not match the filter `choice`.
 fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     let batch = entry.batch().ok();
     let (tasks, component) = match &batch {
@@ -80,8 +80,8 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches. If somebody else has retried or removed one of these batches meanwhile, skips this
-/// batch.
+/// Changes the chosen batches, and returns true. If somebody else has meanwhile retried or removed one of these
+/// batches, this function skips the batch.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), did(change));
     let mut done = 0;

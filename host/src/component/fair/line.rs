@@ -26,8 +26,8 @@ pub(crate) enum Purpose {
 struct Line {
     /// True if a guest has its turn now. When this guest yields, the line gives the turn to the next guest.
     moving: Cell<bool>,
-    /// The guests that wait to compute for a response. The weak reference to a guest that has left the line cannot be
-    /// upgraded.
+    /// The guests that wait to compute for a response. If a guest has left the line, its weak reference can no longer
+    /// be upgraded.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
