@@ -248,8 +248,8 @@ fn beyond_limit(full: Full) -> NoInstance {
     NoInstance::Full(full)
 }
 
-/// Logs a warning about a component that `epilogue compose` has made. Such a component runs its tasks itself, so this
-/// host cannot keep its promises for the tasks.
+/// Logs a warning about a component that `epilogue compose` has made. Such a component runs its own tasks, so this host
+/// cannot see the tasks.
 ///
 /// # Errors
 ///
