@@ -1,10 +1,11 @@
-//! Measures an engine, and prints a Markdown table: `cargo run --release -p epilogue-engines --example measure -- URL
-//! [BACKLOG]…`
+//! Measures the speed of a task engine, and prints the results as a Markdown table. Usage: `cargo run --release -p
+//! epilogue-engines --example measure -- URL [BACKLOG]…`
 //!
-//! The store must be empty at the start, and this program empties it at the end. A batch has one task with 300 bytes of
-//! arguments. Compare only the ratios between numbers of the same run. `host/engines/examples/scale` starts the
-//! servers, and runs this program for each engine. To add the server's memory and disk space to the table, set
-//! `SERVER_PID` to the server's process id, and `STORE` to the server's file or folder.
+//! The store must be empty at the start, and this program empties the store at the end. A batch has one task with 300
+//! bytes of arguments. The numbers depend on the machine, so compare only numbers of the same run.
+//! `host/engines/examples/scale` starts the servers, and runs this program for each engine. To add the server's memory
+//! and disk space to the table, set `SERVER_PID` to the server's process id, and `STORE` to the server's file or
+//! folder.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use futures::future::try_join_all;
 
 /// The number of clients that enqueue batches at the same time, in a measurement with several clients.
 const CLIENTS: usize = 32;
-/// The number of calls that a measurement with a backlog makes, one after the other.
+/// The number of calls, one after the other, in a measurement while many batches wait in the store.
 const CALLS: usize = 200;
 
 #[tokio::main]
@@ -99,7 +100,7 @@ fn sizes(backlog: usize) {
     }
 }
 
-/// Enqueues batches for the given time, and returns the number of batches.
+/// Lets `clients` clients enqueue batches for the given time, and returns the number of batches.
 async fn enqueue(engine: &Arc<dyn TaskEngine>, clients: usize, time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let client = async || -> Result<usize> {

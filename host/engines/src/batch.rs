@@ -43,9 +43,8 @@ pub struct Batch {
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The position of the batch in a chain in which a durable task adds the next durable task. If a request enqueued
-    /// the batch, the generation is 0. If a task enqueued the batch, the generation is one more than the generation of
-    /// the task's own batch.
+    /// The length of the chain of durable tasks that led to this batch. If a request enqueued the batch, the generation
+    /// is 0. If a durable task enqueued the batch, the generation is one more than the generation of that task's batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The tasks of the batch. A batch has at least one task.
@@ -159,7 +158,7 @@ impl Batch {
         self.id.split('_').next().unwrap_or_default()
     }
 
-    /// Returns the batch's envelope.
+    /// Converts the batch to its envelope, which is the JSON text that an engine stores.
     ///
     /// # Errors
     /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the
@@ -172,7 +171,7 @@ impl Batch {
         Ok(envelope)
     }
 
-    /// Reads a batch from its envelope. The function ignores unknown fields.
+    /// Reads a batch from its envelope. The function ignores unknown fields of the JSON.
     ///
     /// # Errors
     /// Returns [`Error::TooLarge`] if the envelope is larger than [`MAX_BYTES`]. Returns [`Error::Corrupt`] if the
@@ -209,7 +208,7 @@ impl Batch {
 }
 
 /// Returns true if this text can be the id of a batch. Only up to 64 letters, digits, `-` and `_` are valid, because
-/// engines use the id in keys and in subjects.
+/// engines use the id in keys of Redis and in subjects of NATS.
 pub(crate) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&id.len()) && id.bytes().all(plain)

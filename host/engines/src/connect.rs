@@ -10,10 +10,11 @@ use crate::{Error, Memory, Nats, Redis, Result, Sqlite, TaskEngine};
 pub struct Options {
     /// The time after which a lease ends, unless the worker extends the lease. Default: 30 s.
     pub visibility: Duration,
-    /// The time limit of a call to the engine. Default: 5 s.
+    /// The time limit of each call to the engine. Default: 5 s.
     pub timeout: Duration,
     /// Says whether this process is an operator's command, which only inspects or changes stored batches. If true, the
-    /// engine creates no database file, and keeps the settings that workers have made on a server. Default: false.
+    /// engine creates no database file, and does not change settings that workers have made on a server. Default:
+    /// false.
     pub operator: bool,
 }
 
@@ -32,13 +33,13 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// For `sqlite:`, this function opens the file. For a server, the engine connects at its first call, and not in this
-/// function. So a host can start while the server is down.
+/// For `sqlite:`, this function opens the file. For the URL of a server, this function does not connect. The engine
+/// connects when you call the engine for the first time. So a host can start while the server is down.
 ///
 /// # Errors
-/// Returns [`Error::Config`] if the URL is not valid. The message does not contain the URL, because the URL may contain
-/// a password. With `sqlite:`, the function may also return [`Error::Unavailable`], for example if the file cannot be
-/// opened.
+/// Returns [`Error::Config`] if the URL is not valid. The error message does not contain the URL, because the URL may
+/// contain a password. With `sqlite:`, the function may also return [`Error::Unavailable`], for example if the file
+/// cannot be opened.
 pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     Ok(match scheme {
@@ -54,7 +55,7 @@ pub fn connect(url: &str, options: Options) -> Result<Arc<dyn TaskEngine>> {
 }
 
 /// Returns an engine's address that is safe to show in messages. The address is `url` without user, password and
-/// options. If the function does not know the form of `url`, the address is an empty text.
+/// options. If `url` has an unknown form, the address is an empty text.
 ///
 /// ```
 /// use epilogue_engines::address;

@@ -17,14 +17,14 @@ use crate::{Error, Result};
 
 pub use place::Place;
 
-/// The pause between two attempts to set a file to WAL mode while other processes use the file.
+/// The pause between two attempts to switch a file to WAL mode while other processes use the file.
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// The largest number of operations in one transaction. With a larger number, other processes would wait longer for the
 /// file.
 const GROUP: usize = 256;
 
-/// A handle to the thread of a database. The thread ends when the handle is dropped.
+/// A handle to the thread that runs the operations on a database. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Database {
     operations: channel::Sender<Operation>,
@@ -36,8 +36,9 @@ struct Operation {
     run: Run,
 }
 
-/// The work of one operation. The function gets the connection, or an error if the thread cannot use the connection.
-/// The function returns a second function, which the thread calls with the result of the commit.
+/// A function that runs one operation. The thread calls this function with the connection, or with an error if the
+/// thread cannot use the connection. The function returns a second function. The thread calls the second function with
+/// the result of the commit.
 type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
@@ -65,8 +66,8 @@ impl Database {
     /// the operation starts, the operation does not run.
     ///
     /// # Errors
-    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time. In both cases, the operation may
-    /// have changed the database.
+    /// Returns [`Error::Unavailable`] if SQLite fails, or does not answer in time. Even if the call fails, the
+    /// operation may have changed the database.
     pub async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -135,7 +136,7 @@ fn run_group(connection: &mut Connection, place: Option<&Place>, operations: imp
     }
 }
 
-/// Runs `work` in a savepoint. If `work` fails, the function undoes the changes of `work`.
+/// Runs `work` in a savepoint. If `work` fails, this function undoes the changes that `work` has made.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -157,8 +158,8 @@ fn gone() -> Error {
     Error::Unavailable("the thread of SQLite has ended".to_owned())
 }
 
-/// Sets the database file of a connection to WAL mode. The change needs a lock on the file, and SQLite itself does not
-/// wait for this lock. If another process has the lock, this function tries again for at most the time `patience`.
+/// Switches the database file of a connection to WAL mode. The change needs a lock on the file, and SQLite itself does
+/// not wait for this lock. If another process has the lock, this function tries again for at most the time `patience`.
 ///
 /// # Errors
 /// Returns SQLite's error, for example if other processes still use the file after the time `patience`.

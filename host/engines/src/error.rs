@@ -11,7 +11,7 @@ pub enum Error {
     /// The process cannot reach the engine, or the engine did not answer in time. The caller can repeat the call. If
     /// the host gets this error while it stores the tasks of a request, the host answers the request with 503.
     Unavailable(String),
-    /// The caller's lease of the batch has ended, and another worker may run the batch.
+    /// The caller's lease of the batch has ended, and another worker may be running the batch.
     LostLease,
     /// The envelope of a batch is larger than the engine accepts.
     TooLarge {

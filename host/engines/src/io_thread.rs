@@ -1,4 +1,4 @@
-//! A thread with an event loop for calls to servers.
+//! A thread whose event loop makes calls to servers.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::Error;
 
 /// A separate thread whose event loop makes all calls to a server and drives all connections to the server. So a call
-/// never waits until a thread that runs guests is free. The thread ends when the last clone of this value is dropped.
+/// never waits for the threads that run guests. The thread ends when the last clone of this value is dropped.
 #[derive(Clone, Debug)]
 pub struct IoThread {
     runtime: Handle,
@@ -35,10 +35,11 @@ impl IoThread {
         &self.runtime
     }
 
-    /// Makes a call on the thread, and returns the result. If the caller stops waiting, the call still runs to its end.
+    /// Runs the future `call` on the thread, and returns the result. If the caller stops waiting, `call` still runs to
+    /// its end.
     ///
     /// # Errors
-    /// Returns the error of the call. If the thread ends before the call has ended, returns [`Error::Unavailable`].
+    /// Returns the error of `call`. If the thread ends before `call` has ended, returns [`Error::Unavailable`].
     pub async fn call<T, E, F>(&self, call: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,

@@ -29,16 +29,16 @@ pub(crate) enum Token {
     /// Identifies a lease in SQLite or in memory by the number of the batch's row, and the number of times that the row
     /// was leased.
     Row { seq: i64, generation: i64, _held: Arc<()> },
-    /// Identifies a lease in Redis by the batch's stream entry, the consumer that has the entry, the next task, and the
-    /// number of times that the entry was leased.
+    /// Identifies a lease in Redis by the batch's stream entry, the worker that has the entry, the next task, and the
+    /// number of the lease.
     Stream { entry: String, consumer: String, next: u32, generation: u32, _held: Arc<()> },
     /// Identifies a lease in NATS by the batch's message and stored state.
     Message(Box<crate::nats::Held>),
 }
 
-/// The batches for which this process still has a [`Lease`] value. If the time of such a lease is over, for example
-/// because the process was paused, the engine extends the lease. Without this list, the engine would treat the lease as
-/// the lease of a dead worker.
+/// The batches for which this process still has a [`Lease`] value. If such a lease has run out, for example because the
+/// process was paused, the engine extends the lease. Without this list, the engine would treat the process as dead, and
+/// would lease the batch to another worker.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 
@@ -77,8 +77,8 @@ impl Lease {
         self.batch.tasks.get(self.next as usize)
     }
 
-    /// Returns true if the task at [`Lease::next`] has no attempts left. In this case, move the batch to the dead
-    /// letter, and do not run the task.
+    /// Returns true if the task at [`Lease::next`] has no attempts left. Do not run an exhausted task, and move its
+    /// batch to the dead letter.
     pub fn exhausted(&self) -> bool {
         self.task().is_some_and(|task| self.attempt > task.max_attempts.max(1))
     }
@@ -90,7 +90,8 @@ impl Lease {
 pub enum BatchState {
     /// A worker can lease the batch now. The batch has no lease, or its lease has ended.
     Ready,
-    /// A worker can lease the batch later. A task of the batch has failed and waits for its next attempt.
+    /// A task of the batch has failed and waits for its next attempt. When the wait is over, a worker can lease the
+    /// batch.
     Delayed,
     /// A worker holds a lease of the batch.
     Leased,

@@ -1,8 +1,8 @@
 //! Task engines, which store durable tasks until the tasks have run.
 //!
 //! A [`TaskEngine`] stores batches. A [`Batch`] is the ordered list of the durable tasks of one request. A worker
-//! leases a whole batch and runs its tasks one after the other. So the tasks of one request run in order on every
-//! engine. Tasks of different requests may run in any order.
+//! leases a whole batch and runs the batch's tasks one after the other. So the tasks of one request run in order on
+//! every engine. Tasks of different requests may run in any order.
 //!
 //! The engines store batches in SQLite, Redis Streams or NATS JetStream. The engine [`Memory`] is for tests. The code
 //! of [`Memory`] is short and shows what each engine must do.
@@ -18,22 +18,22 @@
 //! ```
 //!
 //! A lease ends after the time [`Options::visibility`], unless the worker extends the lease. So the worker calls
-//! [`TaskEngine::extend`] at intervals of one third of this time. After each task, the worker calls
+//! [`TaskEngine::extend`] at intervals of one third of [`Options::visibility`]. After each task, the worker calls
 //! [`TaskEngine::checkpoint`], which records that the task has ended. If a worker is killed, another worker continues
-//! after the last recorded task. So only the interrupted task runs again.
+//! after the last task whose end is recorded. So only the task that the killed worker was running runs again.
 //!
-//! If a worker's lease has ended and another worker has leased the batch, a call with the first lease changes nothing
-//! and returns [`Error::LostLease`]. The first worker must then stop its running task, because the other worker runs
-//! the same task.
+//! If the lease of worker A has ended and worker B has leased the batch, a call with A's lease changes nothing and
+//! returns [`Error::LostLease`]. Worker A must then stop its running task, because worker B runs the same task.
 //!
 //! # Attempts
 //!
 //! [`Lease::attempt`] is the number of the current attempt of the task at [`Lease::next`]. The engine counts an attempt
-//! before the task starts. For the first task that has not ended, the engine counts the attempt when a worker leases
-//! the batch. For each further task, the engine counts the first attempt at the checkpoint before the task. So an
-//! attempt counts even if the task kills its worker. If no attempts are left, [`Lease::exhausted`] returns true. The
-//! worker then does not run the task, and moves the batch to the dead letter with [`TaskEngine::bury`]. If the worker
-//! calls [`TaskEngine::release`] before the task starts, the attempt does not count.
+//! before the task starts. When a worker leases a batch, the engine counts an attempt of the first task that has not
+//! ended. When the worker calls [`TaskEngine::checkpoint`] after a task, the engine counts the first attempt of the
+//! next task. So an attempt counts even if the task crashes the worker. If the task has no attempts left,
+//! [`Lease::exhausted`] returns true. If so, the worker does not run the task, and moves the batch to the dead letter
+//! with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the task starts, the attempt does not
+//! count.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -89,9 +89,9 @@ const PAGE: usize = 500;
 
 /// A task engine, which stores batches and leases each batch to one worker at a time.
 ///
-/// Each call returns after the engine has confirmed the change. If the engine does not answer within
-/// [`Options::timeout`], the call returns [`Error::Unavailable`]. In this case, the engine may have made the change,
-/// and only its answer was lost.
+/// A call that changes something returns after the engine has confirmed the change. If the engine does not answer
+/// within [`Options::timeout`], the call returns [`Error::Unavailable`]. Even if a call returns this error, the engine
+/// may have made the change, because only the engine's answer may be lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Stores a batch. If the call returns `Ok`, the engine has stored the batch. The configuration of the server or of
@@ -100,26 +100,27 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
     /// Stores a batch in the dead letter, with the reason `why`. Use this call if one task of a batch has failed for
-    /// good and the other tasks of the batch continue. [`Batch::only`] creates a batch with only the failed task.
+    /// good, but the worker continues with the other tasks of the batch. [`Batch::only`] creates a batch with only the
+    /// failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases the batch that has waited longest. `worker` is the name of the worker that gets the lease. No other
-    /// process may use the same name. If no batch is ready, the call waits for a batch. If no batch becomes ready
+    /// Leases the batch that has waited longest. `worker` is the name of the worker that gets the lease. Another
+    /// process must not use the same name. If no batch is ready, the call waits for a batch. If no batch becomes ready
     /// within the time `wait`, the call returns `None`.
     ///
-    /// If this process still has a [`Lease`] value for a batch under the same worker name, the call does not lease this
-    /// batch again. If the time of the earlier lease is over, for example because the process was paused, the call
+    /// If this process still has the [`Lease`] value of an earlier call with the same worker name, the call does not
+    /// lease that batch again. If the earlier lease has run out, for example because the process was paused, the call
     /// extends the earlier lease.
     ///
     /// Poll the future until it returns. If you drop the future earlier, the engine may have leased a batch that no
     /// worker runs. This batch is ready again when its lease ends.
     ///
-    /// If the envelope of a batch is damaged or has an unknown version, the call moves the batch to the dead letter and
-    /// leases the next batch.
+    /// If the stored JSON of a batch (the batch's envelope) is damaged or has an unknown version, the call moves the
+    /// batch to the dead letter and leases the next batch.
     async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Lease>>;
 
     /// Extends a lease, so that the lease lasts for the time [`Options::visibility`] from now. Call this function at
-    /// intervals of one third of this time.
+    /// intervals of one third of [`Options::visibility`].
     async fn extend(&self, lease: &Lease) -> Result<()>;
 
     /// Records that all tasks before the index `next` have ended, and that the first attempt of the task at `next` is
@@ -133,8 +134,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// a worker can lease the batch again.
     async fn retry(&self, lease: &Lease, after: Duration) -> Result<()>;
 
-    /// Gives a batch back to the engine before the task at [`Lease::next`] has started. A worker can lease the batch at
-    /// once, and the attempt does not count.
+    /// Gives a batch back to the engine before the task at [`Lease::next`] has started. Any worker can lease the batch
+    /// immediately, and the attempt does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Moves a batch to the dead letter, with the reason `why`. The batch stays there until an operator retries or
@@ -159,8 +160,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Returns the stored batch with this id, or `None` if there is no such batch.
     async fn show(&self, id: &str) -> Result<Option<Entry>>;
 
-    /// Makes a dead batch ready again. The batch continues with the task that failed for good. This task gets its full
-    /// number of attempts again.
+    /// Makes a dead batch ready again. The worker that leases the batch starts with the task that failed for good. This
+    /// task gets its full number of attempts again.
     ///
     /// Returns the dead batch as it was before the call. If no dead batch has this id, returns `None`.
     async fn retry_dead(&self, id: &str) -> Result<Option<Entry>>;

@@ -26,7 +26,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// The number of the last row. The engine never gives the same number to another row.
+    /// The number of the newest row. The engine never uses a number twice.
     last: i64,
 }
 
@@ -38,8 +38,8 @@ struct Row {
     /// The time from which a worker can lease the batch. While a worker has a lease, this is the end of the lease.
     due: Instant,
     worker: Option<String>,
-    /// A weak pointer into the worker's [`Lease`] value. If the pointer cannot be upgraded, the worker has dropped the
-    /// lease.
+    /// A weak pointer to a part of the worker's [`Lease`] value. After the worker has dropped the lease, the pointer
+    /// cannot be upgraded.
     held: Weak<()>,
     /// The number of times that the batch was leased.
     generation: i64,
@@ -57,7 +57,7 @@ impl Row {
         }
     }
 
-    /// Returns true if this worker still has its [`Lease`] value for the batch, even if the time of the lease is over.
+    /// Returns true if this worker still has its [`Lease`] value for the batch, even if the lease has run out.
     fn is_of(&self, worker: &str) -> bool {
         self.worker.as_deref() == Some(worker) && self.held.strong_count() > 0
     }

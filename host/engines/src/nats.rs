@@ -1,10 +1,10 @@
 //! The task engine that stores batches in NATS JetStream, for many machines.
 //!
 //! Each batch is one message of a stream. The server delivers a message to one worker. If the worker does not
-//! acknowledge the message in time, the server delivers the message again. JetStream alone is not enough for leases.
-//! The server accepts an acknowledgment from any client, and a killed server forgets the latest acknowledgments and
-//! extensions. So the engine keeps the state of each batch in its own streams. The server confirms a write to these
-//! streams only after the server has written to its files.
+//! acknowledge the message in time, the server delivers the message again. JetStream's acknowledgments alone are not
+//! safe enough for leases. The server accepts an acknowledgment from any client, and a killed server forgets the latest
+//! acknowledgments. So the engine keeps the state of each batch in additional streams. The server confirms a write to
+//! these streams only after the server has written the data to its files.
 //!
 //! | stream | subjects | |
 //! |---|---|---|
@@ -19,13 +19,13 @@
 //!
 //! **To lease a batch**, the engine writes the batch's state. If another client has written the state since the
 //! worker's last write, the server refuses the worker's next write. So a worker that has lost its lease cannot change
-//! anything. The lease ends when the age of the last write reaches the visibility timeout, by the server's clock. If
-//! the server delivers the message to another worker before this time, the engine returns the message to the server,
-//! which keeps the message for the remaining time.
+//! anything. The lease ends when the visibility timeout has passed since the last write of the state, by the server's
+//! clock. If the server delivers a batch's message to another worker before the lease has ended, the engine returns the
+//! message. The server then keeps the message until the lease ends.
 //!
 //! **To end a batch**, the engine first writes the end to the batch's state, and then to `EPILOGUE_DONE`. Afterwards,
-//! the engine removes the state. If the server delivers the message again, the engine finds the batch in
-//! `EPILOGUE_DONE`, and only acknowledges the message.
+//! the engine removes the state. If the server delivers the message of an ended batch again, the engine finds the batch
+//! in `EPILOGUE_DONE`. The engine then acknowledges the message and does not run the batch.
 //!
 //! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record in
 //! `EPILOGUE_DONE` contain the number of the life, so that the engine can distinguish the lives of one batch.
@@ -56,13 +56,13 @@ use lease::Holding;
 use state::{Fate, Progress};
 use streams::Kind;
 
-/// The header with the number of the batch's life: the number of times that an operator has retried the batch.
+/// The header with the number of times that an operator has retried the batch. This is the number of the batch's life.
 const LIFE: &str = "Epilogue-Life";
 /// The header with the index of the task at which a retried or dead batch continues.
 const NEXT: &str = "Epilogue-Next";
 /// The header of a dead batch with the number of attempts that the task at [`NEXT`] has had.
 const ATTEMPT: &str = "Epilogue-Attempt";
-/// The header of a dead batch with the reason why it is dead.
+/// The header of a dead batch with the reason why the batch is dead.
 const WHY: &str = "Epilogue-Why";
 
 /// The number of bytes of the server's `max_payload` that the engine reserves for headers.
@@ -70,7 +70,7 @@ const HEADERS: usize = 4 << 10;
 
 /// The task engine with the URL `nats://`.
 pub struct Nats {
-    /// The server's address without user, password and token, because the client logs the address.
+    /// The server's address without user, password and token, because the NATS client logs the address.
     address: ServerAddr,
     credentials: Credentials,
     options: Options,

@@ -13,8 +13,8 @@
 //! | `{epilogue}:delayed` | the ids of delayed batches, sorted by the end of the delay, in the server's time |
 //! | `{epilogue}:dead` | the dead letter, which is also a stream |
 //!
-//! No worker holds a delayed batch. The batch's entry stays in the stream, and a worker can lease the batch when the
-//! delay has ended. The server's setting `appendfsync` decides whether an accepted batch survives a power cut.
+//! No worker holds a delayed batch. The entry of a delayed batch stays in the stream, and a worker can lease the batch
+//! when the delay has ended. The server's setting `appendfsync` decides whether an accepted batch survives a power cut.
 
 mod admin;
 mod connections;
@@ -49,7 +49,8 @@ pub struct Redis {
     options: Options,
     /// The batches that this process holds, by the ids of their stream entries.
     holders: Holders<String>,
-    /// Entries that the server still assigns to this process, although the process has dropped the lease of the entry.
+    /// The ids of entries that the server still assigns to a worker of this process, although the worker has dropped
+    /// the lease.
     lost: Mutex<Vec<String>>,
 }
 
@@ -169,7 +170,7 @@ impl Redis {
     }
 }
 
-/// The longest time until a waiting worker sees a batch whose delay or lease has ended.
+/// The longest time until a waiting worker notices that the delay or the lease of a batch has ended.
 const POLL: Duration = Duration::from_millis(250);
 
 #[async_trait]

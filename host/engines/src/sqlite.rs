@@ -3,13 +3,13 @@
 //! One thread of each process uses the file. The thread puts all waiting operations of the process into one
 //! transaction. For example, 32 waiting requests share the cost of one `fsync`.
 //!
-//! Several processes may use the file: hosts, workers and `epilogue tasks`. Each process has an [`owner::Owner`]. When
-//! a process opens the file, it finds the owners whose process has died, and frees the batches that these owners had
-//! leased.
+//! Several processes may use the file: hosts, workers and `epilogue tasks`. When a process opens the file, it registers
+//! itself in the file as an [`owner::Owner`]. The process also finds the owners whose process has died, and frees the
+//! batches that these owners had leased.
 //!
 //! If a batch has no lease and no delay, the column `due` of its row is zero. Otherwise `due` is the time when the
-//! lease or the delay ends, by one of the [`clock`]s. With its indexes on `due`, SQLite finds the next batch in one or
-//! two steps, however many batches are stored.
+//! lease or the delay ends, by one of the [`clock`]s. With the indexes on `due`, SQLite finds the next batch in one or
+//! two look-ups, no matter how many batches are stored.
 
 mod admin;
 mod clock;
@@ -33,8 +33,8 @@ use crate::{Batch, BatchState, Counts, Entry, Error, Lease, Options, PAGE, Resul
 use clock::millis;
 use owner::Owner;
 
-/// The longest time until a waiting worker sees a batch that another process enqueued, or a batch whose lease or delay
-/// has ended.
+/// The longest time until a waiting worker notices that another process has enqueued a batch, or that the lease or the
+/// delay of a batch has ended.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The task engine with the URL `sqlite:PATH`.
@@ -57,8 +57,8 @@ struct Taken {
 }
 
 impl Sqlite {
-    /// Opens the file. If the file does not exist, creates a file that only its owner can read. Also ends the leases of
-    /// processes that have died.
+    /// Opens the database file that `url` names. If the file does not exist, creates a file that only its owner can
+    /// read. Also ends the leases of processes that have died.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid, or if the file is not an engine's database. Returns

@@ -1,5 +1,5 @@
 //! Checks that a database file is still at its path. If somebody moves or removes the file, SQLite continues to write
-//! to the moved or removed file, and the next process would not find these batches.
+//! to the moved or removed file. The next process that opens the path would not find the data.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// The path of a database file, and the identity of the file that was opened there.
+/// The path of a database file, and the device number and inode number of the file that was opened there.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,

@@ -1,5 +1,5 @@
 //! The calls that operators make to inspect and change stored batches. The calls read the streams message by message,
-//! so a long list takes long.
+//! so a long list takes a long time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,8 +109,8 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Marks a batch as removed in the batch's state, so that each later checkpoint of a worker fails. If a worker is
-    /// ending the batch, returns `None`.
+    /// Writes into the batch's state that the batch is removed. Afterwards, each checkpoint of a worker fails. If the
+    /// state already says how the batch ends, writes nothing and returns `None`.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -138,8 +138,8 @@ impl Nats {
         Ok(Counts { ready: workers.num_pending, delayed, leased: delivered - delayed, dead })
     }
 
-    /// Returns the number of delayed batches. The server itself counts a delayed batch as delivered, like a batch that
-    /// a worker holds.
+    /// Returns the number of delayed batches. The server's own counts do not distinguish a delayed batch from a batch
+    /// that a worker holds, so this function reads the stored states.
     async fn delayed(&self) -> Result<u64> {
         let read = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -172,8 +172,9 @@ impl Nats {
         self.call(|nats| async move { Ok(nats.streams.of(kind).delete_message(sequence).await?) }).await
     }
 
-    /// Returns the message of the batch with this id. The function first checks the id, because an operator can type
-    /// any text. A subject with `*` or `>` would match every batch.
+    /// Returns the message of the batch with this id. If there is no such batch, or if the id is not valid, returns
+    /// `None`. The function checks the id, because an operator can type any text, and the id `*` would match every
+    /// batch.
     async fn of_batch(&self, kind: Kind, id: &str) -> Result<Option<StreamMessage>> {
         match is_id(id) {
             true => self.last(kind, id).await,
@@ -189,21 +190,22 @@ impl Nats {
         }
     }
 
-    /// Returns true if the batch of a message in the queue has ended. If so, the message is in the queue only because a
-    /// killed server has forgotten that it had removed the message.
+    /// Returns true if the batch of a message in the queue has ended. The message of an ended batch is in the queue
+    /// only if a killed server has forgotten that it had removed the message.
     async fn is_over(&self, message: &StreamMessage) -> Result<bool> {
         Ok(self.known(message).await?.is_none() && self.has_ended(message).await?)
     }
 
-    /// Returns the stored state of the message's batch. If the state is about another life of the batch, returns
-    /// `None`.
+    /// Returns the stored state of the message's batch. If the state describes another life of the batch, before or
+    /// after a retry by an operator, returns `None`.
     async fn known(&self, message: &StreamMessage) -> Result<Option<Known>> {
         let life = header(Some(&message.headers), LIFE);
         let known = self.progress(id_of(&message.subject)).await?;
         Ok(known.filter(|known| known.progress.life == life))
     }
 
-    /// Returns true if the engine has recorded the end of this life of the batch.
+    /// Returns true if `EPILOGUE_DONE` has a record that the message's batch has ended, in this life or in a later
+    /// life.
     async fn has_ended(&self, message: &StreamMessage) -> Result<bool> {
         let life = header(Some(&message.headers), LIFE);
         Ok(self.ended(id_of(&message.subject)).await?.is_some_and(|ended| ended.life >= life))

@@ -18,9 +18,9 @@ use url::Url;
 use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
-/// The time limit of a request for a message that should not wait. Other workers may take the last messages at the same
-/// moment. Without a time limit, the server would then keep the request, and would later answer it with a message that
-/// no worker expects.
+/// The time limit of a request for a message that must be ready now. If another worker takes the last ready message
+/// first, the server keeps the request. Without a time limit, the server would later answer this request with a message
+/// that no worker expects any more.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The pause before the engine creates a removed stream or consumer again.
@@ -64,8 +64,8 @@ pub(super) struct Connected {
 }
 
 impl Nats {
-    /// Returns the connection to the server. The first successful call opens the connection. Afterwards, the client
-    /// reconnects by itself. While there is no connection, calls fail at once.
+    /// Returns the connection to the server. The first successful call opens the connection. If the connection breaks
+    /// later, the NATS client reconnects by itself. While the connection is broken, calls fail immediately.
     pub(super) async fn connected(&self) -> Result<Arc<Connected>> {
         let made = async {
             let known = self.connected.read().await.clone();
@@ -127,8 +127,8 @@ impl Nats {
         Ok(Connected { client, context, streams })
     }
 
-    /// Creates missing streams and consumers again. If another call has already replaced the streams and consumers of
-    /// `seen`, does nothing.
+    /// Creates missing streams and consumers again. `seen` has the streams that the caller found missing. If another
+    /// call has already replaced these streams, does nothing.
     pub(super) async fn heal(&self, seen: &Arc<Connected>) -> std::result::Result<(), async_nats::Error> {
         let mut place = self.connected.write().await;
         if place.as_ref().is_some_and(|now| !Arc::ptr_eq(now, seen)) {
@@ -151,8 +151,8 @@ impl Nats {
         Ok(())
     }
 
-    /// Makes a call within the timeout. If a stream or the consumer is missing, creates the stream or consumer, and
-    /// repeats the call.
+    /// Runs `call` within the engine's time limit for a call. If a stream or the consumer is missing, creates the
+    /// stream or the consumer, and runs `call` again.
     pub(super) async fn call<T, C, F>(&self, call: C) -> Result<T>
     where
         C: Fn(Arc<Connected>) -> F,
@@ -186,7 +186,7 @@ impl Nats {
         self.bounded(acker.double_ack_with(answer)).await
     }
 
-    /// Fetches one message of the queue. If no message comes within `wait`, returns `None`.
+    /// Fetches one message from the queue. If no message comes within `wait`, returns `None`.
     pub(super) async fn fetch(&self, wait: Duration) -> Result<Option<Message>> {
         let connected = self.connected().await?;
         let workers = &connected.streams.workers;
@@ -219,7 +219,7 @@ impl Nats {
         self.within(self.options.timeout, call).await?.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for the answer to a call for at most `time`. If the connection breaks, returns an error at once.
+    /// Waits for at most `time` until `call` returns. If the connection breaks, stops waiting and returns an error.
     async fn within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
@@ -238,8 +238,8 @@ pub(super) fn unavailable(error: &dyn Display) -> Error {
 }
 
 /// Returns true if an error means that a stream or the consumer is missing. Each kind of call has its own error type,
-/// so this function looks for words in the error's text. Most of the words are in errors of the server. The client
-/// reports "no responders" if no server listens to the subject.
+/// so this function looks for words in the error's text. Most of these words come from error messages of the server.
+/// The words "no responders" come from the client, if no server listens to the subject.
 fn is_missing(error: &async_nats::Error) -> bool {
     const WORDS: [&str; 7] = [
         "stream not found",

@@ -16,8 +16,9 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// The largest number of times that the engine tries to write the state of a batch. The engine tries again only if an
-/// earlier write of the same lease came first.
+/// The largest number of times that the engine tries to write the state of a batch. The server refuses a write if an
+/// earlier write of the same lease has changed the state, or if the state is lost. Only in these two cases, the engine
+/// tries again.
 const TRIES: u32 = 3;
 
 /// The ids of the batches that this process holds.
@@ -48,7 +49,7 @@ impl Drop for Hold {
     }
 }
 
-/// A delivered message, and the state of its batch as this process last wrote it.
+/// The data of a lease: the delivered message, and the state of the batch as this process last wrote it.
 pub(crate) struct Held {
     id: String,
     worker: String,
@@ -61,7 +62,7 @@ pub(crate) struct Held {
     hold: Mutex<Option<Hold>>,
 }
 
-/// The state that this process wrote last, and the revision of the write.
+/// The state of a batch that this process wrote last, and the revision number of that write.
 #[derive(Debug, Clone)]
 struct Kept {
     progress: Progress,
@@ -83,7 +84,7 @@ impl Held {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { progress, revision };
     }
 
-    /// Removes the mark that this process holds the batch, so that the process may lease it again.
+    /// Removes the mark that this process holds the batch, so that the process may lease the batch again.
     fn let_go(&self) {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -93,7 +94,7 @@ impl Held {
 enum Delivered {
     /// The worker gets a lease of the batch.
     Leased(Kept),
-    /// The stored state says how the batch ends, but the engine has not completed the end.
+    /// The stored state says how the batch ends, but the engine must still complete the end.
     Ending(Kept),
     /// The batch has ended.
     Ended,
@@ -103,8 +104,9 @@ enum Delivered {
 }
 
 impl Nats {
-    /// Turns a delivered message into a lease. The function counts the attempt, and prevents further changes by the
-    /// previous worker. If the batch has ended, or if no worker can lease the batch yet, returns `None`.
+    /// Turns a delivered message into a lease. The function counts an attempt of the batch's next task, and makes the
+    /// lease of the previous worker invalid. If the batch has ended, or if no worker can lease the batch yet, returns
+    /// `None`.
     pub(super) async fn accept(&self, worker: &str, message: Message) -> Result<Option<Lease>> {
         let consumer = self.connected().await?.streams.consumer().to_owned();
         let (message, acker) = message.split();
@@ -189,8 +191,8 @@ impl Nats {
         }
     }
 
-    /// Decides how to continue with a batch whose state says that the batch ends. Either the last worker was killed
-    /// before it had completed the end, or the server was killed and has forgotten a part of the end.
+    /// Decides whether the engine must still complete the end of a batch whose state says how the batch ends. The end
+    /// is incomplete if the last worker was killed too early, or if a killed server has forgotten a part of the end.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
         match self.ended(id).await? {
@@ -203,7 +205,7 @@ impl Nats {
     }
 
     /// Returns the time that must pass before a worker can lease the batch. A server that was killed may deliver the
-    /// batch before this time.
+    /// batch's message earlier.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -211,8 +213,8 @@ impl Nats {
         }
     }
 
-    /// Changes the state of a leased batch, and writes the state to the server. If the same lease has already ended the
-    /// batch, returns false.
+    /// Changes the state of a leased batch, and writes the state to the server. If an earlier call with the same lease
+    /// has already ended the batch, returns false.
     async fn rewrite(&self, held: &Held, change: impl FnOnce(&mut Progress)) -> Result<bool> {
         let kept = held.kept();
         let (mut progress, mut revision) = (kept.progress.clone(), kept.revision);
@@ -248,8 +250,8 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the server
-    /// has lost the stream of states, or all streams.
+    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the state is
+    /// missing because the server has lost the stream of states, or all streams.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
@@ -298,8 +300,9 @@ impl Nats {
         Ok(())
     }
 
-    /// Completes the end of a batch whose state already says how the batch ends. A second call for the same batch
-    /// changes nothing more.
+    /// Ends a batch in the way that the batch's state says. If the batch is dead, the function stores the batch in the
+    /// dead letter. The function then records the end, and removes the batch's message and state. A second call for the
+    /// same batch has no further effect.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {

@@ -1,4 +1,4 @@
-//! Decides whether a connection error is a mistake of the operator. With such a mistake, the host must not start. Other
+//! Decides whether a mistake of the operator has caused a connection error. If so, the host must not start. Other
 //! errors may be temporary.
 
 use std::error::Error as _;
@@ -12,7 +12,7 @@ use super::connection::unavailable;
 use super::{Error, Nats};
 
 impl Nats {
-    /// If the connection has failed, converts the client's error into the engine's error.
+    /// Converts the NATS client's error into the engine's error, after the client could not connect to the server.
     pub(super) async fn not_connected(&self, error: ConnectError) -> Error {
         let another = || self.mistake("a program other than NATS answers there: correct the host or the port");
         match error.kind() {
@@ -32,7 +32,7 @@ impl Nats {
         }
     }
 
-    /// If the engine cannot open its streams, converts the client's error into the engine's error.
+    /// Converts the NATS client's error into the engine's error, after the engine could not open its streams.
     pub(super) fn not_opened(&self, error: async_nats::Error) -> Error {
         let text = error.to_string();
         // If the server has no JetStream, the client reports that the resource does not exist.
@@ -47,9 +47,9 @@ impl Nats {
         Error::Config(format!("{}: {why}", self.address.as_url_str()))
     }
 
-    /// Returns true if a program other than NATS answers at the address. A NATS server sends the first line by itself,
-    /// but many other programs wait for the client's first line. So the function sends a line, and then checks the
-    /// answer.
+    /// Returns true if a program other than NATS answers at the address. A NATS server sends a line as soon as a client
+    /// connects, but many other programs wait for a line from the client. So the function sends a line, and then checks
+    /// the answer.
     async fn is_another_program(&self) -> bool {
         let spoken = async {
             let mut stream = TcpStream::connect((self.address.host(), self.address.port())).await?;

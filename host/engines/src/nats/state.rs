@@ -1,5 +1,5 @@
-//! The state of a batch, and the functions that read and write the state. The engine stores the state in a stream of
-//! its own, apart from the batch's message.
+//! The state of a batch, and the functions that read and write the state. The engine stores the states in a separate
+//! stream, and not in the messages of the batches.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,19 +36,19 @@ pub(super) struct Progress {
     /// The unique id of the lease that wrote this state.
     #[serde(default)]
     pub(super) lease: String,
-    /// The time for which no other worker can lease the batch, in milliseconds after the write. During this time, a
+    /// The time after the write for which no other worker can lease the batch, in milliseconds. During this time, a
     /// worker holds the batch, or the batch is delayed.
     #[serde(default)]
     pub(super) wait_ms: u64,
-    /// Says how the batch ends. If this value is set, the batch has no more attempts, and the engine is about to remove
-    /// the batch's message. Any process that finds this state completes the end.
+    /// Says how the batch ends. If this value is set, no worker runs the batch any more, and the engine is about to
+    /// remove the batch's message. Any process that reads this value completes the end of the batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
 
 impl Progress {
     /// Returns true if a worker holds the batch. If the worker has given the batch back or has begun to end the batch,
-    /// the worker no longer holds it.
+    /// the worker no longer holds the batch.
     pub(super) fn is_held(&self) -> bool {
         self.worker.is_some() && self.fate.is_none()
     }
@@ -68,7 +68,8 @@ pub(super) enum Fate {
 /// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// The number of the batch's newest life that has ended.
+    /// The number of the newest life of the batch that has ended. A new life starts each time an operator retries the
+    /// dead batch.
     pub(super) life: u32,
     /// The id of the lease that ended the batch. If an operator removed the batch, the text is empty.
     pub(super) lease: String,
@@ -79,12 +80,12 @@ pub(super) struct Ended {
 pub(super) struct Known {
     pub(super) progress: Progress,
     pub(super) revision: u64,
-    /// The time at which the server stored the state, by the server's clock, since 1970.
+    /// The time at which the server stored the state, as the time since 1970 by the server's clock.
     pub(super) at: Duration,
 }
 
 impl Known {
-    /// Returns the time, counted from `now`, that must pass before another worker can lease the batch.
+    /// Returns the time that must pass after `now` before another worker can lease the batch.
     pub(super) fn rest(&self, now: Duration) -> Duration {
         (self.at + Duration::from_millis(self.progress.wait_ms)).saturating_sub(now)
     }
@@ -115,8 +116,9 @@ impl Nats {
         self.call(write).await
     }
 
-    /// Removes all writes of a batch's state up to `revision`. Nothing of a removed write stays in the stream. In a
-    /// key-value store of NATS, a deletion would leave a marker.
+    /// Removes the state of a batch from the stream, if the state's revision number is not larger than `revision`. A
+    /// removed state leaves nothing in the stream. If the states were in a key-value store of NATS, each deletion would
+    /// leave a marker.
     pub(super) async fn forget(&self, id: &str, revision: u64) -> Result<()> {
         let purge = |nats: Arc<Connected>| async move {
             let states = nats.streams.of(Kind::State);
@@ -125,8 +127,8 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// Returns the record of a batch's end. If the batch has not ended, or if newer records have replaced the record,
-    /// returns `None`.
+    /// Returns the record of a batch's end. If the batch has not ended, or if the stream has dropped the record because
+    /// it keeps only the newest records, returns `None`.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }
@@ -176,7 +178,7 @@ fn read<T: DeserializeOwned>(message: &StreamMessage) -> Result<T> {
         .map_err(|error| Error::Corrupt(format!("the message {} in NATS cannot be read: {error}", message.subject)))
 }
 
-/// Returns the time at which the server stored a message, by the server's clock, since 1970.
+/// Returns the time at which the server stored a message, as the time since 1970 by the server's clock.
 fn written(message: &StreamMessage) -> Duration {
     since_1970(message.time.unix_timestamp_nanos())
 }

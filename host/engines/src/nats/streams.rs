@@ -1,4 +1,5 @@
-//! The JetStream streams, and the consumer of the workers. The engine creates missing streams and a missing consumer.
+//! The JetStream streams, and the consumer through which workers get messages. If a stream or the consumer is missing,
+//! the engine creates it.
 
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use tokio::time;
 
 use crate::Options;
 
-/// The largest number of times that the engine sends a request, if another process creates the same stream or consumer
-/// at the same time.
+/// The largest number of times that the engine sends the same request to create a stream or a consumer. The server may
+/// refuse such a request if another process creates the same stream or consumer at the same time.
 pub(super) const TRIES: u32 = 50;
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
 /// The number of ended batches that the engine remembers. A server that is killed forgets the acknowledgments of about
-/// the last 0.1 s, and delivers these batches again. The limit is a number of batches and not a time, so that no record
-/// expires while a server is down.
+/// the last 0.1 s, and delivers the acknowledged batches again. The limit is a number of batches and not a time, so
+/// that no record expires while a server is down.
 pub(super) const REMEMBERED: i64 = 100_000;
 
 /// Names one of the engine's four streams, by the content of its messages.
@@ -106,10 +107,10 @@ impl Streams {
     }
 }
 
-/// Returns the name for the consumer of this queue, which contains the queue's creation time. An acknowledgment
+/// Returns the name for the consumer of this queue. The name contains the queue's creation time. An acknowledgment
 /// contains only the consumer's name and the number of a message in the queue. If a queue is lost and created again,
-/// the numbers start again. With the same consumer name, an acknowledgment for a batch of the old queue could remove a
-/// batch of the new queue that has not run.
+/// the numbers of its messages start again. If the consumers of both queues had the same name, an acknowledgment for a
+/// batch of the lost queue could remove a batch of the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }
@@ -134,8 +135,8 @@ async fn workers(ready: &Stream, options: &Options) -> Result<PullConsumer, Cons
 }
 
 /// Returns true if an error means that the queue already has a consumer with another name. A queue can have only one
-/// consumer. Either an earlier version of the host created the other consumer, or a process that still used the old
-/// queue after another process had created the queue again.
+/// consumer. The other consumer comes from an earlier version of the host, or from a process that has not noticed yet
+/// that another process has created the queue again.
 fn is_another(error: &ConsumerError) -> bool {
     let another = [ErrorCode::CONSUMER_WQ_MULTIPLE_UNFILTERED, ErrorCode::CONSUMER_WQ_CONSUMER_NOT_UNIQUE];
     matches!(error.kind(), ConsumerErrorKind::JetStream(error) if another.contains(&error.error_code()))
@@ -155,8 +156,8 @@ async fn remove_others(ready: &Stream) -> Result<(), async_nats::Error> {
 }
 
 /// Gets a stream, or creates the stream if it does not exist. If several processes create the stream at the same
-/// moment, the server refuses some of these requests, because the stream's subjects are taken. A refused process sends
-/// its request again.
+/// moment, the server refuses some of these requests, because another request has already taken the stream's subjects.
+/// This function repeats a refused request.
 async fn get_or_make(context: &Context, config: Config) -> Result<Stream, CreateStreamError> {
     let mut tries = 0;
     loop {

@@ -2,7 +2,8 @@
 //!
 //! A call reads a long list in several steps, so that the call does not block the server. If a batch changes its state
 //! during a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may
-//! not contain the batch. The counts are approximate, too.
+//! not contain the batch. The counts of batches are approximate, because batches may change their state while the
+//! engine counts.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::script::{Arg, Script};
 use super::{DEAD, DELAYED, GROUP, IDS, QUEUE, Redis, STATE, connections};
 use crate::{BatchState, Counts, Entry, PAGE, Result, Visitor};
 
-/// A visit to the stored batches: the callback, and the number of batches that the callback may still get.
+/// The data of one call of `visit`: the callback, and the number of batches that the callback may still get.
 struct Visit<'a> {
     each: Visitor<'a>,
     left: usize,
@@ -33,7 +34,7 @@ impl Visit<'_> {
 /// The part of a stream that the engine has not read yet.
 struct Rest {
     name: &'static str,
-    /// The place in the stream where the next page begins.
+    /// The start of the next page, as an argument of the command `XRANGE`.
     from: String,
     /// The id of the last entry that the engine will read. If no more entries are left, the value is `None`.
     last: Option<String>,
@@ -115,8 +116,8 @@ impl Redis {
         }
     }
 
-    /// Runs a script that retries or removes a batch. In the same step, the script returns the index of the batch's
-    /// next task.
+    /// Runs a script that retries or removes a batch, and returns the batch's entry. The index of the next task in this
+    /// entry is exact, because the script reads the index in the same step.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -164,7 +165,7 @@ impl Redis {
         Ok(risks)
     }
 
-    /// Calls `each` with each entry that a worker has got and not acknowledged, the oldest first. Stops when `each`
+    /// Calls `each` with each entry that a worker has got but not acknowledged, the oldest first. Stops when `each`
     /// returns false.
     async fn each_pending(&self, mut each: impl FnMut(StreamPendingId, BatchState) -> bool) -> Result<()> {
         let mut from = "-".to_owned();
@@ -253,8 +254,8 @@ impl Redis {
     }
 
     /// Prepares to read a stream from the entry after `behind`. If `behind` is `None`, the engine reads from the
-    /// beginning. The engine will stop at the entry that is the newest entry now. Without this end, the engine would
-    /// read forever if new entries arrive faster than it reads.
+    /// beginning. The engine will stop after the entry that is the newest entry now. Without this limit, the engine
+    /// might never finish, because new entries can arrive faster than the engine reads.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
@@ -282,8 +283,8 @@ impl Redis {
         Ok(range.ids.into_iter().next())
     }
 
-    /// Creates the consumer group if there is none. If the group exists, the function writes nothing, because a server
-    /// without free memory refuses writes, and operators must be able to inspect this server.
+    /// Creates the consumer group if there is none. If the group exists, the function writes nothing. So operators can
+    /// also inspect a server that refuses writes because its memory is full.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

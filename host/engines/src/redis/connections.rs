@@ -68,9 +68,9 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call to the server. If the connection broke or led to the wrong server, repeats the call once over a new
-    /// connection. If the server has no consumer group, because the server is new, creates the group and repeats the
-    /// call once.
+    /// Makes a call to the server. If the connection broke or led to the wrong server, for example to a former primary,
+    /// repeats the call once over a new connection. If the server has no consumer group, because the server is new,
+    /// creates the group and repeats the call once.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -140,8 +140,9 @@ impl Connections {
         (open.version, open.shared.clone())
     }
 
-    /// If this error means that the connections lead to the wrong server, replaces all connections of this version. A
-    /// new connection looks up the server's name again. Returns true if the caller should repeat the call.
+    /// If `error` means that the connections lead to the wrong server, for example to a former primary, replaces all
+    /// connections that have this `version`. A new connection looks up the server's host name again. Returns true if
+    /// the caller should repeat the call.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -179,9 +180,9 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
     }
 }
 
-/// Returns true if this error may go away with a new connection. Either the present server is no longer a primary, has
-/// no primary or is not ready, or the setup of the connection failed. A [`ConnectionManager`] does not repeat a failed
-/// setup.
+/// Returns true if, after this error, the same call may succeed over a new connection. For example, the present server
+/// has become a replica, or is still loading its data. The setup of the connection may also have failed, and a
+/// [`ConnectionManager`] does not repeat a failed setup.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {

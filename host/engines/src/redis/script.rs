@@ -21,8 +21,8 @@ pub(super) static RETRY_DEAD: Script = LazyLock::new(|| Prepared::new("", includ
 pub(super) static REMOVE: Script = LazyLock::new(|| Prepared::new("", include_str!("remove.lua")));
 
 const FENCE: &str = concat!("local reached = false\n", include_str!("fence.lua"));
-/// The prefix of a script that the engine calls again if the server's answer to the first call was lost. If the first
-/// call has already made the change, the second call succeeds, too.
+/// The beginning of the code of a script that the engine calls a second time if the server's answer to the first call
+/// was lost. If the first call has already made the change, the second call also succeeds.
 const REPEATABLE: &str = concat!("local reached = ARGV[6] .. ' ' .. ARGV[5]\n", include_str!("fence.lua"));
 
 /// A Lua script that the engine calls by its hash.

@@ -70,7 +70,8 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// Counts the batches that are not dead. SQLite scans the table `batches`, which does not contain the envelopes.
+/// Counts the batches that are not dead. The count is fast, because SQLite scans only the table `batches`, which does
+/// not contain the envelopes.
 pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<u64> {
     let query = "SELECT count(*) FROM batches WHERE why IS NULL";
     connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)

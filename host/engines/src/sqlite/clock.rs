@@ -26,7 +26,7 @@ pub(super) fn wall() -> i64 {
 }
 
 /// Returns an id that is different after each start of the machine. If the system does not provide the id, returns an
-/// empty text. In this case, the engine cannot notice that the machine has restarted.
+/// empty text. Without the id, the engine cannot notice that the machine has restarted.
 pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// Returns the number of the row that a worker leases next. `now` is the present time of [`clock::awake`]. If the time
-/// of a lease is over and `ours` returns true for its row, this process was paused and still has the lease. The
-/// function then extends the lease until the time `until`.
+/// Returns the number of the row that a worker leases next. `now` is the present time of [`clock::awake`]. If a lease
+/// has run out but `ours` returns true for its row, this process still has the lease, and was probably paused. The
+/// function extends such a lease until the time `until`, and does not return its row.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -1,8 +1,8 @@
 //! Records which process holds a lease, and finds out whether that process is alive.
 //!
 //! Each process holds a lock on its own lock file. When the process ends, the kernel removes the lock. So the next
-//! process that opens the database can free the batches of a killed process at once, and does not wait until the leases
-//! end.
+//! process that opens the database can free the batches of a killed process immediately, before the leases of these
+//! batches end.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -67,13 +67,14 @@ fn owners(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare("SELECT id FROM owners")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Returns true if a process has the database file open, according to the locks of the owners.
+/// Returns true if a process has the database file open, according to the locks on the owners' lock files.
 pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::Result<bool> {
     Ok(owners(connection)?.iter().any(|owner| lives(&lock_path(database, owner))))
 }
 
 /// Returns true if a process holds the lock on an owner's lock file. If the lock file exists but cannot be opened, the
-/// function also returns true. If this owner has died nevertheless, its leases end after the visibility timeout.
+/// function also returns true. If the owner of such a file has died, the owner's leases still end after the visibility
+/// timeout.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

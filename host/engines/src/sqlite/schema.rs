@@ -17,7 +17,8 @@ use crate::{Error, Options, Result};
 /// version 1 to this version, and refuses files of all other versions.
 const VERSION: i64 = 2;
 
-/// The number that identifies an engine's database, which is stored in `PRAGMA application_id`. Its bytes spell "Epil".
+/// The number that identifies a database file of this engine, which is stored in `PRAGMA application_id`. Its bytes
+/// spell "Epil".
 const APPLICATION: i64 = 0x4570_696c;
 
 /// The statements that create the tables. A separate table contains the envelopes, because SQLite writes a whole row at
@@ -100,10 +101,10 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
 enum File {
     Ours,
     Foreign,
-    /// A process of an earlier version of the host, which knows only version 1, is using the file and would continue to
-    /// write to it.
+    /// A process of an earlier version of the host is using the file. This process knows only version 1 of the tables,
+    /// so the engine must not convert the file.
     InUse,
-    /// The file has another version, with this number.
+    /// The file's tables have another version, with this number.
     Version(i64),
 }
 
@@ -126,7 +127,7 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
 }
 
 /// Creates the tables if the file has no tables. Converts a file of an earlier version. If the machine has restarted,
-/// converts the stored times, because the machine's clocks start again at zero.
+/// converts the stored times, because the machine's clocks have started again at zero.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -13,8 +13,8 @@ use crate::fixture::{Fixture, Kind, LONG, batch};
 const URL: &str = "EPILOGUE_TEST_ENGINE";
 /// The environment variable with the path of the file from which libfaketime reads the offset of the clock.
 const OFFSET: &str = "FAKETIME_TIMESTAMP_FILE";
-/// The environment variable with the real time of the parent process, in seconds since 1970. The clock of the child
-/// process differs from the real time.
+/// The environment variable in which the parent process tells the child process the real time, in seconds since 1970.
+/// The clock of the child process differs from the real time.
 const NOW: &str = "EPILOGUE_TEST_NOW";
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -51,7 +51,8 @@ fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-/// Sets the wall clock forward or back. Checks that the wall clock jumps, and that the monotonic clock does not jump.
+/// Sets this process's wall clock forward or back. Checks that the wall clock jumps, and that the monotonic clock does
+/// not jump.
 fn set_clock(offset: &str) {
     let (wall, steady) = (since_1970(), Instant::now());
     fs::write(env::var(OFFSET).unwrap(), offset).unwrap();
@@ -129,7 +130,8 @@ fn now() -> i64 {
     since_1970().as_millis() as i64
 }
 
-/// If the machine has restarted, the stored times have no meaning, because the machine's clocks start again at zero.
+/// If the machine has restarted, the stored times of leases and delays have no meaning, because the machine's clocks
+/// start again at zero.
 #[tokio::test]
 async fn after_the_machine_s_restart_leases_have_ended_and_the_rest_of_a_delay_is_left() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -1,5 +1,5 @@
-//! Tests the failover of Redis, as with Sentinel or a managed service. The primary becomes a replica and continues to
-//! answer. Afterwards, the name of the old primary leads to the new primary.
+//! Tests the engine during a failover of Redis, as with Sentinel or a managed service. The old primary becomes a
+//! replica and continues to answer. Afterwards, the address of the old primary leads to the new primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -1,4 +1,4 @@
-//! An engine with an empty store for each test, and functions that tests call with the engine.
+//! An engine with an empty store for each test, and helper functions for the tests.
 
 use std::sync::Arc;
 use std::time::Duration;

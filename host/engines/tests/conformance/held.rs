@@ -24,8 +24,8 @@ on_every_engine!(nats: Nats; held: [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// In this test, the worker does not extend its leases in time, and then asks for more batches. A process does the same
-/// after SIGSTOP, or after the machine was suspended.
+/// In this test, the worker does not extend its leases in time, and then asks for more batches. A real process behaves
+/// in this way if it was stopped with SIGSTOP, or if the machine was suspended.
 async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     let visibility = Duration::from_millis(500);
     let fixture = Fixture::visible_after(kind, visibility);

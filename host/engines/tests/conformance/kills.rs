@@ -34,8 +34,8 @@ async fn what_a_killed_worker_held_is_resumed_where_it_stood(kind: Kind) {
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts::default());
 }
 
-/// The SQLite engine notices that a process has died. So the next process that opens the file gets the batches at once,
-/// and not only when the leases end.
+/// The SQLite engine notices that a process has died. So the next process that opens the file gets the batches
+/// immediately, before the leases of the dead process end.
 #[tokio::test]
 async fn sqlite_takes_up_at_once_what_a_killed_host_left() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -1,4 +1,5 @@
-//! Tests a connection that breaks after Redis has made a change, and before Redis's answer arrives.
+//! Tests that a worker keeps its lease if the connection breaks after Redis has made a change, and before Redis's
+//! answer arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fixture::{LONG, batch};
 use crate::servers::Server;
 
-/// Starts a forwarder of connections to `server`, and returns the forwarder's address. If the test sets `cut`, the
-/// forwarder drops the server's next answer and breaks the connection.
+/// Starts a proxy that forwards connections to `server`, and returns the proxy's address. If the test sets `cut`, the
+/// proxy drops the server's next answer and breaks the connection.
 async fn way_to(server: &Server, cut: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

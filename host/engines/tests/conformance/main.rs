@@ -1,11 +1,11 @@
 //! Tests that every task engine keeps its promises. The tests start their own servers of Redis and NATS.
 //!
-//! A test waits only if it tests a time, for example the end of a lease or the delay of a retry. In this case, the call
-//! of `lease` waits, and the test accepts times that are longer than expected.
+//! A test waits only if it tests a time, for example the end of a lease or the delay of a retry. In such a test, the
+//! call of `lease` waits. The test accepts times that are longer than expected, because the machine may be busy.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
-/// Makes one test for each function and each engine.
+/// Makes one test for each listed function and each listed engine.
 macro_rules! on_every_engine {
     ($($engine:ident: $kind:ident),*; $module:ident: $tests:tt) => {
         $( on_every_engine!(@ $engine $kind $module $tests); )*

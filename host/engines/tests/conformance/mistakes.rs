@@ -10,7 +10,7 @@ use epilogue_engines::{Error, Options, connect};
 
 use crate::servers::Server;
 
-/// Returns the error of a failed connection. Checks that the error shows no password.
+/// Makes a call to the engine at `url`, and returns the error of this call. Checks that the error shows no password.
 async fn error(url: &str) -> Error {
     let error = connect(url, Options::default()).unwrap().counts().await.unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");

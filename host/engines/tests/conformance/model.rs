@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, Kind, batch};
 
 const BATCHES: usize = 2;
 
-/// A step that changes one of the batches.
+/// One step of a random sequence of calls.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Enqueue,
@@ -30,7 +30,7 @@ enum Step {
     Bury,
     RetryDead,
     Remove,
-    /// Acknowledges a batch with the lease before the newest lease, like a worker that has lost its lease.
+    /// Acknowledges a batch with the second newest lease, like a worker that has lost its lease.
     StaleAck,
     StaleCheckpoint,
 }
@@ -107,7 +107,7 @@ impl Subject {
     }
 }
 
-/// Returns the batch's id and next task before a retry or a removal, as text.
+/// Returns the id and the next task of the batch that a call has retried or removed, as text.
 fn at(entry: Option<Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| format!("{} next {}", entry.id, entry.next))
 }

@@ -36,7 +36,7 @@ struct Faults {
     doubled: usize,
 }
 
-/// What the workers have seen of one batch.
+/// The progress of one batch, as the workers have recorded it.
 #[derive(Default)]
 struct Seen {
     /// The number of tasks that have begun.
@@ -105,7 +105,8 @@ async fn ack(engine: &dyn TaskEngine, lease: &Lease) -> Result<()> {
     }
 }
 
-/// Runs the tasks of one batch. Returns an error if the worker has lost its lease. A lost lease alone is not a fault.
+/// Runs the tasks of one batch. Returns an error if the worker has lost its lease. A lost lease alone is not a fault of
+/// the engine.
 async fn work(
     engine: &dyn TaskEngine,
     worker: usize,
