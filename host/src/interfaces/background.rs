@@ -1,8 +1,9 @@
 //! Implements the interfaces `queue`, `context` and `stop-signal` of `epilogue:background`. Guests call these
-//! interfaces to enqueue tasks, and to read their request's id and deadline.
+//! interfaces to enqueue tasks, to read the id of their request, and to get a signal shortly before the host stops
+//! them.
 //!
-//! The interfaces use only the context [`Background`]. The caller of [`add_to_linker`] passes a function that finds
-//! this context in the store's data, as with wasmtime's own host interfaces.
+//! [`Background`] has all data that these interfaces use. The caller of [`add_to_linker`] passes a function that finds
+//! the [`Background`] in the store's data. wasmtime's own host interfaces work in the same way.
 
 use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
@@ -33,12 +34,12 @@ pub(crate) struct Background {
     pub(crate) scope: Option<Arc<Scope>>,
     /// True if the guest has asked for a teardown, and the host has not run the teardown yet.
     pub(crate) needs_teardown: Cell<bool>,
-    /// The guest's current call and its deadline.
+    /// The start and the deadline of the host's current call into the guest.
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) shutdown: Shutdown,
 }
 
-/// The start and the deadline of one call into an instance.
+/// The start and the deadline of one call of the host into an instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phase {
     pub(crate) start: Instant,
@@ -79,8 +80,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
-/// Defines the interface `queue` under the name `name`. If a guest adds a task through this interface, the layer
-/// `layer` runs the task. If `durable` is true, `add-task` may wait until the host has stored the task.
+/// Defines the interface `queue` under the name `name`. If a guest adds a task through this interface, the task runs in
+/// the component's layer number `layer`: in the application or in one of its middleware. If `durable` is true,
+/// `add-task` may wait until the host has stored the task.
 pub(crate) fn add_queue<T: Send + 'static>(
     linker: &mut Linker<T>,
     name: &str,
@@ -124,14 +126,14 @@ impl types::Host for &mut Background {}
 
 /// What the host must do next with a task that the queue has accepted.
 enum Added {
-    /// Nothing, because the task waits in the queue. The value is the task's id.
+    /// The task waits in the queue, so the host need not do anything now. The value is the task's id.
     Waits(TaskId),
-    /// Store the task before the guest gets the task's id. The value is a future that stores the task.
+    /// The host must store the task before the guest gets the task's id. The value is a future that stores the task.
     ToStore(BoxFuture<'static, Result<TaskId, EnqueueError>>),
 }
 
 impl Background {
-    /// Makes the value for an instance that serves no request yet. `layers` are the layers of the instance's component.
+    /// Makes the data of an instance that serves no request yet. `layers` are the layers of the instance's component.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {
             layers,
@@ -143,8 +145,8 @@ impl Background {
         }
     }
 
-    /// Records that a call into the guest begins. If the guest waits in `stop-signal.wait`, wakes the guest, so that it
-    /// waits for the new deadline.
+    /// Records that the host begins a new call into the guest. If work that the guest has spawned waits in
+    /// `stop-signal.wait`, this wait uses the deadline of the new call from now on.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {

@@ -26,7 +26,7 @@ pub(super) struct Call {
 
 impl Call {
     /// Begins the span of a request to `uri`. If the guest has not set the header `traceparent`, adds this header, so
-    /// that this span becomes the parent of the server's span.
+    /// that the server that gets the request can make its own span a child of this span.
     pub(super) fn begin<B>(trace: Arc<Trace>, request: &mut Request<B>, uri: &Uri) -> Self {
         let (span, parent) = (new_span(), trace.current());
         let headers = request.headers_mut();

@@ -15,19 +15,20 @@ use crate::process::shutdown::Shutdown;
 #[derive(Clone)]
 pub(crate) struct Chaining(mpsc::UnboundedSender<Call>);
 
-/// A component's wish for a connection to another component of the application.
+/// The message with which a component asks its thread for a connection to another component of the application.
 pub(crate) struct Call {
     /// The id of the component to which the connection leads.
     pub(crate) component: String,
-    /// Gives the calling component its end of the connection, or the reason why there is no connection.
+    /// The channel to the calling component. The thread sends the calling component's end of the connection, or the
+    /// error if there is no connection.
     pub(crate) connected: oneshot::Sender<Result<DuplexStream, Error>>,
 }
 
-/// A function that starts to serve the calls between the components of the current thread. The server passes this
-/// function to the worker threads, which cannot serve requests themselves.
+/// A function that makes the current thread serve the calls between the components. The host passes this function to
+/// the threads that run durable tasks, because these tasks may call other components.
 pub(crate) type ServeCalls = Arc<dyn Fn(&Shutdown) -> Served + Send + Sync>;
 
-/// The values that control how a thread serves the calls between its components.
+/// The handles of a thread that serves the calls between its components.
 pub(crate) struct Served {
     pub(crate) chaining: Chaining,
     /// A future that completes when all calls and the tasks of all calls have ended.
@@ -35,14 +36,15 @@ pub(crate) struct Served {
 }
 
 impl Chaining {
-    /// Makes a value that sends calls, and the receiver that gets these calls.
+    /// Makes a channel for calls. Components make their calls with the [`Chaining`], and the thread that serves the
+    /// calls gets them from the receiver.
     pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
         let (sender, calls) = mpsc::unbounded_channel();
         (Self(sender), calls)
     }
 
-    /// Connects to a component for one request. If the host cannot take another request, returns an error without
-    /// waiting.
+    /// Connects to the component with the id `component`, for one request. If the host cannot take another request,
+    /// returns an error without waiting.
     ///
     /// # Errors
     ///

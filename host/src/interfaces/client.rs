@@ -1,5 +1,5 @@
-//! Replaces functions of `wasi:http/client`, so that the headers of the responses that a guest receives count for the
-//! instance's limit on header fields.
+//! Replaces functions of `wasi:http/client`. The replacements count the headers of each response that a guest receives
+//! for the instance's limit on header fields.
 
 use epilogue_manifest::outbound::SELF_HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -20,8 +20,9 @@ const MAX_TEXT: usize = 65_534;
 /// If the response's headers exceed the instance's limit on header fields, the guest gets
 /// `error-code.HTTP-response-header-section-size`.
 ///
-/// Also replaces `request.set-method` and `request.set-authority`, because wasmtime's own functions need milliseconds
-/// to parse a very long text. The new functions refuse a text that is longer than [`MAX_TEXT`].
+/// Also replaces `request.set-method` and `request.set-authority`, because wasmtime's own functions block the thread
+/// for milliseconds while they parse a very long text. The new functions refuse a text that is longer than
+/// [`MAX_TEXT`].
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
         "send",

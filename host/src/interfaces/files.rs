@@ -13,8 +13,9 @@ use crate::budget::places::Place;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Replaces the functions with which a guest opens a file or a folder. If a limit is reached, the functions return
-/// `error-code.quota`. `get` finds the instance's WASI state in the store's data.
+/// Replaces the functions with which a guest opens a file or a folder. If the limit on open files or the limit on disk
+/// space is reached, the functions return `error-code.quota`. `get` finds the instance's WASI state in the store's
+/// data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -93,8 +94,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Counts an opened file for the instance's limit on open files. `place` stays taken until the guest has closed the
-/// file.
+/// Records that the guest has opened a file or a folder. The file or folder counts for the instance's limit on open
+/// files until the guest has closed the file or folder.
 fn keep<T: WasiView + Budgeted>(
     state: &mut T,
     descriptor: Resource<Descriptor>,

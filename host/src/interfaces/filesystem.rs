@@ -1,4 +1,4 @@
-//! Helper functions for the host's own implementations of functions of `wasi:filesystem`.
+//! Helper functions for the host's code that replaces functions of `wasi:filesystem`.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use wasmtime_wasi::p3::filesystem::FilesystemResult;
 use crate::budget::disk::{Disk, DiskFull, Writing};
 
 /// The longest path that a guest may pass, in bytes. Linux has the same limit: its `PATH_MAX` of 4,096 bytes includes a
-/// final zero. While wasmtime processes a long path, the thread can do nothing else.
+/// final zero. The limit is necessary because wasmtime blocks the thread while it processes a path.
 const MAX_PATH: usize = 4095;
 
 /// Reports whether one of `paths` is longer than [`MAX_PATH`].
@@ -30,7 +30,8 @@ pub(super) async fn charge(disk: Option<Arc<Disk>>, bytes: u64) -> Result<Option
     }
 }
 
-/// Converts a result for a guest of WASI 0.2. If WASI has no code for an error, the guest traps.
+/// Converts the result of a file function to the result that a guest of WASI 0.2 gets. If WASI has no code for an
+/// error, the guest traps.
 pub(super) fn told2<T: WasiView, R>(
     state: &mut T,
     done: FsResult<R>,
@@ -39,7 +40,8 @@ pub(super) fn told2<T: WasiView, R>(
     done.map_or_else(|error| state.filesystem().convert_error_code(error).map(Err), |done| Ok(Ok(done)))
 }
 
-/// Converts a result for a guest of WASI 0.3. If WASI has no code for an error, the guest traps.
+/// Converts the result of a file function to the result that a guest of WASI 0.3 gets. If WASI has no code for an
+/// error, the guest traps.
 pub(super) fn told3<R>(done: FilesystemResult<R>) -> wasmtime::Result<Result<R, preview3::ErrorCode>> {
     done.map_or_else(|error| error.downcast().map(Err), |done| Ok(Ok(done)))
 }

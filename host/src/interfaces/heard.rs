@@ -1,5 +1,5 @@
-//! Copies a guest's stdout and stderr to [`LastWords`], to the timeline and to the exported log, and passes the text on
-//! to the real output.
+//! Copies the text that a guest writes to stdout and stderr. The copies go to [`LastWords`], to the timeline of the
+//! current request, and to the exported log. The text itself goes on to its usual destination.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,7 +20,7 @@ use crate::telemetry::otlp::GuestStream;
 /// OpenTelemetry collector.
 #[derive(Clone)]
 pub(crate) struct Ear {
-    /// Keeps the last text on stderr. The value is `None` for stdout.
+    /// Keeps the last text that the guest wrote to stderr. The value is `None` for stdout.
     pub(crate) words: Option<LastWords>,
     pub(crate) printed: Printed,
     /// Sends each line to an OpenTelemetry collector. The value is `None` if the host exports no logs.
@@ -53,8 +53,8 @@ pub(crate) struct Printed(Arc<Current>);
 
 #[derive(Default)]
 struct Current {
-    /// True if the current request has a timeline. This flag makes the usual case fast, in which a request has no
-    /// timeline.
+    /// True if the current request has a timeline. Usually, a request has no timeline, and the host then need not lock
+    /// `timeline`.
     any: AtomicBool,
     timeline: Mutex<Option<Arc<Shared>>>,
 }

@@ -6,27 +6,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-/// The number of bytes of stderr that the host keeps for one call.
+/// The number of bytes of stderr that the host keeps during one call into a guest.
 const KEPT: usize = 4096;
 /// The text that follows the thread's name in the message of a Rust panic.
 pub(crate) const PANICKED: &str = "panicked at ";
 /// Texts that can follow the message of a Rust panic on stderr. The host leaves out these texts.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
-/// The last text that an instance has written to stderr during its current call.
+/// The last text that an instance has written to stderr during the host's current call into the instance.
 #[derive(Clone, Default)]
 pub(crate) struct LastWords(Arc<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// True if the current call has written any text. Most calls write nothing, and a check of this flag costs almost
-    /// nothing.
+    /// True if the guest has written text to stderr during the current call. In most calls, a guest writes nothing, and
+    /// a check of this flag is cheaper than locking `text`.
     any: AtomicBool,
     text: Mutex<Vec<u8>>,
 }
 
 impl LastWords {
-    /// Deletes the text. The host calls this function when another call of the instance begins.
+    /// Deletes the text. The host calls this function when it begins another call into the instance.
     pub(crate) fn forget(&self) {
         if self.0.any.load(Relaxed) {
             self.0.any.store(false, Relaxed);
@@ -50,8 +50,8 @@ impl LastWords {
         }
     }
 
-    /// Adds `bytes` to the text. If the text is then longer than [`KEPT`], drops the oldest bytes. If the text contains
-    /// the message of a panic, keeps the beginning of the message.
+    /// Adds `bytes` to the text. If the text becomes longer than [`KEPT`], drops the oldest bytes. But if the oldest
+    /// bytes are the beginning of the last panic's message, drops the newest bytes instead.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);

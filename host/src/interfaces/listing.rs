@@ -1,8 +1,9 @@
 //! Replaces the functions of `wasi:filesystem` that list the entries of a folder.
 //!
 //! For WASI 0.2, wasmtime's own `read-directory` reads the whole list into memory. For WASI 0.3, wasmtime's own
-//! `read-directory` blocks a thread until the guest has read the whole stream. The host's replacement reads a limited
-//! number of entries when the guest asks for entries. While a guest lists a folder, the folder counts as an open file.
+//! `read-directory` blocks a thread until the guest has read the whole stream. Each time that the guest asks for more
+//! entries, the host's replacement reads only a limited number of entries. While a guest lists a folder, the folder
+//! counts as an open file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,7 +30,7 @@ use crate::budget::instance::Budgeted;
 use crate::budget::places::Place;
 use crate::interfaces::filesystem::{code2, code3};
 
-/// The largest number of entries that the host reads at once.
+/// The largest number of entries that the host reads in one step.
 const BATCH: usize = 64;
 
 /// Replaces the functions with which a guest lists a folder. If the guest has too many open files, the functions return
@@ -86,7 +87,7 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
 /// The type and the name of an entry.
 type Entry = (FileType, String);
 
-/// The state of one listing of a folder.
+/// A folder that a guest is listing, and the entries that the host has read so far.
 struct Listing {
     /// The open folder. The value is `None` while the host is reading entries, and after the host has read the last
     /// entry.
@@ -133,7 +134,8 @@ impl Listing {
     }
 }
 
-/// Opens a folder a second time, because two listings that use the same file descriptor would share their position.
+/// Opens the folder once more, so that each listing has its own file descriptor. If two listings used the same file
+/// descriptor, each listing would miss the entries that the other listing reads.
 fn open(folder: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Dir::new(openat(folder, ".", flags, Mode::empty())?)?)

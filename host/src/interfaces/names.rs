@@ -132,7 +132,7 @@ async fn resolve(lookups: Option<Lookups>, name: String) -> Found {
     Ok(addresses.into_iter().map(|address| address.ip().to_canonical()).collect::<Vec<_>>().into_iter())
 }
 
-/// The lookup behind a `resolve-address-stream` of WASI 0.2.
+/// A `resolve-address-stream` of WASI 0.2, from which the guest reads the result of a lookup.
 struct AddressStream {
     lookup: BoxFuture<'static, Found>,
     found: Option<Found>,

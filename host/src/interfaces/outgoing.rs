@@ -29,8 +29,8 @@ pub(crate) type OwnAddress = Arc<OnceLock<SocketAddr>>;
 
 /// The advice that the host logs if a component sends a request to a component without a trigger.
 const NO_TRIGGER: &str = "only a component with a trigger can be called: add a trigger with route = { private = true }";
-/// The number of bytes that a guest of WASI 0.2 can write to a body at once. wasmtime's default of 1 MiB would take too
-/// much memory, because an instance can hold thousands of bodies.
+/// The number of bytes that a guest of WASI 0.2 can write to a body in one call. wasmtime's default of 1 MiB would take
+/// too much memory, because an instance can hold thousands of bodies.
 const MAX_P2_CHUNK: usize = 16 << 10;
 
 type BoxFuture<T> = Box<dyn Future<Output = T> + Send>;
@@ -70,8 +70,8 @@ impl Outgoing {
         }
     }
 
-    /// Returns the URI to which the host sends a request of the guest for `uri`. Returns an error if the manifest does
-    /// not allow the request.
+    /// Returns the URI to which the host sends the guest's request. `uri` is the URI that the guest has given. Returns
+    /// an error if the manifest does not allow the request.
     fn direct(&self, uri: &Uri) -> Result<Uri, Error> {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -116,7 +116,7 @@ impl Outgoing {
     }
 }
 
-/// Returns copies of the request's id and of the id of the request's trace, for an event. If `scope` is `None`, both
+/// Returns the id of the request and the id of the request's trace, for an event in the log. If `scope` is `None`, both
 /// ids are `None`.
 fn ids(scope: Option<&Arc<Scope>>) -> (Option<String>, Option<String>) {
     let ids = scope.map(|scope| scope.ids());
@@ -144,7 +144,7 @@ fn connect_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// Reports whether guests must not set this header, because the header describes the connection, which the host
+/// Reports whether this header is forbidden for guests. Forbidden headers describe the connection, which the host
 /// manages.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)

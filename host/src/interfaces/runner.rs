@@ -5,7 +5,7 @@ use wasmtime::component::{Accessor, Component, ComponentExportIndex, Instance, T
 
 use crate::contract::bindings::{ResponseOutcome, TaskError, types};
 
-/// The positions of the functions of a component's export `runner`.
+/// The indices with which the host finds the functions of the export `runner` in each instance of a component.
 pub(crate) struct RunnerIndices {
     run: ComponentExportIndex,
     teardown: ComponentExportIndex,

@@ -1,4 +1,5 @@
-//! Sends one request of a component: looks up the host, connects, and sends the request with HTTP/1.1.
+//! Sends one request of a component: looks up the server's name, connects to the server, and sends the request with
+//! HTTP/1.1.
 //!
 //! The host does not use wasmtime's `default_send_request`. wasmtime's function looks up names without a limit, on the
 //! threads that also read files. Moreover, wasmtime's function reads all root certificates again for each request over
@@ -46,16 +47,16 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 });
 
-/// A future that does the work of a connection. The caller must poll this future until the response's body has been
-/// read.
+/// A future that sends and receives the bytes of a connection. The caller must poll this future until the response's
+/// body has been read.
 type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Sends a request to the host in the request's URI. Returns the response, and a future that does the work of the
-/// connection. The caller must poll this future until the response's body has been read.
+/// Sends a request to the server in the request's URI. Returns the response, and a future that sends and receives the
+/// bytes of the connection. The caller must poll this future until the response's body has been read.
 ///
 /// # Errors
 ///
-/// Returns an error if the host in the URI cannot be reached, does not speak HTTP, or does not answer within the
+/// Returns an error if the server in the URI cannot be reached, does not speak HTTP, or does not answer within the
 /// timeouts of `options`.
 pub(crate) async fn send(
     request: Request<WasiBody>,
@@ -67,8 +68,8 @@ pub(crate) async fn send(
     send_on(stream, request, options).await
 }
 
-/// Sends a request on an open connection. As [`send`] does, returns the response and a future that does the work of the
-/// connection.
+/// Sends a request on an open connection. Returns the response, and a future that sends and receives the bytes of the
+/// connection, in the same way as [`send`].
 ///
 /// # Errors
 ///
@@ -103,9 +104,9 @@ pub(super) async fn send_on(
     Ok((response, Box::pin(driver)))
 }
 
-/// Connects to the host in a URI. `within` limits the time for the name lookup and the connection together, as in
-/// wasmtime's own client. In addition, the TLS handshake may take the same time, for which wasmtime's client has no
-/// limit.
+/// Connects to the server in a URI. `within` limits the time for the name lookup and the connection together, as in
+/// wasmtime's own client. After that, the TLS handshake may take up to `within` too. wasmtime's client does not limit
+/// the time for the handshake.
 async fn connect(uri: &Uri, within: Duration, lookups: Lookups) -> Result<Box<dyn Stream>, Error> {
     let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -1,8 +1,8 @@
 //! Replaces functions of `wasi:sockets`, so that a socket counts as open until all its streams have ended.
 //!
-//! In WASI 0.3, a stream keeps its socket open after the guest has dropped the socket. Therefore, the socket must count
-//! for the instance's limit on open sockets until the streams have ended. Only sockets with a connection have streams,
-//! because a guest never listens.
+//! In WASI 0.3, a stream keeps its socket open even after the guest has dropped the socket. Therefore, the socket must
+//! count for the instance's limit on open sockets until the streams have ended. Only sockets with a connection have
+//! streams, because a guest never listens.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Keeps `place` of a socket taken until a stream of the socket has ended. At the end of the stream, wasmtime completes
-/// `end`.
+/// Counts a socket for the instance's limit on open sockets until a stream of the socket has ended. At the end of the
+/// stream, wasmtime completes `end`, and the host then completes the returned future.
 fn until<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     end: FutureReader<Result<(), ErrorCode>>,
@@ -54,8 +54,8 @@ fn until<T: 'static>(
     FutureReader::new(store, told)
 }
 
-/// Waits for the end of a stream. Then gives up the stream's share of the socket's place, and passes the stream's
-/// result to the guest.
+/// Waits for the end of a stream. After that, the stream no longer makes its socket count as open, and the guest gets
+/// the stream's result.
 struct Ending {
     place: Option<Arc<Place>>,
     tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,

@@ -18,16 +18,16 @@ use crate::interfaces::wasi::Wasi;
 
 /// The reason why a guest gets no socket.
 enum Refused {
-    /// The component's `allowed_outbound_hosts` contain no address for which the guest needs a socket of this kind.
+    /// The component's `allowed_outbound_hosts` allow no address that the guest can reach with a socket of this kind.
     NotAllowed,
     /// The instance has as many open sockets as its limit allows, or the process has no file descriptor left for
     /// guests.
     Full(Exceeded),
 }
 
-/// Replaces the functions with which a guest opens a socket. If the manifest allows no address for the socket, the
-/// functions return `access-denied`. If the limit on open sockets is reached, the functions return `new-socket-limit`
-/// (WASI 0.2) or `other` (WASI 0.3). `get` finds the instance's WASI state in the store's data.
+/// Replaces the functions with which a guest opens a socket. If the manifest allows no address that the guest can reach
+/// with the socket, the functions return `access-denied`. If the limit on open sockets is reached, the functions return
+/// `new-socket-limit` (WASI 0.2) or `other` (WASI 0.3). `get` finds the instance's WASI state in the store's data.
 pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &Wasi,
@@ -85,8 +85,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Counts a socket that the guest is about to open for the limit on open sockets. Returns an error if the guest may not
-/// open the socket.
+/// Checks whether the guest may open a socket of the kind `scheme`, which is `tcp` or `udp`. If so, counts the socket
+/// for the limit on open sockets. Otherwise, returns an error.
 fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);
@@ -111,7 +111,8 @@ impl Refused {
     }
 }
 
-/// Converts a result for a guest of WASI 0.2. If WASI has no code for an error, the guest traps.
+/// Converts the result of opening a socket to the result that a guest of WASI 0.2 gets. If WASI has no code for an
+/// error, the guest traps.
 fn told2<T: WasiView + Budgeted, S>(
     state: &mut T,
     opened: Result2<Resource<S>>,
@@ -123,7 +124,8 @@ fn told2<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Converts a result for a guest of WASI 0.3. If WASI has no code for an error, the guest traps.
+/// Converts the result of opening a socket to the result that a guest of WASI 0.3 gets. If WASI has no code for an
+/// error, the guest traps.
 fn told3<T: WasiView + Budgeted, S>(
     state: &mut T,
     opened: Result3<Resource<S>>,
@@ -135,7 +137,8 @@ fn told3<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Counts a socket that the guest has opened. `place` stays taken as long as the socket is open.
+/// Records that the guest has opened a socket. The socket counts for the limit on open sockets as long as the socket is
+/// open.
 fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
     state.budget().0.sockets.opened(socket.rep(), place);
     socket

@@ -27,7 +27,8 @@ pub enum Output {
     /// The guest's text goes to the host's own stdout and stderr.
     #[default]
     Inherit,
-    /// Each line of the guest becomes an event in JSON on the host's own stdout or stderr.
+    /// The host converts each line of the guest's text to an event in JSON, and writes the event to its own stdout or
+    /// stderr.
     Json,
     /// The host drops the guest's output.
     Silent,
@@ -68,7 +69,7 @@ pub(crate) struct Wasi {
     lines: Option<[Lines; 2]>,
     /// Sends each line of the guest's stdout and stderr to a collector. The value is `None` if the host exports no logs.
     logs: Option<[GuestStream; 2]>,
-    /// The current request and task, which `lines` and `logs` add to each line.
+    /// The ids of the current request and task. `lines` and `logs` add these ids to each line.
     origin: Option<Arc<Origin>>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
@@ -95,8 +96,8 @@ impl Wasi {
         allowed
     }
 
-    /// Returns the value with which the guest looks up names. Returns `None` if the guest may not connect to any
-    /// address, because such a guest needs no lookups, and could leak data through the names that it looks up.
+    /// Returns the value that looks up names for the guest. Returns `None` if the guest may not connect to any address,
+    /// because such a guest needs no lookups, and could leak data through the names that it looks up.
     pub(crate) fn lookups(&self) -> Option<Lookups> {
         (!self.allowed_hosts.is_empty()).then(|| self.lookups.clone())
     }
@@ -117,7 +118,7 @@ impl Wasi {
         }
     }
 
-    /// From now on, records `origin` as the request and the task that print the guest's output.
+    /// From now on, adds the ids in `origin` to the lines that the guest prints.
     fn print_for(&mut self, origin: Option<Origin>) {
         self.origin = origin.map(Arc::new);
         self.lines.iter().flatten().for_each(|lines| lines.belong_to(self.origin.clone()));
@@ -163,8 +164,8 @@ impl WasiConfig {
         })
     }
 
-    /// Connects the guest's stdout and stderr with the destination in `output`. Returns the two streams that turn lines
-    /// into events, if the host's log is JSON.
+    /// Connects the guest's stdout and stderr with the destination in `output`. If the host's log is JSON, returns the
+    /// two streams that turn lines into events.
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str, out: Ear, err: Ear) -> Option<[Lines; 2]> {
         match &self.output {
             Output::Inherit => _ = wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(GuestOutput(&STDERR))),

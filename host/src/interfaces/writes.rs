@@ -1,8 +1,8 @@
 //! Replaces the functions of `wasi:filesystem` that write to files, to limit the size of a guest's files.
 //!
-//! Before a function makes a file larger, it counts the new bytes for the component's limit on disk space ([`Disk`]).
-//! If the limit is reached, the guest gets `error-code.quota`. `files.rs` and `paths.rs` have the functions that create
-//! files, folders and links.
+//! Before one of these functions makes a file larger, the function counts the new bytes for the component's limit on
+//! disk space ([`Disk`]). If the limit is reached, the guest gets `error-code.quota`. `files.rs` and `paths.rs` replace
+//! the functions that create files, folders and links.
 
 use std::fs::File;
 use std::io;
@@ -30,7 +30,7 @@ use crate::budget::disk::Disk;
 use crate::interfaces::filesystem::{code2, code3};
 use crate::interfaces::wasi::Wasi;
 
-/// The largest number of bytes of a stream that the host writes to a file at once.
+/// The largest number of bytes of a stream that the host writes to a file in one step.
 const PIECE: usize = 64 << 10;
 
 /// Replaces the functions with which a guest makes files larger. `get` finds the instance's WASI state in the store's
@@ -153,7 +153,7 @@ impl Writable {
     }
 
     /// Writes all of `bytes` to the file, beginning at the position `offset`. If `offset` is `None`, appends to the
-    /// file. If the guest ends during the write, the write goes on.
+    /// file. If the guest's instance dies during the write, the host still finishes the write.
     async fn write(self, bytes: Vec<u8>, offset: Option<u64>) -> io::Result<()> {
         let writing = self.disk.charge(bytes.len() as u64).await?;
         let write = spawn_blocking(move || {
