@@ -39,8 +39,8 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// The longest time that the host waits before a task for work that an earlier call of the guest has spawned. Without
-/// this wait, a trap in the spawned work would look like a trap of the task.
+/// The longest time that the host waits, before it runs a task, for work that the guest spawned in an earlier call.
+/// Without this wait, a trap in the spawned work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// The error in a request's record if the instance dies while work that the guest has spawned is still running.
@@ -49,7 +49,7 @@ const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 /// The error in a request's record if the host drops the request before its end, for example because the host panics.
 const GAVE_UP: &str = "the host dropped the request before its end";
 
-/// Serves `request` until its teardown has ended, and passes the request's record to `observer`.
+/// Serves `request` from the handler to the end of the teardown, and then passes the request's record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {
     let mut life = match Life::begin(pool, slot, observer, &request).await {
         Ok(life) => life,
@@ -76,7 +76,7 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// The request's instance. If the instance dies, this field is `None` until a task needs a new instance.
     instance: Option<Instance>,
-    /// The time when the drain began. The value is `None` before the drain.
+    /// The time when the host began to run the request's tasks. The value is `None` before this time.
     drain_start: Option<Instant>,
     /// The number of handles and other resources that the instance held before the request.
     resources: usize,
@@ -90,7 +90,7 @@ pub(crate) struct Life {
     /// Counts the request for the host's limits on requests. The value is `None` for a batch on a worker.
     slot: Option<Slot>,
     pub(crate) observer: Observer,
-    /// True until the response is sent. For a batch, the value is always false.
+    /// True until the response is sent or has failed. For a batch, the value is always false.
     responding: bool,
 }
 
@@ -122,7 +122,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Makes the value for a batch of stored tasks, and takes an instance for the batch. A batch has no client.
+    /// Takes an instance for a batch of stored tasks, and makes the [`Life`] of the batch. A batch has no client.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -215,8 +215,9 @@ impl Life {
         }
     }
 
-    /// Aborts the response, because the guest was interrupted before the response's end. Returns the response's
-    /// outcome. If the response had already ended, for example because the client had left, returns that outcome.
+    /// Aborts the response, because the guest was interrupted while the host sent the response. Returns the response's
+    /// outcome. If the response has already ended, for example because the client has left, only returns the existing
+    /// outcome.
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
@@ -297,7 +298,8 @@ impl Life {
     }
 
     /// Waits for the work that the guest has spawned, but no longer than `limit`. Returns false if some of this work
-    /// still runs. `left` is the time until the host stops the work. Shortly before that, the host warns the guest.
+    /// still runs. `left` is the time until the host stops the work. Shortly before the host stops the work, it warns
+    /// the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {
@@ -361,8 +363,9 @@ impl Life {
         }
     }
 
-    /// Records and logs an error that belongs to no task. `error` is a field of the event and not part of the message,
-    /// because the guest may have written this text. In the message, the guest's text could look like other fields.
+    /// Records and logs an error that no task has caused. In the log, `error` is a separate field and not part of the
+    /// message. The text of `error` may come from the guest, and in the message, this text could look like other
+    /// fields.
     fn record_error(&mut self, what: &'static str, error: Option<&dyn fmt::Display>) {
         let error = error.map(|error| cut(error.to_string()));
         let (RequestIds { request, trace_id }, component) = (self.scope.ids(), &self.record.component);

@@ -40,8 +40,7 @@ use crate::tasks::record::RequestRecord;
 use crate::tasks::store::TaskStore;
 use crate::worker::Workers;
 
-/// The number of new connections that the kernel keeps for each serving thread until the thread accepts the
-/// connections.
+/// The largest number of new connections that the kernel keeps for each serving thread until the thread accepts them.
 const BACKLOG: i32 = 1024;
 /// If a client is silent for the first duration, the kernel checks whether the client still exists. The second duration
 /// is the time between two checks.
@@ -67,8 +66,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Binds the address in `options`, with a listener for each serving thread. `reports` gets the timelines of
-    /// requests. When this function has returned, clients can connect. The server answers the clients when the caller
-    /// calls [`Server::run`].
+    /// requests. When this function has returned, clients can connect, but the server answers their requests only after
+    /// the caller has called [`Server::run`].
     ///
     /// # Errors
     ///

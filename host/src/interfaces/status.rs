@@ -21,9 +21,9 @@ impl RefusedStatus {
 /// error for a status that HTTP does not allow.
 ///
 /// Many guests ignore this error, for example all guests that use wasip3 or spin-sdk. After such an error, wasmtime's
-/// own function leaves the response's status at 200. The replacement sets status 500 instead, and keeps the refused
-/// status in the store's data, where `get` finds the status. If the guest later sets a valid status, the response gets
-/// the valid status.
+/// own function keeps the response's earlier status, which is usually 200. The replacement sets status 500 instead, and
+/// keeps the refused status in the store's data, where `get` finds the status. If the guest later sets a valid status,
+/// the response gets the valid status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,

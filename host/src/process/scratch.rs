@@ -80,7 +80,7 @@ fn lock(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Deletes the temporary folders in `parent` that belong to processes of this user that were killed.
+/// Deletes the temporary folders in `parent` that killed processes of this user have left behind.
 fn delete_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
@@ -92,9 +92,9 @@ fn delete_abandoned(parent: &Path) {
     }
 }
 
-/// Locks a temporary folder of a process that was killed. Returns `None` if a process still uses the folder. Also
-/// returns `None` if the folder does not belong to this user, because other users can make files and links with any
-/// name in a shared `/tmp`.
+/// Locks a temporary folder that a killed process has left behind. Returns `None` if a process still uses the folder.
+/// Also returns `None` if the folder does not belong to this user, because other users can make files and links with
+/// any name in a shared `/tmp`.
 fn lock_abandoned(folder: &Path) -> io::Result<Option<File>> {
     let own = |what: &fs::Metadata| what.uid() == geteuid().as_raw();
     let what = fs::symlink_metadata(folder)?;

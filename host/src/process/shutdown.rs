@@ -9,7 +9,8 @@ use tokio::time::Instant;
 /// Exit code of a process that abandoned tasks at its shutdown, or that ended by force.
 pub(crate) const ABANDONED: u8 = 3;
 
-/// The state of the shutdown: not begun, within the grace period, or stopped at once.
+/// The state of the shutdown: the shutdown has not begun, it has begun with a grace period, or all work must stop
+/// immediately.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Running,
@@ -17,20 +18,20 @@ enum Stage {
     Stopped,
 }
 
-/// The sending half of a shutdown. With this value, the host begins the shutdown of all servers that hold the matching
-/// [`Shutdown`], or stops these servers at once.
+/// The sending half of a shutdown channel. With this value, the host begins the shutdown of all servers that hold the
+/// matching [`Shutdown`], or stops these servers immediately.
 #[derive(Debug, Clone)]
 pub(crate) struct ShutdownTrigger(watch::Sender<Stage>);
 
-/// The receiving half of a shutdown. This value tells a server whether the shutdown has begun, and when the grace
-/// period ends.
+/// The receiving half of a shutdown channel. This value tells a server whether the shutdown has begun, and when the
+/// grace period ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Shutdown {
     stage: watch::Receiver<Stage>,
     trigger: ShutdownTrigger,
 }
 
-/// Makes both halves of a shutdown that has not begun yet.
+/// Makes both halves of a shutdown channel. The shutdown has not begun yet.
 pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
@@ -52,7 +53,8 @@ impl ShutdownTrigger {
         });
     }
 
-    /// Stops the servers at once. The servers abandon all tasks that have not ended.
+    /// Stops the servers immediately, even before the grace period ends. The servers abandon all tasks that have not
+    /// ended.
     pub(crate) fn stop(&self) {
         self.0.send_replace(Stage::Stopped);
     }
@@ -88,7 +90,7 @@ impl Shutdown {
         }
     }
 
-    /// Returns the rest of the grace period. Returns zero before the shutdown, and after a call of
+    /// Returns the time until the grace period ends. Returns zero before the shutdown, and after a call of
     /// [`ShutdownTrigger::stop`].
     pub(crate) fn left(&self) -> Duration {
         match *self.stage.borrow() {

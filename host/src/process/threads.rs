@@ -15,8 +15,8 @@ use crate::process::shutdown::Shutdown;
 /// time. After this time, the process no longer waits for the thread.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
-/// A thread's event loop. The host makes all event loops before the threads. If the system has no file descriptor left
-/// for an event loop, the host thus fails at its start, before it reports itself ready.
+/// A thread's event loop. The host makes all event loops before it starts the threads. So if the system has no file
+/// descriptor left for an event loop, the host fails before it reports itself ready.
 pub(crate) struct EventLoop(Runtime);
 
 impl EventLoop {
@@ -31,7 +31,7 @@ impl EventLoop {
     }
 
     /// Runs the event loop on the current thread. Calls `begin` in the event loop, and runs the future that `begin`
-    /// returns, until the future has ended. The future may spawn local tasks.
+    /// returns, until the future has ended. The future may spawn local tokio tasks.
     pub(crate) fn block_on<F: Future>(self, begin: impl FnOnce() -> F) -> F::Output {
         let Self(runtime) = self;
         let local = LocalSet::new();

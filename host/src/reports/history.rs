@@ -1,4 +1,4 @@
-//! Keeps the requests and batches that have ended last, for the dashboard.
+//! Keeps the requests and batches that ended most recently, for the dashboard.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -21,11 +21,11 @@ const KEPT: usize = 1_000;
 const LISTS: usize = 16;
 
 thread_local! {
-    /// The position of this thread's list.
+    /// The index of the list that this thread uses.
     static OWN: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The requests and batches that have ended last. Cloning this value is cheap.
+/// The requests and batches that ended most recently. Cloning this value is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<Lists>);
 

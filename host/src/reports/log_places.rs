@@ -6,7 +6,7 @@ use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 use crate::telemetry::otlp::Places;
 
-/// Records when each request begins and ends.
+/// Remembers the trace of each request from the beginning to the end of the request.
 pub(super) struct LogPlaces(pub(super) Arc<Places>);
 
 impl Reader for LogPlaces {

@@ -1,5 +1,5 @@
-//! Counts for each task name in which states tasks have ended, and measures the latency of requests. The dashboard
-//! shows these totals, which begin at the start of the process.
+//! For each task name, counts how many tasks have ended in each state. Also measures the latency of requests. The
+//! dashboard shows these totals. All totals begin at the start of the process.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ struct Total {
     errors: Vec<ErrorGroup>,
 }
 
-/// Tasks that failed with the same error, and their number.
+/// An error of tasks, and the number of tasks that failed with this error.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ErrorGroup {
     error: String,
@@ -206,14 +206,15 @@ impl Total {
 }
 
 impl Percentiles {
-    /// Returns `None` if the sketch has no values.
+    /// Calculates the percentiles of the values in `sketch`. Returns `None` if the sketch has no values.
     fn of(sketch: &DDSketch) -> Option<Self> {
         let at = |quantile| sketch.quantile(quantile).ok().flatten().map(|micros| micros.round() as u64);
         Some(Self { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? })
     }
 }
 
-/// Makes a sketch for times in microseconds. The percentiles of the sketch have an error of at most 1 %.
+/// Makes an empty sketch, which collects times in microseconds. The percentiles that the sketch returns have an error
+/// of at most 1 %.
 fn sketch() -> DDSketch {
     DDSketch::new(Config::defaults())
 }

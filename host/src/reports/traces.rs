@@ -1,5 +1,5 @@
-//! Traces of requests and tasks. After the response was sent, or after the tasks have ended, the host makes the spans
-//! from the timeline.
+//! Traces of requests and tasks. The host makes the spans from the timeline: the request's span after the response was
+//! sent, and the tasks' spans after all tasks have ended.
 //!
 //! ```text
 //! GET /users/:id   ├───────────────┤ sent

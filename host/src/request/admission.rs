@@ -19,13 +19,14 @@ use crate::budget::refusals;
 use crate::budget::requests::{Place, Requests};
 use crate::component::lag::InFlight;
 
-/// The host's limits on the number of requests, and the numbers of requests at the moment.
+/// The host's limits on the number of requests, and the current numbers of requests.
 pub(crate) struct Admission {
     max_requests: usize,
     max_draining: usize,
     /// The highest number of running requests for one client address. The value is `None` if there is no limit.
     max_per_address: Option<usize>,
-    /// The highest number of stalled requests for one client address.
+    /// The highest number of stalled requests for one client address. A request is stalled if its client has left, or
+    /// if the host has waited for its client for too long.
     max_stalled: usize,
     requests: Arc<Requests>,
 }
@@ -65,8 +66,9 @@ impl Admission {
         }
     }
 
-    /// Admits a request from this client address, or returns the limit that refuses the request. `in_flight` counts the
-    /// request on its thread, if the thread has a limit. The request keeps `in_flight` until its response is sent.
+    /// Admits a request from this client address, or returns the limit that refuses the request. If each thread has its
+    /// own limit, `in_flight` counts the request on its thread. The request keeps `in_flight` until its response is
+    /// sent.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -104,9 +106,9 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Returns the count of the request as running or draining. When the response's last byte is sent, the connection
-    /// uses this value to count the request as draining. The connection must do this itself and at once, because the
-    /// client may send its next request before the host has resumed this request.
+    /// Returns the value that counts the request as running or as draining. When the connection has sent the last byte
+    /// of the response, it uses this value to count the request as draining. The connection must do this immediately,
+    /// because the client may send its next request before the host calls [`Slot::drain`].
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
@@ -119,9 +121,9 @@ impl Slot {
     }
 
     /// Records that the client with this address has left while the handler runs. The handler goes on. The request
-    /// still counts as running, unless the address has too many stalled requests. In this case, the request counts as
-    /// draining from now on. No client waits for this request, so it must not keep the host from accepting other
-    /// requests.
+    /// still counts as running, unless the address has too many stalled requests. With too many stalled requests, the
+    /// request counts as draining from now on: no client waits for this request, so the request must not use up the
+    /// limit on running requests.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {
@@ -139,7 +141,7 @@ mod tests {
     struct Clients(Admission, Addresses);
 
     impl Clients {
-        /// Makes the clients and the admission of a host with these settings.
+        /// Makes the admission of a host with these settings, and a table for client addresses.
         fn of<const N: usize>(settings: [(&str, &str); N]) -> Self {
             let mut options = HostOverlay::default();
             for (name, value) in settings {

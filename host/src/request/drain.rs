@@ -51,7 +51,7 @@ impl Life {
         self.record_task(record);
     }
 
-    /// Records a task's end, and then logs the end. So the host never logs the end of the same task twice.
+    /// Records and logs the end of a task.
     pub(crate) fn record_task(&mut self, record: TaskRecord) {
         if record.state == TaskState::Abandoned && self.has_stopped() {
             self.observer.abandoned_at_stop();
@@ -61,9 +61,10 @@ impl Life {
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
-    /// Returns the next task of the queue. Before that, waits for work that earlier calls have spawned, but no longer
-    /// than [`SETTLE`]. If the queue is empty, may wait until the time for the request's tasks is used up, because the
-    /// spawned work may add a task (promise S18).
+    /// Returns the next task of the queue. Before that, waits for work that the guest spawned in earlier calls, but no
+    /// longer than [`SETTLE`]. If the queue is then empty but spawned work still runs, waits for this work until the
+    /// time for the request's tasks is used up. The reason for this longer wait is that the work may add a task
+    /// (promise S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -204,8 +205,9 @@ impl Life {
         }
     }
 
-    /// Logs that an attempt has failed, and waits for the task's backoff. Returns false if less time than the backoff
-    /// is left for the request's tasks, or if the host stops during the wait.
+    /// Logs that an attempt has failed, and waits for the pause before the next attempt (the backoff). Returns false if
+    /// the host stops during the wait. If the time that is left for the request's tasks does not suffice for the pause,
+    /// returns false without logging or waiting.
     async fn wait_to_retry(&mut self, task: &Task, attempt: u32, error: Option<&str>) -> bool {
         let pause = task.backoff.pause(attempt, fastrand::u32(..));
         if pause >= self.budget_left(Instant::now()) {
@@ -234,8 +236,8 @@ impl Life {
         }
     }
 
-    /// Reports whether the host's shutdown has stopped all tasks, because the grace period is over or an operator has
-    /// ended it early.
+    /// Reports whether the host's shutdown has stopped all tasks, because the grace period has ended, or because an
+    /// operator has ended the grace period early.
     fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }

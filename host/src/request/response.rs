@@ -13,8 +13,8 @@ use crate::wire::answer::{plain, unavailable};
 
 /// Changes the guest's `response` so that it conforms to HTTP. If the status allows no body, removes `content-length`
 /// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6). Later, `sent.rs` removes the body. If the guest has announced a body,
-/// logs a warning, except for status 304. With status 304, HTTP allows a length without a body, but some HTTP/2 clients
-/// would wait for the body.
+/// logs a warning, except for status 304. With status 304, HTTP allows a `content-length` without a body. The host
+/// still removes this header, because some HTTP/2 clients would wait for the body.
 ///
 /// # Errors
 ///
@@ -46,9 +46,10 @@ pub(crate) fn checked(
     Ok(response)
 }
 
-/// Makes the host's own response, because the handler returned no response, or a response that the host must not send.
-/// The host's response does not contain the reason of the failure, which is only for the operator. If the tasks are too
-/// large for the task engine, the status is 500 instead of 503, because the client would get the same error again.
+/// Makes the host's own error response. The host sends this response if the handler returned no response, or a response
+/// that the host must not send. The error response does not contain the reason of the failure, which is only for the
+/// operator. If the tasks are too large for the task engine, the status is 500 instead of 503, because a retry by the
+/// client would fail in the same way.
 pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

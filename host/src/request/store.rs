@@ -11,9 +11,9 @@ use crate::component::instance::HandlerError;
 use crate::tasks::store::{NotStored, batch, stored};
 
 impl Life {
-    /// Stores the durable tasks whose condition fits the end of the handler. The host sends the response headers only
-    /// after this step, so if a client gets the response, the tasks are stored. If the tasks cannot be stored, the host
-    /// does not send the guest's response.
+    /// Stores the durable tasks that must run after a handler with this result (success or failure). The host sends the
+    /// response headers only after the tasks are stored, so a client that gets the response can rely on the tasks. If
+    /// the tasks cannot be stored, the host does not send the guest's response.
     pub(super) async fn store(
         &mut self,
         handled: Result<Response<WasiBody>, HandlerError>,

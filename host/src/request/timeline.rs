@@ -1,4 +1,5 @@
-//! Writes down when the events of a request happen, if a reader such as the dashboard wants this timeline.
+//! Records the time of each event of a request in a timeline, if a reader of timelines, such as the dashboard, is
+//! turned on.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -10,8 +11,8 @@ use crate::tasks::record::{TaskRecord, TaskState};
 use crate::tasks::timeline::Timeline;
 
 impl Life {
-    /// From now on, adds the events of the request to `timeline`, which begins with the request's arrival. With `None`,
-    /// records nothing, because no reader wants a timeline.
+    /// From now on, adds the events of the request to `timeline`, which begins with the request's arrival. If
+    /// `timeline` is `None`, no reader needs a timeline, and the host records no events.
     pub(super) fn follow(&mut self, timeline: Option<Timeline>) {
         if let Some(timeline) = timeline {
             let readers = &self.observer.readers;
@@ -23,8 +24,8 @@ impl Life {
         }
     }
 
-    /// From now on, records the events of a batch, if a reader wants the timeline. `waiting` are the tasks of the batch
-    /// that have not ended.
+    /// From now on, records the events of a batch in a timeline, if a reader needs the timeline. `waiting` are the
+    /// tasks of the batch that have not ended.
     pub(crate) fn follow_batch(&mut self, batch: &Batch, waiting: &[engines::Task]) {
         if !self.observer.readers.any() {
             return;

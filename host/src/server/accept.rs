@@ -78,8 +78,8 @@ impl ServerThread {
         }
     }
 
-    /// Follows each new version of the application, so that the thread drops the idle instances of the old version even
-    /// if no request comes.
+    /// Waits for each new version of the application, and switches this thread to the new version. So the thread drops
+    /// the idle instances of the old version even if no request arrives.
     pub(super) async fn follow(self: Rc<Self>) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -87,9 +87,9 @@ impl ServerThread {
         }
     }
 
-    /// Accepts the next connection as soon as `max-connections` allows one more connection. While this thread waits,
-    /// new connections wait in the kernel's queue. The host does not reject these connections, because their clients
-    /// would only try again.
+    /// Accepts the next connection, and then waits until `max-connections` allows one more connection. While this
+    /// thread waits, new connections wait in the kernel's queue. The host does not reject these connections, because
+    /// their clients would only connect again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;
         let connections = self.host.connections.clone();

@@ -31,9 +31,9 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Receives a request from hyper. Returns the arrival and the future that gives the response to hyper. If the
-    /// request is invalid, returns no arrival, and the response is an error response of the host. `sender` is the tokio
-    /// task that sends the response.
+    /// Receives a request from hyper. Returns the [`Arrival`], and a future that gives the response to hyper. If the
+    /// request is invalid, returns no [`Arrival`], and the future gives an error response of the host to hyper.
+    /// `sender` aborts the tokio task that sends the response.
     pub(super) fn new(
         request: Request<Incoming>,
         shared: ConnectionShared,
@@ -65,8 +65,8 @@ impl Arrival {
         self.reply.send(response);
     }
 
-    /// Makes the request that the pool's component gets. If the request's body is too large, answers 413 and returns
-    /// `None`.
+    /// Converts the request to the form that the component of `pool` gets. If the request's body is too large, answers
+    /// the request with status 413 and returns `None`.
     pub(super) fn for_component<T>(
         mut self,
         pool: &Pool,
@@ -88,7 +88,7 @@ impl Arrival {
     }
 }
 
-/// Returns the properties of the request that the host's reports show, as the client sent them.
+/// Copies the properties of a request that the host's reports show. The values are those that the client sent.
 fn asked(request: &Parts, peer: &Peer) -> Asked {
     let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
     Asked {

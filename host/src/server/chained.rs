@@ -1,12 +1,12 @@
-//! Serves the requests that components send to each other, which are called calls. Each call uses its own connection
-//! inside the process.
+//! Serves calls: a call is a request that one component of the application sends to another component. Each call uses
+//! its own connection inside the process.
 //!
 //! ```text
 //! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
 //! ```
 //!
-//! A call is like a request from outside: a call has its own record, limits and deadlines. The connection is a pipe,
-//! and the tasks of a call start when the pipe has taken the whole response.
+//! As a request from outside, a call has its own record, limits and deadlines. The connection is a pipe, and the tasks
+//! of a call start when the pipe has taken the whole response.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,12 +37,14 @@ use crate::wire::activity::Activity;
 use crate::wire::reply::ConnectionShared;
 use crate::wire::sent::{TrackedIo, Unflushed};
 
-/// The client address of a request that another component sends. Spin uses the same address.
+/// The client address that the host gives to each call, because the calling component has no address. Spin uses the
+/// same address.
 const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// The number of bytes that the pipe between two components holds in each direction.
 const PIPE: usize = 64 * 1024;
 
-/// Returns a function that serves the calls of components on a thread that has no listener, such as a worker's thread.
+/// Returns a function that serves the calls between components on a thread that has no listener, such as a worker's
+/// thread.
 pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
     Arc::new(move |shutdown| {
         let thread = ServerThread::start(host.clone(), shutdown.clone());
@@ -56,17 +58,17 @@ pub(crate) fn serve_calls(host: Arc<Host>) -> ServeCalls {
 }
 
 impl ServerThread {
-    /// Serves the calls of this thread's components until the thread ends. During the shutdown, the thread still serves
-    /// calls, because running requests and tasks may call other components.
+    /// Serves the calls between this thread's components until the thread ends. During the shutdown, the thread still
+    /// serves calls, because running requests and tasks may call other components.
     pub(super) async fn serve_calls(self: Rc<Self>, mut calls: UnboundedReceiver<Call>) {
         while let Some(Call { component, connected }) = calls.recv().await {
             _ = connected.send(self.connect(&component));
         }
     }
 
-    /// Makes a connection to a component, and admits the connection's only request. If a limit on requests is reached,
-    /// the call fails at once. The call must not wait for a place, because the caller's own request also takes a place:
-    /// callers that wait for each other's places would wait forever.
+    /// Makes a connection to the component `id`, and admits the only request of this connection. If a limit on requests
+    /// is reached, returns an error without waiting. The reason is that the calling request counts for the same limit:
+    /// if several calling requests waited here, they could wait for each other forever.
     fn connect(self: &Rc<Self>, id: &str) -> Result<DuplexStream, Error> {
         let serving = self.serving();
         // If a component has different middleware on different routes, the host uses the middleware of the component's

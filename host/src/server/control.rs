@@ -29,7 +29,7 @@ impl Drop for Control {
     }
 }
 
-/// Starts a separate thread that reports the state of this process on its socket.
+/// Starts a separate thread that reports the state of this process on the process's socket.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
     }
 }
 
-/// Returns the process numbers of all processes of this user that have such a socket.
+/// Returns the numbers of all processes of this user that have a socket for `epilogue status`.
 pub(crate) fn processes() -> Vec<u32> {
     let mut pids: Vec<u32> = sockets().map(|(pid, _)| pid).filter(|pid| exists(*pid)).collect();
     pids.sort_unstable();
@@ -73,7 +73,8 @@ pub(crate) fn processes() -> Vec<u32> {
 ///
 /// # Errors
 ///
-/// Returns an error if no process with this number has such a socket, or if the process does not answer in time.
+/// Returns an error if no process with this number has a socket for `epilogue status`, if the process does not answer
+/// in time, or if the process is another version of Epilogue.
 pub(crate) fn ask(pid: u32) -> anyhow::Result<Status> {
     let path = folder().join(format!("{pid}.sock"));
     let mut stream = UnixStream::connect(&path)
@@ -95,7 +96,8 @@ fn folder() -> PathBuf {
     }
 }
 
-/// Makes the folder, and checks that only this user can enter it, so that nobody else can put a socket into the folder.
+/// Makes the folder for the sockets, and checks that only this user can enter the folder. So no other user can put a
+/// socket into the folder.
 fn make(folder: &Path) -> anyhow::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),

@@ -1,7 +1,7 @@
-//! Closes a connection whose client is still sending. If the host closed such a connection at once, the system would
-//! answer the client's next bytes with a reset, and the client could lose the answer before it has read the answer.
-//! Therefore, the host first closes only its own side and goes on reading for a while, as nginx does with
-//! `lingering_close`.
+//! Closes a connection whose client is still sending. If the host closed both sides of such a connection immediately,
+//! the system would answer the client's next bytes with a reset, and the client could lose the answer before it has
+//! read the answer. Therefore, the host first closes only its own side and goes on reading for a while, as nginx does
+//! with `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-/// The longest time that the host goes on reading. nginx has the same default.
+/// The longest time that the host goes on reading after it has closed its own side. nginx has the same default.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The longest time that the host waits for the client's next bytes. nginx has the same default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The largest number of bytes that the host still reads from such a connection.
+/// The largest number of bytes that the host reads from a connection after the host has closed its own side.
 const SIZE: usize = 256 << 20;
 const CHUNK: usize = 16 << 10;
 

@@ -68,7 +68,7 @@ pub(crate) struct State {
     pub(crate) tasks_waiting: usize,
     /// The number of instances that serve a request or a batch.
     pub(crate) instances_in_use: u64,
-    /// The number of instances that wait for a request.
+    /// The number of idle instances, which wait for a request.
     pub(crate) instances_idle: u64,
     pub(crate) limits: Vec<Use>,
     /// The versions of the application that are still in use. The last entry is the version that new requests get.

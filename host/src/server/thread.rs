@@ -82,8 +82,8 @@ pub(crate) struct ServerThread {
     pub(super) chaining: Chaining,
 }
 
-/// A version of the application on one thread. A connection or request uses the version that is the newest version when
-/// the connection or request begins.
+/// A version of the application on one thread. A connection or a request uses the version that is the newest at the
+/// beginning of the connection or request.
 pub(crate) struct Serving {
     pub(crate) version: Arc<Version>,
     /// The pool of each component, in the order of the application's components.
@@ -103,7 +103,7 @@ impl Serving {
 }
 
 impl ServerThread {
-    /// Makes the data of a thread, and begins to serve the calls of the thread's components.
+    /// Makes the data of a thread, and begins to serve the calls between the thread's components.
     pub(crate) fn start(host: Arc<Host>, shutdown: Shutdown) -> Rc<Self> {
         let (thread, calls) = Self::new(host, shutdown);
         let thread = Rc::new(thread);
@@ -170,8 +170,8 @@ impl ServerThread {
         self.host.admission.admit(at_work, reply.address())
     }
 
-    /// Admits a call of a component on this thread. The limit on a late thread does not apply, because the caller's
-    /// request is already admitted.
+    /// Admits a call from one component to another component on this thread. `max-lag` does not apply to a call,
+    /// because the calling component already runs.
     pub(super) fn admit_call(&self, address: &Arc<Address>) -> Result<Slot, Refused> {
         self.host.admission.admit(None, address).inspect_err(Refused::count)
     }

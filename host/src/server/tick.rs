@@ -1,19 +1,19 @@
 //! Saves system calls: on each thread, a short timer always expires before the timers of the thread's requests.
 //!
-//! If a new tokio timer expires before all other timers, tokio wakes its driver with a system call, because the driver
-//! may sleep on another thread. In this host, the driver always runs on the same thread as the timers, but tokio does
-//! not use this fact. A request sets three timers. Without the short timer, each of these three timers could be the
-//! first to expire, and would cost a system call.
+//! If a new timer will expire before all other timers, tokio wakes its driver (the code that waits for timers and I/O)
+//! with a system call, because the driver may sleep on another thread. In this host, the driver always runs on the same
+//! thread as the timers, but tokio does not use this fact. A request sets three timers. Without the short timer, each
+//! of these three timers could be the first to expire, and would cost a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time of the short timer. This time is shorter than the deadlines of a request, and shorter than most sleeps of
-/// tasks.
+/// The duration of the short timer. This duration is shorter than the deadlines of a request, and shorter than most
+/// sleeps of tasks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The short timer of one thread. The timer starts again each time that it expires.
+/// The short timer of one thread. As long as requests arrive, the timer starts again each time that it expires.
 #[derive(Clone, Default)]
 pub(crate) struct Ticks(Rc<Flags>);
 

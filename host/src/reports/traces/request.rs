@@ -1,4 +1,4 @@
-//! Makes the trace span of a request, which ends when the response is sent. The attributes follow OpenTelemetry's
+//! Makes the trace span of a request. The span ends when the response is sent. The attributes follow OpenTelemetry's
 //! semantic conventions for HTTP servers.
 
 use std::time::Instant;

@@ -85,8 +85,8 @@ fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     }
 }
 
-/// Adds to `span` why a task or an attempt did not succeed. If a task is skipped, discarded or cancelled, the span gets
-/// the reason but shows no error.
+/// If a task or an attempt did not succeed, adds the reason to `span`. If a task is skipped, discarded or cancelled,
+/// the span gets the reason but shows no error.
 fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) {
     let Some(state) = state.filter(|state| *state != TaskState::Succeeded) else { return };
     if state.is_failure() || state == TaskState::Abandoned {
