@@ -43,8 +43,8 @@ pub struct RouteMatch<'router, T> {
 }
 
 impl<T> Router<T> {
-    /// Builds a router. If two routes differ only in a slash at the beginning or end, the router uses the later route, as Spin
-    /// does.
+    /// Builds a router. If two routes differ only in a slash at the beginning or end, the router uses the later route,
+    /// as Spin does.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> anyhow::Result<Self> {
         let mut distinct: Vec<Route<T>> = Vec::new();
         for (pattern, target) in routes {

@@ -1,8 +1,8 @@
 //! Spin's key-value stores. A component opens a store by its label. A store keeps values, which are bytes, under keys.
 //!
-//! In the manifest, `key_value_stores` of a component lists the labels of the stores that the component may open. The
-//! operator's runtime configuration says where the store with a label keeps its data. A store with the label `default`
-//! always exists.
+//! In the manifest, `key_value_stores` of a component lists the labels of the stores that the component may open. For
+//! each label, the operator's runtime configuration says where the store keeps its data. A store with the label
+//! `default` always exists.
 
 mod interfaces;
 mod redis;
@@ -66,8 +66,8 @@ impl Version {
     }
 }
 
-/// A key-value store. A caller may drop the future of a call at any time, and the store stays usable. If the call
-/// changes the store, the change may happen although the caller has dropped the future.
+/// A key-value store. A caller may drop the future of a call at any time. The store stays usable. If the call sets or
+/// deletes values, the store may still do this after the caller has dropped the future.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Returns the value of a key. If the key has no value, returns `None`.
@@ -93,7 +93,7 @@ pub trait Store: Send + Sync {
     /// Returns these keys with their values, in the order of `keys`.
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>>;
 
-    /// Sets the values of all these keys at once. The store never sets only some of the values.
+    /// Sets the values of all these keys in one step. The store never sets only some of the values.
     async fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<()>;
 
     /// Removes these keys and their values.
@@ -131,7 +131,7 @@ pub async fn all_keys(store: &dyn Store) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// The size of a result in bytes, while a call collects the result.
+/// The size of the result that a call has collected so far, in bytes.
 #[derive(Default)]
 pub(crate) struct Size(usize);
 

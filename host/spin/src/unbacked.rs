@@ -1,9 +1,9 @@
-//! Provides stubs for Spin's interfaces that this host does not implement.
+//! Provides stubs for interfaces of Spin that this host does not implement.
 //!
 //! Some SDKs make components that import interfaces which the components do not use. For example, each component made
 //! with Spin's SDK for Python imports all of Spin's interfaces. For this reason the host loads a component even if the
-//! host does not implement one of its imports. If the component calls a function of the missing interface, the
-//! component traps, with a message that names the function.
+//! component imports an interface that the host does not implement. If the component calls a function of this
+//! interface, the component traps, with a message that names the function.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
@@ -18,12 +18,12 @@ const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config
 /// The type of the resources of stubs. No value of this type ever exists.
 struct Never;
 
-/// Adds a stub to the linker for each of Spin's interfaces that the component imports but this host does not implement.
+/// For each interface of Spin that the component imports but this host does not implement, adds a stub to the linker.
 /// If the component calls a function of a stub, the component traps.
 ///
 /// # Errors
 ///
-/// Returns an error if such an interface contains anything except functions, types and resources.
+/// Returns an error if an interface that needs a stub contains anything except functions, types and resources.
 pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
     for (name, item) in component.component_type().imports(&engine) {

@@ -37,8 +37,8 @@ pub struct Resolver {
     providers: Vec<Provider>,
 }
 
-/// The variables that one component can read. The default value contains no variables. A clone is cheap, and each
-/// instance of the component has a clone.
+/// The variables that one component can read. `ComponentVariables::default()` contains no variables. A clone is cheap,
+/// so each instance of the component has its own clone.
 #[derive(Clone, Default)]
 pub struct ComponentVariables(Option<Arc<Known>>);
 
@@ -59,8 +59,8 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// Returns an error if the application does not declare the variable, if a provider fails, or if the variable has
-    /// no value and no default.
+    /// Returns an error if a provider fails, or if no provider has a value and `[variables]` has no default for the
+    /// variable.
     pub async fn variable(&self, name: &str) -> Result<String, Error> {
         for provider in &self.providers {
             if let Some(value) = provider.get(name).await.map_err(Error::Provider)? {
@@ -85,9 +85,9 @@ impl Resolver {
         template.fill(|_| Ok(values.next().unwrap_or_default()))
     }
 
-    /// Returns the names of the variables without a default for which no provider has a value. If one of the providers
-    /// is a server, returns no names: the server may have the values, but as in Spin, the host asks the server only
-    /// when a component reads a variable.
+    /// Returns the names of the variables that have no value, because `[variables]` has no default and no provider has
+    /// a value. If a provider is a server, returns no names, because the server may have the values. As in Spin, the
+    /// host asks a server only when a component reads a variable.
     pub async fn missing(&self) -> Vec<&str> {
         let mut missing = Vec::new();
         if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {

@@ -1,4 +1,4 @@
-"""An ASGI app without a framework. The app answers at once, and runs tasks after the response."""
+"""An ASGI app without a framework. The app answers immediately, and runs tasks after the response."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

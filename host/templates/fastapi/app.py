@@ -1,4 +1,4 @@
-"""Answers each request at once, and runs tasks after the response."""
+"""Answers each request immediately, and runs tasks after the response."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated

@@ -28,12 +28,12 @@ impl<'a> Document<'a> {
         Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
-    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
+    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
+    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -212,12 +212,12 @@ impl<'a> Section<'a> {
         &self.span
     }
 
-    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
+    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         self.document.error(at, message)
     }
 
-    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the byte range `at` begins.
+    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }

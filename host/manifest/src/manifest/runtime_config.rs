@@ -26,7 +26,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
 ];
 
 /// A runtime configuration. This type does not implement `Debug`, because the configuration's values and URLs may be
-/// secret. For this reason the type does not implement `Debug`.
+/// secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
     /// The folder for the application's data. If the file does not name a folder, the value is `None`. If the path is

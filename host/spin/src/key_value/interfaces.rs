@@ -14,8 +14,8 @@ use super::{ComponentStores, Error, Result, Store, Version};
 use crate::bindings;
 use crate::names::provides;
 
-/// The largest number of stores that an instance may have open at a time. An instance may also have this number of
-/// handles of [`Comparison`]. Spin has the same limits.
+/// The largest number of stores that an instance may have open at a time. The same limit applies to the instance's
+/// [`Comparison`] handles. Spin has the same limits.
 const MAX_OPEN: usize = 256;
 
 /// An interface for key-value stores, in one of its versions.
@@ -57,9 +57,10 @@ impl Interface {
         }
     }
 
-    /// Returns the name of an empty implementation of the interface, which cannot open a store. The host gives this
-    /// implementation to a middleware or dependency that does not inherit the component's stores. The name has the form
-    /// of an interface's name, because some interfaces use a resource of another interface.
+    /// Returns the name of a second implementation of the interface, which cannot open any store. The host gives the
+    /// second implementation to a middleware or dependency that does not inherit the component's stores. The name has
+    /// the form `package:name/interface@version`, because some of the interfaces use a resource of another interface,
+    /// and refer to the other interface by its name.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "nothing:key-value-v1/key-value@1.0.0",
@@ -71,7 +72,7 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. From the data
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. For the data
     /// of a component's instance, `getter` returns the instance's stores.
     ///
     /// # Errors
@@ -95,14 +96,16 @@ impl Interface {
     }
 }
 
-/// The stores that one instance of a component may open, and the numbers of the instance's open handles.
+/// The stores that one instance of a component may open, and the counters for the instance's open stores and
+/// comparisons.
 pub struct KeyValue {
     stores: ComponentStores,
     open: Counter,
     comparisons: Counter,
 }
 
-/// The data of an instance that the interfaces' functions use: the instance's stores, and the table with its handles.
+/// The data of an instance that the functions of the interfaces use: the instance's stores, and the table of the
+/// instance's handles.
 pub struct KeyValueView<'a> {
     /// The stores that the instance may open.
     pub key_value: &'a mut KeyValue,
@@ -110,7 +113,7 @@ pub struct KeyValueView<'a> {
     pub table: &'a mut ResourceTable,
 }
 
-/// The type through which wasmtime finds a [`KeyValueView`].
+/// The marker type that tells wasmtime to pass a [`KeyValueView`] to the functions of the interfaces.
 pub struct HasKeyValue;
 
 impl HasData for HasKeyValue {
@@ -123,8 +126,9 @@ pub struct Opened {
     _counted: Arc<()>,
 }
 
-/// The data behind a guest's `cas` handle: a key of a store, and the version of the key's value at the time when the
-/// guest got the handle. A later `swap` succeeds only if the value still has this version.
+/// The data behind a guest's `cas` handle: a key of a store, and a version of the key's value. The handle gets the
+/// version when the guest creates the handle, and a new version when the guest calls `current`. A later `swap` succeeds
+/// only if the value still has this version.
 pub struct Comparison {
     store: Arc<dyn Store>,
     key: String,
@@ -184,7 +188,7 @@ impl KeyValueView<'_> {
 struct Counter(Option<Arc<()>>);
 
 impl Counter {
-    /// Counts one more open store or comparison. If the instance already has [`MAX_OPEN`] of them, returns `None`.
+    /// Counts one more open store or comparison. If the count is already [`MAX_OPEN`], returns `None`.
     fn count(&mut self) -> Option<Arc<()>> {
         let counter = self.0.get_or_insert_default();
         (Arc::strong_count(counter) <= MAX_OPEN).then(|| counter.clone())

@@ -1,8 +1,8 @@
-//! A key-value store in Redis. The keys in Redis are the component's keys, unchanged. The store keeps a number as
-//! decimal text, as Spin does.
+//! A key-value store in Redis. In Redis, the store uses the component's keys without a change. The store keeps a number
+//! as decimal text, as Spin does.
 //!
-//! The store has a thread of its own, which makes all calls to the server over one connection. If a caller stops
-//! waiting, the thread still finishes the call, so the connection stays usable.
+//! The store has a thread of its own, which makes all calls to the server over one connection. If a caller no longer
+//! waits for a call, the thread still finishes the call, so the connection stays usable.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,7 +53,7 @@ struct Server {
 }
 
 impl Redis {
-    /// Prepares calls to the server at this URL, but does not connect yet.
+    /// Creates a client for the Redis server at this URL, but does not connect yet.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         // The message omits the error of the Redis client, because this error could show the URL and its password.
         let client =
@@ -63,7 +63,8 @@ impl Redis {
         Ok(Self(Arc::new(Server { client, address: address(url), io, connection, connecting })))
     }
 
-    /// Makes a call on the thread that talks to the server, within [`TIMEOUT`].
+    /// Makes a call on the thread that talks to the server. If the call takes longer than [`TIMEOUT`], returns an
+    /// error.
     async fn call<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -98,8 +99,8 @@ impl Server {
         Ok(connection)
     }
 
-    /// Converts an error of the Redis client. If the error did not come from the server, closes the connection, so that
-    /// the next call makes a new connection.
+    /// Converts an error from the Redis client to an error of the store. If the error did not come from the server,
+    /// closes the connection, so that the next call makes a new connection.
     fn explain(&self, error: &RedisError) -> Error {
         match error.kind() {
             redis::ErrorKind::Server(_) if error.code().is_some_and(|code| OF_VALUES.contains(&code)) => {

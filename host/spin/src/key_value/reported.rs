@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{Error, Page, Result, Store, Version};
 
-/// A function that the host calls if a store is not available, with the store's label and the cause.
+/// A function that reports to the operator that a store is not available. The function's arguments are the store's
+/// label and the cause.
 pub type Report = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// A store with a label. If the store is not available, `report` gets the label and the cause.

@@ -195,8 +195,8 @@ impl Store for Labeled {
     }
 }
 
-/// Returns the value of a key, and adds the size of the key and its value to `size`. If `size` exceeds the limit on the
-/// size of a result, returns an error.
+/// Returns the value of a key, and adds the size of the key and its value to `size`. If `size` is then larger than
+/// `MAX_RESULT`, returns an error.
 fn value(
     connection: &Connection,
     label: &str,

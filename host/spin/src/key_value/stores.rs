@@ -77,8 +77,9 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Creates the configured stores and the default store. Without a state directory, the default store keeps its data
-    /// in memory.
+    /// Creates the stores of the runtime configuration, which are in `configured`, and the store `default`. If
+    /// `configured` does not contain the store `default`, this store keeps its data in the folder `state_dir`, or in
+    /// memory if there is no such folder.
     pub fn new(backends: Backends, configured: BTreeMap<String, KeyValueStore>, state_dir: Option<&Path>) -> Self {
         let backend = |store| match store {
             KeyValueStore::Sqlite(None) => Backend::Memory,
@@ -101,7 +102,7 @@ impl Stores {
     /// # Errors
     ///
     /// Returns an error if no store has this label, or if the host cannot open the store's file. If the store is on a
-    /// server, this function does not connect to the server, so it does not notice that the server is down.
+    /// server, this function does not connect to the server. So a server that is down causes no error here.
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(

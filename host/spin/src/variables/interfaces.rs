@@ -42,8 +42,8 @@ impl Interface {
         }
     }
 
-    /// Returns the name of an empty implementation of the interface, which has no variables. The host gives this
-    /// implementation to a middleware or dependency that does not inherit the component's variables.
+    /// Returns the name of a second implementation of the interface, which contains no variables. The host gives the
+    /// second implementation to a middleware or dependency that does not inherit the component's variables.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "variables-v1",
@@ -53,7 +53,7 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. From the data
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. For the data
     /// of a component's instance, `getter` returns the instance's variables.
     ///
     /// # Errors

@@ -29,8 +29,8 @@ pub trait Server: Send + Sync {
     async fn get(&self, name: &str) -> Result<Option<String>, String>;
 }
 
-/// A provider that reads values from environment variables. The value of the variable `name` is in the environment
-/// variable `PREFIX_NAME`, in upper case.
+/// A provider that reads values from environment variables. For the variable `name`, the provider reads the environment
+/// variable `PREFIX_NAME`. This name consists of the prefix, an underscore, and the variable's name in upper case.
 pub struct Environment {
     prefix: String,
     /// The values from a `.env` file. If the process has an environment variable with the same name, the provider uses

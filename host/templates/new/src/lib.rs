@@ -1,4 +1,4 @@
-//! Answers each request at once, and runs tasks after the response.
+//! Answers each request immediately, and runs tasks after the response.
 //!
 //! `spin_sdk::time::sleep` waits without blocking. `spin_sdk::http::get`, `post` and `send` call
 //! other servers. List the other servers in spin.toml, under `allowed_outbound_hosts`.

@@ -1,5 +1,5 @@
 //! Implements `wasi:keyvalue@0.2.0-draft2`. The function `get-many` returns all requested keys in the order of the
-//! call, also keys without a value, as the WIT file demands. Spin omits the keys without a value.
+//! call. As the WIT file demands, the result includes keys without a value. Spin omits the keys without a value.
 
 use std::sync::Arc;
 
