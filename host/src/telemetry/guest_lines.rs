@@ -36,7 +36,7 @@ pub(super) struct LineSplitter {
     component: String,
     stream: &'static str,
     origin: Option<Arc<Origin>>,
-    /// The text of the line that has not ended yet.
+    /// The part of a line that the guest has printed so far, without the line break.
     line: Vec<u8>,
 }
 
@@ -62,14 +62,14 @@ impl LineSplitter {
         }
     }
 
-    /// Records that `origin` prints the following lines. A line that has not ended was printed by the previous origin,
-    /// so the splitter first ends this line.
+    /// From now on, records `origin` as the request and the task that print the lines. If the previous origin has
+    /// printed a line without a line break, first ends this line.
     pub(super) fn belong_to(&mut self, origin: Option<Arc<Origin>>, write: impl FnMut(Line<'_>)) {
         self.end(write);
         self.origin = origin;
     }
 
-    /// If there is a line that has not ended, ends the line.
+    /// If the guest has printed a line without a line break, ends this line.
     pub(super) fn end(&mut self, write: impl FnMut(Line<'_>)) {
         if !self.line.is_empty() {
             self.add(b"\n", write);
@@ -83,7 +83,8 @@ impl LineSplitter {
     }
 }
 
-/// Returns the number of bytes up to the end of the last complete character. The last character may be incomplete.
+/// Returns the number of bytes up to the end of the last complete character. `bytes` may end in the middle of a
+/// character.
 fn whole(bytes: &[u8]) -> usize {
     match bytes.utf8_chunks().last().map(|last| last.invalid()) {
         Some(begun) if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_none()) => {
@@ -103,8 +104,8 @@ mod tests {
         LineSplitter::new("app", "stderr")
     }
 
-    /// Returns the lines that end with these bytes. For each line, also returns whether the line goes on in the next
-    /// piece.
+    /// Adds `bytes`, and returns the lines that are now complete. For each line, also returns whether the line goes on
+    /// in the next piece.
     fn lines(splitter: &mut LineSplitter, bytes: &[u8]) -> Vec<(String, bool)> {
         let mut lines = Vec::new();
         splitter.add(bytes, |line| lines.push((line.text.to_owned(), line.continues)));

@@ -35,8 +35,8 @@ pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Starts the log: from now on, writes events to stderr, and passes the events to `bridge`. The host writes no events
-/// to stdout, which has only the output of guests and the host's addresses.
+/// Starts the log: from now on, the host writes events to stderr, and passes the events to `bridge`. The host writes no
+/// events to stdout. On stdout, it writes only the output of guests and its own addresses.
 pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
@@ -55,7 +55,7 @@ pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Res
     Ok(())
 }
 
-/// Writes the error of a command that has failed to stderr, in the format of the log.
+/// Writes to stderr why a command has failed, in the format of the log.
 pub(crate) fn fail(error: &anyhow::Error) {
     if JSON.load(Relaxed) {
         write_line("epilogue", &format!("{error:#}"));
@@ -65,7 +65,7 @@ pub(crate) fn fail(error: &anyhow::Error) {
     }
 }
 
-/// Writes a warning of a command that has no log to stderr.
+/// Writes a warning to stderr, as plain text. Only commands that keep no log call this function.
 pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }

@@ -26,7 +26,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The largest number of open connections. Further connections wait in the kernel's queue until an open connection is
 /// closed.
 const CONNECTIONS: usize = 64;
-/// The pause after the thread failed to accept a connection, for example because the process has too many open files.
+/// The pause after a failed attempt to accept a connection. An attempt can fail, for example, because the process has
+/// too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The content type of Prometheus' text format. Prometheus 3 refuses metrics without this content type.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -41,8 +42,8 @@ pub(crate) type Gauges = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 pub(crate) struct Readiness(Arc<OnceLock<(Shutdown, Gauges)>>);
 
 impl Readiness {
-    /// Records that the application is loaded, so that the host is ready until `shutdown` begins. From now on, `gauges`
-    /// sets the gauges of `/metrics`.
+    /// Records that the application is loaded, so that the host is ready until `shutdown` begins. From now on, each
+    /// request for `/metrics` first calls `gauges`, which sets the gauges to their current values.
     pub(crate) fn loaded(&self, shutdown: &Shutdown, gauges: Gauges) {
         _ = self.0.set((shutdown.clone(), gauges));
     }
@@ -62,7 +63,7 @@ impl Readiness {
     }
 }
 
-/// The data for the answers on the separate address.
+/// The data that the host needs to answer requests for `/metrics`, `/healthz` and `/readyz`.
 struct Monitor {
     metrics: PrometheusHandle,
     readiness: Readiness,

@@ -4,7 +4,7 @@
 //! collector converts OpenTelemetry's names back to the host's names.
 
 /// Words that contain `_` in OpenTelemetry's names, although a `_` in the host's names usually becomes a `.`. Each
-/// entry has first the word with `.` and then the word with `_`.
+/// entry contains the wrong word with `.`, followed by the correct word with `_`.
 const WORDS: [(&str, &str); 2] = [("active.requests", "active_requests"), ("status.code", "status_code")];
 
 /// The bounds of the buckets of `http.server.request.duration`, in seconds. OpenTelemetry's conventions define these
@@ -20,8 +20,8 @@ pub(crate) const HISTOGRAMS: [(&str, &[f64]); 3] = [
     ("epilogue_task_wait_seconds", &OF_TASKS),
 ];
 
-/// Returns the name of a metric for an OpenTelemetry collector. The result lacks the unit and the ending `_total` of a
-/// counter, which the name in Prometheus contains.
+/// Returns the name of a metric for an OpenTelemetry collector. The result does not contain the ending `_total`,
+/// `_seconds` or `_bytes`, which the host's name can have.
 pub(crate) fn metric(name: &str) -> String {
     let base = ["_total", "_seconds", "_bytes"].iter().find_map(|end| name.strip_suffix(end));
     dotted(base.unwrap_or(name))

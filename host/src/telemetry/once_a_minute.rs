@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The number of subjects of one event that the host counts separately. The host counts all other subjects together.
+/// The largest number of subjects, such as servers, for which the host counts one event separately. For all other
+/// subjects, the host counts the event together.
 const SUBJECTS: usize = 16;
 
 /// Makes sure that the host logs an event at most once a minute.
@@ -33,8 +34,8 @@ impl OnceAMinute {
     }
 
     /// Counts the event, and logs the event with `log`, which gets the count. If the host has logged the event less
-    /// than a minute ago, only counts the event. At the end of this minute, the host logs all counted events once, with
-    /// the `log` of the first counted event.
+    /// than a minute ago, only counts the event. When the minute is over, the host logs the count once, with the
+    /// function `log` that came with the first counted event.
     pub(crate) fn log(self: &Arc<Self>, log: impl FnOnce(u64) + Send + 'static) {
         match self.note() {
             Ok(times) => log(times),
@@ -70,8 +71,8 @@ impl OnceAMinute {
         });
     }
 
-    /// Returns the number of times that the event has happened since it was last logged. Returns `None` if the event
-    /// has not happened since then, or if less than a minute has passed.
+    /// Returns the number of times that the event has happened since it was last logged. Returns `None` if this number
+    /// is 0, or if less than a minute has passed since the event was last logged.
     fn take_rest(&self) -> Option<u64> {
         let (now, mut pace) = (Instant::now(), self.pace());
         if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
@@ -93,8 +94,8 @@ impl OnceAMinute {
 }
 
 /// Makes sure that the host logs an event at most once a minute for each subject, such as the server to which a guest
-/// sends a request. A guest can use any number of subjects. Therefore, the host counts only the first [`SUBJECTS`]
-/// subjects of a minute separately, and all other subjects together.
+/// sends a request. A guest can use any number of subjects. Therefore, the host counts at most [`SUBJECTS`] subjects
+/// separately at the same time, and all other subjects together.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
     /// The hashes of the subjects. The map does not keep the subjects themselves, because a guest can choose long

@@ -45,12 +45,12 @@ pub(crate) use self::guest_log::{GuestLog, GuestStream};
 pub(crate) use self::logs::{Bridge, Places};
 pub(crate) use self::meters::Meters;
 
-/// The largest age of the values of gauges when the host sends the values.
+/// The largest age of a gauge's value when the host sends the value to the collector.
 const GAUGES: Duration = Duration::from_secs(5);
-/// The shortest time for which the process waits for the collector when it ends, even if less of the grace period is
-/// left.
+/// The time that the collector has at least to receive the remaining telemetry when the process ends. The time does not
+/// get shorter if less of the grace period is left.
 const LEAST: Duration = Duration::from_secs(1);
-/// The longest time for which the process waits for the collector when it ends.
+/// The time that the collector has at most to receive the remaining telemetry when the process ends.
 const MOST: Duration = Duration::from_secs(5);
 
 /// The exporters of the process, one for each signal: traces, metrics and logs. If no variable names an endpoint for a
@@ -64,8 +64,8 @@ pub(crate) struct Otlp {
 
 impl Otlp {
     /// Starts a thread for each signal (traces, metrics or logs) for which an environment variable names an endpoint.
-    /// The second value contains a warning for each variable that has a bad value. `tasks_are_children` is true if the
-    /// setting `task-spans` makes the spans of tasks children of the request's span.
+    /// Also returns a warning for each variable that has a bad value. `tasks_are_children` is true if the setting
+    /// `task-spans` makes the spans of tasks children of the request's span.
     pub(crate) fn start(tasks_are_children: bool) -> (Self, Vec<String>) {
         let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let mut variables = Variables::new(&get);
@@ -121,8 +121,8 @@ impl Otlp {
         self.logs.as_ref().map(|logs| logs.guest_log())
     }
 
-    /// Returns the table with the traces of the running requests, which log records need. Returns `None` if the host
-    /// exports no logs.
+    /// Returns the table that contains the trace of each running request. The host adds these traces to log records.
+    /// Returns `None` if the host exports no logs.
     pub(crate) fn places(&self) -> Option<Arc<Places>> {
         self.logs.as_ref().map(|logs| logs.places.clone())
     }
@@ -180,7 +180,7 @@ impl Otlp {
     }
 }
 
-/// Returns the description of the service that all telemetry contains. `OTEL_SERVICE_NAME` and
+/// Returns the description of the service, which all exported telemetry contains. `OTEL_SERVICE_NAME` and
 /// `OTEL_RESOURCE_ATTRIBUTES` set this description.
 fn resource() -> Resource {
     let resource = Resource::builder().build();

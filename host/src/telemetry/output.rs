@@ -1,11 +1,11 @@
 //! Writes to the process's stdout and stderr. Printing never blocks on a slow reader, because other requests run on the
 //! same thread.
 //!
-//! The host writes as many bytes as the system accepts at once. The host buffers the other bytes, and a separate thread
-//! for each stream writes the buffer. If a guest prints more bytes than a pipe holds, only this guest waits. Log events
-//! must not wait, because the request that logs an event would wait too. So the buffer for events is larger than the
-//! buffer for guests. If the buffer for events is full, further events are lost. The host counts lost events, and logs
-//! their number as soon as another process reads the stream again (promise S3).
+//! The host writes as many bytes as the system accepts without waiting. The host buffers the other bytes, and a
+//! separate thread for each stream writes the buffer. If a guest prints more bytes than a pipe holds, only this guest
+//! waits. Log events must not wait, because the request that logs an event would wait too. So the buffer for events is
+//! larger than the buffer for guests. If the buffer for events is full, further events are lost. The host counts lost
+//! events, and logs their number as soon as another process reads the stream again (promise S3).
 
 mod lines;
 
@@ -31,12 +31,13 @@ const GUESTS: usize = 64 * 1024;
 /// The size of the buffer for events, in bytes. The buffer is large enough for about 25,000 events. If the buffer is
 /// full, events are lost.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// The number of bytes that the thread writes at once. Each successful write shows that another process reads the
-/// stream.
+/// The largest number of bytes that the stream's thread passes to the system in one write. Each successful write shows
+/// that another process reads the stream.
 const PIECE: usize = 4096;
-/// The longest time for which the process waits when it ends, until another process reads the rest of the output.
+/// The longest time without progress when the process ends. If no other process reads any of the remaining output for
+/// this time, the process ends without writing the rest.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before the next attempt to write, if the system accepts no bytes and returns an error at once.
+/// The pause before the next attempt to write, if the system accepts no bytes and returns an error immediately.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The stdout of the process.
@@ -118,8 +119,8 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes all of `bytes`, or puts them into the buffer. If the buffer would then contain more than `room` bytes,
-    /// buffers nothing and returns an error.
+    /// If the buffer is empty, writes as many of `bytes` as the system accepts without waiting. Puts the other bytes
+    /// into the buffer. If the buffer would then contain more than `room` bytes, buffers nothing and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
@@ -154,7 +155,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes the buffer and waits for more bytes, again and again. The stream's thread runs this function.
+    /// Writes the buffer each time the buffer contains bytes. The stream's thread runs this function, which never
+    /// returns.
     fn write_all(&self) {
         loop {
             let mut buffer = self
@@ -278,8 +280,8 @@ impl StdoutStream for GuestOutput {
 /// An output stream that a guest has opened. The host writes the guest's output to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
-    /// True if the host has told the guest that it may write. The guest then need not wait again, even if other guests
-    /// have filled the buffer in the meantime.
+    /// True if the host has told the guest that the stream is ready for a write. The next write of the guest does not
+    /// wait, even if other guests have filled the buffer in the meantime.
     admitted: bool,
 }
 

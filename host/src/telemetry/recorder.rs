@@ -7,7 +7,7 @@ use metrics_util::layers::FanoutBuilder;
 
 use crate::telemetry::otlp::Meters;
 
-/// Installs the recorder, which receives all metrics of the process. If neither destination is set, installs no
+/// Installs the recorder, which receives all metrics of the process. If both arguments are `None`, installs no
 /// recorder, so that metrics take no time.
 pub(crate) fn install(prometheus: Option<PrometheusRecorder>, meters: Option<Meters>) -> anyhow::Result<()> {
     let installed = match (prometheus, meters) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use ureq::Agent;
 
-/// How many bytes of the collector's answer the client reads at most.
+/// The largest number of bytes that the client reads of one answer from the collector.
 const MAX_ANSWER: u64 = 4 << 20;
 
 /// Sends requests to the collector, one at a time.

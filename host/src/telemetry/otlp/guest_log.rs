@@ -1,5 +1,5 @@
-//! Sends the lines that guests print to the collector as log records. Each record names the trace, and the span of the
-//! request or the task that has printed the line.
+//! Sends the output of guests to the collector: one log record for each line. Each record names the trace, and the span
+//! of the request or the task that has printed the line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use opentelemetry_sdk::logs::SdkLogger;
 
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 
-/// Sends the lines of all guests to the collector. All clones of this value use the same collector.
+/// Sends the output of all guests to the collector, line by line. All clones of this value use the same collector.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestLog(pub(super) SdkLogger);
 
@@ -44,7 +44,7 @@ impl GuestLog {
     }
 }
 
-/// One output stream of one instance, whose lines become log records.
+/// One output stream of one instance. Each line of the stream becomes a log record.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestStream(Arc<Mutex<Open>>);
 
@@ -55,7 +55,7 @@ struct Open {
 }
 
 impl GuestStream {
-    /// Adds bytes that the guest has printed, and sends each line that is complete.
+    /// Adds bytes that the guest has printed, and sends each line that is now complete.
     pub(crate) fn add(&self, bytes: &[u8]) {
         let Open { log, splitter } = &mut *self.open();
         splitter.add(bytes, |line| log.send(&line));

@@ -1,4 +1,5 @@
-//! Sends the host's events to the collector as log records. A record about a request contains the request's trace.
+//! Sends the events of the host's log to the collector: one log record for each event. A record about a request
+//! contains the request's trace.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use super::losses::{Counted, Losses};
 use super::trace::remote;
 use super::variables::{NAME, Signal, Variables};
 
-/// A layer of the log's subscriber that turns events into log records.
+/// The layer of the `tracing` subscriber that makes a log record from each event of the host's log.
 pub(crate) type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 /// Collects log records, and sends the records to the collector in groups.
@@ -54,7 +55,7 @@ impl Logs {
         Self { provider, losses, places }
     }
 
-    /// Returns the log layer that turns events into log records.
+    /// Returns the layer of the `tracing` subscriber that makes a log record from each event of the host's log.
     pub(super) fn bridge(&self) -> Bridge {
         OpenTelemetryTracingBridge::new(&self.provider)
     }
@@ -72,26 +73,27 @@ impl Logs {
     }
 }
 
-/// The trace of each running request, by the request's id.
+/// The table that contains the trace of each running request. The key is the request's id.
 #[derive(Debug, Default)]
 pub(crate) struct Places(Mutex<HashMap<Uuid, SpanContext>>);
 
 impl Places {
-    /// Records that a request begins. `traceparent` is the header `traceparent` that the guest sees.
+    /// Adds a request that begins now. `traceparent` is the header `traceparent` that the guest sees.
     pub(crate) fn begin(&self, request: &str, traceparent: &str) {
         if let (Ok(request), Some(place)) = (Uuid::try_parse(request), remote(traceparent, None)) {
             self.lock().insert(request, place);
         }
     }
 
-    /// Records that a request has ended.
+    /// Removes a request that has ended.
     pub(crate) fn end(&self, request: &str) {
         if let Ok(request) = Uuid::try_parse(request) {
             self.lock().remove(&request);
         }
     }
 
-    /// Returns the trace context of the request whose id the log record contains.
+    /// Returns the trace context of the request that the log record is about. Returns `None` if the log record contains
+    /// no id of a running request.
     fn of(&self, record: &SdkLogRecord) -> Option<SpanContext> {
         let (_, request) = record.attributes_iter().find(|(key, _)| key.as_str() == "request")?;
         let AnyValue::String(request) = request else { return None };
@@ -103,7 +105,7 @@ impl Places {
     }
 }
 
-/// Adds the trace to each record that is about a request, and counts the waiting records.
+/// Adds the request's trace to each log record about a request, and counts the records that wait for the collector.
 #[derive(Debug)]
 struct Processor {
     processor: BatchLogProcessor,

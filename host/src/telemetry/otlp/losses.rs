@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use super::variables::Signal;
 use crate::telemetry::once_a_minute::OnceAMinute;
 
-/// The reason that the host logs for lost telemetry if the collector does answer.
+/// The reason that the host logs if telemetry is lost although the collector answers.
 const SLOW: &str = "the collector is too slow";
 
 /// Counts the waiting items and the lost items of one kind of telemetry.
@@ -66,8 +66,8 @@ impl Losses {
         metrics::counter!("epilogue_otlp_lost_total", "signal" => self.signal.name()).increment(count as u64);
     }
 
-    /// Records the result of an attempt to send `count` items. The thread that sends the items calls this function, so
-    /// that a request never has to log a warning about lost items.
+    /// Records the result of an attempt to send `count` items. If items were lost, logs a warning at most once a
+    /// minute. The thread that sends the items calls this function, so that no request waits for this work.
     fn tried(&self, count: usize, result: &OTelSdkResult) {
         self.waiting.fetch_sub(count, Relaxed);
         if result.is_err() {

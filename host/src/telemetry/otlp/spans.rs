@@ -1,5 +1,5 @@
 //! Collects finished spans, and sends the spans to the collector in groups. The host makes the spans of a request from
-//! the request's timeline, after the response or the request has ended, so spans do not slow down the response.
+//! the request's timeline after the response has ended, so spans do not slow down the response.
 
 use std::borrow::Cow;
 use std::sync::Arc;

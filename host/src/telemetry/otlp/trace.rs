@@ -1,8 +1,9 @@
 //! Computes the ids of the spans of a request and its tasks.
 //!
-//! The host must know the ids before it makes the spans, because the guest and the servers that the guest calls already
-//! see the ids. The span id of a request is the right half of the request's id. The host computes the span id of a task
-//! from the request's span id, so that a worker in another process gets the same span id.
+//! The guest, and the servers that the guest calls, see the ids while the request runs. The host makes the spans only
+//! after the response, so the host computes the ids in advance. The span id of a request is the right half of the
+//! request's id. The host computes the span id of a task from the request's span id, so that a worker in another
+//! process gets the same span id.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use super::spans::Spans;
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) spans: Arc<Spans>,
-    /// The span of the request, or the span of the batch that a worker runs.
+    /// The span of the request, or the span of the batch.
     pub(crate) own: SpanContext,
-    /// The span from which the request or batch comes. For a request, this is the client's span. For a batch, this is
-    /// the span of the request that stored the batch.
+    /// The span that caused the request or batch. For a request, this is the client's span. For a batch, this is the
+    /// span of the request that stored the batch.
     pub(crate) parent: Option<SpanContext>,
     /// The numbers of the tasks of a batch. For a request, the list is empty.
     batch: Vec<u64>,
@@ -63,7 +64,7 @@ impl Trace {
         text
     }
 
-    /// Returns the context of another span of the request.
+    /// Returns the context of the span with the id `span`, which is part of the same trace.
     pub(crate) fn with(&self, span: SpanId) -> SpanContext {
         let own = &self.own;
         SpanContext::new(own.trace_id(), span, own.trace_flags(), false, own.trace_state().clone())
@@ -88,13 +89,14 @@ impl Trace {
         )
     }
 
-    /// Returns the span from which a task comes. For a task of a leased batch, this is the span that shows how the host
+    /// Returns the span that caused a task. For a task of a leased batch, this is the span that shows how the host
     /// stored the task. For any other task, this is the request's span.
     pub(crate) fn origin(&self, task: u64) -> SpanContext {
         if self.is_of_batch(task) { self.stored(task) } else { self.request().clone() }
     }
 
-    /// Reports whether a task is part of the batch that a worker has leased.
+    /// Reports whether a task is part of the batch that this trace is about. For a request's trace, the result is
+    /// false.
     pub(crate) fn is_of_batch(&self, task: u64) -> bool {
         self.batch.contains(&task)
     }

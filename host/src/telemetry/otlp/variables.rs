@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::uri::Scheme;
 use http::{HeaderName, Uri};
 
-/// The name under which the host sends telemetry. If no variable names the service, the service has the same name.
+/// The name of the instrumentation scope that all telemetry of the host contains. If no variable names the service, the
+/// host also uses this name for the service.
 pub(super) const NAME: &str = "epilogue";
 
 /// A kind of telemetry. Each kind has its own environment variables and its own URL path at the collector.
@@ -90,8 +91,8 @@ impl<'a> Variables<'a> {
         self.read(name, "\"true\" or \"false\"", truth).unwrap_or_default()
     }
 
-    /// Reads a time of at least one millisecond. With the time zero, a thread that repeats its work after this time
-    /// would never pause.
+    /// Reads a time of at least one millisecond. The value 0 is not allowed, because a thread that uses the value as a
+    /// pause would never pause.
     pub(super) fn milliseconds(&mut self, name: &str) -> Option<Duration> {
         let positive = |text: &str| text.parse().ok().filter(|time| *time > 0).map(Duration::from_millis);
         self.read(name, "a number of milliseconds of at least 1", positive)

@@ -1,7 +1,7 @@
 //! Turns each line that guests print into an event of the JSON log.
 //!
-//! Unlike the host's own events, these events are never lost. If the buffer is full, the guest waits, as it also does
-//! when it prints plain text.
+//! Unlike the host's own events, these events are never lost. If the buffer is full, the guest waits. The guest also
+//! waits in this case if the log has the format `text`.
 
 use std::io;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use super::{GUESTS, Stream};
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 use crate::telemetry::timestamp::timestamp;
 
-/// The largest number of bytes that the host takes from a guest at once. The number is small because in the worst case,
-/// each byte is a line, and each line becomes an event.
+/// The largest number of bytes that the host takes from a guest in one write. The number is small because in the worst
+/// case, each byte is a line, and each line becomes an event.
 const PIECE: usize = 4096;
 
 /// An output stream of an instance. Each line of the stream becomes an event.
@@ -30,7 +30,7 @@ pub(crate) struct Lines {
     open: Arc<Mutex<Open>>,
 }
 
-/// Splits the stream into lines, and keeps the line that has not ended yet.
+/// Splits the stream into lines, and keeps the last part of the output that has no line break yet.
 struct Open {
     stream: &'static Stream,
     splitter: LineSplitter,
@@ -63,8 +63,8 @@ impl Lines {
         Self { stream, open: Arc::new(Mutex::new(Open { stream, splitter })) }
     }
 
-    /// From now on, records `origin` as the request and the task that print the guest's output. First writes the line
-    /// that has not ended, because the previous request or task has printed this line.
+    /// From now on, records `origin` as the request and the task that print the guest's output. If the previous request
+    /// or task has printed a line without a line break, first writes this line.
     pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let mut open = self.open();
         let mut events = Vec::new();
@@ -78,8 +78,8 @@ impl Lines {
 }
 
 impl Open {
-    /// Writes events at once, even if the buffer for guests is full. There is no guest that could wait, because the
-    /// guest does not print these bytes now.
+    /// Writes events even if the buffer for guests is full. The host calls this function when the guest is not
+    /// printing, so no guest can wait until the buffer has space.
     fn print(&self, events: &[u8]) {
         if !events.is_empty() {
             _ = self.stream.print(events, usize::MAX);
@@ -134,8 +134,8 @@ impl StdoutStream for Lines {
 /// A guest's handle to the output stream.
 struct Writer {
     lines: Lines,
-    /// True if the host has told the guest that it may write. The guest then need not wait again, even if other guests
-    /// have filled the buffer in the meantime.
+    /// True if the host has told the guest that the stream is ready for a write. The next write of the guest does not
+    /// wait, even if other guests have filled the buffer in the meantime.
     admitted: bool,
 }
 
